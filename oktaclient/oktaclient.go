@@ -1,0 +1,102 @@
+// Package oktaclient reads the users of an Okta org through an [http.Client]
+// that it is given and that authenticates; it sends nothing but GET.
+//
+// A list is read page by page along Okta's Link headers. A page is read whole,
+// checked whole and only then handed on, so that a page that had to be asked
+// for twice yields no user twice. What may pass (a 429, a 5xx, a reset, a body
+// cut short, HTML from the edge) is waited out or tried again within bounds;
+// anything else ends the reading with an [*Error] that names Okta's code, the
+// request id and the page, and never an answer's body.
+//
+// A user's JSON is kept byte for byte: custom attributes, the text of numbers,
+// members and statuses that nobody has heard of yet.
+//
+// # What a reading is worth
+//
+// Okta has no snapshot isolation: people change while pages are read, and the
+// lists come from an index that lags by up to about a second. A [Reading] is
+// as between its start and its finish, and a user may come more than once;
+// the caller keeps the newest.
+package oktaclient
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config says which org to read, and how. OrgURL and HTTPClient are required;
+// every other field's zero value stands for the default given with it.
+type Config struct {
+	// OrgURL is the org's API: "https://acme.okta.com". Plain http is taken
+	// only on a loopback host. Nothing is ever requested from another origin.
+	OrgURL string
+
+	// HTTPClient authenticates the requests. It is copied, and the copy follows
+	// no redirects: Okta's API has none, and a token must not travel along one.
+	//
+	// An error of its transport that has a method Retryable() bool is tried
+	// again as that says; of the others all but failed certificate checks are.
+	HTTPClient *http.Client
+
+	Concurrency    int     // most requests in flight; 0: 1
+	RateLimitShare float64 // of what Okta's headers show, 0 < share <= 1; 0: 0.5
+	PageSize       int     // users a page; 0: 200, which is the most that Okta gives
+
+	Tries    int           // most tries of a page that fails in passing; 0: 5
+	BaseWait time.Duration // longest wait before the second try, doubled for each further one; 0: 1s
+	Stall    time.Duration // longest time in which an answer makes no progress; 0: 1m
+
+	Logger    *slog.Logger // nil: nothing is logged
+	UserAgent string       // "": "oktasync"
+}
+
+// Client reads one org. It may be used by several goroutines at once.
+type Client struct {
+	cfg  Config
+	org  *url.URL
+	http *http.Client
+	log  *slog.Logger
+}
+
+// New returns a client for the org of cfg.
+func New(cfg Config) (*Client, error) {
+	org, err := parseOrgURL(cfg.OrgURL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.HTTPClient == nil {
+		return nil, errors.New("no HTTP client to authenticate requests")
+	}
+	return &Client{cfg: cfg, org: org, http: cfg.HTTPClient, log: cfg.Logger}, nil
+}
+
+// parseOrgURL checks that raw is an origin that a token may be sent to.
+func parseOrgURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("org URL: %w", errors.Unwrap(err))
+	}
+	switch {
+	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return nil, fmt.Errorf("org URL must be an origin like https://acme.okta.com")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return nil, fmt.Errorf("org URL %s: plain http is for loopback hosts only", u.Host)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("org URL %s: scheme must be https", u.Host)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
