@@ -1,0 +1,205 @@
+// Package snapshot owns the store on disk.
+package snapshot
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Formats of what the store writes. A reader refuses any other.
+const (
+	storeFormat    = "oktasync.store/1"
+	snapshotFormat = "oktasync.snapshot/1"
+	readingFormat  = "oktasync.reading/1"
+)
+
+// Names of the files in a snapshot's folder.
+const (
+	manifestFile = "manifest.json"
+	sumsFile     = "SHA256SUMS"
+	usersFile    = "users.ndjson.zst"
+	csvFile      = "users.csv"
+	changesFile  = "users.changes.ndjson"
+	requestsFile = "requests.ndjson"
+)
+
+// ManifestFile is the file of a snapshot's folder that names all the others.
+const ManifestFile = manifestFile
+
+// Resources that a file of a snapshot belongs to.
+const (
+	resourceUsers    = "users"
+	resourceRequests = "requests"
+)
+
+// nameLayout is how a snapshot is named: the second, in UTC, at which its
+// reading began.
+const nameLayout = "20060102T150405Z"
+
+// A Manifest says what a snapshot is: what was asked and came, the digest of
+// every file, and the manifest before it.
+type Manifest struct {
+	Format    string      `json:"format"`
+	StoreID   string      `json:"store_id"`
+	Export    string      `json:"export"`
+	Snapshot  string      `json:"snapshot"`
+	Sequence  int         `json:"sequence"` // 1, 2, 3…: the only order
+	Org       Org         `json:"org"`
+	Client    Client      `json:"client"`
+	Run       Run         `json:"run"`
+	Tool      Tool        `json:"tool"`
+	Declared  Declaration `json:"declared"`
+	Read      Read        `json:"read"`
+	Resources Resources   `json:"resources"`
+	Files     []File      `json:"files"`
+	Journal   JournalHead `json:"journal"`
+	SignedBy  *string     `json:"signed_by"` // the key's fingerprint; null: not signed
+	Previous  *Link       `json:"previous"`  // null for sequence 1 alone
+}
+
+// Org is the Okta org that was read.
+type Org struct {
+	URL string `json:"url"`
+	ID  string `json:"id,omitempty"`
+	TLS *TLS   `json:"tls,omitempty"`
+}
+
+// TLS is the certificate that the org showed.
+type TLS struct {
+	LeafSHA256 string `json:"leaf_sha256"`
+	Issuer     string `json:"issuer"`
+	PrivateCA  bool   `json:"private_ca"` // vouched for by a certificate that the configuration adds
+}
+
+// Client is the app that read.
+type Client struct {
+	ClientID string   `json:"client_id"`
+	Scopes   []string `json:"scopes"`
+	DPoP     bool     `json:"dpop"`
+}
+
+// Run says who ran the reconcile and how.
+type Run struct {
+	Trigger      string    `json:"trigger"` // schedule, apply, …
+	Host         string    `json:"host"`
+	User         string    `json:"user"`
+	ConfigSHA256 string    `json:"config_sha256"`
+	Override     *Override `json:"override"` // null: no guard was overridden
+}
+
+// Override says why a snapshot exists that a guard held back.
+type Override struct {
+	User   string `json:"user"`
+	Reason string `json:"reason"`
+	Guard  string `json:"guard"` // what the guard had said
+}
+
+// Tool is the program that wrote the snapshot.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+}
+
+// Read says how the reading went.
+type Read struct {
+	Started       Time  `json:"started"` // both by Okta's clock
+	Finished      Time  `json:"finished"`
+	ClockOffsetMS int64 `json:"clock_offset_ms"` // our clock less Okta's
+	Requests      int   `json:"requests"`        // lines of requests.ndjson; Publish counts them
+	Rows          int   `json:"rows"`            // in all pages: users kept, duplicates and outside
+	Duplicates    int   `json:"duplicates"`      // further copies of a user that pages held
+	Outside       int   `json:"outside"`         // users that are not in what was declared
+	Settled       bool  `json:"settled"`
+}
+
+// Resources are what a snapshot holds.
+type Resources struct {
+	Users Resource `json:"users"`
+}
+
+// A Resource counts one kind of thing, and its changes since the previous
+// snapshot.
+type Resource struct {
+	Total    int            `json:"total"`
+	ByStatus map[string]int `json:"by_status"`
+	Added    int            `json:"added"`
+	Changed  int            `json:"changed"`
+	Removed  int            `json:"removed"`
+	Kinds    map[Kind]int   `json:"kinds"`
+	Base     string         `json:"base"` // BaseNone, BasePrevious or BaseReset
+}
+
+// A File is a file of a snapshot's folder.
+type File struct {
+	Name          string `json:"name"`
+	Resource      string `json:"resource"`
+	Rows          int    `json:"rows"`
+	Bytes         int64  `json:"bytes"`
+	SHA256        string `json:"sha256"`
+	ContentSHA256 string `json:"content_sha256,omitempty"` // of what is compressed in it
+}
+
+// JournalHead is the journal as it stood when a manifest was made.
+type JournalHead struct {
+	Lines  int    `json:"lines"`
+	SHA256 string `json:"sha256"` // of line number Lines, line feed included
+}
+
+// Link is what a manifest says of the one before it.
+type Link struct {
+	Snapshot       string `json:"snapshot"`
+	ManifestSHA256 string `json:"manifest_sha256"`
+}
+
+// A Request is one line of requests.ndjson.
+type Request struct {
+	Time      Time   `json:"time"`
+	Method    string `json:"method"`
+	Path      string `json:"path"`   // and query
+	Status    int    `json:"status"` // 0: no answer
+	Rows      int    `json:"rows"`
+	RequestID string `json:"request_id"`
+	Error     string `json:"error,omitempty"`
+}
+
+// Line appends r to dst as a line of requests.ndjson.
+func (r *Request) Line(dst []byte) ([]byte, error) {
+	line, err := MarshalCanonical(r)
+	if err != nil {
+		return dst, err
+	}
+	return append(append(dst, line...), '\n'), nil
+}
+
+// Time is an instant as the store writes it: RFC 3339 in UTC with
+// milliseconds.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// At returns t as the store keeps it, without what is below a millisecond.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+func (t Time) String() string { return t.UTC().Format(timeLayout) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. It takes no other form
+// than MarshalText gives.
+func (t *Time) UnmarshalText(text []byte) (err error) {
+	t.Time, err = time.Parse(timeLayout, string(text))
+	return err
+}
+
+// MarshalJSON and UnmarshalJSON hide those of time.Time.
+func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+
+func (t *Time) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	return t.UnmarshalText([]byte(text))
+}
