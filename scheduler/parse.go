@@ -1,0 +1,165 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// field is one of the five of a schedule.
+type field struct {
+	name     string
+	min, max int
+	names    []string // of min, min+1, …
+	hint     string
+}
+
+var fields = []field{
+	{name: "minute", max: 59},
+	{name: "hour", max: 23},
+	{name: "day of the month", min: 1, max: 31},
+	{name: "month", min: 1, max: 12, names: strings.Fields("jan feb mar apr may jun jul aug sep oct nov dec")},
+	{name: "day of the week", max: 6, names: strings.Fields("sun mon tue wed thu fri sat"), hint: "; Sunday is 0"},
+}
+
+var descriptors = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+
+// Parse reads a schedule: five fields as in crontab(5), one of @hourly, @daily,
+// @midnight, @weekly, @monthly, @yearly and @annually, or "@every 15m". The
+// fields are wall-clock time in zone; nil is UTC.
+//
+// What cron/v3 would take and mean something else by is refused: a zone before
+// the fields (alone it makes cron/v3 panic), a date that never comes, an
+// interval under a second, steps and lists that say nothing.
+func Parse(spec string, zone *time.Location) (Schedule, error) {
+	if zone == nil {
+		zone = time.UTC
+	}
+	spec = strings.TrimSpace(spec)
+	switch {
+	case spec == "":
+		return nil, errors.New("a schedule is missing")
+	case strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ="):
+		return nil, errors.New("a time zone does not go before the fields; it has a setting of its own")
+	case strings.HasPrefix(spec, "@every"):
+		return parseInterval(strings.TrimPrefix(spec, "@every"))
+	case strings.HasPrefix(spec, "@"):
+		if err := checkDescriptor(spec); err != nil {
+			return nil, err
+		}
+	default:
+		if err := checkFields(spec); err != nil {
+			return nil, err
+		}
+	}
+	return parseCalendar(spec, zone)
+}
+
+func parseCalendar(spec string, zone *time.Location) (Schedule, error) {
+	parsed, err := cron.ParseStandard(spec)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no schedule: %w", spec, err)
+	}
+	wall, ok := parsed.(*cron.SpecSchedule)
+	if !ok {
+		return nil, fmt.Errorf("%q is no schedule", spec)
+	}
+	wall.Location = time.UTC
+	const allHours = 1<<24 - 1
+	c := &calendar{spec: wall, zone: zone, everyHour: wall.Hour&allHours == allHours}
+	// From before a leap year, so that 29 February is found.
+	if c.Next(time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return nil, fmt.Errorf("%q never comes: there is no such date", spec)
+	}
+	return c, nil
+}
+
+func parseInterval(text string) (Schedule, error) {
+	d, err := time.ParseDuration(strings.TrimSpace(text))
+	switch {
+	case err != nil || !strings.HasPrefix(text, " "):
+		return nil, fmt.Errorf("%q is no interval; one looks like \"@every 15m\" or \"@every 1h30m\"", "@every"+text)
+	case d < time.Second:
+		return nil, fmt.Errorf("%q is too short; the shortest is \"@every 1s\"", "@every"+text)
+	case d%time.Second != 0:
+		return nil, fmt.Errorf("%q has parts of a second; only whole seconds count", "@every"+text)
+	}
+	return interval{cron.Every(d)}, nil
+}
+
+func checkDescriptor(spec string) error {
+	switch {
+	case slices.Contains(descriptors, spec):
+		return nil
+	case spec == "@reboot":
+		return errors.New("\"@reboot\" is not supported: a run missed while the daemon was down is made up at its start")
+	}
+	return fmt.Errorf("%q is unknown; there are @hourly, @daily, @weekly, @monthly, @yearly and \"@every 15m\"", spec)
+}
+
+func checkFields(spec string) error {
+	values := strings.Fields(spec)
+	switch n := len(values); {
+	case n == 6 || n == 7:
+		return fmt.Errorf("%q has %d fields; five are expected, minute first: there are neither seconds nor years", spec, n)
+	case n != 5:
+		return fmt.Errorf("%q is no schedule: five fields are expected (minute, hour, day of the month, month, day of the week), such as \"0 6 * * *\", or @daily or \"@every 15m\"", spec)
+	}
+	for i, f := range fields {
+		for item := range strings.SplitSeq(values[i], ",") {
+			if err := f.check(item); err != nil {
+				return fmt.Errorf("%s %q: %w", f.name, values[i], err)
+			}
+		}
+	}
+	return nil
+}
+
+// check checks one item of a list: *, 5, 5-10, */5, 5/5 or 5-10/5.
+func (f field) check(item string) error {
+	if item == "" {
+		return errors.New("a list has an empty item")
+	}
+	values, step, stepped := strings.Cut(item, "/")
+	if stepped {
+		n, err := number(step)
+		if err != nil || n < 1 || n > f.max {
+			return fmt.Errorf("a step is a number from 1 to %d, not %q", f.max, step)
+		}
+	}
+	if values == "*" || values == "?" {
+		return nil
+	}
+	first, last, ranged := strings.Cut(values, "-")
+	from, err := f.value(first)
+	if err != nil || !ranged {
+		return err
+	}
+	to, err := f.value(last)
+	if err == nil && to < from {
+		err = fmt.Errorf("%q ends before it begins", values)
+	}
+	return err
+}
+
+func (f field) value(text string) (int, error) {
+	if i := slices.Index(f.names, strings.ToLower(text)); i >= 0 {
+		return f.min + i, nil
+	}
+	n, err := number(text)
+	if err != nil || n < f.min || n > f.max {
+		return 0, fmt.Errorf("%q is not from %d to %d%s", text, f.min, f.max, f.hint)
+	}
+	return n, nil
+}
+
+// number reads digits and nothing else, where strconv would take a sign.
+func number(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return int(n), err
+}
