@@ -1,0 +1,150 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+var errURL = errors.New("not an absolute http URL without userinfo, query and fragment")
+
+// splitURL checks raw and cuts it into its origin in normal form (RFC 3986,
+// sections 6.2.2.1 and 6.2.3: scheme and host in lower case, no default port)
+// and the path exactly as it was written, "/" for none.
+func splitURL(raw string) (origin, path string, err error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(raw, "?#\\") {
+		return "", "", errURL
+	}
+	host := strings.ToLower(u.Hostname())
+	for _, c := range host {
+		if c > '~' { // an international name comes as A-labels
+			return "", "", errURL
+		}
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", "", errURL
+	}
+	if port := u.Port(); port != "" && !(u.Scheme == "https" && port == "443") && !(u.Scheme == "http" && port == "80") {
+		host += ":" + port
+	}
+	_, rest, _ := strings.Cut(raw, "://")
+	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
+		return u.Scheme + "://" + host, rest[slash:], nil
+	}
+	return u.Scheme + "://" + host, "/", nil
+}
+
+// normalPath gives equivalent paths one form (RFC 3986, sections 6.2.2 and
+// 6.2.3): escapes in upper case, none for unreserved characters, no dot
+// segments, "/" for the empty path. A trailing slash counts, and %2F stays.
+func normalPath(escaped string) string {
+	var b strings.Builder
+	for i := 0; i < len(escaped); i++ {
+		c := escaped[i]
+		if c != '%' || i+2 >= len(escaped) {
+			b.WriteByte(c)
+			continue
+		}
+		hex := strings.ToUpper(escaped[i : i+3])
+		if char, err := url.PathUnescape(hex); err == nil && unreserved(char[0]) {
+			b.WriteString(char)
+		} else {
+			b.WriteString(hex)
+		}
+		i += 2
+	}
+	return removeDots(b.String())
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+}
+
+// removeDots is RFC 3986, section 5.2.4. path.Clean would join // and drop a
+// trailing slash, which name other resources.
+func removeDots(p string) string {
+	var out []string
+	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
+	for i, segment := range segments {
+		switch segment {
+		case ".", "..":
+			if segment == ".." && len(out) > 0 {
+				out = out[:len(out)-1]
+			}
+			if i == len(segments)-1 {
+				out = append(out, "")
+			}
+		default:
+			out = append(out, segment)
+		}
+	}
+	return "/" + strings.Join(out, "/")
+}
+
+// target returns the URL that r was sent to: the public origin, and the path as
+// it stood on the request line, both escaped and decoded.
+func (v *Verifier) target(r *http.Request) (origin, escaped, decoded string, err error) {
+	base := v.origin
+	if v.originOf != nil {
+		base = v.originOf(r)
+	}
+	origin, prefix, err := splitURL(base)
+	if err != nil {
+		return "", "", "", fmt.Errorf("find origin of request: %w", err)
+	}
+	u := r.URL
+	if r.RequestURI != "" { // what a router made of the path does not matter
+		if u, err = url.ParseRequestURI(r.RequestURI); err != nil {
+			return "", "", "", fmt.Errorf("parse request target: %w", errURL)
+		}
+	}
+	if u.Path == "" {
+		u = &url.URL{Path: "/"}
+	}
+	prefix = strings.TrimSuffix(prefix, "/")
+	return origin, prefix + u.EscapedPath(), prefix + u.Path, nil
+}
+
+// sameURL compares htu with the URL of the request. Where they are the same it
+// returns their normal form.
+func (v *Verifier) sameURL(htu string, r *http.Request) (string, bool) {
+	origin, path, err := splitURL(htu)
+	if err != nil {
+		return "", false
+	}
+	wantOrigin, escaped, decoded, err := v.target(r)
+	if err != nil || origin != wantOrigin {
+		return "", false
+	}
+	if v.decodedPath {
+		return origin + decoded, path == decoded || path == escapeLittle.Replace(decoded)
+	}
+	normal := normalPath(escaped)
+	return origin + normal, normalPath(path) == normal
+}
+
+// escapeLittle escapes what can't stand bare in a URL, and no more: Okta's own
+// Java SDK writes its htu so.
+var escapeLittle = strings.NewReplacer("%", "%25", " ", "%20", `"`, "%22", "#", "%23")
+
+// HostOrigin is a [Config.OriginOf] for a server that clients reach directly:
+// https if the connection is, and the host that the client named. Use it only
+// where a wrong Host field does no harm, as on a server for one name.
+func HostOrigin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// ForwardedOrigin is a [Config.OriginOf] for a server behind a proxy that sets
+// X-Forwarded-Proto and X-Forwarded-Host and drops what clients send as such.
+func ForwardedOrigin(r *http.Request) string {
+	return r.Header.Get("X-Forwarded-Proto") + "://" + r.Header.Get("X-Forwarded-Host")
+}
