@@ -1,26 +1,195 @@
 package snapshot
 
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Attributes says which attributes of a user are kept. Its paths are member
-// names joined by dots; a path covers everything below it. Elements of a list
-// have no paths: a list is kept or left out whole. The attributes id and
-// status are always kept.
+// names joined by dots, and a path covers everything below it: "profile"
+// stands for "profile.email" too. Elements of a list have no paths; a list is
+// kept or left out whole. The attributes id and status are always kept.
 type Attributes struct {
 	Include []string `json:"include" yaml:"include"` // empty: everything
 	Exclude []string `json:"exclude" yaml:"exclude"` // taken away from what Include keeps
 }
 
+// alwaysKept are the attributes without which a user can't be followed from
+// one snapshot to the next.
+var alwaysKept = []string{"id", "status"}
+
 // Validate reports everything that is wrong with a, as *FieldError values
 // joined by errors.Join.
-func (a Attributes) Validate() error { panic("soon") }
+func (a Attributes) Validate() error { return errors.Join(a.check("")...) }
+
+// check is Validate with a prefix before the names of the fields.
+func (a Attributes) check(prefix string) []error {
+	errs := slices.Concat(checkPaths(prefix+"include", a.Include), checkPaths(prefix+"exclude", a.Exclude))
+	wrong := func(list string, i int, format string, args ...any) {
+		field := fmt.Sprintf("%s%s[%d]", prefix, list, i)
+		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
+	}
+	for i, path := range a.Exclude {
+		if slices.Contains(alwaysKept, path) {
+			wrong("exclude", i, "%q can't be left out: users are compared by it", path)
+		}
+	}
+	for i, path := range a.Include {
+		for _, excluded := range a.Exclude {
+			switch {
+			case path == excluded:
+				wrong("include", i, "%q is both included and excluded", path)
+			case covers(excluded, path):
+				wrong("include", i, "%q is included, but excluded with all of %q", path, excluded)
+			}
+		}
+	}
+	return errs
+}
+
+// equal reports whether a and b keep the same in the same order.
+func (a Attributes) equal(b Attributes) bool {
+	return slices.Equal(a.Include, b.Include) && slices.Equal(a.Exclude, b.Exclude)
+}
+
+// covers reports whether path is covering or lies below it.
+func covers(covering, path string) bool {
+	rest, ok := strings.CutPrefix(path, covering)
+	return ok && (rest == "" || rest[0] == '.')
+}
+
+// coversAny reports whether one of covering covers path.
+func coversAny(covering []string, path string) bool {
+	return slices.ContainsFunc(covering, func(c string) bool { return covers(c, path) })
+}
+
+// checkPaths reports what is wrong with a list of paths.
+func checkPaths(field string, paths []string) []error {
+	var errs []error
+	for i, path := range paths {
+		problem := ""
+		switch _, inProfile := profileAttributes[path]; {
+		case path == "":
+			problem = "an empty path"
+		case strings.TrimSpace(path) != path:
+			problem = fmt.Sprintf("%q has spaces around it", path)
+		case slices.Contains(strings.Split(path, "."), ""):
+			problem = fmt.Sprintf("%q has a dot without a name beside it", path)
+		case inProfile:
+			problem = fmt.Sprintf("%q belongs to the profile: write %q", path, "profile."+path)
+		case slices.Contains(paths[:i], path):
+			problem = fmt.Sprintf("%q stands here twice", path)
+		default:
+			continue
+		}
+		errs = append(errs, &FieldError{fmt.Sprintf("%s[%d]", field, i), problem})
+	}
+	return errs
+}
+
+// profileAttributes are the attributes that every Okta profile can have. A
+// path that is one of them, without "profile.", is a slip that would leave in
+// what was to be left out.
+var profileAttributes = func() map[string]struct{} {
+	set := make(map[string]struct{})
+	for name := range strings.FieldsSeq(`login email secondEmail firstName lastName middleName
+		honorificPrefix honorificSuffix title displayName nickName profileUrl primaryPhone
+		mobilePhone streetAddress city state zipCode countryCode postalAddress
+		preferredLanguage locale timezone userType employeeNumber costCenter organization
+		division department managerId manager`) {
+		set[name] = struct{}{}
+	}
+	return set
+}()
+
+// A Projector cuts users down to the attributes declared. It is used by one
+// goroutine at a time.
+type Projector struct {
+	all   bool // everything is kept
+	rules map[string]rule
+	root  rule
+	path  []byte
+}
+
+// A rule says what happens to a path. A path without a rule goes the way of
+// the object that it is in.
+type rule struct {
+	keep  bool
+	mixed bool // something below has a rule of its own
+}
 
 // Projector returns what applies a to users.
-func (a Attributes) Projector() *Projector { panic("soon") }
+func (a Attributes) Projector() *Projector {
+	p := &Projector{
+		all:   len(a.Include) == 0 && len(a.Exclude) == 0,
+		rules: make(map[string]rule),
+		root:  rule{keep: len(a.Include) == 0, mixed: true},
+	}
+	for _, path := range slices.Concat(alwaysKept, a.Include, a.Exclude) {
+		p.rules[path] = rule{keep: a.keeps(path), mixed: p.rules[path].mixed}
+		for dot := strings.LastIndexByte(path, '.'); dot > 0; dot = strings.LastIndexByte(path, '.') {
+			path = path[:dot]
+			p.rules[path] = rule{keep: a.keeps(path), mixed: true}
+		}
+	}
+	return p
+}
 
-// A Projector cuts users down to the attributes declared.
-type Projector struct{}
+// keeps reports whether a value at path is kept whole, but for what lies below.
+func (a Attributes) keeps(path string) bool {
+	return slices.Contains(alwaysKept, path) ||
+		!coversAny(a.Exclude, path) && (len(a.Include) == 0 || coversAny(a.Include, path))
+}
 
 // Project appends to dst what is kept of user, an object in canonical form.
-// The result is canonical too.
-func (p *Projector) Project(dst, user []byte) ([]byte, error) { panic("soon") }
+// The result is canonical too. After an error dst is returned as it was.
+func (p *Projector) Project(dst, user []byte) ([]byte, error) {
+	if p.all {
+		return append(dst, user...), nil
+	}
+	p.path = p.path[:0]
+	out, err := p.object(dst, user, p.root)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
 
-func checkPaths(field string, paths []string) error { panic("soon") }
+// object appends what is kept of an object at p.path, under rule r.
+func (p *Projector) object(dst, object []byte, r rule) ([]byte, error) {
+	dst = append(dst, '{')
+	start, depth := len(dst), len(p.path)
+	m := membersOf(object)
+	for m.next() {
+		p.path = appendPath(p.path[:depth], m.name)
+		below, named := p.rules[string(p.path)]
+		if !named {
+			below = rule{keep: r.keep}
+		}
+		descend := below.mixed && isObject(m.value)
+		if !below.keep && !descend {
+			continue
+		}
+		before := len(dst)
+		if before > start {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), m.name...), `":`...)
+		if !descend {
+			dst = append(dst, m.value...)
+			continue
+		}
+		whole := len(dst)
+		var err error
+		if dst, err = p.object(dst, m.value, below); err != nil {
+			return dst, err
+		}
+		if !below.keep && len(dst) == whole+len("{}") {
+			dst = dst[:before] // nothing in it was asked for
+		}
+	}
+	p.path = p.path[:depth]
+	return append(dst, '}'), m.err
+}

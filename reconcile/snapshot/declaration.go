@@ -80,11 +80,11 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // Validate reports everything that is wrong with d, as *FieldError values
 // joined by errors.Join.
 func (d Declaration) Validate() error {
-	errs := []error{
-		prefixed("users.attributes", d.Users.Attributes.Validate()),
+	errs := slices.Concat(
+		d.Users.Attributes.check("users.attributes."),
 		checkPaths("users.changes.ignore", d.Users.Changes.Ignore),
 		checkPaths("users.changes.moved", d.Users.Changes.Moved),
-	}
+	)
 	wrong := func(field, format string, args ...any) {
 		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
 	}
@@ -124,24 +124,6 @@ func (d Declaration) Complete() Declaration {
 // HasFormat reports whether snapshots are kept in format.
 func (d Declaration) HasFormat(format string) bool {
 	return format == FormatNDJSON || slices.Contains(d.Formats, format)
-}
-
-// prefixed returns err with field in front of the field of each *FieldError
-// that err joins.
-func prefixed(field string, err error) error {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return err
-	}
-	var errs []error
-	for _, e := range joined.Unwrap() {
-		var fe *FieldError
-		if errors.As(e, &fe) {
-			e = &FieldError{field + "." + fe.Field, fe.Problem}
-		}
-		errs = append(errs, e)
-	}
-	return errors.Join(errs...)
 }
 
 // A Limit is a bound on a number of people, as a share of a total or as a
