@@ -1,14 +1,22 @@
 package snapshot
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Op says what happened to a user's record.
 type Op string
 
 const (
-	Added   Op = "added"
-	Changed Op = "changed"
-	Removed Op = "removed"
+	OpAdded   Op = "added"
+	OpChanged Op = "changed"
+	OpRemoved Op = "removed"
 )
 
 // Bases of a snapshot's counts and changes.
@@ -31,10 +39,26 @@ type Change struct {
 
 // Line appends c to dst as a line of a changes file: canonical JSON and a
 // line feed.
-func (c *Change) Line(dst []byte) ([]byte, error) { panic("soon") }
+func (c *Change) Line(dst []byte) ([]byte, error) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return dst, err
+	}
+	line, err := Canonical(dst, b)
+	if err != nil {
+		return dst, err
+	}
+	return append(line, '\n'), nil
+}
 
 // ParseChange reads a line of a changes file, with or without its line feed.
-func ParseChange(line []byte) (*Change, error) { panic("soon") }
+func ParseChange(line []byte) (*Change, error) {
+	c := new(Change)
+	if err := json.Unmarshal(line, c, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("parse change: %w", err)
+	}
+	return c, nil
+}
 
 // Counts sums up a comparison.
 type Counts struct {
@@ -55,11 +79,194 @@ type Rules struct {
 // an earlier one made under before, and the base of the comparison. A nil
 // before stands for no earlier snapshot. Only where the base is BasePrevious
 // is there something to compare.
-func RulesFor(before *Declaration, after Declaration) (Rules, string) { panic("soon") }
+//
+// Where the attributes declared differ, what both declarations hold is
+// compared: an attribute that is new in the declaration is no news about
+// anybody, and one that is excluded now shows up no more, not even as lost.
+func RulesFor(before *Declaration, after Declaration) (Rules, string) {
+	rules := Rules{Changes: after.Users.Changes}
+	if before == nil {
+		return rules, BaseNone
+	}
+	was, is := before.Users, after.Users
+	if was.Search != is.Search || was.IncludeDeprovisioned != is.IncludeDeprovisioned {
+		return rules, BaseReset
+	}
+	if !was.Attributes.equal(is.Attributes) {
+		rules.Project = []Attributes{was.Attributes, is.Attributes}
+	}
+	return rules, BasePrevious
+}
 
 // Diff compares two readings in one pass and calls emit for each user that
 // differs, in ascending order of ids. It closes neither reader. A reader out
 // of order, an error of a reader or of emit ends it.
 func Diff(before, after UserReader, rules Rules, emit func(*Change) error) (Counts, error) {
-	panic("soon")
+	d := &differ{
+		was:   newSide("before", before, rules.Project),
+		is:    newSide("after", after, rules.Project),
+		pair:  pair{rules: rules.Changes},
+		count: Counts{Kinds: make(map[Kind]int)},
+		emit:  emit,
+	}
+	err := d.run()
+	return d.count, err
+}
+
+type differ struct {
+	was, is *side
+	pair    pair
+	count   Counts
+	emit    func(*Change) error
+}
+
+func (d *differ) run() error {
+	if err := d.advance(true, true); err != nil {
+		return err
+	}
+	for !d.was.ended || !d.is.ended {
+		order := d.order()
+		if err := d.compare(order); err != nil {
+			return err
+		}
+		if err := d.advance(order <= 0, order >= 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// order says whose user comes first: before's (-1), after's (1), or that both
+// sides hold the same one (0).
+func (d *differ) order() int {
+	switch {
+	case d.was.ended:
+		return 1
+	case d.is.ended:
+		return -1
+	}
+	return bytes.Compare(d.was.id, d.is.id)
+}
+
+// advance moves one side or both to the next user.
+func (d *differ) advance(was, is bool) error {
+	if was {
+		if err := d.was.next(); err != nil {
+			return err
+		}
+		if !d.was.ended {
+			d.count.Before++
+			off, err := deactivated(d.was.user)
+			if err != nil {
+				return err
+			}
+			if !off {
+				d.count.ActiveBefore++
+			}
+		}
+	}
+	if is {
+		if err := d.is.next(); err != nil {
+			return err
+		}
+		if !d.is.ended {
+			d.count.Total++
+		}
+	}
+	return nil
+}
+
+// compare looks at the user that comes first in order.
+func (d *differ) compare(order int) error {
+	c := &Change{Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}
+	var err error
+	switch {
+	case order < 0:
+		d.count.Removed++
+		c.Op, c.Kind, c.ID = OpRemoved, Deleted, string(d.was.id)
+		c.Before = bytes.Clone(d.was.user)
+		c.Login, err = login(d.was.user)
+	case order > 0:
+		d.count.Added++
+		c.Op, c.Kind, c.ID = OpAdded, Joined, string(d.is.id)
+		c.After = bytes.Clone(d.is.user)
+		c.Login, err = login(d.is.user)
+	case bytes.Equal(d.was.user, d.is.user):
+		return nil
+	default:
+		return d.changed(c)
+	}
+	if err != nil {
+		return err
+	}
+	d.count.Kinds[c.Kind]++
+	return d.emit(c)
+}
+
+// changed compares the two states of one user, whose bytes differ.
+func (d *differ) changed(c *Change) error {
+	was, is := d.was.user, d.is.user
+	from, to, err := statuses(was, is)
+	if err != nil {
+		return err
+	}
+	if from != deprovisioned && to == deprovisioned {
+		d.count.Deactivated++
+	}
+	if err := d.pair.compare(was, is); err != nil || len(d.pair.paths) == 0 {
+		return err
+	}
+	c.Op, c.ID = OpChanged, string(d.is.id)
+	c.Paths = slices.Clone(d.pair.paths)
+	c.Before, c.After = bytes.Clone(d.pair.before), bytes.Clone(d.pair.after)
+	c.Kind = kindOf(from, to, c.Paths, d.pair.rules.Moved)
+	if c.Login, err = login(is); err != nil {
+		return err
+	}
+	d.count.Changed++
+	d.count.Kinds[c.Kind]++
+	return d.emit(c)
+}
+
+// A side is one of the two readings, cut down to what is compared.
+type side struct {
+	name       string
+	users      UserReader
+	projectors []*Projector
+	buffers    [2][]byte
+	ended      bool
+	id, user   []byte // the user at hand
+}
+
+func newSide(name string, users UserReader, project []Attributes) *side {
+	s := &side{name: name, users: users}
+	for _, a := range project {
+		s.projectors = append(s.projectors, a.Projector())
+	}
+	return s
+}
+
+// next moves to the next user, and holds the reader to its promise of order.
+func (s *side) next() error {
+	user, err := s.users.Next()
+	if err == io.EOF {
+		s.ended, s.user = true, nil
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read users %s: %w", s.name, err)
+	}
+	if s.user != nil && bytes.Compare(user.ID, s.id) <= 0 {
+		return fmt.Errorf("read users %s: user %q stands after %q", s.name, user.ID, s.id)
+	}
+	s.id = append(s.id[:0], user.ID...)
+	s.user = user.JSON
+	for i, p := range s.projectors {
+		b := &s.buffers[i%2]
+		if *b, err = p.Project((*b)[:0], s.user); err != nil {
+			return fmt.Errorf("read users %s: user %q: %w", s.name, user.ID, err)
+		}
+		s.user = *b
+	}
+	return nil
 }
