@@ -1,26 +1,52 @@
 package snapshot
 
-import "io"
+import (
+	"bufio"
+	"io"
+)
 
-// Columns are the columns of a CSV file.
-type Columns struct{}
-
-// NewColumns returns the columns for users cut down to attrs. Where attrs
-// includes no paths by name, each user that will be written has to be shown
-// to Add first.
-func NewColumns(attrs Attributes) *Columns { panic("soon") }
-
-// Add adds the columns that user, a canonical line, needs.
-func (c *Columns) Add(user []byte) error { panic("soon") }
-
-// Header returns the names of the columns in their order.
-func (c *Columns) Header() []string { panic("soon") }
-
-// WriteCSV writes a header and users as CSV.
-func WriteCSV(w io.Writer, users UserReader, columns *Columns) error { panic("soon") }
+// each calls write for every user of users. What write writes is flushed at
+// the end, but not after an error.
+func each(w io.Writer, users UserReader, write func(*bufio.Writer, User) error) error {
+	out := bufio.NewWriterSize(w, 64<<10)
+	for {
+		user, err := users.Next()
+		if err == io.EOF {
+			return out.Flush()
+		}
+		if err != nil {
+			return err
+		}
+		if err := write(out, user); err != nil {
+			return err
+		}
+	}
+}
 
 // WriteNDJSON writes users as canonical JSON, one a line.
-func WriteNDJSON(w io.Writer, users UserReader) error { panic("soon") }
+func WriteNDJSON(w io.Writer, users UserReader) error {
+	return each(w, users, func(out *bufio.Writer, user User) error {
+		out.Write(user.JSON)
+		return out.WriteByte('\n') // a bufio.Writer keeps its first error
+	})
+}
 
 // WriteJSON writes users as one JSON list, a user a line.
-func WriteJSON(w io.Writer, users UserReader) error { panic("soon") }
+func WriteJSON(w io.Writer, users UserReader) error {
+	open := "[\n"
+	err := each(w, users, func(out *bufio.Writer, user User) error {
+		out.WriteString(open)
+		open = ",\n"
+		_, err := out.Write(user.JSON)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	end := "\n]\n"
+	if open == "[\n" {
+		end = "[]\n"
+	}
+	_, err = io.WriteString(w, end)
+	return err
+}
