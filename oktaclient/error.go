@@ -1,22 +1,127 @@
 package oktaclient
 
-// Error is a request that failed for good. It never holds anything of an
-// answer's body but Okta's error code.
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+)
+
+// Error is a request that failed for good. Of an answer's body it holds only
+// Okta's error code, and of a URL only the path.
 type Error struct {
-	Status    int    // 0: no answer that could be used
-	Code      string // Okta's error code, or the OAuth code of a challenge
-	RequestID string // Okta's
+	Status    int    // 0: no answer, or one that could not be used
+	Code      string // Okta's error code, or the OAuth one of a challenge
+	RequestID string // Okta's, for its support and the System Log
 	Path      string // without the query, which may name people
-	Page      int    // which page of a list, from 1; 0: no list
+	Page      int    // of the reading, from 1; 0: the request was not of a list
 	Tries     int    // how often it was tried
-	Reason    string // what was wrong with an answer, or that there was none
-	Err       error  // the cause, where there was no answer
+	Err       error  // what was wrong, where that is not Okta's status
 }
 
-func (e *Error) Error() string { return "okta: " + e.Code }
+// newError describes what came of an attempt, nil if nothing is wrong. err is
+// what is wrong apart from the status.
+func newError(call *call, a *answer, err error) *Error {
+	if err == nil && a.ok() {
+		return nil
+	}
+	e := &Error{RequestID: a.request.RequestID, Path: call.url.Path, Page: call.page, Tries: 1, Err: err}
+	if err == nil {
+		e.Status = a.resp.StatusCode
+		e.Code = errorCode(a.resp.Header, a.body)
+	}
+	return e
+}
+
+// Error reads "okta: 500 E0000009 on page 3, tried 5 times (request aZ3k)".
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("okta: ")
+	if e.Err != nil {
+		b.WriteString(e.Err.Error())
+	} else {
+		fmt.Fprint(&b, e.Status)
+		if e.Code != "" {
+			b.WriteString(" " + e.Code)
+		}
+	}
+	if e.Page > 1 || e.Page == 1 && e.Tries > 1 {
+		fmt.Fprintf(&b, " on page %d", e.Page)
+	}
+	if e.Tries > 1 {
+		fmt.Fprintf(&b, ", tried %d times", e.Tries)
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, " (request %s)", e.RequestID)
+	}
+	return b.String()
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint says in a sentence what a person can do about e; "": nothing known.
-func (e *Error) Hint() string { return "" }
+// class is the short form for the transcript.
+func (e *Error) class() string {
+	var r *rejection
+	switch {
+	case errors.As(e.Err, &r):
+		return r.class
+	case e.Code != "":
+		return e.Code
+	default:
+		return fmt.Sprintf("status %d", e.Status)
+	}
+}
+
+// rejection is why there is no answer, or why one can't be used.
+type rejection struct {
+	class string // "reset", "broken JSON"
+	final bool   // another try would not help
+	err   error
+}
+
+func (r *rejection) Error() string { return r.err.Error() }
+func (r *rejection) Unwrap() error { return r.err }
+
+// transportError classes an error of http.Client.Do, and takes the URL out of it.
+func transportError(err error) *rejection {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err
+	}
+	r := &rejection{class: "no answer", err: err}
+	var (
+		decides     interface{ Retryable() bool }
+		certificate *tls.CertificateVerificationError
+		network     net.Error
+		dial        *net.OpError
+	)
+	switch {
+	case errors.As(err, &decides):
+		r.final = !decides.Retryable()
+	case errors.As(err, &certificate):
+		r.class, r.final = "certificate", true
+	case errors.As(err, &network) && network.Timeout():
+		r.class = "timeout"
+	case errors.As(err, &dial) && dial.Op == "dial":
+		r.class = "no connection"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		r.class = "reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		r.class = "closed"
+	}
+	return r
+}
+
+// bodyError classes an error in the middle of an answer's body.
+func bodyError(err error) *rejection {
+	r := transportError(err)
+	if r.class == "no answer" || r.class == "closed" {
+		r.class = "cut"
+	}
+	r.err = fmt.Errorf("answer cut short: %w", r.err)
+	return r
+}

@@ -20,14 +20,21 @@
 package oktaclient
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Config says which org to read, and how. OrgURL and HTTPClient are required;
@@ -58,10 +65,12 @@ type Config struct {
 
 // Client reads one org. It may be used by several goroutines at once.
 type Client struct {
-	cfg  Config
-	org  *url.URL
-	http *http.Client
-	log  *slog.Logger
+	cfg   Config
+	org   *url.URL
+	http  *http.Client
+	log   *slog.Logger
+	clock clock
+	slots *semaphore.Weighted // one a request in flight
 }
 
 // New returns a client for the org of cfg.
@@ -70,10 +79,60 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.HTTPClient == nil {
+	switch {
+	case cfg.HTTPClient == nil:
 		return nil, errors.New("no HTTP client to authenticate requests")
+	case cfg.RateLimitShare < 0 || cfg.RateLimitShare > 1:
+		return nil, fmt.Errorf("rate limit share %v is not between 0 and 1", cfg.RateLimitShare)
+	case cfg.PageSize < 0 || cfg.PageSize > 200:
+		return nil, fmt.Errorf("page size %d is not between 1 and 200", cfg.PageSize)
+	case cfg.Concurrency < 0 || cfg.Tries < 0 || cfg.BaseWait < 0 || cfg.Stall < 0:
+		return nil, errors.New("concurrency, tries, base wait and stall must not be negative")
 	}
-	return &Client{cfg: cfg, org: org, http: cfg.HTTPClient, log: cfg.Logger}, nil
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 1)
+	cfg.RateLimitShare = cmp.Or(cfg.RateLimitShare, 0.5)
+	cfg.PageSize = cmp.Or(cfg.PageSize, 200)
+	cfg.Tries = cmp.Or(cfg.Tries, 5)
+	cfg.BaseWait = cmp.Or(cfg.BaseWait, time.Second)
+	cfg.Stall = cmp.Or(cfg.Stall, time.Minute)
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, "oktasync")
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	client := *cfg.HTTPClient
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		cfg:   cfg,
+		org:   org,
+		http:  &client,
+		log:   cfg.Logger,
+		slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
+	}, nil
+}
+
+// Get sends one GET for path, which may have a query, or for the URL of a next
+// page, with the same waits and tries as any other request. Where Okta answers
+// with another status than 2xx, Get returns both the answer and an [*Error].
+// The answer's body is in memory; closing it is harmless and not needed.
+func (c *Client) Get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+	u, err := c.org.Parse(path)
+	if err != nil {
+		return nil, fmt.Errorf("path: %w", errors.Unwrap(err))
+	}
+	if !sameOrigin(u, c.org) {
+		return nil, fmt.Errorf("path leads to another origin than %s", c.org)
+	}
+	u.Fragment = ""
+	a, err := c.send(ctx, &call{url: u, header: header})
+	if a == nil || a.resp == nil {
+		return nil, err
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil || err != nil && !ok {
+		return nil, err // the answer is not whole
+	}
+	a.resp.Body = io.NopCloser(bytes.NewReader(a.body))
+	a.resp.Request = &http.Request{Method: http.MethodGet, URL: u}
+	return a.resp, err
 }
 
 // parseOrgURL checks that raw is an origin that a token may be sent to.
@@ -89,9 +148,14 @@ func parseOrgURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("org URL %s: plain http is for loopback hosts only", u.Host)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("org URL %s: scheme must be https", u.Host)
+	case adminConsole.MatchString(u.Hostname()):
+		return nil, fmt.Errorf("org URL %s is the admin console's; leave out -admin", u.Host)
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
+
+// adminConsole matches the address that administrators copy from their browser.
+var adminConsole = regexp.MustCompile(`(?i)^[^.]+-admin\.(okta|oktapreview|okta-emea|okta-gov|trexcloud)\.com$`)
 
 func loopback(host string) bool {
 	if host == "localhost" {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -67,22 +69,51 @@ type Reading struct {
 }
 
 // Users reads every user that q is of into sink: the plain list and then the
-// deprovisioned users, or with a search one list of what it finds.
+// deprovisioned users, or with a search one list of what it finds. The reading
+// comes with an error too, and says how far it came.
 func (c *Client) Users(ctx context.Context, q Query, sink Sink) (Reading, error) {
-	return Reading{}, errors.ErrUnsupported
+	r := &reading{c: c, query: q, sink: sink, time: timeline{start: time.Now()}}
+	lists := []string{""}
+	switch {
+	case q.Search != "":
+		lists = []string{"&search=" + escape(q.Search)}
+	case q.IncludeDeprovisioned:
+		lists = append(lists, "&filter="+escape(`status eq "`+deprovisioned+`"`))
+	}
+	for _, narrowed := range lists {
+		if err := r.list(ctx, usersPath+"?limit="+strconv.Itoa(c.cfg.PageSize)+narrowed); err != nil {
+			return r.sum(), err
+		}
+	}
+	return r.sum(), nil
 }
 
 // User reads the user with the given id. Such a read is current, where lists
 // come from an index that lags. A user that does not exist, or no longer, is
 // an [*Error] with status 404.
 func (c *Client) User(ctx context.Context, id string) (User, error) {
-	return User{}, errors.ErrUnsupported
+	if id == "" || id == "." || id == ".." {
+		return User{}, errors.New("no user id")
+	}
+	u, err := c.org.Parse(usersPath + "/" + url.PathEscape(id))
+	if err != nil {
+		return User{}, err
+	}
+	var user User
+	_, err = c.send(ctx, &call{url: u, accept: func(a *answer) (err error) {
+		if user, err = parseUser(a); err == nil && user.ID != id {
+			err = &rejection{class: "another user", err: errors.New("answer is about another user")}
+		}
+		return err
+	}})
+	return user, err
 }
 
-// Get sends one GET for path, which may have a query, or for the URL of a next
-// page, with the same waits and tries as any other request. Where Okta answers
-// with another status than 2xx, Get returns both the answer and an [*Error].
-// The answer's body is in memory; closing it is harmless and not needed.
-func (c *Client) Get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	return nil, errors.ErrUnsupported
-}
+const (
+	usersPath     = "/api/v1/users"
+	deprovisioned = "DEPROVISIONED"
+)
+
+// escape is for a value in a query, with %20 for a blank: not every server
+// takes + for one.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

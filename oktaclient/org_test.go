@@ -1,0 +1,224 @@
+package oktaclient_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient"
+)
+
+// org is just so much of an Okta org as lists users. Faults come from hook.
+type org struct {
+	users []string // ids; JSON from user()
+	link  func(self, next string) []string
+
+	// hook may answer the nth request, from 1, in the org's place.
+	hook func(n int, w http.ResponseWriter, r *http.Request) bool
+
+	mu       sync.Mutex
+	requests []*http.Request
+}
+
+// newOrg has n users; every tenth is deprovisioned.
+func newOrg(n int) *org {
+	o := &org{}
+	for i := range n {
+		o.users = append(o.users, fmt.Sprintf("00u%05d", i))
+	}
+	return o
+}
+
+func status(id string) string {
+	if strings.HasSuffix(id, "7") {
+		return "DEPROVISIONED"
+	}
+	return "ACTIVE"
+}
+
+func user(id string) string {
+	return fmt.Sprintf(`{"id":%q,"status":%q, "lastUpdated":"2026-11-23T06:00:00.000Z","profile":{"login":"%s@example.com","n":1.50,"big":12345678901234567890}}`, id, status(id), id)
+}
+
+func (o *org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	o.requests = append(o.requests, r)
+	n := len(o.requests)
+	o.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Okta-Request-Id", fmt.Sprintf("req%d", n))
+	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat)) // the in-process server has no own
+	if o.hook != nil && o.hook(n, w, r) {
+		return
+	}
+	if id, single := strings.CutPrefix(r.URL.Path, "/api/v1/users/"); single {
+		if !slices.Contains(o.users, id) {
+			fail(w, 404, "E0000007")
+			return
+		}
+		fmt.Fprint(w, user(id))
+		return
+	}
+	o.list(w, r)
+}
+
+func (o *org) list(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	var matching []string
+	for _, id := range o.users {
+		if q.Has("search") || (q.Get("filter") != "") == (status(id) == "DEPROVISIONED") {
+			matching = append(matching, id)
+		}
+	}
+	from, _ := slices.BinarySearch(matching, q.Get("after"))
+	limit, _ := strconv.Atoi(q.Get("limit"))
+	page := matching[from:min(from+limit, len(matching))]
+	self := "http://" + r.Host + r.URL.RequestURI()
+	next := ""
+	if from+limit < len(matching) {
+		q.Set("after", matching[from+limit])
+		next = "http://" + r.Host + r.URL.Path + "?" + q.Encode()
+	}
+	o.writeLinks(w, self, next)
+	var b strings.Builder
+	for i, id := range page {
+		b.WriteString(cmp.Or(map[bool]string{true: "[\n"}[i == 0], ",\n") + user(id))
+	}
+	if len(page) == 0 {
+		b.WriteByte('[')
+	}
+	fmt.Fprintln(w, b.String()+"]")
+}
+
+func (o *org) writeLinks(w http.ResponseWriter, self, next string) {
+	if o.link != nil {
+		w.Header()["Link"] = o.link(self, next)
+		return
+	}
+	w.Header().Add("Link", "<"+self+`>; rel="self"`)
+	if next != "" {
+		w.Header().Add("Link", "<"+next+`>; rel="next"`)
+	}
+}
+
+func (o *org) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.requests)
+}
+
+func fail(w http.ResponseWriter, status int, code string) {
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"errorCode":%q,"errorSummary":"secret summary","errorLink":%q,"errorId":"oae1","errorCauses":[]}`, code, code)
+}
+
+// client reads o through a real server, without long waits.
+func (o *org) client(t *testing.T, change func(*oktaclient.Config)) *oktaclient.Client {
+	t.Helper()
+	server := httptest.NewServer(o)
+	t.Cleanup(server.Close)
+	// On a connection used before, net/http sends a GET again by itself.
+	server.Client().Transport.(*http.Transport).DisableKeepAlives = true
+	return newClient(t, server.URL, server.Client(), change)
+}
+
+func newClient(t *testing.T, url string, hc *http.Client, change func(*oktaclient.Config)) *oktaclient.Client {
+	t.Helper()
+	cfg := oktaclient.Config{OrgURL: url, HTTPClient: hc, PageSize: 10, BaseWait: time.Nanosecond}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := oktaclient.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// inProcess calls a handler without a network, as testing/synctest needs it.
+type inProcess struct{ http.Handler }
+
+func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
+}
+
+// clientInProcess reads o in a synctest bubble, with the waits of production.
+func (o *org) clientInProcess(t *testing.T, change func(*oktaclient.Config)) *oktaclient.Client {
+	t.Helper()
+	return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{o}}, func(cfg *oktaclient.Config) {
+		cfg.BaseWait = 0
+		if change != nil {
+			change(cfg)
+		}
+	})
+}
+
+// sink keeps what it is given.
+type sink struct {
+	users    []oktaclient.User
+	requests []oktaclient.Request
+	userErr  error
+}
+
+func (s *sink) User(u oktaclient.User) error {
+	u.JSON = slices.Clone(u.JSON)
+	s.users = append(s.users, u)
+	return s.userErr
+}
+
+func (s *sink) Request(r oktaclient.Request) error {
+	s.requests = append(s.requests, r)
+	return nil
+}
+
+// ids are the users' ids, sorted, each once.
+func (s *sink) ids() []string {
+	var ids []string
+	for _, u := range s.users {
+		ids = append(ids, u.ID)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+var everyone = oktaclient.Query{IncludeDeprovisioned: true}
+
+// read reads everyone, and fails the test unless everyone came.
+func (o *org) read(t *testing.T, c *oktaclient.Client) (*sink, oktaclient.Reading) {
+	t.Helper()
+	s := &sink{}
+	reading, err := c.Users(t.Context(), everyone, s)
+	if err != nil {
+		t.Fatalf("Users() = %v", err)
+	}
+	if got := s.ids(); !slices.Equal(got, o.users) {
+		t.Fatalf("read %d users, want %d", len(got), len(o.users))
+	}
+	return s, reading
+}
+
+// readError reads everyone and wants an *Error.
+func readError(t *testing.T, c *oktaclient.Client) (*sink, *oktaclient.Error) {
+	t.Helper()
+	s := &sink{}
+	_, err := c.Users(context.WithoutCancel(t.Context()), everyone, s)
+	e, ok := errors.AsType[*oktaclient.Error](err)
+	if !ok {
+		t.Fatalf("Users() = %v, want an *Error", err)
+	}
+	return s, e
+}

@@ -1,0 +1,302 @@
+package oktaclient_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient"
+)
+
+func TestUsersReadsBothLists(t *testing.T) {
+	o := newOrg(95)
+	s, reading := o.read(t, o.client(t, nil))
+	for _, u := range s.users {
+		if string(u.JSON) != user(u.ID) {
+			t.Fatalf("user %s = %s, want it byte for byte: %s", u.ID, u.JSON, user(u.ID))
+		}
+		if u.Status != status(u.ID) || u.LastUpdated != "2026-11-23T06:00:00.000Z" {
+			t.Fatalf("user %s has status %q, lastUpdated %q", u.ID, u.Status, u.LastUpdated)
+		}
+	}
+	if reading.Requests != 10 || reading.Rows != 95 || reading.Outside != 0 {
+		t.Errorf("reading = %d requests, %d rows, %d outside; want 10, 95, 0", reading.Requests, reading.Rows, reading.Outside)
+	}
+	rows := 0
+	for _, r := range s.requests {
+		rows += r.Rows
+		if r.Status != 200 || r.Method != "GET" || r.RequestID == "" || r.Error != "" || r.Time.Before(reading.Started) || r.Time.After(reading.Finished) {
+			t.Errorf("request = %+v", r)
+		}
+	}
+	if rows != 95 || len(s.requests) != 10 {
+		t.Errorf("transcript has %d requests with %d rows, want 10 with 95", len(s.requests), rows)
+	}
+	if got := s.requests[9].Path; got != "/api/v1/users?limit=10&filter=status%20eq%20%22DEPROVISIONED%22" {
+		t.Errorf("last request = %s", got)
+	}
+}
+
+func TestUsersLeavesOutDeprovisioned(t *testing.T) {
+	o := newOrg(95)
+	tests := []struct {
+		name                 string
+		query                oktaclient.Query
+		users, rows, outside int
+	}{
+		{"plain", oktaclient.Query{}, 86, 86, 0},
+		{"search", oktaclient.Query{Search: `profile.city eq "Köln"`}, 86, 95, 9},
+		{"search, all", oktaclient.Query{Search: `id pr`, IncludeDeprovisioned: true}, 95, 95, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := &sink{}
+			reading, err := o.client(t, nil).Users(t.Context(), test.query, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(s.users) != test.users || reading.Rows != test.rows || reading.Outside != test.outside {
+				t.Errorf("got %d users of %d rows, %d outside; want %d, %d, %d", len(s.users), reading.Rows, reading.Outside, test.users, test.rows, test.outside)
+			}
+			if got := o.requests[len(o.requests)-1].URL.Query().Get("search"); got != test.query.Search {
+				t.Errorf("search = %q, want %q", got, test.query.Search)
+			}
+		})
+	}
+}
+
+func TestUsersFromAnEmptyOrg(t *testing.T) {
+	o := newOrg(0)
+	if _, reading := o.read(t, o.client(t, nil)); reading.Requests != 2 {
+		t.Errorf("requests = %d, want 2", reading.Requests)
+	}
+}
+
+// A cursor goes back as it came, whatever is in it.
+func TestUsersFollowsNextVerbatim(t *testing.T) {
+	const cursor = "?after=00u%2B%2f+%7e&x=%20;&limit=10"
+	o := newOrg(5)
+	o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n == 1 {
+			w.Header().Set("Link", "<http://"+r.Host+"/api/v1/users"+cursor+`>; rel="next"`)
+			w.Write([]byte("[]"))
+		}
+		return n == 1
+	}
+	o.read(t, o.client(t, nil))
+	if got := o.requests[1].RequestURI; got != "/api/v1/users"+cursor {
+		t.Errorf("second request = %s, want %s", got, cursor)
+	}
+}
+
+func TestUsersLinkForms(t *testing.T) {
+	forms := map[string]func(self, next string) []string{
+		"joined": func(self, next string) []string {
+			if next == "" {
+				return []string{"<" + self + ">;rel=self"}
+			}
+			return []string{"<" + self + `>; rel="self",<` + next + `>; title="a, b"; rel="next"`}
+		},
+		"upper case": func(self, next string) []string {
+			if next == "" {
+				return nil // the last page is not full here
+			}
+			return []string{"<" + next + ">; REL=NEXT"}
+		},
+		"relative": func(self, next string) []string {
+			if next == "" {
+				return nil
+			}
+			u, _ := url.Parse(next)
+			return []string{"<" + u.RequestURI() + `>; rel="next"`}
+		},
+		"other case of host": func(self, next string) []string {
+			if next == "" {
+				return nil
+			}
+			return []string{"<" + strings.Replace(next, "http:", "HTTP:", 1) + `>; rel="next"`}
+		},
+	}
+	for name, form := range forms {
+		t.Run(name, func(t *testing.T) {
+			o := newOrg(95)
+			o.link = form
+			o.read(t, o.client(t, nil))
+		})
+	}
+}
+
+func TestUsersRefusesLinks(t *testing.T) {
+	tests := []struct {
+		name, want string
+		link       func(self, next string) []string
+	}{
+		{"another host", "next link leads to another origin: http://evil.example", func(self, next string) []string {
+			return []string{`<http://evil.example/api/v1/users?after=1>; rel="next"`}
+		}},
+		{"another scheme", "another origin", func(self, next string) []string {
+			return []string{"<" + strings.Replace(next, "http:", "https:", 1) + `>; rel="next"`}
+		}},
+		{"another port", "another origin", func(self, next string) []string {
+			return []string{`<http://127.0.0.1:1/api/v1/users?after=1>; rel="next"`}
+		}},
+		{"a user name", "another origin", func(self, next string) []string {
+			return []string{"<" + strings.Replace(next, "http://", "http://a@", 1) + `>; rel="next"`}
+		}},
+		{"another path", "next link leads to another path", func(self, next string) []string {
+			return []string{`</api/v1/groups?after=1>; rel="next"`}
+		}},
+		{"two", "two different next links", func(self, next string) []string {
+			return []string{"<" + next + `>; rel="next", <` + next + `1>; rel="next"`}
+		}},
+		{"broken", "broken Link header", func(self, next string) []string { return []string{"<" + next + `; rel="next"`} }},
+		{"none", "a full page without a Link header", func(self, next string) []string { return nil }},
+		{"itself", "list goes in a circle", func(self, next string) []string { return []string{"<" + self + `>; rel="next"`} }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := newOrg(95)
+			o.link = test.link
+			s, err := readError(t, o.client(t, nil))
+			if !strings.Contains(err.Error(), test.want) || err.RequestID == "" {
+				t.Errorf("error = %v, want %s and a request id", err, test.want)
+			}
+			if o.count() > 5 || len(s.requests) != o.count() {
+				t.Errorf("%d requests, %d told of", o.count(), len(s.requests))
+			}
+		})
+	}
+}
+
+func TestUsersEndsEndlessLists(t *testing.T) {
+	t.Run("circle", func(t *testing.T) {
+		o := newOrg(95)
+		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+			if n == 6 {
+				o.writeLinks(w, "http://"+r.Host, "http://"+r.Host+o.requests[2].RequestURI)
+				w.Write([]byte("[" + user("00u00001") + "]"))
+			}
+			return n == 6
+		}
+		if _, err := readError(t, o.client(t, nil)); !strings.HasPrefix(err.Error(), "okta: list goes in a circle: its next link came before on page 6 (request req6)") {
+			t.Errorf("error = %v", err)
+		}
+	})
+	t.Run("empty pages", func(t *testing.T) {
+		o := newOrg(95)
+		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+			o.writeLinks(w, "http://"+r.Host, "http://"+r.Host+"/api/v1/users?after="+strings.Repeat("x", n))
+			w.Write([]byte("[]"))
+			return true
+		}
+		if _, err := readError(t, o.client(t, nil)); !strings.Contains(err.Error(), "10 pages without a user") {
+			t.Errorf("error = %v", err)
+		}
+	})
+}
+
+func TestUsersReadsAgainAfterAnExpiredCursor(t *testing.T) {
+	expire := func(at ...int) *org {
+		o := newOrg(95)
+		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+			if slices.Contains(at, n) {
+				fail(w, 400, "E0000029")
+				return true
+			}
+			return false
+		}
+		return o
+	}
+	o := expire(4)
+	s, reading := o.read(t, o.client(t, nil))
+	if reading.Rows != 95+30 || len(s.users) != 95+30 || reading.Requests != 10+4 {
+		t.Errorf("%d rows, %d users, %d requests; want 125, 125, 14", reading.Rows, len(s.users), reading.Requests)
+	}
+	o = expire(4, 8)
+	if _, err := readError(t, o.client(t, nil)); err.Code != "E0000029" {
+		t.Errorf("error = %v, want E0000029", err)
+	}
+}
+
+func TestUsersEndsWithItsSink(t *testing.T) {
+	full := errors.New("disk full")
+	o := newOrg(95)
+	if _, err := o.client(t, nil).Users(t.Context(), everyone, &sink{userErr: full}); err != full {
+		t.Errorf("Users() = %v, want the sink's error as it is", err)
+	}
+}
+
+func TestUser(t *testing.T) {
+	o := newOrg(20)
+	c := o.client(t, nil)
+	u, err := c.User(t.Context(), "00u00013")
+	if err != nil || u.ID != "00u00013" || u.Status != "ACTIVE" || string(u.JSON) != user(u.ID) {
+		t.Errorf("User() = %v, %v", u, err)
+	}
+	_, err = c.User(t.Context(), "00u99999")
+	if e, ok := errors.AsType[*oktaclient.Error](err); !ok || e.Status != 404 || e.Code != "E0000007" {
+		t.Errorf("User() = %v, want a 404", err)
+	}
+	before := o.count()
+	for _, id := range []string{"", ".", ".."} {
+		if _, err := c.User(t.Context(), id); err == nil {
+			t.Errorf("User(%q) succeeded", id)
+		}
+	}
+	if o.count() != before {
+		t.Error("a request was sent for no user")
+	}
+	if _, err := c.User(t.Context(), "a/../../groups?x#y"); err == nil {
+		t.Error("User() of an odd id succeeded")
+	}
+	if got := o.requests[len(o.requests)-1].RequestURI; got != "/api/v1/users/a%2F..%2F..%2Fgroups%3Fx%23y" {
+		t.Errorf("request = %s", got)
+	}
+	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.Write([]byte(user("00u00001")))
+		return true
+	}
+	if _, err := c.User(t.Context(), "00u00002"); err == nil || !strings.Contains(err.Error(), "another user") {
+		t.Errorf("User() = %v, want an error about another user", err)
+	}
+}
+
+func TestReadingCertificates(t *testing.T) {
+	o := newOrg(5)
+	server := newTLSServer(t, o)
+	o.link = func(self, next string) []string { return []string{"<" + self + `>; rel="self"`} }
+	_, reading := o.read(t, newClient(t, server.URL, server.Client(), nil))
+	if len(reading.PeerCertificates) == 0 || !reading.PeerCertificates[0].Equal(server.Certificate()) {
+		t.Errorf("peer certificates = %v", reading.PeerCertificates)
+	}
+}
+
+func TestUsersEndsWithItsContext(t *testing.T) {
+	o := newOrg(95)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("told to stop")
+	o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n == 3 {
+			cancel(stop)
+			<-r.Context().Done()
+		}
+		return n == 3
+	}
+	s := &sink{}
+	began := time.Now()
+	reading, err := o.client(t, nil).Users(ctx, everyone, s)
+	if !errors.Is(err, stop) || time.Since(began) > 10*time.Second {
+		t.Errorf("Users() = %v after %v, want %v at once", err, time.Since(began), stop)
+	}
+	if reading.Requests != 3 || reading.Rows != 20 {
+		t.Errorf("reading = %+v, want to hear how far it came", reading)
+	}
+	if last := s.requests[len(s.requests)-1]; last.Error != "cancelled" {
+		t.Errorf("last request = %+v, want it told as cancelled", last)
+	}
+}
