@@ -1,0 +1,177 @@
+package dpopauth
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// What an [Error] wraps, where the server did not just say no.
+var (
+	ErrOrigin    = errors.New("origin is not configured")
+	ErrRequest   = errors.New("request can't be signed")
+	ErrTokenType = errors.New("token type is not the configured one")
+	ErrScope     = errors.New("scopes were not granted")
+	ErrNonce     = errors.New("nonce demanded again")
+	ErrAlgorithm = errors.New("algorithm is not supported")
+	ErrClock     = errors.New("clocks differ")
+	ErrRedirect  = errors.New("redirect is not followed")
+	ErrAnswer    = errors.New("answer is malformed")
+)
+
+// An Error says why there is no token, or how a resource server refused one. It
+// holds nothing of a token, a proof, an assertion or an answer's body.
+type Error struct {
+	Op          string // "get token" or "call API"
+	Status      int    // of the answer; 0: none came
+	Code        string // OAuth's error code, or Okta's: invalid_client, E0000015
+	Description string // the server's words, cut and cleaned
+	RequestID   string // by which the server's operator finds the request
+	Err         error  // one of the errors above, or what the network said; may be nil
+
+	hint string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op + ":")
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " %d", e.Status)
+	}
+	if e.Code != "" {
+		b.WriteString(" " + e.Code)
+	}
+	if e.Description != "" {
+		fmt.Fprintf(&b, " %q", e.Description)
+	}
+	if e.Err != nil {
+		if b.Len() > len(e.Op)+1 {
+			b.WriteString(":")
+		}
+		b.WriteString(" " + e.Err.Error())
+	}
+	if e.RequestID != "" {
+		b.WriteString(" (request " + e.RequestID + ")")
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint says what a person may do about the error, or nothing.
+func (e *Error) Hint() string {
+	if e.hint != "" {
+		return e.hint
+	}
+	switch e.Code {
+	case "invalid_scope", "consent_required":
+		return "grant the scopes to the app, or ask for fewer"
+	case "unauthorized_client":
+		return "the app may not use the client credentials grant: it has to be a service app with private_key_jwt"
+	case "invalid_dpop_proof":
+		return "the server refuses the proof: see that the clock is right, and that the app requires DPoP just where dpop.mode is required"
+	case "insufficient_scope":
+		return "the token lacks the scope for this call: grant it to the app and ask for it, and see that the app has an admin role"
+	}
+	return ""
+}
+
+// Temporary reports whether the same call may succeed later with nothing
+// changed: no answer came, or the server was overloaded.
+func (e *Error) Temporary() bool {
+	return e.Status == 0 && e.Err != nil && !permanent(e.Err) || overloaded(e.Status, e.Code)
+}
+
+// HTTPStatus returns the status of the answer, 0 if none came, for callers that
+// know this package by its methods only.
+func (e *Error) HTTPStatus() int { return e.Status }
+
+func permanent(err error) bool {
+	for _, target := range []error{ErrOrigin, ErrRequest, ErrTokenType, ErrScope, ErrNonce, ErrAlgorithm, ErrClock, ErrRedirect, ErrAnswer} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return untrusted(err)
+}
+
+// overloaded reports an answer that asks for patience. Okta says
+// temporarily_unavailable by 400.
+func overloaded(status int, code string) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || code == "temporarily_unavailable"
+}
+
+// newError takes from resp what an error may show.
+func newError(op string, resp *http.Response) *Error {
+	id := resp.Header.Get("X-Okta-Request-Id")
+	if id == "" {
+		id = resp.Header.Get("X-Request-Id")
+	}
+	return &Error{Op: op, Status: resp.StatusCode, RequestID: clean(id, 64)}
+}
+
+// mediaType is what an answer says it is.
+func mediaType(h http.Header) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return "without a media type"
+	}
+	return clean(t, 64)
+}
+
+// clean makes a server's text fit for a log: printable ASCII, at most n octets,
+// and nothing in it that could be a piece of a token.
+func clean(s string, n int) string {
+	if len(s) > 4*n {
+		s = s[:4*n]
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	s = cutTokens(s)
+	if len(s) > n {
+		s = s[:n-3] + "..."
+	}
+	return s
+}
+
+// cutTokens replaces every run of 20 or more characters of a token that has
+// both a letter and a digit in it. A request id, a thumbprint or a name with
+// underscores stays readable; half a JWT does not.
+func cutTokens(s string) string {
+	const tokenChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+	var b strings.Builder
+	for s != "" {
+		n := len(s) - len(strings.TrimLeft(s, tokenChars))
+		run := s[:n]
+		if n >= 16 && strings.ContainsAny(run, "0123456789") {
+			run = "[cut]"
+		}
+		b.WriteString(run)
+		s = s[n:]
+		if m := strings.IndexAny(s, tokenChars); m >= 0 {
+			b.WriteString(s[:m])
+			s = s[m:]
+		} else {
+			b.WriteString(s)
+			s = ""
+		}
+	}
+	return b.String()
+}
+
+// bare returns a network error without the URL that a *url.Error would show.
+func bare(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
+}

@@ -1,0 +1,105 @@
+package dpopauth
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A wire is what requests to the token endpoint and to resource servers have in
+// common: each goes out with a new proof and the newest nonce, and each answer
+// is heard for a nonce and the server's time.
+type wire struct {
+	base    http.RoundTripper
+	key     *Key // nil: no proofs
+	decoded bool // Config.DecodedPathHTU
+	clock   *clock
+	nonces  nonces
+	sends   atomic.Uint64
+	log     *slog.Logger
+}
+
+// What an answer taught, beyond itself.
+type lesson struct {
+	nonce bool          // it brought a nonce that can be used
+	shift time.Duration // by how much we were wrong about the server's time
+}
+
+// exchange sends req, whose headers it may change, with a new proof.
+func (w *wire) exchange(req *http.Request, role role, ath string) (*http.Response, lesson, error) {
+	p := peer{role, origin(req.URL)}
+	n := w.sends.Add(1)
+	sent := w.clock.mono()
+	if w.key != nil {
+		if err := w.prove(req, p, ath); err != nil {
+			return nil, lesson{}, err
+		}
+		req = w.resigned(req, p, ath)
+	}
+	resp, err := w.base.RoundTrip(req)
+	if err != nil {
+		return nil, lesson{}, err
+	}
+	l := lesson{shift: w.clock.observe(resp, sent)}
+	if nonce := nonceOf(resp.Header); nonce != "" && w.key != nil {
+		w.nonces.put(p, nonce, n)
+		l.nonce = true
+	}
+	if l.shift.Abs() > tolerance {
+		w.log.Warn("server's clock differs", "offset", w.clock.offset().Round(time.Second))
+	}
+	return resp, l, nil
+}
+
+// prove puts a new proof on req.
+func (w *wire) prove(req *http.Request, p peer, ath string) error {
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	jws, err := proof{
+		method: method,
+		htu:    target(req.URL, w.decoded),
+		issued: w.clock.now(),
+		ath:    ath,
+		nonce:  w.nonces.get(p),
+	}.sign(w.key.m)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("DPoP", jws)
+	return nil
+}
+
+// resigned has req signed anew for each further connection that it goes out on.
+// http.Transport sends a GET again by itself where a kept connection breaks, and
+// the server may have seen the first one: the same proof would be a replay
+// (RFC 9449, section 11.1). GotConn is called before the headers are written, and never
+// while they are.
+func (w *wire) resigned(req *http.Request, p peer, ath string) *http.Request {
+	conns := 0
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		if conns++; conns == 1 {
+			return
+		}
+		if w.prove(req, p, ath) != nil {
+			req.Header.Del("DPoP") // better refused than replayed
+		}
+	}}
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
+	return req
+}
+
+// setHeader sets a header that is to be on the wire exactly once, however the
+// caller spelt it.
+func setHeader(h http.Header, name, value string) {
+	for k := range h {
+		if strings.EqualFold(k, name) {
+			delete(h, k)
+		}
+	}
+	h.Set(name, value)
+}

@@ -1,0 +1,174 @@
+package dpopauth
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha256" // the hashes of the algorithms below
+	_ "crypto/sha512"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+)
+
+// An algorithm is a JWS algorithm: how a crypto.Signer is called, and what
+// becomes of what it returns.
+type algorithm struct {
+	name string
+	opts crypto.SignerOpts
+	size int // ECDSA: octets of R and of S
+}
+
+// algorithms has the default of each kind of key first.
+var algorithms = []algorithm{
+	{"ES256", crypto.SHA256, 32}, // RFC 7518, section 3.4
+	{"ES384", crypto.SHA384, 48},
+	{"ES512", crypto.SHA512, 66},
+	{"RS256", crypto.SHA256, 0}, // section 3.3
+	{"RS384", crypto.SHA384, 0},
+	{"RS512", crypto.SHA512, 0},
+	{"PS256", pss(crypto.SHA256), 0}, // section 3.5
+	{"PS384", pss(crypto.SHA384), 0},
+	{"PS512", pss(crypto.SHA512), 0},
+	{"EdDSA", crypto.Hash(0), 0},   // RFC 8037, section 3.1
+	{"Ed25519", crypto.Hash(0), 0}, // RFC 9864, section 2.2
+}
+
+func pss(h crypto.Hash) *rsa.PSSOptions {
+	return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
+}
+
+// fits reports whether keys like pub sign by a.
+func (a algorithm) fits(pub crypto.PublicKey) bool {
+	switch pub := pub.(type) {
+	case *ecdsa.PublicKey:
+		return a.size == (pub.Params().BitSize+7)/8
+	case *rsa.PublicKey:
+		return a.size == 0 && a.opts.HashFunc() != 0
+	default:
+		return a.opts.HashFunc() == 0
+	}
+}
+
+// algorithmFor returns the algorithm called name, or the default for pub where
+// name is empty.
+func algorithmFor(pub crypto.PublicKey, name string) (algorithm, error) {
+	var fit []string
+	for _, a := range algorithms {
+		if a.fits(pub) {
+			if name == "" || name == a.name {
+				return a, nil
+			}
+			fit = append(fit, a.name)
+		}
+	}
+	return algorithm{}, fmt.Errorf("algorithm %.20q does not fit the key, which signs by %s", name, strings.Join(fit, ", "))
+}
+
+// compact returns a JWS in compact form (RFC 7515, section 7.1). The header is
+// encoded already.
+func (m *material) compact(header string, claims []byte) (string, error) {
+	const enough = 1 << 10 // for the signature too, so that buf grows only for RSA
+	buf := make([]byte, 0, enough)
+	buf = append(buf, header...)
+	buf = append(buf, '.')
+	buf = base64.RawURLEncoding.AppendEncode(buf, claims)
+	sig, err := m.sign(buf)
+	if err != nil {
+		return "", err
+	}
+	buf = append(buf, '.')
+	return string(base64.RawURLEncoding.AppendEncode(buf, sig)), nil
+}
+
+// sign returns the signature over input in the form that JWS has it. It may
+// take as long as a far-away signer takes: no lock is held around it.
+func (m *material) sign(input []byte) ([]byte, error) {
+	digest := input
+	if h := m.alg.opts.HashFunc(); h != 0 {
+		w := h.New()
+		w.Write(input)
+		digest = w.Sum(nil)
+	}
+	sig, err := m.signer.Sign(rand.Reader, digest, m.alg.opts)
+	if err != nil {
+		return nil, fmt.Errorf("sign by %s: %w", m.alg.name, err)
+	}
+	if m.alg.size == 0 {
+		return sig, nil
+	}
+	return raw(sig, m.alg.size)
+}
+
+// raw turns an ASN.1 ECDSA signature into R and S side by side, each padded to
+// size octets (RFC 7518, section 3.4).
+func raw(der []byte, size int) ([]byte, error) {
+	var sig struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(der, &sig)
+	bad := func(n *big.Int) bool { return n.Sign() <= 0 || n.BitLen() > 8*size }
+	if err != nil || len(rest) > 0 || bad(sig.R) || bad(sig.S) {
+		return nil, errors.New("signer returned no ASN.1 ECDSA signature")
+	}
+	out := make([]byte, 2*size)
+	sig.R.FillBytes(out[:size])
+	sig.S.FillBytes(out[size:])
+	return out, nil
+}
+
+// check signs once and verifies, so that a private key that does not belong to
+// its public one is found at load and not by the server.
+func (m *material) check() error {
+	input := []byte("dpopauth")
+	sig, err := m.sign(input)
+	if err != nil {
+		return err
+	}
+	digest := input
+	if h := m.alg.opts.HashFunc(); h != 0 {
+		w := h.New()
+		w.Write(input)
+		digest = w.Sum(nil)
+	}
+	good := false
+	switch pub := m.signer.Public().(type) {
+	case *ecdsa.PublicKey:
+		n := m.alg.size
+		good = ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))
+	case *rsa.PublicKey:
+		if o, ok := m.alg.opts.(*rsa.PSSOptions); ok {
+			good = rsa.VerifyPSS(pub, o.Hash, digest, sig, o) == nil
+		} else {
+			good = rsa.VerifyPKCS1v15(pub, m.alg.opts.HashFunc(), digest, sig) == nil
+		}
+	case ed25519.PublicKey:
+		good = ed25519.Verify(pub, input, sig)
+	}
+	if !good {
+		return errors.New("private key does not belong to its public key")
+	}
+	return nil
+}
+
+func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// appendString appends s as a JSON string, with no more escapes than JSON needs.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			var b strings.Builder
+			e := json.NewEncoder(&b)
+			e.SetEscapeHTML(false)
+			_ = e.Encode(s) // a string always encodes
+			return append(dst, strings.TrimSuffix(b.String(), "\n")...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}

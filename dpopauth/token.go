@@ -1,0 +1,174 @@
+package dpopauth
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// A token is an access token, immutable once started. It is only ever held by
+// pointer, so that fmt can't reach its value.
+type token struct {
+	value  string
+	scheme string // of the Authorization header: DPoP or Bearer
+	ath    string
+	life   time.Duration
+	early  time.Duration // after which it is to be renewed
+
+	wall time.Time // when it was asked for, by both our clocks
+	mono time.Duration
+}
+
+func newToken(value, scheme string, life time.Duration) *token {
+	// Renewal at 80 to 90 % of the life, and half a minute before its end where
+	// that leaves most of it.
+	early := life*8/10 + rand.N(life/10)
+	if life >= 2*time.Minute {
+		early = min(early, life-30*time.Second)
+	}
+	return &token{value: value, scheme: scheme, ath: tokenHash(value), life: life, early: early}
+}
+
+// start counts the token's life from before it was asked for.
+func (t *token) start(wall time.Time, mono time.Duration) { t.wall, t.mono = wall, mono }
+
+// age is by the clock that says more: the monotonic one stands still while the
+// machine sleeps, the wall clock may be set back.
+func (t *token) age(c *clock) time.Duration {
+	return max(c.wall().Sub(t.wall), c.mono()-t.mono)
+}
+
+const (
+	firstWindow = time.Second // in which a failed fetch is not tried again
+	maxWindow   = time.Minute
+)
+
+// Why a token was fetched.
+const (
+	reasonFirst   = "first"
+	reasonEarly   = "early"
+	reasonExpired = "expired"
+	reasonRefused = "refused"
+)
+
+// A source holds the token and renews it: one fetch at a time, for all who wait.
+type source struct {
+	fetch func(context.Context) (*token, error)
+	clock *clock
+	log   *slog.Logger
+	stats *stats
+
+	mu      sync.Mutex
+	cur     *token // nil: none yet, or refused
+	reason  string // for the next fetch, if cur is nil
+	flight  *flight
+	err     error         // of the last fetch
+	fails   int           // in a row
+	retryAt time.Duration // by the monotonic clock: not before, after a failure
+}
+
+// A flight is a fetch under way.
+type flight struct {
+	cancel  context.CancelFunc
+	waiters int // owned by source.mu
+	done    chan struct{}
+	tok     *token // these two are set before done is closed
+	err     error
+}
+
+// get returns a token that is good as far as we know. It waits for one only
+// where there is none; when renewal is due, that goes on beside.
+func (s *source) get(ctx context.Context) (*token, error) {
+	s.mu.Lock()
+	reason := s.reason
+	if cur := s.cur; cur != nil {
+		age := cur.age(s.clock)
+		if age < cur.life {
+			if age >= cur.early && s.flight == nil && !s.resting() {
+				s.startLocked(reasonEarly)
+			}
+			s.mu.Unlock()
+			return cur, nil
+		}
+		reason = reasonExpired
+	}
+	if s.flight == nil {
+		if s.resting() {
+			defer s.mu.Unlock()
+			return nil, s.err
+		}
+		s.startLocked(reason)
+	}
+	f := s.flight
+	f.waiters++
+	s.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.tok, f.err
+	case <-ctx.Done():
+		s.leave(f)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// resting reports whether the last fetch failed so lately that the server is
+// left alone.
+func (s *source) resting() bool { return s.err != nil && s.clock.mono() < s.retryAt }
+
+// refuse drops tok, which a server did not take, unless another has replaced it.
+func (s *source) refuse(tok *token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cur == tok {
+		s.cur, s.reason = nil, reasonRefused
+	}
+}
+
+// startLocked begins a fetch in a goroutine of its own, so that it outlives the
+// caller who happens to need it first. It ends within fetchTimeout, or when all
+// who waited have left.
+func (s *source) startLocked(reason string) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	f := &flight{cancel: cancel, done: make(chan struct{})}
+	s.flight = f
+	go func() {
+		defer cancel()
+		tok, err := s.fetch(ctx)
+		s.land(f, reason, tok, err)
+	}()
+}
+
+func (s *source) land(f *flight, reason string, tok *token, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.tok, f.err = tok, err
+	close(f.done)
+	if s.flight != f {
+		return // abandoned
+	}
+	s.flight = nil
+	s.stats.fetch(reason, err == nil)
+	if err == nil {
+		s.cur, s.err, s.fails = tok, nil, 0
+		s.log.Info("token fetched", "reason", reason, "lifetime", tok.life)
+		return
+	}
+	s.err = err
+	window := min(firstWindow<<min(s.fails, 10), maxWindow)
+	s.retryAt = s.clock.mono() + window/2 + rand.N(window/2)
+	if s.fails++; s.fails == 1 && s.cur != nil && s.cur.age(s.clock) < s.cur.life {
+		s.log.Warn("token not renewed; the held one is still good", "err", err)
+	}
+}
+
+// leave takes one waiter from f, and ends it when that was the last.
+func (s *source) leave(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.waiters--; f.waiters == 0 && s.flight == f {
+		s.flight = nil
+		f.cancel()
+	}
+}
