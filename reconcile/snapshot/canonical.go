@@ -216,7 +216,7 @@ func (c *canonicalizer) sort(members []member, escaped bool) error {
 			order[i] = i
 		}
 		if slices.SortFunc(order, byName); !sorted(order) {
-			return c.fail("an object ends that has two members of one name")
+			return c.fail("an object with two members of one name")
 		}
 		if n < len(c.orders) {
 			c.orders[n] = order
@@ -291,39 +291,47 @@ func (c *canonicalizer) digits() bool {
 	return c.pos > start
 }
 
+// plain marks the bytes that stand for themselves in a string.
+var plain = func() (set [256]bool) {
+	for b := ' '; b < utf8.RuneSelf; b++ {
+		set[b] = b != '"' && b != '\\'
+	}
+	return set
+}()
+
 // string copies a string in runs of bytes that stay as they are.
 func (c *canonicalizer) string() error {
-	c.dst = append(c.dst, '"')
+	start := c.pos // of a run; the first one takes the opening quote along
 	c.pos++
-	run := c.pos
-	for c.pos < len(c.src) {
-		switch b := c.src[c.pos]; {
-		case b == '"':
-			c.dst = append(c.dst, c.src[run:c.pos]...)
-			c.dst = append(c.dst, '"')
+	for {
+		for c.pos < len(c.src) && plain[c.src[c.pos]] {
 			c.pos++
+		}
+		switch b := c.peek(); {
+		case b == '"':
+			c.pos++
+			c.dst = append(c.dst, c.src[start:c.pos]...)
 			return nil
 		case b == '\\':
-			c.dst = append(c.dst, c.src[run:c.pos]...)
+			c.dst = append(c.dst, c.src[start:c.pos]...)
 			r, err := c.escape()
 			if err != nil {
 				return err
 			}
 			c.dst = appendEscaped(c.dst, r)
-			run = c.pos
-		case b < ' ':
-			return c.fail("a control character in a string")
-		case b < utf8.RuneSelf:
-			c.pos++
-		default:
+			start = c.pos
+		case b >= utf8.RuneSelf:
 			r, size := utf8.DecodeRune(c.src[c.pos:])
 			if r == utf8.RuneError && size == 1 {
 				return c.fail("invalid UTF-8")
 			}
 			c.pos += size
+		case c.pos == len(c.src):
+			return c.fail("a string without an end")
+		default:
+			return c.fail("a control character in a string")
 		}
 	}
-	return c.fail("a string without an end")
 }
 
 // escape reads an escape sequence, a pair of surrogates as one.
