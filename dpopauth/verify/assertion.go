@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -10,8 +11,8 @@ import (
 )
 
 const (
-	maxAssertion     = 16 << 10
-	defaultAssertion = time.Hour // how far ahead an exp may lie, Okta's limit
+	maxAssertion   = 16 << 10
+	defaultMaxLife = time.Hour // how far ahead an exp may lie, Okta's limit
 )
 
 // ErrUnknownClient is what a [ClientsConfig.Keys] returns for a client that is
@@ -51,19 +52,10 @@ func NewClients(cfg ClientsConfig) (*Clients, error) {
 	if cfg.Algorithms, err = allowed(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure clients: %w", err)
 	}
-	if cfg.MaxLife <= 0 {
-		cfg.MaxLife = defaultAssertion
-	}
-	if cfg.Leeway == 0 {
-		cfg.Leeway = defaultLeeway
-	}
-	cfg.Leeway = max(cfg.Leeway, 0)
-	if cfg.Replay == nil {
-		cfg.Replay = NewReplayCache(0)
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg.MaxLife = cmp.Or(cfg.MaxLife, defaultMaxLife)
+	cfg.Leeway = leeway(cfg.Leeway)
+	cfg.Replay = replayCache(cfg.Replay)
+	cfg.Now = clock(cfg.Now)
 	return &Clients{cfg}, nil
 }
 

@@ -76,7 +76,10 @@ func ecKey(curve elliptic.Curve, jwk object) (crypto.PublicKey, error) {
 func rsaKey(jwk object) (crypto.PublicKey, error) {
 	n, okN := jwk.bytes("n")
 	e, okE := jwk.bytes("e")
-	if !okN || !okE || !trimmed(n) || !trimmed(e) || len(n) > maxRSABits/8 || len(e) > 4 {
+	if !okN || !okE || len(n) > maxRSABits/8 || len(e) > 4 {
+		return nil, errKey
+	}
+	if len(n) == 0 || n[0] == 0 || len(e) == 0 || e[0] == 0 {
 		return nil, errKey
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n)}

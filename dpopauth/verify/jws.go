@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -259,6 +258,3 @@ func (a algorithm) verifies(key crypto.PublicKey, t *jws) bool {
 	}
 	return false
 }
-
-// trimmed says whether b is the shortest big-endian form of a positive number.
-func trimmed(b []byte) bool { return len(b) > 0 && !bytes.HasPrefix(b, []byte{0}) }

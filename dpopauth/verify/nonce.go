@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -44,9 +45,7 @@ type NonceConfig struct {
 // the next. Nonces of two sources never pass for one another, which keeps
 // authorization server and resource server apart.
 type Nonces struct {
-	every, valid time.Duration
-	now          func() time.Time
-	secret       []byte
+	cfg NonceConfig
 
 	mu      sync.Mutex
 	current int64 // when the current nonce became current, in Unix nanoseconds
@@ -55,21 +54,14 @@ type Nonces struct {
 
 // NewNonces returns a source of nonces.
 func NewNonces(cfg NonceConfig) *Nonces {
-	n := &Nonces{every: cfg.Every, valid: cfg.Valid, now: cfg.Now, secret: cfg.Secret}
-	if n.every <= 0 {
-		n.every = 5 * time.Minute
+	cfg.Every = cmp.Or(cfg.Every, 5*time.Minute)
+	cfg.Valid = cmp.Or(cfg.Valid, 2*cfg.Every)
+	cfg.Now = clock(cfg.Now)
+	if cfg.Secret == nil {
+		cfg.Secret = make([]byte, sha256.Size)
+		rand.Read(cfg.Secret) // never fails
 	}
-	if n.valid <= 0 {
-		n.valid = 2 * n.every
-	}
-	if n.now == nil {
-		n.now = time.Now
-	}
-	if n.secret == nil {
-		n.secret = make([]byte, sha256.Size)
-		rand.Read(n.secret) // never fails
-	}
-	return n
+	return &Nonces{cfg: cfg}
 }
 
 // Nonce returns the current nonce: the same for all until it is due for change.
@@ -83,7 +75,7 @@ func (n *Nonces) Nonce() string {
 // renewLocked starts the nonce of the present period if it has not been. Periods
 // are the same on every server that shares the secret.
 func (n *Nonces) renewLocked() {
-	if start := n.now().Truncate(n.every).UnixNano(); start > n.current {
+	if start := n.cfg.Now().Truncate(n.cfg.Every).UnixNano(); start > n.current {
 		n.current = start
 	}
 }
@@ -95,7 +87,7 @@ func (n *Nonces) Rotate() {
 	defer n.mu.Unlock()
 	n.renewLocked()
 	n.oldest = n.current
-	n.current = max(n.now().UnixNano(), n.current+1)
+	n.current = max(n.cfg.Now().UnixNano(), n.current+1)
 }
 
 // Check says whether the nonce is one of ours and still good.
@@ -110,7 +102,7 @@ func (n *Nonces) Check(nonce string) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if born < n.oldest || n.now().After(time.Unix(0, born).Add(n.valid)) {
+	if born < n.oldest || n.cfg.Now().After(time.Unix(0, born).Add(n.cfg.Valid)) {
 		return ErrNonceExpired
 	}
 	return nil
@@ -120,7 +112,7 @@ func (n *Nonces) Check(nonce string) error {
 // of MAC, 32 characters.
 func (n *Nonces) encode(born int64) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(born))
-	mac := hmac.New(sha256.New, n.secret)
+	mac := hmac.New(sha256.New, n.cfg.Secret)
 	mac.Write(b)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(b)[:24])
 }

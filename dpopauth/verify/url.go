@@ -90,11 +90,7 @@ func removeDots(p string) string {
 // target returns the URL that r was sent to: the public origin, and the path as
 // it stood on the request line, both escaped and decoded.
 func (v *Verifier) target(r *http.Request) (origin, escaped, decoded string, err error) {
-	base := v.origin
-	if v.originOf != nil {
-		base = v.originOf(r)
-	}
-	origin, prefix, err := splitURL(base)
+	origin, prefix, err := splitURL(v.cfg.OriginOf(r))
 	if err != nil {
 		return "", "", "", fmt.Errorf("find origin of request: %w", err)
 	}
@@ -122,7 +118,7 @@ func (v *Verifier) sameURL(htu string, r *http.Request) (string, bool) {
 	if err != nil || origin != wantOrigin {
 		return "", false
 	}
-	if v.decodedPath {
+	if v.cfg.DecodedPath {
 		return origin + decoded, path == decoded || path == escapeLittle.Replace(decoded)
 	}
 	normal := normalPath(escaped)

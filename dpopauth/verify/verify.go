@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -45,51 +46,46 @@ type Config struct {
 
 // A Verifier checks the DPoP proofs that one server gets, either as an
 // authorization server or as a resource server. It is safe for concurrent use.
-type Verifier struct {
-	origin         string
-	originOf       func(*http.Request) string
-	algorithms     []string
-	maxAge, leeway time.Duration
-	replay         ReplayCache
-	nonces         NonceSource
-	now            func() time.Time
-	decodedPath    bool
-}
+type Verifier struct{ cfg Config }
 
 // New returns a Verifier for cfg.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{
-		origin: cfg.Origin, originOf: cfg.OriginOf,
-		maxAge: cfg.MaxAge, leeway: cfg.Leeway,
-		replay: cfg.Replay, nonces: cfg.Nonces, now: cfg.Now,
-		decodedPath: cfg.DecodedPath,
-	}
-	if v.originOf == nil {
-		if _, _, err := splitURL(v.origin); err != nil {
-			return nil, fmt.Errorf("configure verifier: origin %q: %w", v.origin, err)
+	if cfg.OriginOf == nil {
+		if _, _, err := splitURL(cfg.Origin); err != nil {
+			return nil, fmt.Errorf("configure verifier: origin %q: %w", cfg.Origin, err)
 		}
+		cfg.OriginOf = func(*http.Request) string { return cfg.Origin }
+	}
+	if cfg.MaxAge < 0 {
+		return nil, fmt.Errorf("configure verifier: negative max age %v", cfg.MaxAge)
 	}
 	var err error
-	if v.algorithms, err = allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = allowed(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure verifier: %w", err)
 	}
-	if v.maxAge < 0 {
-		return nil, fmt.Errorf("configure verifier: negative max age %v", v.maxAge)
+	cfg.MaxAge = cmp.Or(cfg.MaxAge, defaultMaxAge)
+	cfg.Leeway = leeway(cfg.Leeway)
+	cfg.Replay = replayCache(cfg.Replay)
+	cfg.Now = clock(cfg.Now)
+	return &Verifier{cfg}, nil
+}
+
+// leeway, replayCache and clock fill in what a Config leaves out.
+
+func leeway(d time.Duration) time.Duration { return max(cmp.Or(d, defaultLeeway), 0) }
+
+func replayCache(c ReplayCache) ReplayCache {
+	if c == nil {
+		return NewReplayCache(0)
 	}
-	if v.maxAge == 0 {
-		v.maxAge = defaultMaxAge
+	return c
+}
+
+func clock(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
 	}
-	if v.leeway == 0 {
-		v.leeway = defaultLeeway
-	}
-	v.leeway = max(v.leeway, 0)
-	if v.replay == nil {
-		v.replay = NewReplayCache(0)
-	}
-	if v.now == nil {
-		v.now = time.Now
-	}
-	return v, nil
+	return now
 }
 
 // A Proof is a DPoP proof that has passed every check.
@@ -159,11 +155,11 @@ func (v *Verifier) check(r *http.Request, token, thumbprint string) (*Proof, err
 		return nil, err
 	}
 	// 11. The proof was made just now.
-	now := v.now()
-	if c.issuedAt.Before(now.Add(-v.maxAge)) {
+	now := v.cfg.Now()
+	if c.issuedAt.Before(now.Add(-v.cfg.MaxAge)) {
 		return nil, refuse(ProofTooOld)
 	}
-	if c.issuedAt.After(now.Add(v.leeway)) {
+	if c.issuedAt.After(now.Add(v.cfg.Leeway)) {
 		return nil, refuse(ProofInFuture)
 	}
 	// 12. It is for this access token, which is bound to this key.
@@ -233,7 +229,7 @@ func (v *Verifier) checkKey(t *jws) (*Proof, error) {
 		return nil, refuse(ProofType)
 	}
 	// 5. The algorithm is asymmetric and allowed.
-	alg, ok := t.algorithm(v.algorithms)
+	alg, ok := t.algorithm(v.cfg.Algorithms)
 	if !ok {
 		return nil, refuse(ProofAlgorithm)
 	}
@@ -260,12 +256,12 @@ func (v *Verifier) checkKey(t *jws) (*Proof, error) {
 }
 
 func (v *Verifier) checkNonce(nonce string) error {
-	if v.nonces == nil {
+	if v.cfg.Nonces == nil {
 		return nil
 	}
 	reason := NonceMissing
 	if nonce != "" {
-		err := v.nonces.Check(nonce)
+		err := v.cfg.Nonces.Check(nonce)
 		if err == nil {
 			return nil
 		}
@@ -274,15 +270,15 @@ func (v *Verifier) checkNonce(nonce string) error {
 			reason = NonceExpired
 		}
 	}
-	return &Error{Reason: reason, Nonce: v.nonces.Nonce()}
+	return &Error{Reason: reason, Nonce: v.cfg.Nonces.Nonce()}
 }
 
 // spend makes the proof good for once (RFC 9449, section 11.1). What counts is
 // its jti, in the context of key and URL; its encoding and signature can have
 // several forms. It is remembered for as long as its iat would pass.
 func (v *Verifier) spend(ctx context.Context, now time.Time, p *Proof, target string) error {
-	until := p.IssuedAt.Add(v.maxAge + v.leeway)
-	fresh, err := v.replay.Add(ctx, replayKey(p.Thumbprint, target, p.ID), now, until)
+	until := p.IssuedAt.Add(v.cfg.MaxAge + v.cfg.Leeway)
+	fresh, err := v.cfg.Replay.Add(ctx, replayKey(p.Thumbprint, target, p.ID), now, until)
 	if err != nil {
 		return &Error{Reason: ReplayUnavailable, Err: err}
 	}

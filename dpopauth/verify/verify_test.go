@@ -6,14 +6,14 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// reasonOf returns the Reason of err, 0 for nil and -1 for any other error.
+// reasonOf returns the Reason of err, "" for nil.
 func reasonOf(err error) verify.Reason {
 	var refusal *verify.Error
 	switch {
 	case err == nil:
-		return 0
+		return ""
 	case errors.As(err, &refusal):
 		return refusal.Reason
 	}
-	return -1
+	return verify.Reason("not a refusal: " + err.Error())
 }
