@@ -1,5 +1,15 @@
 package snapshot
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
 // Events of the journal.
 const (
 	EventStarted     = "started"
@@ -28,6 +38,18 @@ type Event struct {
 	PreviousLineSHA256 *string `json:"previous_line_sha256"` // and the chain; null in the first line
 }
 
+// ends reports whether e ends a reconcile.
+func (e Event) ends() bool {
+	switch e.Event {
+	case EventPublished, EventUnchanged, EventQuarantined, EventFailed, EventCancelled:
+		return true
+	}
+	return false
+}
+
+// maxText bounds the texts of an event, so that a journal stays readable.
+const maxText = 4 << 10
+
 // History is what a journal says at a glance. An event that never happened
 // is the zero Event.
 type History struct {
@@ -39,4 +61,153 @@ type History struct {
 	Open          Event // an intent that neither published nor repaired has followed
 	Damaged       int   // lines that are no events
 	Torn          bool  // the last line has no line feed
+	size          int64 // of all whole lines
+}
+
+// add takes a line into account. A line that is no event counts as damaged
+// and is linked in the chain all the same: one flipped bit in an old line
+// must not end the keeping of evidence.
+func (h *History) add(line []byte) {
+	h.Lines++
+	h.size += int64(len(line))
+	h.Head = digestOf(line)
+	e, err := ParseEvent(line)
+	if err != nil {
+		h.Damaged++
+		return
+	}
+	switch e.Event {
+	case EventStarted:
+		h.LastStarted = e
+	case EventIntent:
+		h.Open = e
+	case EventPublished:
+		h.LastPublished = e
+	}
+	if e.ends() {
+		h.LastEnd = e
+	}
+	if (e.Event == EventPublished || e.Event == EventRepaired) && e.Snapshot == h.Open.Snapshot {
+		h.Open = Event{}
+	}
+}
+
+// Journal sums up the journal of an export. An export without one has the
+// zero History.
+func (s *Store) Journal(export string) (History, error) {
+	var h History
+	torn, err := readJournal(s.path(export, journalFile), func(line []byte) error {
+		h.add(line)
+		return nil
+	})
+	h.Torn = torn
+	return h, err
+}
+
+// readJournal calls each for every whole line of a journal, and says whether
+// a torn one follows them.
+func readJournal(path string, each func(line []byte) error) (torn bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read journal: %w", err)
+	}
+	defer f.Close()
+	lines := newLineReader(f)
+	for {
+		line, err := lines.next()
+		switch {
+		case err == io.EOF:
+			return false, nil
+		case err == io.ErrUnexpectedEOF:
+			return true, nil
+		case err != nil:
+			return false, fmt.Errorf("read journal: line %d: %w", lines.n+1, err)
+		}
+		if err := each(line); err != nil {
+			return false, err
+		}
+	}
+}
+
+// journal is a journal that is being written.
+type journal struct {
+	files  fileSystem
+	access access
+	path   string
+	file   file // nil before the first append
+	seen   History
+	torn   bool // something that is no whole line stands after seen.size
+}
+
+func (s *Store) openJournal(export string) (*journal, error) {
+	seen, err := s.Journal(export)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{
+		files: s.files, access: s.published, path: s.path(export, journalFile),
+		seen: seen, torn: seen.Torn,
+	}, nil
+}
+
+// append adds e to the journal and to its chain. When it returns nil the line
+// is on disk; when it does not, the next append takes back what there is of
+// it. The system calls: openat with O_APPEND, ftruncate after a torn line,
+// write, fsync, and fsync of the folder for the first line.
+func (j *journal) append(e Event) error {
+	line, err := j.line(e)
+	if err != nil {
+		return err
+	}
+	if j.file == nil {
+		if j.file, err = j.files.Append(j.path, j.access); err != nil {
+			return err
+		}
+	}
+	if j.torn {
+		if err := j.file.Truncate(j.seen.size); err != nil {
+			return err
+		}
+	}
+	j.torn = true
+	if _, err := j.file.Write(line); err != nil {
+		return err
+	}
+	if err := j.file.Sync(); err != nil {
+		return err
+	}
+	if j.seen.size == 0 {
+		if err := j.files.SyncDir(filepath.Dir(j.path)); err != nil {
+			return err
+		}
+	}
+	j.torn = false
+	j.seen.add(line)
+	return nil
+}
+
+// line returns e as the next line of the journal.
+func (j *journal) line(e Event) ([]byte, error) {
+	for _, text := range []*string{&e.Error, &e.User, &e.Reason} {
+		if len(*text) > maxText {
+			*text = (*text)[:maxText] + "…"
+		}
+		*text = strings.ToValidUTF8(*text, "�")
+	}
+	e.PreviousLineSHA256 = nil
+	if j.seen.Lines > 0 {
+		e.PreviousLineSHA256 = &j.seen.Head
+	}
+	line, err := MarshalCanonical(e)
+	return append(line, '\n'), err
+}
+
+func (j *journal) close() error {
+	if j.file == nil {
+		return nil
+	}
+	return j.file.Close()
 }

@@ -3,9 +3,20 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
 )
 
-// Reading is a reading that a guard held back.
+// keptReadings is how many quarantined readings of an export are kept.
+const keptReadings = 3
+
+const readingFile = "reading.json"
+
+// Reading is a reading that a guard held back, with all that it takes to
+// make a snapshot of it later but for the changes.
 type Reading struct {
 	Format    string      `json:"format"`
 	StoreID   string      `json:"store_id"`
@@ -25,15 +36,158 @@ type Reading struct {
 	dir string
 }
 
-// Quarantine keeps d, without its changes, beside the snapshots and returns
-// its name. Of each export the newest three are kept.
-func (w *Writer) Quarantine(ctx context.Context, d Draft, reason string) (name string, err error) {
-	return "", errors.ErrUnsupported
+// Name returns the name of the reading, which is made like a snapshot's.
+func (r *Reading) Name() string { return r.Reading }
+
+// Dir returns the reading's folder.
+func (r *Reading) Dir() string { return r.dir }
+
+// Users reads the users of r.
+func (r *Reading) Users() (UserReader, error) {
+	users, err := openUsers(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("read users of quarantined %s@%s: %w", r.Export, r.Reading, err)
+	}
+	return users, nil
 }
 
 // Quarantined returns the readings of an export that are held back, oldest
-// first.
-func (s *Store) Quarantined(export string) ([]*Reading, error) { return nil, errors.ErrUnsupported }
+// first. Like List it returns those that can be read beside an error.
+func (s *Store) Quarantined(export string) ([]*Reading, error) {
+	dir := filepath.Join(s.dir, quarantineDir, export)
+	names, err := snapshotNames(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list quarantine: %w", err)
+	}
+	var list []*Reading
+	var problems []error
+	for _, name := range names {
+		r, err := readReading(filepath.Join(dir, name))
+		if err != nil {
+			problems = append(problems, fmt.Errorf("read quarantined %s@%s: %w", export, name, err))
+			continue
+		}
+		list = append(list, r)
+	}
+	return list, errors.Join(problems...)
+}
 
-// Users reads the users of r.
-func (r *Reading) Users() (UserReader, error) { return nil, errors.ErrUnsupported }
+func readReading(dir string) (*Reading, error) {
+	data, err := readBounded(filepath.Join(dir, readingFile), maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reading{dir: dir}
+	return r, parseDocument(data, readingFormat, r)
+}
+
+// Quarantine keeps d, without its changes, apart from the snapshots, says so
+// in the journal and returns its name. Of each export the newest three are
+// kept. The order is that of Publish.
+func (w *Writer) Quarantine(ctx context.Context, d Draft, reason string) (name string, err error) {
+	name, err = w.hold(ctx, d, reason)
+	if err != nil {
+		return "", fmt.Errorf("quarantine: %w", err)
+	}
+	if err := w.Journal(Event{Event: EventQuarantined, Snapshot: name, Reason: reason}); err != nil {
+		return "", err
+	}
+	if err := w.dropOldReadings(); err != nil {
+		return "", fmt.Errorf("quarantine: drop the oldest: %w", err)
+	}
+	return name, nil
+}
+
+// quarantine joins the folder of the export's quarantine and the names below.
+func (w *Writer) quarantine(names ...string) string {
+	return filepath.Join(append([]string{w.store.dir, quarantineDir, w.export}, names...)...)
+}
+
+// hold writes a reading and returns its name.
+func (w *Writer) hold(ctx context.Context, d Draft, reason string) (string, error) {
+	fsys := w.store.files
+	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine()} {
+		err := fsys.Mkdir(dir, w.store.private)
+		if err == nil {
+			err = fsys.SyncDir(filepath.Dir(dir))
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+	name, err := w.readingName(d.Started)
+	if err != nil {
+		return "", err
+	}
+	dir := w.quarantine(partial(name))
+	err = w.stageReading(ctx, name, dir, d, reason)
+	if err == nil {
+		err = fsys.Rename(dir, w.quarantine(name))
+	}
+	if err != nil {
+		removeFolder(fsys, dir) // or else the next writer does
+		return "", err
+	}
+	return name, fsys.SyncDir(w.quarantine())
+}
+
+// readingName returns a name that no reading has.
+func (w *Writer) readingName(started time.Time) (string, error) {
+	for t := started.UTC(); ; t = t.Add(time.Second) {
+		name := t.Format(nameLayout)
+		_, err := os.Lstat(w.quarantine(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+func (w *Writer) stageReading(ctx context.Context, name, dir string, d Draft, reason string) error {
+	s, err := newStage(w.store.files, w.store.private, dir)
+	if err != nil {
+		return err
+	}
+	if err := s.users(ctx, d.Users, nil); err != nil {
+		return err
+	}
+	pages, err := s.requests(ctx, d.Requests)
+	if err != nil {
+		return err
+	}
+	r := Reading{
+		Format: readingFormat, StoreID: w.store.meta.StoreID, Export: w.export, Reading: name, Reason: reason,
+		Org: d.Org, Client: d.Client, Run: d.Run, Tool: d.Tool, Declared: d.Declared,
+		Read: d.read(), Resources: Resources{Users: d.resource()}, Files: s.files, Previous: w.newest.link(),
+	}
+	r.Read.Requests = pages.requests
+	data, err := MarshalCanonical(r)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", readingFile, err)
+	}
+	if err := s.write(readingFile, append(data, '\n')); err != nil {
+		return err
+	}
+	return s.fsys.SyncDir(dir)
+}
+
+// dropOldReadings removes all but the newest readings. Each is renamed first,
+// so that none is ever there in part.
+func (w *Writer) dropOldReadings() error {
+	names, err := snapshotNames(w.quarantine())
+	if err != nil {
+		return err
+	}
+	for ; len(names) > keptReadings; names = names[1:] {
+		away := w.quarantine(partial(names[0]))
+		if err := w.store.files.Rename(w.quarantine(names[0]), away); err != nil {
+			return err
+		}
+		if err := removeFolder(w.store.files, away); err != nil {
+			return err
+		}
+	}
+	return w.store.files.SyncDir(w.quarantine())
+}

@@ -1,13 +1,198 @@
 package snapshot
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
+const (
+	maxManifest = 4 << 20  // bytes of a manifest that are read
+	maxLine     = 16 << 20 // bytes of a line of any file
+	window      = 1 << 20  // how far back the compression looks: what a reader has to keep
+)
+
+var errLongLine = fmt.Errorf("line longer than %d bytes", maxLine)
+
+// Snapshot is a published snapshot.
+type Snapshot struct {
+	Manifest Manifest
+	Digest   string // SHA-256 of manifest.json
+	dir      string
+}
+
+// Name returns the name of the snapshot's folder.
+func (s *Snapshot) Name() string { return s.Manifest.Snapshot }
+
+// Dir returns the snapshot's folder.
+func (s *Snapshot) Dir() string { return s.dir }
+
+// link returns what the next manifest says of s.
+func (s *Snapshot) link() *Link {
+	if s == nil {
+		return nil
+	}
+	return &Link{Snapshot: s.Name(), ManifestSHA256: s.Digest}
+}
+
+// snapshot reads the manifest of a snapshot.
+func (s *Store) snapshot(export, name string) (*Snapshot, error) {
+	snap, err := readSnapshot(s.path(export, name))
+	if err == nil && (snap.Manifest.Export != export || snap.Manifest.Snapshot != name) {
+		err = fmt.Errorf("its manifest is that of %s@%s", snap.Manifest.Export, snap.Manifest.Snapshot)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot %s@%s: %w", export, name, err)
+	}
+	return snap, nil
+}
+
+func readSnapshot(dir string) (*Snapshot, error) {
+	data, err := readBounded(filepath.Join(dir, manifestFile), maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := ParseManifest(data)
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{Manifest: *m, Digest: digestOf(data), dir: dir}, nil
+}
+
 // Users reads the snapshot's users.
-func (s *Snapshot) Users() (UserReader, error) { return nil, errors.ErrUnsupported }
+func (s *Snapshot) Users() (UserReader, error) {
+	users, err := openUsers(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("read users of %s@%s: %w", s.Manifest.Export, s.Name(), err)
+	}
+	return users, nil
+}
 
 // Changes reads the snapshot's changes file, see ParseChange. A snapshot
 // whose base is not BasePrevious has none, and Changes returns an empty one.
-func (s *Snapshot) Changes() (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
+func (s *Snapshot) Changes() (io.ReadCloser, error) {
+	f, err := os.Open(filepath.Join(s.dir, changesFile))
+	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources.Users.Base != BasePrevious {
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read changes of %s@%s: %w", s.Manifest.Export, s.Name(), err)
+	}
+	return f, nil
+}
+
+// userReader reads the users of a users.ndjson.zst.
+type userReader struct {
+	file    io.Closer
+	zstd    *zstd.Decoder
+	lines   *lineReader
+	content io.Writer // sees each line, line feed included
+	id      []byte    // of the last user
+	next    []byte
+}
+
+func openUsers(dir string) (*userReader, error) {
+	f, err := os.Open(filepath.Join(dir, usersFile))
+	if err != nil {
+		return nil, err
+	}
+	u, err := newUserReader(f, io.Discard)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	u.file = f
+	return u, nil
+}
+
+// newUserReader reads users from r, and shows content every byte of theirs.
+// One goroutine does it all, and it keeps a window and a line in memory.
+func newUserReader(r io.Reader, content io.Writer) (*userReader, error) {
+	decoder, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8*window))
+	if err != nil {
+		return nil, err
+	}
+	return &userReader{zstd: decoder, lines: newLineReader(decoder), content: content}, nil
+}
+
+func (u *userReader) Next() (User, error) {
+	line, err := u.lines.next()
+	if err != nil {
+		return User{}, err
+	}
+	u.content.Write(line)
+	line = line[:len(line)-1]
+	if u.next, err = userID(u.next[:0], line); err != nil {
+		return User{}, fmt.Errorf("line %d: %w", u.lines.n, err)
+	}
+	if u.lines.n > 1 && bytes.Compare(u.id, u.next) >= 0 {
+		return User{}, fmt.Errorf("line %d: users are not in the order of their ids", u.lines.n)
+	}
+	u.id, u.next = u.next, u.id
+	return User{ID: u.id, JSON: line}, nil
+}
+
+func (u *userReader) Close() error {
+	u.zstd.Close()
+	if u.file == nil {
+		return nil
+	}
+	return u.file.Close()
+}
+
+// userID appends the id of a user in canonical form to dst.
+func userID(dst, user []byte) ([]byte, error) {
+	value, err := find(user, "id")
+	if err != nil {
+		return dst, err
+	}
+	if len(value) <= 2 || value[0] != '"' {
+		return dst, errors.New("a user without an id")
+	}
+	return appendText(dst, value[1:len(value)-1]), nil
+}
+
+// lineReader cuts what it reads into lines.
+type lineReader struct {
+	r    *bufio.Reader
+	long []byte // a line that the reader's buffer can't hold
+	n    int    // lines so far
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, 64<<10)}
+}
+
+// next returns the next line with its line feed, valid until the following
+// call. After the last one it returns io.EOF, or, with what there is of it,
+// io.ErrUnexpectedEOF where a line has no line feed.
+func (l *lineReader) next() ([]byte, error) {
+	l.long = l.long[:0]
+	for {
+		part, err := l.r.ReadSlice('\n')
+		if err == nil && len(l.long) == 0 {
+			l.n++
+			return part, nil
+		}
+		l.long = append(l.long, part...)
+		switch {
+		case len(l.long) > maxLine:
+			return nil, errLongLine
+		case err == nil:
+			l.n++
+			return l.long, nil
+		case err == io.EOF && len(l.long) > 0:
+			return l.long, io.ErrUnexpectedEOF
+		case err != bufio.ErrBufferFull:
+			return nil, err
+		}
+	}
+}

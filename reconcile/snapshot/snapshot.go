@@ -2,7 +2,6 @@
 package snapshot
 
 import (
-	"encoding/json"
 	"time"
 )
 
@@ -183,23 +182,11 @@ func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
 func (t Time) String() string { return t.UTC().Format(timeLayout) }
 
-// MarshalText implements encoding.TextMarshaler.
-func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+// MarshalJSON and UnmarshalJSON take the place of those of time.Time, which
+// know other forms.
+func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It takes no other form
-// than MarshalText gives.
-func (t *Time) UnmarshalText(text []byte) (err error) {
-	t.Time, err = time.Parse(timeLayout, string(text))
+func (t *Time) UnmarshalJSON(data []byte) (err error) {
+	t.Time, err = time.Parse(`"`+timeLayout+`"`, string(data))
 	return err
-}
-
-// MarshalJSON and UnmarshalJSON hide those of time.Time.
-func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
-
-func (t *Time) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	return t.UnmarshalText([]byte(text))
 }

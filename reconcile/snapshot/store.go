@@ -1,8 +1,18 @@
 package snapshot
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -20,20 +30,11 @@ type OrgError struct {
 }
 
 func (e *OrgError) Error() string {
-	return fmt.Sprintf("store %s belongs to %s, not to %s", e.Dir, e.Store.URL, e.Want.URL)
-}
-
-// NotFoundError says that no snapshot of an export fits what was asked for.
-type NotFoundError struct {
-	Export, Name string
-	Nearest      string // a snapshot that may have been meant, or ""
-}
-
-func (e *NotFoundError) Error() string {
-	if e.Nearest == "" {
-		return fmt.Sprintf("no snapshot %s of %s", e.Name, e.Export)
+	store, want := e.Store.URL, e.Want.URL
+	if store == want {
+		store, want = e.Store.ID, e.Want.ID
 	}
-	return fmt.Sprintf("no snapshot %s of %s; the nearest is %s", e.Name, e.Export, e.Nearest)
+	return fmt.Sprintf("store %s belongs to %s, not to %s", e.Dir, store, want)
 }
 
 // Options say how a store is written.
@@ -41,59 +42,225 @@ type Options struct {
 	GID int // a group that may read what is published; 0: none
 }
 
+// Names in a store and in the folder of an export. What begins with a dot is
+// no part of the evidence.
+const (
+	storeFile     = "oktasync.json"
+	lockFile      = ".lock"
+	quarantineDir = ".quarantine"
+	latestLink    = "latest"
+	journalFile   = "journal.ndjson"
+	partialSuffix = ".partial"
+)
+
+// partial returns the name under which name is made before it is renamed.
+func partial(name string) string { return "." + name + partialSuffix }
+
+var exportName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
 // Store is a folder of snapshots. Its methods may be called concurrently.
-type Store struct{}
+type Store struct {
+	dir       string
+	meta      storeMeta
+	published access
+	private   access
+	files     fileSystem
+	now       func() time.Time
+}
+
+// storeMeta is oktasync.json.
+type storeMeta struct {
+	Format  string `json:"format"`
+	StoreID string `json:"store_id"`
+	Org     Org    `json:"org"`
+}
 
 // Open opens the store in dir for reading. Without one the error is
 // ErrNoStore.
-func Open(dir string) (*Store, error) { return nil, errors.ErrUnsupported }
+func Open(dir string) (*Store, error) {
+	s := newStore(dir, Options{})
+	if err := s.load(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
 
 // Init opens the store of org in dir for writing, and makes one where there
 // is none. A store of another org is an *OrgError.
-func Init(dir string, org Org, o Options) (*Store, error) { return nil, errors.ErrUnsupported }
+func Init(dir string, org Org, o Options) (*Store, error) {
+	s := newStore(dir, o)
+	if err := s.init(org); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	have := s.meta.Org
+	if have.URL != org.URL || have.ID != "" && org.ID != "" && have.ID != org.ID {
+		return nil, &OrgError{Dir: dir, Store: have, Want: org}
+	}
+	return s, nil
+}
+
+func newStore(dir string, o Options) *Store {
+	s := &Store{
+		dir:     dir,
+		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
+		files:   osFiles{},
+		now:     time.Now,
+	}
+	if info, err := os.Stat(dir); err == nil && os.Geteuid() == 0 {
+		// What root writes into another user's store belongs to that user.
+		if uid, gid := owner(info); uid > 0 {
+			s.private.uid, s.private.gid = uid, gid
+		}
+	}
+	s.published = s.private
+	if o.GID != 0 {
+		s.published.file, s.published.dir = 0o640, 0o750|fs.ModeSetgid
+		s.published.gid = o.GID
+	}
+	return s
+}
+
+// load reads oktasync.json.
+func (s *Store) load() error {
+	data, err := readBounded(filepath.Join(s.dir, storeFile), 1<<20)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrNoStore
+	case errors.Is(err, syscall.ENOTDIR):
+		return errors.New("not a directory")
+	case err != nil:
+		return err
+	}
+	if err := parseDocument(data, storeFormat, &s.meta); err != nil {
+		return fmt.Errorf("read %s: %w", storeFile, err)
+	}
+	return nil
+}
+
+// init loads the store, or makes it. The lock keeps two first runs from
+// making two.
+func (s *Store) init(org Org) error {
+	if err := s.load(); !errors.Is(err, ErrNoStore) {
+		return errors.Join(err, s.open())
+	}
+	if err := s.makeFolder(); err != nil {
+		return err
+	}
+	lock, err := s.lock(s.dir, "store", ThisProcess("init"), 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	if err := s.load(); !errors.Is(err, ErrNoStore) {
+		return err
+	}
+	if err := s.checkEmpty(); err != nil {
+		return err
+	}
+	id := make([]byte, 16)
+	rand.Read(id)
+	s.meta = storeMeta{Format: storeFormat, StoreID: hex.EncodeToString(id), Org: Org{URL: org.URL, ID: org.ID}}
+	return s.writeMeta()
+}
+
+// makeFolder makes the store's folder, and those above it that are missing.
+func (s *Store) makeFolder() error {
+	parent := filepath.Dir(s.dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return err
+	}
+	err := s.files.Mkdir(s.dir, s.published)
+	if errors.Is(err, fs.ErrExist) {
+		return s.open()
+	}
+	if err != nil {
+		return err
+	}
+	return s.files.SyncDir(parent)
+}
+
+// open lets the group into the store's folder, where there is a group.
+func (s *Store) open() error {
+	if s.published.dir == s.private.dir {
+		return nil
+	}
+	return s.published.apply(s.dir, s.published.dir)
+}
+
+// checkEmpty refuses to make a store among other people's files.
+func (s *Store) checkEmpty() error {
+	entries, err := os.ReadDir(s.dir)
+	for _, entry := range entries {
+		if name := entry.Name(); !strings.HasPrefix(name, ".") && name != "lost+found" {
+			return fmt.Errorf("the folder holds no store but other files (%s)", name)
+		}
+	}
+	return err
+}
+
+func (s *Store) writeMeta() error {
+	data, err := MarshalCanonical(s.meta)
+	if err != nil {
+		return err
+	}
+	temp := filepath.Join(s.dir, partial(storeFile))
+	if err := s.files.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := s.files.Create(temp, s.published)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := s.files.Rename(temp, filepath.Join(s.dir, storeFile)); err != nil {
+		return err
+	}
+	return s.files.SyncDir(s.dir)
+}
 
 // Dir returns the store's folder.
-func (s *Store) Dir() string { return "" }
+func (s *Store) Dir() string { return s.dir }
 
 // ID returns the store's id, which its manifests carry.
-func (s *Store) ID() string { return "" }
+func (s *Store) ID() string { return s.meta.StoreID }
 
 // Org returns the org that the store belongs to.
-func (s *Store) Org() Org { return Org{} }
+func (s *Store) Org() Org { return s.meta.Org }
 
 // Exports returns the names of the exports that the store has, sorted.
-func (s *Store) Exports() ([]string, error) { return nil, errors.ErrUnsupported }
-
-// List returns the snapshots of an export, oldest first. Snapshots whose
-// manifest can't be read are left out and reported by the error, which comes
-// with all the others.
-func (s *Store) List(export string) ([]*Snapshot, error) { return nil, errors.ErrUnsupported }
-
-// Latest returns the newest snapshot of an export, or ErrNoSnapshot.
-func (s *Store) Latest(export string) (*Snapshot, error) { return nil, errors.ErrUnsupported }
-
-// Find returns the snapshot of an export that name stands for: a snapshot's
-// name; a date, for the last one up to the end of that day in zone; a time
-// in RFC 3339, for the last one up to it; @-1, for the one before the newest;
-// "" or @ for the newest. Without one the error is a *NotFoundError, or
-// ErrNoSnapshot where there are none at all.
-func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error) {
-	return nil, errors.ErrUnsupported
+func (s *Store) Exports() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list exports: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() && exportName.MatchString(entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
-// Journal sums up the journal of an export. An export without one has the
-// zero History.
-func (s *Store) Journal(export string) (History, error) { return History{}, errors.ErrUnsupported }
-
-// Snapshot is a published snapshot.
-type Snapshot struct {
-	Manifest Manifest
-	Digest   string // SHA-256 of manifest.json
-	dir      string
+// path joins the folder of an export and the names below it.
+func (s *Store) path(export string, names ...string) string {
+	return filepath.Join(append([]string{s.dir, export}, names...)...)
 }
 
-// Name returns the name of the snapshot's folder.
-func (s *Snapshot) Name() string { return s.Manifest.Snapshot }
-
-// Dir returns the snapshot's folder.
-func (s *Snapshot) Dir() string { return s.dir }
+// readBounded reads a file that is not larger than most.
+func readBounded(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("larger than %d bytes", most)
+	}
+	return data, err
+}

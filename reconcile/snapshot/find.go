@@ -1,0 +1,176 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// NotFoundError says that no snapshot of an export fits what was asked for.
+type NotFoundError struct {
+	Export, Name string
+	Nearest      string // a snapshot that may have been meant, or ""
+}
+
+func (e *NotFoundError) Error() string {
+	if e.Nearest == "" {
+		return fmt.Sprintf("no snapshot %s of %s", e.Name, e.Export)
+	}
+	return fmt.Sprintf("no snapshot %s of %s; the nearest is %s", e.Name, e.Export, e.Nearest)
+}
+
+// names returns the names of an export's snapshots. Each snapshot's is later
+// than the one before it, so their order is that of the chain.
+func (s *Store) names(export string) ([]string, error) {
+	names, err := snapshotNames(s.path(export))
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	return names, nil
+}
+
+// snapshotNames returns the folders in dir that are named like a snapshot,
+// sorted. A dir that is not there has none.
+func snapshotNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries { // sorted by os.ReadDir
+		if _, err := nameTime(entry.Name()); err == nil && entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+// nameTime returns the time that the name of a snapshot stands for.
+func nameTime(name string) (time.Time, error) {
+	t, err := time.Parse(nameLayout, name)
+	if err == nil && t.Format(nameLayout) != name {
+		err = errors.New("not the name of a snapshot")
+	}
+	return t, err
+}
+
+// List returns the snapshots of an export, oldest first. Snapshots whose
+// manifest can't be read are left out and reported by the error, which comes
+// with all the others.
+func (s *Store) List(export string) ([]*Snapshot, error) {
+	names, err := s.names(export)
+	if err != nil {
+		return nil, err
+	}
+	var list []*Snapshot
+	var problems []error
+	for _, name := range names {
+		snap, err := s.snapshot(export, name)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		list = append(list, snap)
+	}
+	slices.SortStableFunc(list, func(a, b *Snapshot) int { return a.Manifest.Sequence - b.Manifest.Sequence })
+	return list, errors.Join(problems...)
+}
+
+// Latest returns the newest snapshot of an export, or ErrNoSnapshot.
+func (s *Store) Latest(export string) (*Snapshot, error) {
+	return s.back(export, 0)
+}
+
+// back returns the snapshot that stands n before the newest.
+func (s *Store) back(export string, n int) (*Snapshot, error) {
+	names, err := s.names(export)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: %w", export, ErrNoSnapshot)
+	}
+	if n >= len(names) {
+		return nil, &NotFoundError{Export: export, Name: fmt.Sprintf("@-%d", n), Nearest: names[0]}
+	}
+	return s.snapshot(export, names[len(names)-1-n])
+}
+
+// Find returns the snapshot of an export that name stands for: a snapshot's
+// name; a date, for the last one up to the end of that day in zone; a time
+// in RFC 3339, for the last one up to it; @-1, for the one before the newest;
+// "" or @ for the newest. Without one the error is a *NotFoundError, or
+// ErrNoSnapshot where there are none at all.
+func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error) {
+	if zone == nil {
+		zone = time.UTC
+	}
+	if name == "" || name == "@" {
+		return s.Latest(export)
+	}
+	if n, err := strconv.ParseUint(strings.TrimPrefix(name, "@-"), 10, 31); err == nil && name[0] == '@' {
+		return s.back(export, int(n))
+	}
+	names, err := s.names(export)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: %w", export, ErrNoSnapshot)
+	}
+	i, found := slices.BinarySearch(names, name)
+	if !found {
+		end, ok := endOf(name, zone)
+		if !ok {
+			return nil, &NotFoundError{Export: export, Name: name, Nearest: nearest(names, name)}
+		}
+		after, _ := slices.BinarySearchFunc(names, end, func(name string, end time.Time) int {
+			t, _ := nameTime(name)
+			return t.Compare(end)
+		})
+		if i = after - 1; i < 0 {
+			return nil, &NotFoundError{Export: export, Name: "up to " + name, Nearest: names[0]}
+		}
+	}
+	return s.snapshot(export, names[i])
+}
+
+// endOf returns the first instant after what a date or a time stands for.
+func endOf(name string, zone *time.Location) (time.Time, bool) {
+	if t, err := time.ParseInLocation(time.DateOnly, name, zone); err == nil {
+		return time.Date(t.Year(), t.Month(), t.Day()+1, 0, 0, 0, 0, zone), true
+	}
+	t, err := time.Parse(time.RFC3339, name)
+	return t.Add(1), err == nil
+}
+
+// nearest returns the one of names, which are not empty, that takes the
+// fewest changes of a character to become name.
+func nearest(names []string, name string) string {
+	return slices.MinFunc(names, func(a, b string) int { return distance(a, name) - distance(b, name) })
+}
+
+// distance is the Levenshtein distance of a and b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

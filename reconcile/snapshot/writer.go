@@ -1,0 +1,177 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Writer is the one writer of an export. It belongs to one goroutine.
+type Writer struct {
+	store   *Store
+	export  string
+	holder  Holder
+	lock    *lock
+	journal *journal
+	newest  *Snapshot // nil: none yet
+	failed  bool      // a publish has failed, so newest may be wrong
+}
+
+// Writer takes the export's lock and mends what an interrupted publish left:
+// it finishes it, or sweeps it away. Another's lock is a *LockedError.
+func (s *Store) Writer(export string, h Holder) (*Writer, error) {
+	if !exportName.MatchString(export) {
+		return nil, fmt.Errorf("write %q: not the name of an export", export)
+	}
+	w := &Writer{store: s, export: export, holder: h}
+	if err := w.makeFolder(); err != nil {
+		return nil, fmt.Errorf("write %s: %w", export, err)
+	}
+	lock, err := s.lock(w.path(), export, h, 0)
+	if err != nil {
+		return nil, err
+	}
+	w.lock = lock
+	if err := w.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", export, err), w.Close())
+	}
+	return w, nil
+}
+
+// open reads how things stand, and mends them.
+func (w *Writer) open() (err error) {
+	if w.journal, err = w.store.openJournal(w.export); err != nil {
+		return err
+	}
+	w.newest, err = w.store.Latest(w.export)
+	if err != nil && !errors.Is(err, ErrNoSnapshot) {
+		return err
+	}
+	if err := w.mend(); err != nil {
+		return fmt.Errorf("mend an unfinished publish: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) makeFolder() error {
+	fsys := w.store.files
+	err := fsys.Mkdir(w.path(), w.store.published)
+	if errors.Is(err, fs.ErrExist) {
+		return w.store.published.apply(w.path(), w.store.published.dir)
+	}
+	if err != nil {
+		return err
+	}
+	return fsys.SyncDir(w.store.dir)
+}
+
+// path joins the export's folder and the names below it.
+func (w *Writer) path(names ...string) string { return w.store.path(w.export, names...) }
+
+// mend brings the export to a state that a finished publish leaves. A crash
+// in the midst of it leaves what the next mend can mend.
+func (w *Writer) mend() error {
+	if w.journal.torn {
+		if err := w.Journal(Event{Event: EventRepaired, Reason: "cut a torn line off"}); err != nil {
+			return err
+		}
+	}
+	swept, err := w.sweep(w.path())
+	if err != nil {
+		return err
+	}
+	if _, err := w.sweep(w.quarantine()); err != nil {
+		return err
+	}
+	intent := w.journal.seen.Open
+	if intent.Event != "" {
+		swept = intent.Snapshot
+	}
+	if w.newest != nil && w.newest.Name() == swept {
+		if w.newest.Digest != intent.ManifestSHA256 {
+			return fmt.Errorf("%s is not what the journal has announced", swept)
+		}
+		return w.finish(w.newest, "finished after an interruption")
+	}
+	if swept == "" {
+		return nil
+	}
+	return w.Journal(Event{
+		Event: EventRepaired, Snapshot: swept, ManifestSHA256: intent.ManifestSHA256,
+		Reason: "swept an unfinished publish away",
+	})
+}
+
+// sweep removes what stands in dir under a partial name, and returns the name
+// of a folder that was to be.
+func (w *Writer) sweep(dir string) (name string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	removed := false
+	for _, entry := range entries {
+		of, ok := partialOf(entry.Name())
+		if !ok {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		if entry.IsDir() {
+			name, err = of, removeFolder(w.store.files, path)
+		} else {
+			err = w.store.files.Remove(path)
+		}
+		if err != nil {
+			return "", err
+		}
+		removed = true
+	}
+	if removed {
+		err = w.store.files.SyncDir(dir)
+	}
+	return name, err
+}
+
+// partialOf returns the name that a partial one is going to get.
+func partialOf(name string) (string, bool) {
+	name, hidden := strings.CutPrefix(name, ".")
+	name, ok := strings.CutSuffix(name, partialSuffix)
+	return name, hidden && ok
+}
+
+// Journal appends a line to the export's journal. When it returns nil the
+// line is on disk. The time is now, and the user the holder of the lock
+// unless e names another.
+func (w *Writer) Journal(e Event) error {
+	if err := w.append(e); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// append completes e and appends it.
+func (w *Writer) append(e Event) error {
+	e.Time, e.Export = At(w.store.now()), w.export
+	if e.User == "" {
+		e.User = w.holder.User
+	}
+	return w.journal.append(e)
+}
+
+// Latest returns the newest snapshot, nil where there is none yet.
+func (w *Writer) Latest() *Snapshot { return w.newest }
+
+// Close gives up the lock.
+func (w *Writer) Close() error {
+	var err error
+	if w.journal != nil {
+		err = w.journal.close()
+	}
+	return errors.Join(err, w.lock.release())
+}
