@@ -1,0 +1,75 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"oktasync/oktaclient"
+	"oktasync/reconcile"
+)
+
+// Whatever the order of arrival and the size of a run, the spool gives each id
+// once, ascending, in its newest version, and of equal versions the later one.
+func TestSpoolGivesEachUserOnceInItsNewestVersion(t *testing.T) {
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		spool := reconcile.NewSpool(1 + random.IntN(4000))
+		newest := map[string]string{} // id to the JSON that must win
+		versions := map[string]string{}
+		arrivals := random.IntN(400)
+		for arrival := range arrivals {
+			id := fmt.Sprintf("00u%03d", random.IntN(120))
+			updated := fmt.Sprintf("2026-11-23T06:00:0%d.000Z", random.IntN(4))
+			text := fmt.Sprintf(`{"arrival":%d,"id":%q}`, arrival, id)
+			if updated >= versions[id] {
+				versions[id], newest[id] = updated, text
+			}
+			if err := spool.Add(oktaclient.User{ID: id, LastUpdated: updated, Status: "ACTIVE", JSON: []byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := spool.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a spool can be merged again
+			users, duplicates, err := spool.Merge()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for {
+				u, err := users.Next()
+				if err == io.EOF {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				id := string(u.ID)
+				ids = append(ids, id)
+				if string(u.JSON) != newest[id] {
+					t.Errorf("seed %d: %s = %s, want %s", seed, id, u.JSON, newest[id])
+				}
+			}
+			if len(ids) != len(newest) || !slices.IsSorted(ids) {
+				t.Errorf("seed %d: %d ids (sorted: %t), want %d", seed, len(ids), slices.IsSorted(ids), len(newest))
+			}
+			if got, want := duplicates(), arrivals-len(newest); got != want {
+				t.Errorf("seed %d: duplicates = %d, want %d", seed, got, want)
+			}
+		}
+		if err := spool.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSpoolRefusesBrokenJSON(t *testing.T) {
+	spool := reconcile.NewSpool(1 << 20)
+	defer spool.Close()
+	if err := spool.Add(oktaclient.User{ID: "00u1", JSON: []byte(`{"id":"00u1","id":"00u1"}`)}); err == nil {
+		t.Error("a user with a member twice was taken")
+	}
+}
