@@ -1,20 +1,20 @@
 package oktaclient
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
-	"unicode/utf8"
+	"slices"
 )
 
 // page is what an answer holds. Its memory is used again for the next one.
 type page struct {
-	buf   []byte
-	users []User
-	next  *url.URL // nil: the last page
+	buf    []byte
+	cutter cutter
+	users  []User
+	next   *url.URL // nil: the last page
 }
 
 // parse takes a page of users from the answer to a request for at, if the whole
@@ -23,8 +23,8 @@ func (p *page) parse(a *answer, at *url.URL, size int) (err error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return err
 	}
-	if p.users, err = cutUsers(a.body, p.users[:0]); err != nil {
-		return &rejection{class: "broken JSON", err: err}
+	if p.users, err = p.cutter.cut(a.body); err != nil {
+		return brokenJSON(err)
 	}
 	if len(a.resp.Header.Values("Link")) == 0 && len(p.users) >= size {
 		// Okta's lists always name themselves. Without that, a next link
@@ -43,15 +43,24 @@ func parseUser(a *answer) (User, error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return User{}, err
 	}
-	users, err := cutUsers(append(append([]byte{'['}, a.body...), ']'), nil)
+	var c cutter
+	users, err := c.cut(slices.Concat([]byte{'['}, a.body, []byte{']'}))
 	if err == nil && len(users) != 1 {
-		err = errors.New("broken JSON")
+		err = errAt(0)
 	}
 	if err != nil {
-		return User{}, &rejection{class: "broken JSON", err: err}
+		return User{}, brokenJSON(err)
 	}
 	a.request.Rows = 1
 	return users[0], nil
+}
+
+// brokenJSON is a cutter's error, which may know better what it is.
+func brokenJSON(err error) error {
+	if r := (*rejection)(nil); errors.As(err, &r) {
+		return r
+	}
+	return &rejection{class: "broken JSON", err: err}
 }
 
 // checkJSON refuses what the edge or a proxy answers in Okta's place.
@@ -61,26 +70,4 @@ func checkJSON(h http.Header) error {
 		return &rejection{class: "not JSON", err: fmt.Errorf("answer is not JSON but %q", word(kind))}
 	}
 	return nil
-}
-
-func cutUsers(body []byte, users []User) ([]User, error) {
-	var raw []json.RawMessage
-	if !utf8.Valid(body) {
-		return nil, errors.New("broken JSON")
-	}
-	if err := json.Unmarshal(body, &raw); err != nil || raw == nil {
-		return nil, errors.New("broken JSON")
-	}
-	for _, r := range raw {
-		var u struct {
-			ID          string `json:"id"`
-			Status      string `json:"status"`
-			LastUpdated string `json:"lastUpdated"`
-		}
-		if err := json.Unmarshal(r, &u); err != nil || u.ID == "" || u.Status == "" {
-			return nil, errors.New("broken JSON")
-		}
-		users = append(users, User{u.ID, u.Status, u.LastUpdated, r})
-	}
-	return users, nil
 }

@@ -1,0 +1,76 @@
+package oktaclient_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"oktasync/oktaclient"
+)
+
+// fullPage is a page of 200 users of 1.4 kB, some of them far from ASCII.
+func fullPage() []byte {
+	var b bytes.Buffer
+	names := []string{"Ada Lovelace", "Jürgen Größe", "Łukasz Żółć", "山田 太郎", "Αλέξης \\\"Ζ\\\""}
+	for i := range 200 {
+		sep := ","
+		if i == 0 {
+			sep = "["
+		}
+		fmt.Fprintf(&b, `%s{"id":"00u%017d","status":"ACTIVE","created":"2024-01-02T03:04:05.000Z","activated":null,"lastUpdated":"2026-11-23T06:00:00.%03dZ","passwordChanged":null,"type":{"id":"oty1abcdefghijklmnop"},"profile":{"login":"person.%d@example.com","email":"person.%d@example.com","displayName":"%s","employeeNumber":"%d","seat":%d.50,"remote":true,"groups":["a","b","c"]`, sep, i, i, i, i, names[i%len(names)], i, i)
+		for j := range 17 {
+			fmt.Fprintf(&b, `,"attribute%d":"%s"`, j, strings.Repeat("value ", 1+j%5))
+		}
+		b.WriteString(`},"credentials":{"password":{},"provider":{"type":"OKTA","name":"OKTA"}},"_links":{"self":{"href":"https://acme.okta.com/api/v1/users/00u"}}}`)
+	}
+	b.WriteByte(']')
+	return b.Bytes()
+}
+
+// BenchmarkCut compares a page's cutting with the least that must be done to
+// it, going once over its bytes, and with what the library takes.
+func BenchmarkCut(b *testing.B) {
+	page := fullPage()
+	perThousand := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)*5, "ms/1000users")
+	}
+	b.Run("floor", func(b *testing.B) {
+		b.SetBytes(int64(len(page)))
+		for b.Loop() {
+			bytes.Count(page, []byte{'"'})
+		}
+		perThousand(b)
+	})
+	b.Run("cut", func(b *testing.B) {
+		cut := oktaclient.NewCutter()
+		b.SetBytes(int64(len(page)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if users, err := cut(page); err != nil || len(users) != 200 {
+				b.Fatalf("cut %d users: %v", len(users), err)
+			}
+		}
+		perThousand(b)
+	})
+	b.Run("encoding/json", func(b *testing.B) {
+		b.SetBytes(int64(len(page)))
+		for b.Loop() {
+			var users []json.RawMessage
+			if err := json.Unmarshal(page, &users); err != nil || len(users) != 200 {
+				b.Fatal(err)
+			}
+		}
+		perThousand(b)
+	})
+}
+
+// A user costs no allocation: a page takes one, for all of its users' ids.
+func TestCutAllocations(t *testing.T) {
+	page := fullPage()
+	cut := oktaclient.NewCutter()
+	if got := testing.AllocsPerRun(20, func() { cut(page) }); got > 2 {
+		t.Errorf("%v allocations for a page of 200 users, want at most 2", got)
+	}
+}

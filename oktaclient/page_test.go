@@ -1,0 +1,150 @@
+package oktaclient_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"oktasync/oktaclient"
+)
+
+// cutByLibrary is what CutUsers must agree with.
+func cutByLibrary(body []byte) (users []oktaclient.User, ok bool) {
+	var elements []json.RawMessage
+	if !utf8.Valid(body) || json.Unmarshal(body, &elements) != nil || elements == nil {
+		return nil, false
+	}
+	for _, element := range elements {
+		user := oktaclient.User{JSON: element}
+		for name, field := range map[string]*string{"id": &user.ID, "status": &user.Status, "lastUpdated": &user.LastUpdated} {
+			if !member(element, name, field) {
+				return nil, false
+			}
+		}
+		if user.ID == "" || user.Status == "" {
+			return nil, false
+		}
+		users = append(users, user)
+	}
+	return users, true
+}
+
+// member finds the one member of that name, a string or null.
+func member(object []byte, name string, value *string) bool {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return false
+	}
+	found := false
+	for d.More() {
+		key, _ := d.Token()
+		var raw json.RawMessage
+		if d.Decode(&raw) != nil {
+			return false
+		}
+		if key != name {
+			continue
+		}
+		if found || raw[0] != '"' && string(raw) != "null" || json.Unmarshal(raw, value) != nil {
+			return false
+		}
+		found = true
+	}
+	return true
+}
+
+// The law: a page is cut where encoding/json cuts it, and refused where
+// encoding/json refuses it, or where it is no list of users.
+func FuzzCutUsers(f *testing.F) {
+	seeds := pageSeeds()
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if nesting(body) > 60 {
+			return // we are stricter there
+		}
+		want, ok := cutByLibrary(body)
+		got, err := oktaclient.CutUsers(body)
+		if (err == nil) != ok {
+			t.Fatalf("CutUsers(%q) = %v, want ok %v", body, err, ok)
+		}
+		if err != nil {
+			return
+		}
+		if len(got) != len(want) {
+			t.Fatalf("CutUsers(%q) has %d users, want %d", body, len(got), len(want))
+		}
+		for i, u := range got {
+			w := want[i]
+			if u.ID != w.ID || u.Status != w.Status || u.LastUpdated != w.LastUpdated || !bytes.Equal(u.JSON, w.JSON) {
+				t.Fatalf("CutUsers(%q)[%d] = %q, want %q", body, i, u, w)
+			}
+		}
+	})
+}
+
+func nesting(body []byte) int { return bytes.Count(body, []byte("[")) + bytes.Count(body, []byte("{")) }
+
+// pageSeeds are pages, good and broken ones.
+func pageSeeds() []string {
+	seeds := []string{
+		`[]`, ` [ ] `, "[" + user("00u1") + ",\r\n\t" + user("00u7") + "]",
+		`[{"id":"a","status":"ACTIVE","lastUpdated":null,"x":[1,-0.5e+10,true,false,null,{"y":{}}],"\u0069":"\ud83d\ude00\n"}]`,
+		`[{"\u0069d":"\u00e9\/","status":"\"","x":"Łódź 東京"}]`,
+		`[{"profile":{"id":"inner","status":"x"},"status":"A","id":"outer"}]`,
+		`[{"ID":"a","id":"b","Status":"c","status":"d"}]`, `[{"id":"\ud800","status":"A"}]`,
+		// Broken:
+		``, `null`, `{}`, `[null]`, `[1]`, `[[]]`, `[{}]`, `[{"id":"a"}]`, `[{"id":1,"status":"A"}]`, `[{"id":"a","status":null}]`,
+		`[{"id":"","status":"A"}]`, `[{"id":"a","id":"b","status":"A"}]`, `[{"id":"a","status":"A","lastUpdated":5}]`,
+		`[] []`, `[],`, `[,]`, `[{,"id":"a","status":"A"}]`, `[{"id":"a","status":"A","x":[,1]}]`, `[{"id":"a","status":"A","x":{,"y":1}}]`, `[{"id":"a","status":"A","x":[1,]}]`,
+		`[{"id":"a","status":"A","x":{"y":1,}}]`, `[{"id":"a","status":"A","x":{"y"}}]`, `[{"id":"a","status":"A","x":[1}]}]`, `[{"id":"a","status":"A","lastUpdated":null,"lastUpdated":"x"}]`,
+		`[{"id":"a","status":"A"},]`, `[{"id":"a","status":"A",}]`, `[{"id":"a" "status":"A"}]`,
+		`[{"id":"a","status":"A"}`, `[{"id":"a","status":"A"`, `[{"id":"a","status":"A","x":"`, `[{"id":"a","status":"A","x":"\`,
+		"[{\"id\":\"a\nb\",\"status\":\"A\"}]", `[{"id":"\x","status":"A"}]`, `[{"id":"\u12g4","status":"A"}]`,
+		"[{\"id\":\"\xff\",\"status\":\"A\"}]", `[{'id':"a","status":"A"}]`, `[{id:"a","status":"A"}]`, "\ufeff[]",
+	}
+	for _, number := range []string{"0", "-0", "01", "1.", ".5", "-", "+1", "1e", "1e+", "1E-07", "1.5e3", "0x1", "NaN", "1_0", "tru", "nulll", "-a", "1.e1"} {
+		seeds = append(seeds, `[{"id":"a","status":"A","x":`+number+`}]`, `[{"id":"a","status":"A","x":[`+number+`,2]}]`)
+	}
+	return seeds
+}
+
+// The seeds are worth something only while they are both good and bad.
+func TestPageSeeds(t *testing.T) {
+	good, bad := 0, 0
+	for _, seed := range pageSeeds() {
+		if _, ok := cutByLibrary([]byte(seed)); ok {
+			good++
+		} else {
+			bad++
+		}
+	}
+	if good < 15 || bad < 50 {
+		t.Errorf("%d good and %d bad seeds, want at least 15 and 50", good, bad)
+	}
+}
+
+// A page that is cut anywhere is broken, and never a shorter list.
+func TestCutUsersOfAnyPrefix(t *testing.T) {
+	page := "[" + user("00u1") + "," + user("00u7") + "]"
+	for end := range len(page) {
+		if users, err := oktaclient.CutUsers([]byte(page[:end])); err == nil {
+			t.Fatalf("CutUsers(%q) = %d users, want an error", page[:end], len(users))
+		}
+	}
+}
+
+func TestCutUsersTooDeep(t *testing.T) {
+	deep := func(n int) string {
+		return `[{"id":"a","status":"A","x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}]`
+	}
+	if _, err := oktaclient.CutUsers([]byte(deep(62))); err != nil {
+		t.Errorf("CutUsers() of 64 levels = %v", err)
+	}
+	if _, err := oktaclient.CutUsers([]byte(deep(63))); err == nil {
+		t.Error("CutUsers() of 65 levels succeeded")
+	}
+}
