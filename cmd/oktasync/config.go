@@ -1,0 +1,276 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"oktasync/reconcile"
+)
+
+// Config is the configuration file. Values may hold ${NAME} for a variable of
+// the environment, ${NAME:-default}, and $${ for a literal ${. Relative paths
+// are relative to the file's folder. A key that is left out has its default.
+type Config struct {
+	Okta    OktaConfig         `yaml:"okta"`
+	Store   StoreConfig        `yaml:"store"`
+	Exports []reconcile.Export `yaml:"exports"` // at least one
+	Daemon  DaemonConfig       `yaml:"daemon"`
+	Log     LogConfig          `yaml:"log"`
+
+	// File is where the configuration was read, "" for the environment alone.
+	File string `yaml:"-"`
+	// SHA256 is the digest of what was read. Manifests name it.
+	SHA256 string `yaml:"-"`
+	// DPoPPublicKeyFile is the walk-through's OKTA_DPOP_PUBLIC_KEY_FILE, which
+	// must belong to the private one; "" where it is not given.
+	DPoPPublicKeyFile string `yaml:"-"`
+}
+
+// OktaConfig says which org is read, and as whom.
+type OktaConfig struct {
+	// OrgURL is the org's address, such as https://acme.okta.com: not the admin
+	// console's, and without a path. Plain http only on a loopback host.
+	OrgURL string `yaml:"org_url"`
+	// ClientID is the service app's client ID.
+	ClientID string `yaml:"client_id"`
+	// Scopes are asked for with each token. okta.users.read is needed.
+	Scopes []string `yaml:"scopes"`
+	// PrivateKeyFile signs the client assertion: PEM or JWK.
+	PrivateKeyFile string `yaml:"private_key_file"`
+	// PrivateKeyID is the key's kid, where the app has more than one key.
+	PrivateKeyID string `yaml:"private_key_id"`
+	// CAFile holds further CA certificates to trust, in PEM.
+	CAFile string     `yaml:"ca_file"`
+	DPoP   DPoPConfig `yaml:"dpop"`
+	// RateLimitShare is how much of the limit that Okta's headers show may be
+	// used: more than 0, up to 1.
+	RateLimitShare float64 `yaml:"rate_limit_share"`
+	// Concurrency is the most requests in flight. 1: plain lists, one after the
+	// other.
+	Concurrency int `yaml:"concurrency"`
+}
+
+// DPoPConfig says how tokens are bound to a key (RFC 9449).
+type DPoPConfig struct {
+	// Mode is required, or off for an app that does not require DPoP.
+	Mode string `yaml:"mode"`
+	// PrivateKeyFile is the key that tokens are bound to. Empty: a new P-256 key
+	// in memory at every start.
+	PrivateKeyFile string `yaml:"private_key_file"`
+}
+
+// StoreConfig says where snapshots are kept.
+type StoreConfig struct {
+	Path string `yaml:"path"`
+	// Group is a group that may read what is published. Empty: the owner alone.
+	Group string `yaml:"group"`
+	// SigningKeyFile is an OpenSSH Ed25519 private key. Empty: snapshots are not
+	// signed.
+	SigningKeyFile string `yaml:"signing_key_file"`
+	// AllowedSignersFile says whose signatures verify accepts.
+	AllowedSignersFile string `yaml:"allowed_signers_file"`
+}
+
+// DaemonConfig is what only `oktasync run` looks at.
+type DaemonConfig struct {
+	// Listen is the address of health, metrics and status page. Empty: none.
+	Listen string `yaml:"listen"`
+	// WebConfigFile has TLS and users as Prometheus exporters take them. It is
+	// needed to listen beyond loopback.
+	WebConfigFile string `yaml:"web_config_file"`
+	// Verify is the schedule on which the whole store is checked, in UTC.
+	// Empty: never.
+	Verify string `yaml:"verify"`
+	// HeartbeatURL is fetched after each success, for a dead man's switch.
+	HeartbeatURL string         `yaml:"heartbeat_url"`
+	Notify       []NotifyConfig `yaml:"notify"`
+}
+
+// NotifyConfig says who is told of what.
+type NotifyConfig struct {
+	URLFile string   `yaml:"url_file"`
+	On      []string `yaml:"on"` // published, failed, quarantined, overdue, recovered
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // auto, text or json
+}
+
+func defaultConfig() *Config {
+	return &Config{
+		Okta: OktaConfig{
+			Scopes:         []string{usersScope},
+			DPoP:           DPoPConfig{Mode: dpopRequired},
+			RateLimitShare: 0.5,
+			Concurrency:    4,
+		},
+		Store:  StoreConfig{Path: "./snapshots"},
+		Daemon: DaemonConfig{Listen: "127.0.0.1:9467", Verify: "@weekly"},
+		Log:    LogConfig{Level: "info", Format: "auto"},
+	}
+}
+
+// selectExports returns the exports named, or all of them.
+func (c *Config) selectExports(names []string) ([]reconcile.Export, error) {
+	if len(names) == 0 {
+		return c.Exports, nil
+	}
+	declared := make([]string, len(c.Exports))
+	for i, e := range c.Exports {
+		declared[i] = e.Name
+	}
+	var exports []reconcile.Export
+	var errs []error
+	for i, name := range names {
+		switch at := slices.Index(declared, name); {
+		case slices.Contains(names[:i], name): // named twice
+		case at >= 0:
+			exports = append(exports, c.Exports[at])
+		default:
+			errs = append(errs, fmt.Errorf("unknown export %s; %s", shown(name), suggestion(name, declared)))
+		}
+	}
+	return exports, errors.Join(errs...)
+}
+
+// paths returns the settings that name files and folders, by field.
+func (c *Config) paths() map[string]*string {
+	paths := map[string]*string{
+		"okta.private_key_file":      &c.Okta.PrivateKeyFile,
+		"okta.ca_file":               &c.Okta.CAFile,
+		"okta.dpop.private_key_file": &c.Okta.DPoP.PrivateKeyFile,
+		"store.path":                 &c.Store.Path,
+		"store.signing_key_file":     &c.Store.SigningKeyFile,
+		"store.allowed_signers_file": &c.Store.AllowedSignersFile,
+		"daemon.web_config_file":     &c.Daemon.WebConfigFile,
+	}
+	for i := range c.Daemon.Notify {
+		paths[fmt.Sprintf("daemon.notify[%d].url_file", i)] = &c.Daemon.Notify[i].URLFile
+	}
+	return paths
+}
+
+// configOptions says where a configuration is to be found.
+type configOptions struct {
+	File    string // "": $OKTASYNC_CONFIG, or oktasync.yaml
+	EnvFile string // a file of NAME=value lines; the environment itself wins
+	Getenv  func(string) (string, bool)
+	// StoreOnly is for commands that only read the store. What they don't need
+	// (okta, daemon, the signing key) is neither expanded nor checked.
+	StoreOnly bool
+}
+
+const (
+	defaultConfigFile = "oktasync.yaml"
+	maxConfigFile     = 1 << 20
+)
+
+// loadConfig reads the configuration, expands it and checks it. The error holds
+// everything that is wrong, a line each. Without a configuration file, the
+// names of Okta's DPoP walk-through will do.
+func loadConfig(opts configOptions) (*Config, error) {
+	env, err := newEnvironment(opts)
+	if err != nil {
+		return nil, err
+	}
+	file := opts.File
+	if file == "" {
+		file, _ = opts.Getenv("OKTASYNC_CONFIG")
+	}
+	if file == "" {
+		file = defaultConfigFile
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return envConfig(env, opts.StoreOnly)
+		}
+	}
+	data, err := readBounded(file, maxConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	cfg, err := decodeConfig(file, data, env.lookup, opts.StoreOnly)
+	if err != nil {
+		return nil, err
+	}
+	cfg.SHA256 = hexSHA256(data)
+	return cfg, nil
+}
+
+// decodeConfig is loadConfig once the file's bytes are there.
+func decodeConfig(file string, data []byte, getenv func(string) (string, bool), storeOnly bool) (*Config, error) {
+	d := &decoder{file: file, getenv: getenv}
+	if storeOnly {
+		d.skip = []string{"okta", "daemon", "store.signing_key_file"}
+	}
+	cfg := defaultConfig()
+	d.document(data, cfg)
+	for _, p := range cfg.check(storeOnly) {
+		d.wrong(p.field, p.text)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(file)
+	for _, path := range cfg.paths() {
+		*path = resolve(dir, *path)
+	}
+	cfg.File = file
+	cfg.Okta.OrgURL = normalOrgURL(cfg.Okta.OrgURL)
+	return cfg, nil
+}
+
+// resolve returns path as seen from dir.
+func resolve(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// readBounded reads a file that people write by hand, and no more than that.
+func readBounded(file string, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s: is larger than %d bytes", file, most)
+	}
+	return data, err
+}
+
+func hexSHA256(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// suggestion says what may have been meant by word, or what there is.
+func suggestion(word string, known []string) string {
+	if near := nearest(word, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "there " + listed(known)
+}
+
+// listed is "is a" or "are a, b and c".
+func listed(words []string) string {
+	switch n := len(words); n {
+	case 0:
+		return "is none"
+	case 1:
+		return "is " + words[0]
+	default:
+		return "are " + strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+const (
+	usersScope   = "okta.users.read"
+	dpopRequired = "required"
+	dpopOff      = "off"
+
+	isEmpty = "is empty"
+)
+
+// notifiable is what daemon.notify can tell of.
+var notifiable = []string{"published", "failed", "quarantined", "overdue", "recovered"}
+
+// fieldProblem is what is wrong with the value of a field.
+type fieldProblem struct{ field, text string }
+
+// checks collects what is wrong with a configuration.
+type checks struct{ problems []fieldProblem }
+
+func (c *checks) wrong(field, format string, args ...any) {
+	c.problems = append(c.problems, fieldProblem{field, fmt.Sprintf(format, args...)})
+}
+
+// oneOf checks that value is one of known.
+func (c *checks) oneOf(field, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		c.wrong(field, "unknown value %s; %s", quoted(value), suggestion(value, known))
+	}
+}
+
+// check returns everything that is wrong with the values of c.
+func (c *Config) check(storeOnly bool) []fieldProblem {
+	var k checks
+	if !storeOnly {
+		k.okta(c.Okta)
+		k.daemon(c.Daemon)
+		if len(c.Exports) == 0 {
+			k.wrong("exports", isEmpty)
+		}
+	}
+	if c.Store.Path == "" {
+		k.wrong("store.path", isEmpty)
+	}
+	k.exports(c)
+	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	k.oneOf("log.format", c.Log.Format, "auto", "text", "json")
+	for field, path := range c.paths() {
+		if problem := pathProblem(*path); problem != "" {
+			k.wrong(field, "%s", problem)
+		}
+	}
+	for _, field := range c.notYet() {
+		k.wrong(field, "not available in this version")
+	}
+	return k.problems
+}
+
+// notYet returns the fields that are set and that this version does nothing
+// with. Passing over them in silence would promise what does not happen.
+func (c *Config) notYet() []string {
+	var fields []string
+	set := func(field string, is bool) {
+		if is {
+			fields = append(fields, field)
+		}
+	}
+	set("store.signing_key_file", c.Store.SigningKeyFile != "")
+	set("store.allowed_signers_file", c.Store.AllowedSignersFile != "")
+	set("daemon.web_config_file", c.Daemon.WebConfigFile != "")
+	set("daemon.heartbeat_url", c.Daemon.HeartbeatURL != "")
+	set("daemon.notify", len(c.Daemon.Notify) > 0)
+	for i, e := range c.Exports {
+		set(fmt.Sprintf("exports[%d].retain", i), e.Retain != (reconcile.Retain{}))
+		set(fmt.Sprintf("exports[%d].hold", i), len(e.Hold) > 0)
+	}
+	return fields
+}
+
+var (
+	visible    = regexp.MustCompile(`^[!-~]+$`)
+	scopeToken = regexp.MustCompile(`^[!#-\[\]-~]+$`) // RFC 6749, section 3.3
+)
+
+func (k *checks) okta(o OktaConfig) {
+	if problem := orgURLProblem(o.OrgURL); problem != "" {
+		k.wrong("okta.org_url", "%s", problem)
+	}
+	switch {
+	case o.ClientID == "":
+		k.wrong("okta.client_id", isEmpty)
+	case !visible.MatchString(o.ClientID):
+		k.wrong("okta.client_id", "holds a space or another character that no client ID has")
+	}
+	k.scopes(o.Scopes)
+	if o.PrivateKeyFile == "" {
+		k.wrong("okta.private_key_file", isEmpty)
+	}
+	k.oneOf("okta.dpop.mode", o.DPoP.Mode, dpopRequired, dpopOff)
+	if !(o.RateLimitShare > 0 && o.RateLimitShare <= 1) { // NaN too
+		k.wrong("okta.rate_limit_share", "%v is not more than 0 and up to 1", o.RateLimitShare)
+	}
+	if o.Concurrency < 1 {
+		k.wrong("okta.concurrency", "%d is less than 1", o.Concurrency)
+	}
+}
+
+func (k *checks) scopes(scopes []string) {
+	for i, scope := range scopes {
+		field := fmt.Sprintf("okta.scopes[%d]", i)
+		switch {
+		case !scopeToken.MatchString(scope):
+			k.wrong(field, "%s is no scope; each is an item of the list", quoted(scope))
+			return
+		case slices.Contains(scopes[:i], scope):
+			k.wrong(field, "%s stands here twice", shown(scope))
+		}
+	}
+	if !slices.Contains(scopes, usersScope) {
+		k.wrong("okta.scopes", "%s is missing; without it no user can be read", usersScope)
+	}
+}
+
+// oktaDomains are Okta's own. An org under a domain of its own can have any
+// name, also one that ends in -admin.
+var oktaDomains = []string{".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"}
+
+func orgURLProblem(text string) string {
+	if text == "" {
+		return isEmpty
+	}
+	if strings.Contains(strings.ToLower(text), "yourokta") {
+		return "holds a placeholder; use your org's address, such as https://acme.okta.com"
+	}
+	u, err := url.Parse(text)
+	if err == nil && u.Scheme == "" && !strings.HasPrefix(text, "/") {
+		return fmt.Sprintf("has no scheme; did you mean %s?", quoted("https://"+text))
+	}
+	if err != nil || u.Host == "" || u.Opaque != "" || u.Hostname() == "" {
+		return "is no address; one looks like https://acme.okta.com"
+	}
+	switch host := strings.ToLower(u.Hostname()); {
+	case u.User != nil:
+		return "holds a user name or password; an org's address has neither"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "begins with neither https:// nor, on this machine, http://"
+	case u.Scheme == "http" && !isLoopback(host):
+		return "is not encrypted; plain http is only for this machine's own addresses"
+	case u.Path != "" && u.Path != "/", u.RawQuery != "" || u.ForceQuery, u.Fragment != "" || strings.HasSuffix(text, "#"):
+		return fmt.Sprintf("has more than the org's address; did you mean %s?", u.Scheme+"://"+u.Host)
+	case isConsole(host):
+		label, domain, _ := strings.Cut(host, ".")
+		return fmt.Sprintf("is the admin console; did you mean https://%s.%s?", strings.TrimSuffix(label, "-admin"), domain)
+	}
+	return ""
+}
+
+func isConsole(host string) bool {
+	label, _, _ := strings.Cut(host, ".")
+	return strings.HasSuffix(label, "-admin") &&
+		slices.ContainsFunc(oktaDomains, func(domain string) bool { return strings.HasSuffix(host, domain) })
+}
+
+// normalOrgURL returns the one form of an org's address: small letters, no
+// trailing slash, no port that goes without saying.
+func normalOrgURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return text
+	}
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+func (k *checks) exports(c *Config) {
+	named := make(map[string]int)
+	for i, e := range c.Exports {
+		field := fmt.Sprintf("exports[%d]", i)
+		for _, problem := range fieldErrors(e.Validate()) {
+			k.wrong(field+"."+problem.Field, "%s", problem.Problem)
+		}
+		if e.Schedule != "" {
+			if _, err := scheduler.Parse(e.Schedule, e.Location()); err != nil {
+				k.wrong(field+".schedule", "%v", err)
+			}
+		}
+		if first, twice := named[e.Name]; twice && e.Name != "" {
+			k.wrong(field+".name", "%s is the name of exports[%d] too", shown(e.Name), first)
+		} else {
+			named[e.Name] = i
+		}
+	}
+}
+
+// fieldErrors returns the leaves of what Validate joins.
+func fieldErrors(err error) []*snapshot.FieldError {
+	var fe *snapshot.FieldError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*snapshot.FieldError
+		for _, e := range joined.Unwrap() {
+			all = append(all, fieldErrors(e)...)
+		}
+		return all
+	}
+	if errors.As(err, &fe) {
+		return []*snapshot.FieldError{fe}
+	}
+	return nil
+}
+
+func (k *checks) daemon(d DaemonConfig) {
+	if problem := listenProblem(d.Listen, d.WebConfigFile != ""); problem != "" {
+		k.wrong("daemon.listen", "%s", problem)
+	}
+	if d.Verify != "" {
+		if _, err := scheduler.Parse(d.Verify, time.UTC); err != nil {
+			k.wrong("daemon.verify", "%v", err)
+		}
+	}
+	if d.HeartbeatURL != "" { // a secret: whoever knows it can keep it beating
+		u, err := url.Parse(d.HeartbeatURL)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			k.wrong("daemon.heartbeat_url", "is no address; one begins with https://")
+		}
+	}
+	for i, n := range d.Notify {
+		field := fmt.Sprintf("daemon.notify[%d]", i)
+		if n.URLFile == "" {
+			k.wrong(field+".url_file", isEmpty)
+		}
+		for j, event := range n.On {
+			k.oneOf(fmt.Sprintf("%s.on[%d]", field, j), event, notifiable...)
+		}
+	}
+}
+
+func listenProblem(listen string, guarded bool) string {
+	if listen == "" {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Sprintf("%s is no address to listen on; one looks like 127.0.0.1:9467", quoted(listen))
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Sprintf("%s is no port; one is a number up to 65535", quoted(port))
+	} else if n == 0 && host == "" {
+		return "has neither a host nor a port"
+	}
+	if !guarded && !isLoopback(host) {
+		return fmt.Sprintf("%s is open to other machines, which takes a web_config_file with TLS and users; 127.0.0.1:%s is not", quoted(listen), port)
+	}
+	return ""
+}
+
+// pathProblem finds values that can't be meant as a path. It shows none of
+// them: a key pasted in place of its file's name must not get into a log.
+func pathProblem(path string) string {
+	switch {
+	case strings.Contains(path, "-----BEGIN") || strings.HasPrefix(strings.TrimSpace(path), "{"):
+		return "holds a key; write the key to a file and name that here"
+	case strings.ContainsAny(path, "\n\r\x00"):
+		return "holds a line break; a path is expected"
+	case path == "~" || strings.HasPrefix(path, "~/"):
+		return "\"~\" is not expanded here; ${HOME} is"
+	}
+	return ""
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"oktasync/reconcile"
+)
+
+// The names that Okta's DPoP walk-through puts into its .env.
+const (
+	envOrgURL     = "OKTA_ORG_URL"
+	envClientID   = "OKTA_CLIENT_ID"
+	envScopes     = "OKTA_SCOPES"
+	envClientKey  = "OKTA_CC_PRIVATE_KEY_FILE"
+	envDPoPKey    = "OKTA_DPOP_PRIVATE_KEY_FILE"
+	envDPoPPublic = "OKTA_DPOP_PUBLIC_KEY_FILE"
+)
+
+var (
+	envNames = []string{envOrgURL, envClientID, envScopes, envClientKey, envDPoPKey, envDPoPPublic}
+
+	// envOf gives the name that stands for a field.
+	envOf = map[string]string{
+		"okta.org_url": envOrgURL, "okta.client_id": envClientID, "okta.scopes": envScopes,
+		"okta.private_key_file": envClientKey, "okta.dpop.private_key_file": envDPoPKey,
+	}
+)
+
+// envConfig is the configuration that the walk-through's names make by
+// themselves: one export, all-users, reconciled by `apply` alone. Its store is
+// the folder snapshots beside the environment file, or here where there is none.
+func envConfig(env *environment, storeOnly bool) (*Config, error) {
+	var digest strings.Builder
+	var missing []string
+	for _, name := range envNames {
+		if value, _ := env.lookup(name); value != "" {
+			fmt.Fprintf(&digest, "%s=%s\n", name, value)
+		} else if name != envDPoPKey && name != envDPoPPublic {
+			missing = append(missing, name)
+		}
+	}
+	switch {
+	case digest.Len() == 0 && (env.file == "" || !storeOnly):
+		return nil, noConfig{env.file}
+	case len(missing) > 0 && !storeOnly:
+		where := "the environment"
+		if env.file != "" {
+			where += " with " + env.file
+		}
+		return nil, fmt.Errorf("there is no %s, and %s lacks %s", defaultConfigFile, where, strings.Join(missing, ", "))
+	}
+	cfg := defaultConfig()
+	cfg.Okta.OrgURL, _ = env.lookup(envOrgURL)
+	cfg.Okta.ClientID, _ = env.lookup(envClientID)
+	scopes, _ := env.lookup(envScopes)
+	cfg.Okta.Scopes = strings.FieldsFunc(scopes, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	cfg.Okta.PrivateKeyFile, _ = env.lookup(envClientKey)
+	cfg.Okta.DPoP.PrivateKeyFile, _ = env.lookup(envDPoPKey)
+	cfg.DPoPPublicKeyFile, _ = env.lookup(envDPoPPublic)
+	export := reconcile.DefaultExport()
+	export.Name = "all-users"
+	cfg.Exports = []reconcile.Export{export}
+	if err := cfg.checkEnv(storeOnly); err != nil {
+		return nil, err
+	}
+	cfg.Okta.PrivateKeyFile = env.resolve(envClientKey, cfg.Okta.PrivateKeyFile)
+	cfg.Okta.DPoP.PrivateKeyFile = env.resolve(envDPoPKey, cfg.Okta.DPoP.PrivateKeyFile)
+	cfg.DPoPPublicKeyFile = env.resolve(envDPoPPublic, cfg.DPoPPublicKeyFile)
+	cfg.Store.Path = resolve(filepath.Dir(env.file), cfg.Store.Path)
+	cfg.Okta.OrgURL = normalOrgURL(cfg.Okta.OrgURL)
+	cfg.SHA256 = hexSHA256([]byte(digest.String()))
+	return cfg, nil
+}
+
+// checkEnv is check with the names of the environment.
+func (c *Config) checkEnv(storeOnly bool) error {
+	var errs []error
+	for _, p := range c.check(storeOnly) {
+		field, _, _ := strings.Cut(p.field, "[")
+		errs = append(errs, fmt.Errorf("%s: %s", envOf[field], p.text))
+	}
+	if problem := pathProblem(c.DPoPPublicKeyFile); problem != "" {
+		errs = append(errs, fmt.Errorf("%s: %s", envDPoPPublic, problem))
+	}
+	if c.DPoPPublicKeyFile != "" && c.Okta.DPoP.PrivateKeyFile == "" {
+		errs = append(errs, fmt.Errorf("%s: has no %s to go with", envDPoPPublic, envDPoPKey))
+	}
+	return errors.Join(errs...)
+}
+
+// noConfig says that there is nothing to go by.
+type noConfig struct{ envFile string }
+
+func (e noConfig) Error() string {
+	if e.envFile != "" {
+		return fmt.Sprintf("there is no %s, and %s has none of the names that could stand in for it", defaultConfigFile, e.envFile)
+	}
+	return fmt.Sprintf("there is no %s", defaultConfigFile)
+}
+
+// Hint implements what printError looks for.
+func (e noConfig) Hint() string {
+	return "name the configuration with --config FILE, or try `oktasync demo`, which needs none"
+}

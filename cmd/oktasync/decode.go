@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"oktasync/reconcile"
+)
+
+// configError is everything that is wrong with a configuration file.
+type configError struct {
+	file     string
+	problems []problem // by position
+}
+
+// A problem is something wrong at a place of a file.
+type problem struct {
+	position
+	text string
+}
+
+type position struct{ line, column int }
+
+func (e *configError) Error() string {
+	lines := make([]string, len(e.problems))
+	for i, p := range e.problems {
+		lines[i] = fmt.Sprintf("%s:%d:%d: %s", e.file, p.line, p.column, p.text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// decoder puts a YAML document into a Config. It goes on after an error, so
+// that all are reported at once, and remembers where every field stands, so
+// that what is found wrong later has a place too.
+//
+// It is stricter than yaml.v3: that passes over unknown keys and takes 0x10 and
+// 1_000 for numbers and 5 for five nanoseconds.
+type decoder struct {
+	file     string
+	getenv   func(string) (string, bool)
+	skip     []string            // fields that are not looked at
+	at       map[string]position // where each field stands
+	bad      map[string]bool     // fields already complained of
+	problems []problem
+}
+
+func (d *decoder) document(data []byte, cfg *Config) {
+	d.at = map[string]position{"": {1, 1}}
+	d.bad = make(map[string]bool)
+	var doc, second yaml.Node
+	yamls := yaml.NewDecoder(bytes.NewReader(data))
+	err := yamls.Decode(&doc)
+	if errors.Is(err, io.EOF) || err == nil && doc.Content[0].Tag == "!!null" {
+		d.fail("", d.at[""], "the file is empty; config.example.yaml shows what goes into one")
+		return
+	}
+	if err == nil {
+		d.value(doc.Content[0], reflect.ValueOf(cfg).Elem(), "")
+		if err = yamls.Decode(&second); err == nil {
+			d.note(place(&second), "a second document begins here; a configuration is one")
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		at, text := syntaxProblem(data, err)
+		d.fail("", at, text)
+	}
+}
+
+// err returns what was found wrong, or nil.
+func (d *decoder) err() error {
+	if len(d.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(d.problems, func(a, b problem) int {
+		if a.line != b.line {
+			return a.line - b.line
+		}
+		return a.column - b.column
+	})
+	return &configError{d.file, d.problems}
+}
+
+func (d *decoder) note(at position, text string) {
+	d.problems = append(d.problems, problem{at, text})
+}
+
+// fail notes a problem that leaves field without a value, so that nothing more
+// is said of it.
+func (d *decoder) fail(field string, at position, text string) {
+	d.bad[field] = true
+	d.note(at, text)
+}
+
+// failValue is fail for the value that stands at n.
+func (d *decoder) failValue(n *yaml.Node, field, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if field != "" {
+		text = field + ": " + text
+	}
+	d.fail(field, place(n), text)
+}
+
+func place(n *yaml.Node) position { return position{n.Line, n.Column} }
+
+// wrong notes a problem with the value of a field, where the field stands or
+// should stand, unless it comes of one that is noted already.
+func (d *decoder) wrong(field, text string) {
+	_, stands := d.at[field]
+	if !stands && text == isEmpty {
+		text = "is missing"
+	}
+	for up := field; ; up = parent(up) {
+		if d.bad[up] {
+			return
+		}
+		if up == "" {
+			break
+		}
+	}
+	up := field
+	for !stands {
+		up = parent(up)
+		_, stands = d.at[up]
+	}
+	d.note(d.at[up], field+": "+text)
+}
+
+// parent returns the field that field is a part of: "a.b[1]", "a.b", "a", "".
+func parent(field string) string {
+	return field[:max(0, strings.LastIndexAny(field, ".["))]
+}
+
+func child(field, key string) string {
+	if field == "" {
+		return key
+	}
+	return field + "." + key
+}
+
+// value decodes n into v.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		d.failValue(n, field, "anchors and aliases (& and *) are not supported; write the value out")
+	case n.Style&yaml.TaggedStyle != 0:
+		d.failValue(n, field, "tags such as %s are not supported", shown(n.Tag))
+	case n.Tag == "!!null":
+		d.failValue(n, field, "has no value; leave the key out for its default%s", orEmpty(v))
+	case v.Kind() == reflect.Struct && !isText(v):
+		d.mapping(n, v, field)
+	case v.Kind() == reflect.Slice:
+		d.sequence(n, v, field)
+	default:
+		d.scalar(n, v, field)
+	}
+}
+
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
+	if n.Kind != yaml.MappingNode {
+		d.failValue(n, field, "expected keys and values, found %s", described(n))
+		return
+	}
+	lines := make(map[string]int)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		name := child(field, key.Value)
+		switch first := lines[key.Value]; {
+		case key.Kind != yaml.ScalarNode:
+			d.failValue(key, field, "a key must be text")
+		case key.Tag == "!!merge":
+			d.failValue(key, field, "merging (<<) is not supported; write the keys out")
+		case first > 0:
+			d.fail(name, place(key), fmt.Sprintf("%s: stands here twice, first in line %d", child(field, shown(key.Value)), first))
+		case slices.Contains(d.skip, name):
+		default:
+			d.member(key, value, v, field)
+		}
+		lines[key.Value] = key.Line
+	}
+}
+
+// member decodes one key's value into the field of v that has its name.
+func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
+	keys := keysOf(v.Type())
+	i := slices.Index(keys, key.Value)
+	if i < 0 {
+		d.unknown(key, field, keys)
+		return
+	}
+	name := child(field, key.Value)
+	d.at[name] = place(value)
+	if value.Kind == yaml.MappingNode { // what lacks a key is found by its own
+		d.at[name] = place(key)
+	}
+	d.value(value, v.Field(i), name)
+}
+
+// keysOf returns the keys of a struct by the index of their fields, "" for a
+// field without one.
+func keysOf(t reflect.Type) []string {
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		if tag := t.Field(i).Tag.Get("yaml"); tag != "-" {
+			keys[i] = tag
+		}
+	}
+	return keys
+}
+
+func (d *decoder) unknown(key *yaml.Node, field string, keys []string) {
+	known := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == "" })
+	hint := suggestion(key.Value, known)
+	if near := nearest(key.Value, known); near != "" {
+		d.bad[child(field, near)] = true // its absence is no further error
+	} else if home, ok := homeOf(reflect.TypeFor[Config](), "", key.Value); ok {
+		hint = "it goes under " + home
+	}
+	d.fail(child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", child(field, shown(key.Value)), hint))
+}
+
+// homeOf returns the first place below t where a key is known.
+func homeOf(t reflect.Type, field, key string) (string, bool) {
+	if t.Kind() == reflect.Slice {
+		t, field = t.Elem(), field+"[]"
+	}
+	if t.Kind() != reflect.Struct {
+		return "", false
+	}
+	keys := keysOf(t)
+	if field != "" && slices.Contains(keys, key) {
+		return field, true
+	}
+	for i, k := range keys {
+		if k != "" {
+			if home, ok := homeOf(t.Field(i).Type, child(field, k), key); ok {
+				return home, true
+			}
+		}
+	}
+	return "", false
+}
+
+func (d *decoder) sequence(n *yaml.Node, v reflect.Value, field string) {
+	if n.Kind != yaml.SequenceNode {
+		d.failValue(n, field, "expected a list, found %s", described(n))
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		if e, ok := list.Index(i).Addr().Interface().(*reconcile.Export); ok {
+			*e = reconcile.DefaultExport()
+		}
+		name := fmt.Sprintf("%s[%d]", field, i)
+		d.at[name] = place(item)
+		d.value(item, list.Index(i), name)
+	}
+	v.Set(list)
+}

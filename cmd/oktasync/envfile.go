@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// environment is where variables come from: the process's environment, and
+// behind it a file of NAME=value lines.
+type environment struct {
+	getenv func(string) (string, bool)
+	file   string // "": none
+	values map[string]string
+}
+
+func newEnvironment(opts configOptions) (*environment, error) {
+	e := &environment{getenv: opts.Getenv, file: opts.EnvFile}
+	if e.file == "" {
+		return e, nil
+	}
+	data, err := readBounded(e.file, maxConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("read environment file: %w", err)
+	}
+	e.values, err = parseEnv(e.file, data)
+	return e, err
+}
+
+func (e *environment) lookup(name string) (string, bool) {
+	if value, ok := e.getenv(name); ok {
+		return value, true
+	}
+	value, ok := e.values[name]
+	return value, ok
+}
+
+// resolve returns path, the value of the variable name. One that stands in the
+// environment file is relative to that file's folder.
+func (e *environment) resolve(name, path string) string {
+	if _, ok := e.getenv(name); ok {
+		return path
+	}
+	return resolve(filepath.Dir(e.file), path)
+}
+
+// parseEnv reads lines of NAME=value as dotenv files have them: with comments,
+// with `export` before the name, the value bare, in single quotes as it stands,
+// or in double quotes with \n, \", \\ and so on. Variables in a value are not
+// expanded. The error names file and line of everything that is wrong, and
+// shows no value: such files hold secrets.
+func parseEnv(file string, data []byte) (map[string]string, error) {
+	values, lines := make(map[string]string), make(map[string]int)
+	var errs []error
+	wrong := func(line int, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s:%d: %s", file, line, fmt.Sprintf(format, args...)))
+	}
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, found := strings.Cut(line, "=")
+		if rest, ok := strings.CutPrefix(name, "export "); ok {
+			name = rest
+		}
+		name = strings.TrimSpace(name)
+		switch {
+		case !found:
+			wrong(i+1, "no NAME=value")
+			continue
+		case !variableName.MatchString(name):
+			wrong(i+1, "the name before \"=\" has other characters than letters, digits and _")
+			continue
+		case lines[name] > 0:
+			wrong(i+1, "%s stands here twice, first in line %d", name, lines[name])
+			continue
+		}
+		value, err := envValue(strings.TrimSpace(value))
+		if err != nil {
+			wrong(i+1, "%s: %v", name, err)
+		}
+		values[name], lines[name] = value, i+1
+	}
+	return values, errors.Join(errs...)
+}
+
+func envValue(text string) (string, error) {
+	if !utf8.ValidString(text) {
+		return "", errors.New("the value is no UTF-8")
+	}
+	if text == "" || text[0] != '\'' && text[0] != '"' {
+		if text != "" && text[0] == '#' {
+			return "", nil
+		}
+		for _, comment := range []string{" #", "\t#"} {
+			text, _, _ = strings.Cut(text, comment)
+		}
+		return strings.TrimSpace(text), nil
+	}
+	quote, value, rest, closed := text[0], strings.Builder{}, text[1:], false
+	for i := 0; i < len(rest) && !closed; i++ {
+		switch c := rest[i]; {
+		case c == quote:
+			rest, closed = rest[i+1:], true
+		case c == '\\' && quote == '"' && i+1 < len(rest):
+			i++
+			value.WriteString(unescaped(rest[i]))
+		default:
+			value.WriteByte(c)
+		}
+	}
+	rest = strings.TrimSpace(rest)
+	switch {
+	case !closed:
+		return "", errors.New("the quote is not closed on its line")
+	case rest != "" && rest[0] != '#':
+		return "", errors.New("something stands after the closing quote")
+	}
+	return value.String(), nil
+}
+
+// unescaped is what \c stands for in double quotes.
+func unescaped(c byte) string {
+	switch c {
+	case 'n':
+		return "\n"
+	case 'r':
+		return "\r"
+	case 't':
+		return "\t"
+	case '"', '\\', '$', '\'':
+		return string(c)
+	}
+	return "\\" + string(rune(c))
+}
