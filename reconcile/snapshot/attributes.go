@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -107,10 +108,9 @@ var profileAttributes = func() map[string]struct{} {
 // A Projector cuts users down to the attributes declared. It is used by one
 // goroutine at a time.
 type Projector struct {
-	all   bool // everything is kept
+	attrs Attributes
 	rules map[string]rule
-	root  rule
-	path  []byte
+	path  []byte // of the member at hand, or, with a dot after it, of the object
 }
 
 // A rule says what happens to a path. A path without a rule goes the way of
@@ -122,11 +122,7 @@ type rule struct {
 
 // Projector returns what applies a to users.
 func (a Attributes) Projector() *Projector {
-	p := &Projector{
-		all:   len(a.Include) == 0 && len(a.Exclude) == 0,
-		rules: make(map[string]rule),
-		root:  rule{keep: len(a.Include) == 0, mixed: true},
-	}
+	p := &Projector{attrs: a, rules: make(map[string]rule)}
 	for _, path := range slices.Concat(alwaysKept, a.Include, a.Exclude) {
 		p.rules[path] = rule{keep: a.keeps(path), mixed: p.rules[path].mixed}
 		for dot := strings.LastIndexByte(path, '.'); dot > 0; dot = strings.LastIndexByte(path, '.') {
@@ -146,34 +142,32 @@ func (a Attributes) keeps(path string) bool {
 // Project appends to dst what is kept of user, an object in canonical form.
 // The result is canonical too. After an error dst is returned as it was.
 func (p *Projector) Project(dst, user []byte) ([]byte, error) {
-	if p.all {
+	everything := len(p.attrs.Include) == 0
+	if everything && len(p.attrs.Exclude) == 0 {
 		return append(dst, user...), nil
 	}
 	p.path = p.path[:0]
-	out, err := p.object(dst, user, p.root)
+	out, err := p.object(dst, user, everything)
 	if err != nil {
 		return dst, err
 	}
 	return out, nil
 }
 
-// object appends what is kept of an object at p.path, under rule r.
-func (p *Projector) object(dst, object []byte, r rule) ([]byte, error) {
+// object appends what is kept of an object whose path, with a dot after it,
+// is p.path. Members without a rule are kept if keep says so.
+func (p *Projector) object(dst, object []byte, keep bool) ([]byte, error) {
 	dst = append(dst, '{')
-	start, depth := len(dst), len(p.path)
+	first, prefix := len(dst), len(p.path)
 	m := membersOf(object)
 	for m.next() {
-		p.path = appendPath(p.path[:depth], m.name)
-		below, named := p.rules[string(p.path)]
-		if !named {
-			below = rule{keep: r.keep}
-		}
-		descend := below.mixed && isObject(m.value)
-		if !below.keep && !descend {
+		r := p.rule(prefix, m.name, keep)
+		descend := r.mixed && isObject(m.value)
+		if !r.keep && !descend {
 			continue
 		}
 		before := len(dst)
-		if before > start {
+		if before > first {
 			dst = append(dst, ',')
 		}
 		dst = append(append(append(dst, '"'), m.name...), `":`...)
@@ -181,15 +175,34 @@ func (p *Projector) object(dst, object []byte, r rule) ([]byte, error) {
 			dst = append(dst, m.value...)
 			continue
 		}
-		whole := len(dst)
+		value := len(dst)
 		var err error
-		if dst, err = p.object(dst, m.value, below); err != nil {
+		p.path = append(p.path, '.')
+		if dst, err = p.object(dst, m.value, r.keep); err != nil {
 			return dst, err
 		}
-		if !below.keep && len(dst) == whole+len("{}") {
+		if !r.keep && len(dst) == value+len("{}") {
 			dst = dst[:before] // nothing in it was asked for
 		}
 	}
-	p.path = p.path[:depth]
+	p.path = p.path[:prefix]
 	return append(dst, '}'), m.err
+}
+
+// rule sets p.path to the path of the member name, and returns its rule.
+func (p *Projector) rule(prefix int, name []byte, keep bool) rule {
+	p.path = appendText(p.path[:prefix], name)
+	r, ok := p.rules[string(p.path)]
+	switch {
+	case ok:
+		return r
+	case bytes.IndexByte(name, '.') < 0:
+		return rule{keep: keep}
+	}
+	// A dot in the name: the path may be below one that is no object's.
+	r.keep = p.attrs.keeps(string(p.path))
+	for path := range p.rules {
+		r.mixed = r.mixed || covers(string(p.path), path)
+	}
+	return r
 }

@@ -138,13 +138,13 @@ func (c *Columns) paths() []string {
 	return slices.Concat(c.fixed, c.rest)
 }
 
-// walk calls visit for each value in object, which is at c.path, that may
-// have a column.
+// walk calls visit for each value that may have a column in an object whose
+// path, with a dot after it, is c.path.
 func (c *Columns) walk(object []byte, visit func(path, value []byte) error) error {
-	depth := len(c.path)
+	prefix := len(c.path)
 	m := membersOf(object)
 	for m.next() {
-		c.path = appendPath(c.path[:depth], m.name)
+		c.path = appendText(c.path[:prefix], m.name)
 		open := c.opened[string(c.path)] && isObject(m.value)
 		if !isNull(m.value) && !(open && c.learn) {
 			if err := visit(c.path, m.value); err != nil {
@@ -152,12 +152,13 @@ func (c *Columns) walk(object []byte, visit func(path, value []byte) error) erro
 			}
 		}
 		if open {
+			c.path = append(c.path, '.')
 			if err := c.walk(m.value, visit); err != nil {
 				return err
 			}
 		}
 	}
-	c.path = c.path[:depth]
+	c.path = c.path[:prefix]
 	return m.err
 }
 

@@ -10,7 +10,7 @@ import (
 // same, at any depth, since Okta leaves null out at will.
 type pair struct {
 	rules         Changes
-	path          []byte
+	path          []byte // of the member at hand, or, with a dot after it, of the object
 	paths         []string
 	before, after []byte // objects of only what differs
 }
@@ -27,10 +27,10 @@ func (p *pair) compare(before, after []byte) error {
 	return nil
 }
 
-// objects compares what is in two objects at p.path. Both have their members
-// in the same order, so it merges them.
+// objects compares two objects whose path, with a dot after it, is p.path.
+// Both have their members in the same order, so it merges them.
 func (p *pair) objects(before, after []byte) error {
-	depth := len(p.path)
+	prefix := len(p.path)
 	a, b := membersOf(orEmpty(before)), membersOf(orEmpty(after))
 	inA, inB := a.next(), b.next()
 	for inA || inB {
@@ -51,7 +51,7 @@ func (p *pair) objects(before, after []byte) error {
 		if order >= 0 {
 			name, is = b.name, present(b.value)
 		}
-		p.path = appendPath(p.path[:depth], name)
+		p.path = appendText(p.path[:prefix], name)
 		if err := p.values(name, was, is); err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (p *pair) objects(before, after []byte) error {
 			inB = b.next()
 		}
 	}
-	p.path = p.path[:depth]
+	p.path = p.path[:prefix]
 	if a.err != nil {
 		return a.err
 	}
@@ -91,6 +91,7 @@ func (p *pair) nested(name, was, is []byte) error {
 	before, after := len(p.before), len(p.after)
 	p.before, p.after = appendMember(p.before, name, []byte("{")), appendMember(p.after, name, []byte("{"))
 	insideBefore, insideAfter := len(p.before), len(p.after)
+	p.path = append(p.path, '.')
 	if err := p.objects(was, is); err != nil {
 		return err
 	}

@@ -124,14 +124,6 @@ func appendText(dst, inside []byte) []byte {
 	return dst
 }
 
-// appendPath appends the path of the member name below the path parent.
-func appendPath(parent, name []byte) []byte {
-	if len(parent) > 0 {
-		parent = append(parent, '.')
-	}
-	return appendText(parent, name)
-}
-
 // compareNames compares two names, as they stand between their quotes in
 // canonical JSON, in the order of RFC 8785, section 3.2.3.
 func compareNames(a, b []byte) int {
