@@ -178,6 +178,9 @@ func (d *differ) advance(was, is bool) error {
 
 // compare looks at the user that comes first in order.
 func (d *differ) compare(order int) error {
+	if order == 0 && bytes.Equal(d.was.user, d.is.user) {
+		return nil
+	}
 	c := &Change{Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}
 	var err error
 	switch {
@@ -191,8 +194,6 @@ func (d *differ) compare(order int) error {
 		c.Op, c.Kind, c.ID = OpAdded, Joined, string(d.is.id)
 		c.After = bytes.Clone(d.is.user)
 		c.Login, err = login(d.is.user)
-	case bytes.Equal(d.was.user, d.is.user):
-		return nil
 	default:
 		return d.changed(c)
 	}

@@ -91,20 +91,15 @@ func stringEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '"' {
 		return -1
 	}
-	for start := i; ; {
-		n := bytes.IndexByte(b[i+1:], '"')
-		if n < 0 {
-			return -1
-		}
-		i += n + 1
-		escapes := 0
-		for i-1-escapes > start && b[i-1-escapes] == '\\' {
-			escapes++
-		}
-		if escapes%2 == 0 {
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '"':
 			return i + 1
+		case '\\':
+			i++
 		}
 	}
+	return -1
 }
 
 func isObject(value []byte) bool {
