@@ -2,27 +2,45 @@ package snapshot
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
 )
 
 // A Finding is one thing that Verify found.
 type Finding struct {
-	Export   string // "" where it is about the store
-	Snapshot string // "" where it is about the export
-	File     string // relative to the snapshot's folder, or to the export's
-	Problem  string
-	Note     bool // an unfinished publish and the like: no tampering
+	Export   string `json:"export"`   // "" where it is about the store
+	Snapshot string `json:"snapshot"` // "" where it is about the export
+	File     string `json:"file"`     // in the snapshot's folder, the export's or the store's; "" where it is about the folder
+	Problem  string `json:"problem"`
+	Note     bool   `json:"note"` // an unfinished publish: no tampering
 }
 
-func (f Finding) String() string { return f.Problem }
+func (f Finding) String() string {
+	where := f.Export
+	if f.Snapshot != "" {
+		where += "@" + f.Snapshot
+	}
+	if f.File != "" {
+		where = strings.TrimPrefix(where+"/"+f.File, "/")
+	}
+	if where == "" {
+		return f.Problem
+	}
+	return where + ": " + f.Problem
+}
 
 // Summary says what Verify looked at.
 type Summary struct {
-	Exports, Snapshots, Files int
-	Users                     int
-	Bytes                     int64
-	Problems, Notes           int
-	Heads                     []Head
+	Exports   int    `json:"exports"`
+	Snapshots int    `json:"snapshots"`
+	Files     int    `json:"files"`
+	Users     int    `json:"users"` // in all snapshots together
+	Bytes     int64  `json:"bytes"`
+	Problems  int    `json:"problems"`
+	Notes     int    `json:"notes"`
+	Heads     []Head `json:"heads"`
 }
 
 // Head is the end of an export's chain.
@@ -35,8 +53,104 @@ type Head struct {
 
 // Verify checks everything that the store says of the exports named, or of
 // all of them, and calls report for each thing that does not fit. It takes no
-// locks, so it works on a copy and beside a writer. An error means that
-// Verify could not go on, not that something is wrong.
+// locks, so it works on a copy and beside a writer, and what it keeps in
+// memory does not grow with the users. An error means that Verify could not
+// go on, not that something is wrong.
+//
+// What is found wrong is not asked further questions: of a file whose digest
+// is not the manifest's, Verify says that alone.
 func (s *Store) Verify(ctx context.Context, exports []string, report func(Finding)) (Summary, error) {
-	return Summary{}, errors.ErrUnsupported
+	v := &verifier{store: s, report: report, sum: Summary{Heads: []Head{}}}
+	there, err := v.checkRoot()
+	if err != nil {
+		return v.sum, fmt.Errorf("verify: %w", err)
+	}
+	if len(exports) == 0 {
+		exports = there
+	}
+	for _, export := range exports {
+		if !slices.Contains(there, export) {
+			return v.sum, fmt.Errorf("verify: the store has no export %s", export)
+		}
+		if err := v.checkExport(ctx, export); err != nil {
+			return v.sum, fmt.Errorf("verify %s: %w", export, err)
+		}
+	}
+	return v.sum, nil
+}
+
+type verifier struct {
+	store  *Store
+	report func(Finding)
+	sum    Summary
+}
+
+func (v *verifier) add(f Finding) {
+	if f.Note {
+		v.sum.Notes++
+	} else {
+		v.sum.Problems++
+	}
+	v.report(f)
+}
+
+// checkRoot looks at the names in the store's folder, and returns the exports
+// among them.
+func (v *verifier) checkRoot() ([]string, error) {
+	entries, err := os.ReadDir(v.store.dir)
+	if err != nil {
+		return nil, err
+	}
+	var exports []string
+	for _, entry := range entries {
+		name := entry.Name()
+		switch {
+		case name == storeFile, name == "lost+found", strings.HasPrefix(name, "."):
+		case entry.IsDir() && exportName.MatchString(name):
+			exports = append(exports, name)
+		default:
+			v.add(Finding{File: name, Problem: "is no part of a store"})
+		}
+	}
+	return exports, nil
+}
+
+// checkExport looks at the chain of an export, and then into each snapshot.
+// Where a writer has been at work meanwhile, what seemed wrong is looked at
+// again.
+func (v *verifier) checkExport(ctx context.Context, export string) error {
+	c, err := v.store.survey(export)
+	for range 10 {
+		if err != nil {
+			return err
+		}
+		if len(c.findings) == 0 {
+			break
+		}
+		again, err := v.store.survey(export)
+		if err != nil {
+			return err
+		}
+		moved := again.lines != c.lines
+		if c = again; !moved {
+			break
+		}
+	}
+	for _, f := range c.findings {
+		v.add(f)
+	}
+	v.sum.Exports++
+	var before *checkedSnapshot
+	for _, snap := range c.snapshots {
+		if before, err = v.checkSnapshot(ctx, snap, before); err != nil {
+			return err
+		}
+		v.sum.Snapshots++
+	}
+	if before != nil {
+		v.sum.Heads = append(v.sum.Heads, Head{
+			Export: export, Sequence: before.Manifest.Sequence, Snapshot: before.Name(), Digest: before.Digest,
+		})
+	}
+	return nil
 }

@@ -1,0 +1,254 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// A chain is what an export says of itself without its users: the names in
+// its folder, the manifests and the journal, held against each other.
+type chain struct {
+	store     *Store
+	export    string
+	names     []string          // of the folders that are named like snapshots, sorted
+	snapshots []*Snapshot       // those with a manifest that can be read
+	published map[string]string // digests of manifests by snapshot, as the journal has them
+	gone      map[string]bool   // snapshots that are not there for a reason that has been given
+	open      Event             // the intent that nothing has followed
+	lines     int               // of the journal
+	findings  []Finding
+}
+
+// survey reads the chain of an export and holds its parts against each other.
+func (s *Store) survey(export string) (*chain, error) {
+	c := &chain{store: s, export: export, published: make(map[string]string), gone: make(map[string]bool)}
+	if err := c.readFolder(); err != nil {
+		return nil, err
+	}
+	for _, name := range c.names {
+		snap, err := s.snapshot(export, name)
+		if err != nil {
+			c.find(Finding{Snapshot: name, File: manifestFile, Problem: cause(err).Error()})
+			continue
+		}
+		c.snapshots = append(c.snapshots, snap)
+	}
+	if err := c.readJournal(); err != nil {
+		return nil, err
+	}
+	c.checkLinks()
+	c.checkPublished()
+	return c, c.checkLatest()
+}
+
+func (c *chain) find(f Finding) {
+	f.Export = c.export
+	c.findings = append(c.findings, f)
+}
+
+// cause is err without what Store.snapshot says around it.
+func cause(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// readFolder sorts the names in the export's folder.
+func (c *chain) readFolder() error {
+	entries, err := os.ReadDir(c.store.path(c.export))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		of, isPartial := partialOf(name)
+		_, err := nameTime(name)
+		_, ofErr := nameTime(of)
+		switch {
+		case name == lockFile, name == latestLink:
+		case name == journalFile && entry.Type().IsRegular():
+		case err == nil && entry.IsDir():
+			c.names = append(c.names, name)
+		case isPartial && (ofErr == nil && entry.IsDir() || of == latestLink):
+			c.find(Finding{File: name, Problem: "unfinished publish: left behind, the next run removes it", Note: true})
+		default:
+			c.find(Finding{File: name, Problem: "is no part of an export"})
+		}
+	}
+	return nil
+}
+
+// readJournal follows the chain of the journal's lines, and holds them
+// against what the manifests say of them. It names the first line that does
+// not hold: what comes after it proves nothing.
+func (c *chain) readJournal() error {
+	heads := make(map[int][]*Snapshot)
+	for _, snap := range c.snapshots {
+		heads[snap.Manifest.Journal.Lines] = append(heads[snap.Manifest.Journal.Lines], snap)
+	}
+	last, broken := "", false
+	torn, err := readJournal(c.store.path(c.export, journalFile), func(line []byte) error {
+		c.lines++
+		e, problem := c.checkEvent(line, last)
+		last = digestOf(line)
+		for _, snap := range heads[c.lines] {
+			if problem == "" && snap.Manifest.Journal.SHA256 != last {
+				problem = fmt.Sprintf("line %d is not the one that %s knows", c.lines, snap.Name())
+			}
+		}
+		if problem != "" && !broken {
+			broken = true
+			c.find(Finding{File: journalFile, Problem: problem})
+		}
+		c.take(e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if torn {
+		c.find(Finding{File: journalFile, Problem: "unfinished publish: the last line is torn, the next run cuts it off", Note: true})
+	}
+	for _, snap := range c.snapshots {
+		if had := snap.Manifest.Journal.Lines; had > c.lines && c.lines > 0 && !broken {
+			broken = true
+			c.find(Finding{File: journalFile, Problem: fmt.Sprintf("has %d lines, and had %d before %s", c.lines, had, snap.Name())})
+		}
+	}
+	return nil
+}
+
+// checkEvent parses the line that follows the one with the digest last.
+func (c *chain) checkEvent(line []byte, last string) (e Event, problem string) {
+	e, err := ParseEvent(line)
+	previous := ""
+	if e.PreviousLineSHA256 != nil {
+		previous = *e.PreviousLineSHA256
+	}
+	switch {
+	case err != nil:
+		problem = fmt.Sprintf("line %d: %v", c.lines, err)
+	case e.Export != c.export:
+		problem = fmt.Sprintf("line %d belongs to the export %q", c.lines, e.Export)
+	case previous != last:
+		problem = fmt.Sprintf("line %d does not follow the line before it", c.lines)
+	}
+	return e, problem
+}
+
+// take remembers what e says of snapshots.
+func (c *chain) take(e Event) {
+	switch e.Event {
+	case EventIntent:
+		c.open = e
+	case EventPublished:
+		c.published[e.Snapshot] = e.ManifestSHA256
+	case EventPruned:
+		c.gone[e.Snapshot] = true
+	}
+	if (e.Event == EventPublished || e.Event == EventRepaired) && e.Snapshot == c.open.Snapshot {
+		c.open = Event{}
+	}
+}
+
+// checkLinks holds each manifest against the one before it.
+func (c *chain) checkLinks() {
+	var before *Snapshot
+	for _, snap := range c.snapshots {
+		m := &snap.Manifest
+		find := func(format string, args ...any) {
+			c.find(Finding{Snapshot: snap.Name(), File: manifestFile, Problem: fmt.Sprintf(format, args...)})
+		}
+		switch {
+		case m.StoreID != c.store.meta.StoreID:
+			find("belongs to the store %s", m.StoreID)
+		case m.Org.URL != c.store.meta.Org.URL:
+			find("belongs to the org %s", m.Org.URL)
+		case m.Previous == nil:
+			if before != nil {
+				find("is the first of a chain, and %s comes before it", before.Name())
+			}
+		case !slices.Contains(c.names, m.Previous.Snapshot):
+			find("follows %s, which is gone", m.Previous.Snapshot)
+			c.gone[m.Previous.Snapshot] = true
+		case before == nil || before.Name() != m.Previous.Snapshot:
+			if manifestRead(c.snapshots, m.Previous.Snapshot) {
+				find("follows %s, which is not the snapshot before it", m.Previous.Snapshot)
+			}
+		case before.Digest != m.Previous.ManifestSHA256:
+			find("follows another %s than the one that is there", before.Name())
+		case m.Sequence != before.Manifest.Sequence+1:
+			find("has the sequence %d after %d", m.Sequence, before.Manifest.Sequence)
+		}
+		before = snap
+	}
+}
+
+// manifestRead reports whether name is among snapshots: where it is not, its
+// manifest has been found wrong, and no more is to be said of the link to it.
+func manifestRead(snapshots []*Snapshot, name string) bool {
+	return slices.ContainsFunc(snapshots, func(s *Snapshot) bool { return s.Name() == name })
+}
+
+// checkPublished holds the folders against what the journal says of them.
+func (c *chain) checkPublished() {
+	if c.lines == 0 && len(c.names) > 0 {
+		c.find(Finding{File: journalFile, Problem: "is missing or empty"})
+		return
+	}
+	for _, snap := range c.snapshots {
+		name := snap.Name()
+		digest, ok := c.published[name]
+		switch {
+		case ok && digest != snap.Digest:
+			c.find(Finding{Snapshot: name, File: manifestFile, Problem: "is not the one that the journal says was published"})
+		case ok:
+		case c.open.Snapshot == name && c.open.ManifestSHA256 == snap.Digest:
+			c.find(Finding{Snapshot: name, Problem: "unfinished publish: the next run finishes it", Note: true})
+		default:
+			c.find(Finding{Snapshot: name, Problem: "the journal does not know it"})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.published)) {
+		if !c.gone[name] && !slices.Contains(c.names, name) {
+			c.find(Finding{Snapshot: name, Problem: "was published, and is gone"})
+		}
+	}
+	if name := c.open.Snapshot; name != "" && !slices.Contains(c.names, name) {
+		c.find(Finding{Snapshot: name, Problem: "unfinished publish: announced and not there, the next run says so", Note: true})
+	}
+}
+
+// checkLatest holds latest against the newest folder. Until a publish is
+// finished it may lead to the one before.
+func (c *chain) checkLatest() error {
+	target, err := os.Readlink(c.store.path(c.export, latestLink))
+	missing := errors.Is(err, fs.ErrNotExist)
+	newest, before := "", ""
+	if n := len(c.names); n > 0 {
+		newest = c.names[n-1]
+		if n > 1 {
+			before = c.names[n-2]
+		}
+	}
+	unfinished := newest != "" && c.open.Snapshot == newest
+	switch {
+	case missing && (newest == "" || unfinished && before == ""):
+	case missing:
+		c.find(Finding{File: latestLink, Problem: "is missing"})
+	case errors.Is(err, syscall.EINVAL):
+		c.find(Finding{File: latestLink, Problem: "is no symbolic link"})
+	case err != nil:
+		return err
+	case target == newest && newest != "", unfinished && target == before && before != "":
+	default:
+		c.find(Finding{File: latestLink, Problem: fmt.Sprintf("leads to %q, and the newest is %q", target, newest)})
+	}
+	return nil
+}
