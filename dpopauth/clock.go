@@ -119,11 +119,9 @@ func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
 		return 0
 	}
 	c.far = nil
-	if c.read != nil {
-		known := c.read.date.Add(mono - c.read.at)
-		if late := known.Sub(date); 0 <= late && late <= grain+mono-sent && mono-c.read.at < maxAge {
-			return 0 // agrees with what is known, and says it less sharply
-		}
+	trip, lead := mono-sent, before.Sub(date)
+	if agrees := 0 <= lead && lead <= grain+trip; agrees && (trip > tolerance || c.read != nil && mono-c.read.at < maxAge) {
+		return 0 // says less sharply what is known
 	}
 	c.read = &reading{at: mono, date: date}
 	return c.nowLocked().Sub(before)

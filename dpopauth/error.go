@@ -79,9 +79,9 @@ func (e *Error) Hint() string {
 	return ""
 }
 
-// Temporary reports whether the same call may succeed later with nothing
+// Retryable reports whether the same call may succeed later with nothing
 // changed: no answer came, or the server was overloaded.
-func (e *Error) Temporary() bool {
+func (e *Error) Retryable() bool {
 	return e.Status == 0 && e.Err != nil && !permanent(e.Err) || overloaded(e.Status, e.Code)
 }
 

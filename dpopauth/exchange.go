@@ -28,6 +28,10 @@ type lesson struct {
 	shift time.Duration // by how much we were wrong about the server's time
 }
 
+// misdated reports whether what was sent was dated so wrongly that a server may
+// refuse it: at all ahead of its clock, or well behind.
+func (l lesson) misdated() bool { return l.shift < 0 || l.shift > tolerance }
+
 // exchange sends req, whose headers it may change, with a new proof.
 func (w *wire) exchange(req *http.Request, role role, ath string) (*http.Response, lesson, error) {
 	p := peer{role, origin(req.URL)}

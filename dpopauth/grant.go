@@ -225,7 +225,7 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 
 // blame names clocks or algorithms as the cause of a refusal, where they are.
 func (w *wire) blame(fail *Error, c challenge, l lesson) retry {
-	if l.shift.Abs() > tolerance {
+	if l.misdated() {
 		return retry{cause: causeProof}
 	}
 	if skew := w.clock.skew(); skew != nil {

@@ -29,9 +29,11 @@ const (
 	rfcResourceProof = rfcHeader + ".eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
 )
 
+func base64Decode(s string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(s) }
+
 func unbase64(t testing.TB, s string) []byte {
 	t.Helper()
-	b, err := base64.RawURLEncoding.DecodeString(s)
+	b, err := base64Decode(s)
 	if err != nil {
 		t.Fatalf("decode %q: %v", s, err)
 	}

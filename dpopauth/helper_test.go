@@ -1,0 +1,198 @@
+package dpopauth_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"oktasync/dpopauth"
+)
+
+// long reports whether the long forms of tests are wanted.
+func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
+
+// scaled is n, or much more in the long form.
+func scaled(n, much int) int {
+	if long() {
+		return much
+	}
+	return n
+}
+
+var (
+	p256 = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
+	p384 = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P384()) })
+	p521 = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P521()) })
+	rsa1 = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
+	ed   = sync.OnceValue(func() ed25519.PrivateKey {
+		_, k, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		return k
+	})
+)
+
+func newEC(c elliptic.Curve) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(c, rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func newRSA(bits int) *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func newKey(t testing.TB, s crypto.Signer) *dpopauth.Key {
+	t.Helper()
+	k, err := dpopauth.NewKey(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func withKey(k *dpopauth.Key) func(*dpopauth.Config) {
+	return func(c *dpopauth.Config) { c.DPoPKey = k }
+}
+
+func withLog(w io.Writer) func(*dpopauth.Config) {
+	return func(c *dpopauth.Config) { c.Logger = debugLogger(w) }
+}
+
+// An inProcess transport has a handler answer, without a network.
+type inProcess struct{ http.Handler }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, r)
+	if r.Body != nil {
+		r.Body.Close()
+	}
+	return w.Result(), nil
+}
+
+// capture returns a transport with key whose API requests end in take, which may be nil.
+func capture(t testing.TB, key *dpopauth.Key, origin string, take func(r *http.Request)) *dpopauth.Transport {
+	t.Helper()
+	tr, err := dpopauth.New(dpopauth.Config{
+		TokenURL: "https://as.example/token", ClientID: "c", ClientKey: clientKey(), DPoPKey: key, Origins: []string{origin},
+		Base: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Host == "as.example" {
+				io.WriteString(w, `{"access_token":"tok","token_type":"DPoP","expires_in":86400}`)
+			} else if take != nil {
+				take(r)
+			}
+		})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// do sends a GET through tr, which must answer.
+func do(t testing.TB, tr *dpopauth.Transport, url string) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// parts cuts a JWS into its decoded header, claims and signature.
+func parts(t testing.TB, jws string) (header, claims, sig []byte) {
+	t.Helper()
+	p := strings.Split(jws, ".")
+	if len(p) != 3 {
+		t.Fatalf("a JWS of %d parts", len(p))
+	}
+	var out [3][]byte
+	for i := range p {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(p[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i] = b
+	}
+	return out[0], out[1], out[2]
+}
+
+// jwkOf returns the jwk member of a proof's header, as it stands.
+func jwkOf(t testing.TB, jws string) map[string]any {
+	t.Helper()
+	header, _, _ := parts(t, jws)
+	jwk, _ := object(t, header)["jwk"].(map[string]any)
+	return jwk
+}
+
+// names returns the members of a JSON object in order, with a space between.
+func names(t testing.TB, data []byte) string {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(data))
+	var list []string
+	if _, err := dec.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v json.RawMessage
+		if err := dec.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, name.(string))
+	}
+	return strings.Join(list, " ")
+}
+
+// asError returns err's *Error, which it must have.
+func asError(t testing.TB, err error) *dpopauth.Error {
+	t.Helper()
+	var e *dpopauth.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error = %v (%T), want a *dpopauth.Error", err, err)
+	}
+	return e
+}
+
+// wantError checks that err has all of these words in it.
+func wantError(t testing.TB, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("error = nil, want one with %q", words)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error = %q, want %q in it", err, w)
+		}
+	}
+}

@@ -1,0 +1,514 @@
+package dpopauth_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"oktasync/dpopauth"
+)
+
+// An org is an authorization server and a resource server at one origin, with
+// checks of its own by go-jose. What a correct client never does is an error of
+// the test.
+type org struct {
+	t testing.TB
+	*httptest.Server
+	dial func(context.Context, string, string) (net.Conn, error) // nil: TCP
+
+	// Set before the first request. The hooks answer in place of the org where they
+	// return true.
+	token   func(w http.ResponseWriter, s *seen) bool
+	api     func(w http.ResponseWriter, s *seen) bool
+	now     func() time.Time // the org's clock
+	past    time.Duration    // how old a proof may be
+	life    time.Duration    // of tokens
+	members map[string]any   // of the token answer, over the usual ones
+	unbound bool             // the app does not require DPoP
+	lax     bool             // violations are wanted
+	noDate  bool
+	algs    []jose.SignatureAlgorithm
+	decoded bool          // htu shows the path decoded
+	client  *dpopauth.Key // whose assertions are taken
+
+	mu     sync.Mutex
+	nonces map[string][]string // by "token" and "api": those accepted, newest last; none: no nonce is demanded
+	tokens []*seen             // the requests
+	apis   []*seen
+	jtis   map[string]bool
+	live   map[string]string // tokens that are good, with their jkt
+	issued int
+	faults []string
+}
+
+// seen is a request as it came.
+type seen struct {
+	n       int // of its kind, from 1
+	at      time.Time
+	method  string
+	uri     string
+	header  http.Header
+	body    []byte
+	form    url.Values
+	proofs  []string
+	proof   proof
+	jkt     string
+	claims  map[string]any // of the client assertion
+	jose    map[string]any // the assertion's header
+	refused string         // why the org did not like the proof
+}
+
+type proof struct{ header, claims map[string]any }
+
+func (s *seen) nonce() string { v, _ := s.proof.claims["nonce"].(string); return v }
+func (s *seen) jti() string   { v, _ := s.proof.claims["jti"].(string); return v }
+func (s *seen) iat() int64    { v, _ := s.proof.claims["iat"].(json.Number).Int64(); return v }
+
+// newOrg starts an org that speaks TLS over TCP.
+func newOrg(t testing.TB, set ...func(*org)) *org { return startOrg(t, true, nil, set...) }
+
+// newPipeOrg starts one in memory, for use within a synctest bubble.
+func newPipeOrg(t testing.TB, set ...func(*org)) *org {
+	return startOrg(t, true, newPipeListener(), set...)
+}
+
+func startOrg(t testing.TB, overTLS bool, pipe *pipeListener, set ...func(*org)) *org {
+	t.Helper()
+	o := &org{
+		t: t, now: time.Now, past: time.Minute, life: time.Hour,
+		algs:   []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA},
+		client: clientKey(),
+		nonces: map[string][]string{}, jtis: map[string]bool{}, live: map[string]string{},
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/oauth2/v1/token", o.serveToken)
+	mux.HandleFunc("/", o.serveAPI)
+	o.Server = httptest.NewUnstartedServer(mux)
+	o.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if pipe != nil {
+		o.Listener.Close()
+		o.Listener, o.dial = pipe, pipe.dial
+	}
+	for _, f := range set {
+		f(o)
+	}
+	if overTLS {
+		o.StartTLS()
+	} else {
+		o.Start()
+	}
+	t.Cleanup(func() {
+		o.Close()
+		if !o.lax {
+			for _, f := range o.faults {
+				t.Errorf("the org complains: %s", f)
+			}
+		}
+	})
+	return o
+}
+
+// clientKey signs the assertions of all tests.
+var clientKey = sync.OnceValue(func() *dpopauth.Key {
+	k, err := dpopauth.GenerateKey()
+	if err != nil {
+		panic(err)
+	}
+	return k.WithID("client-1")
+})
+
+// base is a transport that trusts the org, with connections of its own.
+func (o *org) base() *http.Transport {
+	base := o.Server.Client().Transport.(*http.Transport).Clone()
+	if o.dial != nil {
+		base.DialContext = o.dial
+	}
+	o.t.Cleanup(base.CloseIdleConnections)
+	return base
+}
+
+func (o *org) config() dpopauth.Config {
+	return dpopauth.Config{
+		TokenURL:  o.URL + "/oauth2/v1/token",
+		ClientID:  "0oa1",
+		Scopes:    []string{"okta.users.read"},
+		ClientKey: o.client,
+		Origins:   []string{o.URL},
+		Base:      o.base(),
+	}
+}
+
+// transport returns a transport for the org, with what set changes.
+func (o *org) transport(set ...func(*dpopauth.Config)) *dpopauth.Transport {
+	o.t.Helper()
+	cfg := o.config()
+	for _, f := range set {
+		f(&cfg)
+	}
+	t, err := dpopauth.New(cfg)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return t
+}
+
+// get sends a GET and returns status and body, or the error without net/http's
+// wrapping.
+func get(t testing.TB, tr *dpopauth.Transport, url string) (int, string, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body), err
+}
+
+// mustGet is get where all has to be well.
+func mustGet(t testing.TB, tr *dpopauth.Transport, url string) {
+	t.Helper()
+	if status, body, err := get(t, tr, url); err != nil || status != http.StatusOK {
+		t.Errorf("GET = %d %q, %v, want 200", status, body, err)
+	}
+}
+
+func (o *org) serveToken(w http.ResponseWriter, r *http.Request) {
+	s := o.see(w, r, &o.tokens)
+	s.form, _ = url.ParseQuery(string(s.body))
+	o.checkAssertion(s)
+	if o.token != nil && o.token(w, s) {
+		return
+	}
+	if o.unbound {
+		o.grant(w, s, "Bearer")
+		return
+	}
+	code, about := o.verdict("token", s, "")
+	if code != "" {
+		o.oauthError(w, http.StatusBadRequest, code, about)
+		return
+	}
+	o.grant(w, s, "DPoP")
+}
+
+// oauthError answers as RFC 6749, section 5.2, has it, with the newest nonce.
+func (o *org) oauthError(w http.ResponseWriter, status int, code, about string) {
+	if n := o.newest("token"); n != "" && w.Header().Get("DPoP-Nonce") == "" {
+		w.Header().Set("DPoP-Nonce", n)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"error":%q,"error_description":%q}`, code, about)
+}
+
+func (o *org) grant(w http.ResponseWriter, s *seen, kind string) {
+	o.mu.Lock()
+	o.issued++
+	value := fmt.Sprintf("tok-%d-~._+/=", o.issued)
+	o.live[value] = s.jkt
+	m := map[string]any{"token_type": kind, "access_token": value, "expires_in": int(o.life.Seconds()), "scope": s.form.Get("scope")}
+	for k, v := range o.members {
+		m[k] = v
+	}
+	o.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(m)
+}
+
+func (o *org) serveAPI(w http.ResponseWriter, r *http.Request) {
+	s := o.see(w, r, &o.apis)
+	if o.api != nil && o.api(w, s) {
+		return
+	}
+	scheme, value, _ := strings.Cut(s.header.Get("Authorization"), " ")
+	o.mu.Lock()
+	jkt, live := o.live[value]
+	o.mu.Unlock()
+	code, about := "", ""
+	switch {
+	case !live:
+		code, about = "invalid_token", "The access token has been revoked."
+	case o.unbound && scheme != "Bearer":
+		code, about = "invalid_token", "The presented access_token is not DPoP bound."
+	case o.unbound:
+	default:
+		if scheme != "DPoP" {
+			o.fault("token under scheme %s", scheme)
+		}
+		code, about = o.verdict("api", s, value)
+		if jkt != s.jkt {
+			o.fault("token and proof are of different keys")
+		}
+	}
+	if code != "" {
+		o.challenge(w, http.StatusUnauthorized, code, about)
+		return
+	}
+	fmt.Fprintf(w, "users %s", r.URL.Path)
+}
+
+// challenge answers as RFC 9449, section 7.1 and 9, has it.
+func (o *org) challenge(w http.ResponseWriter, status int, code, about string) {
+	if n := o.newest("api"); n != "" && w.Header().Get("DPoP-Nonce") == "" {
+		w.Header().Set("DPoP-Nonce", n)
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`DPoP algs="ES256 RS256", error=%q, error_description=%q`, code, about))
+	w.WriteHeader(status)
+}
+
+// see records a request, and dates the answer.
+func (o *org) see(w http.ResponseWriter, r *http.Request, list *[]*seen) *seen {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		body = nil
+	}
+	s := &seen{at: time.Now(), method: r.Method, uri: r.RequestURI, header: r.Header, body: body, proofs: r.Header.Values("DPoP")}
+	if o.noDate {
+		w.Header()["Date"] = nil
+	} else {
+		w.Header().Set("Date", o.now().UTC().Format(http.TimeFormat))
+	}
+	if !o.unbound {
+		s.refused = o.checkProof(s, r)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*list = append(*list, s)
+	s.n = len(*list)
+	return s
+}
+
+// verdict says what is wrong about the time, the nonce or the token of a proof.
+func (o *org) verdict(role string, s *seen, token string) (code, about string) {
+	o.mu.Lock()
+	accepted := o.nonces[role]
+	o.mu.Unlock()
+	ath, _ := s.proof.claims["ath"].(string)
+	switch {
+	case s.refused != "":
+		return "invalid_dpop_proof", s.refused
+	case role == "token" && s.proof.claims["ath"] != nil:
+		o.fault("ath at the token endpoint")
+	case role == "api" && ath != hash(token):
+		o.fault("ath is not the hash of the token")
+	case len(accepted) > 0 && !contains(accepted, s.nonce()):
+		return "use_dpop_nonce", "Authorization server requires nonce in DPoP proof."
+	}
+	return "", ""
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+// checkProof checks all that never depends on nonce and token. What a client
+// may get wrong once, the time, is returned; anything else is a fault.
+func (o *org) checkProof(s *seen, r *http.Request) string {
+	if len(s.proofs) != 1 {
+		o.fault("%d proofs", len(s.proofs))
+		return "one proof is needed"
+	}
+	sig, err := jose.ParseSigned(s.proofs[0], o.algs)
+	if err != nil || len(sig.Signatures) != 1 {
+		o.fault("proof can't be parsed: %v", err)
+		return "The DPoP proof JWT cannot be parsed."
+	}
+	jwk := sig.Signatures[0].Header.JSONWebKey
+	payload, err := sig.Verify(jwk)
+	if err != nil || !jwk.IsPublic() {
+		o.fault("proof's signature: %v", err)
+		return "The DPoP proof JWT signature is invalid."
+	}
+	thumb, _ := jwk.Thumbprint(crypto.SHA256)
+	s.jkt = base64.RawURLEncoding.EncodeToString(thumb)
+	header, _ := base64.RawURLEncoding.DecodeString(strings.Split(s.proofs[0], ".")[0])
+	s.proof = proof{object(o.t, header), object(o.t, payload)}
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	c := s.proof.claims
+	if o.decoded { // as Okta compares
+		path = r.URL.Path
+		if htu, ok := c["htu"].(string); ok {
+			c["htu"], _ = url.PathUnescape(htu)
+		}
+	}
+	if want := o.URL + path; c["htu"] != want {
+		o.fault("htu = %v, want %s", c["htu"], want)
+	}
+	if c["htm"] != r.Method {
+		o.fault("htm = %v, want %s", c["htm"], r.Method)
+	}
+	iat, ok := c["iat"].(json.Number)
+	if !ok || strings.ContainsAny(iat.String(), ".eE") {
+		o.fault("iat = %v, not an integer", c["iat"])
+	}
+	o.mu.Lock()
+	again := o.jtis[s.jti()]
+	o.jtis[s.jti()] = true
+	o.mu.Unlock()
+	if again || s.jti() == "" {
+		o.fault("jti %q again", s.jti())
+	}
+	switch issued := time.Unix(s.iat(), 0); {
+	case issued.After(o.now()): // no tolerance at all
+		return "The DPoP proof JWT is issued in the future."
+	case issued.Before(o.now().Add(-o.past)):
+		return "The DPoP proof JWT is issued more than five minutes in the past."
+	}
+	return ""
+}
+
+func (o *org) checkAssertion(s *seen) {
+	sig, err := jose.ParseSigned(s.form.Get("client_assertion"), o.algs)
+	if err != nil {
+		o.fault("client assertion: %v", err)
+		return
+	}
+	payload, err := sig.Verify(o.client.Public())
+	if err != nil {
+		o.fault("client assertion: %v", err)
+		return
+	}
+	header, _ := base64.RawURLEncoding.DecodeString(strings.Split(s.form.Get("client_assertion"), ".")[0])
+	s.jose, s.claims = object(o.t, header), object(o.t, payload)
+	id, _ := s.claims["jti"].(string)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if id == "" || o.jtis[id] {
+		o.faults = append(o.faults, "client assertion has no new jti")
+	}
+	o.jtis[id] = true
+}
+
+func (o *org) fault(format string, args ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.faults = append(o.faults, fmt.Sprintf(format, args...))
+}
+
+// demand makes the org take these nonces alone for a role, the last being the
+// one it hands out.
+func (o *org) demand(role string, nonces ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.nonces[role] = nonces
+}
+
+func (o *org) newest(role string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := o.nonces[role]; len(n) > 0 {
+		return n[len(n)-1]
+	}
+	return ""
+}
+
+// revoke makes every token given so far bad.
+func (o *org) revoke() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.live)
+}
+
+// tokenRequests and apiRequests return what came so far.
+func (o *org) tokenRequests() []*seen { return o.list(&o.tokens) }
+func (o *org) apiRequests() []*seen   { return o.list(&o.apis) }
+
+func (o *org) list(l *[]*seen) []*seen {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]*seen(nil), *l...)
+}
+
+// wantRequests checks how many requests came to the token endpoint and the API.
+func (o *org) wantRequests(tokens, apis int) {
+	o.t.Helper()
+	if n := len(o.tokenRequests()); n != tokens {
+		o.t.Errorf("token requests = %d, want %d", n, tokens)
+	}
+	if n := len(o.apiRequests()); n != apis {
+		o.t.Errorf("API requests = %d, want %d", n, apis)
+	}
+}
+
+// object decodes a JSON object, numbers as they stand.
+func object(t testing.TB, data []byte) map[string]any {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	var m map[string]any
+	if err := dec.Decode(&m); err != nil {
+		t.Errorf("decode %d octets: %v", len(data), err)
+	}
+	return m
+}
+
+func hash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// A pipeListener accepts what its dial opens, in memory.
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8443} }

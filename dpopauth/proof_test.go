@@ -1,0 +1,459 @@
+package dpopauth_test
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/elliptic"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/dpopauth"
+)
+
+func TestD1_TypIsDpopJwt(t *testing.T) {
+	o := newOrg(t)
+	mustGet(t, o.transport(), o.URL+"/api/v1/users")
+	for _, s := range append(o.tokenRequests(), o.apiRequests()...) {
+		if got := s.proof.header["typ"]; got != "dpop+jwt" {
+			t.Errorf("typ = %v, want dpop+jwt", got)
+		}
+	}
+}
+
+// kinds are all kinds of key, with the public members of each.
+var kinds = []struct {
+	name    string
+	signer  func() crypto.Signer
+	members string
+}{
+	{"P-256", func() crypto.Signer { return p256() }, "crv kty x y"},
+	{"P-384", func() crypto.Signer { return p384() }, "crv kty x y"},
+	{"P-521", func() crypto.Signer { return p521() }, "crv kty x y"},
+	{"RSA", func() crypto.Signer { return rsa1() }, "e kty n"},
+	{"Ed25519", func() crypto.Signer { return ed() }, "crv kty x"},
+}
+
+func TestD2_JwkHasThePublicMembersAlone(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			o := newOrg(t)
+			file := privateJWK(t, kind.signer(), `"kid":"k1","use":"sig","x5c":["MIIB"],"key_ops":["sign"],`)
+			k, err := dpopauth.ParseKey(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustGet(t, o.transport(withKey(k)), o.URL+"/")
+			for _, s := range append(o.tokenRequests(), o.apiRequests()...) {
+				header, _, _ := parts(t, s.proofs[0])
+				if got := names(t, header); got != "typ alg jwk" {
+					t.Errorf("header = %s, want typ alg jwk", got)
+				}
+				if got := sortedNames(jwkOf(t, s.proofs[0])); got != kind.members {
+					t.Errorf("jwk = %s, want %s", got, kind.members)
+				}
+			}
+		})
+	}
+}
+
+func TestD3_NoPrivateMemberIsEmitted(t *testing.T) {
+	for _, kind := range kinds {
+		for format, file := range formats(t, kind.signer()) {
+			t.Run(kind.name+"/"+format, func(t *testing.T) {
+				k, err := dpopauth.ParseKey(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var jws string
+				do(t, capture(t, k, "https://rs.example", func(r *http.Request) { jws = r.Header.Get("DPoP") }), "https://rs.example/")
+				public := object(t, k.PublicJWK())
+				for _, jwk := range []map[string]any{jwkOf(t, jws), public} {
+					for _, name := range strings.Fields("d p q dp dq qi oth k") {
+						if _, ok := jwk[name]; ok {
+							t.Errorf("jwk has the private member %s", name)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestD4_IntegersAreAsWideAsRFC7518Says(t *testing.T) {
+	for _, test := range []struct {
+		curve elliptic.Curve
+		width int
+	}{{elliptic.P256(), 32}, {elliptic.P384(), 48}, {elliptic.P521(), 66}} {
+		for _, member := range []string{"x", "y"} {
+			t.Run(test.curve.Params().Name+" "+member+" begins with 0", func(t *testing.T) {
+				jwk := jwkOf(t, anyProof(t, newKey(t, shortCoordinate(t, test.curve, member))))
+				for _, m := range []string{"x", "y"} {
+					text := jwk[m].(string)
+					b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+					if err != nil || len(b) != test.width {
+						t.Errorf("%s has %d octets (%v), want %d", m, len(b), err, test.width)
+					}
+				}
+			})
+		}
+	}
+	t.Run("RSA", func(t *testing.T) {
+		jwk := jwkOf(t, anyProof(t, newKey(t, rsa1())))
+		n, err := base64.RawURLEncoding.Strict().DecodeString(jwk["n"].(string))
+		if err != nil || len(n) != 256 || n[0] == 0 {
+			t.Errorf("n has %d octets, first %d (%v), want 256 and not 0", len(n), n[0], err)
+		}
+		if jwk["e"] != "AQAB" {
+			t.Errorf("e = %v, want AQAB", jwk["e"])
+		}
+	})
+}
+
+// shortCoordinate returns a key whose public x or y begins with a zero octet.
+func shortCoordinate(t *testing.T, c elliptic.Curve, member string) crypto.Signer {
+	t.Helper()
+	for {
+		k := newEC(c)
+		point, err := k.PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := 1
+		if member == "y" {
+			at += len(point) / 2
+		}
+		if point[at] == 0 {
+			return k
+		}
+	}
+}
+
+func TestD5_NoOtherHeaderParameterIsSent(t *testing.T) {
+	for _, kind := range kinds {
+		header, _, _ := parts(t, anyProof(t, newKey(t, kind.signer()).WithID("k1")))
+		if got := names(t, header); got != "typ alg jwk" { // so no jku, x5u, x5c, crit, b64, zip
+			t.Errorf("%s: header = %s, want typ alg jwk", kind.name, got)
+		}
+	}
+}
+
+func TestD6_ThumbprintIsOfTheCanonicalMembers(t *testing.T) {
+	for _, kind := range kinds {
+		// The same key with members in another order and others beside them.
+		for _, file := range [][]byte{privateJWK(t, kind.signer(), ""), privateJWK(t, kind.signer(), `"kid":"z","use":"sig",`)} {
+			k, err := dpopauth.ParseKey(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := k.Thumbprint(), joseThumbprint(t, kind.signer().Public()); got != want {
+				t.Errorf("%s: Thumbprint() = %s, want %s", kind.name, got, want)
+			}
+		}
+	}
+}
+
+func TestD7_ECDSASignaturesAreRAndSSideBySide(t *testing.T) {
+	for _, test := range []struct {
+		signer crypto.Signer
+		size   int
+		runs   int
+	}{{p256(), 64, 2000}, {p384(), 96, scaled(20, 2000)}, {p521(), 132, scaled(20, 2000)}} {
+		short := 0
+		tr := capture(t, newKey(t, test.signer), "https://rs.example", func(r *http.Request) {
+			_, _, sig := parts(t, r.Header.Get("DPoP"))
+			if len(sig) != test.size {
+				t.Fatalf("signature has %d octets, want %d", len(sig), test.size)
+			}
+			if sig[0] == 0 || sig[test.size/2] == 0 {
+				short++
+			}
+			joseVerify(t, r.Header.Get("DPoP"))
+		})
+		for range test.runs {
+			do(t, tr, "https://rs.example/")
+		}
+		if short == 0 && test.runs == 2000 {
+			t.Errorf("no short R or S in %d signatures: padding was not tried", test.runs)
+		}
+	}
+}
+
+func TestD8_IDsAreLongAndNeverRepeat(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 { // the second is what a restart is
+		tr := capture(t, newKey(t, p256()), "https://rs.example", func(r *http.Request) {
+			_, claims, _ := parts(t, r.Header.Get("DPoP"))
+			jti := object(t, claims)["jti"].(string)
+			if b, err := base64.RawURLEncoding.DecodeString(jti); err != nil || len(b) != 16 {
+				t.Fatalf("jti has %d octets (%v), want 16", len(b), err)
+			}
+			if seen[jti] {
+				t.Fatal("jti again")
+			}
+			seen[jti] = true
+		})
+		for range scaled(2000, 500_000) {
+			do(t, tr, "https://rs.example/")
+		}
+	}
+}
+
+func TestD9_HtmIsTheMethodOnTheWire(t *testing.T) {
+	for _, method := range []string{"", "GET", "POST", "PATCH", "get", "PuRgE"} {
+		o := newOrg(t)
+		o.demand("api", "n1") // the first one is challenged, so that there is a retry
+		tr := o.transport()
+		req, err := http.NewRequest("GET", o.URL+"/api", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Method = method
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		resp.Body.Close()
+		o.wantRequests(1, 2)
+		for _, s := range o.apiRequests() { // the org has compared the two
+			if want := cmp.Or(method, "GET"); s.proof.claims["htm"] != want || s.method != want {
+				t.Errorf("method %q: htm = %v on the wire %s", method, s.proof.claims["htm"], s.method)
+			}
+		}
+	}
+}
+
+func TestD10_HtuHasNoQueryAndNoFragment(t *testing.T) {
+	o := newOrg(t)
+	tr := o.transport()
+	for target, path := range map[string]string{
+		"/api/v1/users?after=00u1&limit=200":  "/api/v1/users",
+		"/api/v1/users?":                      "/api/v1/users",
+		"/api/v1/users#top":                   "/api/v1/users",
+		"/a%3Fb?c=d":                          "/a%3Fb",
+		"/a?search=id+eq+%22x%22&x=%23%3F?a?": "/a",
+	} {
+		mustGet(t, tr, o.URL+target)
+		wantHtu(t, o, o.URL+path)
+	}
+}
+
+func TestD11_SchemeHostAndPortAreNormal(t *testing.T) {
+	for _, test := range []struct{ origin, url, htu string }{
+		{"https://acme.okta.com", "HTTPS://Acme.Okta.COM:443/API", "https://acme.okta.com/API"},
+		{"https://ACME.okta.com:443/", "https://acme.okta.com/API", "https://acme.okta.com/API"},
+		{"https://acme.okta.com:8443", "https://Acme.okta.com:8443/API", "https://acme.okta.com:8443/API"},
+		{"http://127.0.0.1:80", "http://127.0.0.1/a", "http://127.0.0.1/a"},
+		{"http://localhost:443", "http://localhost:443/a", "http://localhost:443/a"},
+		{"https://[2001:DB8::1]", "https://[2001:db8::1]:443/a", "https://[2001:db8::1]/a"},
+		{"https://[::1]:8443", "https://[::1]:8443/a", "https://[::1]:8443/a"},
+		{"https://xn--bcher-kva.example", "https://XN--bcher-kva.example/", "https://xn--bcher-kva.example/"},
+	} {
+		var jws string
+		tr := capture(t, newKey(t, p256()), test.origin, func(r *http.Request) { jws = r.Header.Get("DPoP") })
+		do(t, tr, test.url)
+		if got := htuOf(t, jws); got != test.htu {
+			t.Errorf("htu for %s = %s, want %s", test.url, got, test.htu)
+		}
+	}
+	t.Run("an IDN has to be written as an A-label", func(t *testing.T) {
+		cfg := newOrg(t).config()
+		cfg.Origins = []string{"https://bücher.example"}
+		_, err := dpopauth.New(cfg)
+		wantError(t, err, "A-label")
+	})
+}
+
+func TestD12_PathIsAsWritten(t *testing.T) {
+	o := newOrg(t)
+	tr := o.transport(func(c *dpopauth.Config) { c.Origins = []string{o.URL + "/"} })
+	for url, path := range map[string]string{"": "/", "/": "/", "/a": "/a", "/a/": "/a/", "?q=1": "/"} {
+		mustGet(t, tr, o.URL+url)
+		wantHtu(t, o, o.URL+path)
+	}
+}
+
+func TestD13_PathIsEscapedAsOnTheRequestLine(t *testing.T) {
+	o := newOrg(t)
+	tr := o.transport()
+	for _, path := range []string{"/a%2Fb", "/a%20b", "/a+b", "/a;b=c", "/caf%C3%A9", "/caf%c3%a9", "/a%2fb", "/%7Euser", "/a@b", "/a%40b", "/a:b", "/a$b&c"} {
+		mustGet(t, tr, o.URL+path)
+		wantHtu(t, o, o.URL+path)
+	}
+	t.Run("made of parts", func(t *testing.T) {
+		u, err := url.Parse(o.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for decoded, path := range map[string]string{"/a b": "/a%20b", "/café": "/caf%C3%A9", "/100%": "/100%25", "/a?b#c": "/a%3Fb%23c", `/"`: "/%22"} {
+			u.Path = decoded
+			mustGet(t, tr, u.String())
+			wantHtu(t, o, o.URL+path)
+		}
+	})
+}
+
+func TestD14_OktaComparesThePathDecoded(t *testing.T) {
+	t.Run("what needs no escape has none", func(t *testing.T) {
+		o := newOrg(t)
+		u, err := url.Parse(o.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path = "/users/a@b.com:1+2$3&4"
+		mustGet(t, o.transport(), u.String())
+		wantHtu(t, o, o.URL+"/users/a@b.com:1+2$3&4")
+	})
+	t.Run("option", func(t *testing.T) {
+		o := newOrg(t, func(o *org) { o.decoded = true })
+		tr := o.transport(func(c *dpopauth.Config) { c.DecodedPathHTU = true })
+		for _, path := range []string{"/users/a%40b.com", "/a%20b", "/100%25", "/a%2Fb", "/caf%C3%A9", "/%22%23%3F", "/plain"} {
+			mustGet(t, tr, o.URL+path) // the org compares as Okta does
+		}
+		_, claims, _ := parts(t, o.apiRequests()[0].proofs[0])
+		if got := object(t, claims)["htu"]; got != o.URL+"/users/a@b.com" {
+			t.Errorf("htu = %v, want the path decoded", got)
+		}
+	})
+}
+
+func TestD15_RequestsThatCantBeSignedAreRefused(t *testing.T) {
+	o := newOrg(t)
+	tr := o.transport()
+	host := strings.TrimPrefix(o.URL, "https://")
+	for name, change := range map[string]func(*http.Request){
+		"user information": func(r *http.Request) { r.URL.User = url.UserPassword("admin", "hunter2secret") },
+		"opaque":           func(r *http.Request) { r.URL = &url.URL{Scheme: "https", Opaque: "//" + host + "/a"} },
+		"no URL":           func(r *http.Request) { r.URL = nil },
+		"other Host":       func(r *http.Request) { r.Host = "evil.example" },
+		"other port":       func(r *http.Request) { r.Host = "127.0.0.1:1" },
+		"relative path":    func(r *http.Request) { r.URL.Path = "a" },
+	} {
+		req, err := http.NewRequest("GET", o.URL+"/a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(req)
+		_, err = tr.RoundTrip(req)
+		wantError(t, err, "request can't be signed")
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error shows the password", name)
+		}
+	}
+	o.wantRequests(0, 0)
+	t.Run("the same Host, written otherwise, is none", func(t *testing.T) {
+		var got string
+		tr := capture(t, nil, "https://acme.okta.com", func(r *http.Request) { got = htuOf(t, r.Header.Get("DPoP")) })
+		req, err := http.NewRequest("GET", "https://acme.okta.com/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "ACME.okta.com:443"
+		resp, err := tr.RoundTrip(req)
+		if err != nil || got != "https://acme.okta.com/" {
+			t.Fatalf("htu = %s, %v", got, err)
+		}
+		resp.Body.Close()
+	})
+}
+
+func TestD16_IatIsOfTheMomentOfSigning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newPipeOrg(t)
+		o.past = 2 * time.Second // so late a proof would be refused
+		o.demand("api", "n1")
+		o.token = func(http.ResponseWriter, *seen) bool { time.Sleep(20 * time.Second); return false }
+		o.api = func(_ http.ResponseWriter, s *seen) bool {
+			if s.n == 1 {
+				time.Sleep(20 * time.Second) // before the challenge
+			}
+			return false
+		}
+		mustGet(t, o.transport(), o.URL+"/a") // waits for the token, and then for the nonce
+		o.wantRequests(1, 2)
+		for _, s := range o.apiRequests() { // the org has seen that they are integers
+			if late := s.at.Unix() - s.iat(); late < 0 || late > 1 {
+				t.Errorf("iat is %d s before the request came, want 0 or 1", late)
+			}
+		}
+	})
+}
+
+func TestD17_AthIsOfTheTokenInTheHeader(t *testing.T) {
+	o := newOrg(t) // its tokens have ~ . - _ + / = in them
+	tr := o.transport()
+	mustGet(t, tr, o.URL+"/a")
+	mustGet(t, tr, o.URL+"/b")
+	for _, s := range o.apiRequests() {
+		token := strings.TrimPrefix(s.header.Get("Authorization"), "DPoP ")
+		if s.proof.claims["ath"] != hash(token) || !strings.Contains(token, "~._+/=") {
+			t.Errorf("ath = %v for %q", s.proof.claims["ath"], token)
+		}
+	}
+	if ath, ok := o.tokenRequests()[0].proof.claims["ath"]; ok {
+		t.Errorf("ath = %v at the token endpoint, want none", ath)
+	}
+}
+
+func TestD18_NonceIsTheServersByteForByte(t *testing.T) {
+	o := newOrg(t)
+	const odd = `!#$%&'()*+,-./:;<=>?@[]^_{|}~` + "`"
+	tr := o.transport()
+	mustGet(t, tr, o.URL+"/a")
+	for _, s := range append(o.tokenRequests(), o.apiRequests()...) {
+		if n, ok := s.proof.claims["nonce"]; ok {
+			t.Errorf("nonce = %v before one was given, want no claim", n)
+		}
+	}
+	o.demand("api", odd)
+	mustGet(t, tr, o.URL+"/a")
+	if last := o.apiRequests()[2]; last.nonce() != odd {
+		t.Errorf("nonce = %q, want %q", last.nonce(), odd)
+	}
+}
+
+func TestD19_NoOtherClaimsAndNoHTMLEscapes(t *testing.T) {
+	o := newOrg(t)
+	o.demand("api", "a<b>&c")
+	mustGet(t, o.transport(), o.URL+"/a&b'c")
+	_, claims, _ := parts(t, o.tokenRequests()[0].proofs[0])
+	if got := names(t, claims); got != "jti htm htu iat" {
+		t.Errorf("claims at the token endpoint = %s", got)
+	}
+	_, claims, _ = parts(t, o.apiRequests()[1].proofs[0])
+	if got := names(t, claims); got != "jti htm htu iat ath nonce" {
+		t.Errorf("claims at the API = %s", got)
+	}
+	for _, text := range []string{`/a&b'c"`, `"nonce":"a<b>&c"`} {
+		if !strings.Contains(string(claims), text) {
+			t.Errorf("claims = %s, want %s in them", claims, text)
+		}
+	}
+}
+
+// anyProof returns a proof by k.
+func anyProof(t testing.TB, k *dpopauth.Key) (jws string) {
+	t.Helper()
+	do(t, capture(t, k, "https://rs.example", func(r *http.Request) { jws = r.Header.Get("DPoP") }), "https://rs.example/")
+	return jws
+}
+
+func htuOf(t testing.TB, jws string) string {
+	t.Helper()
+	_, claims, _ := parts(t, jws)
+	htu, _ := object(t, claims)["htu"].(string)
+	return htu
+}
+
+// wantHtu checks the last API request's htu.
+func wantHtu(t *testing.T, o *org, want string) {
+	t.Helper()
+	list := o.apiRequests()
+	if got := list[len(list)-1].proof.claims["htu"]; got != want {
+		t.Errorf("htu = %v, want %s", got, want)
+	}
+}

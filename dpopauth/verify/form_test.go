@@ -1,0 +1,259 @@
+package verify_test
+
+import (
+	"context"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/dpopauth/verify"
+)
+
+func TestD90_Base64(t *testing.T) {
+	v, s := newVerifier(t), newSigner("ES256")
+	good := s.proof(nil, nil)
+	parts := strings.Split(good, ".")
+	join := func(header, claims, signature string) string { return header + "." + claims + "." + signature }
+	for name, proof := range map[string]string{
+		"empty parts":          "..",
+		"one part":             parts[0],
+		"two parts":            parts[0] + "." + parts[1],
+		"four parts":           good + ".",
+		"no header":            join("", parts[1], parts[2]),
+		"no claims":            join(parts[0], "", parts[2]),
+		"padded header":        join(pad(parts[0]), parts[1], parts[2]),
+		"padded signature":     join(parts[0], parts[1], pad(parts[2])),
+		"line feed":            join(parts[0], parts[1], parts[2][:9]+"\n"+parts[2][9:]),
+		"carriage return":      join(parts[0][:9]+"\r"+parts[0][9:], parts[1], parts[2]),
+		"line feed at the end": good + "\n",
+		"space":                " " + good,
+		"stray bits":           join(parts[0], parts[1], strayBits(parts[2])),
+		"standard alphabet":    join(parts[0], parts[1], parts[2][:40]+"+/"+parts[2][42:]),
+		"one character short":  good[:len(good)-1],
+		"not base64":           join(parts[0], parts[1], strings.Repeat("*", 86)),
+		"JSON":                 `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
+	} {
+		r := request()
+		r.Header["Dpop"] = []string{proof} // not what a server lets in, but what a caller might
+		want := verify.ProofMalformed
+		if strings.Contains(proof, ",") {
+			want = verify.ProofMultiple
+		}
+		if _, err := v.Proof(r); reasonOf(err) != want {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	wantReason(t, v, good, "")
+}
+
+func pad(s string) string {
+	return s + strings.Repeat("=", 4-len(s)%4)
+}
+
+// strayBits sets a bit of the last character that stands for nothing.
+func strayBits(s string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(alphabet, s[len(s)-1])
+	return s[:len(s)-1] + string(alphabet[last|1])
+}
+
+func TestD91_JSON(t *testing.T) {
+	v, s := newVerifier(t), newSigner("ES256")
+	header, good := s.header().json(), claims().json()
+	deep := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+	bad := map[string]string{
+		"array":             "[" + good + "]",
+		"string":            `"x"`,
+		"number":            "1",
+		"null":              "null",
+		"true":              "true",
+		"nothing":           " ",
+		"two objects":       good + good,
+		"trailing text":     good + " x",
+		"cut short":         good[:len(good)-1],
+		"trailing comma":    strings.TrimSuffix(good, "}") + ",}",
+		"comment":           "/**/" + good,
+		"doubled member":    strings.TrimSuffix(good, "}") + `,"htm":"GET"}`,
+		"doubled by escape": strings.TrimSuffix(good, "}") + `,"ht\u006d":"GET"}`,
+		"doubled unknown":   strings.TrimSuffix(good, "}") + `,"a":1,"a":1}`,
+		"doubled inside":    strings.TrimSuffix(good, "}") + `,"a":{"b":[{"c":1,"c":2}]}}`,
+		"bad UTF-8":         strings.TrimSuffix(good, "}") + ",\"a\":\"\xff\"}",
+		"byte order mark":   "\ufeff" + good,
+		"depth 9":           strings.TrimSuffix(good, "}") + `,"a":` + deep(8) + "}",
+		"10⁴⁰⁰":             strings.TrimSuffix(good, "}") + `,"a":1` + strings.Repeat("0", 400) + "}",
+	}
+	for name, text := range bad {
+		wantReason(t, v, s.sign(header, text), verify.ProofMalformed)
+		// Before any signature work: with a signature of nothing it is the same.
+		unsigned, _ := cutSignature(s.sign(header, text))
+		if _, err := v.Proof(request(unsigned + "." + encode(make([]byte, 64)))); reasonOf(err) != verify.ProofMalformed {
+			t.Errorf("%s: %v, want %q", name, err, verify.ProofMalformed)
+		}
+	}
+	for _, text := range []string{"[]", "null", `"x"`, header + header, strings.TrimSuffix(header, "}") + `,"alg":"none"}`} {
+		wantReason(t, v, s.sign(text, good), verify.ProofMalformed)
+	}
+	wantReason(t, v, s.sign(header, strings.TrimSuffix(good, "}")+`,"a":`+deep(7)+`,"b":"[[[[[[[[[\"[["}`), "")
+	wantReason(t, v, s.sign(strings.TrimSuffix(header, "}")+`,"ALG":"none"}`, claims().json()), "") // another member
+
+	// 8 KiB are accepted, a byte more is not.
+	long := func(size int) string {
+		for n := size / 2; ; n++ {
+			if proof := s.proof(nil, m{"a": strings.Repeat("x", n)}); len(proof) >= size {
+				return proof
+			}
+		}
+	}
+	for size := 8<<10 - 2; size <= 8<<10+2; size++ {
+		if proof := long(size); len(proof) <= 8<<10 {
+			wantReason(t, v, proof, "")
+		} else {
+			wantReason(t, v, proof, verify.ProofMalformed)
+		}
+	}
+}
+
+func TestD92_Claims(t *testing.T) {
+	v, s := newVerifier(t), newSigner("ES256")
+	huge, _ := new(big.Float).SetString("1e300")
+	for _, tt := range []struct {
+		name   string
+		values []any
+		want   verify.Reason
+	}{
+		{"jti", []any{absent, nil, "", 1, []string{"a"}, m{}, strings.Repeat("x", 257)}, verify.ProofID},
+		{"jti", []any{"x", strings.Repeat("y", 256), "\u0000"}, ""},
+		{"htm", []any{absent, nil, "", 1, []string{"POST"}}, verify.ProofMethodMalformed},
+		{"htu", []any{absent, nil, "", 1, "/token", "x", "https://"}, verify.ProofURLMalformed},
+		{"iat", []any{absent, nil, "", "1795413600", true, m{}, -1, -1.5, start.Unix() * 1e9, huge}, verify.ProofIssuedAtMalformed},
+		{"iat", []any{start.Unix(), float64(start.Unix()) + 0.5}, ""},
+		{"iat", []any{start.UnixMilli()}, verify.ProofInFuture},
+		{"iat", []any{0}, verify.ProofTooOld},
+		{"ath", []any{nil, 1, []string{}}, verify.ProofMalformed},
+		{"ath", []any{absent, "", "anything"}, ""}, // there is no token here
+		{"nonce", []any{nil, 1, []string{}}, verify.ProofMalformed},
+		{"nonce", []any{absent, "", "anything"}, ""}, // none was demanded
+	} {
+		for _, value := range tt.values {
+			proof := s.proof(nil, m{tt.name: value})
+			if _, err := v.Proof(request(proof)); reasonOf(err) != tt.want {
+				t.Errorf("%s = %.40v: %v, want %q", tt.name, value, err, tt.want)
+			}
+		}
+	}
+	token := "access"
+	for _, hash := range []any{absent, "", verify.AccessTokenHash("other"), verify.AccessTokenHash(token) + "=", token} {
+		_, err := v.BoundProof(request(s.proof(nil, m{"ath": hash})), token, s.thumbprint())
+		if reasonOf(err) != verify.ProofTokenHash {
+			t.Errorf("ath = %v: %v, want %q", hash, err, verify.ProofTokenHash)
+		}
+	}
+}
+
+// A countingCache counts what it is asked to remember.
+type countingCache struct {
+	verify.ReplayCache
+	added int
+	until time.Time
+	err   error
+}
+
+func (c *countingCache) Add(ctx context.Context, key [32]byte, now, until time.Time) (bool, error) {
+	c.added++
+	c.until = until
+	if c.err != nil {
+		return false, c.err
+	}
+	return c.ReplayCache.Add(ctx, key, now, until)
+}
+
+func TestD93_Order(t *testing.T) {
+	cache := &countingCache{ReplayCache: verify.NewReplayCache(0)}
+	nonces := verify.NewNonces(verify.NonceConfig{Now: at(start)})
+	v := newVerifier(t, func(c *verify.Config) { c.Replay, c.Nonces = cache, nonces })
+	s := newSigner("ES256")
+	token := "access"
+	good := claims().with(m{"nonce": nonces.Nonce(), "ath": verify.AccessTokenHash(token)})
+
+	// Each fault is mended in turn; what is found next is the next in the order.
+	// The jti is always the same.
+	header := s.header().with(m{"typ": "JWT", "alg": "none", "jwk": m{"kty": "EC"}})
+	claims := good.with(m{
+		"htm": "GET", "htu": origin + "/", "nonce": absent, "iat": start.Unix() - 3600, "ath": "x",
+		"a": strings.Repeat("x", 8<<10),
+	})
+	signed, thumbprint := false, "another"
+	for _, step := range []struct {
+		want verify.Reason
+		mend func()
+	}{
+		{verify.ProofMalformed, func() { claims = claims.with(m{"a": absent}) }},
+		{verify.ProofType, func() { header["typ"] = "dpop+jwt" }},
+		{verify.ProofAlgorithm, func() { header["alg"] = "ES256" }},
+		{verify.ProofKey, func() { header["jwk"] = s.jwk() }},
+		{verify.ProofSignature, func() { signed = true }},
+		{verify.ProofMethod, func() { claims["htm"] = "POST" }},
+		{verify.ProofURL, func() { claims["htu"] = good["htu"] }},
+		{verify.NonceMissing, func() { claims["nonce"] = good["nonce"] }},
+		{verify.ProofTooOld, func() { claims["iat"] = good["iat"] }},
+		{verify.ProofTokenHash, func() { claims["ath"] = good["ath"] }},
+		{verify.ProofOtherKey, func() { thumbprint = s.thumbprint() }},
+	} {
+		proof := s.sign(header.json(), claims.json())
+		if !signed {
+			unsigned, _ := cutSignature(proof)
+			proof = unsigned + "." + encode(make([]byte, 64))
+		}
+		_, err := v.BoundProof(request(proof), token, thumbprint)
+		if reasonOf(err) != step.want {
+			t.Errorf("%v, want %q", err, step.want)
+		}
+		step.mend()
+	}
+	if cache.added != 0 {
+		t.Errorf("the replay cache was asked %d times by proofs that did not pass, want never", cache.added)
+	}
+	proof := s.sign(header.json(), claims.json())
+	if _, err := v.BoundProof(request(proof), token, thumbprint); err != nil {
+		t.Errorf("with every fault mended: %v; the jti was spent", err)
+	}
+	if _, err := v.BoundProof(request(proof), token, thumbprint); reasonOf(err) != verify.ProofReplayed {
+		t.Errorf("once more: %v, want %q", err, verify.ProofReplayed)
+	}
+}
+
+func TestD95_IssuedAt(t *testing.T) {
+	s := newSigner("ES256")
+	okta := func(c *verify.Config) { c.MaxAge, c.Leeway = 5*time.Minute, -1 }
+	for _, tt := range []struct {
+		name string
+		edit func(*verify.Config)
+		now  time.Duration // after iat
+		want verify.Reason
+	}{
+		{"strict", nil, 60 * time.Second, ""},
+		{"strict", nil, 60*time.Second + 1, verify.ProofTooOld},
+		{"strict", nil, -5 * time.Second, ""},
+		{"strict", nil, -5*time.Second - 1, verify.ProofInFuture},
+		{"Okta", okta, 5 * time.Minute, ""},
+		{"Okta", okta, 5*time.Minute + 1, verify.ProofTooOld},
+		{"Okta", okta, 0, ""},
+		{"Okta", okta, -1, verify.ProofInFuture},
+	} {
+		v := newVerifier(t, func(c *verify.Config) {
+			if tt.edit != nil {
+				tt.edit(c)
+			}
+			c.Now = at(start.Add(tt.now))
+		})
+		if _, err := v.Proof(request(s.proof(nil, nil))); reasonOf(err) != tt.want {
+			t.Errorf("%s, iat %v ago: %v, want %q", tt.name, tt.now, err, tt.want)
+		}
+	}
+	// Where nonces are on, an old proof without one is asked for one.
+	v := newVerifier(t, func(c *verify.Config) {
+		c.Nonces, c.Now = verify.NewNonces(verify.NonceConfig{}), at(start.Add(time.Hour))
+	})
+	wantReason(t, v, s.proof(nil, nil), verify.NonceMissing)
+}
