@@ -1,0 +1,132 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// controlPath is where an org with [Config.Control] is controlled over HTTP:
+//
+//	POST /sandbox/join?n=3
+//	POST /sandbox/{move,touch,suspend,unsuspend,deactivate,reactivate,delete}?n=3, or ?id=00u…&id=00u…
+//	POST /sandbox/put                            a user as body
+//	POST /sandbox/set?id=00u…&path=profile.title a JSON value as body
+//	POST /sandbox/wipe  /sandbox/restore
+//	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
+//	POST /sandbox/clear-faults  /sandbox/revoke  /sandbox/rotate-nonces  /sandbox/reset-stats
+//	GET  /sandbox/stats  /sandbox/count          JSON
+//	GET  /sandbox/users                          every user, one a line, as lists show them
+//
+// The answer to a change is {"ids": […]}. Nothing here needs a token.
+const controlPath = "/sandbox/"
+
+const maxPut = 1 << 20 // bytes of a body
+
+// serveControl answers a request under controlPath.
+func (o *Org) serveControl(w http.ResponseWriter, r *http.Request) {
+	what := strings.TrimPrefix(r.URL.Path, controlPath)
+	if r.Method == http.MethodGet {
+		o.showControl(w, what)
+		return
+	}
+	if r.Method != http.MethodPost {
+		http.Error(w, "GET or POST", http.StatusMethodNotAllowed)
+		return
+	}
+	ids, err := o.control(what, r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if ids == nil {
+		ids = []string{}
+	}
+	writeJSON(w, map[string]any{"ids": ids})
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // to whoever still listens
+}
+
+// showControl answers what only shows something.
+func (o *Org) showControl(w http.ResponseWriter, what string) {
+	switch what {
+	case "stats":
+		writeJSON(w, o.Stats())
+	case "count":
+		writeJSON(w, o.Count())
+	case "users":
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		for _, user := range o.UsersJSON() {
+			if _, err := w.Write(append(user, '\n')); err != nil {
+				return
+			}
+		}
+	default:
+		http.Error(w, "stats, count or users", http.StatusNotFound)
+	}
+}
+
+// control does what is asked, and returns the ids of whom it changed.
+func (o *Org) control(what string, r *http.Request) (ids []string, err error) {
+	query := r.URL.Query()
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxPut))
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	switch what {
+	case "put":
+		return []string{text(body, "id")}, o.Put(body)
+	case "set":
+		return query["id"], o.Set(query.Get("id"), query.Get("path"), body)
+	case "wipe":
+		o.Wipe()
+	case "restore":
+		o.Restore()
+	case "fault":
+		f, err := ParseFault(query.Get("fault"))
+		if err == nil {
+			o.Inject(f)
+		}
+		return nil, err
+	case "clear-faults":
+		o.ClearFaults()
+	case "revoke":
+		o.RevokeTokens()
+	case "rotate-nonces":
+		o.RotateNonces()
+	case "reset-stats":
+		o.ResetStats()
+	default:
+		return o.controlPeople(what, query["id"], query.Get("n"))
+	}
+	return nil, nil
+}
+
+// controlPeople has people join or change.
+func (o *Org) controlPeople(what string, ids []string, number string) ([]string, error) {
+	op := Op(what)
+	if what != "join" && !slices.Contains(Ops(), op) {
+		return nil, fmt.Errorf("unknown control %q", what)
+	}
+	if len(ids) > 0 && what != "join" {
+		return ids, o.Change(op, ids...)
+	}
+	n := 1
+	if number != "" {
+		var err error
+		if n, err = strconv.Atoi(number); err != nil || n < 1 {
+			return nil, fmt.Errorf("n: not a number of people: %q", number)
+		}
+	}
+	if what == "join" {
+		return o.Join(n), nil
+	}
+	return o.change(op, n), nil
+}

@@ -1,0 +1,327 @@
+package sandbox_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// The client here is made by hand, of the standard library alone, so that it can
+// be wrong in every way, and shares no misreading with any other.
+
+type m = map[string]any
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func mustKey() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// jwt signs header and claims with an EC P-256 or RSA key, whatever header says.
+func jwt(key crypto.Signer, header, claims m) string {
+	h, _ := json.Marshal(header)
+	c, _ := json.Marshal(claims)
+	signed := encode(h) + "." + encode(c)
+	digest := sha256.Sum256([]byte(signed))
+	var signature []byte
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		r, s, _ := ecdsa.Sign(rand.Reader, key, digest[:])
+		signature = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	case *rsa.PrivateKey:
+		signature, _ = rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+	}
+	return signed + "." + encode(signature)
+}
+
+func jwk(key crypto.Signer) m {
+	switch pub := key.Public().(type) {
+	case *ecdsa.PublicKey:
+		point, _ := pub.Bytes()
+		return m{"kty": "EC", "crv": "P-256", "x": encode(point[1:33]), "y": encode(point[33:])}
+	case *rsa.PublicKey:
+		return m{"kty": "RSA", "n": encode(pub.N.Bytes()), "e": encode(big.NewInt(int64(pub.E)).Bytes())}
+	}
+	return nil
+}
+
+// client is a client that does what it is told, right or wrong.
+type client struct {
+	t         *testing.T
+	org       *sandbox.Org
+	http      *http.Client
+	id, kid   string
+	key, dpop crypto.Signer
+	nonce     string // for the token endpoint
+	token     string
+	bound     bool
+}
+
+const (
+	clientID = "0oa1client"
+	kid      = "key-1"
+)
+
+// newClient makes an org of cfg with one app in it, and that app's client.
+func newClient(t *testing.T, cfg sandbox.Config) *client {
+	t.Helper()
+	key := mustKey()
+	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: []string{"okta.users.read", "okta.logs.read", "okta.roles.read"},
+		Keys: []sandbox.PublicKey{{KID: kid, Key: key.Public()}}}
+	if len(cfg.Clients) == 1 { // the key is ours, the rest as wanted
+		cfg.Clients[0].Keys, app = app.Keys, cfg.Clients[0]
+		app.ID = clientID
+	}
+	cfg.Clients = []sandbox.ClientApp{app}
+	org := sandbox.NewOrg(cfg)
+	return &client{t: t, org: org, http: org.Client(), id: clientID, kid: kid, key: key, dpop: mustKey()}
+}
+
+// assertionClaims are those of a right assertion.
+func (c *client) assertionClaims() m {
+	return m{"iss": c.id, "sub": c.id, "aud": c.org.URL() + "/oauth2/v1/token", "exp": time.Now().Add(5 * time.Minute).Unix(), "jti": rand.Text()}
+}
+
+func (c *client) assertion(change m) string {
+	claims := c.assertionClaims()
+	apply(claims, change)
+	return jwt(c.key, m{"alg": "ES256", "kid": c.kid}, claims)
+}
+
+// apply changes members; nil removes one.
+func apply(claims, change m) {
+	maps.Copy(claims, change)
+	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
+}
+
+// proof is a DPoP proof; header and claims change what a right one has.
+func (c *client) proof(method, u string, header, claims m) string {
+	h := m{"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(c.dpop)}
+	apply(h, header)
+	target, _, _ := strings.Cut(u, "?")
+	p := m{"jti": rand.Text(), "htm": method, "htu": target, "iat": time.Now().Unix()}
+	apply(p, claims)
+	return jwt(c.dpop, h, p)
+}
+
+func (c *client) form(change url.Values) url.Values {
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"okta.users.read okta.logs.read okta.roles.read"},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {c.assertion(nil)}}
+	for name, values := range change {
+		if form[name] = values; values == nil {
+			form.Del(name)
+		}
+	}
+	return form
+}
+
+func (c *client) tokenProof(header, claims m) string {
+	if c.nonce != "" && !hasKey(claims, "nonce") {
+		claims = maps.Clone(claims)
+		if claims == nil {
+			claims = m{}
+		}
+		claims["nonce"] = c.nonce
+	}
+	return c.proof("POST", c.org.URL()+"/oauth2/v1/token", header, claims)
+}
+
+func hasKey(claims m, name string) bool { _, ok := claims[name]; return ok }
+
+// result is an answer, read.
+type result struct {
+	status int
+	header http.Header
+	body   string
+	json   m
+}
+
+func (r result) code() string {
+	for _, name := range []string{"error", "errorCode"} {
+		if s, ok := r.json[name].(string); ok {
+			return s
+		}
+	}
+	return attribute(r.header.Get("WWW-Authenticate"), "error")
+}
+
+func (r result) description() string {
+	for _, name := range []string{"error_description", "errorSummary"} {
+		if s, ok := r.json[name].(string); ok {
+			return s
+		}
+	}
+	return attribute(r.header.Get("WWW-Authenticate"), "error_description")
+}
+
+func attribute(challenge, name string) string {
+	if found := regexp.MustCompile(`[ ,]` + name + `="([^"]*)"`).FindStringSubmatch(challenge); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+func (c *client) do(req *http.Request) (result, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return result{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	r := result{status: resp.StatusCode, header: resp.Header, body: string(body)}
+	_ = json.Unmarshal(body, &r.json)
+	return r, err
+}
+
+func (c *client) must(req *http.Request) result {
+	c.t.Helper()
+	r, err := c.do(req)
+	if err != nil {
+		c.t.Fatalf("%s %s: %v", req.Method, req.URL.Path, err)
+	}
+	return r
+}
+
+// postToken makes one token request with these proofs.
+func (c *client) postToken(form url.Values, proofs ...string) result {
+	c.t.Helper()
+	return c.must(c.tokenRequest(form, proofs...))
+}
+
+func (c *client) tokenRequest(form url.Values, proofs ...string) *http.Request {
+	req, _ := http.NewRequestWithContext(c.t.Context(), "POST", c.org.URL()+"/oauth2/v1/token", strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, proof := range proofs {
+		req.Header.Add("DPoP", proof)
+	}
+	return req
+}
+
+// login gets a token as a correct client does.
+func (c *client) login() {
+	c.t.Helper()
+	r := c.postToken(c.form(nil), c.tokenProof(nil, nil))
+	if r.code() == "use_dpop_nonce" {
+		c.nonce = r.header.Get("DPoP-Nonce")
+		r = c.postToken(c.form(nil), c.tokenProof(nil, nil))
+	}
+	if r.status != 200 {
+		c.t.Fatalf("token request: %d %s", r.status, r.body)
+	}
+	c.token, _ = r.json["access_token"].(string)
+	c.bound = r.json["token_type"] == "DPoP"
+}
+
+// request is a GET at the API with a right proof.
+func (c *client) request(target string, claims m) *http.Request {
+	if !strings.Contains(target, "://") {
+		target = c.org.URL() + target
+	}
+	req, err := http.NewRequestWithContext(c.t.Context(), "GET", target, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if c.token == "" {
+		c.login()
+	}
+	if !c.bound {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+		return req
+	}
+	hash := sha256.Sum256([]byte(c.token))
+	all := m{"ath": encode(hash[:])}
+	apply(all, claims)
+	req.Header.Set("Authorization", "DPoP "+c.token)
+	req.Header.Set("DPoP", c.proof("GET", target, nil, all))
+	return req
+}
+
+func (c *client) get(target string) result {
+	c.t.Helper()
+	return c.must(c.request(target, nil))
+}
+
+// next is the target of the next link, "" if there is none.
+func (r result) next() string {
+	for _, line := range append(r.header["Link"], r.header["link"]...) {
+		for _, link := range strings.Split(line, ", <") {
+			if target, ok := strings.CutSuffix(link, `>; rel="next"`); ok {
+				return strings.TrimPrefix(target, "<")
+			}
+		}
+	}
+	return ""
+}
+
+var errEndless = errors.New("endless list")
+
+// all follows next links and returns the ids of all rows and the rows.
+func (c *client) all(target string) (ids []string, rows []json.RawMessage, err error) {
+	for pages := 0; target != ""; pages++ {
+		if pages == 1000 {
+			return ids, rows, errEndless
+		}
+		r, err := c.do(c.request(target, nil))
+		if err != nil {
+			return ids, rows, err
+		}
+		var page []json.RawMessage
+		if err := json.Unmarshal([]byte(r.body), &page); err != nil || r.status != 200 {
+			return ids, rows, errors.New(r.body)
+		}
+		for _, row := range page {
+			var user struct{ ID string }
+			_ = json.Unmarshal(row, &user)
+			ids, rows = append(ids, user.ID), append(rows, row)
+		}
+		target = r.next()
+	}
+	return ids, rows, nil
+}
+
+func (c *client) mustAll(target string) []string {
+	c.t.Helper()
+	ids, _, err := c.all(target)
+	if err != nil {
+		c.t.Fatalf("list %s: %v", target, err)
+	}
+	return ids
+}
+
+// noViolations fails the test where the org has seen one.
+func (c *client) noViolations() {
+	c.t.Helper()
+	if v := c.org.Stats().Violations; len(v) > 0 {
+		c.t.Errorf("violations = %q, want none", v)
+	}
+}
+
+// query builds a list's path.
+func list(pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		q.Set(pairs[i], pairs[i+1])
+	}
+	return "/api/v1/users?" + q.Encode()
+}

@@ -1,0 +1,195 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"strings"
+)
+
+// The org keeps a user as the JSON text that it serves, so that what a client
+// receives can be compared byte for byte. The functions here look into and
+// edit such text without decoding it: numbers keep their digits, members their
+// order. They trust the text to be well formed, which [Org.Put] checks.
+
+// member is one member of a JSON object, as offsets into the object's text.
+type member struct {
+	name       string
+	start      int // of the quoted name
+	value, end int // of the value
+}
+
+// members yields the members of an object in the order of its text.
+func members(obj []byte) iter.Seq[member] {
+	return func(yield func(member) bool) {
+		for i := space(obj, 1); i < len(obj) && obj[i] == '"'; {
+			m := member{start: i}
+			colon := skip(obj, i)
+			m.name = unquote(obj[i:colon])
+			m.value = space(obj, space(obj, colon)+1)
+			m.end = skip(obj, m.value)
+			if !yield(m) {
+				return
+			}
+			if i = space(obj, m.end); obj[i] == ',' {
+				i = space(obj, i+1)
+			}
+		}
+	}
+}
+
+// elements yields the elements of an array, or a lone value as its only element.
+func elements(value []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if len(value) == 0 || value[0] != '[' {
+			yield(value)
+			return
+		}
+		for i := space(value, 1); i < len(value) && value[i] != ']'; {
+			end := skip(value, i)
+			if !yield(value[i:end]) {
+				return
+			}
+			if i = space(value, end); value[i] == ',' {
+				i = space(value, i+1)
+			}
+		}
+	}
+}
+
+// get returns the value at a dotted path such as profile.email; nil if there is none.
+func get(obj []byte, path string) []byte {
+	name, rest, nested := strings.Cut(path, ".")
+	for m := range members(obj) {
+		switch {
+		case m.name != name:
+		case !nested:
+			return obj[m.value:m.end]
+		case obj[m.value] == '{':
+			return get(obj[m.value:m.end], rest)
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// text returns the string at path; "" if there is none or it is no string.
+func text(obj []byte, path string) string {
+	if v := get(obj, path); len(v) > 0 && v[0] == '"' {
+		return unquote(v)
+	}
+	return ""
+}
+
+// set returns obj with the value at path replaced, or added at the end of its object.
+func set(obj []byte, path string, value []byte) []byte {
+	name, rest, nested := strings.Cut(path, ".")
+	for m := range members(obj) {
+		if m.name != name {
+			continue
+		}
+		if nested {
+			value = set(obj[m.value:m.end], rest, value)
+		}
+		return splice(obj, m.value, m.end, value)
+	}
+	if nested {
+		value = set([]byte("{}"), rest, value)
+	}
+	last := bytes.LastIndexByte(obj, '}')
+	added := appendString(nil, name)
+	if space(obj, 1) != last {
+		added = append([]byte{','}, added...)
+	}
+	return splice(obj, last, last, append(append(added, ':'), value...))
+}
+
+// without returns obj less one of its own members.
+func without(obj []byte, name string) []byte {
+	previous := 1 // end of the member before, or just inside the brace
+	for m := range members(obj) {
+		if m.name != name {
+			previous = m.end
+			continue
+		}
+		if after := space(obj, m.end); previous == 1 && obj[after] == ',' {
+			return splice(obj, 1, after+1, nil)
+		}
+		return splice(obj, previous, m.end, nil)
+	}
+	return obj
+}
+
+// splice returns a copy of b with b[from:to] replaced.
+func splice(b []byte, from, to int, with []byte) []byte {
+	out := make([]byte, 0, len(b)-(to-from)+len(with))
+	return append(append(append(out, b[:from]...), with...), b[to:]...)
+}
+
+// skip returns the end of the value that begins at i.
+func skip(b []byte, i int) int {
+	for depth := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			} else if depth < 0 {
+				return i
+			}
+		case ',', ':', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(b)
+}
+
+// space returns the first place from i on that is no white space.
+func space(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// unquote returns the text of a JSON string.
+func unquote(quoted []byte) string {
+	if inner := quoted[1 : len(quoted)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // well formed, so it can't fail
+	return s
+}
+
+// appendString appends s as a JSON string, escaping no more than JSON demands.
+func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c < 0x20:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}

@@ -1,0 +1,324 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oktasync/dpopauth/verify"
+)
+
+// algorithms that Okta takes, for assertions and for proofs: no PS*, no EdDSA.
+var algorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
+
+const (
+	maxProofAge   = 5 * time.Minute // "The DPoP proof JWT is issued more than five minutes in the past."
+	maxReplays    = 1 << 20         // jti that are remembered
+	maxForm       = 64 << 10        // bytes of a token request
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+)
+
+func (o *Org) setVerifiers() (err error) {
+	if o.clients, err = verify.NewClients(verify.ClientsConfig{
+		Keys: o.keys, Algorithms: algorithms, MaxLife: time.Hour, Leeway: -1, OptionalID: true,
+		Replay: verify.NewReplayCache(maxReplays), Now: o.now,
+	}); err != nil {
+		return err
+	}
+	proofs := verify.Config{
+		OriginOf:   func(*http.Request) string { return o.URL() },
+		Algorithms: algorithms, MaxAge: maxProofAge, Leeway: -1,
+		Replay: verify.NewReplayCache(maxReplays), Now: o.now, DecodedPath: true,
+	}
+	if o.apiNonce != nil {
+		proofs.Nonces = o.apiNonce
+	}
+	if o.apiProof, err = verify.New(proofs); err != nil {
+		return err
+	}
+	proofs.Nonces = o.nonces
+	o.proofs, err = verify.New(proofs)
+	return err
+}
+
+func (o *Org) keys(_ context.Context, id string) ([]verify.Key, error) {
+	app, ok := o.app(id)
+	if !ok {
+		return nil, verify.ErrUnknownClient
+	}
+	var keys []verify.Key
+	for _, k := range app.Keys {
+		keys = append(keys, verify.Key{ID: k.KID, Public: k.Key})
+	}
+	return keys, nil
+}
+
+// oauthError is an error of the token endpoint (RFC 6749, section 5.2).
+type oauthError struct {
+	Status      int    `json:"-"`
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+func (e *oauthError) Error() string { return e.Code + ": " + e.Description }
+
+func badRequest(code, description string) error { return &oauthError{400, code, description} }
+
+func badClient(description string) error { return &oauthError{401, "invalid_client", description} }
+
+// serveToken is POST /oauth2/v1/token.
+func (o *Org) serveToken(a *answer, r *http.Request) {
+	a.header.Set("Cache-Control", "no-cache, no-store")
+	a.header.Set("Pragma", "no-cache")
+	if o.cfg.NonceOnGrant {
+		a.header.Set("DPoP-Nonce", o.nonces.Nonce())
+	}
+	g, err := o.grant(r)
+	var api *oktaError
+	var oauth *oauthError
+	var proof *verify.Error
+	switch {
+	case errors.As(err, &api):
+		a.fail(api)
+	case errors.As(err, &proof) && proof.Reason.Code() == verify.UseNonce:
+		o.stats.challenged()
+		a.header.Set("DPoP-Nonce", proof.Nonce)
+		a.json(400, &oauthError{0, verify.UseNonce, "Authorization server requires nonce in DPoP proof."})
+	case errors.As(err, &proof):
+		a.json(400, &oauthError{0, verify.InvalidProof, proofText(proof.Reason)})
+	case errors.As(err, &oauth):
+		a.json(oauth.Status, oauth)
+	case err == nil:
+		o.stats.granted()
+		answer := map[string]any{"token_type": "Bearer", "expires_in": max(1, int(o.cfg.TokenLife/time.Second)),
+			"access_token": g.token, "scope": strings.Join(g.scopes, " ")}
+		if g.thumbprint != "" {
+			answer["token_type"] = "DPoP"
+		}
+		a.json(http.StatusOK, answer)
+	}
+}
+
+// grant goes through a token request in Okta's order: the form, the client, the
+// proof, the scopes. Only a client that has authenticated is given a nonce, and by
+// then its assertion is spent.
+func (o *Org) grant(r *http.Request) (*grant, error) {
+	form, err := o.tokenForm(r)
+	if err != nil {
+		return nil, err
+	}
+	app, err := o.authenticate(r, form)
+	if err != nil {
+		return nil, err
+	}
+	thumbprint := ""
+	if app.RequireDPoP { // otherwise the proof is ignored and the token a bearer's
+		proof, err := o.proofs.Proof(r)
+		if err != nil {
+			o.objection("token endpoint", err)
+			return nil, err
+		}
+		thumbprint = proof.Thumbprint
+	}
+	scopes, err := grantable(form.Get("scope"), app.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	return o.tokens.issue(o, app, scopes, thumbprint), nil
+}
+
+// tokenForm reads what was posted.
+func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
+	if r.Method != http.MethodPost {
+		o.stats.violate("token request that is no POST: " + r.Method)
+		return nil, newError("E0000022")
+	}
+	query := r.URL.Query()
+	for _, name := range []string{"client_secret", "client_assertion", "client_assertion_type", "client_id"} {
+		if query.Has(name) {
+			o.stats.violate("client credentials in a query")
+			return nil, badRequest("invalid_request", "Client credentials must not be sent in the query.")
+		}
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil || kind != "application/x-www-form-urlencoded" {
+		o.stats.violate("token request that is no form")
+		return nil, badRequest("invalid_request", "The token request must be a form.")
+	}
+	switch r.PostForm.Get("grant_type") {
+	case "client_credentials":
+		return r.PostForm, nil
+	case "":
+		return nil, badRequest("invalid_request", "The token request must specify a 'grant_type'.")
+	case "authorization_code", "refresh_token", "password":
+		return nil, badRequest("unauthorized_client", "The client is not authorized to use the provided grant type.")
+	}
+	return nil, badRequest("unsupported_grant_type", "The authorization grant type is not supported by the authorization server.")
+}
+
+// authenticate finds out which app asks. A service app at an org's own
+// authorization server has private_key_jwt and nothing else.
+func (o *Org) authenticate(r *http.Request, form url.Values) (ClientApp, error) {
+	assertion := form.Get("client_assertion")
+	_, _, basic := r.BasicAuth()
+	secret := basic || form.Has("client_secret")
+	switch {
+	case secret && assertion != "":
+		return ClientApp{}, &oauthError{401, "invalid_request", "Cannot supply multiple client credentials."}
+	case secret:
+		return ClientApp{}, badClient("Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.")
+	case assertion == "":
+		return ClientApp{}, badClient("No client credentials found.")
+	case form.Get("client_assertion_type") != assertionType:
+		return ClientApp{}, badRequest("invalid_request", "The client_assertion_type is invalid.")
+	}
+	checked, err := o.clients.Assertion(r.Context(), assertion, o.URL()+tokenPath)
+	var refused *verify.Error
+	if errors.As(err, &refused) {
+		o.objection("token endpoint", err)
+		if refused.Reason == verify.AssertionIssuer && issuer(assertion) != "" {
+			e := newError("invalid_client") // this one comes in the API's shape
+			e.Status, e.Summary = 401, "Invalid value for 'client_id' parameter."
+			return ClientApp{}, e
+		}
+		return ClientApp{}, badClient(assertionText(refused.Reason))
+	}
+	if id := form.Get("client_id"); id != "" && id != checked.ClientID {
+		return ClientApp{}, badClient(assertionText(verify.AssertionIssuer))
+	}
+	app, _ := o.app(checked.ClientID)
+	return app, nil
+}
+
+// issuer reads who an assertion says it is from, without believing it.
+func issuer(assertion string) string {
+	part := strings.Split(assertion, ".")
+	if len(part) != 3 {
+		return ""
+	}
+	var claims struct{ Iss string }
+	b, _ := base64.RawURLEncoding.DecodeString(part[1])
+	_ = json.Unmarshal(b, &claims)
+	return claims.Iss
+}
+
+// grantable returns what of the scopes asked for the app has been granted: fewer
+// come back without a word, and only none at all is an error.
+func grantable(asked string, granted []string) (scopes []string, err error) {
+	words := strings.Fields(asked)
+	if len(words) == 0 {
+		return nil, badRequest("invalid_scope", "No scopes were requested.")
+	}
+	for _, scope := range words {
+		switch {
+		case scope == "openid":
+			return nil, badRequest("invalid_scope", "Cannot request 'openid' scopes using client credentials.")
+		case !strings.HasPrefix(scope, "okta."):
+			return nil, badRequest("invalid_scope", "One or more scopes are not configured for the authorization server resource.")
+		case slices.Contains(granted, scope) && !slices.Contains(scopes, scope):
+			scopes = append(scopes, scope)
+		}
+	}
+	if scopes == nil {
+		return nil, badRequest("consent_required", "You are not allowed any of the requested scopes.")
+	}
+	return scopes, nil
+}
+
+// grant is an access token and what it is good for.
+type grant struct {
+	token      string
+	client     string
+	role       string
+	scopes     []string
+	thumbprint string // "": not bound
+	expires    time.Time
+	revoked    bool
+}
+
+// tokens are those that are good, and those that were not long ago.
+type tokens struct {
+	mu     sync.Mutex
+	issued map[string]*grant
+}
+
+// issue makes a token in the form that Okta's have.
+func (t *tokens) issue(o *Org, app ClientApp, scopes []string, thumbprint string) *grant {
+	now := o.now()
+	g := &grant{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(o.cfg.TokenLife)}
+	claims := map[string]any{
+		"ver": 1, "jti": "AT." + rand.Text(), "iss": o.URL(), "aud": o.URL(), "sub": app.ID, "cid": app.ID,
+		"iat": now.Unix(), "exp": g.expires.Unix(), "scp": scopes,
+	}
+	if thumbprint != "" {
+		claims["cnf"] = map[string]string{"jkt": thumbprint}
+	}
+	g.token = o.sign(claims)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.issued == nil {
+		t.issued = map[string]*grant{}
+	}
+	for token, old := range t.issued {
+		if now.Sub(old.expires) > time.Hour {
+			delete(t.issued, token)
+		}
+	}
+	t.issued[g.token] = g
+	return g
+}
+
+// find returns a copy of what a token is good for.
+func (t *tokens) find(token string) (grant, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g, ok := t.issued[token]
+	if !ok {
+		return grant{}, false
+	}
+	return *g, true
+}
+
+// revoke ends tokens: the given one, or all where it is empty.
+func (t *tokens) revoke(token string) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, g := range t.issued {
+		if !g.revoked && (token == "" || token == g.token) {
+			g.revoked = true
+			n++
+		}
+	}
+	return n
+}
+
+// keyID names the org's key in tokens and in /oauth2/v1/keys.
+const keyID = "brightwater-at-1"
+
+// sign makes an ES256 JWT (RFC 7515, RFC 7518 section 3.4).
+func (o *Org) sign(claims any) string {
+	payload, _ := json.Marshal(claims) // of strings and numbers
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"kid":"`+keyID+`","typ":"application/okta-internal-at+jwt","alg":"ES256"}`)) + "." + encode(payload)
+	digest := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, o.key, digest[:])
+	if err != nil {
+		panic(err) // the key is sound and rand.Reader never fails
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return signed + "." + encode(signature)
+}
