@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -38,6 +39,11 @@ func (c *checks) wrong(field, format string, args ...any) {
 	c.problems = append(c.problems, fieldProblem{field, fmt.Sprintf(format, args...)})
 }
 
+// complained reports whether something is wrong with field or a part of it.
+func (c *checks) complained(field string) bool {
+	return slices.ContainsFunc(c.problems, func(p fieldProblem) bool { return strings.HasPrefix(p.field, field) })
+}
+
 // oneOf checks that value is one of known.
 func (c *checks) oneOf(field, value string, known ...string) {
 	if !slices.Contains(known, value) {
@@ -61,13 +67,17 @@ func (c *Config) check(storeOnly bool) []fieldProblem {
 	k.exports(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "auto", "text", "json")
-	for field, path := range c.paths() {
-		if problem := pathProblem(*path); problem != "" {
+	paths := c.paths()
+	for _, field := range slices.Sorted(maps.Keys(paths)) {
+		problem := pathProblem(*paths[field])
+		if problem != "" && (!storeOnly || strings.HasPrefix(field, "store.")) {
 			k.wrong(field, "%s", problem)
 		}
 	}
 	for _, field := range c.notYet() {
-		k.wrong(field, "not available in this version")
+		if !k.complained(field) {
+			k.wrong(field, "not available in this version")
+		}
 	}
 	return k.problems
 }
@@ -150,9 +160,11 @@ func orgURLProblem(text string) string {
 	}
 	u, err := url.Parse(text)
 	if err == nil && u.Scheme == "" && !strings.HasPrefix(text, "/") {
-		return fmt.Sprintf("has no scheme; did you mean %s?", quoted("https://"+text))
+		if u, err = url.Parse("https://" + text); err == nil {
+			return fmt.Sprintf("has no https://; did you mean %s?", orgOf(u))
+		}
 	}
-	if err != nil || u.Host == "" || u.Opaque != "" || u.Hostname() == "" {
+	if err != nil || u.Opaque != "" || u.Hostname() == "" {
 		return "is no address; one looks like https://acme.okta.com"
 	}
 	switch host := strings.ToLower(u.Hostname()); {
@@ -162,13 +174,22 @@ func orgURLProblem(text string) string {
 		return "begins with neither https:// nor, on this machine, http://"
 	case u.Scheme == "http" && !isLoopback(host):
 		return "is not encrypted; plain http is only for this machine's own addresses"
-	case u.Path != "" && u.Path != "/", u.RawQuery != "" || u.ForceQuery, u.Fragment != "" || strings.HasSuffix(text, "#"):
-		return fmt.Sprintf("has more than the org's address; did you mean %s?", u.Scheme+"://"+u.Host)
 	case isConsole(host):
-		label, domain, _ := strings.Cut(host, ".")
-		return fmt.Sprintf("is the admin console; did you mean https://%s.%s?", strings.TrimSuffix(label, "-admin"), domain)
+		return fmt.Sprintf("is the admin console; did you mean %s?", orgOf(u))
+	case strings.TrimRight(text[len(u.Scheme):], "/") != "://"+u.Host:
+		return fmt.Sprintf("has more than the org's address; did you mean %s?", orgOf(u))
 	}
 	return ""
+}
+
+// orgOf returns the org's address that u was likely meant to be.
+func orgOf(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if isConsole(host) {
+		label, domain, _ := strings.Cut(host, ".")
+		host = strings.TrimSuffix(label, "-admin") + "." + domain
+	}
+	return u.Scheme + "://" + host
 }
 
 func isConsole(host string) bool {

@@ -152,7 +152,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 	case n.Style&yaml.TaggedStyle != 0:
 		d.failValue(n, field, "tags such as %s are not supported", shown(n.Tag))
 	case n.Tag == "!!null":
-		d.failValue(n, field, "has no value; leave the key out for its default%s", orEmpty(v))
+		d.failValue(n, field, "has no value; leave the key out%s", empty(v))
 	case v.Kind() == reflect.Struct && !isText(v):
 		d.mapping(n, v, field)
 	case v.Kind() == reflect.Slice:

@@ -113,13 +113,13 @@ func described(n *yaml.Node) string {
 	case n.Tag == "!!int" || n.Tag == "!!float":
 		return "the number " + shown(n.Value)
 	case n.Tag == "!!bool":
-		return shown(n.Value)
+		return n.Value
 	}
 	return "the text " + quoted(n.Value)
 }
 
-// orEmpty says how a field is made empty.
-func orEmpty(v reflect.Value) string {
+// empty is how a field's value is written that has none, for a hint.
+func empty(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Slice:
 		return ", or write [] for none"

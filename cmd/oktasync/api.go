@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/oktaclient"
+)
+
+func (a *app) apiCommand() *cobra.Command {
+	var (
+		headers           []string
+		paginate, include bool
+	)
+	cmd := &cobra.Command{
+		Use:   "api PATH",
+		Short: "One authenticated GET, for other scopes and endpoints",
+		Long: `Sends a GET for PATH to the org, with the configuration's token, and prints the
+body as Okta sent it. There is no other method: oktasync changes nothing.`,
+		Example: `  oktasync api '/api/v1/users?limit=1'
+  oktasync api /api/v1/groups --paginate`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			header, err := parseHeaders(headers)
+			if err != nil {
+				return err
+			}
+			return a.api(cmd.Context(), args[0], header, paginate, include)
+		},
+	}
+	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "a further request header, `'Name: value'`")
+	cmd.Flags().BoolVar(&paginate, "paginate", false, "follow every page")
+	cmd.Flags().BoolVarP(&include, "include", "i", false, "print status and headers before each body")
+	return cmd
+}
+
+func parseHeaders(lines []string) (http.Header, error) {
+	header := make(http.Header)
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, errors.New("-H wants 'Name: value'")
+		}
+		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return header, nil
+}
+
+func (a *app) api(ctx context.Context, path string, header http.Header, paginate, include bool) error {
+	if !strings.HasPrefix(path, "/") {
+		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", path)
+	}
+	cfg, log, err := a.load()
+	if err != nil {
+		return err
+	}
+	o, err := connect(cfg, log)
+	if err != nil {
+		return err
+	}
+	for path != "" {
+		resp, err := o.client.Get(ctx, path, header)
+		if err != nil {
+			return err
+		}
+		if path, err = oktaclient.NextPage(resp); err != nil || !paginate {
+			path = ""
+		}
+		if err := errors.Join(err, a.printResponse(resp, include)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) printResponse(resp *http.Response, include bool) error {
+	defer resp.Body.Close()
+	if include {
+		fmt.Fprintf(a.stdout, "%s %s\n", resp.Proto, resp.Status)
+		names := make([]string, 0, len(resp.Header))
+		for name := range resp.Header {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			for _, value := range resp.Header[name] {
+				fmt.Fprintf(a.stdout, "%s: %s\n", name, value)
+			}
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	if _, err := io.Copy(a.stdout, resp.Body); err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	fmt.Fprintln(a.stdout)
+	return nil
+}

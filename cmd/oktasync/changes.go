@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// changeList prints changes for people, a line each, up to mostShown of them.
+type changeList struct {
+	w     io.Writer
+	count int
+}
+
+var opSigns = map[snapshot.Op]string{snapshot.OpAdded: "+", snapshot.OpChanged: "~", snapshot.OpRemoved: "-"}
+
+func (l *changeList) add(c *snapshot.Change) error {
+	if l.count++; l.count > mostShown {
+		return nil
+	}
+	who := c.Login
+	if who == "" {
+		who = c.ID
+	}
+	fmt.Fprintf(l.w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, who)
+	for _, path := range c.Paths {
+		fmt.Fprintf(l.w, "      %s: %s -> %s\n", path, valueText(c.Before, path), valueText(c.After, path))
+	}
+	return nil
+}
+
+// end prints how many were left out, and who tells of them.
+func (l *changeList) end(command string) {
+	if l.count > mostShown {
+		fmt.Fprintf(l.w, "  … and %d more; `%s` has them all\n", l.count-mostShown, command)
+	}
+	if l.count > 0 {
+		fmt.Fprintln(l.w)
+	}
+}
+
+// valueText is the JSON of what lies at a dotted path, or "none".
+func valueText(object []byte, path string) string {
+	value := json.RawMessage(object)
+	for _, member := range strings.Split(path, ".") {
+		var members map[string]json.RawMessage
+		if json.Unmarshal(value, &members) != nil {
+			return "none"
+		}
+		value = members[member]
+	}
+	if len(value) == 0 || string(value) == "null" {
+		return "none"
+	}
+	return string(value)
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile/snapshot"
+)
+
+func (a *app) diffCommand() *cobra.Command {
+	var detailed, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "diff EXPORT [FROM] [TO]",
+		Short: "Show who joined, moved and left between two snapshots",
+		Long: `Compares two snapshots of an export: the newest two by default, FROM and the
+newest where one is named. A snapshot is named by its folder, by a date (the
+last one up to the end of that day in the export's time zone), or by @-1 for the
+one before the newest.
+
+With --detailed-exitcode the exit status is 2 where there are changes.`,
+		Example: `  oktasync diff all-users
+  oktasync diff all-users 2026-03-31 2026-06-30 --json`,
+		Args: cobra.RangeArgs(1, 3),
+	}
+	store := storeFlag(cmd)
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		r, err := a.openReader(*store)
+		if err != nil {
+			return err
+		}
+		d, err := newDifference(r, args)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			err = d.printJSON(a.stdout)
+		} else {
+			err = d.print(a.stdout)
+		}
+		if err != nil {
+			return err
+		}
+		if detailed && d.changes > 0 {
+			return exitError{exitChanges}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// difference is what lies between two snapshots.
+type difference struct {
+	from, to *snapshot.Snapshot
+	rules    snapshot.Rules
+	base     string
+	changes  int
+}
+
+func newDifference(r *reader, args []string) (*difference, error) {
+	from, to := "@-1", ""
+	if len(args) > 1 {
+		from = args[1]
+	}
+	if len(args) > 2 {
+		to = args[2]
+	}
+	d := &difference{}
+	var err error
+	if d.to, err = r.snapshot(args[0], to); err != nil {
+		return nil, err
+	}
+	if d.from, err = r.snapshot(args[0], from); err != nil {
+		if notFound := (*snapshot.NotFoundError)(nil); len(args) == 1 && errors.As(err, &notFound) {
+			return nil, fmt.Errorf("%s has one snapshot only, %s; there is nothing to compare it with", args[0], d.to.Name())
+		}
+		return nil, err
+	}
+	if d.from.Manifest.Sequence > d.to.Manifest.Sequence {
+		return nil, fmt.Errorf("%s is newer than %s; give the older one first", d.from.Name(), d.to.Name())
+	}
+	d.rules, d.base = snapshot.RulesFor(&d.from.Manifest.Declared, d.to.Manifest.Declared)
+	if d.base == snapshot.BaseReset {
+		return nil, fmt.Errorf("%s and %s declare other users (search, include_deprovisioned), so a comparison would call people joiners and leavers who are neither",
+			d.from.Name(), d.to.Name())
+	}
+	return d, nil
+}
+
+// each calls visit for each change, by user id.
+func (d *difference) each(visit func(*snapshot.Change) error) (snapshot.Counts, error) {
+	before, err := d.from.Users()
+	if err != nil {
+		return snapshot.Counts{}, err
+	}
+	defer before.Close()
+	after, err := d.to.Users()
+	if err != nil {
+		return snapshot.Counts{}, err
+	}
+	defer after.Close()
+	return snapshot.Diff(before, after, d.rules, func(c *snapshot.Change) error {
+		d.changes++
+		return visit(c)
+	})
+}
+
+// groups are the headings of a diff, in the order in which they are asked for.
+var groups = []struct {
+	group snapshot.Group
+	title string
+}{
+	{snapshot.Joiners, "Joiners"}, {snapshot.Movers, "Movers"}, {snapshot.Leavers, "Leavers"}, {snapshot.Others, "Others"},
+}
+
+// print writes the changes under headings, one pass a heading, so that memory
+// does not grow with them.
+func (d *difference) print(w io.Writer) error {
+	fmt.Fprintf(w, "%s: %s to %s\n", d.to.Manifest.Export, d.from.Name(), d.to.Name())
+	var counts snapshot.Counts
+	for _, g := range groups {
+		list := changeList{w: w}
+		titled := false
+		d.changes = 0
+		var err error
+		counts, err = d.each(func(c *snapshot.Change) error {
+			if c.Kind.Group() != g.group {
+				return nil
+			}
+			if !titled {
+				fmt.Fprintf(w, "\n%s\n", g.title)
+				titled = true
+			}
+			return list.add(c)
+		})
+		if err != nil {
+			return err
+		}
+		list.end("oktasync diff --json")
+		if d.changes == 0 {
+			break // no use in looking for other kinds
+		}
+	}
+	if d.changes == 0 {
+		fmt.Fprintln(w, "no changes")
+		return nil
+	}
+	fmt.Fprintf(w, "%d users, then %d: %s\n", counts.Before, counts.Total, kindsText(counts.Kinds))
+	return nil
+}
+
+// printJSON writes one document; the changes stand in it a line each.
+func (d *difference) printJSON(w io.Writer) error {
+	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.to.Manifest.Export, d.from.Name(), d.to.Name())
+	separator := "\n"
+	var line []byte
+	counts, err := d.each(func(c *snapshot.Change) error {
+		var err error
+		if line, err = c.Line(line[:0]); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%s%s", separator, line[:len(line)-1])
+		separator = ",\n"
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	summary, err := snapshot.MarshalCanonical(map[string]any{
+		"before": counts.Before, "after": counts.Total,
+		"added": counts.Added, "changed": counts.Changed, "removed": counts.Removed, "kinds": counts.Kinds,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\n],\"counts\":%s}\n", summary)
+	return err
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"oktasync/dpopauth"
+)
+
+// loadDPoPKey returns the key that the configuration names, or nil for a new
+// one in memory. The walk-through's .env names the public key too; one that
+// does not belong to the private key is a mix-up that Okta would answer with a
+// refusal that says nothing of it.
+func loadDPoPKey(cfg *Config) (*dpopauth.Key, error) {
+	if cfg.Okta.DPoP.PrivateKeyFile == "" {
+		return nil, nil
+	}
+	key, err := dpopauth.LoadKey(cfg.Okta.DPoP.PrivateKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("okta.dpop.private_key_file: %w", err)
+	}
+	if cfg.DPoPPublicKeyFile == "" {
+		return key, nil
+	}
+	data, err := readBounded(cfg.DPoPPublicKeyFile, 64<<10)
+	if err != nil {
+		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %w", err)
+	}
+	same, err := isPublicKeyOf(key, data)
+	if err != nil {
+		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %s: %w", cfg.DPoPPublicKeyFile, err)
+	}
+	if !same {
+		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %s is not the public key of %s",
+			cfg.DPoPPublicKeyFile, cfg.Okta.DPoP.PrivateKeyFile)
+	}
+	return key, nil
+}
+
+// isPublicKeyOf reports whether data, PEM or JWK, is the public key of key.
+func isPublicKeyOf(key *dpopauth.Key, data []byte) (bool, error) {
+	if trimmed := bytes.TrimSpace(data); bytes.HasPrefix(trimmed, []byte("{")) {
+		return isPublicJWKOf(key, trimmed)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return false, errors.New("holds no public key in PEM or JWK form")
+	}
+	var public crypto.PublicKey
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		public, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		public, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	default:
+		return false, fmt.Errorf("holds a PEM block %q, not a public key", block.Type)
+	}
+	if err != nil {
+		return false, errors.New("holds a public key that can't be read")
+	}
+	own, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && own.Equal(public), nil
+}
+
+// isPublicJWKOf compares the members that make up a public key (RFC 7638,
+// section 3.2); others, such as kid and use, don't matter.
+func isPublicJWKOf(key *dpopauth.Key, data []byte) (bool, error) {
+	var have, want map[string]any
+	if json.Unmarshal(data, &have) != nil || have["kty"] == nil {
+		return false, errors.New("holds JSON that is no JWK")
+	}
+	if err := json.Unmarshal(key.PublicJWK(), &want); err != nil {
+		return false, err
+	}
+	for _, member := range []string{"kty", "crv", "x", "y", "n", "e"} {
+		if have[member] != want[member] {
+			return false, nil
+		}
+	}
+	return true, nil
+}

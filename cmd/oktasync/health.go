@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+// state is how an export stands.
+type state string
+
+const (
+	stateFresh       state = "fresh"
+	stateFailing     state = "failing"     // the last reconcile failed
+	stateQuarantined state = "quarantined" // a guard held the last reading back
+	stateOverdue     state = "overdue"     // a due time has passed without a reconcile
+	stateUnknown     state = "unknown"     // the journal can't be read
+)
+
+// health is the state of an export, and since when it is so.
+type health struct {
+	Export string
+	State  state
+	Since  time.Time
+}
+
+func (h health) String() string {
+	if h.Since.IsZero() {
+		return string(h.State)
+	}
+	return fmt.Sprintf("%s since %s", h.State, h.Since.UTC().Format(time.RFC3339))
+}
+
+// healthOf finds the state of an export from its journal. when is nil for an
+// export without a schedule, which can't be overdue; began is the earliest time
+// from which a due time counts where there was no reconcile yet.
+func healthOf(export reconcile.Export, history snapshot.History, when scheduler.Schedule, began, now time.Time) health {
+	h := health{Export: export.Name, State: stateFresh}
+	end := history.LastEnd
+	switch end.Event {
+	case snapshot.EventFailed:
+		h.State, h.Since = stateFailing, end.Time.Time
+		return h
+	case snapshot.EventQuarantined:
+		h.State, h.Since = stateQuarantined, end.Time.Time
+		return h
+	}
+	if when == nil {
+		return h
+	}
+	last := began
+	if t := history.LastStarted.Time.Time; !t.IsZero() {
+		last = t
+	}
+	// A reconcile may take as long as its timeout before it has failed.
+	if due := when.Next(last); !due.IsZero() && now.After(due.Add(export.Timeout)) {
+		h.State, h.Since = stateOverdue, due
+	}
+	return h
+}
+
+// health is healthOf for the daemon. A journal is read again only when it has
+// grown.
+func (s *service) health(export reconcile.Export) health {
+	now := time.Now()
+	history, err := s.histories.get(s.store, export.Name)
+	if err != nil {
+		return health{Export: export.Name, State: stateUnknown, Since: now}
+	}
+	return healthOf(export, history, s.whens[export.Name], s.began, now)
+}
+
+// histories remembers what journals said, by their size and time.
+type histories struct {
+	mu   sync.Mutex
+	seen map[string]rememberedHistory
+}
+
+type rememberedHistory struct {
+	size    int64
+	changed time.Time
+	history snapshot.History
+}
+
+func (h *histories) get(store *snapshot.Store, export string) (snapshot.History, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var size int64
+	var changed time.Time
+	if info, err := os.Stat(filepath.Join(store.Dir(), export, "journal.ndjson")); err == nil {
+		size, changed = info.Size(), info.ModTime()
+	}
+	if r, ok := h.seen[export]; ok && r.size == size && r.changed.Equal(changed) {
+		return r.history, nil
+	}
+	history, err := store.Journal(export)
+	if err != nil {
+		return snapshot.History{}, err
+	}
+	if h.seen == nil {
+		h.seen = make(map[string]rememberedHistory)
+	}
+	h.seen[export] = rememberedHistory{size, changed, history}
+	return history, nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile/snapshot"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list [EXPORT]",
+		Short:   "List the snapshots",
+		Example: "  oktasync list\n  oktasync list all-users --json",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	store := storeFlag(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		r, err := a.openReader(*store)
+		if err != nil {
+			return err
+		}
+		names, err := r.exports(args)
+		if err != nil {
+			return err
+		}
+		manifests := []snapshot.Manifest{}
+		for _, name := range names {
+			list, err := r.List(name)
+			if err != nil {
+				return err
+			}
+			for _, s := range list {
+				manifests = append(manifests, s.Manifest)
+			}
+		}
+		if asJSON {
+			return writeJSON(a.stdout, manifests)
+		}
+		if len(manifests) == 0 {
+			fmt.Fprintln(a.stderr, "no snapshots yet")
+			return nil
+		}
+		return a.printList(manifests)
+	}
+	return cmd
+}
+
+func (a *app) printList(manifests []snapshot.Manifest) error {
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "EXPORT\tSEQUENCE\tSNAPSHOT\tUSERS\tCHANGES")
+	for _, m := range manifests {
+		u := m.Resources.Users
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%s\n", m.Export, m.Sequence, m.Snapshot, u.Total, shortChanges(u))
+	}
+	return t.Flush()
+}
+
+// shortChanges is changesText for a column.
+func shortChanges(u snapshot.Resource) string {
+	switch u.Base {
+	case snapshot.BaseNone:
+		return "first"
+	case snapshot.BaseReset:
+		return "other users declared"
+	}
+	if text := kindsText(u.Kinds); text != "" {
+		return text
+	}
+	return "none"
+}

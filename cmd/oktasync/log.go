@@ -1,0 +1,31 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+)
+
+// newLogger returns the program's logger. The format auto is lines for people
+// where w is a terminal, and JSON lines otherwise.
+func newLogger(w io.Writer, level slog.Level, format string, colour bool) *slog.Logger {
+	if format == "json" || format == "auto" && !isTerminal(w) {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour}))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// colour reports whether what goes to w may be coloured (https://no-color.org).
+func (a *app) colour(w io.Writer) bool {
+	noColor, _ := a.getenv("NO_COLOR")
+	return !a.noColor && noColor == "" && isTerminal(w)
+}

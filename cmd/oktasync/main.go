@@ -1,0 +1,137 @@
+// Command oktasync keeps the record of who is in an Okta org: it reads the
+// users, compares them with the newest snapshot and publishes a new one. It
+// never changes anything in Okta.
+//
+// The way in: main.go (commands, exit status), run.go (the daemon's wiring),
+// org.go (how the packages are joined to one org), config.go (the configuration
+// file). Every other file is one command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // time zones for hosts that have none
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile"
+)
+
+// Exit statuses, from the contract.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitChanges = 2 // plan and diff with --detailed-exitcode: there are changes
+	exitHeld    = 3 // a guard held a reading back
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal drains, a second one kills
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it returns the exit status. A panic is one line and
+// status 1, without the values that a stack would show.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+	a := &app{stdout: stdout, stderr: stderr, getenv: os.LookupEnv}
+	defer func() {
+		if p := recover(); p != nil {
+			a.printError(reconcile.PanicError(p))
+			status = exitFailed
+		}
+	}()
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+// app is what the commands share: where to write, and the flags that every one
+// of them has.
+type app struct {
+	stdout, stderr io.Writer
+	getenv         func(string) (string, bool)
+
+	configFile string
+	envFile    string
+	logLevel   string
+	noColor    bool
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "oktasync",
+		Short: "Keep the record of who is in an Okta org",
+		Long: `oktasync reads Okta and never changes anything in it: GET at the API, POST at the token endpoint.
+
+A YAML file declares exports. For each one oktasync reads the users of an Okta
+org over a DPoP-bound token, compares them with the newest snapshot, and
+publishes a new one: complete, dated, and verifiable with sha256sum and zstd.
+
+To see the whole job without an Okta account: oktasync demo`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default oktasync.yaml, or $OKTASYNC_CONFIG)")
+	flags.StringVar(&a.envFile, "env-file", "", "`file` of NAME=value lines; the environment itself wins")
+	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default from the configuration)")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
+	root.AddCommand(
+		a.demoCommand(), a.sandboxCommand(), a.validateCommand(),
+		a.planCommand(), a.applyCommand(), a.runCommand(),
+		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.verifyCommand(),
+		a.apiCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+// exitError ends the program with a status and without a message of its own:
+// what there was to say has been said.
+type exitError struct{ status int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+// exit prints what went wrong and returns the exit status.
+func (a *app) exit(err error) int {
+	var e exitError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &e):
+		return e.status
+	}
+	a.printError(err)
+	return exitFailed
+}
+
+// printError writes an error for people: what happened, to what, and where we
+// know it, what to do next.
+func (a *app) printError(err error) {
+	for _, line := range strings.Split(err.Error(), "\n") {
+		fmt.Fprintf(a.stderr, "oktasync: error: %s\n", line)
+	}
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", hint)
+	}
+}
+
+// hintFor finds the remedy that some error in the chain knows.
+func hintFor(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}

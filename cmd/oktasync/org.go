@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strconv"
+	"sync"
+	"time"
+
+	"oktasync/dpopauth"
+	"oktasync/oktaclient"
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+)
+
+// tokenPath is the org authorization server's token endpoint: the only one that
+// grants okta.* scopes.
+const tokenPath = "/oauth2/v1/token"
+
+// org is the connection to one Okta org. It outlives the reconciles: the token,
+// the nonces and what is known of the rate limits are kept in it.
+type org struct {
+	auth   *dpopauth.Transport
+	client *oktaclient.Client
+	grants *grants
+}
+
+// baseTransport is what both the token requests and the API requests go
+// through. It honours HTTPS_PROXY and NO_PROXY.
+func baseTransport(caFile string) (*http.Transport, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("okta.ca_file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the system's certificate authorities: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("okta.ca_file: %s holds no PEM certificate", caFile)
+	}
+	t.TLSClientConfig.RootCAs = pool
+	return t, nil
+}
+
+// connect joins the client to its authentication. Nothing is sent yet.
+func connect(cfg *Config, log *slog.Logger) (*org, error) {
+	base, err := baseTransport(cfg.Okta.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	clientKey, err := dpopauth.LoadKey(cfg.Okta.PrivateKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("okta.private_key_file: %w", err)
+	}
+	if cfg.Okta.PrivateKeyID != "" {
+		clientKey = clientKey.WithID(cfg.Okta.PrivateKeyID)
+	}
+	dpopKey, err := loadDPoPKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+	o := &org{grants: &grants{}}
+	o.auth, err = dpopauth.New(dpopauth.Config{
+		TokenURL:       cfg.Okta.OrgURL + tokenPath,
+		ClientID:       cfg.Okta.ClientID,
+		Scopes:         cfg.Okta.Scopes,
+		ClientKey:      clientKey,
+		DPoPKey:        dpopKey,
+		Mode:           dpopMode(cfg.Okta.DPoP.Mode),
+		Origins:        []string{cfg.Okta.OrgURL},
+		DecodedPathHTU: true,
+		Base:           base,
+		Logger:         log,
+		OnTokenRequest: o.grants.record,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("okta: %w", err)
+	}
+	o.client, err = oktaclient.New(oktaclient.Config{
+		OrgURL:         cfg.Okta.OrgURL,
+		HTTPClient:     &http.Client{Transport: o.auth},
+		Concurrency:    cfg.Okta.Concurrency,
+		RateLimitShare: cfg.Okta.RateLimitShare,
+		Logger:         log,
+		UserAgent:      "oktasync/" + toolVersion().Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("okta: %w", err)
+	}
+	return o, nil
+}
+
+func dpopMode(mode string) dpopauth.Mode {
+	if mode == "off" {
+		return dpopauth.Off
+	}
+	return dpopauth.Required
+}
+
+// Users implements reconcile.Source: the client's reading, with the grants of
+// the tokens that it used in its transcript.
+func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error) {
+	s := &grantSink{Sink: sink}
+	o.grants.attach(s, o.auth.Status().Expiry.After(time.Now()))
+	defer o.grants.detach(s)
+	reading, err := o.client.Users(ctx, q, s)
+	if err == nil {
+		err = s.flush()
+	}
+	return reading, err
+}
+
+// grants remembers the requests that led to the token in use, and tells the
+// readings under way of each further one.
+type grants struct {
+	mu       sync.Mutex
+	last     []oktaclient.Request // up to the last one granted
+	open     []oktaclient.Request // since then
+	readings map[*grantSink]bool
+}
+
+func (g *grants) record(r dpopauth.TokenRequest) {
+	req := oktaclient.Request{Time: r.Time, Method: http.MethodPost, Path: tokenPath, Status: r.Status, RequestID: r.RequestID, Error: r.Error}
+	if u, err := url.Parse(r.URL); err == nil {
+		req.Path = u.Path
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = append(g.open, req)
+	if r.Granted {
+		g.last, g.open = g.open, nil
+	}
+	for s := range g.readings {
+		s.pend(req)
+	}
+	if n := len(g.open) - 100; n > 0 {
+		g.open = g.open[n:] // an authorization server that refuses for days
+	}
+}
+
+// attach tells s of the requests from now on, and of those that the token held
+// rests on.
+func (g *grants) attach(s *grantSink, held bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.readings == nil {
+		g.readings = make(map[*grantSink]bool)
+	}
+	if held {
+		s.pending = append(s.pending, g.last...)
+	}
+	g.readings[s] = true
+}
+
+func (g *grants) detach(s *grantSink) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.readings, s)
+}
+
+// grantSink puts token requests into a reading's transcript before the request
+// that waited for them.
+type grantSink struct {
+	oktaclient.Sink
+	mu      sync.Mutex
+	pending []oktaclient.Request
+}
+
+func (s *grantSink) pend(r oktaclient.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = append(s.pending, r)
+}
+
+func (s *grantSink) Request(r oktaclient.Request) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.Sink.Request(r)
+}
+
+func (s *grantSink) flush() error {
+	s.mu.Lock()
+	pending := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	for _, r := range pending {
+		if err := s.Sink.Request(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reconciler joins a store, which may be nil for plans, to an org.
+func (o *org) reconciler(cfg *Config, store *snapshot.Store, log *slog.Logger) *reconcile.Reconciler {
+	return reconcile.New(reconcile.Config{
+		Store:  store,
+		Source: o,
+		Org:    snapshot.Org{URL: cfg.Okta.OrgURL},
+		Client: snapshot.Client{ClientID: cfg.Okta.ClientID, Scopes: cfg.Okta.Scopes, DPoP: cfg.Okta.DPoP.Mode != "off"},
+		Tool:   toolVersion(),
+		Logger: log,
+	})
+}
+
+// runFacts says who runs this and how.
+func runFacts(cfg *Config, trigger string) snapshot.Run {
+	host, _ := os.Hostname()
+	name := "uid " + fmt.Sprint(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return snapshot.Run{Trigger: trigger, Host: host, User: name, ConfigSHA256: cfg.SHA256}
+}
+
+// openStore opens the store for writing, and makes it where there is none.
+func openStore(cfg *Config) (*snapshot.Store, error) {
+	var options snapshot.Options
+	if name := cfg.Store.Group; name != "" {
+		group, err := user.LookupGroup(name)
+		if err != nil {
+			return nil, fmt.Errorf("store.group: no group %s on this machine", shown(name))
+		}
+		if options.GID, err = strconv.Atoi(group.Gid); err != nil {
+			return nil, fmt.Errorf("store.group: %w", err)
+		}
+	}
+	return snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
+}
+
+// existingStore opens the store for a plan, which makes none: nil stands for a
+// store that is not there yet.
+func existingStore(cfg *Config) (*snapshot.Store, error) {
+	store, err := snapshot.Open(cfg.Store.Path)
+	if errors.Is(err, snapshot.ErrNoStore) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if store.Org().URL != cfg.Okta.OrgURL {
+		return nil, &snapshot.OrgError{Dir: cfg.Store.Path, Store: store.Org(), Want: snapshot.Org{URL: cfg.Okta.OrgURL}}
+	}
+	return store, nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+)
+
+// mostShown is how many people plan and diff list before they only count; the
+// whole list is what --json is for.
+const mostShown = 50
+
+func (a *app) planCommand() *cobra.Command {
+	var detailed, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "plan [EXPORT...]",
+		Short: "Read Okta and print what apply would change",
+		Long: `Reads the users of each export (all of them where none is named) and prints what
+apply would change. It publishes nothing and leaves nothing on disk.
+
+With --detailed-exitcode the exit status is 2 where there are changes and 3
+where a guard would hold the reading back.`,
+		Example: `  oktasync plan
+  oktasync plan all-users --detailed-exitcode`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.plan(cmd.Context(), names, detailed, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes, 3: a guard would hold them back")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) error {
+	cfg, log, err := a.load()
+	if err != nil {
+		return err
+	}
+	exports, err := cfg.selectExports(names)
+	if err != nil {
+		return err
+	}
+	o, err := connect(cfg, log)
+	if err != nil {
+		return err
+	}
+	store, err := existingStore(cfg)
+	if err != nil {
+		return err
+	}
+	reconciler := o.reconciler(cfg, store, log)
+	var outcomes outcomes
+	plans := []planDocument{}
+	for _, export := range exports {
+		plan, err := reconciler.Plan(ctx, export)
+		if err != nil {
+			outcomes.add(a, export.Name, err)
+			continue
+		}
+		if asJSON {
+			doc, err := newPlanDocument(plan)
+			if err != nil {
+				return err
+			}
+			plans = append(plans, doc)
+		} else if err := printPlan(a.stdout, plan); err != nil {
+			return err
+		}
+		outcomes.changed = outcomes.changed || plan.Changed()
+		outcomes.held = outcomes.held || len(plan.Held) > 0
+		if err := plan.Close(); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		if err := writeJSON(a.stdout, plans); err != nil {
+			return err
+		}
+	}
+	if !detailed {
+		outcomes.changed, outcomes.held = false, false
+	}
+	return outcomes.err()
+}
+
+// planDocument is the shape of `plan --json`.
+type planDocument struct {
+	Export   string             `json:"export"`
+	Changed  bool               `json:"changed"`
+	Previous string             `json:"previous"` // "" before the first snapshot
+	Base     string             `json:"base"`
+	Users    int                `json:"users"`
+	ByStatus map[string]int     `json:"by_status"`
+	Added    int                `json:"added"`
+	Modified int                `json:"modified"`
+	Removed  int                `json:"removed"`
+	Declared bool               `json:"declaration_changed"`
+	Missing  []string           `json:"missing"`
+	Held     []string           `json:"held"`
+	Changes  []*snapshot.Change `json:"changes"`
+}
+
+func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
+	doc := planDocument{
+		Export: p.Export.Name, Changed: p.Changed(), Base: p.Base,
+		Users: p.Counts.Total, ByStatus: p.ByStatus,
+		Added: p.Counts.Added, Modified: p.Counts.Changed, Removed: p.Counts.Removed,
+		Declared: p.Declared, Missing: append([]string{}, p.Missing...), Held: append([]string{}, p.Held...),
+		Changes: []*snapshot.Change{},
+	}
+	if p.Previous != nil {
+		doc.Previous = p.Previous.Name()
+	}
+	err := p.Changes(func(c *snapshot.Change) error {
+		doc.Changes = append(doc.Changes, c)
+		return nil
+	})
+	return doc, err
+}
+
+func printPlan(w io.Writer, p *reconcile.Plan) error {
+	fmt.Fprintf(w, "%s: %d users read: %s\n", p.Export.Name, p.Counts.Total, statusText(p.ByStatus))
+	switch p.Base {
+	case snapshot.BaseNone:
+		fmt.Fprintf(w, "\nPlan: the first snapshot, of %d users.\n", p.Counts.Total)
+	case snapshot.BaseReset:
+		fmt.Fprintf(w, "\nPlan: a snapshot of %d users. The declaration asks for other users than %s did, so they are not compared.\n",
+			p.Counts.Total, p.Previous.Name())
+	default:
+		fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
+		list := changeList{w: w}
+		if err := p.Changes(list.add); err != nil {
+			return err
+		}
+		list.end("oktasync plan --json")
+		fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
+	}
+	for _, reason := range p.Held {
+		fmt.Fprintf(w, "Guard: %s; apply would quarantine this reading.\n", reason)
+	}
+	return nil
+}
+
+// planSentence sums up what apply would do for reasons of change.
+func planSentence(p *reconcile.Plan) string {
+	var parts []string
+	if text := kindsText(p.Counts.Kinds); text != "" {
+		parts = append(parts, text)
+	}
+	if p.Declared {
+		parts = append(parts, "the declaration has changed")
+	}
+	if len(p.Missing) > 0 {
+		parts = append(parts, "the store lacks "+strings.Join(p.Missing, ", "))
+	}
+	if len(parts) > 0 {
+		return strings.Join(parts, "; ")
+	}
+	if p.Export.Snapshot == reconcile.Always {
+		return "no changes; apply would publish a snapshot all the same (snapshot: always)"
+	}
+	return "no changes"
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/dpopauth"
+	"oktasync/oktaclient/sandbox"
+)
+
+const sandboxClientID = "0oa1sandboxapp000001"
+
+func (a *app) sandboxCommand() *cobra.Command {
+	var (
+		dir, listen string
+		cfg         = sandbox.Config{Control: true, CachePages: true}
+		limit       int
+		noDPoP      bool
+	)
+	cmd := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Serve the sandbox org, for trying a configuration against",
+		Long: `Serves an Okta org of made-up people over TLS until it is told to stop: a token
+endpoint and a users API as strict as Okta's. The folder given by --dir gets a
+configuration, a client key and the CA certificate to go with it.
+
+People can be changed while it serves, by POST to /sandbox/join, move, touch,
+suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.`,
+		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
+  oktasync plan --config ./sandbox/oktasync.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit > 0 {
+				cfg.RateLimit = sandbox.Limits(limit)
+			}
+			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "sandbox", "`folder` for configuration, key and CA certificate")
+	f.StringVar(&listen, "listen", "127.0.0.1:0", "loopback `address` to serve on; port 0 picks one")
+	f.IntVar(&cfg.Users, "users", 1000, "how many people the org begins with")
+	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "how many of them are deprovisioned (default 5 %)")
+	f.Int64Var(&cfg.Seed, "seed", 1, "the same seed makes the same people")
+	f.DurationVar(&cfg.Latency, "latency", 0, "added to every request")
+	f.DurationVar(&cfg.TokenLife, "token-life", time.Hour, "how long a token is good")
+	f.DurationVar(&cfg.ClockOffset, "clock-offset", 0, "how far the org's clock is ahead")
+	f.DurationVar(&cfg.IndexLag, "index-lag", 0, "how late lists see a change")
+	f.IntVar(&cfg.NonceEvery, "nonce-every", 0, "a new nonce at the token endpoint after that many uses")
+	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "the API demands nonces, new after that many uses")
+	f.IntVar(&limit, "rate-limit", 0, "requests a minute and bucket (default Okta's workforce limits)")
+	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
+	return cmd
+}
+
+func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool) error {
+	site, err := newSandboxSite(dir, listen, cfg, dpop)
+	if err != nil {
+		return err
+	}
+	defer site.close()
+	fmt.Fprintf(a.stdout, "sandbox org of %d people at %s\n", cfg.Users, site.server.URL)
+	fmt.Fprintf(a.stdout, "try it:  oktasync plan --config %s\n", site.config)
+	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", filepath.Join(dir, "ca.pem"), site.server.URL)
+	<-ctx.Done()
+	return nil
+}
+
+// sandboxSite is a sandbox org that is being served, and the folder with what a
+// client of it needs.
+type sandboxSite struct {
+	org    *sandbox.Org
+	server *sandbox.Server
+	config string // the configuration file
+}
+
+func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandboxSite, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	key, err := sandboxKey(filepath.Join(dir, "client-key.pem"))
+	if err != nil {
+		return nil, err
+	}
+	cfg.Clients = []sandbox.ClientApp{{
+		ID:          sandboxClientID,
+		Keys:        []sandbox.PublicKey{{Key: key.Public()}},
+		RequireDPoP: dpop,
+		Scopes:      []string{usersScope},
+	}}
+	site := &sandboxSite{org: sandbox.NewOrg(cfg), config: filepath.Join(dir, defaultConfigFile)}
+	if site.server, err = sandbox.NewServer(site.org, listen); err != nil {
+		return nil, fmt.Errorf("serve sandbox org: %w", err)
+	}
+	if err := site.write(dir, dpop); err != nil {
+		return nil, errors.Join(err, site.close())
+	}
+	return site, nil
+}
+
+func (s *sandboxSite) close() error { return s.server.Close() }
+
+// sandboxKey loads the client key of an earlier start, or makes one.
+func sandboxKey(path string) (*dpopauth.Key, error) {
+	key, err := dpopauth.LoadKey(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if key, err = dpopauth.GenerateKey(); err != nil {
+		return nil, err
+	}
+	return key, key.WriteFile(path)
+}
+
+// sandboxConfig is a configuration that needs nothing else.
+const sandboxConfig = `# Made by oktasync for the sandbox org.
+okta:
+  org_url: %s
+  client_id: %s
+  private_key_file: client-key.pem
+  ca_file: ca.pem
+  dpop:
+    mode: %s
+store:
+  path: snapshots
+exports:
+  - name: all-users
+    schedule: "@daily"
+daemon:
+  listen: ""
+`
+
+func (s *sandboxSite) write(dir string, dpop bool) error {
+	mode := dpopRequired
+	if !dpop {
+		mode = dpopOff
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), s.server.CAPEM(), 0o600); err != nil {
+		return err
+	}
+	text := fmt.Sprintf(sandboxConfig, s.server.URL, sandboxClientID, mode)
+	return os.WriteFile(s.config, []byte(text), 0o600)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile/snapshot"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	var at, format string
+	cmd := &cobra.Command{
+		Use:   "show EXPORT[@SNAPSHOT]",
+		Short: "Print the users of a snapshot",
+		Long: `Prints the users of a snapshot, the newest one by default, sorted by id.
+
+A snapshot is named by its folder, by a date (the last one up to the end of that
+day in the export's time zone), or by @-1 for the one before the newest.`,
+		Example: `  oktasync show all-users
+  oktasync show all-users@-1 --format csv
+  oktasync show all-users --at 2026-06-30 --format json`,
+		Args: cobra.ExactArgs(1),
+	}
+	store := storeFlag(cmd)
+	cmd.Flags().StringVar(&at, "at", "", "the last snapshot up to the end of `DATE`")
+	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		export, name, named := strings.Cut(args[0], "@")
+		if named && at != "" {
+			return errors.New("EXPORT@SNAPSHOT and --at both name a snapshot; give one of them")
+		}
+		if named && strings.HasPrefix(name, "-") {
+			name = "@" + name
+		}
+		r, err := a.openReader(*store)
+		if err != nil {
+			return err
+		}
+		s, err := r.snapshot(export, name+at)
+		if err != nil {
+			return err
+		}
+		return a.show(s, format)
+	}
+	return cmd
+}
+
+func (a *app) show(s *snapshot.Snapshot, format string) error {
+	write, ok := map[string]func(*bufio.Writer, snapshot.UserReader) error{
+		"ndjson": func(w *bufio.Writer, u snapshot.UserReader) error { return snapshot.WriteNDJSON(w, u) },
+		"json":   func(w *bufio.Writer, u snapshot.UserReader) error { return snapshot.WriteJSON(w, u) },
+		"csv": func(w *bufio.Writer, u snapshot.UserReader) error {
+			columns, err := csvColumns(s)
+			if err != nil {
+				return err
+			}
+			return snapshot.WriteCSV(w, u, columns)
+		},
+	}[format]
+	if !ok {
+		return fmt.Errorf("--format %s: must be ndjson, csv or json", format)
+	}
+	users, err := s.Users()
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	w := bufio.NewWriter(a.stdout)
+	if err := write(w, users); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// csvColumns finds the columns that the users of a snapshot need, by a pass of
+// its own.
+func csvColumns(s *snapshot.Snapshot) (*snapshot.Columns, error) {
+	columns := snapshot.NewColumns(s.Manifest.Declared.Users.Attributes)
+	err := eachUser(s, func(u snapshot.User) error { return columns.Add(u.JSON) })
+	return columns, err
+}
+
+// eachUser calls visit for each user of a snapshot.
+func eachUser(s *snapshot.Snapshot, visit func(snapshot.User) error) error {
+	users, err := s.Users()
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	for {
+		u, err := users.Next()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := visit(u); err != nil {
+			return err
+		}
+	}
+}

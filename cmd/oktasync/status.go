@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Show what the store holds, when each export last succeeded and runs next",
+		Example: "  oktasync status\n  oktasync status --store /var/lib/oktasync/snapshots",
+		Args:    cobra.NoArgs,
+	}
+	store := storeFlag(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		r, err := a.openReader(*store)
+		if err != nil {
+			return err
+		}
+		names, err := r.exports(nil)
+		if err != nil {
+			return err
+		}
+		statuses := []exportStatus{}
+		for _, name := range names {
+			st, err := r.status(name, time.Now())
+			if err != nil {
+				return err
+			}
+			statuses = append(statuses, st)
+		}
+		if asJSON {
+			return writeJSON(a.stdout, statusDocument{Store: r.Dir(), StoreID: r.ID(), Org: r.Org().URL, Exports: statuses})
+		}
+		return a.printStatus(r, statuses)
+	}
+	return cmd
+}
+
+// statusDocument is the shape of `status --json`.
+type statusDocument struct {
+	Store   string         `json:"store"`
+	StoreID string         `json:"store_id"`
+	Org     string         `json:"org"`
+	Exports []exportStatus `json:"exports"`
+}
+
+type exportStatus struct {
+	Export      string         `json:"export"`
+	State       state          `json:"state"`
+	Since       *time.Time     `json:"since"`
+	Snapshots   int            `json:"snapshots"`
+	Newest      string         `json:"newest"` // "" where there is none
+	Sequence    int            `json:"sequence"`
+	Users       int            `json:"users"`
+	LastSuccess *snapshot.Time `json:"last_success"`
+	LastEvent   string         `json:"last_event"`
+	LastError   string         `json:"last_error"`
+	Next        *time.Time     `json:"next"` // null without a schedule, or with --store
+}
+
+func (r *reader) status(name string, now time.Time) (exportStatus, error) {
+	st := exportStatus{Export: name}
+	list, err := r.List(name)
+	if err != nil {
+		return st, err
+	}
+	st.Snapshots = len(list)
+	if newest, err := r.Latest(name); err == nil {
+		st.Newest, st.Sequence, st.Users = newest.Name(), newest.Manifest.Sequence, newest.Manifest.Resources.Users.Total
+	} else if !errors.Is(err, snapshot.ErrNoSnapshot) {
+		return st, err
+	}
+	history, err := r.Journal(name)
+	if err != nil {
+		return st, err
+	}
+	st.LastEvent, st.LastError = history.LastEnd.Event, history.LastEnd.Error
+	if t := history.LastPublished.Time; !t.IsZero() {
+		st.LastSuccess = &t
+	}
+	if history.LastEnd.Event == snapshot.EventUnchanged {
+		st.LastSuccess = &history.LastEnd.Time
+	}
+	export, when := r.declared(name)
+	h := healthOf(export, history, when, now, now)
+	st.State = h.State
+	if !h.Since.IsZero() {
+		st.Since = &h.Since
+	}
+	if when != nil {
+		next := when.Next(now)
+		st.Next = &next
+	}
+	return st, nil
+}
+
+// declared returns the declaration of an export and its schedule, as far as
+// there is a configuration.
+func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
+	export := reconcile.Export{Name: name}
+	if r.cfg == nil {
+		return export, nil
+	}
+	for _, e := range r.cfg.Exports {
+		if e.Name == name && e.Schedule != "" {
+			if when, err := scheduler.Parse(e.Schedule, e.Location()); err == nil {
+				return e, when
+			}
+		}
+	}
+	return export, nil
+}
+
+func (a *app) printStatus(r *reader, statuses []exportStatus) error {
+	fmt.Fprintf(a.stdout, "store %s of %s\n", r.Dir(), r.Org().URL)
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "EXPORT\tSTATE\tSNAPSHOTS\tNEWEST\tUSERS\tLAST SUCCESS\tNEXT")
+	for _, st := range statuses {
+		zone := r.zone(st.Export)
+		last, next := "never", "only by apply"
+		if st.LastSuccess != nil {
+			last = st.LastSuccess.In(zone).Format(shortTime)
+		}
+		if st.Next != nil {
+			next = st.Next.In(zone).Format(shortTime)
+		} else if r.cfg == nil {
+			next = "unknown without a configuration"
+		}
+		newest := st.Newest
+		if newest == "" {
+			newest = "none"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", st.Export, st.State, st.Snapshots, newest, st.Users, last, next)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, st := range statuses {
+		if st.LastError != "" && st.State != stateFresh {
+			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, st.LastError)
+		}
+	}
+	return nil
+}
+
+const shortTime = "2006-01-02 15:04 MST"

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// load reads the configuration and makes the logger that it asks for.
+func (a *app) load() (*Config, *slog.Logger, error) {
+	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := a.logger(cfg)
+	return cfg, log, err
+}
+
+func (a *app) logger(cfg *Config) (*slog.Logger, error) {
+	level := cfg.Log.Level
+	if a.logLevel != "" {
+		level = a.logLevel
+	}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %s: must be debug, info, warn or error", level)
+	}
+	return newLogger(a.stderr, l, cfg.Log.Format, a.colour(a.stderr)), nil
+}
+
+// reader is a store opened for looking, with what the configuration knows of
+// its exports. Given --store there is no configuration, and every zone is UTC.
+type reader struct {
+	*snapshot.Store
+	cfg *Config // nil with --store
+}
+
+// storeFlag adds the flag that stands in place of a configuration.
+func storeFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("store", "", "look at the store in `DIR`, without a configuration")
+}
+
+func (a *app) openReader(dir string) (*reader, error) {
+	r := &reader{}
+	if dir == "" {
+		cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		r.cfg, dir = cfg, cfg.Store.Path
+	}
+	store, err := snapshot.Open(dir)
+	if errors.Is(err, snapshot.ErrNoStore) {
+		return nil, fmt.Errorf("%s: no store there yet; `oktasync apply` makes one", dir)
+	}
+	r.Store = store
+	return r, err
+}
+
+// zone is where the dates of an export are read.
+func (r *reader) zone(export string) *time.Location {
+	if r.cfg != nil {
+		for _, e := range r.cfg.Exports {
+			if e.Name == export {
+				return e.Location()
+			}
+		}
+	}
+	return time.UTC
+}
+
+// exports returns the exports named, or all that the store has, with those that
+// are declared and have no snapshot yet.
+func (r *reader) exports(names []string) ([]string, error) {
+	known, err := r.Exports()
+	if err != nil {
+		return nil, err
+	}
+	if r.cfg != nil {
+		for _, e := range r.cfg.Exports {
+			if !slices.Contains(known, e.Name) {
+				known = append(known, e.Name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return known, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("unknown export %s; %s", shown(name), suggestion(name, known))
+		}
+	}
+	return names, nil
+}
+
+// snapshot finds a snapshot by the names that people use.
+func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
+	if _, err := r.exports([]string{export}); err != nil {
+		return nil, err
+	}
+	s, err := r.Find(export, name, r.zone(export))
+	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` makes one", export, export)
+	}
+	return s, err
+}
