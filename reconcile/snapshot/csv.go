@@ -58,7 +58,7 @@ type Columns struct {
 	rest   []string        // paths of the others, in no order
 	known  map[string]bool // paths in fixed and rest
 	opened map[string]bool // paths of objects that have columns inside
-	path   []byte
+	path   []byte          // of the member at hand, or, with a dot after it, of the object
 }
 
 // NewColumns returns the columns for users cut down to attrs. Where attrs
@@ -228,8 +228,16 @@ func appendCell(dst, value []byte) []byte {
 	if !bytes.ContainsAny(dst[start:], ",\"\r\n") {
 		return dst
 	}
-	text := bytes.ReplaceAll(dst[start:], []byte(`"`), []byte(`""`))
-	return append(append(append(dst[:start], '"'), text...), '"')
+	end := len(dst) // the quoted cell is built here and moved into place
+	dst = append(dst, '"')
+	for _, b := range dst[start:end] {
+		if b == '"' {
+			dst = append(dst, '"')
+		}
+		dst = append(dst, b)
+	}
+	dst = append(dst, '"')
+	return append(dst[:start], dst[end:]...)
 }
 
 // needsApostrophe reports whether text needs an apostrophe: to keep a spreadsheet from
