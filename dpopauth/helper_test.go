@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -195,4 +196,17 @@ func wantError(t testing.TB, err error, words ...string) {
 			t.Errorf("error = %q, want %q in it", err, w)
 		}
 	}
+}
+
+// keyFile writes data to a new file.
+func keyFile(t testing.TB, data []byte, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
