@@ -42,6 +42,14 @@ func (c *clock) offset() (d time.Duration, known bool) {
 	return (c.low + (c.top-c.low)/2).Round(time.Millisecond), c.known
 }
 
+// until returns our time when Okta's is at or after t for certain.
+func (c *clock) until(t time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	return now.Add(t.Add(c.top).Sub(now)) // a time that goes on whatever is done to our clock
+}
+
 // now is Okta's time.
 func (c *clock) now() time.Time {
 	offset, _ := c.offset()

@@ -33,8 +33,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Config says which org to read, and how. OrgURL and HTTPClient are required;
@@ -55,6 +53,10 @@ type Config struct {
 	RateLimitShare float64 // of what Okta's headers show, 0 < share <= 1; 0: 0.5
 	PageSize       int     // users a page; 0: 200, which is the most that Okta gives
 
+	// Governor keeps to the share, together with every other client that has
+	// the same one; nil: one of its own.
+	Governor *Governor
+
 	Tries    int           // most tries of a page that fails in passing; 0: 5
 	BaseWait time.Duration // longest wait before the second try, doubled for each further one; 0: 1s
 	Stall    time.Duration // longest time in which an answer makes no progress; 0: 1m
@@ -65,12 +67,12 @@ type Config struct {
 
 // Client reads one org. It may be used by several goroutines at once.
 type Client struct {
-	cfg   Config
-	org   *url.URL
-	http  *http.Client
-	log   *slog.Logger
-	clock clock
-	slots *semaphore.Weighted // one a request in flight
+	cfg      Config
+	org      *url.URL
+	http     *http.Client
+	log      *slog.Logger
+	clock    clock
+	governor *Governor
 }
 
 // New returns a client for the org of cfg.
@@ -96,18 +98,16 @@ func New(cfg Config) (*Client, error) {
 	cfg.BaseWait = cmp.Or(cfg.BaseWait, time.Second)
 	cfg.Stall = cmp.Or(cfg.Stall, time.Minute)
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "oktasync")
+	if cfg.Governor == nil {
+		cfg.Governor = NewGovernor()
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	client := *cfg.HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{
-		cfg:   cfg,
-		org:   org,
-		http:  &client,
-		log:   cfg.Logger,
-		slots: semaphore.NewWeighted(int64(cfg.Concurrency)),
-	}, nil
+	cfg.Governor.configure(cfg.RateLimitShare, cfg.Concurrency)
+	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor}, nil
 }
 
 // Get sends one GET for path, which may have a query, or for the URL of a next

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -50,11 +51,14 @@ func (a *answer) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 
 // ever sent.
 func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
 	patience := c.patience()
+	bucket := bucketOf(call.url.Path)
 	for {
-		a, failure := c.attempt(ctx, call)
-		if a == nil {
-			return nil, fmt.Errorf("request %s: %w", call.url.Path, context.Cause(ctx))
+		admitted, err := c.governor.enter(ctx, bucket, func(h hold) { c.logHold(ctx, call, h) })
+		if err != nil {
+			return nil, fmt.Errorf("request %s: %w", call.url.Path, err)
 		}
+		a, failure := c.attempt(ctx, call)
+		c.governor.leave(bucket, time.Now(), c.outcome(a, admitted))
 		if failure == nil {
 			return a, nil
 		}
@@ -83,14 +87,8 @@ var (
 	errSlow    = errors.New("answer took too long")
 )
 
-// attempt sends call once, and returns no answer only if ctx ended before. The
-// error is nil if the answer was accepted.
+// attempt sends call once. The error is nil if the answer was accepted.
 func (c *Client) attempt(ctx context.Context, call *call) (*answer, *Error) {
-	if c.slots.Acquire(ctx, 1) != nil {
-		return nil, nil
-	}
-	defer c.slots.Release(1)
-
 	// An answer that makes no progress is given up, and so is one that makes
 	// it by the byte.
 	limited, stop := context.WithTimeoutCause(ctx, 5*c.cfg.Stall, errSlow)
@@ -163,6 +161,31 @@ func (c *Client) dated(a *answer) time.Time {
 		}
 	}
 	return c.clock.now()
+}
+
+// outcome is what an attempt tells the governor.
+func (c *Client) outcome(a *answer, admitted time.Time) outcome {
+	o := outcome{sent: admitted}
+	if a.resp == nil {
+		return o
+	}
+	if o.limit, o.told = parseRateLimit(a.resp.Header); o.told {
+		o.until = c.clock.until(o.limit.reset.Add(time.Second)) // Okta's times are cut to seconds
+		o.until = earliest(o.until, time.Now().Add(maxLimitWait))
+	}
+	if wait := retryAfter(a.resp.Header, c.dated(a)); wait > 0 {
+		o.retry = time.Now().Add(min(wait, maxLimitWait))
+	}
+	return o
+}
+
+// logHold tells of a long wait: as a warning where somebody else is the reason.
+func (c *Client) logHold(ctx context.Context, call *call, h hold) {
+	level := slog.LevelDebug
+	if h.reason != holdShare {
+		level = slog.LevelWarn
+	}
+	c.log.Log(ctx, level, "request held back", "path", call.url.Path, "reason", h.reason, "next", h.until)
 }
 
 func setDefault(h http.Header, name, value string) {

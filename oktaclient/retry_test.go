@@ -262,7 +262,7 @@ func TestWaitsForTheReset(t *testing.T) {
 			w.Header().Add("X-Rate-Limit-Reset", strconv.FormatInt(okta.Unix()+20, 10))
 		}, 21 * time.Second, 22 * time.Second},
 		{"Retry-After", func(w http.ResponseWriter, okta time.Time) {
-			limited(w, "600", "0", okta.Add(40*time.Second))
+			limited(w, "600", "500", okta.Add(40*time.Second))
 			w.Header().Set("Retry-After", "7")
 		}, 7 * time.Second, 7 * time.Second},
 		{"Retry-After date", func(w http.ResponseWriter, okta time.Time) {

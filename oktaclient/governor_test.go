@@ -1,0 +1,330 @@
+package oktaclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// limits counts requests in windows of a minute as Okta does: not on the
+// minute, and told to the second by a clock of its own.
+type limits struct {
+	http.Handler
+	limit   int
+	ahead   time.Duration // our clock less Okta's
+	latency time.Duration
+
+	mu      sync.Mutex
+	random  *rand.Rand
+	begun   time.Time // windows follow each other from here
+	ours    map[int]int
+	others  map[int]int
+	refused int
+	rest    int         // what we should leave of a window
+	taken   map[int]int // by us, below that
+}
+
+func (l *limits) window(now time.Time) int { return int(now.Sub(l.begun) / time.Minute) }
+
+// take counts a request, and says what is left after it.
+func (l *limits) take(by map[int]int) (left int, reset time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.window(time.Now())
+	left = l.limit - l.ours[w] - l.others[w]
+	reset = l.begun.Add(time.Duration(w+1) * time.Minute)
+	if left <= 0 {
+		return 0, reset, false
+	}
+	by[w]++
+	return left - 1, reset, true
+}
+
+func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	jitter := time.Duration(l.random.Int64N(int64(l.latency/10 + 1)))
+	l.mu.Unlock()
+	time.Sleep(l.latency/2 + jitter)
+	left, reset, ok := l.take(l.ours)
+	if left < l.rest {
+		l.mu.Lock()
+		l.taken[l.window(time.Now())]++
+		l.mu.Unlock()
+	}
+	h := w.Header()
+	h.Set("X-Okta-Request-Id", "req")
+	h.Set("X-Rate-Limit-Limit", strconv.Itoa(l.limit))
+	h.Set("X-Rate-Limit-Remaining", strconv.Itoa(left))
+	h.Set("X-Rate-Limit-Reset", strconv.FormatInt(reset.Add(-l.ahead).Unix(), 10))
+	h.Set("Date", time.Now().Add(-l.ahead).UTC().Format(http.TimeFormat))
+	time.Sleep(l.latency / 2)
+	if !ok {
+		l.mu.Lock()
+		l.refused++
+		l.mu.Unlock()
+		fail(w, 429, "E0000047")
+		return
+	}
+	l.Handler.ServeHTTP(w, r)
+}
+
+// newLimits starts windows some seconds ago.
+func newLimits(seed uint64, limit int, h http.Handler) *limits {
+	random := rand.New(rand.NewPCG(seed, 1))
+	begun := time.Now().Add(-time.Duration(random.Int64N(int64(50 * time.Second))))
+	return &limits{Handler: h, limit: limit, random: random, begun: begun, ours: map[int]int{}, others: map[int]int{}, taken: map[int]int{}}
+}
+
+// bySeed runs f in bubbles, in each of which windows begin at other moments.
+func bySeed(t *testing.T, f func(t *testing.T, seed uint64)) {
+	seeds := uint64(5)
+	if os.Getenv("OKTASYNC_LONG_TESTS") != "" {
+		seeds = 100
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, seed) })
+		})
+	}
+}
+
+var okay = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
+
+// readers makes n requests through c, several at a time.
+func readers(ctx context.Context, c *oktaclient.Client, n, concurrency int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(concurrency)
+	for range n {
+		group.Go(func() error {
+			_, err := c.Get(ctx, "/api/v1/users", nil)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// The law of pacing: in no window of Okta's do we use more than our share, we
+// are refused nothing, and it takes no longer than the share allows.
+func TestGovernorSpendsItsShare(t *testing.T) {
+	for _, test := range []struct {
+		share       float64
+		concurrency int
+		requests    int
+		latency     time.Duration
+		ahead       time.Duration
+	}{
+		{0.5, 1, 200, 0, 0},
+		{0.5, 8, 200, 300 * time.Millisecond, 0},
+		{1, 8, 500, 300 * time.Millisecond, 700 * time.Millisecond},
+		{1, 1, 500, 0, time.Hour},
+		{0.5, 32, 700, 100 * time.Millisecond, -1300 * time.Millisecond},
+		{0.1, 4, 100, 20 * time.Millisecond, 0},
+	} {
+		t.Run(fmt.Sprintf("share %v, %d at once", test.share, test.concurrency), func(t *testing.T) {
+			bySeed(t, func(t *testing.T, seed uint64) {
+				l := newLimits(seed, 300, okay)
+				l.latency, l.ahead = test.latency, test.ahead
+				c := governed(t, l, test.share, test.concurrency)
+				began := time.Now()
+				if err := readers(t.Context(), c, test.requests, test.concurrency); err != nil {
+					t.Fatal(err)
+				}
+				own := int(test.share * 300)
+				for w, used := range l.ours {
+					if used > own {
+						t.Errorf("window %d: %d requests, want at most %d", w, used, own)
+					}
+				}
+				if l.refused > 0 {
+					t.Errorf("%d requests refused", l.refused)
+				}
+				bound := time.Duration(math.Ceil(float64(test.requests)/float64(own))-1)*time.Minute + time.Duration(test.requests/test.concurrency+2)*test.latency*11/10
+				if took := time.Since(began); took > bound*105/100 {
+					t.Errorf("took %v, want at most 1.05 times %v", took, bound)
+				}
+			})
+		})
+	}
+}
+
+// governed reads through l in a bubble.
+func governed(t *testing.T, l http.Handler, share float64, concurrency int) *oktaclient.Client {
+	return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{l}}, func(cfg *oktaclient.Config) {
+		cfg.RateLimitShare, cfg.Concurrency, cfg.BaseWait = share, concurrency, 0
+	})
+}
+
+// Somebody else begins to take 60 % of the limit while we read.
+func TestGovernorYields(t *testing.T) {
+	bySeed(t, func(t *testing.T, seed uint64) {
+		l := newLimits(seed, 300, okay)
+		l.latency, l.rest = 300*time.Millisecond, 150
+		ctx, stop := context.WithCancel(t.Context())
+		var others sync.WaitGroup
+		defer others.Wait()
+		defer stop()
+		others.Go(func() {
+			time.Sleep(30 * time.Second)
+			for ctx.Err() == nil {
+				l.take(l.others)
+				time.Sleep(time.Minute / 180)
+			}
+		})
+		if err := readers(t.Context(), governed(t, l, 0.5, 32), 700, 32); err != nil {
+			t.Fatal(err)
+		}
+		if l.refused > 2 {
+			t.Errorf("%d requests refused, want at most 2", l.refused)
+		}
+		for w, used := range l.ours {
+			if l.taken[w] > 2 { // as many as others take while an answer is on its way
+				t.Errorf("window %d: %d requests of what is the others'", w, l.taken[w])
+			}
+			if used > 150 {
+				t.Errorf("window %d: %d requests, want at most 150", w, used)
+			}
+		}
+	})
+}
+
+// Others use nearly all of every window before we come to it.
+func TestGovernorKeepsATrickle(t *testing.T) {
+	bySeed(t, func(t *testing.T, seed uint64) {
+		l := newLimits(seed, 300, okay)
+		ctx, stop := context.WithCancel(t.Context())
+		var others sync.WaitGroup
+		defer others.Wait()
+		defer stop()
+		others.Go(func() {
+			for ctx.Err() == nil {
+				for range 200 {
+					l.take(l.others)
+				}
+				time.Sleep(time.Until(l.begun.Add(time.Duration(l.window(time.Now())+1) * time.Minute)))
+			}
+		})
+		synctest.Wait()
+		began := time.Now()
+		if err := readers(t.Context(), governed(t, l, 0.5, 8), 60, 8); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 12*time.Minute || took < 5*time.Minute {
+			t.Errorf("took %v, want some ten requests a minute", took)
+		}
+		for w, used := range l.ours {
+			if used > 13 {
+				t.Errorf("window %d: %d requests, want a trickle", w, used)
+			}
+		}
+	})
+}
+
+// Others leave less than 5 % of every window: one request tells us so, and
+// that is all.
+func TestGovernorLeavesTheLastFew(t *testing.T) {
+	bySeed(t, func(t *testing.T, seed uint64) {
+		l := newLimits(seed, 300, okay)
+		for w := range 20 {
+			l.others[w] = 290
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 15*time.Minute)
+		defer stop()
+		err := readers(ctx, governed(t, l, 0.5, 32), 100, 32)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Get() = %v, want it to wait", err)
+		}
+		for w, used := range l.ours {
+			if used > 1 {
+				t.Errorf("window %d: %d requests, want 1", w, used)
+			}
+		}
+		if len(l.ours) < 14 {
+			t.Errorf("asked in %d windows, want each of 15", len(l.ours))
+		}
+	})
+}
+
+// Okta wants fewer requests in flight, and tells so by a limit of 0.
+func TestGovernorLowersConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		inFlight, most, refused, n := 0, 0, 0, 0
+		crowded := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			mu.Lock()
+			n++
+			inFlight++
+			many := inFlight > 3
+			if many {
+				refused++
+			}
+			if n > 100 {
+				most = max(most, inFlight)
+			}
+			mu.Unlock()
+			time.Sleep(100 * time.Millisecond)
+			mu.Lock()
+			inFlight--
+			mu.Unlock()
+			if many {
+				limited(w, "0", "0", time.Now().Add(time.Minute))
+				fail(w, 429, "E0000047")
+				return
+			}
+			limited(w, "6000", "5000", time.Now().Add(time.Minute))
+			okay(w, nil)
+		})
+		if err := readers(t.Context(), governed(t, crowded, 1, 16), 1000, 16); err != nil {
+			t.Fatal(err)
+		}
+		if refused > 60 || most > 5 {
+			t.Errorf("%d of %d requests refused, %d in flight at most; want at most 60 and 5", refused, n, most)
+		}
+	})
+}
+
+// A governor outlives its client, and says what it knows.
+func TestGovernorIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 100, okay)
+		governor := oktaclient.NewGovernor()
+		client := func() *oktaclient.Client {
+			return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{l}}, func(cfg *oktaclient.Config) {
+				cfg.Governor = governor
+			})
+		}
+		for range 2 {
+			if err := readers(t.Context(), client(), 20, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := governor.Limits()
+		if len(got) != 1 || got[0].Bucket != "users" || got[0].Limit != 100 || got[0].Used != 40 || got[0].Share != 50 || got[0].Remaining != 60 || got[0].Waiting != 0 {
+			t.Errorf("Limits() = %+v", got)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- readers(ctx, client(), 20, 20) }()
+		time.Sleep(time.Second)
+		if got := governor.Limits()[0]; got.Used != 50 || got.Waiting != 10 || got.Reason == "" || !got.Reset.After(time.Now()) {
+			t.Errorf("Limits() = %+v, want 10 waiting", got)
+		}
+		stop()
+		<-done
+		if got := governor.Limits()[0]; got.Waiting != 0 {
+			t.Errorf("Limits() = %+v, want none waiting", got)
+		}
+	})
+}
