@@ -184,8 +184,8 @@ func loadConfig(opts configOptions) (*Config, error) {
 		return nil, err
 	}
 	file := opts.File
-	if file == "" {
-		file, _ = opts.Getenv("OKTASYNC_CONFIG")
+	if named, ok := opts.Getenv("OKTASYNC_CONFIG"); ok && file == "" {
+		file = named
 	}
 	if file == "" {
 		file = defaultConfigFile

@@ -110,10 +110,10 @@ func described(n *yaml.Node) string {
 		return "a list"
 	case n.Kind == yaml.MappingNode:
 		return "keys and values"
+	case n.Tag == "!!bool" || n.Tag == "!!float" && !strings.ContainsAny(n.Value, "0123456789"): // .nan
+		return shown(n.Value)
 	case n.Tag == "!!int" || n.Tag == "!!float":
 		return "the number " + shown(n.Value)
-	case n.Tag == "!!bool":
-		return n.Value
 	}
 	return "the text " + quoted(n.Value)
 }

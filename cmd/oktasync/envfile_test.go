@@ -1,0 +1,235 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestParseEnv(t *testing.T) {
+	const text = "\ufeff# Okta's walk-through\r\n" + `
+OKTA_ORG_URL=https://acme.okta.com
+export OKTA_CLIENT_ID = 0oa1   # the service app
+  OKTA_SCOPES="okta.users.read okta.groups.read" # two
+SINGLE='as it $stands \n # here'
+DOUBLE="a \"quoted\" word\\, a\nline, \$HOME and \d"
+BARE=a#b $HOME ${HOME}
+EMPTY=
+EMPTY_TOO= # nothing
+EQUALS=a=b=
+`
+	got, err := parseEnv(".env", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"OKTA_ORG_URL":   "https://acme.okta.com",
+		"OKTA_CLIENT_ID": "0oa1",
+		"OKTA_SCOPES":    "okta.users.read okta.groups.read",
+		"SINGLE":         `as it $stands \n # here`,
+		"DOUBLE":         "a \"quoted\" word\\, a\nline, $HOME and \\d",
+		"BARE":           "a#b $HOME ${HOME}",
+		"EMPTY":          "",
+		"EMPTY_TOO":      "",
+		"EQUALS":         "a=b=",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("parseEnv() =\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestParseEnvReportsEveryLineAndNoValue(t *testing.T) {
+	const text = `GOOD=1
+s3cret
+2BAD=s3cret
+A="s3cret
+B='s3cret
+C="s3cret" s3cret
+GOOD=s3cret
+D=s3cret` + "\xff"
+	_, err := parseEnv("dir/.env", []byte(text))
+	want := `dir/.env:2: no NAME=value
+dir/.env:3: the name before "=" has other characters than letters, digits and _
+dir/.env:4: A: the quote is not closed on its line
+dir/.env:5: B: the quote is not closed on its line
+dir/.env:6: C: something stands after the closing quote
+dir/.env:7: GOOD stands here twice, first in line 1
+dir/.env:8: D: the value is no UTF-8`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+// walkThrough is what Okta's walk-through leaves in a .env.
+const walkThrough = `OKTA_ORG_URL=https://acme.okta.com/
+OKTA_CLIENT_ID=0oa1
+OKTA_SCOPES=okta.users.read,okta.groups.read
+OKTA_CC_PRIVATE_KEY_FILE=cc_private.pem
+OKTA_DPOP_PRIVATE_KEY_FILE=/etc/keys/dpop_private.pem
+OKTA_DPOP_PUBLIC_KEY_FILE=dpop_public.pem
+`
+
+func noEnv(string) (string, bool) { return "", false }
+
+// project makes a folder "project" with a .env of text, and goes beside it.
+func project(t *testing.T, text string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("project", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "project/.env", text)
+}
+
+func TestWalkThroughsNamesAreAConfiguration(t *testing.T) {
+	project(t, walkThrough)
+	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ what, got, want string }{
+		{"org_url", cfg.Okta.OrgURL, "https://acme.okta.com"},
+		{"client_id", cfg.Okta.ClientID, "0oa1"},
+		{"scopes", strings.Join(cfg.Okta.Scopes, " "), "okta.users.read okta.groups.read"},
+		{"private_key_file", cfg.Okta.PrivateKeyFile, "project/cc_private.pem"},
+		{"dpop.private_key_file", cfg.Okta.DPoP.PrivateKeyFile, "/etc/keys/dpop_private.pem"},
+		{"the public key", cfg.DPoPPublicKeyFile, "project/dpop_public.pem"},
+		{"store.path", cfg.Store.Path, "project/snapshots"},
+		{"the export", cfg.Exports[0].Name, "all-users"},
+		{"its schedule", cfg.Exports[0].Schedule, ""},
+		{"the file", cfg.File, ""},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s = %q, want %q", test.what, test.got, test.want)
+		}
+	}
+	if len(cfg.SHA256) != 64 || len(cfg.Exports) != 1 {
+		t.Errorf("SHA256, exports = %q, %d", cfg.SHA256, len(cfg.Exports))
+	}
+}
+
+func TestEnvironmentWinsOverItsFile(t *testing.T) {
+	project(t, walkThrough)
+	getenv := func(name string) (string, bool) {
+		return "other.pem", name == "OKTA_CC_PRIVATE_KEY_FILE"
+	}
+	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cfg.Okta.PrivateKeyFile, "other.pem"; got != want {
+		t.Errorf("PrivateKeyFile = %q, want %q", got, want)
+	}
+}
+
+func TestEnvironmentAloneIsAConfiguration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	values, err := parseEnv("", []byte(walkThrough))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := loadConfig(configOptions{Getenv: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cfg.Okta.PrivateKeyFile, "cc_private.pem"; got != want {
+		t.Errorf("PrivateKeyFile = %q, want %q", got, want)
+	}
+	if got, want := filepath.Clean(cfg.Store.Path), "snapshots"; got != want {
+		t.Errorf("Store.Path = %q, want %q", got, want)
+	}
+}
+
+func TestEnvironmentFileServesAConfigurationFile(t *testing.T) {
+	project(t, "NAME=staff\n")
+	write(t, "oktasync.yaml", strings.Replace(smallest, "staff", "'${NAME}'", 1))
+	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Exports[0].Name; got != "staff" {
+		t.Errorf("Name = %q, want staff", got)
+	}
+}
+
+func TestBadWalkThroughs(t *testing.T) {
+	without := func(names ...string) string {
+		text := walkThrough
+		for _, name := range names {
+			text = strings.Replace(text, name+"=", "# "+name+"=", 1)
+		}
+		return text
+	}
+	for _, test := range []struct{ text, want string }{
+		{"", "there is no oktasync.yaml, and project/.env has none of the names that could stand in for it"},
+		{without("OKTA_CLIENT_ID", "OKTA_CC_PRIVATE_KEY_FILE"),
+			"there is no oktasync.yaml, and the environment with project/.env lacks OKTA_CLIENT_ID, OKTA_CC_PRIVATE_KEY_FILE"},
+		{without("OKTA_DPOP_PRIVATE_KEY_FILE"), "OKTA_DPOP_PUBLIC_KEY_FILE: has no OKTA_DPOP_PRIVATE_KEY_FILE to go with"},
+		{strings.NewReplacer("acme.okta", "acme-admin.okta", "okta.users.read,", "").Replace(walkThrough),
+			"OKTA_ORG_URL: is the admin console; did you mean https://acme.okta.com?\nOKTA_SCOPES: okta.users.read is missing; without it no user can be read"},
+		{strings.Replace(walkThrough, "cc_private.pem", `"-----BEGIN PRIVATE KEY-----"`, 1),
+			"OKTA_CC_PRIVATE_KEY_FILE: holds a key; write the key to a file and name that here"},
+		{strings.Replace(walkThrough, "dpop_public.pem", `'{"kty":"EC"}'`, 1),
+			"OKTA_DPOP_PUBLIC_KEY_FILE: holds a key; write the key to a file and name that here"},
+	} {
+		project(t, test.text)
+		_, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+		if err == nil || err.Error() != test.want {
+			t.Errorf("got\n%v\nwant\n%s", err, test.want)
+		}
+	}
+}
+
+func TestWalkThroughWithoutDPoPKeysHasOneInMemory(t *testing.T) {
+	project(t, walkThrough[:strings.Index(walkThrough, "OKTA_DPOP")])
+	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Okta.DPoP.PrivateKeyFile != "" || cfg.Okta.DPoP.Mode != "required" {
+		t.Errorf("DPoP = %+v, want a required key in memory", cfg.Okta.DPoP)
+	}
+}
+
+func TestStoreOnlyNeedsNoneOfTheNames(t *testing.T) {
+	project(t, "OKTA_ORG_URL=nonsense\n")
+	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv, StoreOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cfg.Store.Path, "project/snapshots"; got != want {
+		t.Errorf("Store.Path = %q, want %q", got, want)
+	}
+}
+
+func TestMissingEnvironmentFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, err := loadConfig(configOptions{EnvFile: ".env", Getenv: noEnv})
+	if want := "read environment file: open .env: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("err = %v, want %s", err, want)
+	}
+}
+
+// FuzzParseEnv: what is taken means the same written in single quotes, as far
+// as those can hold it.
+func FuzzParseEnv(f *testing.F) {
+	f.Add([]byte(walkThrough))
+	f.Add([]byte("A='x' # y\nexport B=\"\\n\"\nC=\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		values, err := parseEnv(".env", data)
+		if err != nil {
+			return
+		}
+		for name, value := range values {
+			if strings.ContainsAny(value, "'\n\r") {
+				continue
+			}
+			again, err := parseEnv(".env", []byte("export "+name+" = '"+value+"'"))
+			if err != nil || again[name] != value {
+				t.Errorf("%s = %q, quoted %q, %v", name, value, again[name], err)
+			}
+		}
+	})
+}
