@@ -98,19 +98,21 @@ func TestD91_JSON(t *testing.T) {
 	wantReason(t, v, s.sign(strings.TrimSuffix(header, "}")+`,"ALG":"none"}`, claims().json()), "") // another member
 
 	// 8 KiB are accepted, a byte more is not.
-	long := func(size int) string {
-		for n := size / 2; ; n++ {
-			if proof := s.proof(nil, m{"a": strings.Repeat("x", n)}); len(proof) >= size {
-				return proof
-			}
-		}
-	}
-	for size := 8<<10 - 2; size <= 8<<10+2; size++ {
-		if proof := long(size); len(proof) <= 8<<10 {
+	const most = 8 << 10
+	filled := func(n int) string { return s.proof(nil, m{"a": strings.Repeat("x", n)}) }
+	fill := (most - len(filled(0))) * 3 / 4
+	var under, over bool
+	for n := fill - 4; n <= fill+4; n++ {
+		if proof := filled(n); len(proof) <= most {
 			wantReason(t, v, proof, "")
+			under = under || len(proof) >= most-1
 		} else {
 			wantReason(t, v, proof, verify.ProofMalformed)
+			over = over || len(proof) <= most+2
 		}
+	}
+	if !under || !over {
+		t.Error("no proof near the limit was made")
 	}
 }
 

@@ -118,13 +118,9 @@ func TestD13_Path(t *testing.T) {
 		{"/a/..", "/", true},
 		{"/a%3Fb", "/a%3Fb", true},
 		{"/a%3Fb", "/a?b", false},
-		{"/a%", "/a%", false},
 		{"/a", "/a%zz", false},
 		{"/a", "/a%2", false},
 	} {
-		if tt.target == "/a%" { // no server would let it in
-			continue
-		}
 		checkURL(t, origin, tt.target, origin+tt.htu, tt.want)
 	}
 	// The query is no part of it, and htu has none (RFC 9449, section 4.2).
@@ -140,20 +136,15 @@ func TestD13_Path(t *testing.T) {
 			t.Errorf("behind http.StripPrefix: %v", err)
 		}
 	})).ServeHTTP(nil, r)
-	r.RequestURI = "%"
-	wantRefused(t, r)
+	r.RequestURI = "%" // no server lets it in
+	if _, err := newVerifier(t).Proof(r); reasonOf(err) != verify.ProofURL {
+		t.Errorf("with a broken RequestURI: %v, want %q", err, verify.ProofURL)
+	}
 	// In-process, a request has no RequestURI.
 	r = requestTo("GET", "/", newSigner("ES256").proof(nil, m{"htm": "GET", "htu": origin + "/"}))
 	r.RequestURI, r.URL.Path = "", ""
 	if _, err := newVerifier(t).Proof(r); err != nil {
 		t.Errorf("with neither path nor RequestURI: %v", err)
-	}
-}
-
-func wantRefused(t *testing.T, r *http.Request) {
-	t.Helper()
-	if _, err := newVerifier(t).Proof(r); reasonOf(err) != verify.ProofURL {
-		t.Errorf("request target %q: %v, want %v", r.RequestURI, err, verify.ProofURL)
 	}
 }
 
