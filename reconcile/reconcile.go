@@ -89,6 +89,12 @@ type HeldError struct {
 
 func (e *HeldError) Error() string { return "quarantined: " + joinReasons(e.Reasons) }
 
+// Hint says what to look at first, and what to do if the reading is right.
+func (e *HeldError) Hint() string {
+	return "an app without an admin role sees nobody; look with `oktasync plan`, and if people really are gone, " +
+		"`oktasync apply --publish-anyway --reason TEXT`"
+}
+
 // Reconcile makes the store agree with what export declares: read and compare,
 // guard, publish, in that order. The newest snapshot changes only in the last
 // step. Each outcome stands in the journal, a failed one with its cause.

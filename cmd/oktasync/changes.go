@@ -37,9 +37,6 @@ func (l *changeList) end(command string) {
 	if l.count > mostShown {
 		fmt.Fprintf(l.w, "  … and %d more; `%s` has them all\n", l.count-mostShown, command)
 	}
-	if l.count > 0 {
-		fmt.Fprintln(l.w)
-	}
 }
 
 // valueText is the JSON of what lies at a dotted path, or "none".

@@ -149,7 +149,7 @@ func (d *difference) print(w io.Writer) error {
 		fmt.Fprintln(w, "no changes")
 		return nil
 	}
-	fmt.Fprintf(w, "%d users, then %d: %s\n", counts.Before, counts.Total, kindsText(counts.Kinds))
+	fmt.Fprintf(w, "\n%d users, then %d: %s\n", counts.Before, counts.Total, kindsText(counts.Kinds))
 	return nil
 }
 

@@ -14,9 +14,17 @@ import (
 // where w is a terminal, and JSON lines otherwise.
 func newLogger(w io.Writer, level slog.Level, format string, colour bool) *slog.Logger {
 	if format == "json" || format == "auto" && !isTerminal(w) {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
 	}
 	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour}))
+}
+
+// readableDuration writes 1.5s where slog's JSON would have nanoseconds.
+func readableDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(w io.Writer) bool {

@@ -139,6 +139,9 @@ func printPlan(w io.Writer, p *reconcile.Plan) error {
 			return err
 		}
 		list.end("oktasync plan --json")
+		if list.count > 0 {
+			fmt.Fprintln(w)
+		}
 		fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
 	}
 	for _, reason := range p.Held {

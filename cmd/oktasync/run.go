@@ -40,7 +40,7 @@ and /metrics.`,
 // runDaemon wires the daemon: scheduler -> reconcile -> oktaclient -> dpopauth,
 // and the store that all of it is for.
 func (a *app) runDaemon(ctx context.Context) (err error) {
-	cfg, log, err := a.load()
+	cfg, log, err := a.loadAt(slog.LevelInfo)
 	if err != nil {
 		return err
 	}

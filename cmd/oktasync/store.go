@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,26 +13,25 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// load reads the configuration and makes the logger that it asks for.
-func (a *app) load() (*Config, *slog.Logger, error) {
+// load reads the configuration and makes the logger for a command that somebody
+// waits for: what happened it prints itself, so that of the log only warnings
+// are left, unless more is asked for.
+func (a *app) load() (*Config, *slog.Logger, error) { return a.loadAt(slog.LevelWarn) }
+
+// loadAt is load with what the level info stands for.
+func (a *app) loadAt(info slog.Level) (*Config, *slog.Logger, error) {
 	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := a.logger(cfg)
-	return cfg, log, err
-}
-
-func (a *app) logger(cfg *Config) (*slog.Logger, error) {
-	level := cfg.Log.Level
-	if a.logLevel != "" {
-		level = a.logLevel
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cmp.Or(a.logLevel, cfg.Log.Level))); err != nil {
+		return nil, nil, fmt.Errorf("--log-level %s: must be debug, info, warn or error", shown(a.logLevel))
 	}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %s: must be debug, info, warn or error", level)
+	if a.logLevel == "" && level == slog.LevelInfo {
+		level = info
 	}
-	return newLogger(a.stderr, l, cfg.Log.Format, a.colour(a.stderr)), nil
+	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.colour(a.stderr)), nil
 }
 
 // reader is a store opened for looking, with what the configuration knows of

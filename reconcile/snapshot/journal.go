@@ -163,9 +163,11 @@ func (j *journal) append(e Event) error {
 		return err
 	}
 	if j.file == nil {
-		if j.file, err = j.files.Append(j.path, j.access); err != nil {
+		f, err := j.files.Append(j.path, j.access)
+		if err != nil {
 			return err
 		}
+		j.file = f
 	}
 	if j.torn {
 		if err := j.file.Truncate(j.seen.size); err != nil {

@@ -120,16 +120,17 @@ func reconcile(t testing.TB, s *snapshot.Store, started time.Time, users ...stri
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
-	if err := w.Journal(snapshot.Event{Event: snapshot.EventStarted}); err != nil {
-		return nil, err
-	}
-	snap, err := w.Publish(t.Context(), draft(t, s, started, users...))
+	snap, err := func() (*snapshot.Snapshot, error) {
+		if err := w.Journal(snapshot.Event{Event: snapshot.EventStarted}); err != nil {
+			return nil, err
+		}
+		return w.Publish(t.Context(), draft(t, s, started, users...))
+	}()
 	if err != nil {
 		// On a disk that has failed this may fail too.
 		w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()})
 	}
-	return snap, err
+	return snap, errors.Join(err, w.Close())
 }
 
 // publish is a reconcile that works.

@@ -1,0 +1,277 @@
+package snapshot_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// A disk is a FileSystem on which one call fails, or after which the process
+// or the power is gone. It keeps what was not synced apart, so that a power
+// cut can take it back.
+type disk struct {
+	kind     faultKind
+	at       int      // the number of the call that fails, from 1; 0: none does
+	calls    []string // that can fail so, up to now
+	failed   string   // the call that did
+	stopped  bool
+	unsynced []undo
+}
+
+type faultKind int
+
+const (
+	fails           faultKind = iota // with EIO, and does nothing
+	failsAfterwards                  // the call does its work, and says EIO
+	failsHalfway                     // a write comes half through, and says ENOSPC
+	stopsHalfway                     // the process ends in the middle of a write,
+	stopsAfter                       // or after the call
+	powerCut                         // the same, and what was not synced is lost
+	faultKinds
+)
+
+func (k faultKind) String() string {
+	return [...]string{
+		"EIO", "EIO after success", "short write", "stop amid a write", "stop", "power cut",
+	}[k]
+}
+
+var errStopped = errors.New("the process is gone")
+
+// An undo takes back what has not been synced yet.
+type undo struct {
+	dir     string    // the folder that it is about,
+	file    *diskFile // or the file in it
+	removes string    // the folder whose removal it takes back
+	do      func() error
+}
+
+// do makes one call, or fails it. half, where it is not nil, does half of it.
+func (d *disk) do(name string, call, half func() error) error {
+	if d.stopped {
+		return errStopped
+	}
+	if half == nil && (d.kind == failsHalfway || d.kind == stopsHalfway) {
+		return call()
+	}
+	if d.calls = append(d.calls, name); len(d.calls) != d.at {
+		return call()
+	}
+	d.failed = name
+	switch d.kind {
+	case fails:
+		return syscall.EIO
+	case failsAfterwards:
+		call()
+		return syscall.EIO
+	case failsHalfway:
+		half()
+		return syscall.ENOSPC
+	case stopsHalfway:
+		half()
+	case stopsAfter, powerCut:
+		call()
+	}
+	d.stopped = true
+	return errStopped
+}
+
+// cut takes back what was not synced.
+func (d *disk) cut(t testing.TB) {
+	t.Helper()
+	for _, u := range slices.Backward(d.unsynced) {
+		if err := u.do(); err != nil {
+			t.Errorf("power cut: %v", err)
+		}
+	}
+	d.unsynced = nil
+}
+
+// undo keeps what takes back a change of the names in the folder of path.
+func (d *disk) undo(path string, do func() error) {
+	d.unsynced = append(d.unsynced, undo{dir: filepath.Dir(path), do: do})
+}
+
+// synced drops what can't be taken back any more, in a folder that is gone
+// for good as well.
+func (d *disk) synced(is func(undo) bool) {
+	var gone []string
+	for _, u := range d.unsynced {
+		if is(u) && u.removes != "" {
+			gone = append(gone, u.removes)
+		}
+	}
+	d.unsynced = slices.DeleteFunc(d.unsynced, func(u undo) bool { return is(u) || slices.Contains(gone, u.dir) })
+}
+
+func (d *disk) Create(path string, a snapshot.Access) (f snapshot.OpenFile, err error) {
+	err = d.do("create "+filepath.Base(path), func() error {
+		f, err = snapshot.SystemFiles.Create(path, a)
+		if err == nil {
+			d.undo(path, func() error { return os.RemoveAll(path) })
+		}
+		return err
+	}, nil)
+	return d.opened(path, f, err)
+}
+
+func (d *disk) Append(path string, a snapshot.Access) (f snapshot.OpenFile, err error) {
+	err = d.do("append to "+filepath.Base(path), func() error {
+		_, missing := os.Lstat(path)
+		f, err = snapshot.SystemFiles.Append(path, a)
+		if err == nil && missing != nil {
+			d.undo(path, func() error { return os.RemoveAll(path) })
+		}
+		return err
+	}, nil)
+	return d.opened(path, f, err)
+}
+
+// opened returns f as a file of d, or closes it where the call has failed.
+func (d *disk) opened(path string, f snapshot.OpenFile, err error) (snapshot.OpenFile, error) {
+	if err != nil && f != nil {
+		f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &diskFile{disk: d, path: path, file: f}, nil
+}
+
+func (d *disk) Open(path string) (r io.ReadCloser, err error) {
+	err = d.do("open "+filepath.Base(path), func() error {
+		r, err = snapshot.SystemFiles.Open(path)
+		return err
+	}, nil)
+	if err != nil && r != nil {
+		r.Close()
+	}
+	return r, err
+}
+
+func (d *disk) Mkdir(path string, a snapshot.Access) error {
+	return d.do("mkdir "+filepath.Base(path), func() error {
+		err := snapshot.SystemFiles.Mkdir(path, a)
+		if err == nil {
+			d.undo(path, func() error { return os.RemoveAll(path) })
+		}
+		return err
+	}, nil)
+}
+
+func (d *disk) Rename(from, to string) error {
+	return d.do("rename "+filepath.Base(from), func() error {
+		target, replaced := os.Readlink(to)
+		err := snapshot.SystemFiles.Rename(from, to)
+		if err == nil {
+			d.undo(from, func() error {
+				if err := os.Rename(to, from); err != nil || replaced != nil {
+					return err
+				}
+				return os.Symlink(target, to)
+			})
+		}
+		return err
+	}, nil)
+}
+
+func (d *disk) Symlink(target, path string) error {
+	return d.do("symlink "+filepath.Base(path), func() error {
+		err := snapshot.SystemFiles.Symlink(target, path)
+		if err == nil {
+			d.undo(path, func() error { return os.RemoveAll(path) })
+		}
+		return err
+	}, nil)
+}
+
+func (d *disk) Remove(path string) error {
+	return d.do("remove "+filepath.Base(path), func() error {
+		again, err := remake(path)
+		if err == nil {
+			err = snapshot.SystemFiles.Remove(path)
+		}
+		if err == nil {
+			d.unsynced = append(d.unsynced, undo{dir: filepath.Dir(path), removes: path, do: again})
+		}
+		return err
+	}, nil)
+}
+
+// remake returns what makes the file, link or empty folder in path again.
+func remake(path string) (func() error, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	switch info.Mode().Type() {
+	case fs.ModeDir:
+		return func() error { return os.Mkdir(path, info.Mode().Perm()) }, nil
+	case fs.ModeSymlink:
+		target, err := os.Readlink(path)
+		return func() error { return os.Symlink(target, path) }, err
+	}
+	data, err := os.ReadFile(path)
+	return func() error { return os.WriteFile(path, data, info.Mode().Perm()) }, err
+}
+
+func (d *disk) SyncDir(path string) error {
+	return d.do("sync folder "+filepath.Base(path), func() error {
+		d.synced(func(u undo) bool { return u.file == nil && u.dir == path })
+		return nil
+	}, nil)
+}
+
+// A diskFile is a file that a disk has opened.
+type diskFile struct {
+	disk *disk
+	path string
+	file snapshot.OpenFile
+}
+
+func (f *diskFile) Write(p []byte) (n int, err error) {
+	write := func(p []byte) error {
+		f.undoTail()
+		n, err = f.file.Write(p)
+		return err
+	}
+	err = f.disk.do("write "+filepath.Base(f.path),
+		func() error { return write(p) },
+		func() error { return write(p[:len(p)/2]) })
+	return n, err
+}
+
+func (f *diskFile) Truncate(size int64) error {
+	return f.disk.do("truncate "+filepath.Base(f.path), func() error {
+		f.undoTail()
+		return f.file.Truncate(size)
+	}, nil)
+}
+
+// undoTail keeps the file as it is for an undo.
+func (f *diskFile) undoTail() {
+	data, err := os.ReadFile(f.path)
+	f.disk.unsynced = append(f.disk.unsynced, undo{dir: filepath.Dir(f.path), file: f, do: func() error {
+		return errors.Join(err, os.WriteFile(f.path, data, 0))
+	}})
+}
+
+func (f *diskFile) Sync() error {
+	return f.disk.do("sync "+filepath.Base(f.path), func() error {
+		f.disk.synced(func(u undo) bool { return u.file == f })
+		return nil
+	}, nil)
+}
+
+// Close closes the file also when the process is gone: then the system does.
+func (f *diskFile) Close() error {
+	err := f.disk.do("close "+filepath.Base(f.path), func() error { return nil }, nil)
+	return errors.Join(err, f.file.Close())
+}
