@@ -30,9 +30,12 @@ func newError(call *call, a *answer, err error) *Error {
 		return nil
 	}
 	e := &Error{RequestID: a.request.RequestID, Path: call.url.Path, Page: call.page, Tries: 1, Err: err}
-	if err == nil {
+	switch {
+	case err == nil:
 		e.Status = a.resp.StatusCode
 		e.Code = errorCode(a.resp.Header, a.body)
+	case a.resp == nil:
+		e.Status = a.request.Status // as the transport says
 	}
 	return e
 }
@@ -100,8 +103,6 @@ func transportError(err error) *rejection {
 		dial        *net.OpError
 	)
 	switch {
-	case errors.As(err, &decides):
-		r.final = !decides.Retryable()
 	case errors.As(err, &certificate):
 		r.class, r.final = "certificate", true
 	case errors.As(err, &network) && network.Timeout():
@@ -112,6 +113,11 @@ func transportError(err error) *rejection {
 		r.class = "reset"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		r.class = "closed"
+	case errors.As(err, &decides):
+		r.class = "authentication"
+	}
+	if errors.As(err, &decides) {
+		r.final = !decides.Retryable()
 	}
 	return r
 }

@@ -21,11 +21,11 @@ const (
 
 // Governor keeps the requests of all clients of an org within their share of
 // its rate limits. It learns each bucket's limit, rest and reset from the
-// headers of every answer, so that it needs no 429 to learn, and paces nothing:
-// a window's share is spent as fast as may be, and then the next window is
-// awaited. Of two things it makes sure in every window: that we use no more
-// than our share, and that we take nothing of what the others' share is when
-// only that is left, whoever used the rest.
+// headers of every answer, so that it needs no 429 to learn. A window's share is
+// spent as fast as may be, and then the next window is awaited. In every window
+// we use no more than our share, and nothing once only the others' share is
+// left, whoever used the rest; but where others leave us next to nothing for
+// minutes, a request goes out every few seconds.
 //
 // A Governor belongs to an org and not to a configuration: a program that
 // makes its clients anew hands the old Governor on. It may be used by several

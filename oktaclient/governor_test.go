@@ -90,7 +90,7 @@ func newLimits(seed uint64, limit int, h http.Handler) *limits {
 
 // bySeed runs f in bubbles, in each of which windows begin at other moments.
 func bySeed(t *testing.T, f func(t *testing.T, seed uint64)) {
-	seeds := uint64(5)
+	seeds := uint64(3)
 	if os.Getenv("OKTASYNC_LONG_TESTS") != "" {
 		seeds = 100
 	}

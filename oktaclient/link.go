@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// maxLinks is how long all Link headers of an answer may be together; each
+// repeats the query.
+const maxLinks = 64 << 10
+
 // NextPage returns the URL of the page after resp, "" after the last one. It
 // refuses a link to another origin or path than resp's own: a token must not
 // follow it.
@@ -21,7 +25,11 @@ func NextPage(resp *http.Response) (string, error) {
 
 // nextPage is NextPage for an answer from base; nil after the last page.
 func nextPage(h http.Header, base *url.URL) (*url.URL, error) {
-	links, err := parseLinks(h.Values("Link"))
+	headers := h.Values("Link")
+	if total := len(strings.Join(headers, "")); total > maxLinks {
+		return nil, fmt.Errorf("Link headers of %d bytes", total)
+	}
+	links, err := parseLinks(headers)
 	if err != nil {
 		return nil, err
 	}

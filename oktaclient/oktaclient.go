@@ -45,8 +45,10 @@ type Config struct {
 	// HTTPClient authenticates the requests. It is copied, and the copy follows
 	// no redirects: Okta's API has none, and a token must not travel along one.
 	//
-	// An error of its transport that has a method Retryable() bool is tried
-	// again as that says; of the others all but failed certificate checks are.
+	// An error of its transport is tried again, but for a certificate that can't
+	// be verified. One that knows better may have methods Retryable() bool,
+	// HTTPStatus() int for the status of an answer that the transport kept to
+	// itself, and Hint() string, in an [Error]'s words.
 	HTTPClient *http.Client
 
 	Concurrency    int     // most requests in flight; 0: 1

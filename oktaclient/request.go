@@ -112,7 +112,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (*answer, *Error) {
 	if failure != nil {
 		a.request.Error = failure.class()
 	}
-	c.log.DebugContext(ctx, "request answered", "path", call.url.Path, "page", call.page, "status", a.request.Status,
+	c.log.DebugContext(ctx, "request sent", "path", call.url.Path, "page", call.page, "status", a.request.Status,
 		"users", a.request.Rows, "elapsed", time.Since(a.sent), "request_id", a.request.RequestID)
 	return a, failure
 }
@@ -131,6 +131,9 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if refused := interface{ HTTPStatus() int }(nil); errors.As(err, &refused) {
+			a.request.Status = refused.HTTPStatus()
+		}
 		return transportError(err)
 	}
 	defer resp.Body.Close()

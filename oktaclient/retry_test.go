@@ -211,6 +211,7 @@ type refusal struct{ retry bool }
 
 func (refusal) Error() string     { return "token: 401 invalid_client" }
 func (r refusal) Retryable() bool { return r.retry }
+func (refusal) HTTPStatus() int   { return 401 }
 func (refusal) Hint() string      { return "register the key" }
 
 func (r refusal) RoundTrip(*http.Request) (*http.Response, error) { return nil, r }
@@ -220,6 +221,9 @@ func TestTransportDecides(t *testing.T) {
 		s, err := readError(t, newClient(t, "https://acme.okta.com", &http.Client{Transport: refusal{retry}}, nil))
 		if err.Tries != tries || len(s.requests) != tries || err.Hint() != "register the key" {
 			t.Errorf("Retryable %v: %d tries, hint %q; want %d and the transport's hint", retry, err.Tries, err.Hint(), tries)
+		}
+		if r := s.requests[0]; r.Status != 401 || r.Error != "authentication" || err.Status != 401 {
+			t.Errorf("status %d, transcript %+v; want the transport's 401", err.Status, r)
 		}
 	}
 }

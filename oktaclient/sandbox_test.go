@@ -1,0 +1,226 @@
+package oktaclient_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+	"oktasync/oktaclient/sandbox"
+)
+
+// bearer authenticates against a sandbox in the simplest way there is.
+type bearer struct {
+	org *sandbox.Org
+	key *ecdsa.PrivateKey
+
+	ahead time.Duration // the org's clock to ours
+
+	mu    sync.Mutex
+	token string
+}
+
+// newSandbox makes an org with an app, and a transport that is that app.
+func newSandbox(t *testing.T, cfg sandbox.Config) *bearer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
+	return &bearer{org: sandbox.NewOrg(cfg), key: key, ahead: cfg.ClockOffset}
+}
+
+func (b *bearer) client(t *testing.T, change func(*oktaclient.Config)) *oktaclient.Client {
+	t.Helper()
+	return newClient(t, b.org.URL(), &http.Client{Transport: b}, func(cfg *oktaclient.Config) {
+		cfg.BaseWait = 0
+		cfg.RateLimitShare = 1
+		if change != nil {
+			change(cfg)
+		}
+	})
+}
+
+func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.token == "" {
+		if err := b.grant(); err != nil {
+			return nil, err
+		}
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.org.Transport().RoundTrip(r)
+}
+
+func (b *bearer) grant() error {
+	encode := base64.RawURLEncoding.EncodeToString
+	address := b.org.URL() + "/oauth2/v1/token"
+	claims, _ := json.Marshal(map[string]any{"iss": "0oa1", "sub": "0oa1", "aud": address, "exp": time.Now().Add(b.ahead + time.Minute).Unix(), "jti": rand.Text()})
+	signed := encode([]byte(`{"alg":"ES256","kid":"k"}`)) + "." + encode(claims)
+	digest := sha256.Sum256([]byte(signed))
+	x, y, err := ecdsa.Sign(rand.Reader, b.key, digest[:])
+	if err != nil {
+		return err
+	}
+	resp, err := b.org.Client().PostForm(address, url.Values{
+		"grant_type": {"client_credentials"}, "scope": {"okta.users.read"},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+		"client_assertion":      {signed + "." + encode(append(x.FillBytes(make([]byte, 32)), y.FillBytes(make([]byte, 32))...))},
+	})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Token == "" {
+		return fmt.Errorf("no token: %d, %v", resp.StatusCode, err)
+	}
+	b.token = answer.Token
+	return nil
+}
+
+// checkReading compares a reading with what the org holds, byte for byte.
+func checkReading(t *testing.T, org *sandbox.Org, s *sink) {
+	t.Helper()
+	got := map[string][]byte{}
+	for _, u := range s.users {
+		got[u.ID] = u.JSON
+	}
+	n := 0
+	for id, want := range org.UsersJSON() {
+		if n++; !bytes.Equal(got[id], want) {
+			t.Fatalf("user %s = %s, want %s", id, got[id], want)
+		}
+	}
+	if len(got) != n {
+		t.Errorf("read %d users, want %d", len(got), n)
+	}
+	if v := org.Stats().Violations; len(v) > 0 {
+		t.Errorf("violations: %v", v)
+	}
+}
+
+func TestSandboxByteForByte(t *testing.T) {
+	for name, cfg := range map[string]sandbox.Config{
+		"plain":        {Users: 2000, Deprovisioned: 100},
+		"joined links": {Users: 450, JoinLinks: true},
+		"twice":        {Users: 450, DuplicateRateHeaders: true},
+		"clock":        {Users: 450, ClockOffset: -time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newSandbox(t, cfg)
+				s := &sink{}
+				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 0 }).Users(t.Context(), everyone, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkReading(t, b.org, s)
+				if want := -cfg.ClockOffset; (reading.Offset - want).Abs() > time.Second {
+					t.Errorf("offset = %v, want %v", reading.Offset, want)
+				}
+			})
+		})
+	}
+}
+
+// Whatever goes wrong, a reading is complete or ends with a clear error.
+func TestSandboxFaults(t *testing.T) {
+	faults := []struct {
+		fault   string
+		forever string // the error if it does not stop; "": it does no harm
+	}{
+		{"status=500", "500 E0000009"},
+		{"status=502,html", "502"},
+		{"status=503", "503 E0000100"},
+		{"status=504", "504"},
+		{"status=429,retry-after=5s", "429 E0000047"},
+		{"busy", "429 E0000047"},
+		{"html", "502"},
+		{"broken-json", "broken JSON"},
+		{"cut=100", "answer cut short"},
+		{"stall=-1s", "answer made no progress"},
+		{"cut=1000,stall=-1s", "answer made no progress"},
+		{"reset", "reset"},
+		{"lose", "reset"},
+		{"next=loop", "list goes in a circle"},
+		{"next=other-host", "another origin"},
+		{"next=empty", ""},
+		{"next=short", ""},
+		{"redirect=https://elsewhere.invalid/", "302"},
+	}
+	for _, test := range faults {
+		for _, forever := range []bool{false, true} {
+			t.Run(fmt.Sprint(test.fault, " for ever ", forever), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					fault, err := sandbox.ParseFault(test.fault)
+					if err != nil {
+						t.Fatal(err)
+					}
+					b := newSandbox(t, sandbox.Config{Users: 95})
+					fault.Nth, fault.Forever = 3, forever
+					b.org.Inject(fault)
+					s := &sink{}
+					_, err = b.client(t, nil).Users(t.Context(), everyone, s)
+					if err == nil {
+						checkReading(t, b.org, s)
+						if forever && test.forever != "" {
+							t.Errorf("Users() succeeded, want %s", test.forever)
+						}
+						return
+					}
+					e, ok := errors.AsType[*oktaclient.Error](err)
+					if !ok || !strings.Contains(err.Error(), test.forever) || e.Page != 3 {
+						t.Errorf("Users() = %v, want %s on page 3", err, test.forever)
+					}
+					if once := []string{"next=loop", "next=other-host", "redirect=https://elsewhere.invalid/"}; !forever && !slices.Contains(once, test.fault) {
+						t.Errorf("Users() = %v, want one fault overcome", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestSandboxPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, sandbox.Config{Users: 40_000, Deprovisioned: -1, RateLimit: sandbox.Limits(300), ClientShare: 1})
+		began, users := time.Now(), 0
+		c := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize, cfg.RateLimitShare = 200, 0.5 })
+		if _, err := c.Users(t.Context(), oktaclient.Query{}, counter{&users}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); users != 40_000 || took > 63*time.Second {
+			t.Errorf("read %d users in %v, want 40000 in at most 63s", users, took)
+		}
+		if n := b.org.Stats().RateLimited; n > 0 {
+			t.Errorf("%d requests refused", n)
+		}
+	})
+}
+
+// counter is a sink that counts users.
+type counter struct{ users *int }
+
+func (c counter) User(oktaclient.User) error { *c.users++; return nil }
+
+func (c counter) Request(oktaclient.Request) error { return nil }
