@@ -2,8 +2,13 @@ package oktaclient_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,4 +78,58 @@ func TestCutAllocations(t *testing.T) {
 	if got := testing.AllocsPerRun(20, func() { cut(page) }); got > 2 {
 		t.Errorf("%v allocations for a page of 200 users, want at most 2", got)
 	}
+}
+
+// BenchmarkUsers compares a reading with its floor: the same requests, with the
+// answers decompressed and thrown away.
+func BenchmarkUsers(b *testing.B) {
+	const pages = 50
+	page := fullPage()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	w.Write(page)
+	w.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		after, _ := strconv.Atoi(r.URL.Query().Get("after"))
+		if after < pages-1 {
+			w.Header().Set("Link", fmt.Sprintf(`</api/v1/users?limit=200&after=%d>; rel="next"`, after+1))
+		} else {
+			w.Header().Set("Link", `</api/v1/users>; rel="self"`)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(packed.Bytes())
+	}))
+	defer server.Close()
+	perThousand := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/(pages*0.2), "ms/1000users")
+	}
+	b.Run("floor", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for i := range pages {
+				resp, err := server.Client().Get(fmt.Sprintf("%s/api/v1/users?limit=200&after=%d", server.URL, i))
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+		}
+		perThousand(b)
+	})
+	b.Run("users", func(b *testing.B) {
+		c, err := oktaclient.New(oktaclient.Config{OrgURL: server.URL, HTTPClient: server.Client()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			n := 0
+			if _, err := c.Users(b.Context(), oktaclient.Query{}, counter{&n}); err != nil || n != pages*200 {
+				b.Fatalf("read %d users: %v", n, err)
+			}
+		}
+		perThousand(b)
+	})
 }

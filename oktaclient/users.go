@@ -90,7 +90,7 @@ func (c *Client) Users(ctx context.Context, q Query, sink Sink) (Reading, error)
 
 // User reads the user with the given id. Such a read is current, where lists
 // come from an index that lags. A user that does not exist, or no longer, is
-// an [*Error] with status 404.
+// an [*Error] with status 404. The user's JSON is the caller's to keep.
 func (c *Client) User(ctx context.Context, id string) (User, error) {
 	if id == "" || id == "." || id == ".." {
 		return User{}, errors.New("no user id")
