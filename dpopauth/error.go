@@ -1,6 +1,7 @@
 package dpopauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -82,7 +83,7 @@ func (e *Error) Hint() string {
 // Retryable reports whether the same call may succeed later with nothing
 // changed: no answer came, or the server was overloaded.
 func (e *Error) Retryable() bool {
-	return e.Status == 0 && e.Err != nil && !permanent(e.Err) || overloaded(e.Status, e.Code)
+	return overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
 }
 
 // HTTPStatus returns the status of the answer, 0 if none came, for callers that
@@ -171,7 +172,10 @@ func cutTokens(s string) string {
 func bare(err error) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
-		return ue.Err
+		err = ue.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no whole answer within %v: %w", tryTimeout, err)
 	}
 	return err
 }

@@ -168,7 +168,7 @@ func (e *endpoint) answer(resp *http.Response, l lesson) (*token, retry, error) 
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		fail.Err = fmt.Errorf("read answer: %w", bare(err))
+		fail.Err = bare(err)
 		return nil, retry{cause: causeTrouble}, fail
 	case len(body) > maxAnswer:
 		fail.Err = fmt.Errorf("%w: it is longer than 1 MiB", ErrAnswer)
@@ -199,8 +199,9 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 	j := jwk(m)
 	fail.Code = code(j.text("error"), j.text("errorCode"))
 	fail.Description = clean(j.text("error_description")+j.text("errorSummary"), 200)
-	c, named := refusal(resp.Header)
-	if fail.Code == "" && named {
+	c, _ := refusal(resp.Header)
+	demanded := fail.Code == "use_dpop_nonce" || c.scheme == "dpop" && c.params["error"] == "use_dpop_nonce"
+	if fail.Code == "" {
 		fail.Code = code(c.params["error"])
 		fail.Description = clean(c.params["error_description"], 200)
 	}
@@ -213,10 +214,10 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 	case fail.Code == "":
 		fail.Err = fmt.Errorf("%w: %s, no OAuth error", ErrAnswer, mediaType(resp.Header))
 		return retry{}
-	case fail.Code == "use_dpop_nonce" && l.nonce:
+	case demanded && l.nonce:
 		fail.Err = ErrNonce
 		return retry{cause: causeNonce}
-	case fail.Code == "use_dpop_nonce":
+	case demanded:
 		fail.Err = fmt.Errorf("%w, and no valid DPoP-Nonce given", ErrNonce)
 		return retry{}
 	}

@@ -23,8 +23,12 @@ type token struct {
 
 func newToken(value, scheme string, life time.Duration) *token {
 	// Renewal at 80 to 90 % of the life, and half a minute before its end where
-	// that leaves most of it.
-	early := life*8/10 + rand.N(life/10)
+	// that leaves most of it. A life so short is used up, lest the server be asked
+	// more often than once a life.
+	early := life
+	if life >= time.Minute {
+		early = life*8/10 + rand.N(life/10)
+	}
 	if life >= 2*time.Minute {
 		early = min(early, life-30*time.Second)
 	}
