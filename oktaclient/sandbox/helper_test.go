@@ -90,10 +90,14 @@ func newClient(t *testing.T, cfg sandbox.Config) *client {
 	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: []string{"okta.users.read", "okta.logs.read", "okta.roles.read"},
 		Keys: []sandbox.PublicKey{{KID: kid, Key: key.Public()}}}
 	if len(cfg.Clients) == 1 { // the key is ours, the rest as wanted
-		cfg.Clients[0].Keys, app = app.Keys, cfg.Clients[0]
-		app.ID = clientID
+		keys := app.Keys
+		app = cfg.Clients[0]
+		app.ID, app.Keys = clientID, keys
 	}
 	cfg.Clients = []sandbox.ClientApp{app}
+	if cfg.RateLimit == nil {
+		cfg.RateLimit = sandbox.Limits(1_000_000)
+	}
 	org := sandbox.NewOrg(cfg)
 	return &client{t: t, org: org, http: org.Client(), id: clientID, kid: kid, key: key, dpop: mustKey()}
 }

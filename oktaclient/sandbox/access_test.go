@@ -1,0 +1,291 @@
+package sandbox_test
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// wantChallenge checks an answer that OAuth gives at the API: everything in
+// WWW-Authenticate, no body.
+func (r result) wantChallenge(t *testing.T, status int, scheme, code, description string) {
+	t.Helper()
+	r.want(t, status, code, description)
+	challenge := r.header.Get("WWW-Authenticate")
+	if !strings.HasPrefix(challenge, scheme+" ") || r.body != "" {
+		t.Errorf("challenge = %q, body = %q, want %s and no body", challenge, r.body, scheme)
+	}
+	for _, part := range []string{`authorization_uri="http://acme.okta.example/oauth2/v1/authorize"`, `realm="http://acme.okta.example"`, `scope="okta.`, `resource="/api/v1/`} {
+		if !strings.Contains(challenge, part) {
+			t.Errorf("challenge = %q, want %s", challenge, part)
+		}
+	}
+	if algs := `algs="RS256 RS384 RS512 ES256 ES384 ES512"`; (scheme == "DPoP") != strings.Contains(challenge, algs) {
+		t.Errorf("challenge = %q, want %s only for DPoP", challenge, algs)
+	}
+	if r.header.Get("X-Okta-Request-Id") == "" || r.header.Get("X-Rate-Limit-Limit") == "" {
+		t.Errorf("header = %v, want a request id and rate limits", r.header)
+	}
+}
+
+// Facts §9.12: every way in which a proof at the API can be wrong.
+func TestProofAtAPI(t *testing.T) {
+	now := time.Now()
+	private := jwk(mustKey())
+	private["d"] = ""
+	other := sha256.Sum256([]byte("other token"))
+	for _, test := range []struct {
+		name           string
+		header, claims m
+		target         string
+		description    string // "": 200
+	}{
+		{name: "right"},
+		{name: "query not in htu", target: list("limit", "2")},
+		{name: "nonce ignored", claims: m{"nonce": "made-up"}},
+		{name: "299 s old", claims: m{"iat": now.Add(-299 * time.Second).Unix()}},
+		{name: "typ", header: m{"typ": "JWT"}, description: "'typ' must be 'dpop+jwt' in the DPoP proof JWT."},
+		{name: "alg", header: m{"alg": "EdDSA"}, description: "The DPoP proof JWT signature algorithm is invalid."},
+		{name: "private member", header: m{"jwk": private}, description: "The DPoP proof JWT cannot be parsed."},
+		{name: "signature", header: m{"jwk": jwk(mustKey())}, description: "The DPoP proof JWT signature is invalid."},
+		{name: "htm", claims: m{"htm": "POST"}, description: "'htm' claim in the DPoP proof JWT is invalid."},
+		{name: "htu of another path", claims: m{"htu": "https://acme.okta.example/api/v1/groups"}, description: "'htu' claim in the DPoP proof JWT is invalid."},
+		{name: "htu with query", claims: m{"htu": "https://acme.okta.example/api/v1/users?limit=200"}, description: "'htu' claim in the DPoP proof JWT is invalid."},
+		{name: "htu http", claims: m{"htu": "http://acme.okta.example/api/v1/users"}, description: "'htu' claim in the DPoP proof JWT is invalid."},
+		{name: "htu of another host", claims: m{"htu": "https://other.okta.example/api/v1/users"}, description: "'htu' claim in the DPoP proof JWT is invalid."},
+		{name: "old", claims: m{"iat": now.Add(-310 * time.Second).Unix()}, description: "The DPoP proof JWT is issued more than five minutes in the past."},
+		{name: "early", claims: m{"iat": now.Add(30 * time.Second).Unix()}, description: "The DPoP proof JWT is issued in the future."},
+		{name: "no jti", claims: m{"jti": nil}, description: "'jti' claim in the DPoP proof JWT is invalid."},
+		{name: "no ath", claims: m{"ath": nil}, description: "'ath' claim in the DPoP proof does not match the presented access_token."},
+		{name: "other ath", claims: m{"ath": encode(other[:])}, description: "'ath' claim in the DPoP proof does not match the presented access_token."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClient(t, sandbox.Config{Users: 5})
+			target := test.target
+			if target == "" {
+				target = "/api/v1/users"
+			}
+			req := c.request(target, nil)
+			hash := sha256.Sum256([]byte(c.token))
+			claims := m{"ath": encode(hash[:])}
+			for name, value := range test.claims {
+				claims[name] = value
+			}
+			req.Header.Set("DPoP", c.proof("GET", c.org.URL()+target, test.header, claims))
+			r := c.must(req)
+			if test.description == "" {
+				if r.status != 200 {
+					t.Errorf("answer = %d %v, want 200", r.status, r.header)
+				}
+				c.noViolations()
+				return
+			}
+			r.wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", test.description)
+			if len(c.org.Stats().Violations) != 1 {
+				t.Errorf("violations = %q, want one", c.org.Stats().Violations)
+			}
+		})
+	}
+	t.Run("used twice", func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 5})
+		req := c.request("/api/v1/users", nil)
+		c.must(req)
+		c.must(req).wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "The DPoP proof JWT has already been used.")
+	})
+	t.Run("other key", func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 5})
+		c.login()
+		c.dpop = mustKey()
+		c.get("/api/v1/users").wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "The access_token is not bound to the provided DPoP proof.")
+	})
+	t.Run("two proofs", func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 5})
+		req := c.request("/api/v1/users", nil)
+		req.Header.Add("DPoP", req.Header.Get("DPoP"))
+		c.must(req).wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "Multiple DPoP proof JWT headers are not allowed.")
+	})
+	t.Run("decoded path", func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 5})
+		escaped := "/api/v1/users/a%40b.example"
+		c.get(escaped).wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "'htu' claim")
+		r := c.must(c.request(escaped, m{"htu": c.org.URL() + "/api/v1/users/a@b.example"}))
+		r.want(t, 404, "E0000007", "a@b.example (User)")
+	})
+}
+
+// Facts §9.13: the API can be made to demand nonces.
+func TestNonceAtAPI(t *testing.T) {
+	for _, cfg := range []sandbox.Config{
+		{Users: 5, APINonceEvery: 3},
+		{Users: 5, APINonceEvery: 3, APINonceCode: 400},
+		{Users: 5, APINonceEvery: 3, APINonceBody: true},
+	} {
+		c := newClient(t, cfg)
+		r := c.get("/api/v1/users")
+		wanted := 401
+		if cfg.APINonceCode != 0 {
+			wanted = cfg.APINonceCode
+		}
+		r.want(t, wanted, "use_dpop_nonce", "")
+		nonce := r.header.Get("DPoP-Nonce")
+		if (r.body != "") != cfg.APINonceBody || nonce == "" {
+			t.Errorf("answer = %q with nonce %q", r.body, nonce)
+		}
+		good := 0
+		for range 20 {
+			r := c.must(c.request("/api/v1/users", m{"nonce": nonce}))
+			switch r.status {
+			case 200:
+				good++
+			default:
+				nonce = r.header.Get("DPoP-Nonce")
+			}
+		}
+		if good < 12 || good == 20 {
+			t.Errorf("accepted = %d of 20, want most and not all", good)
+		}
+		r = c.must(c.request("/api/v1/users", m{"nonce": c.nonce}))
+		r.want(t, wanted, "use_dpop_nonce", "") // the token endpoint's is another
+		c.noViolations()
+	}
+}
+
+// Facts §9.14 to 9.16: scheme and token.
+func TestTokenAtAPI(t *testing.T) {
+	foreign := jwt(mustKey(), m{"alg": "ES256"}, m{"iss": "https://acme.okta.example/oauth2/default"})
+	for _, test := range []struct {
+		name              string
+		dpop              bool
+		authorization     func(token string) []string
+		noProof           bool
+		status            int
+		scheme            string
+		code, description string
+	}{
+		{name: "bound token as Bearer", dpop: true, noProof: true, authorization: func(s string) []string { return []string{"Bearer " + s} },
+			status: 400, scheme: "Bearer", code: "invalid_request", description: "The resource request requires a DPoP proof."},
+		{name: "bound token as Bearer with a proof", dpop: true, authorization: func(s string) []string { return []string{"Bearer " + s} },
+			status: 400, scheme: "Bearer", code: "invalid_request", description: "must use the DPoP authentication scheme"},
+		{name: "no proof", dpop: true, noProof: true, authorization: func(s string) []string { return []string{"DPoP " + s} },
+			status: 400, scheme: "DPoP", code: "invalid_dpop_proof", description: "The DPoP proof JWT header is missing."},
+		{name: "plain token as DPoP", authorization: func(s string) []string { return []string{"DPoP " + s} },
+			status: 401, scheme: "DPoP", code: "invalid_token", description: "The presented access_token is not DPoP bound."},
+		{name: "garbled", authorization: func(s string) []string { return []string{"Bearer x" + s} },
+			status: 401, scheme: "Bearer", code: "invalid_token", description: "The access token is invalid."},
+		{name: "of another issuer", authorization: func(string) []string { return []string{"Bearer " + foreign} },
+			status: 401, scheme: "Bearer", code: "invalid_token", description: "The access token provided has an invalid issuer."},
+		{name: "two", authorization: func(s string) []string { return []string{"Bearer " + s, "Bearer " + s} },
+			status: 400, scheme: "Bearer", code: "invalid_request"},
+		{name: "none", authorization: func(string) []string { return nil }, status: 403, code: "E0000005", description: "Invalid session"},
+		{name: "another scheme", authorization: func(string) []string { return []string{"Basic eDp5"} }, status: 403, code: "E0000005"},
+		{name: "API token", authorization: func(string) []string { return []string{"SSWS 00abc"} }, status: 401, code: "E0000011", description: "Invalid token provided"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClient(t, sandbox.Config{Users: 5, Clients: []sandbox.ClientApp{{RequireDPoP: test.dpop, Scopes: []string{"okta.users.read"}}}})
+			req := c.request("/api/v1/users", nil)
+			req.Header["Authorization"] = test.authorization(c.token)
+			if test.noProof {
+				req.Header.Del("DPoP")
+			}
+			r := c.must(req)
+			if test.scheme == "" {
+				r.want(t, test.status, test.code, test.description)
+			} else {
+				r.wantChallenge(t, test.status, test.scheme, test.code, test.description)
+			}
+			if len(c.org.Stats().Violations) != 1 {
+				t.Errorf("violations = %q, want one", c.org.Stats().Violations)
+			}
+		})
+	}
+}
+
+// Facts §9.15: a token that was good once.
+func TestTokenEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 5, TokenLife: 3 * time.Second})
+		if r := c.get("/api/v1/users"); r.status != 200 {
+			t.Fatalf("answer = %d, want 200", r.status)
+		}
+		time.Sleep(3 * time.Second)
+		c.get("/api/v1/users").wantChallenge(t, 401, "DPoP", "invalid_token", "The token has expired.")
+		c.token = ""
+		if r := c.get("/api/v1/users"); r.status != 200 {
+			t.Fatalf("answer to a new token = %d, want 200", r.status)
+		}
+		c.org.RevokeTokens()
+		c.get("/api/v1/users").wantChallenge(t, 401, "DPoP", "invalid_token", "The access token has been revoked.")
+		c.noViolations()
+	})
+}
+
+// Facts §9.17 to 9.19: scopes and roles.
+func TestScopesAndRoles(t *testing.T) {
+	with := func(role string, scopes ...string) *client {
+		return newClient(t, sandbox.Config{Users: 600, Clients: []sandbox.ClientApp{{RequireDPoP: true, Role: role, Scopes: scopes}}})
+	}
+	c := with(sandbox.RoleReadOnly, "okta.logs.read")
+	c.get("/api/v1/users").wantChallenge(t, 403, "Bearer", "insufficient_scope", "The access token provided does not contain the required scopes.")
+	if r := c.get("/api/v1/logs"); r.status != 200 {
+		t.Errorf("logs = %d %s, want 200", r.status, r.body)
+	}
+	c.noViolations()
+
+	if r := with(sandbox.RoleNone, "okta.users.read").get("/api/v1/users"); r.status != 200 || r.body != "[]" {
+		t.Errorf("list without a role = %d %s, want 200 []", r.status, r.body)
+	}
+	with(sandbox.RoleForbidden, "okta.users.read").get("/api/v1/users").want(t, 403, "E0000006", "You do not have permission")
+
+	c = with(sandbox.RoleGroup("Finance"), "okta.users.read")
+	ids, rows, err := c.all("/api/v1/users")
+	if err != nil || len(ids) == 0 || len(ids) > 200 {
+		t.Fatalf("list = %d users, %v; want one department's", len(ids), err)
+	}
+	for _, row := range rows {
+		if !strings.Contains(string(row), `"department":"Finance"`) {
+			t.Errorf("user = %s, want only people in Finance", row)
+		}
+	}
+	for id := range c.org.UsersJSON() {
+		if user, _ := c.org.User(id); !strings.Contains(string(user), `"department":"Finance"`) {
+			c.get("/api/v1/users/"+id).want(t, 404, "E0000007", "")
+			break
+		}
+	}
+}
+
+// Facts §9.20 and 9.36: what every answer of the API carries, by the org's clock.
+func TestAnswerHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 5, ClockOffset: 90 * time.Second})
+		seen := map[string]bool{}
+		for _, target := range []string{"/api/v1/users", "/api/v1/users/00uNobody", "/api/v1/nothing", "/api/v1/logs"} {
+			r := c.get(target)
+			for _, name := range []string{"X-Okta-Request-Id", "X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset"} {
+				if len(r.header.Values(name)) != 1 {
+					t.Errorf("%s: %s = %q, want one", target, name, r.header.Values(name))
+				}
+			}
+			id := r.header.Get("X-Okta-Request-Id")
+			if seen[id] {
+				t.Errorf("%s: request id %s came twice", target, id)
+			}
+			seen[id] = true
+			date, err := http.ParseTime(r.header.Get("Date"))
+			if err != nil || date.Sub(time.Now()).Round(time.Second) != 90*time.Second {
+				t.Errorf("%s: Date = %s, want 90 s ahead of %s", target, r.header.Get("Date"), time.Now().UTC())
+			}
+		}
+		// A proof by our own clock is 90 s old to the org, which it takes; by a
+		// clock that is behind by more than five minutes it is not, and with an org whose
+		// clock is off that is no violation.
+		c.org.SetClockOffset(10 * time.Minute)
+		c.get("/api/v1/users").wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "more than five minutes in the past")
+		c.noViolations()
+	})
+}

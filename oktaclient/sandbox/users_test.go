@@ -1,0 +1,376 @@
+package sandbox_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// Facts §9.21: who is in which list.
+func TestWhoIsListed(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 300, Deprovisioned: 30})
+	for target, want := range map[string]int{
+		"/api/v1/users": 270,
+		list("filter", `status eq "DEPROVISIONED"`): 30,
+		list("filter", `status eq "STAGED" or status eq "PROVISIONED" or status eq "ACTIVE" or status eq "RECOVERY" or status eq "LOCKED_OUT" or status eq "PASSWORD_EXPIRED" or status eq "SUSPENDED" or status eq "DEPROVISIONED"`): 300,
+		list("search", `profile.organization eq "brightwater instruments"`): 300,
+	} {
+		if got := len(c.mustAll(target)); got != want {
+			t.Errorf("%s: %d users, want %d", target, got, want)
+		}
+	}
+	r := c.get(list("q", "a"))
+	var found []struct{ Status string }
+	if err := json.Unmarshal([]byte(r.body), &found); err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 10 || r.next() != "" || strings.Contains(r.body, "DEPROVISIONED") {
+		t.Errorf("q found %d users, next %q; want 10, no next, nobody who left", len(found), r.next())
+	}
+	c.noViolations()
+}
+
+// Facts §9.22: limit.
+func TestLimit(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 500, Deprovisioned: -1})
+	for limit, want := range map[string]int{"": 200, "1": 1, "200": 200, "201": 200, "10000": 200} {
+		target := "/api/v1/users"
+		if limit != "" {
+			target = list("limit", limit)
+		}
+		var page []json.RawMessage
+		if _ = json.Unmarshal([]byte(c.get(target).body), &page); len(page) != want {
+			t.Errorf("limit %q: %d users, want %d", limit, len(page), want)
+		}
+	}
+	for _, limit := range []string{"0", "-1", "ten", "1.5"} {
+		r := c.get(list("limit", limit))
+		r.want(t, 400, "E0000001", "")
+		if causes, _ := r.json["errorCauses"].([]any); len(causes) != 1 {
+			t.Errorf("limit %q: %s, want a cause", limit, r.body)
+		}
+	}
+}
+
+// Facts §9.23 to 9.25: links and cursors.
+func TestPaging(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 50, Deprovisioned: -1})
+	target := list("limit", "7", "search", `status pr`, "sortBy", "profile.lastName", "sortOrder", "desc", "fields", "id,profile:(lastName)")
+	first := c.get(target)
+	links := first.header.Values("Link")
+	if len(links) != 2 || links[0] != "<"+c.org.URL()+target+`>; rel="self"` {
+		t.Fatalf("Link = %q, want self, then next, in lines of their own", links)
+	}
+	next, err := url.Parse(first.next())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"limit", "search", "sortBy", "sortOrder", "fields"} {
+		if got, want := next.Query().Get(name), mustQuery(t, target).Get(name); got != want {
+			t.Errorf("next repeats %s = %q, want %q", name, got, want)
+		}
+	}
+	if after := next.Query().Get("after"); url.QueryEscape(after) == after || strings.Contains(next.RawQuery, after) {
+		t.Errorf("cursor = %q, want one that has to be escaped", after)
+	}
+	ids := c.mustAll(target)
+	slices.Sort(ids)
+	if len(slices.Compact(ids)) != 50 {
+		t.Errorf("pages hold %d users, want 50", len(slices.Compact(ids)))
+	}
+	c.noViolations()
+
+	altered := *next
+	query := next.Query()
+	query.Set("after", "x"+query.Get("after"))
+	altered.RawQuery = query.Encode()
+	c.get(altered.String()).want(t, 400, "E0000029", "Invalid paging request.")
+	query = next.Query()
+	query.Set("search", `status eq "ACTIVE"`)
+	altered.RawQuery = query.Encode()
+	c.get(altered.String()).want(t, 400, "E0000029", "Invalid paging request.")
+	if v := c.org.Stats().Violations; len(v) != 2 {
+		t.Errorf("violations = %q, want two", v)
+	}
+	if last := c.get(list("limit", "50")); last.next() != "" {
+		t.Errorf("next of the last page = %q, want none", last.next())
+	}
+}
+
+func mustQuery(t *testing.T, target string) url.Values {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+func TestLinkForms(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 50, JoinLinks: true, LowerCaseLinks: true})
+	r := c.get(list("limit", "7"))
+	if len(r.header["link"]) != 1 || len(r.header["Link"]) != 0 || !strings.Contains(r.header["link"][0], `rel="self", <`) {
+		t.Errorf("header = %q, want one link in lower case", r.header)
+	}
+	if n := len(c.mustAll(list("limit", "7"))); n != 48 {
+		t.Errorf("users = %d, want 48", n)
+	}
+}
+
+func TestCursorLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 50, CursorLife: time.Minute})
+		next := c.get(list("limit", "7")).next()
+		if r := c.get(next); r.status != 200 {
+			t.Errorf("next = %d %s, want 200", r.status, r.body)
+		}
+		time.Sleep(61 * time.Second)
+		c.get(next).want(t, 400, "E0000029", "")
+		c.noViolations()
+	})
+}
+
+// A cursor that counts shifts under whoever pages; one that remembers does not.
+func TestOffsetCursors(t *testing.T) {
+	for _, offset := range []bool{false, true} {
+		c := newClient(t, sandbox.Config{Users: 50, Deprovisioned: -1, OffsetCursors: offset})
+		ids := c.mustAll("/api/v1/users")
+		next := c.get(list("limit", "10")).next()
+		if err := c.org.Change(sandbox.Delete, ids[3]); err != nil {
+			t.Fatal(err)
+		}
+		rest := c.mustAll(next)
+		if missed := !slices.Contains(rest, ids[10]); missed != offset {
+			t.Errorf("with offsets %t: the eleventh is missed: %t", offset, missed)
+		}
+		for _, by := range []string{"lastUpdated", "profile.firstName"} {
+			if got := len(c.mustAll(list("limit", "7", "search", "id pr", "sortBy", by))); got != 49 {
+				t.Errorf("with offsets %t: by %s %d users, want 49", offset, by, got)
+			}
+		}
+	}
+}
+
+// Facts §9.27: both languages.
+func TestExpressions(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 400, Deprovisioned: 20})
+	known := c.mustAll("/api/v1/users")[0]
+	person, _ := c.org.User(known)
+	var u struct {
+		Profile struct{ Login, FirstName string }
+	}
+	_ = json.Unmarshal(person, &u)
+	must := func(e error) {
+		if e != nil {
+			t.Fatal(e)
+		}
+	}
+	must(c.org.Set(known, "profile.nickName", json.RawMessage(`"Zw\"ei"`)))
+	must(c.org.Set(known, "profile.certifications", json.RawMessage(`["laser safety","Kite flying"]`)))
+	must(c.org.Set(known, "profile.floor", json.RawMessage(`77`)))
+	must(c.org.Set(known, "profile.badgeNumber", json.RawMessage(`12345678901234567891`)))
+	must(c.org.Set(known, "profile.lastName", json.RawMessage(`"ÄrgerSon"`)))
+	const one, none, bad = 1, 0, -1
+	for _, test := range []struct {
+		param, expression string
+		want              int
+	}{
+		{"filter", fmt.Sprintf(`id eq "%s"`, known), one},
+		{"filter", fmt.Sprintf(`profile.login eq "%s"`, u.Profile.Login), one},
+		{"filter", fmt.Sprintf(`profile.login eq "%s"`, strings.ToUpper(u.Profile.Login)), none},
+		{"filter", `status eq "DEPROVISIONED" and lastUpdated gt "2000-01-01T00:00:00.000Z"`, 20},
+		{"filter", fmt.Sprintf(`(status eq "NEVER" or id eq "%s") and (profile.login eq "%s")`, known, u.Profile.Login), one},
+		{"filter", fmt.Sprintf(`id eq "%s" or status eq "NEVER" and status eq "ACTIVE"`, known), one}, // and binds tighter
+		{"filter", `lastUpdated lt "2000-01-01T00:00:00.000Z"`, none},
+		{"filter", `status sw "DEP"`, bad},
+		{"filter", `status pr`, bad},
+		{"filter", `status gt "A"`, bad},
+		{"filter", `created gt "2000-01-01T00:00:00.000Z"`, bad},
+		{"filter", `profile.city eq "London"`, bad},
+		{"filter", `not (status eq "ACTIVE")`, bad},
+		{"filter", `status ne "ACTIVE"`, bad},
+		{"filter", `status EQ "ACTIVE"`, bad},
+		{"filter", `status eq ACTIVE`, bad},
+		{"filter", `status eq "ACTIVE`, bad},
+		{"filter", `(status eq "ACTIVE"`, bad},
+		{"filter", `status eq "ACTIVE")`, bad},
+		{"filter", `status eq "ACTIVE" and`, bad},
+		{"filter", `status eq "ACTIVE" status eq "STAGED"`, bad},
+		{"filter", `lastUpdated gt "yesterday"`, bad},
+		{"filter", `lastUpdated gt "2020-01-01"`, bad},
+		{"filter", `()`, bad},
+
+		{"search", fmt.Sprintf(`profile.login eq "%s"`, strings.ToUpper(u.Profile.Login)), one},
+		{"search", `status Eq "deprovisioned"`, 20},
+		{"search", `profile.nickName eq "zW\"EI"`, one},
+		{"search", `profile.lastName sw "ärger"`, one},
+		{"search", `profile.lastName sw "arger"`, none}, // diacritics count
+		{"search", `profile.lastName co "gers"`, one},
+		{"search", `profile.certifications eq "kite FLYING"`, one},
+		{"search", `profile.floor gt 76`, one},
+		{"search", `profile.floor ge 77 and profile.floor le 77.0`, one},
+		{"search", `profile.badgeNumber eq 12345678901234567891`, one},
+		{"search", `profile.badgeNumber eq 12345678901234567890`, none},
+		{"search", `(profile.floor lt 77 or profile.floor gt 77) and profile.floor gt 60`, none},
+		{"search", `profile.onCall eq true or profile.onCall eq false`, 400},
+		{"search", `type.id eq "oty1brightwaterUser0"`, 400},
+		{"search", fmt.Sprintf(`lastUpdated ge "%s"`, time.Now().Add(-time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")), one},
+		{"search", `profile.title co "engineer"`, bad},
+		{"search", `profile.title ew "engineer"`, bad},
+		{"search", `profile.Title pr`, bad}, // names have a case
+		{"search", `profile.unheardOf eq "x"`, bad},
+		{"search", `lastLogin gt "2020-01-01T00:00:00.000Z"`, bad},
+		{"search", `passwordChanged pr`, bad},
+		{"search", `credentials.provider.type eq "OKTA"`, bad},
+		{"search", `status ne "ACTIVE"`, bad},
+		{"search", `not status eq "ACTIVE"`, bad},
+		{"search", `profile.onCall gt true`, bad},
+		{"search", `profile.floor eq 7x`, bad},
+		{"search", strings.Repeat("(", 100) + `status pr` + strings.Repeat(")", 100), bad},
+	} {
+		target := list(test.param, test.expression)
+		if test.want == bad {
+			r := c.get(target)
+			r.want(t, 400, "E0000031", "Invalid search criteria.")
+			if t.Failed() {
+				t.Fatalf("%s=%s", test.param, test.expression)
+			}
+			continue
+		}
+		if got := len(c.mustAll(target)); got != test.want {
+			t.Errorf("%s=%s: %d users, want %d", test.param, test.expression, got, test.want)
+		}
+	}
+	c.get(list("search", "status pr", "filter", `status eq "ACTIVE"`)).want(t, 400, "E0000033", "")
+	c.get(list("search", `status pr and profile.title eq "`+strings.Repeat("x", 5000)+`"`)).want(t, 414, "E0000256", "")
+}
+
+// Facts §9.28: sorting, also around people who have changed.
+func TestSort(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 300})
+	c.org.Move(5)
+	c.org.Join(5)
+	c.org.Delete(5)
+	for _, by := range []string{"lastUpdated", "profile.lastName", "profile.nickName", "id", "status"} {
+		for _, order := range []string{"", "desc"} {
+			q := []string{"limit", "9", "search", "id pr", "sortBy", by, "sortOrder", order}
+			ids, rows, err := c.all(list(q...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := make([]string, len(rows))
+			for i, row := range rows {
+				keys[i] = sortKey(row, by) + "\x00" + ids[i]
+			}
+			if order == "desc" {
+				slices.Reverse(keys)
+			}
+			if !slices.IsSorted(keys) || len(slices.Compact(keys)) != 300 {
+				t.Errorf("by %s %s: %d users, in order: %t", by, order, len(keys), slices.IsSorted(keys))
+			}
+		}
+	}
+	if ids := c.mustAll(list("sortBy", "profile.lastName")); !slices.IsSorted(ids) {
+		t.Error("sortBy without search was not ignored")
+	}
+	c.get(list("search", "id pr", "sortBy", "profile.unheardOf")).want(t, 400, "E0000031", "")
+}
+
+func sortKey(row json.RawMessage, by string) string {
+	var v any
+	_ = json.Unmarshal(row, &v)
+	for name := range strings.SplitSeq(by, ".") {
+		v = v.(map[string]any)[name]
+	}
+	if s, ok := v.(string); ok && s != "" {
+		return strings.ToLower(s)
+	}
+	return "\xff"
+}
+
+// Facts §9.29: the index lags, reading by id and the plain list do not.
+func TestIndexLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, sandbox.Config{Users: 50, Deprovisioned: 5, IndexLag: time.Second})
+		leavers := list("filter", `status eq "DEPROVISIONED"`)
+		everyone := list("search", "id pr")
+		id := c.org.Deactivate(1)[0]
+		joined := c.org.Join(1)[0]
+		deleted := c.org.Delete(1)[0]
+		if n, all := len(c.mustAll(leavers)), c.mustAll(everyone); n != 5 || slices.Contains(all, joined) || !slices.Contains(all, deleted) {
+			t.Errorf("at once: %d leavers, joined %t, deleted %t; want nothing to have happened", n, slices.Contains(all, joined), slices.Contains(all, deleted))
+		}
+		if r := c.get("/api/v1/users/" + id); r.json["status"] != "DEPROVISIONED" {
+			t.Errorf("by id: %v, want DEPROVISIONED", r.json["status"])
+		}
+		c.get("/api/v1/users/"+deleted).want(t, 404, "E0000007", "")
+		if plain := c.mustAll("/api/v1/users"); slices.Contains(plain, id) || !slices.Contains(plain, joined) {
+			t.Error("the plain list lags")
+		}
+		time.Sleep(500 * time.Millisecond)
+		c.org.Touch(3)
+		time.Sleep(500 * time.Millisecond)
+		if n, all := len(c.mustAll(leavers)), c.mustAll(everyone); n != 6 || !slices.Contains(all, joined) || slices.Contains(all, deleted) {
+			t.Errorf("a second later: %d leavers, joined %t, deleted %t", n, slices.Contains(all, joined), slices.Contains(all, deleted))
+		}
+	})
+}
+
+// Facts §9.30: what is shown of a user.
+func TestView(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 50})
+	var page []map[string]json.RawMessage
+	r := c.get(list("limit", "1", "fields", "status,profile:(login,city)"))
+	if err := json.Unmarshal([]byte(r.body), &page); err != nil {
+		t.Fatalf("%s: %v", r.body, err)
+	}
+	var profile map[string]string
+	_ = json.Unmarshal(page[0]["profile"], &profile)
+	if len(page[0]) != 3 || page[0]["id"] == nil || len(profile) != 2 || profile["login"] == "" {
+		t.Errorf("fields show %s, want id, status, login and city", r.body)
+	}
+	for words, want := range map[string][2]bool{
+		"": {true, true}, `"omitCredentials,omitCredentialsLinks,omitTransitioningToStatus"`: {false, false}, "omitCredentials": {false, true}, "other": {true, true},
+	} {
+		req := c.request("/api/v1/users", nil)
+		req.Header.Set("Content-Type", "application/json; okta-response="+words)
+		body := c.must(req).body
+		if got := [2]bool{strings.Contains(body, `"credentials"`), strings.Contains(body, `"transitioningToStatus"`)}; got != want {
+			t.Errorf("okta-response=%s: credentials and transition shown: %v, want %v", words, got, want)
+		}
+		if !json.Valid([]byte(body)) {
+			t.Errorf("okta-response=%s: no JSON", words)
+		}
+	}
+}
+
+func TestOneUser(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 50})
+	id := c.mustAll("/api/v1/users")[7]
+	user, _ := c.org.User(id)
+	r := c.get("/api/v1/users/" + id)
+	var one, listed map[string]any
+	_ = json.Unmarshal(user, &listed)
+	_ = json.Unmarshal([]byte(r.body), &one)
+	if links := one["_links"].(map[string]any); len(links) < 3 {
+		t.Errorf("links by id = %v, want more than self", links)
+	}
+	delete(one, "_links")
+	delete(listed, "_links")
+	if fmt.Sprint(one) != fmt.Sprint(listed) {
+		t.Errorf("by id = %v, want %v", one, listed)
+	}
+	login := listed["profile"].(map[string]any)["login"].(string)
+	if r := c.get("/api/v1/users/" + login); r.json["id"] != id {
+		t.Errorf("by login = %d %v, want %s", r.status, r.json["id"], id)
+	}
+	c.get("/api/v1/users/00unobody").want(t, 404, "E0000007", "Not found: Resource not found: 00unobody (User)")
+	c.noViolations()
+}
