@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// imports says what a package may import beside the standard library: packages
+// of ours by their folder, modules of others by their path. Its tests may import
+// that too, themselves, what tests adds, and what any test may import.
+type imports struct {
+	ours   []string
+	others []string
+	tests  []string
+}
+
+// mayImport is the house plan. A line that is added to it is a decision: the
+// client and the verifier that checks it share nothing, oktaclient never sees
+// dpopauth, and scheduler never sees reconcile; they meet in cmd/oktasync.
+var mayImport = map[string]imports{
+	"dpopauth": {
+		others: []string{"github.com/golang-jwt/jwt/v5"},
+		tests:  []string{"github.com/go-jose/go-jose/v4"}, // a second opinion
+	},
+	"dpopauth/verify": {
+		others: []string{"github.com/go-jose/go-jose/v4"},
+		tests:  []string{"github.com/golang-jwt/jwt/v5", "github.com/go-json-experiment/json"}, // here too
+	},
+	"oktaclient": {
+		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/time", "golang.org/x/sync"},
+	},
+	"oktaclient/sandbox": {
+		ours: []string{"dpopauth/verify"},
+	},
+	"reconcile/snapshot": {
+		others: []string{
+			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
+			"github.com/gofrs/flock", "golang.org/x/sys",
+		},
+	},
+	"reconcile": {
+		ours: []string{"oktaclient", "reconcile/snapshot"},
+	},
+	"scheduler": {
+		others: []string{"github.com/robfig/cron/v3"},
+	},
+	"cmd/oktasync": {
+		ours: []string{
+			"dpopauth", "dpopauth/verify", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
+		},
+		others: []string{
+			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22",
+			"github.com/prometheus/client_golang", "golang.org/x/term",
+		},
+	},
+	"e2e": {
+		tests: []string{"oktaclient/sandbox", "reconcile/snapshot", "github.com/rogpeppe/go-internal"},
+	},
+}
+
+// anyTest is what the tests of every package may import: the server's side
+// shares nothing with the client, so it can check anybody.
+var anyTest = []string{"dpopauth/verify", "oktaclient/sandbox"}
+
+const module = "oktasync"
+
+// Every file counts, also those for other systems than this one.
+func TestPackagesImportOnlyWhatTheHousePlanAllows(t *testing.T) {
+	seen := make(map[string]bool)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != ".." && (strings.HasPrefix(name, ".") || name == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, ".go"):
+			return nil
+		}
+		folder, err := filepath.Rel("..", filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		folder = filepath.ToSlash(folder)
+		seen[folder] = true
+		return checkImports(t, folder, path)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder := range mayImport {
+		if !seen[folder] {
+			t.Errorf("the house plan has a package %s, and there is none", folder)
+		}
+	}
+}
+
+func checkImports(t *testing.T, folder, path string) error {
+	t.Helper()
+	allowed, ok := mayImport[folder]
+	if !ok {
+		t.Errorf("%s: the house plan has no package %s", path, folder)
+		return nil
+	}
+	may := slices.Concat(allowed.ours, allowed.others)
+	if strings.HasSuffix(path, "_test.go") {
+		may = slices.Concat(may, allowed.tests, anyTest, []string{folder})
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		return err
+	}
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		if !isStandard(imported) && !slices.ContainsFunc(may, covers(imported)) {
+			t.Errorf("%s imports %s, which the house plan does not allow", path, imported)
+		}
+	}
+	return nil
+}
+
+func isStandard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return first != module && !strings.Contains(first, ".")
+}
+
+// covers reports whether an entry of the plan allows imported: a package of ours
+// is itself alone, a module is all that it holds.
+func covers(imported string) func(entry string) bool {
+	return func(entry string) bool {
+		if strings.Contains(entry, ".") {
+			return imported == entry || strings.HasPrefix(imported, entry+"/")
+		}
+		return imported == module+"/"+entry
+	}
+}
