@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"oktasync/reconcile/snapshot"
@@ -100,24 +101,23 @@ func reopen(t testing.TB, dir, temp string) *snapshot.Store {
 // looks at the store after each: nothing torn, nothing lost, and the next run
 // works and leaves nothing over.
 func TestFaults(t *testing.T) {
-	points := 0
-	for _, sc := range scenarios() {
-		t.Run(sc.name, func(t *testing.T) {
-			before := sc.before(t)
-			for kind := range faultKinds {
-				for at := 1; ; at++ {
-					d := &disk{kind: kind, at: at}
-					if !faultPoint(t, before.Dir(), sc, d) {
-						break
+	var points atomic.Int64
+	t.Run("points", func(t *testing.T) {
+		for _, sc := range scenarios() {
+			t.Run(sc.name, func(t *testing.T) {
+				t.Parallel()
+				before := sc.before(t)
+				for kind := range faultKinds {
+					for at := 1; faultPoint(t, before.Dir(), sc, &disk{kind: kind, at: at}); at++ {
+						points.Add(1)
 					}
-					points++
 				}
-			}
-		})
-	}
-	t.Logf("%d fault points", points)
-	if points < 400 {
-		t.Errorf("%d fault points, want 400 at least", points)
+			})
+		}
+	})
+	t.Logf("%d fault points", points.Load())
+	if points.Load() < 400 {
+		t.Errorf("%d fault points, want 400 at least", points.Load())
 	}
 }
 

@@ -86,17 +86,24 @@ func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, err
 	return l, nil
 }
 
-// name writes who holds the lock, for people and for LockedError alone.
+// name writes who holds the lock, for people and for LockedError alone. It
+// stays there when the lock is given up, and then nobody asks.
 func (l *lock) name(h Holder) error {
 	data, err := MarshalCanonical(h)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(l.path, append(data, '\n'), 0)
+	data = append(data, '\n')
+	f, err := os.OpenFile(l.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Truncate(int64(len(data))), f.Close())
 }
 
-// holder reads who holds the lock. It may be about to say so, or about to
-// give the lock up, and then it is the zero Holder.
+// holder reads who holds the lock. One who is about to say so is the zero
+// Holder.
 func (l *lock) holder() (h Holder) {
 	data, err := readBounded(l.path, 64<<10)
 	if err != nil || json.Unmarshal(data, &h) != nil {
@@ -105,7 +112,4 @@ func (l *lock) holder() (h Holder) {
 	return h
 }
 
-func (l *lock) release() error {
-	os.Truncate(l.path, 0) // what it says is for people, and soon untrue
-	return l.flock.Close()
-}
+func (l *lock) release() error { return l.flock.Close() }
