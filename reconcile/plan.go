@@ -289,7 +289,7 @@ func (p *Plan) transcript() (io.Reader, error) {
 	var lines []byte
 	for _, r := range p.requests {
 		request := snapshot.Request{
-			Time: snapshot.At(r.Time.Add(-p.Reading.Offset)), Method: r.Method, Path: r.Path,
+			Time: snapshot.At(r.Time), Method: r.Method, Path: r.Path,
 			Status: r.Status, Rows: r.Rows, RequestID: r.RequestID, Error: r.Error,
 		}
 		var err error

@@ -114,7 +114,7 @@ func dpopMode(mode string) dpopauth.Mode {
 // Users implements reconcile.Source: the client's reading, with the grants of
 // the tokens that it used in its transcript.
 func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error) {
-	s := &grantSink{Sink: sink}
+	s := &grantSink{Sink: sink, clock: func(t time.Time) time.Time { return t.Add(o.auth.Status().Offset) }}
 	o.grants.attach(s, o.auth.Status().Expiry.After(time.Now()))
 	defer o.grants.detach(s)
 	reading, err := o.client.Users(ctx, q, s)
@@ -176,6 +176,7 @@ func (g *grants) detach(s *grantSink) {
 // that waited for them.
 type grantSink struct {
 	oktaclient.Sink
+	clock   func(time.Time) time.Time // Okta's for ours
 	mu      sync.Mutex
 	pending []oktaclient.Request
 }
@@ -199,6 +200,7 @@ func (s *grantSink) flush() error {
 	s.pending = nil
 	s.mu.Unlock()
 	for _, r := range pending {
+		r.Time = s.clock(r.Time)
 		if err := s.Sink.Request(r); err != nil {
 			return err
 		}
