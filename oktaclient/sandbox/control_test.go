@@ -31,7 +31,7 @@ func snapshot(org *sandbox.Org) map[string]map[string]any {
 // times that it should.
 func TestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		org := sandbox.NewOrg(sandbox.Config{Users: 300})
+		org := sandbox.NewOrg(sandbox.Config{Users: 200, Deprovisioned: 10})
 		time.Sleep(time.Hour)
 		now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 		seen := map[string]bool{}
@@ -88,16 +88,16 @@ func TestChanges(t *testing.T) {
 				}
 			}
 		}
-		if n := len(snapshot(org)); n != 300 {
-			t.Errorf("people = %d, want 300: three joined, three deleted", n)
+		if n := len(snapshot(org)); n != 200 {
+			t.Errorf("people = %d, want 200: three joined, three deleted", n)
 		}
 		org.Wipe()
 		if n := len(snapshot(org)); n != 0 {
 			t.Errorf("people after a wipe = %d, want none", n)
 		}
 		org.Restore()
-		if n := len(snapshot(org)); n != 300 {
-			t.Errorf("people after restoring = %d, want 300", n)
+		if n := len(snapshot(org)); n != 200 {
+			t.Errorf("people after restoring = %d, want 200", n)
 		}
 	})
 }
