@@ -686,7 +686,7 @@ func TestD57_ServersThatHang(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := newPipeOrg(t)
+				o := startOrg(t, true, newPipeListener())
 				base := o.base()
 				base.TLSHandshakeTimeout = 0
 				hang(o, base)

@@ -82,9 +82,10 @@ func (s *seen) iat() int64    { v, _ := s.proof.claims["iat"].(json.Number).Int6
 // newOrg starts an org that speaks TLS over TCP.
 func newOrg(t testing.TB, set ...func(*org)) *org { return startOrg(t, true, nil, set...) }
 
-// newPipeOrg starts one in memory, for use within a synctest bubble.
+// newPipeOrg starts one in memory, for use within a synctest bubble, and without
+// TLS, which would take most of a test's time.
 func newPipeOrg(t testing.TB, set ...func(*org)) *org {
-	return startOrg(t, true, newPipeListener(), set...)
+	return startOrg(t, false, newPipeListener(), set...)
 }
 
 func startOrg(t testing.TB, overTLS bool, pipe *pipeListener, set ...func(*org)) *org {
@@ -135,6 +136,7 @@ var clientKey = sync.OnceValue(func() *dpopauth.Key {
 // base is a transport that trusts the org, with connections of its own.
 func (o *org) base() *http.Transport {
 	base := o.Server.Client().Transport.(*http.Transport).Clone()
+	base.MaxIdleConnsPerHost = 100
 	if o.dial != nil {
 		base.DialContext = o.dial
 	}
