@@ -192,6 +192,8 @@ func TestNoMessageShowsAKeyOrAVariable(t *testing.T) {
 		strings.Replace(smallest, "client.pem", `'{"kty":"EC","d":"MIGH"}'`, 1),
 		strings.Replace(smallest, "client_id: 0oa1", `client_id: 0oa1, concurrency: "${WORD}"`, 1),
 		strings.Replace(smallest, "https://Acme.okta.com:443/", "https://admin:s3cret-word@acme.okta.com", 1),
+		strings.Replace(smallest, "client_id: 0oa1", `client_id: 0oa1, concurrency: "-----BEGIN PRIVATE KEY-----\nMIGH"`, 1),
+		smallest + `log: {level: "-----BEGIN PRIVATE KEY-----\nMIGH"}`,
 		smallest + `daemon: {heartbeat_url: "s3cret-word"}`,
 	} {
 		_, err := decodeConfig("f.yaml", []byte(text), testEnv, false)

@@ -63,6 +63,9 @@ func shown(s string) string {
 }
 
 func quoted(s string) string {
+	if strings.Contains(s, "-----BEGIN") { // pasted into the wrong place
+		return "of a key"
+	}
 	if r := []rune(s); len(r) > 60 {
 		s = string(r[:57]) + "..."
 	}
