@@ -121,15 +121,6 @@ func (c *Columns) Add(user []byte) error {
 	})
 }
 
-// Header returns the names of the columns in their order.
-func (c *Columns) Header() []string {
-	var names []string
-	for _, path := range c.paths() {
-		names = append(names, columnName(path))
-	}
-	return names
-}
-
 // paths returns the path of each column.
 func (c *Columns) paths() []string {
 	slices.SortFunc(c.rest, func(a, b string) int {

@@ -82,6 +82,17 @@ func TestDeclarationValidate(t *testing.T) {
 	}
 }
 
+func TestAttributesValidate(t *testing.T) {
+	err := snapshot.Attributes{Include: []string{"id", "email"}, Exclude: []string{""}}.Validate()
+	want := "include[1]: \"email\" belongs to the profile: write \"profile.email\"\nexclude[0]: an empty path"
+	if err == nil || err.Error() != want {
+		t.Errorf("Validate() = %v, want %s", err, want)
+	}
+	if err := (snapshot.Attributes{}).Validate(); err != nil {
+		t.Errorf("Validate() = %v, want none", err)
+	}
+}
+
 func TestLimit(t *testing.T) {
 	for _, test := range []struct {
 		text      string
@@ -102,6 +113,9 @@ func TestLimit(t *testing.T) {
 		if got := l.Of(test.total); got != test.of {
 			t.Errorf("%s of %d = %d, want %d", l, test.total, got, test.of)
 		}
+	}
+	if l := snapshot.Count(25); l.String() != "25" || l.Of(7) != 25 {
+		t.Errorf("Count(25) = %s", l)
 	}
 	for text, want := range map[string]string{"007": "7", "1.50%": "1.5%", "1.000%": "1%", "00.5%": "0.5%"} {
 		var l snapshot.Limit

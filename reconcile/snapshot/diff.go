@@ -158,7 +158,7 @@ func (d *differ) advance(was, is bool) error {
 			d.count.Before++
 			off, err := deactivated(d.was.user)
 			if err != nil {
-				return err
+				return fmt.Errorf("compare user %q: %w", d.was.id, err)
 			}
 			if !off {
 				d.count.ActiveBefore++
@@ -178,55 +178,68 @@ func (d *differ) advance(was, is bool) error {
 
 // compare looks at the user that comes first in order.
 func (d *differ) compare(order int) error {
-	if order == 0 && bytes.Equal(d.was.user, d.is.user) {
-		return nil
-	}
-	c := &Change{Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}
+	var c *Change
 	var err error
+	id := d.is.id
 	switch {
 	case order < 0:
+		id = d.was.id
 		d.count.Removed++
-		c.Op, c.Kind, c.ID = OpRemoved, Deleted, string(d.was.id)
-		c.Before = bytes.Clone(d.was.user)
-		c.Login, err = login(d.was.user)
+		c, err = whole(OpRemoved, Deleted, d.was.user)
 	case order > 0:
 		d.count.Added++
-		c.Op, c.Kind, c.ID = OpAdded, Joined, string(d.is.id)
-		c.After = bytes.Clone(d.is.user)
-		c.Login, err = login(d.is.user)
-	default:
-		return d.changed(c)
+		c, err = whole(OpAdded, Joined, d.is.user)
+	case !bytes.Equal(d.was.user, d.is.user):
+		c, err = d.changed()
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("compare user %q: %w", id, err)
 	}
+	if c == nil {
+		return nil
+	}
+	c.ID = string(id)
 	d.count.Kinds[c.Kind]++
 	return d.emit(c)
 }
 
-// changed compares the two states of one user, whose bytes differ.
-func (d *differ) changed(c *Change) error {
+// whole returns the change of a user that is on one side only.
+func whole(op Op, kind Kind, user []byte) (*Change, error) {
+	c := &Change{Op: op, Kind: kind, Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}
+	if op == OpAdded {
+		c.After = bytes.Clone(user)
+	} else {
+		c.Before = bytes.Clone(user)
+	}
+	var err error
+	c.Login, err = login(user)
+	return c, err
+}
+
+// changed compares the two states of one user, whose bytes differ, and
+// returns nil where that makes no change.
+func (d *differ) changed() (*Change, error) {
 	was, is := d.was.user, d.is.user
 	from, to, err := statuses(was, is)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if from != deprovisioned && to == deprovisioned {
 		d.count.Deactivated++
 	}
 	if err := d.pair.compare(was, is); err != nil || len(d.pair.paths) == 0 {
-		return err
-	}
-	c.Op, c.ID = OpChanged, string(d.is.id)
-	c.Paths = slices.Clone(d.pair.paths)
-	c.Before, c.After = bytes.Clone(d.pair.before), bytes.Clone(d.pair.after)
-	c.Kind = kindOf(from, to, c.Paths, d.pair.rules.Moved)
-	if c.Login, err = login(is); err != nil {
-		return err
+		return nil, err
 	}
 	d.count.Changed++
-	d.count.Kinds[c.Kind]++
-	return d.emit(c)
+	c := &Change{
+		Op:     OpChanged,
+		Kind:   kindOf(from, to, d.pair.paths, d.pair.rules.Moved),
+		Paths:  slices.Clone(d.pair.paths),
+		Before: bytes.Clone(d.pair.before),
+		After:  bytes.Clone(d.pair.after),
+	}
+	c.Login, err = login(is)
+	return c, err
 }
 
 // A side is one of the two readings, cut down to what is compared.

@@ -8,6 +8,8 @@ import (
 // Kind says what happened to a person.
 type Kind string
 
+// A change is of the first kind that fits, in the order deleted, joined,
+// deactivated, reactivated, suspended, unsuspended, moved, changed.
 const (
 	Joined      Kind = "joined" // added, or activated for the first time
 	Moved       Kind = "moved"  // one of the paths that Changes.Moved names
@@ -19,24 +21,16 @@ const (
 	Changed     Kind = "changed" // anything else
 )
 
-// Kinds lists all kinds in the order in which they are tried: a change is of
-// the first that fits.
-func Kinds() []Kind {
-	return []Kind{Deleted, Joined, Deactivated, Reactivated, Suspended, Unsuspended, Moved, Changed}
-}
-
 // Group is what people call a kind of change.
 type Group string
 
+// The groups, in the order in which people read them.
 const (
 	Joiners Group = "joiners"
 	Movers  Group = "movers"
 	Leavers Group = "leavers"
 	Others  Group = "others"
 )
-
-// Groups lists all groups in the order in which people read them.
-func Groups() []Group { return []Group{Joiners, Movers, Leavers, Others} }
 
 // Group returns the group that k belongs to.
 func (k Kind) Group() Group {
