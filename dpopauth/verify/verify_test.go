@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -166,6 +167,16 @@ func joinRS(curve elliptic.Curve, r, s *big.Int) []byte {
 	r.FillBytes(out[:width])
 	s.FillBytes(out[width:])
 	return out
+}
+
+// derOf returns a signature R‖S as ASN.1.
+func derOf(raw []byte) []byte {
+	half := len(raw) / 2
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})
+	if err != nil {
+		panic(err)
+	}
+	return der
 }
 
 // sign returns a compact JWS over two texts.

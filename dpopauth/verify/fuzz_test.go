@@ -1,0 +1,353 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"oktasync/dpopauth/verify"
+)
+
+// fixed is a key that is the same in every run, so that seeds stay good.
+var fixed = func() signer {
+	seed := sha256.Sum256([]byte("oktasync dpopauth/verify fuzz"))
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
+	if err != nil {
+		panic(err)
+	}
+	return signer{"ES256", key}
+}()
+
+const fuzzToken = "Kz~8mXK1EalYznwH-LC-1fBAo"
+
+// fuzzCheck runs both checks over a proof for POST /token with fuzzToken. A
+// proof that passes the first has to pass the second.
+func fuzzCheck(t *testing.T, proof, thumbprint string) bool {
+	t.Helper()
+	began := time.Now()
+	_, err := newVerifier(t).BoundProof(request(proof), fuzzToken, thumbprint)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if reason := reasonOf(err); err != nil && reason.Code() == "" {
+		t.Errorf("refused for no reason: %v", err)
+	}
+	if err != nil {
+		return false
+	}
+	if err := independent(proof, "POST", origin+"/token", fuzzToken, thumbprint, start); err != nil {
+		t.Errorf("passes, but not a second check: %v\n%s", err, proof)
+	}
+	return true
+}
+
+func fuzzClaims() m {
+	return claims().with(m{"jti": "x", "ath": verify.AccessTokenHash(fuzzToken)})
+}
+
+func FuzzProof(f *testing.F) {
+	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "PS384", "EdDSA"} {
+		f.Add(newSigner(alg).proof(nil, fuzzClaims()))
+	}
+	good := fixed.sign(fixed.header().json(), fuzzClaims().json())
+	for _, seed := range []string{good, good + "=", good + ".", "..", "", rfcTokenProof, rfcResourceProof} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, proof string) {
+		thumbprint := fixed.thumbprint()
+		if p, err := newVerifier(t).Proof(request(proof)); err == nil {
+			thumbprint = p.Thumbprint // of the seeds by keys of this run
+		}
+		if got := fuzzCheck(t, proof, thumbprint); proof == good && !got {
+			t.Error("the good proof is refused")
+		}
+	})
+}
+
+// A bit flipped anywhere makes a good proof a bad one.
+func FuzzBitFlip(f *testing.F) {
+	algs := []string{"ES256", "ES512", "RS256", "PS256", "EdDSA"}
+	for i := range algs {
+		f.Add(uint8(i), uint16(0), uint8(0))
+		f.Add(uint8(i), uint16(500), uint8(5))
+		f.Add(uint8(i), uint16(65535), uint8(7))
+	}
+	f.Fuzz(func(t *testing.T, alg uint8, at uint16, bit uint8) {
+		s := newSigner(algs[int(alg)%len(algs)])
+		proof := []byte(s.proof(nil, fuzzClaims()))
+		if !fuzzCheck(t, string(proof), s.thumbprint()) {
+			t.Fatal("the good proof is refused")
+		}
+		proof[int(at)%len(proof)] ^= 1 << (bit % 8)
+		if fuzzCheck(t, string(proof), s.thumbprint()) {
+			t.Errorf("passes with a bit flipped at %d", int(at)%len(proof))
+		}
+	})
+}
+
+func TestD103_EveryBit(t *testing.T) {
+	v := newVerifier(t)
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		good := newSigner(alg).proof(nil, nil)
+		for at := range good {
+			for bit := range 8 {
+				proof := []byte(good)
+				proof[at] ^= 1 << bit
+				if _, err := v.Proof(request(string(proof))); err == nil {
+					t.Fatalf("%s: passes with bit %d flipped at %d", alg, bit, at)
+				}
+			}
+		}
+		wantReason(t, v, good, "")
+	}
+}
+
+// What is signed by the right key can still be anything.
+func FuzzContent(f *testing.F) {
+	header, good := fixed.header(), fuzzClaims()
+	f.Add(header.json(), good.json())
+	f.Add(header.with(m{"kid": "1", "alg": "ES384"}).json(), good.with(m{"nonce": "x"}).json())
+	f.Add(header.with(m{"crit": []string{"x"}}).json(), good.with(m{"htu": "HTTPS://API.example.com:443/x/../token"}).json())
+	f.Add(header.with(m{"jwk": newSigner("RS256").jwk()}).json(), good.with(m{"iat": 1e300}).json())
+	f.Add(`{"typ":"dpop+jwt","typ":"JWT"}`, `{"jti":1}`)
+	f.Add(`[]`, `null`)
+	f.Fuzz(func(t *testing.T, header, claims string) {
+		fuzzCheck(t, fixed.sign(header, claims), fixed.thumbprint())
+	})
+}
+
+func FuzzSignature(f *testing.F) {
+	proof := fixed.sign(fixed.header().json(), fuzzClaims().json())
+	signed, good := cutSignature(proof)
+	f.Add(good)
+	f.Add([]byte{})
+	f.Add(make([]byte, 64))
+	f.Add(bytes.Repeat([]byte{0xff}, 64))
+	f.Add(append([]byte{0}, good...))
+	digest := sha256.Sum256([]byte(signed))
+	f.Fuzz(func(t *testing.T, signature []byte) {
+		passes := fuzzCheck(t, signed+"."+encode(signature), fixed.thumbprint())
+		if len(signature) != 64 {
+			if passes {
+				t.Errorf("passes with a signature of %d octets", len(signature))
+			}
+			return
+		}
+		if want := ecdsa.VerifyASN1(fixed.key.Public().(*ecdsa.PublicKey), digest[:], derOf(signature)); passes != want {
+			t.Errorf("passes: %t, want %t", passes, want)
+		}
+	})
+}
+
+// A JWK that is read is read by go-jose too, as the same key, and has no private part.
+func FuzzJWK(f *testing.F) {
+	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA"} {
+		jwk := newSigner(alg).jwk()
+		f.Add([]byte(jwk.json()))
+		f.Add([]byte(jwk.with(m{"d": "AQAB"}).json()))
+		f.Add([]byte(jwk.with(m{"kty": "oct", "k": "AQAB"}).json()))
+		f.Add([]byte(jwk.with(m{"x": "AAAA", "e": "AQ"}).json()))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, ok := verify.ParseJWK(data)
+		if !ok {
+			return
+		}
+		if rsaKey, ok := key.(*rsa.PublicKey); ok && rsaKey.N.BitLen() > jose.MaxRSAModulusBits {
+			return
+		}
+		var plain map[string]any
+		if err := json.Unmarshal(data, &plain); err != nil {
+			t.Fatalf("encoding/json: %v", err)
+		}
+		for _, name := range []string{"x5c", "x5u", "x5t", "x5t#S256", "kid", "use", "alg", "pub"} {
+			delete(plain, name) // which go-jose looks at, and we don't
+		}
+		data, _ = json.Marshal(plain)
+		var other jose.JSONWebKey
+		if err := other.UnmarshalJSON(data); err != nil {
+			t.Fatalf("go-jose refuses what we read: %v", err)
+		}
+		if !other.IsPublic() || !key.(interface{ Equal(crypto.PublicKey) bool }).Equal(other.Key) {
+			t.Errorf("go-jose reads another key: %v", other.Key)
+		}
+	})
+}
+
+// What is read as an object is one for the strictest reader we know.
+func FuzzObject(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"a":1}`, `{"a":{"a":[1,2.5e3,"x",null,true]}}`, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`,
+		`[]`, `null`, `{}{}`, "{\"a\":\"\xff\"}", `{"a":[[[[[[[[1]]]]]]]]}`, `{"a":"[[[[[[[[[["}`, `{"a":1e999}`, ` {"a":"\\\""} `,
+	} {
+		f.Add([]byte(seed))
+	}
+	surrogate := regexp.MustCompile(`(?i)\\ud[89a-f]`)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		object, ok := verify.ParseObject(data)
+		if !ok {
+			return
+		}
+		if surrogate.Match(data) { // a lone one is no error in Go's JSON
+			return
+		}
+		decoder := jsontext.NewDecoder(bytes.NewReader(data))
+		if _, err := decoder.ReadValue(); err != nil {
+			t.Fatalf("jsontext refuses what we read: %v", err)
+		}
+		if _, err := decoder.ReadToken(); err != io.EOF {
+			t.Fatalf("jsontext finds more: %v", err)
+		}
+		var plain map[string]any
+		if err := json.Unmarshal(data, &plain); err != nil || len(plain) != len(object) {
+			t.Errorf("encoding/json reads %v, %v; we read %v", plain, err, object)
+		}
+	})
+}
+
+// Two URLs that pass for one are one for net/url; and a URL passes for itself.
+func FuzzURL(f *testing.F) {
+	for _, seed := range [][2]string{
+		{origin + "/token", "/token"}, {"HTTPS://API.example.com:443/a/../token", "/token?x=1"},
+		{origin, "/"}, {origin + "//", "//"}, {origin + "/%7E/%2f", "/~/%2F"}, {origin + "/a/..", "/"},
+		{"https://me@api.example.com/", "/"}, {"https://api.example.com.evil.example/", "/"}, {origin + "/%2e%2E/a", "/a"},
+		{origin + "/a?b", "/a?b"}, {origin + "/a#", "/a"}, {origin + "/é", "/%C3%A9"}, {origin + "/a%", "/a"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, htu, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || !strings.HasPrefix(target, "/") || strings.ContainsAny(target, " \t\r\n#\\") {
+			return // no request line that a server lets in
+		}
+		check := func(htu string) bool {
+			r := &http.Request{Method: "POST", URL: u, RequestURI: target, Header: http.Header{}}
+			r.Header.Set("DPoP", fixed.sign(fixed.header().json(), fuzzClaims().with(m{"htu": htu}).json()))
+			_, err := newVerifier(t).Proof(r)
+			return err == nil
+		}
+		if check(htu) {
+			parsed, err := url.Parse(htu)
+			if err != nil || !sameResource(parsed, origin+u.EscapedPath()) {
+				t.Errorf("htu %q passes for %q", htu, target)
+			}
+		}
+		if !check(origin + u.EscapedPath()) {
+			t.Errorf("htu %q does not pass for %q", origin+u.EscapedPath(), target)
+		}
+	})
+}
+
+// Nobody makes a nonce but its source.
+func FuzzNonce(f *testing.F) {
+	nonces := verify.NewNonces(verify.NonceConfig{Secret: []byte("fuzz"), Now: at(start)})
+	good := nonces.Nonce()
+	for _, seed := range []string{good, "", "A", good[:31], good + "A", strings.Repeat("A", 32), good + "\n", good + "="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, nonce string) {
+		if err := nonces.Check(nonce); (err == nil) != (nonce == good) {
+			t.Errorf("Check(%q) = %v", nonce, err)
+		}
+	})
+}
+
+// Nothing passes as credentials but the one token that is good.
+func FuzzAuthorization(f *testing.F) {
+	for _, seed := range []string{"DPoP " + fuzzToken, "dpop  " + fuzzToken, "Bearer " + fuzzToken, "DPoP", "DPoP ", "", "DPoP " + fuzzToken + ",", "DPoP\t" + fuzzToken} {
+		f.Add(seed)
+	}
+	proof := fixed.sign(fixed.header().json(), fuzzClaims().json())
+	f.Fuzz(func(t *testing.T, authorization string) {
+		api := verify.Resource{
+			Proofs: newVerifier(t),
+			Tokens: func(_ context.Context, token string) (*verify.Token, error) {
+				if token != fuzzToken {
+					return nil, &verify.Error{Reason: verify.TokenMalformed}
+				}
+				return &verify.Token{Thumbprint: fixed.thumbprint()}, nil
+			},
+		}
+		r := request(proof)
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		api.Protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		scheme, token, _ := strings.Cut(authorization, " ")
+		want := 401
+		if strings.EqualFold(scheme, "DPoP") && strings.TrimLeft(token, " ") == fuzzToken {
+			want = 200
+		}
+		if w.Code != want {
+			t.Errorf("Authorization %q: %d, want %d", authorization, w.Code, want)
+		}
+	})
+}
+
+// Whatever an issuer publishes, its reader ends, and finds the key only where it is.
+func FuzzKeys(f *testing.F) {
+	good := fixed.jwk().with(m{"kid": "1"})
+	for _, seed := range []m{{"keys": []m{good}}, {"keys": []m{good, good}}, {"keys": []any{1, nil, m{}, good}}, {"keys": m{}}, {}, {"keys": []m{good.with(m{"use": "enc"})}}} {
+		f.Add([]byte(seed.json()))
+	}
+	f.Fuzz(func(t *testing.T, document []byte) {
+		issuer, err := verify.NewIssuer(verify.IssuerConfig{
+			URL: "https://as.example.com", KeysURL: "https://as.example.com/keys", Audience: audience, Now: at(start),
+			HTTPClient: &http.Client{Transport: inProcess{func(w http.ResponseWriter, _ *http.Request) error {
+				_, err := w.Write(document)
+				return err
+			}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims := m{"iss": "https://as.example.com", "aud": audience, "exp": start.Add(time.Hour).Unix()}
+		_, err = issuer.Token(t.Context(), fixed.sign(`{"alg":"ES256","kid":"1"}`, claims.json()))
+		if err == nil && !bytes.Contains(unescape(document), []byte(fixed.jwk()["x"].(string))) {
+			t.Errorf("a token passes by keys that do not have its own: %s", document)
+		}
+	})
+}
+
+// unescape undoes JSON's escapes as far as base64url could use them.
+func unescape(document []byte) []byte {
+	var value any
+	json.Unmarshal(document, &value)
+	plain, _ := json.Marshal(value)
+	return plain
+}
+
+// The seeds that are kept in files are there.
+func TestD103_Corpus(t *testing.T) {
+	source, err := os.ReadFile("fuzz_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllSubmatch(source, -1)
+	if len(targets) < 9 {
+		t.Errorf("found %d fuzz targets", len(targets))
+	}
+	for _, target := range targets {
+		seeds, err := filepath.Glob(filepath.Join("testdata", "fuzz", string(target[1]), "*"))
+		if err != nil || len(seeds) == 0 {
+			t.Errorf("%s has no corpus: %v", target[1], err)
+		}
+	}
+}
