@@ -182,9 +182,9 @@ func (d *disk) Rename(from, to string) error {
 	}, nil)
 }
 
-func (d *disk) Symlink(target, path string) error {
+func (d *disk) Symlink(target, path string, a snapshot.Access) error {
 	return d.do("symlink "+filepath.Base(path), func() error {
-		err := snapshot.SystemFiles.Symlink(target, path)
+		err := snapshot.SystemFiles.Symlink(target, path, a)
 		if err == nil {
 			d.undo(path, func() error { return os.RemoveAll(path) })
 		}

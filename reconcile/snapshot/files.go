@@ -17,7 +17,7 @@ type fileSystem interface {
 	Open(path string) (io.ReadCloser, error)
 	Mkdir(path string, a access) error
 	Rename(from, to string) error
-	Symlink(target, path string) error
+	Symlink(target, path string, a access) error
 	Remove(path string) error
 	SyncDir(path string) error
 }
@@ -67,9 +67,16 @@ func (osFiles) Mkdir(path string, a access) error {
 	return a.apply(path, a.dir)
 }
 
-func (osFiles) Rename(from, to string) error      { return os.Rename(from, to) }
-func (osFiles) Symlink(target, path string) error { return os.Symlink(target, path) }
-func (osFiles) Remove(path string) error          { return os.Remove(path) }
+func (osFiles) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (osFiles) Symlink(target, path string, a access) error {
+	if err := os.Symlink(target, path); err != nil {
+		return err
+	}
+	return a.own(path)
+}
+
+func (osFiles) Remove(path string) error { return os.Remove(path) }
 
 // SyncDir makes the names in a folder last. A file system that has no such
 // thing for folders says EINVAL or ENOTSUP, and then nothing more can be done.
@@ -88,20 +95,27 @@ func (osFiles) SyncDir(path string) error {
 // apply gives path its owner, its group and mode, in this order: a change of
 // owner takes the setgid bit away.
 func (a access) apply(path string, mode fs.FileMode) error {
+	if err := a.own(path); err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&(fs.ModePerm|fs.ModeSetgid) == mode {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
+// own gives path its owner and its group, where they are others.
+func (a access) own(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
 	uid, gid := owner(info)
-	if a.uid >= 0 && a.uid != uid || a.gid >= 0 && a.gid != gid {
-		if err := os.Lchown(path, a.uid, a.gid); err != nil {
-			return err
-		}
-	}
-	if info.Mode()&(fs.ModePerm|fs.ModeSetgid) == mode {
+	if (a.uid < 0 || a.uid == uid) && (a.gid < 0 || a.gid == gid) {
 		return nil
 	}
-	return os.Chmod(path, mode)
+	return os.Lchown(path, a.uid, a.gid)
 }
 
 // owner returns the user and the group that a file belongs to.

@@ -92,7 +92,7 @@ func (w *Writer) finish(snap *Snapshot, reason string) error {
 		return err
 	}
 	link := w.path(partial(latestLink))
-	if err := fsys.Symlink(snap.Name(), link); err != nil {
+	if err := fsys.Symlink(snap.Name(), link, w.store.published); err != nil {
 		return err
 	}
 	if err := fsys.Rename(link, w.path(latestLink)); err != nil {

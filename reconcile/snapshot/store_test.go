@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -227,12 +228,9 @@ func TestModes(t *testing.T) {
 		file, dir fs.FileMode
 	}{
 		{"private", 0, 0o600, fs.ModeDir | 0o700},
-		{"group", os.Getgid(), 0o640, fs.ModeDir | fs.ModeSetgid | 0o750},
+		{"group", groupID(), 0o640, fs.ModeDir | fs.ModeSetgid | 0o750},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.name == "group" && test.gid == 0 {
-				test.gid = 12 // any group, as the superuser
-			}
 			s, err := snapshot.Init(filepath.Join(t.TempDir(), "snapshots"), acme, snapshot.Options{GID: test.gid})
 			if err != nil {
 				t.Fatal(err)
@@ -257,6 +255,40 @@ func TestModes(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// What the superuser writes into another user's store belongs to that user,
+// who could not publish there otherwise.
+func TestRootOnAnothersStore(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const uid, gid = 12345, 12346
+	dir := filepath.Join(t.TempDir(), "snapshots")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, uid, gid)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := snapshot.Init(dir, acme, snapshot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, s, day(1), people(3)...)
+	if err := quarantine(t, s, 2); err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if stat := info.Sys().(*syscall.Stat_t); stat.Uid != uid || stat.Gid != gid {
+			t.Errorf("%s belongs to %d:%d", path, stat.Uid, stat.Gid)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
