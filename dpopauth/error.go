@@ -33,7 +33,8 @@ type Error struct {
 	RequestID   string // by which the server's operator finds the request
 	Err         error  // one of the errors above, or what the network said; may be nil
 
-	hint string
+	hint  string
+	again bool // see Retryable
 }
 
 func (e *Error) Error() string {
@@ -81,9 +82,10 @@ func (e *Error) Hint() string {
 }
 
 // Retryable reports whether the same call may succeed later with nothing
-// changed: no answer came, or the server was overloaded.
+// changed: no answer came, the server was overloaded, or the API's nonce changed
+// faster than we could follow.
 func (e *Error) Retryable() bool {
-	return overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
+	return e.again || overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
 }
 
 // HTTPStatus returns the status of the answer, 0 if none came, for callers that

@@ -134,7 +134,7 @@ func (t *Transport) judge(resp *http.Response, l lesson) (cause, *Error) {
 	ours := c.scheme == "dpop" && t.wire.key != nil && resp.StatusCode != http.StatusForbidden
 	switch {
 	case ours && fail.Code == "use_dpop_nonce" && l.nonce:
-		fail.Err = ErrNonce
+		fail.Err, fail.again = ErrNonce, true
 		return causeNonce, fail
 	case ours && fail.Code == "use_dpop_nonce":
 		fail.Err = fmt.Errorf("%w, and no valid DPoP-Nonce given", ErrNonce)

@@ -1,0 +1,491 @@
+package dpopauth_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/dpopauth"
+)
+
+func TestD69_NoncesAreKeptByRoleAndOrigin(t *testing.T) {
+	o := newOrg(t)
+	other := newOrg(t, func(o *org) { o.api = func(http.ResponseWriter, *seen) bool { return false } })
+	other.api = func(w http.ResponseWriter, s *seen) bool { // the same, for tokens of o
+		if s.nonce() != "other" {
+			w.Header().Set("DPoP-Nonce", "other")
+			other.challenge(w, 401, "use_dpop_nonce", "")
+		}
+		return true
+	}
+	o.demand("token", "as")
+	o.demand("api", "rs")
+	o.life = time.Second // so that tokens are renewed in between
+	tr := o.transport(func(c *dpopauth.Config) { c.Origins = append(c.Origins, other.URL) })
+	for range 3 {
+		mustGet(t, tr, o.URL+"/a")
+		mustGet(t, tr, other.URL+"/a")
+		o.revoke()
+	}
+	for _, check := range []struct {
+		list []*seen
+		want string
+	}{{o.tokenRequests(), "as"}, {o.apiRequests(), "rs"}, {other.apiRequests(), "other"}} {
+		for i, s := range check.list {
+			if n := s.nonce(); n != check.want && (n != "" || i > 0) {
+				t.Errorf("nonce = %q where it is %q", n, check.want)
+			}
+		}
+	}
+}
+
+func TestD70_NonceOfTheAPI(t *testing.T) {
+	demands := map[string]func(o *org, w http.ResponseWriter){
+		"401": func(o *org, w http.ResponseWriter) { o.challenge(w, 401, "use_dpop_nonce", "") },
+		"400": func(o *org, w http.ResponseWriter) { o.challenge(w, 400, "use_dpop_nonce", "") },
+		"401, JSON": func(_ *org, w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+			w.WriteHeader(401)
+			io.WriteString(w, `{"error":"use_dpop_nonce"}`)
+		},
+	}
+	for name, demand := range demands {
+		bubble(t, name, func(t *testing.T, o *org, tr *dpopauth.Transport) {
+			nonce := "n1"
+			o.life = 24 * time.Hour
+			o.api = func(w http.ResponseWriter, s *seen) bool {
+				if s.nonce() == nonce {
+					return false
+				}
+				w.Header().Set("DPoP-Nonce", nonce)
+				demand(o, w)
+				return true
+			}
+			mustGet(t, tr, o.URL+"/a")
+			mustGet(t, tr, o.URL+"/a")
+			o.wantRequests(1, 3)
+			time.Sleep(5 * time.Hour)
+			nonce = "n2" // the held one has gone stale
+			mustGet(t, tr, o.URL+"/a")
+			o.wantRequests(1, 5)
+			list := o.apiRequests()
+			if list[3].header.Get("Authorization") != list[4].header.Get("Authorization") {
+				t.Error("the retry has another token")
+			}
+		})
+	}
+	t.Run("a body that is no demand reaches the caller whole", func(t *testing.T) {
+		o := newOrg(t)
+		body := `{"error":"other","rest":"` + strings.Repeat("x", 10000) + `"}`
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			w.Header().Set("DPoP-Nonce", "n")
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(400)
+			io.WriteString(w, body)
+			return true
+		}
+		status, got, err := get(t, o.transport(), o.URL+"/a")
+		if status != 400 || got != body || err != nil {
+			t.Errorf("GET = %d with %d octets, %v, want 400 with %d", status, len(got), err, len(body))
+		}
+	})
+	t.Run("a body that breaks off does so for the caller", func(t *testing.T) {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			w.Header().Set("DPoP-Nonce", "n")
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", "1000")
+			w.WriteHeader(400)
+			io.WriteString(w, `{"error":`)
+			w.(http.Flusher).Flush()
+			hangUp(w)
+			return true
+		}
+		status, got, err := get(t, o.transport(), o.URL+"/a")
+		if status != 400 || got != `{"error":` || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("GET = %d %q, %v", status, got, err)
+		}
+	})
+}
+
+func TestD71_NonceOnAnyAnswer(t *testing.T) {
+	for _, status := range []int{200, 204, 401, 404, 429, 500} {
+		t.Run(fmt.Sprint("API ", status), func(t *testing.T) {
+			o := newOrg(t)
+			o.api = func(w http.ResponseWriter, s *seen) bool {
+				if s.n == 1 {
+					w.Header().Set("DPoP-Nonce", "fresh")
+					w.WriteHeader(status)
+				}
+				return s.n == 1
+			}
+			tr := o.transport()
+			get(t, tr, o.URL+"/a")
+			mustGet(t, tr, o.URL+"/a")
+			for _, s := range o.apiRequests()[1:] {
+				if s.nonce() != "fresh" {
+					t.Errorf("nonce = %q, want fresh", s.nonce())
+				}
+			}
+		})
+	}
+	for _, status := range []int{200, 400, 429, 503} {
+		bubble(t, fmt.Sprint("token endpoint ", status), func(t *testing.T, o *org, tr *dpopauth.Transport) {
+			o.token = func(w http.ResponseWriter, s *seen) bool {
+				w.Header().Set("DPoP-Nonce", fmt.Sprint("fresh", s.n))
+				if s.n == 1 && status != 200 {
+					w.WriteHeader(status)
+					return true
+				}
+				return false
+			}
+			get(t, tr, o.URL+"/a")
+			time.Sleep(2 * time.Hour)
+			mustGet(t, tr, o.URL+"/a")
+			if s := o.tokenRequests()[1]; s.nonce() != "fresh1" {
+				t.Errorf("nonce = %q, want fresh1", s.nonce())
+			}
+			o.demand("token", fmt.Sprint("fresh", len(o.tokenRequests())))
+			o.revoke()
+			before := len(o.tokenRequests())
+			mustGet(t, tr, o.URL+"/a")
+			if n := len(o.tokenRequests()) - before; n != 1 {
+				t.Errorf("token requests = %d, want 1 without a challenge", n)
+			}
+		})
+	}
+	t.Run("a 429 between challenge and retry", func(t *testing.T) {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			switch s.n {
+			case 1:
+				w.Header().Set("DPoP-Nonce", "n1")
+				o.challenge(w, 401, "use_dpop_nonce", "")
+			case 2: // to the retry, on its way to the caller
+				w.Header().Set("DPoP-Nonce", "n2")
+				w.WriteHeader(429)
+			default:
+				return false
+			}
+			return true
+		}
+		tr := o.transport()
+		if status, _, err := get(t, tr, o.URL+"/a"); status != 429 || err != nil {
+			t.Errorf("GET = %d, %v, want 429", status, err)
+		}
+		mustGet(t, tr, o.URL+"/a")
+		for i, want := range []string{"", "n1", "n2"} {
+			if got := o.apiRequests()[i].nonce(); got != want {
+				t.Errorf("nonce %d = %q, want %q", i, got, want)
+			}
+		}
+	})
+}
+
+func TestD72_RotationUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newPipeOrg(t)
+		o.demand("api", "n0")
+		var mu sync.Mutex
+		served, challenged := 0, 0
+		sends := map[string]int{}
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if sends[s.uri]++; sends[s.uri] > 1 {
+				challenged++
+			}
+			if served++; served%20 == 0 || served%200 == 105 { // now and then out of turn
+				o.demand("api", o.newest("api"), fmt.Sprint("n", served))
+			}
+			w.Header().Set("DPoP-Nonce", o.newest("api"))
+			return false
+		}
+		far := o.base()
+		tr := o.transport(func(c *dpopauth.Config) {
+			c.Base = roundTripper(func(r *http.Request) (*http.Response, error) {
+				time.Sleep(5 * time.Millisecond) // there and back
+				defer time.Sleep(5 * time.Millisecond)
+				return far.RoundTrip(r)
+			})
+		})
+		mustGet(t, tr, o.URL+"/first")
+		var wg sync.WaitGroup
+		for g := range 50 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(g) * time.Millisecond)
+				for i := range 20 {
+					mustGet(t, tr, fmt.Sprintf("%s/%d/%d", o.URL, g, i))
+					time.Sleep(40 * time.Millisecond) // so that there is one a millisecond
+				}
+			})
+		}
+		wg.Wait()
+		for uri, n := range sends {
+			if n > 2 {
+				t.Errorf("%s was sent %d times, want at most 2", uri, n)
+			}
+		}
+		if len(sends) != 1001 || challenged == 0 {
+			t.Errorf("requests = %d, challenged %d", len(sends), challenged)
+		}
+	})
+	bubble(t, "an old answer brings no old nonce", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		mustGet(t, tr, o.URL+"/first")
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			w.Header().Set("DPoP-Nonce", "n"+s.uri[1:])
+			if s.uri == "/1" {
+				time.Sleep(time.Minute)
+			}
+			return true
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { mustGet(t, tr, o.URL+"/1") })
+		synctest.Wait()
+		mustGet(t, tr, o.URL+"/2")
+		wg.Wait() // the answer to /1 comes last
+		mustGet(t, tr, o.URL+"/3")
+		if list := o.apiRequests(); list[3].nonce() != "n2" {
+			t.Errorf("nonce = %q, want n2", list[3].nonce())
+		}
+	})
+}
+
+func TestD73_NoncesThatAreNone(t *testing.T) {
+	for name, nonces := range map[string][]string{
+		"empty": {""}, "too long": {strings.Repeat("x", 1025)}, "quote": {`a"b`}, "backslash": {`a\b`}, "space": {"a b"},
+		"not ASCII": {"é"}, "DEL": {"a\x7f"}, "twice": {"a", "b"}, "the same twice": {"a", "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if n := dpopauth.NonceOf(http.Header{"Dpop-Nonce": nonces}); n != "" {
+				t.Errorf("nonce = %q, want none", n)
+			}
+			if name == "DEL" {
+				return // net/http takes no such answer
+			}
+			o := newOrg(t)
+			o.api = func(w http.ResponseWriter, s *seen) bool {
+				if s.n == 2 {
+					w.Header()["Dpop-Nonce"] = nonces
+				} else {
+					w.Header().Set("DPoP-Nonce", "good")
+				}
+				return true
+			}
+			tr := o.transport()
+			for range 3 {
+				mustGet(t, tr, o.URL+"/a")
+			}
+			if n := o.apiRequests()[2].nonce(); n != "good" {
+				t.Errorf("nonce = %q, want good", n)
+			}
+		})
+	}
+	for _, nonce := range []string{"a", strings.Repeat("x", 1024), "!#[]^_`{|}~"} {
+		if got := dpopauth.NonceOf(http.Header{"Dpop-Nonce": {nonce}}); got != nonce {
+			t.Errorf("nonce = %q, want %q", got, nonce)
+		}
+	}
+}
+
+func TestD74_Challenges(t *testing.T) {
+	type c = dpopauth.Challenge
+	dpop := func(kv ...string) c {
+		m := map[string]string{}
+		for i := 0; i < len(kv); i += 2 {
+			m[kv[i]] = kv[i+1]
+		}
+		return c{Scheme: "dpop", Params: m}
+	}
+	none := map[string]string{}
+	for _, test := range []struct {
+		fields []string
+		want   []c
+	}{
+		{nil, nil},
+		{[]string{""}, nil},
+		{[]string{`DPoP error="use_dpop_nonce"`}, []c{dpop("error", "use_dpop_nonce")}},
+		{[]string{`dPoP ERROR=use_dpop_nonce`}, []c{dpop("error", "use_dpop_nonce")}},
+		{[]string{`DPoP algs="ES256 RS256", error="use_dpop_nonce"`}, []c{dpop("algs", "ES256 RS256", "error", "use_dpop_nonce")}},
+		{[]string{`Bearer realm="a, b", DPoP error="x"`}, []c{{"bearer", map[string]string{"realm": "a, b"}}, dpop("error", "x")}},
+		{[]string{`Negotiate abc==, Basic realm="x", DPoP error="y"`}, []c{{"negotiate", none}, {"basic", map[string]string{"realm": "x"}}, dpop("error", "y")}},
+		{[]string{`Basic`, `DPoP error="x"`}, []c{{"basic", none}, dpop("error", "x")}},
+		{[]string{`Basic, , DPoP error="x" ,, algs="ES256",`}, []c{{"basic", none}, dpop("error", "x", "algs", "ES256")}},
+		{[]string{`DPoP error_description="say \"no\", DPoP error=\\\"x\\\"", error="y"`}, []c{dpop("error_description", `say "no", DPoP error=\"x\"`, "error", "y")}},
+		{[]string{"DPoP error = \"x\"\t, algs\t=\tES256"}, []c{dpop("error", "x", "algs", "ES256")}},
+		{[]string{`DPoP error="x", error="y"`}, []c{dpop("error", "x")}},
+		{[]string{`DPoP error="x`}, []c{dpop()}},
+		{[]string{`DPoP error="x\`}, []c{dpop()}},
+		{[]string{`error="x"`}, nil},
+		{[]string{`DPoP error="x"`, `error="y"`}, []c{dpop("error", "x")}},
+		{[]string{`"DPoP error=x`}, nil},
+		{[]string{`DPoP/error="x"`}, nil},
+		{[]string{`DPoP abc/def=`}, []c{dpop()}},
+	} {
+		h := http.Header{"Www-Authenticate": test.fields}
+		if got := dpopauth.ParseChallenges(h); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("challenges of %q = %v, want %v", test.fields, got, test.want)
+		}
+	}
+	// What counts as a demand for a nonce.
+	for field, demand := range map[string]bool{
+		`DPoP error="use_dpop_nonce"`:                                    true,
+		`dpop algs="ES256", error=use_dpop_nonce`:                        true,
+		`Bearer error="invalid_token", DPoP error="use_dpop_nonce"`:      true,
+		`Basic realm="DPoP, error=\"x\"", DPoP error="use_dpop_nonce"`:   true,
+		`Bearer error="use_dpop_nonce"`:                                  false,
+		`DPoP error="invalid_token", error_description="use_dpop_nonce"`: false,
+		`Basic realm="DPoP error=\"use_dpop_nonce\""`:                    false,
+		`DPoP nonce="use_dpop_nonce"`:                                    false,
+	} {
+		for _, role := range []string{"api", "token"} {
+			o := newOrg(t)
+			hook := func(w http.ResponseWriter, s *seen) bool {
+				if s.nonce() == "n1" {
+					return false
+				}
+				w.Header().Set("DPoP-Nonce", "n1")
+				w.Header().Set("WWW-Authenticate", field)
+				w.WriteHeader(400)
+				return true
+			}
+			if role == "api" {
+				o.api = hook
+			} else {
+				o.token = hook
+			}
+			status, _, err := get(t, o.transport(), o.URL+"/a")
+			if ok := err == nil && status == 200; ok != demand {
+				t.Errorf("%s at the %s: sent again = %v, want %v (%v)", field, role, ok, demand, err)
+			}
+		}
+	}
+}
+
+func TestD75_ThreeSendsAtMost(t *testing.T) {
+	const nonce, token, proof = "nonce", "token", "proof"
+	for _, test := range []struct {
+		refusals []string // what each send is refused for; then all is well
+		sends    int
+		code     string // of the error
+	}{
+		{[]string{nonce}, 2, ""}, {[]string{token}, 2, ""}, {[]string{proof}, 2, ""},
+		{[]string{nonce, token}, 3, ""}, {[]string{token, proof}, 3, ""}, {[]string{proof, nonce}, 3, ""},
+		{[]string{nonce, nonce}, 2, "use_dpop_nonce"}, {[]string{token, token}, 2, "invalid_token"}, {[]string{proof, proof}, 2, "invalid_dpop_proof"},
+		{[]string{nonce, token, proof}, 3, "invalid_dpop_proof"}, {[]string{nonce, token, nonce}, 3, "use_dpop_nonce"},
+	} {
+		t.Run(strings.Join(test.refusals, " "), func(t *testing.T) {
+			o := newOrg(t)
+			o.api = func(w http.ResponseWriter, s *seen) bool {
+				if s.n > len(test.refusals) {
+					return false
+				}
+				switch test.refusals[s.n-1] {
+				case nonce:
+					w.Header().Set("DPoP-Nonce", fmt.Sprint("n", s.n))
+					o.challenge(w, 401, "use_dpop_nonce", "")
+				case token:
+					o.challenge(w, 401, "invalid_token", "")
+				case proof:
+					o.challenge(w, 400, "invalid_dpop_proof", "The DPoP proof JWT has already been used.")
+				}
+				return true
+			}
+			status, _, err := get(t, o.transport(), o.URL+"/a")
+			if n := len(o.apiRequests()); n != test.sends {
+				t.Errorf("sends = %d, want %d", n, test.sends)
+			}
+			if test.code == "" && (err != nil || status != 200) {
+				t.Errorf("GET = %d, %v", status, err)
+			}
+			if test.code != "" {
+				wantError(t, err, test.code)
+				if again := asError(t, err).Retryable(); again != (test.code == "use_dpop_nonce") {
+					t.Errorf("Retryable() of %v = %v", err, again)
+				}
+			}
+		})
+	}
+	for name, field := range map[string]string{"nothing": "", "another scheme": `Basic realm="x"`, "a proxy's Bearer": "Bearer"} {
+		t.Run("a 401 with "+name+" counts as the token's", func(t *testing.T) {
+			o := newOrg(t)
+			o.api = func(w http.ResponseWriter, s *seen) bool {
+				if s.n == 1 {
+					w.Header().Set("WWW-Authenticate", field)
+					w.WriteHeader(401)
+				}
+				return s.n == 1
+			}
+			mustGet(t, o.transport(), o.URL+"/a")
+			o.wantRequests(2, 2)
+		})
+	}
+	t.Run("a demand without a nonce", func(t *testing.T) {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, _ *seen) bool { o.challenge(w, 401, "use_dpop_nonce", ""); return true }
+		_, _, err := get(t, o.transport(), o.URL+"/a")
+		if !errors.Is(err, dpopauth.ErrNonce) {
+			t.Errorf("error = %v, want ErrNonce", err)
+		}
+		o.wantRequests(1, 1)
+	})
+}
+
+func TestD76_RefusedProofsAsOktaSaysIt(t *testing.T) {
+	for about, sends := range map[string]int{
+		"The DPoP proof JWT is issued more than five minutes in the past.":         2,
+		"The DPoP proof JWT is issued in the future.":                              2,
+		"The DPoP proof JWT has already been used.":                                2,
+		"'iat' claim in the DPoP proof JWT is invalid.":                            2,
+		"'htu' claim in the DPoP proof JWT is invalid.":                            1,
+		"'ath' claim in the DPoP proof does not match the presented access_token.": 1,
+		"The access_token is not bound to the provided DPoP proof.":                1,
+		"The DPoP proof JWT signature is invalid.":                                 1,
+		"Multiple DPoP proof JWT headers are not allowed.":                         1,
+	} {
+		t.Run(about, func(t *testing.T) {
+			o := newOrg(t)
+			o.api = func(w http.ResponseWriter, _ *seen) bool {
+				w.Header().Set("X-Okta-Request-Id", "aZ3k")
+				w.Header().Set("WWW-Authenticate", `DPoP algs="RS256 RS384 RS512 ES256 ES384 ES512", authorization_uri="http://acme.okta.com/oauth2/v1/authorize", realm="http://acme.okta.com", scope="okta.users.read", error="invalid_dpop_proof", error_description="`+about+`", resource="/api/v1/users"`)
+				w.WriteHeader(400)
+				return true
+			}
+			_, _, err := get(t, o.transport(), o.URL+"/a")
+			e := asError(t, err)
+			if e.Status != 400 || e.Code != "invalid_dpop_proof" || e.Description != about || e.RequestID != "aZ3k" {
+				t.Errorf("error = %v", e)
+			}
+			o.wantRequests(1, sends)
+		})
+	}
+	t.Run("a 400 of the API itself is the caller's", func(t *testing.T) {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, _ *seen) bool {
+			w.WriteHeader(400)
+			io.WriteString(w, "E0000031")
+			return true
+		}
+		status, body, err := get(t, o.transport(), o.URL+"/a")
+		if status != 400 || body != "E0000031" || err != nil {
+			t.Errorf("GET = %d %q, %v", status, body, err)
+		}
+	})
+	t.Run("a bound token without DPoP", func(t *testing.T) {
+		o := newOrg(t, func(o *org) { o.unbound = true })
+		o.api = func(w http.ResponseWriter, _ *seen) bool {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_request", error_description="The resource request requires a DPoP proof."`)
+			w.WriteHeader(400)
+			return true
+		}
+		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Mode = dpopauth.Off }), o.URL+"/a")
+		wantError(t, err, "400 invalid_request", "requires a DPoP proof")
+	})
+}
