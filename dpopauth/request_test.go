@@ -1,0 +1,439 @@
+package dpopauth_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/dpopauth"
+)
+
+func TestD77_EveryAttemptHasANewProof(t *testing.T) {
+	// 1,000 pages, read with retries as any client does, from a server that changes
+	// its nonce every 3 requests, gives tokens of 5 s, and breaks off or refuses now
+	// and then. The org complains of an id seen before.
+	bubble(t, "1000 pages under faults", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		o.life = 5 * time.Second
+		o.demand("token", "t0")
+		o.demand("api", "n0")
+		rnd := rand.New(rand.NewPCG(1, 2))
+		served, lives := 0, 0
+		o.token = func(w http.ResponseWriter, s *seen) bool {
+			lives++
+			o.demand("token", fmt.Sprint("t", lives/3))
+			return false
+		}
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			if served++; served%3 == 0 {
+				o.demand("api", fmt.Sprint("n", served))
+			}
+			switch p := rnd.IntN(100); {
+			case p < 2:
+				hangUp(w)
+			case p < 4:
+				w.WriteHeader(500)
+			case p < 5:
+				w.WriteHeader(429)
+			default:
+				return false
+			}
+			return true
+		}
+		start := time.Now()
+		for page := range 1000 {
+			want := fmt.Sprintf("users /page/%d", page)
+			for try := 1; ; try++ {
+				status, body, err := get(t, tr, fmt.Sprintf("%s/page/%d", o.URL, page))
+				if err == nil && status == 200 && body == want {
+					break
+				}
+				if try == 10 {
+					t.Fatalf("page %d = %d %q, %v", page, status, body, err)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		most := int(time.Since(start)/o.life) + 1
+		challenges := int(tr.Status().Counters.Challenges["token"])
+		if n := len(o.tokenRequests()); n > most+challenges {
+			t.Errorf("token requests = %d, want at most %d for lives and %d for challenges", n, most, challenges)
+		}
+	})
+	t.Run("a connection that net/http replaces by itself", func(t *testing.T) {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			if s.n == 2 {
+				hangUp(w) // after the request was read
+			}
+			return s.n == 2
+		}
+		tr := o.transport()
+		mustGet(t, tr, o.URL+"/a")
+		mustGet(t, tr, o.URL+"/a") // one round trip for us
+		o.wantRequests(1, 3)
+	})
+	t.Run("over HTTP/2", func(t *testing.T) {
+		o := newOrg(t, func(o *org) { o.EnableHTTP2 = true })
+		o.demand("api", "n1")
+		tr := o.transport()
+		gang(20, func() { mustGet(t, tr, o.URL+"/a") })
+	})
+	bubble(t, "a timeout of the caller", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		o.api = func(_ http.ResponseWriter, s *seen) bool {
+			if s.n == 1 {
+				time.Sleep(time.Minute)
+			}
+			return false
+		}
+		client := tr.Client()
+		client.Timeout = time.Second
+		if _, err := client.Get(o.URL + "/a"); err == nil {
+			t.Error("no timeout")
+		}
+		resp, err := client.Get(o.URL + "/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		time.Sleep(2 * time.Minute)
+		o.wantRequests(1, 2)
+	})
+}
+
+// once refuses the first API request for the cause.
+func once(o *org, refuse func(w http.ResponseWriter)) {
+	o.api = func(w http.ResponseWriter, s *seen) bool {
+		if s.n == 1 {
+			refuse(w)
+			return true
+		}
+		fmt.Fprintf(w, "%s %s", s.method, s.body)
+		return true
+	}
+}
+
+func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
+	refusals := map[string]func(o *org) func(http.ResponseWriter){
+		"nonce": func(o *org) func(http.ResponseWriter) {
+			return func(w http.ResponseWriter) {
+				w.Header().Set("DPoP-Nonce", "n1")
+				o.challenge(w, 401, "use_dpop_nonce", "")
+			}
+		},
+		"token": func(o *org) func(http.ResponseWriter) {
+			return func(w http.ResponseWriter) { o.challenge(w, 401, "invalid_token", "") }
+		},
+	}
+	body := strings.Repeat("0123456789", 10000)
+	for name, refuse := range refusals {
+		t.Run(name, func(t *testing.T) {
+			o := newOrg(t)
+			once(o, refuse(o))
+			resp, err := o.transport().Client().Post(o.URL+"/a", "text/plain", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if got, err := io.ReadAll(resp.Body); string(got) != "POST "+body || err != nil {
+				t.Errorf("the server got %d octets, %v, want %d", len(got), err, len(body)+5)
+			}
+			for _, s := range o.apiRequests() {
+				if s.header.Get("Content-Length") != "100000" {
+					t.Errorf("Content-Length = %s", s.header.Get("Content-Length"))
+				}
+			}
+		})
+		t.Run(name+", no GetBody", func(t *testing.T) {
+			o := newOrg(t)
+			once(o, refuse(o))
+			req, err := http.NewRequest("POST", o.URL+"/a", io.NopCloser(strings.NewReader(body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := o.transport().RoundTrip(req)
+			if err != nil || resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") == "" {
+				t.Fatalf("answer = %v, %v, want the 401", resp, err)
+			}
+			resp.Body.Close()
+			o.wantRequests(1, 1)
+		})
+	}
+	t.Run("GetBody fails", func(t *testing.T) {
+		o := newOrg(t)
+		once(o, refusals["token"](o))
+		req, err := http.NewRequest("POST", o.URL+"/a", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("the file is gone") }
+		_, err = o.transport().RoundTrip(req)
+		wantError(t, err, "the file is gone")
+	})
+}
+
+// A watched body knows whether it was closed.
+type watched struct {
+	io.Reader
+	mu     sync.Mutex
+	closed bool
+}
+
+func (w *watched) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	return nil
+}
+
+func TestD79_RoundTripperContract(t *testing.T) {
+	t.Run("the caller's request stays as it was", func(t *testing.T) {
+		o := newOrg(t)
+		o.demand("api", "n1")
+		req, err := http.NewRequest("GET", o.URL+"/a?q=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Authorization": {"Basic x", "Basic y"}, "dpop": {"mine"}, "DPoP": {"mine"}, "authorization": {"z"}, "X-Kept": {"1", "2"}}
+		before := req.Clone(req.Context())
+		resp, err := o.transport().RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if fmt.Sprint(req.Header) != fmt.Sprint(before.Header) || req.URL.String() != before.URL.String() {
+			t.Errorf("headers = %v, want %v", req.Header, before.Header)
+		}
+		for _, s := range o.apiRequests() { // the org has seen just one proof
+			if len(s.header["Authorization"]) != 1 || !strings.HasPrefix(s.header.Get("Authorization"), "DPoP ") || len(s.header["X-Kept"]) != 2 {
+				t.Errorf("headers = %v", s.header)
+			}
+		}
+	})
+	t.Run("no header at all", func(t *testing.T) {
+		o := newOrg(t)
+		u, err := url.Parse(o.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := o.transport().RoundTrip(&http.Request{URL: u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	})
+	for name, setup := range map[string]func(o *org, req *http.Request){
+		"refused before": func(_ *org, req *http.Request) { req.URL.Host = "evil.example" },
+		"no token": func(o *org, _ *http.Request) {
+			o.token = func(w http.ResponseWriter, _ *seen) bool { w.WriteHeader(404); return true }
+		},
+		"sent": func(*org, *http.Request) {},
+		"answer refuses": func(o *org, _ *http.Request) {
+			o.api = func(w http.ResponseWriter, _ *seen) bool { w.WriteHeader(401); return true }
+		},
+		"connection dies": func(o *org, _ *http.Request) {
+			o.api = func(w http.ResponseWriter, _ *seen) bool { hangUp(w); return true }
+		},
+		"cancelled": func(_ *org, req *http.Request) {
+			ctx, cancel := context.WithCancel(req.Context())
+			cancel()
+			*req = *req.WithContext(ctx)
+		},
+	} {
+		bubble(t, "the body is closed: "+name, func(t *testing.T, o *org, tr *dpopauth.Transport) {
+			body := &watched{Reader: bytes.NewReader(make([]byte, 1000))}
+			req, err := http.NewRequest("POST", o.URL+"/a", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			setup(o, req)
+			if resp, err := tr.RoundTrip(req); err == nil {
+				resp.Body.Close()
+			}
+			synctest.Wait()
+			body.mu.Lock()
+			defer body.mu.Unlock()
+			if !body.closed {
+				t.Error("it is not")
+			}
+		})
+	}
+}
+
+func TestD80_AnswerShowsTheCallersRequest(t *testing.T) {
+	o := newOrg(t)
+	o.demand("api", "n1")
+	req, err := http.NewRequest("GET", o.URL+"/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := o.transport().RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.Request != req || resp.Request.Header.Get("Authorization") != "" || resp.Request.Header.Get("DPoP") != "" {
+		t.Error("resp.Request is not the caller's request")
+	}
+}
+
+func TestD81_OnlyConfiguredOriginsSeeTheToken(t *testing.T) {
+	o, other := newOrg(t), newOrg(t)
+	tr := o.transport()
+	_, _, err := get(t, tr, other.URL+"/a")
+	if !errors.Is(err, dpopauth.ErrOrigin) {
+		t.Errorf("error = %v, want ErrOrigin", err)
+	}
+	o.wantRequests(0, 0)
+	other.wantRequests(0, 0)
+	if n := tr.Status().Counters.Refused; n != 1 {
+		t.Errorf("refused = %d, want 1", n)
+	}
+}
+
+func TestD82_HostileLinks(t *testing.T) {
+	o := newOrg(t)
+	base := o.base()
+	base.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
+		t.Errorf("a connection to %s", addr)
+		return nil, errors.New("no")
+	}
+	tr := o.transport(func(c *dpopauth.Config) {
+		c.Base, c.Origins = base, []string{"https://acme.okta.com"}
+	})
+	from, err := url.Parse("https://acme.okta.com/api/v1/users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []string{
+		"https://evil.example/api/v1/users", "https://acme.okta.com@evil.example/", "https://acme.okta.com:x@evil.example/",
+		"https://acme.okta.com.evil.example/", "//evil.example/a", "https://acme.okta.com:8443/", "http://acme.okta.com/", "http://acme.okta.com:443/",
+		"ftp://acme.okta.com/", "file:///etc/passwd", "https://acme.oKta.com./", "https://acme-admin.okta.com/", "https:///a", "https:a",
+		"https://acme.o\u212ata.com/", "https://аcme.okta.com/", "https://user@acme.okta.com/", "javascript:alert(1)", "https://[::1]/",
+	} {
+		u, err := from.Parse(link)
+		if err != nil {
+			continue // nobody could follow it
+		}
+		resp, err := tr.RoundTrip(&http.Request{Method: "GET", URL: u})
+		if err == nil {
+			resp.Body.Close()
+		}
+		if !errors.Is(err, dpopauth.ErrOrigin) && !errors.Is(err, dpopauth.ErrRequest) {
+			t.Errorf("%s: error = %v, want ErrOrigin or ErrRequest", link, err)
+		}
+	}
+	for _, link := range []string{`https://acme.okta.com\@evil.example/`, `https://evil.example\.acme.okta.com/`} {
+		u := &url.URL{Scheme: "https", Host: strings.TrimPrefix(link, "https://"), Path: "/"} // url.Parse takes none
+		if _, err := tr.RoundTrip(&http.Request{URL: u}); err == nil {
+			t.Errorf("%s: no error", link)
+		}
+	}
+	o.wantRequests(0, 0)
+}
+
+func TestD83_Redirects(t *testing.T) {
+	evil := newOrg(t)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, _ *seen) bool {
+			w.Header().Set("Location", evil.URL+"/a")
+			w.WriteHeader(status)
+			return true
+		}
+		tr := o.transport()
+		resp, err := tr.Client().Post(o.URL+"/a", "text/plain", strings.NewReader("secret"))
+		if err != nil || resp.StatusCode != status {
+			t.Fatalf("answer = %v, %v, want the %d itself", resp, err, status)
+		}
+		resp.Body.Close()
+		o.wantRequests(1, 1)
+		follower := &http.Client{Transport: tr} // one that follows can't leave the origin
+		if _, err := follower.Get(o.URL + "/a"); !errors.Is(err, dpopauth.ErrOrigin) {
+			t.Errorf("error = %v, want ErrOrigin", err)
+		}
+	}
+	evil.wantRequests(0, 0)
+}
+
+func TestD84_TokenRequestGoesByItself(t *testing.T) {
+	o := newOrg(t)
+	o.token = func(w http.ResponseWriter, s *seen) bool {
+		w.Header().Set("Set-Cookie", "session=1")
+		if s.header["Cookie"] != nil || s.header["Authorization"] != nil {
+			t.Errorf("headers = %v", s.header)
+		}
+		return false
+	}
+	var lines []string
+	var mu sync.Mutex
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		lines = append(lines, fmt.Sprint(r.Method, r.Header))
+		mu.Unlock()
+		if r.Method == http.MethodConnect {
+			tunnel(w, r.RequestURI)
+		}
+	}))
+	defer proxy.Close()
+	tr := o.transport(func(c *dpopauth.Config) {
+		base := o.base()
+		base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+		c.Base = base
+	})
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: tr, Jar: jar}
+	for range 2 {
+		resp, err := client.Get(o.URL + "/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		o.revoke()
+	}
+	o.wantRequests(2, 3)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "CONNECT") || strings.Contains(line, "DPoP") || strings.Contains(line, "Authorization") {
+			t.Errorf("the proxy saw %s", line)
+		}
+	}
+	if len(lines) == 0 {
+		t.Error("the proxy saw nothing")
+	}
+	tr.CloseIdleConnections()
+}
+
+// tunnel joins the proxy's client with the server at addr.
+func tunnel(w http.ResponseWriter, addr string) {
+	server, err := net.Dial("tcp", addr)
+	if err != nil {
+		w.WriteHeader(502)
+		return
+	}
+	client, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
+	go func() { io.Copy(server, client); server.Close() }()
+	io.Copy(client, server)
+	client.Close()
+}
