@@ -33,7 +33,11 @@ func (s *Store) survey(export string) (*chain, error) {
 	for _, name := range c.names {
 		snap, err := s.snapshot(export, name)
 		if err != nil {
-			c.find(Finding{Snapshot: name, File: manifestFile, Problem: cause(err).Error()})
+			problem := "is missing"
+			if !errors.Is(err, fs.ErrNotExist) {
+				problem = cause(err).Error()
+			}
+			c.find(Finding{Snapshot: name, File: manifestFile, Problem: problem})
 			continue
 		}
 		c.snapshots = append(c.snapshots, snap)
@@ -109,7 +113,9 @@ func (c *chain) readJournal() error {
 		c.take(e)
 		return nil
 	})
-	if err != nil {
+	if errors.Is(err, errLongLine) {
+		c.find(Finding{File: journalFile, Problem: err.Error()})
+	} else if err != nil {
 		return err
 	}
 	if torn {

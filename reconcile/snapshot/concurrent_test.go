@@ -18,7 +18,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 	publish(t, s, day(1), people(1)...)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		readers.Go(func() {
 			for sequence := 1; ; {
 				select {
@@ -42,7 +42,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 			}
 		})
 	}
-	for n := 2; n <= 20; n++ {
+	for n := 2; n <= 10; n++ {
 		publish(t, s, day(1), people(n)...)
 	}
 	close(done)

@@ -241,6 +241,9 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 
 // requests writes requests.ndjson.
 func (s *stage) requests(ctx context.Context, lines io.Reader) (sum transcript, err error) {
+	if lines == nil {
+		return sum, errors.New("a draft without its requests")
+	}
 	err = s.lines(ctx, File{Name: requestsFile, Resource: resourceRequests}, lines, sum.add)
 	return sum, err
 }

@@ -96,7 +96,7 @@ func TestManifestShape(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(snap.Dir(), snapshot.ManifestFile))
+	data, err := os.ReadFile(filepath.Join(snap.Dir(), "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,25 +116,10 @@ func (v *verifier) checkRoot() ([]string, error) {
 }
 
 // checkExport looks at the chain of an export, and then into each snapshot.
-// Where a writer has been at work meanwhile, what seemed wrong is looked at
-// again.
 func (v *verifier) checkExport(ctx context.Context, export string) error {
-	c, err := v.store.survey(export)
-	for range 10 {
-		if err != nil {
-			return err
-		}
-		if len(c.findings) == 0 {
-			break
-		}
-		again, err := v.store.survey(export)
-		if err != nil {
-			return err
-		}
-		moved := again.lines != c.lines
-		if c = again; !moved {
-			break
-		}
+	c, err := v.store.settledSurvey(export)
+	if err != nil {
+		return err
 	}
 	for _, f := range c.findings {
 		v.add(f)
@@ -153,4 +138,17 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		})
 	}
 	return nil
+}
+
+// settledSurvey surveys an export again until two surveys in a row find the
+// same: what only one finds is a writer's doing that went on beside it.
+func (s *Store) settledSurvey(export string) (*chain, error) {
+	c, err := s.survey(export)
+	for tries := 0; err == nil && len(c.findings) > 0 && tries < 20; tries++ {
+		before := c
+		if c, err = s.survey(export); err == nil && slices.Equal(before.findings, c.findings) {
+			break
+		}
+	}
+	return c, err
 }

@@ -145,7 +145,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			return os.Symlink("../../.users.csv", path)
 		}, []string{"staff@20261124T060000Z/users.csv: is no plain file"}},
 		{"manifest removed", func(dir string) error { return os.Remove(filepath.Join(dir, second, "manifest.json")) },
-			[]string{"staff@20261124T060000Z/manifest.json: open DIR/20261124T060000Z/manifest.json: no such file or directory"}},
+			[]string{"staff@20261124T060000Z/manifest.json: is missing"}},
 		{"snapshot cut from the middle", func(dir string) error { return os.RemoveAll(filepath.Join(dir, second)) },
 			[]string{"staff@20261125T060000Z/manifest.json: follows 20261124T060000Z, which is gone"}},
 		{"snapshot cut from the end", func(dir string) error {
@@ -213,9 +213,6 @@ func TestVerifyFindsTampering(t *testing.T) {
 				t.Fatal(err)
 			}
 			problems, _ := verify(t, s)
-			for i := range problems {
-				problems[i] = strings.ReplaceAll(problems[i], dir, "DIR")
-			}
 			if !slices.Equal(problems, test.want) {
 				t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), strings.Join(test.want, "\n\t"))
 			}

@@ -1,0 +1,177 @@
+package snapshot_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"oktasync/reconcile/snapshot"
+)
+
+const staff = "staff" // the export of most tests
+
+var acme = snapshot.Org{URL: "https://acme.okta.com", ID: "00o1"}
+
+func day(n int) time.Time { return time.Date(2026, 11, 22+n, 6, 0, 0, 0, time.UTC) }
+
+func newStore(t testing.TB) *snapshot.Store {
+	t.Helper()
+	s, err := snapshot.Init(filepath.Join(t.TempDir(), "snapshots"), acme, snapshot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func person(n int, status, department string) string {
+	return fmt.Sprintf(`{"id":"00u%04d","status":%q,"profile":{"login":"p%d@acme.example","department":%q}}`, n, status, n, department)
+}
+
+func people(n int) []string {
+	users := make([]string, n)
+	for i := range users {
+		users[i] = person(i+1, "ACTIVE", "Sales")
+	}
+	return users
+}
+
+func draft(t testing.TB, s *snapshot.Store, started time.Time, users ...string) snapshot.Draft {
+	t.Helper()
+	declared := snapshot.DefaultDeclaration()
+	d := snapshot.Draft{
+		Started: started, Finished: started.Add(time.Minute), Org: s.Org(),
+		Client:   snapshot.Client{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, DPoP: true},
+		Run:      snapshot.Run{Trigger: "apply", Host: "node1", User: "ops"},
+		Tool:     snapshot.Tool{Name: "oktasync", Version: "v0.1.0"},
+		Declared: declared, ByStatus: map[string]int{},
+		Read:  snapshot.Read{Rows: len(users), Settled: true},
+		Users: usersOf(t, users...),
+	}
+	for _, u := range users {
+		d.ByStatus[decode(t, []byte(u)).(map[string]any)["status"].(string)]++
+	}
+	d.Requests = requests(t, started, len(users))
+
+	var before *snapshot.Declaration
+	var current snapshot.UserReader = usersOf(t)
+	latest, err := s.Latest(staff)
+	if err == nil {
+		before = &latest.Manifest.Declared
+		if current, err = latest.Users(); err != nil {
+			t.Fatal(err)
+		}
+		defer current.Close()
+	} else if !errors.Is(err, snapshot.ErrNoSnapshot) {
+		t.Fatal(err)
+	}
+	var rules snapshot.Rules
+	rules, d.Base = snapshot.RulesFor(before, declared)
+	d.Counts.Total = len(users)
+	if d.Base != snapshot.BasePrevious {
+		return d
+	}
+	changes := new(bytes.Buffer)
+	d.Counts, err = snapshot.Diff(current, usersOf(t, users...), rules, func(c *snapshot.Change) error {
+		line, err := c.Line(nil)
+		changes.Write(line)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Changes = changes
+	return d
+}
+
+func requests(t testing.TB, at time.Time, rows int) *bytes.Buffer {
+	t.Helper()
+	var b []byte
+	for _, r := range []snapshot.Request{
+		{Time: snapshot.At(at), Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"},
+		{Time: snapshot.At(at), Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "a2"},
+	} {
+		var err error
+		if b, err = r.Line(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bytes.NewBuffer(b)
+}
+
+func reconcile(t testing.TB, s *snapshot.Store, started time.Time, users ...string) (*snapshot.Snapshot, error) {
+	t.Helper()
+	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	if err != nil {
+		return nil, err
+	}
+	snap, err := func() (*snapshot.Snapshot, error) {
+		if err := w.Journal(snapshot.Event{Event: snapshot.EventStarted}); err != nil {
+			return nil, err
+		}
+		return w.Publish(t.Context(), draft(t, s, started, users...))
+	}()
+	if err != nil {
+		// On a disk that has failed this may fail too.
+		w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()})
+	}
+	return snap, errors.Join(err, w.Close())
+}
+
+func publish(t testing.TB, s *snapshot.Store, started time.Time, users ...string) *snapshot.Snapshot {
+	t.Helper()
+	snap, err := reconcile(t, s, started, users...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+func ids(t testing.TB, snap *snapshot.Snapshot) (ids []string) {
+	t.Helper()
+	users, err := snap.Users()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer users.Close()
+	for {
+		u, err := users.Next()
+		if err != nil {
+			if err.Error() != "EOF" {
+				t.Fatal(err)
+			}
+			return ids
+		}
+		ids = append(ids, string(u.ID))
+	}
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func journalOf(t testing.TB, s *snapshot.Store) (events []snapshot.Event) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.Dir(), staff, "journal.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var e snapshot.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
