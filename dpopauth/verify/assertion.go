@@ -21,8 +21,14 @@ var ErrUnknownClient = errors.New("unknown client")
 
 // A Key is a public key of a client or an issuer.
 type Key struct {
-	ID     string // kid; may be empty where there is only one key
-	Public crypto.PublicKey
+	ID        string // kid; may be empty where there is only one key
+	Algorithm string // the only alg that it is for; empty: any that fits its kind
+	Public    crypto.PublicKey
+}
+
+// fits says whether k may have signed by alg (RFC 8725, section 3.1).
+func (k Key) fits(alg algorithm) bool {
+	return (k.Algorithm == "" || k.Algorithm == alg.name) && alg.fits(k.Public)
 }
 
 // ClientsConfig says how an authorization server knows its clients.
@@ -122,7 +128,7 @@ func (c *Clients) checkKey(ctx context.Context, t *jws) (*Assertion, error) {
 	if !ok {
 		return nil, refuse(AssertionKeyID)
 	}
-	if !alg.fits(key.Public) {
+	if !key.fits(alg) {
 		return nil, refuse(AssertionAlgorithm)
 	}
 	if !alg.verifies(key.Public, t) {

@@ -115,7 +115,7 @@ func (i *Issuer) checkSignature(ctx context.Context, t *jws) error {
 	if !ok {
 		return refuse(TokenKeyID)
 	}
-	if !alg.fits(key.Public) {
+	if !key.fits(alg) {
 		return refuse(TokenAlgorithm)
 	}
 	if !alg.verifies(key.Public, t) {

@@ -59,6 +59,7 @@ func TestIssuer_Token(t *testing.T) {
 		{"none", as.mint(m{"alg": "none"}, nil), verify.TokenAlgorithm},
 		{"HS256", as.mint(m{"alg": "HS256"}, nil), verify.TokenAlgorithm},
 		{"alg of another kind of key", as.mint(m{"alg": "ES256"}, nil), verify.TokenAlgorithm},
+		{"alg that the key is not for", signer{"PS256", as.key.key}.sign(`{"alg":"PS256","kid":"k1"}`, as.claims().json()), verify.TokenAlgorithm},
 		{"unknown kid", as.mint(m{"kid": "k2"}, nil), verify.TokenKeyID},
 		{"signature by another key", other.sign(`{"alg":"RS256","kid":"k1"}`, as.claims().json()), verify.TokenSignature},
 		{"not signed", signed + ".", verify.TokenSignature},
@@ -164,7 +165,7 @@ func TestIssuer_Discovery(t *testing.T) {
 		{"keys that we don't know among others", "", "/k", func(u string) map[string]string {
 			return map[string]string{"/k": m{"keys": []any{
 				m{"kty": "OKP", "crv": "X25519", "x": "AA"}, m{"kty": "new"}, 1, nil,
-				key.jwk().with(m{"kid": "1", "use": "enc"}), key.jwk().with(m{"kid": "1", "d": "AA"}), key.jwk().with(m{"kid": "1"}),
+				key.jwk().with(m{"kid": "1", "use": "enc"}), key.jwk().with(m{"kid": "1", "key_ops": []string{"sign"}}), key.jwk().with(m{"kid": "1", "d": "AA"}), key.jwk().with(m{"kid": "1"}),
 			}}.json()}
 		}, ""},
 		{"nothing", "/a", "", func(string) map[string]string { return nil }, "status 404"},

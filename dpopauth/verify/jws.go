@@ -30,32 +30,40 @@ type jws struct {
 	signature      []byte
 }
 
-// parseJWS reads a compact JWS of at most size bytes. There is exactly one way
-// to write what it accepts, but for white space and order inside the JSON.
+// parseJWS reads a compact JWS of at most size bytes whose payload is a JSON
+// object, as that of every JWT. There is exactly one way to write what it
+// accepts, but for white space and order inside the JSON.
 func parseJWS(compact string, size int) (*jws, bool) {
-	if len(compact) > size || strings.Count(compact, ".") != 2 {
+	if len(compact) > size {
 		return nil, false
 	}
-	end := strings.LastIndexByte(compact, '.')
-	header, claims, _ := strings.Cut(compact[:end], ".")
+	t, payload, ok := splitJWS(compact)
+	if !ok {
+		return nil, false
+	}
+	t.claims, ok = unmarshalObject(payload)
+	return t, ok
+}
 
-	t := &jws{signed: compact[:end]}
-	var ok bool
-	if t.header, ok = parseObject(header); !ok {
-		return nil, false
+// splitJWS reads a compact JWS with any payload.
+func splitJWS(compact string) (t *jws, payload []byte, ok bool) {
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		return nil, nil, false
 	}
-	if t.claims, ok = parseObject(claims); !ok {
-		return nil, false
+	t = &jws{signed: compact[:len(compact)-len(parts[2])-1]}
+	header, okHeader := decode(parts[0])
+	payload, okPayload := decode(parts[1])
+	t.signature, ok = decode(parts[2])
+	if !ok || !okHeader || !okPayload {
+		return nil, nil, false
 	}
-	if t.signature, ok = decode(compact[end+1:]); !ok {
-		return nil, false
+	if t.header, ok = unmarshalObject(header); !ok {
+		return nil, nil, false
 	}
 	// An extension that must be understood is one that we don't
 	// (RFC 7515, section 4.1.11). b64 is valid only together with it.
-	if t.header.has("crit") || t.header.has("b64") {
-		return nil, false
-	}
-	return t, true
+	return t, payload, !t.header.has("crit") && !t.header.has("b64")
 }
 
 // algorithm returns the header's alg if it is among allowed.
@@ -65,6 +73,7 @@ func (t *jws) algorithm(allowed []string) (algorithm, bool) {
 		return algorithm{}, false
 	}
 	alg, ok := algorithms[name]
+	alg.name = name
 	return alg, ok
 }
 
@@ -82,14 +91,6 @@ func decode(s string) ([]byte, bool) {
 
 // An object is a JSON object whose members have not been checked yet.
 type object map[string]any
-
-func parseObject(encoded string) (object, bool) {
-	data, ok := decode(encoded)
-	if !ok {
-		return nil, false
-	}
-	return unmarshalObject(data)
-}
 
 // unmarshalObject reads exactly one JSON object: no doubled members at any
 // level, nothing after it, valid UTF-8, not too deep.
@@ -175,6 +176,7 @@ func (o object) strings(name string) ([]string, bool) {
 // An algorithm is a way to sign (RFC 7518, section 3; RFC 8037, section 3.1;
 // RFC 9864, section 2.2).
 type algorithm struct {
+	name  string
 	curve elliptic.Curve // of ECDSA
 	hash  crypto.Hash
 	pss   bool
@@ -230,7 +232,7 @@ func (a algorithm) fits(key crypto.PublicKey) bool {
 	return false
 }
 
-// verifies says whether key signed t by a. The key must fit a.
+// verifies says whether key, which must fit a, signed t.
 func (a algorithm) verifies(key crypto.PublicKey, t *jws) bool {
 	if key, ok := key.(ed25519.PublicKey); ok {
 		return ed25519.Verify(key, []byte(t.signed), t.signature)

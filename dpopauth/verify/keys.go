@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,31 +111,39 @@ func (s *keySet) fetch(ctx context.Context) ([]Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read keys of issuer: %w", err)
 	}
-	list, _ := document["keys"].([]any)
-	if len(list) > maxKeys {
-		return nil, fmt.Errorf("read keys of issuer: more than %d keys", maxKeys)
-	}
-	var keys []Key
-	for _, entry := range list {
-		// Keys of a kind that we don't know are not for us (RFC 7517, section 5).
-		jwk, _ := entry.(map[string]any)
-		if key, ok := signingKey(jwk); ok {
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("read keys of issuer: no signing key that we know")
+	keys, err := signingKeys(document)
+	if err != nil {
+		return nil, fmt.Errorf("read keys of issuer: %w", err)
 	}
 	return keys, nil
 }
 
-func signingKey(jwk object) (Key, bool) {
-	if use, ok := jwk.string("use"); ok && use != "sig" {
-		return Key{}, false
+// signingKeys returns the keys of a JWKS that signatures may be by. Others, and
+// those of a kind that we don't know, are not for us (RFC 7517, section 5).
+func signingKeys(jwks object) ([]Key, error) {
+	list, _ := jwks["keys"].([]any)
+	if len(list) > maxKeys {
+		return nil, fmt.Errorf("more than %d keys", maxKeys)
 	}
-	public, err := publicKey(jwk)
-	id, _ := jwk.string("kid")
-	return Key{ID: id, Public: public}, err == nil
+	var keys []Key
+	for _, entry := range list {
+		entry, _ := entry.(map[string]any) // publicKey refuses what is none
+		jwk := object(entry)
+		use, _ := jwk.string("use")
+		ops, _ := jwk.strings("key_ops")
+		if use != "" && use != "sig" || jwk.has("key_ops") && !slices.Contains(ops, "verify") {
+			continue
+		}
+		if public, err := publicKey(jwk); err == nil {
+			id, _ := jwk.string("kid")
+			alg, _ := jwk.string("alg")
+			keys = append(keys, Key{ID: id, Algorithm: alg, Public: public})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("no signing key that we know")
+	}
+	return keys, nil
 }
 
 // discover finds the address of the keys in the issuer's metadata. RFC 8414

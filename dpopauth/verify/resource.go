@@ -49,7 +49,7 @@ func (s Resource) Protect(next http.Handler, scopes ...string) http.Handler {
 			s.refuse(w, r, err, scopes)
 			return
 		}
-		s.offerNonce(w, proof)
+		s.Proofs.OfferNonce(w.Header(), proof)
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
 	})
 }
@@ -115,17 +115,6 @@ func formHas(r *http.Request, name string) bool {
 	}{io.MultiReader(bytes.NewReader(start), r.Body), r.Body}
 	form, _ := url.ParseQuery(string(start))
 	return form.Has(name)
-}
-
-// offerNonce sends the current nonce along where the client used an older one,
-// which spares it a challenge (RFC 9449, section 8.2).
-func (s Resource) offerNonce(w http.ResponseWriter, proof *Proof) {
-	if s.Proofs.cfg.Nonces == nil {
-		return
-	}
-	if nonce := s.Proofs.cfg.Nonces.Nonce(); nonce != proof.Nonce {
-		w.Header().Set("DPoP-Nonce", nonce)
-	}
 }
 
 // refuse answers for err as RFC 9449 (sections 7.1 and 9) and RFC 6750 (section

@@ -252,6 +252,11 @@ func TestD97_Challenge(t *testing.T) {
 	if got := grant(asNonces.Nonce()); got.status != 200 {
 		t.Errorf("with the nonce: %d %s", got.status, got.body)
 	}
+	old := asNonces.Nonce()
+	asNonces.Rotate()
+	if got := grant(old); got.status != 200 || got.header.Get("DPoP-Nonce") != asNonces.Nonce() {
+		t.Errorf("grant with the last nonce: %d %v", got.status, got.header)
+	}
 	// With the last nonce a request passes and learns the new one.
 	last := apiNonces.Nonce()
 	apiNonces.Rotate()

@@ -94,6 +94,7 @@ func (as *authServer) token(w http.ResponseWriter, r *http.Request) {
 			verify.WriteTokenError(w, err)
 			return
 		}
+		as.proofs.OfferNonce(w.Header(), proof)
 		claims["cnf"] = m{"jkt": proof.Thumbprint}
 		answer["token_type"] = "DPoP"
 	}

@@ -141,8 +141,9 @@ func (v *Verifier) check(r *http.Request, token, thumbprint string) (*Proof, err
 	if err != nil {
 		return nil, err
 	}
-	// 8. The method is that of the request.
-	if c.method != requestMethod(r.Method) {
+	// 8. The method is that of the request, which a Go client may leave empty for
+	// GET. Methods are case-sensitive (RFC 9110, section 9.1).
+	if c.method != cmp.Or(r.Method, http.MethodGet) {
 		return nil, refuse(ProofMethod)
 	}
 	// 9. The URL is that of the request.
@@ -251,8 +252,7 @@ func (v *Verifier) checkKey(t *jws) (*Proof, error) {
 	if !alg.verifies(key, t) {
 		return nil, refuse(ProofSignature)
 	}
-	name, _ := t.header.string("alg")
-	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: name}, nil
+	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: alg.name}, nil
 }
 
 func (v *Verifier) checkNonce(nonce string) error {
@@ -271,6 +271,18 @@ func (v *Verifier) checkNonce(nonce string) error {
 		}
 	}
 	return &Error{Reason: reason, Nonce: v.cfg.Nonces.Nonce()}
+}
+
+// OfferNonce puts the current nonce into the header of an answer where the proof
+// has an older one, which spares the client a challenge (RFC 9449, section 8.2).
+// [Resource.Protect] does so by itself.
+func (v *Verifier) OfferNonce(h http.Header, p *Proof) {
+	if v.cfg.Nonces == nil {
+		return
+	}
+	if nonce := v.cfg.Nonces.Nonce(); nonce != p.Nonce {
+		h.Set("DPoP-Nonce", nonce)
+	}
 }
 
 // spend makes the proof good for once (RFC 9449, section 11.1). What counts is
@@ -295,13 +307,4 @@ func replayKey(parts ...string) [32]byte {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return [32]byte(h.Sum(nil))
-}
-
-// requestMethod returns the method of a request, which a client may leave empty
-// for GET. Methods are case-sensitive (RFC 9110, section 9.1).
-func requestMethod(method string) string {
-	if method == "" {
-		return http.MethodGet
-	}
-	return method
 }
