@@ -38,3 +38,17 @@ func BenchmarkPage(b *testing.B) {
 		})
 	}
 }
+
+// A filter that fits hardly anybody has to look at everybody.
+func BenchmarkScan(b *testing.B) {
+	for _, filter := range []string{`lastUpdated gt "2100-01-01T00:00:00.000Z"`, `status eq "NEVER"`, `profile.login eq "nobody"`} {
+		b.Run(filter[:6], func(b *testing.B) {
+			c := newClient(b, sandbox.Config{Users: 200_000})
+			for range b.N {
+				if r := c.get(list("filter", filter)); r.body != "[]" {
+					b.Fatal(r.body)
+				}
+			}
+		})
+	}
+}

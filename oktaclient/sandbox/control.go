@@ -229,7 +229,7 @@ func (o *Org) Put(userJSON []byte) error {
 func (s *store) learnLocked(user []byte) {
 	if profile := get(user, "profile"); len(profile) > 0 && profile[0] == '{' {
 		for m := range members(profile) {
-			s.known[m.name] = true
+			s.known[m.name()] = true
 		}
 	}
 }

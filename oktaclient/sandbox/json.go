@@ -14,19 +14,26 @@ import (
 
 // member is one member of a JSON object, as offsets into the object's text.
 type member struct {
-	name       string
-	start      int // of the quoted name
-	value, end int // of the value
+	quoted     []byte // its name
+	value, end int    // of the value
+}
+
+func (m member) name() string { return unquote(m.quoted) }
+
+// is compares the name, without making a string of it.
+func (m member) is(name string) bool {
+	if bytes.IndexByte(m.quoted, '\\') >= 0 {
+		return m.name() == name
+	}
+	return string(m.quoted[1:len(m.quoted)-1]) == name
 }
 
 // members yields the members of an object in the order of its text.
 func members(obj []byte) iter.Seq[member] {
 	return func(yield func(member) bool) {
 		for i := space(obj, 1); i < len(obj) && obj[i] == '"'; {
-			m := member{start: i}
 			colon := skip(obj, i)
-			m.name = unquote(obj[i:colon])
-			m.value = space(obj, space(obj, colon)+1)
+			m := member{quoted: obj[i:colon], value: space(obj, space(obj, colon)+1)}
 			m.end = skip(obj, m.value)
 			if !yield(m) {
 				return
@@ -62,7 +69,7 @@ func get(obj []byte, path string) []byte {
 	name, rest, nested := strings.Cut(path, ".")
 	for m := range members(obj) {
 		switch {
-		case m.name != name:
+		case !m.is(name):
 		case !nested:
 			return obj[m.value:m.end]
 		case obj[m.value] == '{':
@@ -82,15 +89,20 @@ func text(obj []byte, path string) string {
 	return ""
 }
 
-// set returns obj with the value at path replaced, or added at the end of its object.
+// set returns obj with the value at path replaced, or added at the end of its
+// object. What stands in the way and is no object gives way to one.
 func set(obj []byte, path string, value []byte) []byte {
 	name, rest, nested := strings.Cut(path, ".")
 	for m := range members(obj) {
-		if m.name != name {
+		if !m.is(name) {
 			continue
 		}
+		inner := obj[m.value:m.end]
+		if nested && inner[0] != '{' {
+			inner = []byte("{}")
+		}
 		if nested {
-			value = set(obj[m.value:m.end], rest, value)
+			value = set(inner, rest, value)
 		}
 		return splice(obj, m.value, m.end, value)
 	}
@@ -109,7 +121,7 @@ func set(obj []byte, path string, value []byte) []byte {
 func without(obj []byte, name string) []byte {
 	previous := 1 // end of the member before, or just inside the brace
 	for m := range members(obj) {
-		if m.name != name {
+		if !m.is(name) {
 			previous = m.end
 			continue
 		}

@@ -43,10 +43,11 @@ type version struct {
 // user is one user at one time.
 type user struct {
 	facts
-	number int    // among the original people; -1: not one of them
-	key    string // the id, once known
-	json   []byte // nil: as the people make it
-	store  *store
+	number  int     // among the original people; -1: not one of them
+	key     string  // the id, once known
+	json    []byte  // nil: as the people make it
+	scratch *[]byte // where to make it, for as long as a scan stays with this user
+	store   *store
 }
 
 func newStore(p people, lag time.Duration, origin func() string) *store {
@@ -75,6 +76,10 @@ func (u *user) appendJSON(dst []byte) []byte {
 
 // text returns the user's JSON; it must not be changed.
 func (u *user) text() []byte {
+	if u.json == nil && u.scratch != nil {
+		*u.scratch = u.appendJSON((*u.scratch)[:0])
+		u.json = *u.scratch
+	}
 	if u.json == nil {
 		u.json = u.appendJSON(nil)
 	}
@@ -150,21 +155,25 @@ func (s *store) findLocked(u *user, id string) bool {
 	return s.addedLocked(u, id, time.Time{})
 }
 
-// scanLocked yields the users after an id in the order of ids, as they were at t. What
-// it yields is good until the next.
+// scanLocked yields the users after an id in the order of ids, as they were at t.
+// What it yields is good until the next.
 func (s *store) scanLocked(after string, t time.Time) iter.Seq[*user] {
 	return func(yield func(*user) bool) {
 		if s.wiped {
 			return
 		}
 		var u user
+		var scratch []byte
 		i, end := s.people.after(after), 0
 		for j := sort.SearchStrings(s.order, after+"\x00"); ; j++ {
 			if end = s.people.n; j < len(s.order) {
 				end = s.people.after(s.order[j])
 			}
 			for ; i < end; i++ {
-				if s.originalLocked(&u, i, t) && !yield(&u) {
+				if !s.originalLocked(&u, i, t) {
+					continue
+				}
+				if u.scratch = &scratch; !yield(&u) {
 					return
 				}
 			}

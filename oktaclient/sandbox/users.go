@@ -348,7 +348,7 @@ func (v view) apply(json []byte) []byte {
 func only(obj []byte, wanted func(string) ([]string, bool)) []byte {
 	w := writer("{")
 	for m := range members(obj) {
-		inner, ok := wanted(m.name)
+		inner, ok := wanted(m.name())
 		if !ok {
 			continue
 		}
@@ -356,7 +356,7 @@ func only(obj []byte, wanted func(string) ([]string, bool)) []byte {
 		if inner != nil && value[0] == '{' {
 			value = only(value, func(name string) ([]string, bool) { return nil, slices.Contains(inner, name) })
 		}
-		w.raw(m.name, string(value))
+		w.raw(m.name(), string(value))
 	}
 	w.close()
 	return w

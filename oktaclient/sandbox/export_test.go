@@ -1,0 +1,16 @@
+package sandbox
+
+// For tests from outside.
+var (
+	JSONGet     = get
+	JSONSet     = set
+	JSONWithout = without
+)
+
+// JSONElements returns the elements of an array.
+func JSONElements(value []byte) (all [][]byte) {
+	for v := range elements(value) {
+		all = append(all, v)
+	}
+	return all
+}
