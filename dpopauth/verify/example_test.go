@@ -1,13 +1,18 @@
 package verify_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
-	"oktasync/dpopauth"
 	"oktasync/dpopauth/verify"
 )
 
@@ -39,6 +44,61 @@ func protect(api http.HandlerFunc, publicURL, issuerURL string, client *http.Cli
 	return resource.Protect(api, "orders.read"), nil
 }
 
+// A caller is the least that a client can be. It holds a token, and the key that
+// the token is bound to. For a whole one see package dpopauth.
+type caller struct {
+	client *http.Client
+	key    *ecdsa.PrivateKey
+	token  string
+	nonce  string
+}
+
+// get sends a request, and once more where the server demands a nonce.
+func (c *caller) get(url string) (*http.Response, error) {
+	for {
+		req, err := http.NewRequest("GET", url, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "DPoP "+c.token)
+		req.Header.Set("DPoP", c.proof("GET", url))
+		resp, err := c.client.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		nonce := resp.Header.Get("DPoP-Nonce")
+		if resp.StatusCode != 401 || nonce == "" || c.nonce != "" {
+			return resp, nil
+		}
+		resp.Body.Close()
+		c.nonce = nonce
+	}
+}
+
+// proof makes a proof for one request to a URL without a query.
+func (c *caller) proof(method, url string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	point, err := c.key.PublicKey.Bytes()
+	if err != nil {
+		log.Fatal(err)
+	}
+	header := fmt.Sprintf(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":%q,"y":%q}}`,
+		encode(point[1:33]), encode(point[33:]))
+	claims := fmt.Sprintf(`{"jti":%q,"htm":%q,"htu":%q,"iat":%d,"ath":%q,"nonce":%q}`,
+		rand.Text(), method, url, time.Now().Unix(), verify.AccessTokenHash(c.token), c.nonce)
+
+	signed := encode([]byte(header)) + "." + encode([]byte(claims))
+	digest := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, c.key, digest[:])
+	if err != nil {
+		log.Fatal(err)
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return signed + "." + encode(signature)
+}
+
 // A resource server, and a client that calls it with a token from an
 // authorization server that publishes its keys.
 func Example() {
@@ -56,39 +116,36 @@ func Example() {
 	server.Config.Handler = handler
 
 	// The client.
-	key, err := dpopauth.NewKey(as.client.key)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		log.Fatal(err)
 	}
-	transport, err := dpopauth.New(dpopauth.Config{
-		TokenURL:  as.issuer + "/v1/token",
-		ClientID:  "0oa1",
-		ClientKey: key.WithID("1"),
-		Scopes:    []string{"orders.read"},
-		Origins:   []string{server.URL},
-		Base:      as.Client().Transport,
-	})
-	if err != nil {
-		log.Fatal(err)
+	c := &caller{client: server.Client(), key: key, token: as.tokenFor(key.Public())}
+	for range 2 {
+		resp, err := c.get(server.URL + "/orders")
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Println(resp.StatusCode, string(body))
 	}
-	client := &http.Client{Transport: transport}
-	resp, err := client.Get(server.URL + "/orders?status=open")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
-	fmt.Println(resp.StatusCode, string(body))
 
-	// Without a token, or with a token and no proof, nobody gets in.
-	resp, err = as.Client().Get(server.URL + "/orders")
+	// A thief has the token, but not the key.
+	thief := *c
+	thief.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer resp.Body.Close()
+	resp, err := thief.get(server.URL + "/orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
 	fmt.Println(resp.StatusCode)
 
 	// Output:
+	// 200 the orders of 0oa1
 	// 200 the orders of 0oa1
 	// 401
 }

@@ -36,7 +36,7 @@ type NonceConfig struct {
 
 	// Secret makes nonces good across restarts and on every server that has the
 	// same one. It needs 32 random bytes and another for every role and server
-	// name; nil: a new one.
+	// name; empty: a new one.
 	Secret []byte
 }
 
@@ -57,7 +57,7 @@ func NewNonces(cfg NonceConfig) *Nonces {
 	cfg.Every = cmp.Or(cfg.Every, 5*time.Minute)
 	cfg.Valid = cmp.Or(cfg.Valid, 2*cfg.Every)
 	cfg.Now = clock(cfg.Now)
-	if cfg.Secret == nil {
+	if len(cfg.Secret) == 0 {
 		cfg.Secret = make([]byte, sha256.Size)
 		rand.Read(cfg.Secret) // never fails
 	}

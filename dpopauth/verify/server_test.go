@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -116,6 +117,15 @@ func (as *authServer) claims() m {
 func (as *authServer) mint(header, edits m) string {
 	claims := as.claims().with(m{"cnf": m{"jkt": proofKey.thumbprint()}}).with(edits)
 	return as.key.sign(m{"alg": as.key.alg, "kid": "k1"}.with(header).json(), claims.json())
+}
+
+// tokenFor returns an access token that is bound to a key.
+func (as *authServer) tokenFor(key crypto.PublicKey) string {
+	thumbprint, err := verify.Thumbprint(key)
+	if err != nil {
+		panic(err)
+	}
+	return as.mint(nil, m{"cnf": m{"jkt": thumbprint}})
 }
 
 // count returns how often a path was asked for.
