@@ -1,7 +1,6 @@
 package dpopauth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -174,10 +173,7 @@ func cutTokens(s string) string {
 func bare(err error) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
-		err = ue.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no whole answer within %v: %w", tryTimeout, err)
+		return ue.Err
 	}
 	return err
 }

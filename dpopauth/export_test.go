@@ -1,6 +1,7 @@
 package dpopauth
 
 import (
+	"crypto"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -44,3 +45,14 @@ func Life(raw json.RawMessage) (time.Duration, error) { return lifeOf(raw) }
 func Clean(s string, n int) string { return clean(s, n) }
 
 func Members(data []byte) (map[string]json.RawMessage, error) { return members(data) }
+
+// Thumbprint is the thumbprint of a public key whose private one nobody has.
+func Thumbprint(pub crypto.PublicKey) (string, error) {
+	jwk, err := publicJWK(pub)
+	return hash(jwk), err
+}
+
+// Prove makes a proof as RoundTrip does.
+func Prove(k *Key, url, ath, nonce string, now time.Time) (string, error) {
+	return proof{method: http.MethodGet, htu: url, issued: now, ath: ath, nonce: nonce}.sign(k.m)
+}

@@ -117,7 +117,7 @@ func (e *endpoint) try(ctx context.Context) (*token, retry, error) {
 		if untrusted(err) {
 			again.cause = causeNone
 		}
-		err = &Error{Op: "get token", Err: bare(err)}
+		err = &Error{Op: "get token", Err: lost(err)}
 	}
 	if tok != nil {
 		tok.start(sentWall, sentMono)
@@ -168,7 +168,7 @@ func (e *endpoint) answer(resp *http.Response, l lesson) (*token, retry, error) 
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		fail.Err = bare(err)
+		fail.Err = lost(err)
 		return nil, retry{cause: causeTrouble}, fail
 	case len(body) > maxAnswer:
 		fail.Err = fmt.Errorf("%w: it is longer than 1 MiB", ErrAnswer)
@@ -312,6 +312,14 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // backoff returns a wait before try+1: exponential with full jitter.
 func backoff(first time.Duration, try int) time.Duration {
 	return rand.N(min(first<<min(try-1, 10), maxWait)) + 1
+}
+
+// lost says why there is no whole answer.
+func lost(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no whole answer within %v: %w", tryTimeout, bare(err))
+	}
+	return bare(err)
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -96,7 +96,7 @@ func (m *material) sign(input []byte) ([]byte, error) {
 		w.Write(input)
 		digest = w.Sum(nil)
 	}
-	sig, err := m.signer.Sign(rand.Reader, digest, m.alg.opts)
+	sig, err := m.signer().Sign(rand.Reader, digest, m.alg.opts)
 	if err != nil {
 		return nil, fmt.Errorf("sign by %s: %w", m.alg.name, err)
 	}
@@ -136,7 +136,7 @@ func (m *material) check() error {
 		digest = w.Sum(nil)
 	}
 	good := false
-	switch pub := m.signer.Public().(type) {
+	switch pub := m.signer().Public().(type) {
 	case *ecdsa.PublicKey:
 		n := m.alg.size
 		good = ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -24,12 +23,12 @@ const (
 // printed, logged or marshalled, only its algorithm and thumbprint show.
 type Key struct {
 	id string
-	m  *material // a pointer, since fmt follows none below the top level
+	m  *material
 }
 
 // material is what all copies of a key share.
 type material struct {
-	signer  crypto.Signer
+	signer  func() crypto.Signer // a func: all else fmt may follow and print
 	alg     algorithm
 	jwk     string // the required public members in the order of RFC 7638
 	thumb   string
@@ -74,9 +73,7 @@ func newKey(s crypto.Signer, id, alg string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &material{signer: s, alg: a, jwk: jwk}
-	sum := sha256.Sum256([]byte(jwk))
-	m.thumb = base64.RawURLEncoding.EncodeToString(sum[:])
+	m := &material{signer: func() crypto.Signer { return s }, alg: a, jwk: jwk, thumb: hash(jwk)}
 	m.proof = encode(`{"typ":"dpop+jwt","alg":"` + a.name + `","jwk":` + jwk + `}`)
 	if err := m.check(); err != nil {
 		return nil, err
@@ -118,7 +115,7 @@ func (k *Key) WithID(kid string) *Key { return &Key{id: kid, m: k.m} }
 // WithAlgorithm returns a copy of k that signs by alg, such as PS256 for an RSA
 // key, or says why k can't.
 func (k *Key) WithAlgorithm(alg string) (*Key, error) {
-	c, err := newKey(k.m.signer, k.id, alg)
+	c, err := newKey(k.m.signer(), k.id, alg)
 	if err != nil {
 		return nil, fmt.Errorf("set algorithm: %w", err)
 	}
@@ -138,7 +135,7 @@ func (k *Key) Algorithm() string { return k.m.alg.name }
 func (k *Key) Thumbprint() string { return k.m.thumb }
 
 // Public returns the public key.
-func (k *Key) Public() crypto.PublicKey { return k.m.signer.Public() }
+func (k *Key) Public() crypto.PublicKey { return k.m.signer().Public() }
 
 // PublicJWK returns the public key as a JWK with use, alg and, where there is
 // an id, kid: what an app's list of keys takes.

@@ -77,7 +77,7 @@ func isCredential(path string) bool {
 // syncs it. A file that is there already is left alone, and is an error. A key
 // whose signer lives elsewhere can't be written.
 func (k *Key) WriteFile(path string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(k.m.signer)
+	der, err := x509.MarshalPKCS8PrivateKey(k.m.signer())
 	if err != nil {
 		return fmt.Errorf("write key %s: its signer does not give it away", path)
 	}

@@ -51,9 +51,9 @@ func appendID(b []byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(b, id[:])
 }
 
-// tokenHash returns the ath of a token (RFC 9449, section 4.2).
-func tokenHash(token string) string {
-	sum := sha256.Sum256([]byte(token))
+// hash returns what RFC 9449 has for a token (ath) and RFC 7638 for a key (jkt).
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

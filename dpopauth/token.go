@@ -32,7 +32,7 @@ func newToken(value, scheme string, life time.Duration) *token {
 	if life >= 2*time.Minute {
 		early = min(early, life-30*time.Second)
 	}
-	return &token{value: value, scheme: scheme, ath: tokenHash(value), life: life, early: early}
+	return &token{value: value, scheme: scheme, ath: hash(value), life: life, early: early}
 }
 
 // start counts the token's life from before it was asked for.

@@ -45,7 +45,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		resp, l, err := t.send(req, tok, sends)
 		if err != nil {
-			return nil, err
+			return nil, bare(err)
 		}
 		resp.Request = req
 		why, fail := t.judge(resp, l)

@@ -1,0 +1,5 @@
+//go:build race
+
+package dpopauth_test
+
+const raceEnabled = true
