@@ -33,59 +33,23 @@ func TestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		org := sandbox.NewOrg(sandbox.Config{Users: 200, Deprovisioned: 10})
 		time.Sleep(time.Hour)
-		now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 		seen := map[string]bool{}
-		for _, test := range []struct {
-			change  func(int) []string
-			changed []string // members, beyond lastUpdated
-			status  string
-			still   bool // lastUpdated stays
-		}{
-			{change: org.Move, changed: []string{"profile"}},
-			{change: org.Touch, changed: []string{"lastLogin"}, still: true},
-			{change: org.Suspend, changed: []string{"status", "statusChanged"}, status: "SUSPENDED"},
-			{change: org.Unsuspend, changed: []string{"status", "statusChanged"}, status: "ACTIVE"},
-			{change: org.Deactivate, changed: []string{"status", "statusChanged"}, status: "DEPROVISIONED"},
-			{change: org.Reactivate, changed: []string{"status", "statusChanged"}, status: "ACTIVE"},
-			{change: org.Delete},
-			{change: org.Join, status: "ACTIVE"},
+		status := []string{"status", "statusChanged", "lastUpdated"}
+		for _, test := range []change{
+			{org.Move, []string{"profile", "lastUpdated"}, ""},
+			{org.Touch, []string{"lastLogin"}, ""},
+			{org.Suspend, status, "SUSPENDED"},
+			{org.Unsuspend, status, "ACTIVE"},
+			{org.Deactivate, status, "DEPROVISIONED"},
+			{org.Reactivate, status, "ACTIVE"},
+			{org.Delete, nil, ""},
+			{org.Join, nil, "ACTIVE"},
 		} {
-			before := snapshot(org)
-			ids := test.change(3)
-			after := snapshot(org)
-			if len(ids) != 3 {
-				t.Fatalf("changed %d people, want 3", len(ids))
-			}
-			for id := range after {
-				if hit := slices.Contains(ids, id); !hit && !same(before[id], after[id]) {
-					t.Errorf("%s was changed as well", id)
-				}
-			}
-			for _, id := range ids {
+			for _, id := range test.check(t, org) {
 				if seen[id] {
 					t.Errorf("%s was changed twice", id)
 				}
 				seen[id] = true
-				was, is := before[id], after[id]
-				if was == nil || is == nil {
-					continue // joined or deleted
-				}
-				want := slices.Clone(test.changed)
-				if !test.still {
-					want = append(want, "lastUpdated")
-				}
-				slices.Sort(want)
-				if got := different(was, is); !slices.Equal(got, want) {
-					t.Errorf("%s: changed members = %v, want %v", id, got, want)
-				}
-				for _, name := range test.changed {
-					if at, ok := is[name].(string); ok && name != "status" && at != now {
-						t.Errorf("%s: %s = %s, want %s", id, name, at, now)
-					}
-				}
-				if test.status != "" && is["status"] != test.status {
-					t.Errorf("%s: status = %v, want %s", id, is["status"], test.status)
-				}
 			}
 		}
 		if n := len(snapshot(org)); n != 200 {
@@ -100,6 +64,50 @@ func TestChanges(t *testing.T) {
 			t.Errorf("people after restoring = %d, want 200", n)
 		}
 	})
+}
+
+// change is a change of people, the members of a user that it changes, and the
+// status that it leaves.
+type change struct {
+	do      func(int) []string
+	members []string
+	status  string
+}
+
+// check makes the change and compares everybody before and after.
+func (c change) check(t *testing.T, org *sandbox.Org) []string {
+	t.Helper()
+	now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	before := snapshot(org)
+	ids := c.do(3)
+	after := snapshot(org)
+	if len(ids) != 3 {
+		t.Fatalf("changed %d people, want 3", len(ids))
+	}
+	for id := range after {
+		if !slices.Contains(ids, id) && !same(before[id], after[id]) {
+			t.Errorf("%s was changed as well", id)
+		}
+	}
+	slices.Sort(c.members)
+	for _, id := range ids {
+		was, is := before[id], after[id]
+		if was == nil || is == nil {
+			continue // joined or deleted
+		}
+		if got := different(was, is); !slices.Equal(got, c.members) {
+			t.Errorf("%s: changed members = %v, want %v", id, got, c.members)
+		}
+		for _, name := range c.members {
+			if at, ok := is[name].(string); ok && name != "status" && at != now {
+				t.Errorf("%s: %s = %s, want %s", id, name, at, now)
+			}
+		}
+		if c.status != "" && is["status"] != c.status {
+			t.Errorf("%s: status = %v, want %s", id, is["status"], c.status)
+		}
+	}
+	return ids
 }
 
 func same(a, b map[string]any) bool { return len(different(a, b)) == 0 }
@@ -143,7 +151,7 @@ func TestChangeByID(t *testing.T) {
 	}
 }
 
-// Facts §9.31: what is put is served byte for byte, whatever it is.
+// Rule 31: what is put is served byte for byte, whatever it is.
 func TestPut(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 3, Deprovisioned: -1})
 	for id, user := range map[string]string{
@@ -177,7 +185,7 @@ func TestPut(t *testing.T) {
 	}
 }
 
-// Facts §9.32: people change while somebody reads.
+// Rule 32: people change while somebody reads.
 func TestScript(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 100, Deprovisioned: -1})
 	first := c.mustAll("/api/v1/users")
@@ -204,66 +212,73 @@ func TestScript(t *testing.T) {
 	}
 }
 
+// control sends one request to /sandbox/.
+func control(t *testing.T, org *sandbox.Org, method, path, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, org.URL()+"/sandbox/"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := org.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
 func TestControlOverHTTP(t *testing.T) {
 	org := sandbox.NewOrg(sandbox.Config{Users: 100, Control: true})
-	do := func(method, path, body string) (int, string) {
-		t.Helper()
-		req, _ := http.NewRequestWithContext(t.Context(), method, org.URL()+"/sandbox/"+path, strings.NewReader(body))
-		resp, err := org.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, _ := io.ReadAll(resp.Body)
-		return resp.StatusCode, string(b)
-	}
-	var last string
-	for _, path := range []string{"join?n=3", "move?n=2", "touch", "suspend", "unsuspend", "deactivate?n=2", "reactivate", "delete"} {
-		status, body := do("POST", path, "")
+	for path, want := range map[string]int{
+		"join?n=3": 3, "move?n=2": 2, "touch": 1, "suspend": 1, "unsuspend": 1, "deactivate?n=2": 2, "reactivate": 1, "delete": 1,
+	} {
+		status, body := control(t, org, "POST", path, "")
 		var answer struct{ IDs []string }
-		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 || len(answer.IDs) == 0 {
-			t.Errorf("%s: %d %s", path, status, body)
-			continue
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 || len(answer.IDs) != want {
+			t.Errorf("%s: %d %s, want %d ids", path, status, body, want)
 		}
-		last = answer.IDs[0]
-	}
-	if _, ok := org.User(last); ok {
-		t.Errorf("%s was deleted, and is there", last)
 	}
 	joined := org.Join(1)[0]
-	for _, path := range []string{"move?id=" + joined, "wipe", "restore", "fault?fault=nth=2,status=500", "clear-faults", "revoke", "rotate-nonces"} {
-		if status, body := do("POST", path, ""); status != 200 {
-			t.Errorf("%s: %d %s", path, status, body)
+	for _, request := range [][2]string{
+		{"move?id=" + joined}, {"wipe"}, {"restore"}, {"fault?fault=nth=2,status=500"}, {"clear-faults"}, {"revoke"}, {"rotate-nonces"},
+		{"reset-stats"}, {"set?id=" + joined + "&path=profile.title", `"Chef"`}, {"put", `{"id":"00uput","status":"ACTIVE"}`},
+	} {
+		if status, answer := control(t, org, "POST", request[0], request[1]); status != 200 {
+			t.Errorf("%s: %d %s, want 200", request[0], status, answer)
 		}
-	}
-	if status, body := do("POST", "set?id="+joined+"&path=profile.title", `"Chef"`); status != 200 {
-		t.Errorf("set: %d %s", status, body)
-	}
-	if status, body := do("POST", "put", `{"id":"00uput","status":"ACTIVE"}`); status != 200 {
-		t.Errorf("put: %d %s", status, body)
 	}
 	if user, _ := org.User(joined); !strings.Contains(string(user), `"title":"Chef"`) {
 		t.Errorf("user = %s, want a chef", user)
 	}
 	for _, path := range []string{"join?n=0", "join?n=x", "promote", "move?id=00uNobody", "fault?fault=what", "put", "set?id=x&path=y"} {
-		if status, _ := do("POST", path, ""); status != 400 {
+		if status, _ := control(t, org, "POST", path, ""); status != 400 {
 			t.Errorf("%s: %d, want 400", path, status)
 		}
 	}
-	if status, body := do("GET", "users", ""); status != 200 || strings.Count(body, "\n") != len(snapshot(org)) {
-		t.Errorf("users: %d, %d lines, want %d", status, strings.Count(body, "\n"), len(snapshot(org)))
+}
+
+func TestControlShows(t *testing.T) {
+	org := sandbox.NewOrg(sandbox.Config{Users: 100, Control: true})
+	for path, want := range map[string]string{"stats": `"violations":[]`, "count": `"DEPROVISIONED":5`, "users": "\n"} {
+		status, body := control(t, org, "GET", path, "")
+		if status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s, want %s", path, status, body, want)
+		}
+		if lines := strings.Count(body, "\n"); path == "users" && lines != 100 {
+			t.Errorf("users: %d lines, want 100", lines)
+		}
 	}
-	if status, body := do("GET", "stats", ""); status != 200 || !strings.Contains(body, `"requests":0`) || !strings.Contains(body, `"violations":[]`) {
-		t.Errorf("stats: %d %s, want nothing counted", status, body)
+	if n := org.Stats().Requests; n != 0 {
+		t.Errorf("requests = %d, want none: control does not count", n)
 	}
-	if status, _ := do("GET", "nothing", ""); status != 404 {
+	if status, _ := control(t, org, "GET", "nothing", ""); status != 404 {
 		t.Errorf("nothing: %d, want 404", status)
 	}
-	if status, _ := do("DELETE", "users", ""); status != 405 {
+	if status, _ := control(t, org, "DELETE", "users", ""); status != 405 {
 		t.Errorf("DELETE: %d, want 405", status)
 	}
-	off := sandbox.NewOrg(sandbox.Config{})
-	if resp, err := off.Client().Get(off.URL() + "/sandbox/stats"); err != nil || resp.StatusCode != 404 {
-		t.Errorf("control where it is off: %v %v, want 404", resp, err)
+	if status, _ := control(t, sandbox.NewOrg(sandbox.Config{}), "GET", "stats", ""); status != 404 {
+		t.Errorf("control where it is off: %d, want 404", status)
 	}
 }

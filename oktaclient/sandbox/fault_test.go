@@ -16,54 +16,59 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// Facts §9.37: what can go wrong once does so at the request that was named, in
+// faultCase is a fault and what a client sees of it.
+type faultCase struct {
+	fault  string
+	status int
+	code   string
+	broken error // the body's, or the request's
+	check  func(t *testing.T, r result)
+}
+
+var faultCases = []faultCase{
+	{fault: "status=500", status: 500, code: "E0000009"},
+	{fault: "status=503", status: 503, code: "E0000100"},
+	{fault: "status=503,code=E0000010", status: 503, code: "E0000010"},
+	{fault: "status=504", status: 504, code: "E0000067"},
+	{fault: "status=409", status: 409, code: "E0000145"},
+	{fault: "status=414", status: 414, code: "E0000256"},
+	{fault: "status=429", status: 429, code: "E0000047", check: func(t *testing.T, r result) {
+		if _, left, reset := rate(t, r); left != 0 || reset.Before(time.Now().Add(-time.Second)) || r.header.Get("Retry-After") != "" {
+			t.Errorf("header = %v", r.header)
+		}
+	}},
+	{fault: "status=429,retry-after=7s", status: 429, code: "E0000047", check: func(t *testing.T, r result) {
+		if r.header.Get("Retry-After") != "7" {
+			t.Errorf("header = %v, want Retry-After 7", r.header)
+		}
+	}},
+	{fault: "busy", status: 429, code: "E0000047", check: func(t *testing.T, r result) {
+		if limit, left, _ := rate(t, r); limit != 0 || left != 0 {
+			t.Errorf("header = %v, want limit and remaining 0", r.header)
+		}
+	}},
+	{fault: "html", status: 502, check: isHTML},
+	{fault: "html,status=404", status: 404, check: isHTML},
+	{fault: "redirect=https://elsewhere.invalid/", status: 302},
+	{fault: "cut=1000", status: 200, broken: io.ErrUnexpectedEOF, check: func(t *testing.T, r result) {
+		if len(r.body) != 1000 {
+			t.Errorf("body = %d bytes, want 1000", len(r.body))
+		}
+	}},
+	{fault: "broken-json", status: 200, check: func(t *testing.T, r result) {
+		if json.Valid([]byte(r.body)) || len(r.body) < 10_000 {
+			t.Errorf("body of %d bytes is JSON: %t", len(r.body), json.Valid([]byte(r.body)))
+		}
+	}},
+	{fault: "reset", broken: syscall.ECONNRESET},
+	{fault: "lose", broken: syscall.ECONNRESET},
+	{fault: "revoke-token", status: 401, code: "invalid_token"},
+}
+
+// Rule 37: what can go wrong once does so at the request that was named, in
 // the way that was named, and the next one is well.
 func TestFaults(t *testing.T) {
-	for _, test := range []struct {
-		fault  string
-		status int
-		code   string
-		broken error // the body's, or the request's
-		check  func(t *testing.T, r result)
-	}{
-		{fault: "status=500", status: 500, code: "E0000009"},
-		{fault: "status=503", status: 503, code: "E0000100"},
-		{fault: "status=503,code=E0000010", status: 503, code: "E0000010"},
-		{fault: "status=504", status: 504, code: "E0000067"},
-		{fault: "status=409", status: 409, code: "E0000145"},
-		{fault: "status=414", status: 414, code: "E0000256"},
-		{fault: "status=429", status: 429, code: "E0000047", check: func(t *testing.T, r result) {
-			if _, left, reset := rate(t, r); left != 0 || reset.Before(time.Now().Add(-time.Second)) || r.header.Get("Retry-After") != "" {
-				t.Errorf("header = %v", r.header)
-			}
-		}},
-		{fault: "status=429,retry-after=7s", status: 429, code: "E0000047", check: func(t *testing.T, r result) {
-			if r.header.Get("Retry-After") != "7" {
-				t.Errorf("header = %v, want Retry-After 7", r.header)
-			}
-		}},
-		{fault: "busy", status: 429, code: "E0000047", check: func(t *testing.T, r result) {
-			if limit, left, _ := rate(t, r); limit != 0 || left != 0 {
-				t.Errorf("header = %v, want limit and remaining 0", r.header)
-			}
-		}},
-		{fault: "html", status: 502, check: isHTML},
-		{fault: "html,status=404", status: 404, check: isHTML},
-		{fault: "redirect=https://elsewhere.invalid/", status: 302},
-		{fault: "cut=1000", status: 200, broken: io.ErrUnexpectedEOF, check: func(t *testing.T, r result) {
-			if len(r.body) != 1000 {
-				t.Errorf("body = %d bytes, want 1000", len(r.body))
-			}
-		}},
-		{fault: "broken-json", status: 200, check: func(t *testing.T, r result) {
-			if json.Valid([]byte(r.body)) || len(r.body) < 10_000 {
-				t.Errorf("body of %d bytes is JSON: %t", len(r.body), json.Valid([]byte(r.body)))
-			}
-		}},
-		{fault: "reset", broken: syscall.ECONNRESET},
-		{fault: "lose", broken: syscall.ECONNRESET},
-		{fault: "revoke-token", status: 401, code: "invalid_token"},
-	} {
+	for _, test := range faultCases {
 		t.Run(test.fault, func(t *testing.T) {
 			c := newClient(t, sandbox.Config{Users: 50})
 			c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -177,7 +182,7 @@ func TestFaultsAtTokenEndpoint(t *testing.T) {
 	c.noViolations()
 }
 
-// Facts §9.26: next links that lead astray.
+// Rule 26: next links that lead astray.
 func TestNextFaults(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 50, Deprovisioned: -1})
 	c.org.Inject(sandbox.Fault{Next: sandbox.NextEmpty, Forever: true})

@@ -321,7 +321,15 @@ func (c *client) noViolations() {
 	}
 }
 
-// query builds a list's path.
+// oneViolation fails the test where the org has seen none, or several.
+func (c *client) oneViolation() {
+	c.t.Helper()
+	if v := c.org.Stats().Violations; len(v) != 1 {
+		c.t.Errorf("violations = %q, want one", v)
+	}
+}
+
+// list is the path of a list of users with a query of these pairs.
 func list(pairs ...string) string {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {

@@ -23,7 +23,7 @@ func rate(t *testing.T, r result) (limit, remaining int, reset time.Time) {
 	return number("Limit"), number("Remaining"), time.Unix(int64(number("Reset")), 0)
 }
 
-// Facts §9.33 and 9.34: buckets, windows, shares, and the 429 beyond them.
+// Rules 33 and 34: buckets, windows, shares, and the 429 beyond them.
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 5, ClockOffset: time.Second,
@@ -75,7 +75,7 @@ func TestDuplicateRateHeaders(t *testing.T) {
 	}
 }
 
-// Facts §9.35: too many requests at once.
+// Rule 35: too many requests at once.
 func TestConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 5, Concurrency: 2, Latency: time.Second})
@@ -104,7 +104,7 @@ func TestConcurrency(t *testing.T) {
 	})
 }
 
-// Facts §9.38 and 9.39: paths, methods, maintenance.
+// Rules 38 and 39: paths, methods, maintenance.
 func TestPathsAndMethods(t *testing.T) {
 	for _, readOnly := range []bool{false, true} {
 		c := newClient(t, sandbox.Config{Users: 5, ReadOnly: readOnly})

@@ -29,7 +29,7 @@ func kinds(t *testing.T, r result) (kinds []string) {
 	return kinds
 }
 
-// Facts §9.40: polling has a next link for ever, a bounded query ends.
+// Rule 40: polling has a next link for ever, a bounded query ends.
 func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 50})
@@ -70,7 +70,7 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// Facts §9.41: here the next link stands in the body.
+// Rule 41: here the next link stands in the body.
 func TestAssignees(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 15_000})
 	seen := map[string]bool{}

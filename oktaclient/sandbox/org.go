@@ -193,6 +193,9 @@ const tokenPath = "/oauth2/v1/token"
 // route finds who answers.
 func (o *Org) route(a *answer, r *http.Request, busy bool) {
 	path := r.URL.Path
+	if r.Header.Get("Authorization") != "" && !isAPI(r) && path != tokenPath {
+		o.stats.violate("credentials at a path that needs none: " + path)
+	}
 	custom := strings.HasPrefix(path, "/oauth2/") && strings.HasSuffix(path, "/v1/token")
 	switch {
 	case path == tokenPath:

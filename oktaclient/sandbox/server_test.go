@@ -73,7 +73,7 @@ func TestServerFaults(t *testing.T) {
 	}
 }
 
-// Facts §9.42: plain HTTP never leaves the machine.
+// Rule 42: plain HTTP never leaves the machine.
 func TestPlainOnlyOnLoopback(t *testing.T) {
 	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0", "nonsense"} {
 		if s, err := sandbox.NewPlainServer(sandbox.NewOrg(sandbox.Config{}), addr); err == nil {

@@ -172,8 +172,10 @@ func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 // authorization server has private_key_jwt and nothing else.
 func (o *Org) authenticate(r *http.Request, form url.Values) (ClientApp, error) {
 	assertion := form.Get("client_assertion")
-	_, _, basic := r.BasicAuth()
-	secret := basic || form.Has("client_secret")
+	secret := r.Header.Get("Authorization") != "" || form.Has("client_secret")
+	if secret {
+		o.stats.violate("token endpoint: credentials other than an assertion")
+	}
 	switch {
 	case secret && assertion != "":
 		return ClientApp{}, &oauthError{401, "invalid_request", "Cannot supply multiple client credentials."}
