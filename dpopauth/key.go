@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	minRSABits = 2048  // RFC 7518, section 3.3
-	maxRSABits = 16384 // beyond it a signature takes seconds
+	minRSABits = 2048 // RFC 7518, section 3.3
+	maxRSABits = 8192 // beyond it a signature takes too long
 )
 
 // A Key signs: client assertions as [Config.ClientKey], proofs as

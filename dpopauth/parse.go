@@ -199,8 +199,9 @@ func (j jwk) octets(name string, width int) []byte {
 	return b
 }
 
+var errMismatch = errors.New("JWK's private members do not belong to its public ones")
+
 func (j jwk) signer() (crypto.Signer, error) {
-	mismatch := errors.New("JWK's private members do not belong to its public ones")
 	switch kty, crv := j.text("kty"), j.text("crv"); {
 	case kty == "EC":
 		for _, c := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
@@ -210,11 +211,11 @@ func (j jwk) signer() (crypto.Signer, error) {
 			n := (c.Params().BitSize + 7) / 8
 			key, err := ecdsa.ParseRawPrivateKey(c, j.octets("d", n))
 			if err != nil {
-				return nil, mismatch
+				return nil, errMismatch
 			}
 			point, err := key.PublicKey.Bytes()
 			if err != nil || !bytes.Equal(point[1:], append(j.octets("x", n), j.octets("y", n)...)) {
-				return nil, mismatch
+				return nil, errMismatch
 			}
 			return key, nil
 		}
@@ -224,11 +225,11 @@ func (j jwk) signer() (crypto.Signer, error) {
 	case kty == "OKP" && crv == "Ed25519":
 		seed := j.octets("d", ed25519.SeedSize)
 		if len(seed) != ed25519.SeedSize {
-			return nil, mismatch
+			return nil, errMismatch
 		}
 		key := ed25519.NewKeyFromSeed(seed)
 		if !bytes.Equal(key[ed25519.SeedSize:], j.octets("x", ed25519.PublicKeySize)) {
-			return nil, mismatch
+			return nil, errMismatch
 		}
 		return key, nil
 	case kty == "OKP":
@@ -247,17 +248,14 @@ func (j jwk) rsa() (crypto.Signer, error) {
 	if bits := n.BitLen(); bits < minRSABits || bits > maxRSABits {
 		return nil, fmt.Errorf("RSA key has %d bits, not %d to %d", bits, minRSABits, maxRSABits)
 	}
-	if e.BitLen() > 31 {
-		return nil, found("an RSA key whose e is too large")
+	d, p, q := num("d"), num("p"), num("q")
+	if e.BitLen() > 31 || d.Cmp(n) >= 0 || p.BitLen()+q.BitLen() > n.BitLen()+1 || new(big.Int).Mul(p, q).Cmp(n) != 0 {
+		return nil, errMismatch
 	}
-	key := &rsa.PrivateKey{
-		PublicKey: rsa.PublicKey{N: n, E: int(e.Int64())},
-		D:         num("d"),
-		Primes:    []*big.Int{num("p"), num("q")},
-	}
+	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: n, E: int(e.Int64())}, D: d, Primes: []*big.Int{p, q}}
 	key.Precompute()
-	if err := key.Validate(); err != nil {
-		return nil, errors.New("JWK is no consistent RSA key with n, e, d, p and q")
+	if key.Validate() != nil {
+		return nil, errMismatch
 	}
 	return key, nil
 }
