@@ -55,7 +55,8 @@ var mayImport = map[string]imports{
 			"dpopauth", "dpopauth/verify", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
 		},
 		others: []string{
-			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/coreos/go-systemd/v22",
+			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
+			"github.com/coreos/go-systemd/v22",
 			"github.com/prometheus/client_golang", "golang.org/x/term",
 		},
 	},

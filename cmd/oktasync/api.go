@@ -26,7 +26,7 @@ func (a *app) apiCommand() *cobra.Command {
 body as Okta sent it. There is no other method: oktasync changes nothing.`,
 		Example: `  oktasync api '/api/v1/users?limit=1'
   oktasync api /api/v1/groups --paginate`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1, "PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			header, err := parseHeaders(headers)
 			if err != nil {
@@ -55,7 +55,7 @@ func parseHeaders(lines []string) (http.Header, error) {
 
 func (a *app) api(ctx context.Context, path string, header http.Header, paginate, include bool) error {
 	if !strings.HasPrefix(path, "/") {
-		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", path)
+		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", shown(path))
 	}
 	cfg, log, err := a.load()
 	if err != nil {

@@ -24,7 +24,7 @@ and runs the real commands against it: plan, apply, what happens when people
 join, move and leave, a guard that holds, and verify. It leaves its folder
 behind for a closer look.`,
 		Example: "  oktasync demo\n  oktasync demo --dir ./demo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.demo(cmd.Context(), dir, users)
 		},

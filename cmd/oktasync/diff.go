@@ -23,7 +23,7 @@ one before the newest.
 With --detailed-exitcode the exit status is 2 where there are changes.`,
 		Example: `  oktasync diff all-users
   oktasync diff all-users 2026-03-31 2026-06-30 --json`,
-		Args: cobra.RangeArgs(1, 3),
+		Args: args(1, 3, "EXPORT [FROM] [TO]"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes")

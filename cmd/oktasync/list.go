@@ -15,7 +15,7 @@ func (a *app) listCommand() *cobra.Command {
 		Use:     "list [EXPORT]",
 		Short:   "List the snapshots",
 		Example: "  oktasync list\n  oktasync list all-users --json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    args(0, 1, "EXPORT"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")

@@ -79,10 +79,11 @@ publishes a new one: complete, dated, and verifiable with sha256sum and zstd.
 To see the whole job without an Okta account: oktasync demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default oktasync.yaml, or $OKTASYNC_CONFIG)")
 	flags.StringVar(&a.envFile, "env-file", "", "`file` of NAME=value lines; the environment itself wins")

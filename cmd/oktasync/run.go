@@ -32,7 +32,7 @@ cleanly within 10 s. A run that was missed while the daemon was down is made up
 once at the start. While it runs, daemon.listen serves /healthz, /readyz, /fresh
 and /metrics.`,
 		Example: "  oktasync run --config /etc/oktasync/oktasync.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDaemon(cmd.Context()) },
 	}
 }

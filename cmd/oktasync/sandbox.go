@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -35,7 +36,7 @@ People can be changed while it serves, by POST to /sandbox/join, move, touch,
 suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.`,
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
   oktasync plan --config ./sandbox/oktasync.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit > 0 {
 				cfg.RateLimit = sandbox.Limits(limit)
@@ -61,6 +62,9 @@ suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.`,
 }
 
 func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool) error {
+	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
+		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
+	}
 	site, err := newSandboxSite(dir, listen, cfg, dpop)
 	if err != nil {
 		return err

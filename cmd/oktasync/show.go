@@ -24,7 +24,7 @@ day in the export's time zone), or by @-1 for the one before the newest.`,
 		Example: `  oktasync show all-users
   oktasync show all-users@-1 --format csv
   oktasync show all-users --at 2026-06-30 --format json`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().StringVar(&at, "at", "", "the last snapshot up to the end of `DATE`")

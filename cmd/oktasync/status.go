@@ -19,7 +19,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:     "status",
 		Short:   "Show what the store holds, when each export last succeeded and runs next",
 		Example: "  oktasync status\n  oktasync status --store /var/lib/oktasync/snapshots",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")

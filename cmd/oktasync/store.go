@@ -56,7 +56,10 @@ func (a *app) openReader(dir string) (*reader, error) {
 		r.cfg, dir = cfg, cfg.Store.Path
 	}
 	store, err := snapshot.Open(dir)
-	if errors.Is(err, snapshot.ErrNoStore) {
+	switch {
+	case errors.Is(err, snapshot.ErrNoStore) && r.cfg == nil:
+		return nil, fmt.Errorf("--store %s: no store there (a store has a file oktasync.json)", dir)
+	case errors.Is(err, snapshot.ErrNoStore):
 		return nil, fmt.Errorf("%s: no store there yet; `oktasync apply` makes one", dir)
 	}
 	r.Store = store

@@ -11,7 +11,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:     "validate",
 		Short:   "Check the configuration and the key files, without a network",
 		Example: "  oktasync validate --config oktasync.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, log, err := a.load()
 			if err != nil {
