@@ -57,7 +57,11 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	}
-	length, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64)
+	header := http.Header{} // names in their canonical form, as from a network
+	for name, values := range w.header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
 	if err != nil {
 		length = -1
 	}
@@ -65,7 +69,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), StatusCode: w.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: w.header, ContentLength: length, Request: req,
+		Header: header, ContentLength: length, Request: req,
 		Body: &pipeBody{reader, func() { stop(); cancel() }},
 	}, nil
 }

@@ -29,7 +29,7 @@ type Fault struct {
 	Redirect   string        // a 302 to there
 	Next       string        // what is wrong with the next link
 	BrokenJSON bool          // the answer ends in mid-value, but the connection is sound
-	CutAfter   int           // the connection breaks after so many bytes of the body
+	CutAfter   int           // the connection breaks after so many bytes of the body, as it goes on the wire
 	Stall      time.Duration // wait before the answer, or after CutAfter bytes of it and then go on; < 0: for ever
 	Reset      bool          // the connection breaks, and nothing is served
 	Lose       bool          // the connection breaks when all is served
@@ -217,7 +217,7 @@ func (o *Org) send(w http.ResponseWriter, r *http.Request, a *answer, body []byt
 		return
 	}
 	if f.CutAfter > 0 {
-		n := min(f.CutAfter, len(body))
+		n := min(f.CutAfter, max(len(body)-1, 0)) // at least the last byte is missing
 		_, _ = w.Write(body[:n])
 		_ = http.NewResponseController(w).Flush()
 		if f.Stall == 0 || !pause(r.Context(), f.Stall) {

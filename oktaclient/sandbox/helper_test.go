@@ -268,7 +268,7 @@ func (c *client) get(target string) result {
 
 // next is the target of the next link, "" if there is none.
 func (r result) next() string {
-	for _, line := range append(r.header["Link"], r.header["link"]...) {
+	for _, line := range r.header.Values("Link") {
 		for _, link := range strings.Split(line, ", <") {
 			if target, ok := strings.CutSuffix(link, `>; rel="next"`); ok {
 				return strings.TrimPrefix(target, "<")

@@ -88,8 +88,9 @@ const (
 	RoleReadOnly  = ""          // everybody
 	RoleNone      = "none"      // none, and Okta answers 200 []
 	RoleForbidden = "forbidden" // none, and Okta answers 403 E0000006; both occur
-	groupRole     = "group:"
 )
+
+const groupRole = "group:"
 
 // RoleGroup is a role over the people of one department: lists hold only those,
 // and nothing says that they are partial.

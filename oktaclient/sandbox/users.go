@@ -42,17 +42,14 @@ func (o *Org) listUsers(a *answer, r *http.Request, g *grant) error {
 	}
 	p := o.page(l, a, accepts(r, "gzip"))
 	o.link(a, "self", o.self(r))
-	next := func(origin string, query url.Values, at position) {
-		q := url.Values{"after": {o.cursor(query, at)}}
-		o.link(a, "next", origin+r.URL.EscapedPath()+"?"+q.Encode()+"&"+query.Encode())
-	}
+	next := r.URL.EscapedPath() + "?" + url.Values{"after": {o.cursor(l.query, p.last)}}.Encode() + "&" + l.query.Encode()
 	switch {
 	case fault.Next == NextLoop:
 		o.link(a, "next", o.self(r))
 	case fault.Next == NextOtherHost:
-		next("https://"+OtherHost, l.query, p.last)
+		o.link(a, "next", "https://"+OtherHost+next)
 	case l.pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
-		next(o.URL(), l.query, p.last)
+		o.link(a, "next", o.URL()+next)
 	}
 	return nil
 }
