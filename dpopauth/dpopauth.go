@@ -133,7 +133,7 @@ func newTransport(cfg Config) (*Transport, error) {
 		audience = cfg.TokenURL
 	}
 	e := &endpoint{wire: w, url: tokenURL.String(), audience: audience, clientID: cfg.ClientID,
-		key: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
+		client: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
 	s := &source{fetch: e.fetch, clock: w.clock, log: log, stats: st, reason: reasonFirst}
 	return &Transport{wire: w, tokens: s, origins: origins, stats: st}, nil
 }

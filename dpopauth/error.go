@@ -1,26 +1,33 @@
 package dpopauth
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
 // What an [Error] wraps, where the server did not just say no.
 var (
-	ErrOrigin    = errors.New("origin is not configured")
-	ErrRequest   = errors.New("request can't be signed")
-	ErrTokenType = errors.New("token type is not the configured one")
-	ErrScope     = errors.New("scopes were not granted")
-	ErrNonce     = errors.New("nonce demanded again")
-	ErrAlgorithm = errors.New("algorithm is not supported")
-	ErrClock     = errors.New("clocks differ")
-	ErrRedirect  = errors.New("redirect is not followed")
-	ErrAnswer    = errors.New("answer is malformed")
+	ErrOrigin    error = final("origin is not configured")
+	ErrRequest   error = final("request can't be signed")
+	ErrTokenType error = final("token type is not the configured one")
+	ErrScope     error = final("scopes were not granted")
+	ErrNonce     error = final("nonce demanded again")
+	ErrAlgorithm error = final("algorithm is not supported")
+	ErrClock     error = final("clocks differ")
+	ErrRedirect  error = final("redirect is not followed")
+	ErrAnswer    error = final("answer is malformed")
 )
+
+// final is an error that another try would not mend.
+type final string
+
+func (f final) Error() string { return string(f) }
 
 // An Error says why there is no token, or how a resource server refused one. It
 // holds nothing of a token, a proof, an assertion or an answer's body.
@@ -73,7 +80,7 @@ func (e *Error) Hint() string {
 	case "unauthorized_client":
 		return "the app may not use the client credentials grant: it has to be a service app with private_key_jwt"
 	case "invalid_dpop_proof":
-		return "the server refuses the proof: see that the clock is right, and that the app requires DPoP just where dpop.mode is required"
+		return "the server refuses the proof: see that this machine's clock is right, that no proxy changes the URL, and that DPoP is on here if the app requires it"
 	case "insufficient_scope":
 		return "the token lacks the scope for this call: grant it to the app and ask for it, and see that the app has an admin role"
 	}
@@ -87,17 +94,10 @@ func (e *Error) Retryable() bool {
 	return e.again || overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
 }
 
-// HTTPStatus returns the status of the answer, 0 if none came, for callers that
-// know this package by its methods only.
-func (e *Error) HTTPStatus() int { return e.Status }
-
 func permanent(err error) bool {
-	for _, target := range []error{ErrOrigin, ErrRequest, ErrTokenType, ErrScope, ErrNonce, ErrAlgorithm, ErrClock, ErrRedirect, ErrAnswer} {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return untrusted(err)
+	var certificate *tls.CertificateVerificationError
+	_, ok := errors.AsType[final](err)
+	return ok || errors.As(err, &certificate)
 }
 
 // overloaded reports an answer that asks for patience. Okta says
@@ -127,47 +127,25 @@ func mediaType(h http.Header) string {
 // clean makes a server's text fit for a log: printable ASCII, at most n octets,
 // and nothing in it that could be a piece of a token.
 func clean(s string, n int) string {
-	if len(s) > 4*n {
-		s = s[:4*n]
-	}
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return ' '
 		}
 		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	s = cutTokens(s)
+	}, s[:min(len(s), 4*n)])
+	s = tokenLike.ReplaceAllStringFunc(strings.Join(strings.Fields(s), " "), func(run string) string {
+		if strings.ContainsAny(run, "0123456789") {
+			return "[cut]"
+		}
+		return run // a name with underscores
+	})
 	if len(s) > n {
 		s = s[:n-3] + "..."
 	}
 	return s
 }
 
-// cutTokens replaces every run of 20 or more characters of a token that has
-// both a letter and a digit in it. A request id, a thumbprint or a name with
-// underscores stays readable; half a JWT does not.
-func cutTokens(s string) string {
-	const tokenChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
-	var b strings.Builder
-	for s != "" {
-		n := len(s) - len(strings.TrimLeft(s, tokenChars))
-		run := s[:n]
-		if n >= 16 && strings.ContainsAny(run, "0123456789") {
-			run = "[cut]"
-		}
-		b.WriteString(run)
-		s = s[n:]
-		if m := strings.IndexAny(s, tokenChars); m >= 0 {
-			b.WriteString(s[:m])
-			s = s[m:]
-		} else {
-			b.WriteString(s)
-			s = ""
-		}
-	}
-	return b.String()
-}
+var tokenLike = regexp.MustCompile(`[\w.~+/=-]{16,}`)
 
 // bare returns a network error without the URL that a *url.Error would show.
 func bare(err error) error {

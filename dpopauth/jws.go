@@ -56,6 +56,17 @@ func (a algorithm) fits(pub crypto.PublicKey) bool {
 	}
 }
 
+// digest returns what a signer is given: the hash of input, or for EdDSA all of it.
+func (a algorithm) digest(input []byte) []byte {
+	h := a.opts.HashFunc()
+	if h == 0 {
+		return input
+	}
+	w := h.New()
+	w.Write(input)
+	return w.Sum(nil)
+}
+
 // algorithmFor returns the algorithm called name, or the default for pub where
 // name is empty.
 func algorithmFor(pub crypto.PublicKey, name string) (algorithm, error) {
@@ -90,13 +101,7 @@ func (m *material) compact(header string, claims []byte) (string, error) {
 // sign returns the signature over input in the form that JWS has it. It may
 // take as long as a far-away signer takes: no lock is held around it.
 func (m *material) sign(input []byte) ([]byte, error) {
-	digest := input
-	if h := m.alg.opts.HashFunc(); h != 0 {
-		w := h.New()
-		w.Write(input)
-		digest = w.Sum(nil)
-	}
-	sig, err := m.signer().Sign(rand.Reader, digest, m.alg.opts)
+	sig, err := m.signer().Sign(rand.Reader, m.alg.digest(input), m.alg.opts)
 	if err != nil {
 		return nil, fmt.Errorf("sign by %s: %w", m.alg.name, err)
 	}
@@ -129,13 +134,7 @@ func (m *material) check() error {
 	if err != nil {
 		return err
 	}
-	digest := input
-	if h := m.alg.opts.HashFunc(); h != 0 {
-		w := h.New()
-		w.Write(input)
-		digest = w.Sum(nil)
-	}
-	good := false
+	digest, good := m.alg.digest(input), false
 	switch pub := m.signer().Public().(type) {
 	case *ecdsa.PublicKey:
 		n := m.alg.size

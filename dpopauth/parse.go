@@ -13,7 +13,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"strings"
 	"unicode/utf8"
@@ -263,34 +262,19 @@ func (j jwk) rsa() (crypto.Signer, error) {
 // members decodes one JSON object and nothing after it. Unlike encoding/json it
 // takes no member twice and no broken UTF-8.
 func members(data []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("bad UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	var m map[string]json.RawMessage
+	if !utf8.Valid(data) || json.Unmarshal(data, &m) != nil || m == nil {
 		return nil, errors.New("no JSON object")
 	}
-	m := map[string]json.RawMessage{}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, errors.New("broken JSON")
-		}
-		name, _ := t.(string) // the decoder allows nothing else here
-		if _, twice := m[name]; twice {
-			return nil, errors.New("a member twice")
-		}
+	dec, n := json.NewDecoder(bytes.NewReader(data)), 0
+	_, _ = dec.Token() // all is well-formed, so nothing fails here
+	for ; dec.More(); n++ {
 		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, errors.New("broken JSON")
-		}
-		m[name] = value
+		_, _ = dec.Token()
+		_ = dec.Decode(&value)
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, errors.New("broken JSON")
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("more than one JSON value")
+	if n != len(m) {
+		return nil, errors.New("a JSON object with a member twice")
 	}
 	return m, nil
 }

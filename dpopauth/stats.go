@@ -30,13 +30,23 @@ type stats struct {
 	c  Counters
 }
 
+// newStats has every label there may be from the start.
 func newStats() *stats {
+	reasons := []string{reasonFirst, reasonEarly, reasonExpired, reasonRefused}
 	return &stats{c: Counters{
-		Granted:    map[string]uint64{reasonFirst: 0, reasonEarly: 0, reasonExpired: 0, reasonRefused: 0},
-		Failed:     map[string]uint64{reasonFirst: 0, reasonEarly: 0, reasonExpired: 0, reasonRefused: 0},
-		Challenges: map[string]uint64{string(tokenRole): 0, string(apiRole): 0},
-		Retries:    map[string]uint64{string(causeNonce): 0, string(causeToken): 0, string(causeProof): 0, string(causeTrouble): 0},
+		Granted:    zeros(reasons),
+		Failed:     zeros(reasons),
+		Challenges: zeros([]role{tokenRole, apiRole}),
+		Retries:    zeros([]cause{causeNonce, causeToken, causeProof, causeTrouble}),
 	}}
+}
+
+func zeros[T ~string](labels []T) map[string]uint64 {
+	m := make(map[string]uint64, len(labels))
+	for _, l := range labels {
+		m[string(l)] = 0
+	}
+	return m
 }
 
 func (s *stats) fetch(reason string, granted bool) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	tried := map[cause]bool{}
+	var tried []cause
 	for sends := 1; ; sends++ {
 		tok, err := t.tokens.get(req.Context())
 		if err != nil {
@@ -56,10 +57,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if why == causeNonce {
 			t.stats.challenge(apiRole)
 		}
-		if why == causeNone || tried[why] || sends == maxSends {
+		if why == causeNone || slices.Contains(tried, why) || sends == maxSends {
 			return nil, fail
 		}
-		tried[why] = true
+		tried = append(tried, why)
 		if why == causeToken {
 			t.tokens.refuse(tok)
 		}
@@ -169,22 +170,17 @@ func nonceInBody(resp *http.Response) bool {
 	if mediaType(resp.Header) != "application/json" {
 		return false
 	}
-	head, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	rest := io.MultiReader(bytes.NewReader(head), resp.Body)
-	if err != nil {
-		rest = io.MultiReader(bytes.NewReader(head), failing{err})
-	}
+	head, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // an error comes again when the caller reads on
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{rest, resp.Body}
+	}{io.MultiReader(bytes.NewReader(head), resp.Body), resp.Body}
+	if err != nil {
+		return false
+	}
 	m, err := members(head)
 	return err == nil && jwk(m).text("error") == "use_dpop_nonce"
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func replayable(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
