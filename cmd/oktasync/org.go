@@ -62,12 +62,9 @@ func connect(cfg *Config, log *slog.Logger) (*org, error) {
 	if err != nil {
 		return nil, err
 	}
-	clientKey, err := dpopauth.LoadKey(cfg.Okta.PrivateKeyFile)
+	clientKey, err := loadClientKey(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("okta.private_key_file: %w", err)
-	}
-	if cfg.Okta.PrivateKeyID != "" {
-		clientKey = clientKey.WithID(cfg.Okta.PrivateKeyID)
+		return nil, err
 	}
 	dpopKey, err := loadDPoPKey(cfg)
 	if err != nil {

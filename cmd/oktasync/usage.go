@@ -18,7 +18,9 @@ type usageError struct {
 func (e *usageError) Error() string { return e.text }
 
 // Hint implements what hintFor looks for.
-func (e *usageError) Hint() string { return fmt.Sprintf("`%s --help` has the options and an example", e.command) }
+func (e *usageError) Hint() string {
+	return fmt.Sprintf("`%s --help` has the options and an example", e.command)
+}
 
 // args checks the number of arguments; what names them for people.
 func args(least, most int, what string) cobra.PositionalArgs {

@@ -65,9 +65,10 @@ func (a *app) printVerified(s snapshot.Summary) {
 	for _, h := range s.Heads {
 		fmt.Fprintf(a.stdout, "%s: head is sequence %d, %s, manifest sha256 %s\n", h.Export, h.Sequence, h.Snapshot, h.Digest)
 	}
-	fmt.Fprintf(a.stdout, "%d snapshots of %d exports: %d files, %d users, %d bytes read\n", s.Snapshots, s.Exports, s.Files, s.Users, s.Bytes)
+	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", plural(s.Snapshots, "snapshot"), plural(s.Exports, "export"),
+		plural(s.Files, "file"), plural(s.Users, "user"), s.Bytes)
 	if s.Problems > 0 {
-		a.printError(fmt.Errorf("%d problems found; the files are as they were, nothing was repaired", s.Problems))
+		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", plural(s.Problems, "problem")))
 		return
 	}
 	fmt.Fprintln(a.stdout, "everything fits (snapshots are not signed in this version: a chain made anew as a whole would fit too)")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -11,6 +12,30 @@ import (
 
 	"oktasync/dpopauth"
 )
+
+// loadClientKey returns the key that signs client assertions.
+func loadClientKey(cfg *Config) (*dpopauth.Key, error) {
+	key, err := dpopauth.LoadKey(cfg.Okta.PrivateKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("okta.private_key_file: %w", err)
+	}
+	if cfg.Okta.PrivateKeyID != "" {
+		key = key.WithID(cfg.Okta.PrivateKeyID)
+	}
+	return key, nil
+}
+
+// publicJWK is the public key in the form that Okta's console takes. Where the
+// configuration names no kid, it gets the key's thumbprint (RFC 7638).
+func publicJWK(key *dpopauth.Key) ([]byte, error) {
+	var members map[string]any
+	if err := json.Unmarshal(key.PublicJWK(), &members); err != nil {
+		return nil, err
+	}
+	members["kid"] = cmp.Or(key.ID(), key.Thumbprint())
+	members["use"], members["alg"] = "sig", key.Algorithm()
+	return json.MarshalIndent(members, "", "  ")
+}
 
 // loadDPoPKey returns the key that the configuration names, or nil for a new
 // one in memory. The walk-through's .env names the public key too; one that
