@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -115,9 +116,7 @@ func same(a, b map[string]any) bool { return len(different(a, b)) == 0 }
 // different returns the names of the members that differ, sorted.
 func different(a, b map[string]any) (names []string) {
 	for name := range b {
-		x, _ := json.Marshal(a[name])
-		y, _ := json.Marshal(b[name])
-		if !bytes.Equal(x, y) && name != "transitioningToStatus" {
+		if !reflect.DeepEqual(a[name], b[name]) && name != "transitioningToStatus" {
 			names = append(names, name)
 		}
 	}

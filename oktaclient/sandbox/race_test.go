@@ -11,7 +11,7 @@ import (
 // People change in every way while others read in every way: whoever nobody
 // touches is always there once, and nothing is ever half-made.
 func TestReadWhileChanging(t *testing.T) {
-	c := newClient(t, sandbox.Config{Users: 300, Deprovisioned: 30, Concurrency: 1000})
+	c := newClient(t, sandbox.Config{Users: 150, Deprovisioned: 15, Concurrency: 1000})
 	c.login()
 	before := snapshot(c.org)
 	touched := map[string]bool{}
