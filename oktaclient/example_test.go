@@ -18,6 +18,8 @@ func (logins) User(u oktaclient.User) error {
 	return nil
 }
 
+func (logins) Outside(oktaclient.User) error { return nil }
+
 func (logins) Request(oktaclient.Request) error { return nil }
 
 func ExampleClient_Users() {

@@ -170,6 +170,7 @@ func (o *org) clientInProcess(t *testing.T, change func(*oktaclient.Config)) *ok
 // sink keeps what it is given.
 type sink struct {
 	users    []oktaclient.User
+	outside  []oktaclient.User
 	requests []oktaclient.Request
 	userErr  error
 }
@@ -178,6 +179,12 @@ func (s *sink) User(u oktaclient.User) error {
 	u.JSON = slices.Clone(u.JSON)
 	s.users = append(s.users, u)
 	return s.userErr
+}
+
+func (s *sink) Outside(u oktaclient.User) error {
+	u.JSON = nil
+	s.outside = append(s.outside, u)
+	return nil
 }
 
 func (s *sink) Request(r oktaclient.Request) error {

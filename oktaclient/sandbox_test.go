@@ -223,4 +223,6 @@ type counter struct{ users *int }
 
 func (c counter) User(oktaclient.User) error { *c.users++; return nil }
 
+func (c counter) Outside(oktaclient.User) error { return nil }
+
 func (c counter) Request(oktaclient.Request) error { return nil }

@@ -3,10 +3,6 @@ package oktaclient
 import (
 	"context"
 	"crypto/x509"
-	"errors"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -38,17 +34,22 @@ type Request struct {
 
 // Sink takes a reading as it comes. Its methods are called one at a time. An
 // error of theirs ends the reading and is returned as it is.
+//
+// The same id can come again, to User or to Outside: of all its copies the one
+// with the newest LastUpdated counts, and of equal ones the one that came last.
 type Sink interface {
-	// User is called with each copy of a user that a page holds. The same id
-	// can come again; the newest copy counts.
+	// User is called with each copy of a user that the query is of.
 	User(User) error
+
+	// Outside is called with each copy of a user that the query is not of, or
+	// no longer.
+	Outside(User) error
 
 	// Request is called with each attempt, after its users.
 	Request(Request) error
 }
 
-// Reading sums up a finished reading. Rows less the callers' duplicates, less
-// Outside, are the users that the query is of.
+// Reading sums up a finished reading.
 type Reading struct {
 	Started, Finished time.Time // by Okta's clock, to about a second
 
@@ -58,8 +59,7 @@ type Reading struct {
 	Offset time.Duration
 
 	Requests int // every attempt
-	Rows     int // users in all pages
-	Outside  int // of these, users that the query leaves out and Sink.User was not told of
+	Rows     int // users in all answers: calls of Sink.User and Sink.Outside
 
 	// Settled says that a last pass found nothing changed since the start.
 	Settled bool
@@ -72,48 +72,18 @@ type Reading struct {
 // deprovisioned users, or with a search one list of what it finds. The reading
 // comes with an error too, and says how far it came.
 func (c *Client) Users(ctx context.Context, q Query, sink Sink) (Reading, error) {
-	r := &reading{c: c, query: q, sink: sink, time: timeline{start: time.Now()}}
-	lists := []string{""}
+	r := c.newReading(q, sink)
+	lists := []listing{{}}
 	switch {
 	case q.Search != "":
-		lists = []string{"&search=" + escape(q.Search)}
+		lists = []listing{{search: q.Search}}
 	case q.IncludeDeprovisioned:
-		lists = append(lists, "&filter="+escape(`status eq "`+deprovisioned+`"`))
+		lists = append(lists, listing{filter: `status eq "` + deprovisioned + `"`})
 	}
-	for _, narrowed := range lists {
-		if err := r.list(ctx, usersPath+"?limit="+strconv.Itoa(c.cfg.PageSize)+narrowed); err != nil {
+	for _, l := range lists {
+		if err := r.list(ctx, l); err != nil {
 			return r.sum(), err
 		}
 	}
 	return r.sum(), nil
 }
-
-// User reads the user with the given id. Such a read is current, where lists
-// come from an index that lags. A user that does not exist, or no longer, is
-// an [*Error] with status 404. The user's JSON is the caller's to keep.
-func (c *Client) User(ctx context.Context, id string) (User, error) {
-	if id == "" || id == "." || id == ".." {
-		return User{}, errors.New("no user id")
-	}
-	u, err := c.org.Parse(usersPath + "/" + url.PathEscape(id))
-	if err != nil {
-		return User{}, err
-	}
-	var user User
-	_, err = c.send(ctx, &call{url: u, accept: func(a *answer) (err error) {
-		if user, err = parseUser(a); err == nil && user.ID != id {
-			err = &rejection{class: "another user", err: errors.New("answer is about another user")}
-		}
-		return err
-	}})
-	return user, err
-}
-
-const (
-	usersPath     = "/api/v1/users"
-	deprovisioned = "DEPROVISIONED"
-)
-
-// escape is for a value in a query, with %20 for a blank: not every server
-// takes + for one.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

@@ -36,4 +36,9 @@ func exceeds(limit snapshot.Limit, n, total, atLeast int) bool {
 	return n >= atLeast && n > limit.Of(total)
 }
 
+// mayRemove is how many of total users can be gone without a guard's objection.
+func mayRemove(g snapshot.Guard, total int) int {
+	return max(g.MaxRemoved.Of(total), g.AtLeast-1)
+}
+
 func joinReasons(reasons []string) string { return strings.Join(reasons, "; ") }

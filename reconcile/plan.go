@@ -24,7 +24,8 @@ type Plan struct {
 	Base       string             // what was compared with: snapshot.BaseNone, BasePrevious or BaseReset
 	Counts     snapshot.Counts
 	ByStatus   map[string]int // users by Okta's status
-	Duplicates int            // copies of users that other pages held too
+	Duplicates int            // further copies of users
+	Outside    int            // users who were read and are not of the export
 	Reading    oktaclient.Reading
 	Declared   bool     // the declaration differs from the newest snapshot's
 	Missing    []string // what the newest snapshot should hold and the store lacks
@@ -63,6 +64,9 @@ func (r *Reconciler) Plan(ctx context.Context, export Export) (plan *Plan, err e
 	if err := p.compare(r); err != nil {
 		return nil, fmt.Errorf("compare with newest snapshot: %w", err)
 	}
+	if err := p.proveRemovals(ctx, r); err != nil {
+		return nil, fmt.Errorf("read users that are missing: %w", err)
+	}
 	p.Held = held(export.Users.Guard, p.Base, p.Counts)
 	return p, nil
 }
@@ -88,11 +92,7 @@ func (r *Reconciler) tempFile() (*os.File, error) {
 // read spools every user that the export asks for.
 func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	p.users = newSpool(r.tempFile, p.Export.Users.Attributes.Projector().Project)
-	query := oktaclient.Query{
-		IncludeDeprovisioned: p.Export.Users.IncludeDeprovisioned,
-		Search:               p.Export.Users.Search,
-	}
-	reading, err := r.cfg.Source.Users(ctx, query, sink{p})
+	reading, err := r.cfg.Source.Users(ctx, p.query(), sink{p})
 	if err != nil {
 		return err
 	}
@@ -100,10 +100,18 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	return p.users.finish()
 }
 
+func (p *Plan) query() oktaclient.Query {
+	return oktaclient.Query{
+		IncludeDeprovisioned: p.Export.Users.IncludeDeprovisioned,
+		Search:               p.Export.Users.Search,
+	}
+}
+
 // sink takes what a reading yields into a plan.
 type sink struct{ plan *Plan }
 
-func (s sink) User(u oktaclient.User) error { return s.plan.users.add(u) }
+func (s sink) User(u oktaclient.User) error    { return s.plan.users.add(u) }
+func (s sink) Outside(u oktaclient.User) error { return s.plan.users.drop(u) }
 
 func (s sink) Request(req oktaclient.Request) error {
 	s.plan.requests = append(s.plan.requests, req)
@@ -133,7 +141,8 @@ func (p *Plan) compare(r *Reconciler) error {
 	if err != nil {
 		return err
 	}
-	p.ByStatus, p.Counts.Total, p.Duplicates = after.byStatus, after.total, users.duplicates
+	p.ByStatus, p.Counts.Total = after.byStatus, after.total
+	p.Duplicates, p.Outside = users.duplicates, users.outside
 	return nil
 }
 
@@ -143,6 +152,9 @@ func (p *Plan) diff(r *Reconciler, rules snapshot.Rules, after snapshot.UserRead
 		return err
 	}
 	defer before.Close()
+	if err := p.closeChanges(); err != nil { // of a comparison before
+		return err
+	}
 	if p.changes, err = r.tempFile(); err != nil {
 		return fmt.Errorf("create temporary file: %w", err)
 	}
@@ -245,10 +257,15 @@ func (p *Plan) Close() error {
 	if p.users != nil {
 		err = p.users.close()
 	}
-	if p.changes != nil {
-		err = errors.Join(err, p.changes.Close())
-		p.changes = nil
+	return errors.Join(err, p.closeChanges())
+}
+
+func (p *Plan) closeChanges() error {
+	if p.changes == nil {
+		return nil
 	}
+	err := p.changes.Close()
+	p.changes = nil
 	return err
 }
 
@@ -269,7 +286,7 @@ func (p *Plan) draft(cfg Config, run snapshot.Run) (snapshot.Draft, error) {
 		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
 		Declared: p.Export.Declaration(),
 		Read: snapshot.Read{
-			Rows: p.Reading.Rows, Duplicates: p.Duplicates, Outside: p.Reading.Outside, Settled: p.Reading.Settled,
+			Rows: p.Reading.Rows, Duplicates: p.Duplicates, Outside: p.Outside, Settled: p.Reading.Settled,
 		},
 		ByStatus: p.ByStatus, Counts: p.Counts, Base: p.Base,
 		Users: users, Requests: requests,

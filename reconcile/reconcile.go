@@ -28,12 +28,14 @@ import (
 // Source reads the users of an org. [oktaclient.Client] is one.
 //
 // Users gives the sink every user that the query asks for at least once, in any
-// order, and every request that it made. It returns an error unless the reading
-// is complete; it has made its retries by then. Calls to the sink are
-// serialised, and none comes after Users has returned. Several readings may be
-// under way at once.
+// order, and every request that it made. Find does the same for the users with
+// these ids, asked for one by one: whom it does not give, does not exist. Both
+// return an error unless the reading is complete; they have made their retries
+// by then. Calls to the sink are serialised, and none comes after they have
+// returned. Several readings may be under way at once.
 type Source interface {
 	Users(ctx context.Context, query oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error)
+	Find(ctx context.Context, query oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.Reading, error)
 }
 
 // Config is what the reconciles of one org have in common.

@@ -69,7 +69,7 @@ func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte)
 	return &spool{temp: temp, project: project, runSize: runSize}
 }
 
-// add takes one user as Okta sent it.
+// add takes one copy of a user as Okta sent it.
 func (s *spool) add(u oktaclient.User) error {
 	var err error
 	if s.canonical, err = snapshot.Canonical(s.canonical[:0], u.JSON); err != nil {
@@ -78,7 +78,16 @@ func (s *spool) add(u oktaclient.User) error {
 	if s.projected, err = s.project(s.projected[:0], s.canonical); err != nil {
 		return fmt.Errorf("user %s: %w", u.ID, err)
 	}
-	if len(s.arena)+len(s.projected) > s.runSize {
+	return s.put(u, s.projected)
+}
+
+// drop takes one copy of a user that is not of the export: where no newer copy
+// says otherwise, the merge leaves the user out.
+func (s *spool) drop(u oktaclient.User) error { return s.put(u, nil) }
+
+// put takes a record; no JSON stands for a user who is outside.
+func (s *spool) put(u oktaclient.User, json []byte) error {
+	if len(s.arena)+len(json) > s.runSize {
 		if err := s.flush(); err != nil {
 			return err
 		}
@@ -94,7 +103,7 @@ func (s *spool) add(u oktaclient.User) error {
 	updated := s.arena[len(s.arena)-len(u.LastUpdated):]
 	s.arena = appendField(s.arena, u.Status)
 	s.arena = binary.AppendUvarint(s.arena, s.records)
-	s.arena = appendField(s.arena, s.projected)
+	s.arena = appendField(s.arena, json)
 	// An arena that has outgrown its capacity has moved; the entries before
 	// still point into the old one, whose bytes stay as they were.
 	s.index = append(s.index, entry{id: id, updated: updated, arrival: s.records, record: s.arena[start:]})
@@ -161,13 +170,14 @@ func (s *spool) merge() (*merge, error) {
 }
 
 // merge reads the users of a spool ascending by id. Of several copies of a user
-// it gives the one with the newest lastUpdated, and of equal ones the one that
-// came last; the others are counted.
+// the one with the newest lastUpdated counts, and of equal ones the one that
+// came last. It gives those that are of the export, and counts the rest.
 type merge struct {
 	heap       cursors
 	current    *cursor // what the last Next returned stands in its buffers
 	status     []byte
-	duplicates int
+	duplicates int // copies that count for nothing
+	outside    int // users whose newest copy is not of the export
 	id         []byte
 }
 
@@ -186,6 +196,10 @@ func (m *merge) Next() (snapshot.User, error) {
 			continue
 		}
 		m.id = append(m.id[:0], c.id...)
+		if len(c.json) == 0 {
+			m.outside++
+			continue
+		}
 		m.status = c.status
 		return snapshot.User{ID: m.id, JSON: c.json}, nil
 	}

@@ -108,13 +108,24 @@ func dpopMode(mode string) dpopauth.Mode {
 	return dpopauth.Required
 }
 
-// Users implements reconcile.Source: the client's reading, with the grants of
-// the tokens that it used in its transcript.
+// Users implements reconcile.Source.
 func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error) {
+	held := o.auth.Status().Expiry.After(time.Now())
+	return o.read(sink, held, func(s oktaclient.Sink) (oktaclient.Reading, error) { return o.client.Users(ctx, q, s) })
+}
+
+// Find implements reconcile.Source.
+func (o *org) Find(ctx context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.Reading, error) {
+	return o.read(sink, false, func(s oktaclient.Sink) (oktaclient.Reading, error) { return o.client.Find(ctx, q, ids, s) })
+}
+
+// read puts the grants of the tokens that a reading uses into its transcript:
+// those that it waits for, and with held those of the token at hand.
+func (o *org) read(sink oktaclient.Sink, held bool, read func(oktaclient.Sink) (oktaclient.Reading, error)) (oktaclient.Reading, error) {
 	s := &grantSink{Sink: sink, clock: func(t time.Time) time.Time { return t.Add(o.auth.Status().Offset) }}
-	o.grants.attach(s, o.auth.Status().Expiry.After(time.Now()))
+	o.grants.attach(s, held)
 	defer o.grants.detach(s)
-	reading, err := o.client.Users(ctx, q, s)
+	reading, err := read(s)
 	if err == nil {
 		err = s.flush()
 	}

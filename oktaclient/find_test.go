@@ -1,0 +1,92 @@
+package oktaclient_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"oktasync/oktaclient"
+	"oktasync/oktaclient/sandbox"
+)
+
+func ids(users []oktaclient.User) (ids []string) {
+	for _, u := range users {
+		ids = append(ids, u.ID)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, sandbox.Config{Users: 200, Deprovisioned: -1})
+		moved, gone, left := b.org.Move(30), b.org.Delete(10), b.org.Deactivate(5)
+		all := slices.Concat(moved, gone, left)
+		department := func(id string) string {
+			text, _ := b.org.User(id)
+			_, rest, _ := strings.Cut(string(text), `"department":"`)
+			name, _, _ := strings.Cut(rest, `"`)
+			return name
+		}
+		searched := department(moved[0])
+		var fit, unfit []string
+		for _, id := range slices.Concat(moved, left) {
+			if department(id) == searched {
+				fit = append(fit, id)
+			} else {
+				unfit = append(unfit, id)
+			}
+		}
+		tests := []struct {
+			name        string
+			query       oktaclient.Query
+			in, outside []string
+		}{
+			{"everyone", everyone, slices.Concat(moved, left), nil},
+			{"without deprovisioned", oktaclient.Query{}, moved, left},
+			{"search", oktaclient.Query{IncludeDeprovisioned: true, Search: fmt.Sprintf("profile.department eq %q", searched)}, fit, unfit},
+		}
+		for _, test := range tests {
+			s := &sink{}
+			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = 3 }).Find(t.Context(), test.query, all, s)
+			if err != nil {
+				t.Fatalf("%s: %v", test.name, err)
+			}
+			slices.Sort(test.in)
+			outside := slices.DeleteFunc(ids(s.outside), func(id string) bool { return slices.Contains(test.in, id) })
+			slices.Sort(test.outside)
+			if !slices.Equal(ids(s.users), test.in) || !slices.Equal(outside, test.outside) {
+				t.Errorf("%s: found %v, outside %v; want %v, %v", test.name, ids(s.users), outside, test.in, test.outside)
+			}
+			rows, missing := 0, 0
+			for _, r := range s.requests {
+				rows += r.Rows
+				if r.Status == 404 && r.Rows == 0 && r.Error == "E0000007" && strings.HasPrefix(r.Path, "/api/v1/users/00u") {
+					missing++
+				}
+			}
+			if missing != len(gone) || rows != reading.Rows || rows != len(s.users)+len(s.outside) || len(s.requests) != reading.Requests {
+				t.Errorf("%s: %d not found, %d rows, reading %+v", test.name, missing, rows, reading)
+			}
+		}
+		if v := b.org.Stats().Violations; len(v) > 0 {
+			t.Error(v)
+		}
+	})
+}
+
+// A 404 that is not Okta's own proves nothing.
+func TestFindTakesNoOther404ForAProof(t *testing.T) {
+	o := newOrg(10)
+	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(404)
+		return true
+	}
+	if _, err := o.client(t, nil).Find(t.Context(), everyone, []string{"00u99999"}, &sink{}); err == nil {
+		t.Error("Find() took a proxy's 404")
+	}
+}

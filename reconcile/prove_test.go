@@ -1,0 +1,76 @@
+package reconcile_test
+
+import (
+	"slices"
+	"testing"
+
+	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
+)
+
+func TestRemovalIsProvedByID(t *testing.T) {
+	f := newFixture(t, people(0, 100)...)
+	f.publish()
+	f.org.users = people(3, 100)
+	f.org.skip = func(u oktaclient.User) bool { return u.ID >= "00u00090" } // a page that was never given
+	s := f.publish()
+	if u := s.Manifest.Resources.Users; u.Total != 97 || u.Removed != 3 || u.Kinds[snapshot.Deleted] != 3 || u.Changed+u.Added != 0 {
+		t.Errorf("users = %+v, want the 3 removed of which Okta says so", u)
+	}
+	if r := s.Manifest.Read; r.Requests != 1+13 || r.Rows != 97 || r.Duplicates+r.Outside != 0 {
+		t.Errorf("read = %+v, want 13 asked for by id", r)
+	}
+	if !slices.IsSorted(f.org.asked) || len(f.org.asked) != 13 {
+		t.Errorf("asked for %v", f.org.asked)
+	}
+}
+
+func TestUserFoundOutsideTheExportIsRemovedFromIt(t *testing.T) {
+	f := newFixture(t, people(0, 100)...)
+	f.export.Users.IncludeDeprovisioned = false
+	f.publish()
+	f.org.users[7] = person(7, "ACTIVE", "DEPROVISIONED")
+	f.org.skip = func(u oktaclient.User) bool { return u.ID == "00u00007" }
+	s := f.publish()
+	if u, r := s.Manifest.Resources.Users, s.Manifest.Read; u.Total != 99 || u.Removed != 1 || r.Outside != 1 || r.Rows != 100 {
+		t.Errorf("users = %+v, read = %+v; want one outside", u, r)
+	}
+}
+
+// Beyond what the guard lets go it decides, and nobody is asked for.
+func TestNobodyIsAskedForWhereTheGuardDecides(t *testing.T) {
+	f := newFixture(t, people(0, 120)...)
+	f.publish()
+	f.org.users = people(30, 120)
+	if _, err := f.reconcile(""); err == nil {
+		t.Error("30 of 120 users gone, and nothing held the reading back")
+	}
+	if len(f.org.asked) > 0 {
+		t.Errorf("%d users asked for", len(f.org.asked))
+	}
+}
+
+// A user who was read and then left the narrowed range is dropped, and comes
+// back with a newer copy.
+func TestSpoolDropsWhoLeft(t *testing.T) {
+	at := func(n int, second string) oktaclient.User {
+		u := person(n)
+		u.LastUpdated = "2026-11-23T06:00:0" + second + ".000Z"
+		return u
+	}
+	f := newFixture(t)
+	f.org.script = func(sink oktaclient.Sink) {
+		sink.User(at(1, "1"))
+		sink.Outside(at(1, "2")) // left
+		sink.User(at(2, "2"))
+		sink.Outside(at(2, "1")) // an older page
+		sink.Outside(at(3, "1"))
+		sink.User(at(3, "1")) // the later answer
+		sink.User(at(4, "1"))
+		sink.Outside(at(4, "1")) // the later answer
+	}
+	m := f.publish().Manifest
+	if m.Resources.Users.Total != 2 || m.Read.Outside != 2 || m.Read.Duplicates != 4 || m.Read.Rows != 8 {
+		t.Errorf("total %d, read %+v; want users 2 and 3", m.Resources.Users.Total, m.Read)
+	}
+}
