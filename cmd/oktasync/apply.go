@@ -102,6 +102,9 @@ func (o *outcomes) add(a *app, export string, err error) {
 	} else {
 		o.failed = true
 	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("cancelled; the newest snapshot is as it was")
+	}
 	a.printError(fmt.Errorf("%s: %w", export, err))
 }
 

@@ -24,6 +24,7 @@ func (a *app) sandboxCommand() *cobra.Command {
 		cfg         = sandbox.Config{Control: true, CachePages: true}
 		limit       int
 		noDPoP      bool
+		faults      []string
 	)
 	cmd := &cobra.Command{
 		Use:   "sandbox",
@@ -33,15 +34,21 @@ endpoint and a users API as strict as Okta's. The folder given by --dir gets a
 configuration, a client key and the CA certificate to go with it.
 
 People can be changed while it serves, by POST to /sandbox/join, move, touch,
-suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.`,
+suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.
+
+--fault makes requests fail: which ones by nth, every or forever, under path (the
+API, or token for the token endpoint), and how by status, code, cut, stall,
+lose, reset, broken-json, html, revoke-token, rotate-nonce, busy, bearer, or next.
+Each can be given several times.`,
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
+  oktasync sandbox --fault nth=3,status=500 --fault every=10,reset
   oktasync plan --config ./sandbox/oktasync.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit > 0 {
 				cfg.RateLimit = sandbox.Limits(limit)
 			}
-			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP)
+			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP, faults)
 		},
 	}
 	f := cmd.Flags()
@@ -57,11 +64,12 @@ suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.`,
 	f.IntVar(&cfg.NonceEvery, "nonce-every", 0, "a new nonce at the token endpoint after that many uses")
 	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "the API demands nonces, new after that many uses")
 	f.IntVar(&limit, "rate-limit", 0, "requests a minute and bucket (default Okta's workforce limits)")
+	f.StringArrayVar(&faults, "fault", nil, "make requests fail, as in `nth=3,status=500`")
 	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
 	return cmd
 }
 
-func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool) error {
+func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string) error {
 	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
 	}
@@ -70,6 +78,13 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		return err
 	}
 	defer site.close()
+	for _, text := range faults {
+		fault, err := sandbox.ParseFault(text)
+		if err != nil {
+			return fmt.Errorf("--fault %s: %w", shown(text), err)
+		}
+		site.org.Inject(fault)
+	}
 	fmt.Fprintf(a.stdout, "sandbox org of %d people at %s\n", cfg.Users, site.server.URL)
 	fmt.Fprintf(a.stdout, "try it:  oktasync plan --config %s\n", site.config)
 	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", filepath.Join(dir, "ca.pem"), site.server.URL)
