@@ -114,6 +114,9 @@ func startOrg(t testing.TB, overTLS bool, pipe *pipeListener, set ...func(*org))
 		o.Start()
 	}
 	t.Cleanup(func() {
+		if pipe != nil {
+			time.Sleep(2 * time.Hour) // in the bubble: until every handler is done
+		}
 		o.Close()
 		if !o.lax {
 			for _, f := range o.faults {
