@@ -154,14 +154,16 @@ func code(candidates ...string) string {
 }
 
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3), in seconds or as a
-// date by the server's clock.
+// date by the server's clock. Okta has X-Rate-Limit-Reset in its place, which is
+// such a date in seconds since 1970.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	v := h.Get("Retry-After")
-	after := time.Duration(0)
+	v, after := h.Get("Retry-After"), time.Duration(0)
 	if s, err := strconv.ParseUint(v, 10, 31); err == nil {
 		after = time.Duration(s) * time.Second
 	} else if t, err := http.ParseTime(v); err == nil {
 		after = t.Sub(now)
+	} else if reset, err := strconv.ParseUint(h.Get("X-Rate-Limit-Reset"), 10, 40); err == nil {
+		after = time.Unix(int64(reset)+1, 0).Sub(now)
 	}
 	return min(max(after, 0), maxWait)
 }

@@ -1,6 +1,7 @@
 package dpopauth
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -108,12 +109,15 @@ func overloaded(status int, code string) bool {
 
 // newError takes from resp what an error may show.
 func newError(op string, resp *http.Response) *Error {
-	id := resp.Header.Get("X-Okta-Request-Id")
-	if id == "" {
-		id = resp.Header.Get("X-Request-Id")
+	id := cmp.Or(resp.Header.Get("X-Okta-Request-Id"), resp.Header.Get("X-Request-Id"))
+	if !requestID.MatchString(id) {
+		id = ""
 	}
-	return &Error{Op: op, Status: resp.StatusCode, RequestID: clean(id, 64)}
+	return &Error{Op: op, Status: resp.StatusCode, RequestID: id}
 }
+
+// requestID is what a request's id looks like: too short for a JWT.
+var requestID = regexp.MustCompile(`^[\w.:@+/=-]{1,64}$`)
 
 // mediaType is what an answer says it is.
 func mediaType(h http.Header) string {

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +38,7 @@ func (w *wire) exchange(req *http.Request, role role, ath string) (*http.Respons
 	sent := w.clock.mono()
 	if w.key != nil {
 		if err := w.prove(req, p, ath); err != nil {
+			closeBody(req)
 			return nil, lesson{}, err
 		}
 		req = w.resigned(req, p, ath)
@@ -81,8 +81,8 @@ func (w *wire) prove(req *http.Request, p peer, ath string) error {
 // resigned has req signed anew for each further connection that it goes out on.
 // http.Transport sends a GET again by itself where a kept connection breaks, and
 // the server may have seen the first one: the same proof would be a replay
-// (RFC 9449, section 11.1). GotConn is called before the headers are written, and never
-// while they are.
+// (RFC 9449, section 11.1). GotConn is called before the headers are written, and
+// never while they are.
 func (w *wire) resigned(req *http.Request, p peer, ath string) *http.Request {
 	conns := 0
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
@@ -93,17 +93,5 @@ func (w *wire) resigned(req *http.Request, p peer, ath string) *http.Request {
 			req.Header.Del("DPoP") // better refused than replayed
 		}
 	}}
-	req = req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
-	return req
-}
-
-// setHeader sets a header that is to be on the wire exactly once, however the
-// caller spelt it.
-func setHeader(h http.Header, name, value string) {
-	for k := range h {
-		if strings.EqualFold(k, name) {
-			delete(h, k)
-		}
-	}
-	h.Set(name, value)
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 }

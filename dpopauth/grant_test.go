@@ -349,7 +349,7 @@ func TestD51_ErrorAnswers(t *testing.T) {
 	answer := func(status int, body string) func(http.ResponseWriter, *seen) bool {
 		return func(w http.ResponseWriter, _ *seen) bool {
 			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("X-Okta-Request-Id", "aZ3k")
+			w.Header().Set("X-Okta-Request-Id", "YC8k0rH3lVXzqkPlCS5a9AAADW0")
 			w.WriteHeader(status)
 			io.WriteString(w, body)
 			return true
@@ -375,7 +375,7 @@ func TestD51_ErrorAnswers(t *testing.T) {
 			o.token = answer(test.status, test.body)
 			_, _, err := get(t, o.transport(), o.URL+"/a")
 			e := asError(t, err)
-			if e.Status != test.status || e.Code != test.code || !strings.HasPrefix(e.Description, test.description) || e.RequestID != "aZ3k" {
+			if e.Status != test.status || e.Code != test.code || !strings.HasPrefix(e.Description, test.description) || e.RequestID != "YC8k0rH3lVXzqkPlCS5a9AAADW0" {
 				t.Errorf("error = %#v", e)
 			}
 			if len(e.Description) > 200 || strings.ContainsAny(e.Description, "\n\x1b") || strings.Contains(e.Error(), "eyJ") {
@@ -501,6 +501,7 @@ func TestD53_TroubleIsRetried(t *testing.T) {
 		{"date", 9 * time.Second, 11 * time.Second}, // 10 s after the server's Date
 		{"86400", 30 * time.Second, 30 * time.Second},
 		{"99999999999999999999", 0, time.Second},
+		{"reset", 9 * time.Second, 12 * time.Second}, // Okta's way
 		{"-5", 0, time.Second}, {"soon", 0, time.Second}, {"Sun, 06 Nov 1994 08:49:37 GMT", 0, time.Second},
 	} {
 		bubble(t, "Retry-After: "+test.after, func(t *testing.T, o *org, tr *dpopauth.Transport) {
@@ -510,11 +511,14 @@ func TestD53_TroubleIsRetried(t *testing.T) {
 				if s.n > 1 {
 					return false
 				}
-				after := test.after
-				if after == "date" {
-					after = o.now().Add(10 * time.Second).UTC().Format(http.TimeFormat)
+				switch end := o.now().Add(10 * time.Second); test.after {
+				case "date":
+					w.Header().Set("Retry-After", end.UTC().Format(http.TimeFormat))
+				case "reset":
+					w.Header().Set("X-Rate-Limit-Reset", fmt.Sprint(end.Unix()))
+				default:
+					w.Header().Set("Retry-After", test.after)
 				}
-				w.Header().Set("Retry-After", after)
 				w.WriteHeader(503)
 				return true
 			}
@@ -750,7 +754,7 @@ func TestD58_CancelledCallers(t *testing.T) {
 		wg.Wait()
 		o.wantRequests(1, 1)
 	})
-	bubble(t, "the last one ends the fetch", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "the last one ends the fetch", func(t *testing.T, o *org, _ *dpopauth.Transport) {
 		ended := make(chan time.Duration, 1)
 		start := time.Now()
 		cfg := o.config()

@@ -517,6 +517,15 @@ func TestD39_AnySigner(t *testing.T) {
 		wantError(t, err, "sign by ES256: the KMS is away")
 		o.wantRequests(1, 1)
 	})
+	bubble(t, "the client key's as well", func(t *testing.T, o *org, _ *dpopauth.Transport) {
+		fail := false
+		o.client = newKey(t, flaky{p256(), &fail})
+		tr := o.transport()
+		fail = true
+		_, _, err := get(t, tr, o.URL+"/a")
+		wantError(t, err, "get token: sign by ES256: the KMS is away")
+		o.wantRequests(0, 0)
+	})
 }
 
 // flaky fails while *fail.

@@ -77,7 +77,7 @@ func joseThumbprint(t testing.TB, pub crypto.PublicKey) string {
 // joseVerify checks a proof by go-jose with the key in its header.
 func joseVerify(t testing.TB, jws string) {
 	t.Helper()
-	sig, err := jose.ParseSigned(jws, []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})
+	sig, err := jose.ParseSignedCompact(jws, []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -340,7 +340,7 @@ func (o *org) checkProof(s *seen, r *http.Request) string {
 		o.fault("%d proofs", len(s.proofs))
 		return "one proof is needed"
 	}
-	sig, err := jose.ParseSigned(s.proofs[0], o.algs)
+	sig, err := jose.ParseSignedCompact(s.proofs[0], o.algs)
 	if err != nil || len(sig.Signatures) != 1 {
 		o.fault("proof can't be parsed: %v", err)
 		return "The DPoP proof JWT cannot be parsed."
@@ -390,7 +390,7 @@ func (o *org) checkProof(s *seen, r *http.Request) string {
 }
 
 func (o *org) checkAssertion(s *seen) {
-	sig, err := jose.ParseSigned(s.form.Get("client_assertion"), o.algs)
+	sig, err := jose.ParseSignedCompact(s.form.Get("client_assertion"), o.algs)
 	if err != nil {
 		o.fault("client assertion: %v", err)
 		return

@@ -92,6 +92,25 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 		tr := o.transport()
 		gang(20, func() { mustGet(t, tr, o.URL+"/a") })
 	})
+	t.Run("and is not sent where there can be no new proof", func(t *testing.T) {
+		o := newOrg(t, func(o *org) { o.lax = true })
+		fail := false
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			if s.n == 2 {
+				fail = true
+				hangUp(w)
+			}
+			return s.n == 2
+		}
+		tr := o.transport(withKey(newKey(t, flaky{p256(), &fail})))
+		mustGet(t, tr, o.URL+"/a")
+		if _, _, err := get(t, tr, o.URL+"/a"); err == nil {
+			t.Error("the request passed without a proof")
+		}
+		if list := o.apiRequests(); len(list) < 3 || len(list[2].proofs) != 0 {
+			t.Errorf("requests = %d, the last with %d proofs, want none", len(list), len(list[len(list)-1].proofs))
+		}
+	})
 	bubble(t, "a timeout of the caller", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.api = func(_ http.ResponseWriter, s *seen) bool {
 			if s.n == 1 {
@@ -270,6 +289,22 @@ func TestD79_RoundTripperContract(t *testing.T) {
 				t.Error("it is not")
 			}
 		})
+	}
+}
+
+func TestD79_BodyIsClosedWhereSigningFails(t *testing.T) {
+	o := newOrg(t)
+	fail := false
+	tr := o.transport(withKey(newKey(t, flaky{p256(), &fail})))
+	mustGet(t, tr, o.URL+"/a")
+	fail = true
+	body := &watched{Reader: strings.NewReader("x")}
+	req, err := http.NewRequest("POST", o.URL+"/a", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.RoundTrip(req); err == nil || !body.closed {
+		t.Errorf("error = %v, closed = %v", err, body.closed)
 	}
 }
 

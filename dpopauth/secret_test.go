@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -219,7 +220,7 @@ func privateForms(t *testing.T, s crypto.Signer) []string {
 			t.Fatal(err)
 		}
 		d = b
-		forms = append(forms, s.D.String())
+		forms = append(forms, new(big.Int).SetBytes(b).String())
 	case *rsa.PrivateKey:
 		d = s.D.Bytes()
 		forms = append(forms, s.D.String(), s.Primes[0].String(), s.Primes[1].String())

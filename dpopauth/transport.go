@@ -84,7 +84,7 @@ func (t *Transport) check(req *http.Request) error {
 	to := origin(u)
 	if !ascii(u.Host) || !t.origins[to] {
 		t.stats.refused()
-		return refuse(fmt.Errorf("%w: %.100q", ErrOrigin, clean(to, 100)))
+		return refuse(fmt.Errorf("%w: %.100q", ErrOrigin, to))
 	}
 	if host := *u; req.Host != "" {
 		if host.Host = req.Host; !ascii(req.Host) || origin(&host) != to {
@@ -107,9 +107,12 @@ func (t *Transport) send(req *http.Request, tok *token, sends int) (*http.Respon
 		}
 		c.Body = body
 	}
-	setHeader(c.Header, "Authorization", tok.scheme+" "+tok.value)
-	setHeader(c.Header, "DPoP", "")
-	c.Header.Del("DPoP") // until it is signed
+	for name := range c.Header { // however the caller spelt them
+		if strings.EqualFold(name, "Authorization") || strings.EqualFold(name, "DPoP") {
+			delete(c.Header, name)
+		}
+	}
+	c.Header.Set("Authorization", tok.scheme+" "+tok.value)
 	return t.wire.exchange(c, apiRole, tok.ath)
 }
 
