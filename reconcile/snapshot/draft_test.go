@@ -17,6 +17,9 @@ const staff = "staff" // the export of most tests
 
 var acme = snapshot.Org{URL: "https://acme.okta.com", ID: "00o1"}
 
+// long reports whether the long forms of the tests are asked for.
+func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
+
 func day(n int) time.Time { return time.Date(2026, 11, 22+n, 6, 0, 0, 0, time.UTC) }
 
 func newStore(t testing.TB) *snapshot.Store {
