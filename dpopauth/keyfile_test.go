@@ -37,7 +37,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := newOrg(t)
-		var log bytes.Buffer
+		var log journal
 		mustGet(t, o.transport(withKey(k), withLog(&log)), o.URL+"/a")
 		return log.String()
 	}

@@ -144,13 +144,15 @@ func (s *source) startLocked(reason string) {
 	}()
 }
 
+// land takes what a flight brought, unless it was abandoned, and wakes those who
+// wait.
 func (s *source) land(f *flight, reason string, tok *token, err error) {
+	defer close(f.done)
+	f.tok, f.err = tok, err
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.tok, f.err = tok, err
-	close(f.done)
 	if s.flight != f {
-		return // abandoned
+		return
 	}
 	s.flight = nil
 	s.stats.fetch(reason, err == nil)
