@@ -25,8 +25,10 @@ func FuzzParseKey(f *testing.F) {
 		[]byte(`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`),
 	}
 	for _, kind := range kinds {
-		for _, file := range formats(f, kind.signer()) {
-			seeds = append(seeds, file)
+		for format, file := range formats(f, kind.signer()) {
+			if !strings.Contains(format, ",") {
+				seeds = append(seeds, file)
+			}
 		}
 	}
 	for _, s := range seeds {
@@ -35,8 +37,8 @@ func FuzzParseKey(f *testing.F) {
 			loaded++
 		}
 	}
-	if loaded < 40 {
-		f.Fatalf("of %d seeds %d load", len(seeds), loaded)
+	if loaded != 18 {
+		f.Fatalf("of %d seeds %d load, want 18", len(seeds), loaded)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		key, err := dpopauth.ParseKey(data)

@@ -90,6 +90,9 @@ func TestD4_IntegersAreAsWideAsRFC7518Says(t *testing.T) {
 		width int
 	}{{elliptic.P256(), 32}, {elliptic.P384(), 48}, {elliptic.P521(), 66}} {
 		for _, member := range []string{"x", "y"} {
+			if test.width == 48 && member == "y" && !long() {
+				continue // such keys are dear to find
+			}
 			t.Run(test.curve.Params().Name+" "+member+" begins with 0", func(t *testing.T) {
 				jwk := jwkOf(t, anyProof(t, newKey(t, shortCoordinate(t, test.curve, member))))
 				for _, m := range []string{"x", "y"} {

@@ -117,7 +117,7 @@ func TestD61_FailedRenewalOfAGoodToken(t *testing.T) {
 		o.token = func(w http.ResponseWriter, _ *seen) bool { o.oauthError(w, 400, "invalid_request", "no"); return true }
 		for time.Since(start) < 59*time.Minute {
 			mustGet(t, tr, o.URL+"/a")
-			time.Sleep(time.Second)
+			time.Sleep(5 * time.Second)
 		}
 		if n := len(o.tokenRequests()); n < 5 || n > 40 {
 			t.Errorf("token requests = %d, want back-off", n)
@@ -368,14 +368,14 @@ func TestD36_TokenAndKeyAreOnePair(t *testing.T) {
 			}
 		})
 		gang(50, func() {
-			for range scaled(20, 200) {
+			for range scaled(12, 200) {
 				mustGet(t, current.Load(), o.URL+"/a")
 				time.Sleep(100 * time.Millisecond)
 			}
 		})
 		close(done)
 		others.Wait()
-		if n := len(o.tokenRequests()); n > scaled(20, 200) {
+		if n := len(o.tokenRequests()); n > scaled(15, 200) {
 			t.Errorf("token requests = %d", n)
 		}
 	})
