@@ -42,6 +42,7 @@ var mayImport = map[string]imports{
 		others: []string{
 			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
 			"github.com/gofrs/flock", "golang.org/x/sys",
+			"golang.org/x/crypto", // its ssh: sshsig takes and gives the keys of that
 		},
 	},
 	"reconcile": {

@@ -192,6 +192,9 @@ func (c *chain) checkLinks() {
 		case m.Sequence != before.Manifest.Sequence+1:
 			find("has the sequence %d after %d", m.Sequence, before.Manifest.Sequence)
 		}
+		if before != nil && before.Manifest.SignedBy != nil && m.SignedBy == nil {
+			find("is not signed, and %s before it is", before.Name())
+		}
 		before = snap
 	}
 }

@@ -46,6 +46,9 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *ch
 		v.sum.Files++
 		v.sum.Bytes += file.Bytes
 	}
+	if !c.wrong[signatureFile] {
+		v.checkSigned(snap, report)
+	}
 	if c.users = !c.wrong[usersFile]; c.users {
 		v.sum.Users += snap.Manifest.Resources.Users.Total
 	}
@@ -64,25 +67,22 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 	if err != nil {
 		return err
 	}
+	expected := c.Manifest.names()
 	there := make(map[string]bool)
 	for _, entry := range entries {
 		name := entry.Name()
 		there[name] = true
-		_, listed := c.Manifest.file(name)
 		switch {
-		case !listed && name != manifestFile && name != sumsFile:
+		case !slices.Contains(expected, name):
 			report(name, "is not listed in the manifest")
 		case !entry.Type().IsRegular():
 			report(name, "is no plain file")
 		}
 	}
-	for _, file := range c.Manifest.Files {
-		if !there[file.Name] {
-			report(file.Name, "is missing")
+	for _, name := range expected {
+		if !there[name] {
+			report(name, "is missing")
 		}
-	}
-	if !there[sumsFile] {
-		report(sumsFile, "is missing")
 	}
 	if c.wrong[sumsFile] {
 		return nil

@@ -38,7 +38,7 @@ func (m *Manifest) check() error {
 	if m.Sequence < 1 || (m.Sequence == 1) != (m.Previous == nil) {
 		return errors.New("sequence: does not fit previous")
 	}
-	seen := map[string]bool{manifestFile: true}
+	seen := map[string]bool{manifestFile: true, signatureFile: true}
 	for _, f := range m.Files {
 		if seen[f.Name] || !fileName.MatchString(f.Name) {
 			return fmt.Errorf("files: a file can't be named %q here", f.Name)
@@ -59,6 +59,18 @@ func (m *Manifest) file(name string) (File, bool) {
 		}
 	}
 	return File{}, false
+}
+
+// names returns the names in the folder of m's snapshot.
+func (m *Manifest) names() []string {
+	names := []string{manifestFile, sumsFile}
+	if m.SignedBy != nil {
+		names = append(names, signatureFile)
+	}
+	for _, f := range m.Files {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // ParseEvent reads a line of a journal, with its line feed, as strictly as

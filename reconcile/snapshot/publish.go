@@ -36,7 +36,7 @@ type Draft struct {
 // leaves what the next Writer mends and Verify calls an unfinished publish:
 //
 //  1. mkdirat .NAME.partial
-//  2. every file in it, manifest.json and SHA256SUMS last: openat with O_EXCL, write, fsync, close
+//  2. every file in it, manifest.json, its signature and SHA256SUMS last: openat with O_EXCL, write, fsync, close
 //  3. fsync .NAME.partial
 //  4. intent in the journal: write, fsync
 //  5. renameat .NAME.partial NAME
@@ -130,6 +130,8 @@ func (w *Writer) check(d Draft) error {
 		return fmt.Errorf("a draft on base %q comes with changes: %t", d.Base, d.Changes != nil)
 	case d.Base == BasePrevious && d.Counts.Before != newest.Manifest.Resources.Users.Total:
 		return errors.New("the draft was compared with another snapshot than the newest")
+	case newest != nil && newest.Manifest.SignedBy != nil && w.store.signer == nil:
+		return fmt.Errorf("%s is signed, and there is no key to sign what follows it", newest.Name())
 	}
 	return nil
 }
@@ -166,7 +168,17 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 	if err := s.write(manifestFile, data); err != nil {
 		return nil, err
 	}
-	if err := s.write(sumsFile, sums(s.files)); err != nil {
+	covered := s.files
+	if signer := w.store.signer; signer != nil {
+		signature, err := signer.sign(data)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.write(signatureFile, signature); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.write(sumsFile, sums(covered)); err != nil {
 		return nil, err
 	}
 	return &Snapshot{Manifest: *m, Digest: digestOf(data), dir: dir}, s.fsys.SyncDir(dir)
@@ -187,6 +199,7 @@ func (w *Writer) manifest(name string, d Draft) *Manifest {
 		Declared:  d.Declared,
 		Read:      d.read(),
 		Resources: Resources{Users: d.resource()},
+		SignedBy:  w.store.signer.signedBy(),
 		Journal:   JournalHead{Lines: w.journal.seen.Lines, SHA256: w.journal.seen.Head},
 		Previous:  w.newest.link(),
 	}

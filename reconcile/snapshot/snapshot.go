@@ -12,7 +12,8 @@
 //	      users.changes.ndjson      what is different from the snapshot before, see Change
 //	      requests.ndjson           what was asked of Okta and what came, see Request
 //	      manifest.json             all of this with its digests, see Manifest
-//	      SHA256SUMS                every file but itself, for sha256sum -c
+//	      manifest.json.sig         an SSHSIG over it, for ssh-keygen -Y verify, where the store has a key
+//	      SHA256SUMS                every file but itself and the signature, for sha256sum -c
 //	    latest -> NAME
 //	    journal.ndjson              what happened, a line an event, see Event
 //	    .lock                       held by the one Writer
@@ -58,12 +59,13 @@ const (
 
 // Names of the files in a snapshot's folder.
 const (
-	manifestFile = "manifest.json"
-	sumsFile     = "SHA256SUMS"
-	usersFile    = "users.ndjson.zst"
-	csvFile      = "users.csv"
-	changesFile  = "users.changes.ndjson"
-	requestsFile = "requests.ndjson"
+	manifestFile  = "manifest.json"
+	signatureFile = "manifest.json.sig"
+	sumsFile      = "SHA256SUMS"
+	usersFile     = "users.ndjson.zst"
+	csvFile       = "users.csv"
+	changesFile   = "users.changes.ndjson"
+	requestsFile  = "requests.ndjson"
 )
 
 // Resources that a file of a snapshot belongs to.
@@ -132,6 +134,10 @@ type Override struct {
 	User   string `json:"user"`
 	Reason string `json:"reason"`
 	Guard  string `json:"guard"` // what the guard had said
+
+	// Released is when the reading was let out of quarantine; null where it
+	// was published at once.
+	Released *Time `json:"released,omitempty"`
 }
 
 // Tool is the program that wrote the snapshot.

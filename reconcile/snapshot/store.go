@@ -39,7 +39,8 @@ func (e *OrgError) Error() string {
 
 // Options say how a store is written.
 type Options struct {
-	GID int // a group that may read what is published; 0: none
+	GID    int     // a group that may read what is published; 0: none
+	Signer *Signer // signs what is published; nil: nobody does
 }
 
 // Names in a store and in the folder of an export. What begins with a dot is
@@ -64,6 +65,7 @@ type Store struct {
 	meta      storeMeta
 	published access
 	private   access
+	signer    *Signer // nil: snapshots are not signed
 	files     fileSystem
 	now       func() time.Time
 }
@@ -103,6 +105,7 @@ func newStore(dir string, o Options) *Store {
 	s := &Store{
 		dir:     dir,
 		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
+		signer:  o.Signer,
 		files:   osFiles{},
 		now:     time.Now,
 	}

@@ -41,6 +41,8 @@ type Summary struct {
 	Problems  int    `json:"problems"`
 	Notes     int    `json:"notes"`
 	Heads     []Head `json:"heads"`
+
+	Signed []Signed `json:"signed"`
 }
 
 // Head is the end of an export's chain.
@@ -51,20 +53,34 @@ type Head struct {
 	Digest   string `json:"digest"` // of its manifest
 }
 
-// Verify checks everything that the store says of the exports named, or of
+// VerifyOptions say what Verify looks at, and what it holds that against.
+type VerifyOptions struct {
+	Exports []string        // nil: all of them
+	Signers *AllowedSigners // whose signatures count; nil: every one that fits
+	Heads   []Head          // noted elsewhere: each an export, a sequence and a digest
+}
+
+// Verify is VerifyWith without anything from elsewhere.
+func (s *Store) Verify(ctx context.Context, exports []string, report func(Finding)) (Summary, error) {
+	return s.VerifyWith(ctx, VerifyOptions{Exports: exports}, report)
+}
+
+// VerifyWith checks everything that the store says of the exports named, or of
 // all of them, and calls report for each thing that does not fit. It takes no
 // locks, so it works on a copy and beside a writer, and what it keeps in
-// memory does not grow with the users. An error means that Verify could not
-// go on, not that something is wrong.
+// memory does not grow with the users. An error means that it could not go
+// on, not that something is wrong.
 //
 // What is found wrong is not asked further questions: of a file whose digest
-// is not the manifest's, Verify says that alone.
-func (s *Store) Verify(ctx context.Context, exports []string, report func(Finding)) (Summary, error) {
-	v := &verifier{store: s, report: report, sum: Summary{Heads: []Head{}}}
+// is not the manifest's, VerifyWith says that alone.
+func (s *Store) VerifyWith(ctx context.Context, o VerifyOptions, report func(Finding)) (Summary, error) {
+	v := &verifier{store: s, signers: o.Signers, heads: o.Heads, report: report}
+	v.sum.Heads, v.sum.Signed = []Head{}, []Signed{}
 	there, err := v.checkRoot()
 	if err != nil {
 		return v.sum, fmt.Errorf("verify: %w", err)
 	}
+	exports := o.Exports
 	if len(exports) == 0 {
 		exports = there
 	}
@@ -80,9 +96,11 @@ func (s *Store) Verify(ctx context.Context, exports []string, report func(Findin
 }
 
 type verifier struct {
-	store  *Store
-	report func(Finding)
-	sum    Summary
+	store   *Store
+	signers *AllowedSigners
+	heads   []Head
+	report  func(Finding)
+	sum     Summary
 }
 
 func (v *verifier) add(f Finding) {
@@ -132,7 +150,9 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		}
 		v.sum.Snapshots++
 	}
+	v.checkHeads(c)
 	if before != nil {
+		v.checkAnchor(before.Snapshot)
 		v.sum.Heads = append(v.sum.Heads, Head{
 			Export: export, Sequence: before.Manifest.Sequence, Snapshot: before.Name(), Digest: before.Digest,
 		})

@@ -85,13 +85,13 @@ func TestSystemTools(t *testing.T) {
 
 // One bit, anywhere in any file of any snapshot, is found, and named.
 func TestVerifyFindsEveryFlippedBit(t *testing.T) {
-	s := threeDays(t)
+	s := signedDays(t, newSigner(t))
 	files, err := filepath.Glob(filepath.Join(s.Dir(), staff, "2*", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 17 {
-		t.Fatalf("%d files, want 17: %v", len(files), files)
+	if len(files) != 20 {
+		t.Fatalf("%d files, want 20: %v", len(files), files)
 	}
 	bits := 6 // of each file
 	if long() {

@@ -1,0 +1,146 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/hiddeco/sshsig"
+	"golang.org/x/crypto/ssh"
+)
+
+// signNamespace is what signatures are for (PROTOCOL.sshsig, section 2): one
+// that was made for another purpose with the same key proves nothing here.
+const signNamespace = "oktasync-snapshot@v1"
+
+// maxKey bounds the files of keys and signatures.
+const maxKey = 64 << 10
+
+// A Signer signs manifests with an Ed25519 key. What it makes,
+//
+//	ssh-keygen -Y verify -f allowed_signers -I WHO -n oktasync-snapshot@v1 -s manifest.json.sig < manifest.json
+//
+// verifies. Ed25519 signatures are a function of key and manifest, so signing
+// again changes nothing.
+type Signer struct{ key ssh.Signer }
+
+// LoadSigner reads an OpenSSH private key without a passphrase, as ssh-keygen
+// -t ed25519 writes it. A file to which others than its owner have access is
+// refused, but for the group's bits of what systemd passes (LoadCredential=):
+// there they show an access list for the service's user alone. No error holds
+// any of the key.
+func LoadSigner(path string) (*Signer, error) {
+	s, err := loadSigner(path)
+	if err != nil {
+		return nil, fmt.Errorf("load signing key %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func loadSigner(path string) (*Signer, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would block
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, cause(err)
+	}
+	others := info.Mode().Perm() & 0o077
+	if isCredential(path) {
+		others &= 0o007
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no regular file")
+	case others != 0:
+		return nil, fmt.Errorf("others have access to it (mode %04o): run `chmod 600 %s`", info.Mode().Perm(), path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKey))
+	defer clear(data)
+	if err != nil {
+		return nil, cause(err)
+	}
+	return parseSigner(data)
+}
+
+func parseSigner(data []byte) (*Signer, error) {
+	key, err := ssh.ParsePrivateKey(data)
+	var locked *ssh.PassphraseMissingError
+	switch {
+	case errors.As(err, &locked):
+		return nil, errors.New("it has a passphrase, and nobody is there to type one: use a key without, or a systemd credential")
+	case err != nil:
+		return nil, errors.New("it is no OpenSSH private key; `ssh-keygen -t ed25519 -N '' -f FILE` makes one")
+	case key.PublicKey().Type() != ssh.KeyAlgoED25519:
+		return nil, fmt.Errorf("it is of type %s, and must be ssh-ed25519; `ssh-keygen -t ed25519 -N '' -f FILE` makes one", key.PublicKey().Type())
+	}
+	return &Signer{key}, nil
+}
+
+// isCredential reports whether systemd passed the file.
+func isCredential(path string) bool {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	rel, err := filepath.Rel(dir, path)
+	return dir != "" && err == nil && filepath.IsLocal(rel)
+}
+
+// Fingerprint names the key as ssh-keygen -l does.
+func (s *Signer) Fingerprint() string { return ssh.FingerprintSHA256(s.key.PublicKey()) }
+
+// PublicKey returns the public key as a line of an allowed_signers file has
+// it, behind the principal.
+func (s *Signer) PublicKey() string {
+	return string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(s.key.PublicKey())))
+}
+
+// signedBy is what the manifest says of s, which may be nil.
+func (s *Signer) signedBy() *string {
+	if s == nil {
+		return nil
+	}
+	fingerprint := s.Fingerprint()
+	return &fingerprint
+}
+
+// sign returns manifest.json.sig.
+func (s *Signer) sign(manifest []byte) ([]byte, error) {
+	sig, err := sshsig.Sign(bytes.NewReader(manifest), s.key, sshsig.HashSHA512, signNamespace)
+	if err != nil {
+		return nil, fmt.Errorf("sign manifest: %w", err)
+	}
+	return sshsig.Armor(sig), nil
+}
+
+// checkSignature holds the signature in dir against the manifest that lies
+// beside it and the fingerprint that the manifest names, and returns the key.
+func checkSignature(dir, fingerprint string) (ssh.PublicKey, error) {
+	armored, err := readBounded(filepath.Join(dir, signatureFile), maxKey)
+	if err != nil {
+		return nil, cause(err)
+	}
+	manifest, err := readBounded(filepath.Join(dir, manifestFile), maxManifest)
+	if err != nil {
+		return nil, cause(err)
+	}
+	sig, err := sshsig.Unarmor(armored)
+	if err != nil || !bytes.Equal(sshsig.Armor(sig), armored) {
+		return nil, errors.New("is no signature as this program writes it")
+	}
+	if by := ssh.FingerprintSHA256(sig.PublicKey); by != fingerprint {
+		return nil, fmt.Errorf("is by %s, and the manifest says %s", by, fingerprint)
+	}
+	err = sshsig.Verify(bytes.NewReader(manifest), sig, sig.PublicKey, sig.HashAlgorithm, signNamespace)
+	switch {
+	case errors.Is(err, sshsig.ErrNamespaceMismatch):
+		return nil, fmt.Errorf("was made for %q, and must be for %q", sig.Namespace, signNamespace)
+	case err != nil:
+		return nil, errors.New("is not the signature of this manifest")
+	}
+	return sig.PublicKey, nil
+}

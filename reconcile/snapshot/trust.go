@@ -1,0 +1,107 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// Signed counts what one key has signed of an export.
+type Signed struct {
+	Export      string `json:"export"`
+	Fingerprint string `json:"fingerprint"`
+	Principals  string `json:"principals"` // whose key it is; "": nobody has said, the signatures are not anchored
+	Manifests   int    `json:"manifests"`
+}
+
+// signedAt is when a manifest was signed, as far as it says so itself.
+func (m *Manifest) signedAt() time.Time {
+	if o := m.Run.Override; o != nil && o.Released != nil {
+		return o.Released.Time
+	}
+	return m.Read.Finished.Time
+}
+
+// checkSigned holds the signature beside a manifest against the manifest and
+// the allowed signers. Without allowed signers it proves no more than that
+// whoever signed had the key with that fingerprint.
+func (v *verifier) checkSigned(snap *Snapshot, report reportFunc) {
+	m := &snap.Manifest
+	if m.SignedBy == nil {
+		return
+	}
+	key, err := checkSignature(snap.dir, *m.SignedBy)
+	principals := ""
+	if err == nil && v.signers != nil {
+		principals, err = v.signers.allow(key, m.signedAt())
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		report(signatureFile, "is missing")
+	case err != nil:
+		report(signatureFile, "%v", err)
+	default:
+		v.count(Signed{Export: m.Export, Fingerprint: *m.SignedBy, Principals: principals})
+	}
+}
+
+// count adds a manifest to what its key has signed.
+func (v *verifier) count(s Signed) {
+	for i := range v.sum.Signed {
+		known := &v.sum.Signed[i]
+		if known.Export == s.Export && known.Fingerprint == s.Fingerprint && known.Principals == s.Principals {
+			known.Manifests++
+			return
+		}
+	}
+	s.Manifests = 1
+	v.sum.Signed = append(v.sum.Signed, s)
+}
+
+// checkAnchor holds that a chain ends in a signature, where signers are
+// allowed: it vouches for all before it, and without it nothing does.
+func (v *verifier) checkAnchor(head *Snapshot) {
+	if v.signers != nil && head.Manifest.SignedBy == nil {
+		v.add(Finding{
+			Export: head.Manifest.Export, Snapshot: head.Name(), File: manifestFile,
+			Problem: "is not signed, so no allowed signer vouches for the chain up to it",
+		})
+	}
+}
+
+// checkHeads holds the chain of an export against heads that were noted
+// elsewhere. Another digest under the same sequence is another history: the
+// chain was made anew, or somebody went on from a copy.
+func (v *verifier) checkHeads(c *chain) {
+	known := make(map[int]string)
+	for _, snap := range c.snapshots {
+		known[snap.Manifest.Sequence] = snap.Digest
+	}
+	last := 0
+	for sequence := range known {
+		last = max(last, sequence)
+	}
+	noted := make(map[int]string)
+	for _, head := range v.heads {
+		if head.Export != c.export {
+			continue
+		}
+		problem := ""
+		switch digest, ok := known[head.Sequence]; {
+		case noted[head.Sequence] != "" && noted[head.Sequence] != head.Digest:
+			problem = fmt.Sprintf("two heads noted for sequence %d differ: there are two chains, forked at %d or before", head.Sequence, head.Sequence)
+		case head.Sequence > last:
+			problem = fmt.Sprintf("ends at sequence %d, and the head noted has %d: newer snapshots were cut off, or the store is an older copy", last, head.Sequence)
+		case !ok:
+			problem = fmt.Sprintf("has no sequence %d to hold the head noted against", head.Sequence)
+		case digest != head.Digest:
+			problem = fmt.Sprintf("sequence %d has the manifest %s, and the head noted has %s: two chains, forked at %d or before",
+				head.Sequence, digest, head.Digest, head.Sequence)
+		}
+		noted[head.Sequence] = head.Digest
+		if problem != "" {
+			v.add(Finding{Export: c.export, Problem: problem})
+		}
+	}
+}
