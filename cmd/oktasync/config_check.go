@@ -91,8 +91,6 @@ func (c *Config) notYet() []string {
 			fields = append(fields, field)
 		}
 	}
-	set("store.signing_key_file", c.Store.SigningKeyFile != "")
-	set("store.allowed_signers_file", c.Store.AllowedSignersFile != "")
 	set("daemon.web_config_file", c.Daemon.WebConfigFile != "")
 	set("daemon.heartbeat_url", c.Daemon.HeartbeatURL != "")
 	set("daemon.notify", len(c.Daemon.Notify) > 0)

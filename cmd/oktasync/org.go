@@ -241,6 +241,7 @@ func runFacts(cfg *Config, trigger string) snapshot.Run {
 // openStore opens the store for writing, and makes it where there is none.
 func openStore(cfg *Config) (*snapshot.Store, error) {
 	var options snapshot.Options
+	var err error
 	if name := cfg.Store.Group; name != "" {
 		group, err := user.LookupGroup(name)
 		if err != nil {
@@ -250,7 +251,30 @@ func openStore(cfg *Config) (*snapshot.Store, error) {
 			return nil, fmt.Errorf("store.group: %w", err)
 		}
 	}
+	if options.Signer, err = loadSigner(cfg); err != nil {
+		return nil, err
+	}
 	return snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
+}
+
+// loadSigner returns who signs snapshots, nil where nobody does.
+func loadSigner(cfg *Config) (*snapshot.Signer, error) {
+	if cfg.Store.SigningKeyFile == "" {
+		return nil, nil
+	}
+	signer, err := snapshot.LoadSigner(cfg.Store.SigningKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("store.signing_key_file: %w", err)
+	}
+	return signer, nil
+}
+
+// loadAllowedSigners returns whose signatures count, nil where nobody says.
+func loadAllowedSigners(file string) (*snapshot.AllowedSigners, error) {
+	if file == "" {
+		return nil, nil
+	}
+	return snapshot.LoadAllowedSigners(file)
 }
 
 // existingStore opens the store for a plan, which makes none: nil stands for a

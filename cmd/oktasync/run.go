@@ -170,7 +170,12 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 
 // verify checks the whole store.
 func (s *service) verify(ctx context.Context) error {
-	summary, err := s.store.Verify(ctx, nil, func(f snapshot.Finding) {
+	signers, err := loadAllowedSigners(s.cfg.Store.AllowedSignersFile)
+	if err != nil {
+		s.log.Error("verify failed", "err", err)
+		return err
+	}
+	summary, err := s.store.VerifyWith(ctx, snapshot.VerifyOptions{Signers: signers}, func(f snapshot.Finding) {
 		level := slog.LevelError
 		if f.Note {
 			level = slog.LevelInfo

@@ -14,15 +14,21 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, heads bool
 	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   "Show what the store holds, when each export last succeeded and runs next",
-		Example: "  oktasync status\n  oktasync status --store /var/lib/oktasync/snapshots",
+		Use:   "status",
+		Short: "Show what the store holds, when each export last succeeded and runs next",
+		Long: `Shows what the store holds for each export, when it last succeeded and when it
+runs next.
+
+--heads prints the end of each chain instead. Note it where the store's owner
+can't write: verify --head holds the store against it.`,
+		Example: "  oktasync status\n  oktasync status --heads\n  oktasync status --store /var/lib/oktasync/snapshots",
 		Args:    noArgs,
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().BoolVar(&heads, "heads", false, "print the head of each export's chain, as verify --head takes it")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		r, err := a.openReader(*store)
 		if err != nil {
@@ -31,6 +37,9 @@ func (a *app) statusCommand() *cobra.Command {
 		names, err := r.exports(nil)
 		if err != nil {
 			return err
+		}
+		if heads {
+			return a.printHeads(r, names, asJSON)
 		}
 		statuses := []exportStatus{}
 		for _, name := range names {

@@ -103,6 +103,14 @@ func (r *reader) exports(names []string) ([]string, error) {
 	return names, nil
 }
 
+// verifiable returns the exports named, or all, as far as the store has them.
+func (r *reader) verifiable(names []string) ([]string, error) {
+	if len(names) > 0 {
+		return r.exports(names)
+	}
+	return r.Exports()
+}
+
 // snapshot finds a snapshot by the names that people use.
 func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 	if _, err := r.exports([]string{export}); err != nil {

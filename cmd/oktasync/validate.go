@@ -44,12 +44,22 @@ func (a *app) validate(printJWK bool) error {
 		fmt.Fprintf(a.stdout, "%s\n", jwk)
 		return nil
 	}
+	signer, err := loadSigner(cfg)
+	if err != nil {
+		return err
+	}
+	if _, err := loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
+		return fmt.Errorf("store.allowed_signers_file: %w", err)
+	}
 	source := cfg.File
 	if source == "" {
 		source = "the environment"
 	}
 	fmt.Fprintf(a.stdout, "%s is valid: %s; client key %s with thumbprint %s\n",
 		source, plural(len(cfg.Exports), "export"), key.Algorithm(), key.Thumbprint())
+	if signer != nil {
+		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", signer.Fingerprint(), signer.PublicKey())
+	}
 	return nil
 }
 

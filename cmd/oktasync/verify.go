@@ -2,55 +2,88 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"oktasync/reconcile/snapshot"
 )
 
+// verifyFlags are the flags of verify.
+type verifyFlags struct {
+	store, allowedSigners string
+	heads                 []string
+	asJSON                bool
+}
+
 func (a *app) verifyCommand() *cobra.Command {
-	var asJSON bool
+	var f verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify [EXPORT...]",
-		Short: "Check every digest and link of the store",
+		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot and holds it against its manifest, the chain
 of manifests and the journal. It writes nothing, and works on a copied store
 with --store. The exit status is 1 where anything does not fit; a publish that
-was interrupted is noted and does: the next apply finishes it.`,
-		Example: "  oktasync verify\n  oktasync verify --store /mnt/backup/snapshots",
+was interrupted is noted and does: the next apply finishes it.
+
+Whose signatures count is said by an allowed_signers file as ssh-keygen(1) has
+it, which must not come from the store. --head holds the store against the end
+of a chain that was noted elsewhere (status --heads, the log of a publish).`,
+		Example: `  oktasync verify
+  oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers
+  oktasync verify all-users --head 12:9f86d081884c7d65...`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, f, args) },
 	}
-	store := storeFlag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		r, err := a.openReader(*store)
-		if err != nil {
-			return err
-		}
-		names, err := r.exports(args)
-		if err != nil {
-			return err
-		}
-		findings := []snapshot.Finding{}
-		summary, err := r.Verify(cmd.Context(), names, func(f snapshot.Finding) {
-			findings = append(findings, f)
-			if !asJSON {
-				fmt.Fprintln(a.stdout, f)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			err = writeJSON(a.stdout, verifyDocument{Store: r.Dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
-		} else {
-			a.printVerified(summary)
-		}
-		if err == nil && summary.Problems > 0 {
-			err = exitError{exitFailed}
-		}
+	flags := cmd.Flags()
+	flags.StringVar(&f.store, "store", "", "look at the store in `DIR`, without a configuration")
+	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "whose signatures count, as a `FILE` of ssh-keygen (default store.allowed_signers_file)")
+	flags.StringArrayVar(&f.heads, "head", nil, "a head noted elsewhere, as `[EXPORT=]SEQUENCE:DIGEST`; can be repeated")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
+	r, err := a.openReader(f.store)
+	if err != nil {
 		return err
 	}
-	return cmd
+	var o snapshot.VerifyOptions
+	if o.Exports, err = r.verifiable(args); err != nil {
+		return err
+	}
+	if f.allowedSigners == "" && r.cfg != nil {
+		f.allowedSigners = r.cfg.Store.AllowedSignersFile
+	}
+	if o.Signers, err = loadAllowedSigners(f.allowedSigners); err != nil {
+		return err
+	}
+	if o.Heads, err = parseHeads(f.heads, o.Exports); err != nil {
+		return err
+	}
+	for _, head := range o.Heads {
+		if !slices.Contains(o.Exports, head.Export) {
+			return fmt.Errorf("--head: unknown export %s; %s", shown(head.Export), suggestion(head.Export, o.Exports))
+		}
+	}
+	findings := []snapshot.Finding{}
+	summary, err := r.VerifyWith(cmd.Context(), o, func(found snapshot.Finding) {
+		findings = append(findings, found)
+		if !f.asJSON {
+			fmt.Fprintln(a.stdout, found)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if f.asJSON {
+		err = writeJSON(a.stdout, verifyDocument{Store: r.Dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
+	} else {
+		a.printVerified(summary)
+	}
+	if err == nil && summary.Problems > 0 {
+		err = exitError{exitFailed}
+	}
+	return err
 }
 
 // verifyDocument is the shape of `verify --json`.
@@ -65,11 +98,25 @@ func (a *app) printVerified(s snapshot.Summary) {
 	for _, h := range s.Heads {
 		fmt.Fprintf(a.stdout, "%s: head is sequence %d, %s, manifest sha256 %s\n", h.Export, h.Sequence, h.Snapshot, h.Digest)
 	}
+	anchored := true
+	for _, signed := range s.Signed {
+		whose := "of " + signed.Principals
+		if signed.Principals == "" {
+			anchored = false
+			whose = "not anchored: whose key that is, --allowed-signers would say"
+		}
+		fmt.Fprintf(a.stdout, "%s: %s signed by %s, %s\n", signed.Export, plural(signed.Manifests, "manifest"), signed.Fingerprint, whose)
+	}
 	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", plural(s.Snapshots, "snapshot"), plural(s.Exports, "export"),
 		plural(s.Files, "file"), plural(s.Users, "user"), s.Bytes)
-	if s.Problems > 0 {
+	switch {
+	case s.Problems > 0:
 		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", plural(s.Problems, "problem")))
-		return
+	case len(s.Signed) == 0:
+		fmt.Fprintln(a.stdout, "everything fits (nothing is signed: a chain made anew as a whole would fit too)")
+	case !anchored:
+		fmt.Fprintln(a.stdout, "everything fits (signed, not anchored: a chain made anew with another key would fit too)")
+	default:
+		fmt.Fprintln(a.stdout, "everything fits, and is signed by who may")
 	}
-	fmt.Fprintln(a.stdout, "everything fits (snapshots are not signed in this version: a chain made anew as a whole would fit too)")
 }

@@ -70,6 +70,17 @@ func (v *verifier) checkAnchor(head *Snapshot) {
 	}
 }
 
+// checkCertificate notes that an org can't be told from a look-alike by the
+// certificate that it showed.
+func (v *verifier) checkCertificate(head *Snapshot) {
+	if tls := head.Manifest.Org.TLS; tls != nil && tls.PrivateCA {
+		v.add(Finding{
+			Export: head.Manifest.Export, Snapshot: head.Name(), File: manifestFile, Note: true,
+			Problem: "the org's certificate was vouched for by a private CA (" + tls.Issuer + "): a look-alike of the org could show one as well",
+		})
+	}
+}
+
 // checkHeads holds the chain of an export against heads that were noted
 // elsewhere. Another digest under the same sequence is another history: the
 // chain was made anew, or somebody went on from a copy.

@@ -14,7 +14,7 @@ type Finding struct {
 	Snapshot string `json:"snapshot"` // "" where it is about the export
 	File     string `json:"file"`     // in the snapshot's folder, the export's or the store's; "" where it is about the folder
 	Problem  string `json:"problem"`
-	Note     bool   `json:"note"` // an unfinished publish: no tampering
+	Note     bool   `json:"note"` // worth knowing, and no tampering: an unfinished publish, a private CA
 }
 
 func (f Finding) String() string {
@@ -153,6 +153,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	v.checkHeads(c)
 	if before != nil {
 		v.checkAnchor(before.Snapshot)
+		v.checkCertificate(before.Snapshot)
 		v.sum.Heads = append(v.sum.Heads, Head{
 			Export: export, Sequence: before.Manifest.Sequence, Snapshot: before.Name(), Digest: before.Digest,
 		})
