@@ -90,7 +90,7 @@ To see the whole job without an Okta account: oktasync demo`,
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default from the configuration)")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
 	root.AddCommand(
-		a.demoCommand(), a.sandboxCommand(), a.validateCommand(),
+		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.verifyCommand(),
 		a.apiCommand(), a.versionCommand(),
