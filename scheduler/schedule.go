@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -18,6 +19,17 @@ type interval struct{ cron.ConstantDelaySchedule }
 func isInterval(s Schedule) bool {
 	_, ok := s.(interval)
 	return ok
+}
+
+// same reports whether two schedules give the same times. Zones go by their
+// names: two readings of one zone differ in what they cache.
+func same(a, b Schedule) bool {
+	x, isX := a.(*calendar)
+	y, isY := b.(*calendar)
+	if isX && isY {
+		return *x.spec == *y.spec && x.zone.String() == y.zone.String()
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // calendar is a schedule in a time zone's wall-clock time.

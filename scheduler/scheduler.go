@@ -52,35 +52,100 @@ type Retry struct {
 
 // A Scheduler runs jobs. Its methods may be called concurrently.
 type Scheduler struct {
-	jobs map[string]*state
-	now  func() time.Time // tests step it
+	now     func() time.Time // tests step it
+	changed chan struct{}    // holds one: there may be a job that no loop runs yet
+
+	mu       sync.Mutex
+	declared map[string]Job    // what should run
+	states   map[string]*state // what does, and what still ends
 }
 
 // New returns a scheduler of jobs, whose names must differ.
 func New(jobs ...Job) *Scheduler {
-	s := &Scheduler{jobs: make(map[string]*state, len(jobs)), now: time.Now}
-	for _, job := range jobs {
-		s.jobs[job.Name] = &state{Job: job}
-	}
+	s := &Scheduler{now: time.Now, changed: make(chan struct{}, 1), states: make(map[string]*state)}
+	s.Set(jobs...)
 	return s
+}
+
+// Set replaces the jobs, also while they run. A run under way goes on as it
+// began, and the next start of its job waits for it. A job that keeps its
+// schedule keeps its due times and its retries. Under a new schedule nothing
+// was missed: its due times count from now, and an interval from the last start.
+func (s *Scheduler) Set(jobs ...Job) {
+	declared := make(map[string]Job, len(jobs))
+	for _, job := range jobs {
+		declared[job.Name] = job
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.declared = declared
+	for _, st := range s.states {
+		poke(st.wake)
+	}
+	poke(s.changed)
 }
 
 // Run runs the jobs until ctx ends, and returns when all that it started have
 // ended too. It must be called once.
 func (s *Scheduler) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, st := range s.jobs {
-		wg.Go(func() { s.loop(ctx, st) })
+	defer wg.Wait()
+	for {
+		for _, st := range s.added() {
+			wg.Go(func() { s.loop(ctx, st) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.changed:
+		}
 	}
-	<-ctx.Done()
-	wg.Wait()
+}
+
+// added gives each declared job without a state one.
+func (s *Scheduler) added() []*state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var added []*state
+	for name, job := range s.declared {
+		if s.states[name] == nil {
+			s.states[name] = &state{Job: job, wake: make(chan struct{}, 1)}
+			added = append(added, s.states[name])
+		}
+	}
+	return added
+}
+
+// adopt takes up what Set may have changed about a job between two of its runs.
+// It reports false, and forgets the job, where it is no longer declared.
+func (s *Scheduler) adopt(st *state, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	job, ok := s.declared[st.Name]
+	if !ok {
+		delete(s.states, st.Name)
+		return false
+	}
+	job.Last = st.Last
+	rescheduled := !same(job.Schedule, st.Schedule)
+	st.Job = job
+	if rescheduled {
+		st.reschedule(now)
+	}
+	return true
+}
+
+func (s *Scheduler) state(name string) *state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.states[name]
 }
 
 // Next returns when the named job is to start next: a regular time or a retry,
 // in the past if the start is under way. It is zero for an unknown job, before
 // Run, and where there is no next time.
 func (s *Scheduler) Next(name string) time.Time {
-	st := s.jobs[name]
+	st := s.state(name)
 	if st == nil {
 		return time.Time{}
 	}
@@ -91,7 +156,7 @@ func (s *Scheduler) Next(name string) time.Time {
 
 // Running reports whether a run of the named job is under way.
 func (s *Scheduler) Running(name string) bool {
-	st := s.jobs[name]
+	st := s.state(name)
 	if st == nil {
 		return false
 	}
@@ -102,17 +167,14 @@ func (s *Scheduler) Running(name string) bool {
 
 func (s *Scheduler) loop(ctx context.Context, st *state) {
 	st.begin(s.wall())
-	for {
+	for ctx.Err() == nil {
 		now := s.wall()
-		wait := st.look(now)
-		if wait > 0 {
-			if !sleep(ctx, min(wait, lookAgain)) {
-				return
-			}
-			continue
-		}
-		if ctx.Err() != nil {
+		if !s.adopt(st, now) {
 			return
+		}
+		if wait := st.look(now); wait > 0 {
+			sleep(ctx, st.wake, min(wait, lookAgain))
+			continue
 		}
 		st.started(now)
 		err := st.Run(ctx)
@@ -124,15 +186,22 @@ func (s *Scheduler) loop(ctx context.Context, st *state) {
 // times that carry a monotonic reading would not see a step.
 func (s *Scheduler) wall() time.Time { return s.now().Round(0) }
 
-// sleep waits for d and reports whether ctx still goes on.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits for d, or less where ctx ends or there is news.
+func sleep(ctx context.Context, news <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
+	case <-news:
 	case <-timer.C:
-		return true
+	}
+}
+
+// poke leaves word in a channel that holds one.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -143,6 +212,7 @@ type state struct {
 	retry    time.Time // when a failed run is tried again; zero: not
 	failures int       // runs that failed since the last regular start
 	seen     time.Time // the last look at the wall clock, or the last start
+	wake     chan struct{}
 
 	mu      sync.Mutex // guards what others read
 	next    time.Time
@@ -162,6 +232,16 @@ func (st *state) begin(now time.Time) {
 	default:
 		st.regular = st.Schedule.Next(now)
 	}
+}
+
+// reschedule computes the next start under a new schedule.
+func (st *state) reschedule(now time.Time) {
+	st.retry, st.failures = time.Time{}, 0
+	if isInterval(st.Schedule) {
+		st.begin(now)
+		return
+	}
+	st.regular = st.Schedule.Next(now)
 }
 
 // look returns how long to wait for the next start, as the clock now stands.
