@@ -30,8 +30,7 @@ type daemon struct {
 // start runs the daemon and waits until it says that it listens.
 func (s *site) start(t *testing.T, more string) *daemon {
 	t.Helper()
-	config := strings.Replace(s.config(more), `listen: ""`, `listen: 127.0.0.1:0`, 1)
-	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(config))
+	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(s.daemonConfig(more)))
 	d := &daemon{t: t, cmd: s.command(t.Context(), "run"), logs: make(chan string, 1000)}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {

@@ -73,7 +73,11 @@ func (s *service) health(export reconcile.Export) health {
 	if err != nil {
 		return health{Export: export.Name, State: stateUnknown, Since: now}
 	}
-	return healthOf(export, history, s.whens[export.Name], s.began, now)
+	since := s.since[export.Name]
+	if history.LastStarted.Time.Before(since) {
+		history.LastStarted.Time = snapshot.Time{} // what is due is due since
+	}
+	return healthOf(export, history, s.whens[export.Name], since, now)
 }
 
 // histories remembers what journals said, by their size and time.
@@ -83,6 +87,7 @@ type histories struct {
 }
 
 type rememberedHistory struct {
+	store   string
 	size    int64
 	changed time.Time
 	history snapshot.History
@@ -96,7 +101,7 @@ func (h *histories) get(store *snapshot.Store, export string) (snapshot.History,
 	if info, err := os.Stat(filepath.Join(store.Dir(), export, "journal.ndjson")); err == nil {
 		size, changed = info.Size(), info.ModTime()
 	}
-	if r, ok := h.seen[export]; ok && r.size == size && r.changed.Equal(changed) {
+	if r, ok := h.seen[export]; ok && r.store == store.Dir() && r.size == size && r.changed.Equal(changed) {
 		return r.history, nil
 	}
 	history, err := store.Journal(export)
@@ -106,6 +111,6 @@ func (h *histories) get(store *snapshot.Store, export string) (snapshot.History,
 	if h.seen == nil {
 		h.seen = make(map[string]rememberedHistory)
 	}
-	h.seen[export] = rememberedHistory{size, changed, history}
+	h.seen[export] = rememberedHistory{store.Dir(), size, changed, history}
 	return history, nil
 }

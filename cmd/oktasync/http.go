@@ -4,52 +4,83 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// serve answers on l, which may be nil, until the function that it returns is
-// called. Nothing that it shows is a secret or a user's data.
-func (s *service) serve(l net.Listener) (stop func()) {
-	if l == nil {
-		return func() {}
+// front is the daemon's face to other programs: health, metrics and status. A
+// nil one serves nothing.
+type front struct {
+	log      *slog.Logger
+	listener net.Listener
+	server   *http.Server
+	serving  sync.WaitGroup
+}
+
+// listen takes an address, and leaves answering to start.
+func (d *daemon) listen(address string) (*front, error) {
+	if address == "" {
+		return nil, nil
 	}
-	server := &http.Server{
-		Handler:           s.handler(),
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("daemon.listen: %w", err)
+	}
+	return &front{log: d.log, listener: l, server: &http.Server{
+		Handler:           d.handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("http server stopped", "err", err)
-		}
-	}()
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if server.Shutdown(ctx) != nil {
-			server.Close()
-		}
-		<-done
-	}
+	}}, nil
 }
 
-func (s *service) handler() http.Handler {
+func (f *front) address() string {
+	if f == nil {
+		return "none"
+	}
+	return f.listener.Addr().String()
+}
+
+func (f *front) start() {
+	if f == nil {
+		return
+	}
+	f.serving.Go(func() {
+		if err := f.server.Serve(f.listener); !errors.Is(err, http.ErrServerClosed) {
+			f.log.Error("http server stopped", "err", err)
+		}
+	})
+}
+
+// stop lets what is being answered finish, for a moment. It may be called twice.
+func (f *front) stop() {
+	if f == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if f.server.Shutdown(ctx) != nil {
+		f.server.Close()
+	}
+	f.listener.Close() // where nothing was ever served
+	f.serving.Wait()
+}
+
+func (d *daemon) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc("GET /fresh", s.fresh)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /readyz", d.readyz)
+	mux.HandleFunc("GET /fresh", d.fresh)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -61,8 +92,8 @@ func (s *service) handler() http.Handler {
 
 // readyz answers 200 where the store can be written; the configuration was
 // loaded, or nobody would answer.
-func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
-	f, err := s.store.TempFile()
+func (d *daemon) readyz(w http.ResponseWriter, _ *http.Request) {
+	f, err := d.current.Load().store.TempFile()
 	if err != nil {
 		http.Error(w, "the store cannot be written", http.StatusServiceUnavailable)
 		return
@@ -74,7 +105,8 @@ func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
 // fresh answers 503 while an export is failing, overdue or quarantined. It is
 // computed from the journals at each request, so it also knows of an `apply`
 // that ran beside the daemon.
-func (s *service) fresh(w http.ResponseWriter, _ *http.Request) {
+func (d *daemon) fresh(w http.ResponseWriter, _ *http.Request) {
+	s := d.current.Load()
 	var stale []health
 	for _, export := range s.cfg.Exports {
 		if h := s.health(export); h.State != stateFresh {

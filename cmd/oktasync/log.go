@@ -12,7 +12,7 @@ import (
 
 // newLogger returns the program's logger. The format auto is lines for people
 // where w is a terminal, and JSON lines otherwise.
-func newLogger(w io.Writer, level slog.Level, format string, colour bool) *slog.Logger {
+func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slog.Logger {
 	if format == "json" || format == "auto" && !isTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
 	}

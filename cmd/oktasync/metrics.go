@@ -22,6 +22,8 @@ type metrics struct {
 	changes        *prometheus.CounterVec
 	lastSuccess    *prometheus.GaugeVec
 	verifyProblems prometheus.Gauge
+	reloadOK       prometheus.Gauge
+	reloadTime     prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -49,14 +51,30 @@ func newMetrics() *metrics {
 		verifyProblems: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "oktasync_verify_problems", Help: "Problems that the last check of the store found.",
 		}),
+		reloadOK: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oktasync_config_last_reload_successful", Help: "1 where the last reading of the configuration went well, 0 where not.",
+		}),
+		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oktasync_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was read.",
+		}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "oktasync_build_info", Help: "The program that runs.",
 	}, []string{"version", "commit"})
 	build.WithLabelValues(toolVersion().Version, toolVersion().Commit).Set(1)
-	m.registry.MustRegister(m.reconciles, m.duration, m.requests, m.users, m.changes, m.lastSuccess, m.verifyProblems, build,
+	m.registry.MustRegister(m.reconciles, m.duration, m.requests, m.users, m.changes, m.lastSuccess, m.verifyProblems, m.reloadOK, m.reloadTime, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// reloaded notes how a reading of the configuration ended.
+func (m *metrics) reloaded(err error) {
+	if err != nil {
+		m.reloadOK.Set(0)
+		return
+	}
+	m.reloadOK.Set(1)
+	m.reloadTime.SetToCurrentTime()
 }
 
 // observe counts one reconcile of the daemon.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,37 +29,57 @@ const tokenPath = "/oauth2/v1/token"
 // org is the connection to one Okta org. It outlives the reconciles: the token,
 // the nonces and what is known of the rate limits are kept in it.
 type org struct {
-	auth   *dpopauth.Transport
-	client *oktaclient.Client
-	grants *grants
+	access   access
+	auth     *dpopauth.Transport
+	grants   *grants
+	governor *oktaclient.Governor
+	client   *oktaclient.Client
+}
+
+// access is everything that a token rests on. Where it stays, the token is
+// still good.
+type access struct {
+	url, clientID, scopes, mode string
+	keyID, key, dpopKey         string // key ids and thumbprints; no dpopKey: one in memory
+	ca                          string // digest of the further certificates
 }
 
 // baseTransport is what both the token requests and the API requests go
-// through. It honours HTTPS_PROXY and NO_PROXY.
-func baseTransport(caFile string) (*http.Transport, error) {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+// through. It honours HTTPS_PROXY and NO_PROXY. The digest is of caFile.
+func baseTransport(caFile string) (t *http.Transport, digest string, err error) {
+	t = http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile == "" {
-		return t, nil
+		return t, "", nil
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("okta.ca_file: %w", err)
+		return nil, "", fmt.Errorf("okta.ca_file: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, fmt.Errorf("read the system's certificate authorities: %w", err)
+		return nil, "", fmt.Errorf("read the system's certificate authorities: %w", err)
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("okta.ca_file: %s holds no PEM certificate", caFile)
+		return nil, "", fmt.Errorf("okta.ca_file: %s holds no PEM certificate", caFile)
 	}
 	t.TLSClientConfig.RootCAs = pool
-	return t, nil
+	return t, hexSHA256(pem), nil
 }
 
 // connect joins the client to its authentication. Nothing is sent yet.
 func connect(cfg *Config, log *slog.Logger) (*org, error) {
-	base, err := baseTransport(cfg.Okta.CAFile)
+	o, err := authenticate(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return o, o.join(cfg, log, nil)
+}
+
+// authenticate reads the keys and certificates that cfg names. The org that it
+// returns lacks a client.
+func authenticate(cfg *Config, log *slog.Logger) (*org, error) {
+	base, ca, err := baseTransport(cfg.Okta.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +91,13 @@ func connect(cfg *Config, log *slog.Logger) (*org, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &org{grants: &grants{}}
+	o := &org{grants: &grants{}, access: access{
+		url: cfg.Okta.OrgURL, clientID: cfg.Okta.ClientID, scopes: strings.Join(cfg.Okta.Scopes, " "), mode: cfg.Okta.DPoP.Mode,
+		keyID: clientKey.ID(), key: clientKey.Thumbprint(), ca: ca,
+	}}
+	if dpopKey != nil {
+		o.access.dpopKey = dpopKey.Thumbprint()
+	}
 	o.auth, err = dpopauth.New(dpopauth.Config{
 		TokenURL:       cfg.Okta.OrgURL + tokenPath,
 		ClientID:       cfg.Okta.ClientID,
@@ -87,18 +114,33 @@ func connect(cfg *Config, log *slog.Logger) (*org, error) {
 	if err != nil {
 		return nil, fmt.Errorf("okta: %w", err)
 	}
+	return o, nil
+}
+
+// join makes the client. Of the connection before, which may be nil, it keeps
+// what does not belong to a configuration: what is known of the org's rate
+// limits, and the token where all that it rests on is the same.
+func (o *org) join(cfg *Config, log *slog.Logger, before *org) (err error) {
+	o.governor = oktaclient.NewGovernor()
+	if before != nil && before.access.url == o.access.url {
+		o.governor = before.governor
+	}
+	if before != nil && before.access == o.access {
+		o.auth, o.grants = before.auth, before.grants
+	}
 	o.client, err = oktaclient.New(oktaclient.Config{
 		OrgURL:         cfg.Okta.OrgURL,
 		HTTPClient:     &http.Client{Transport: o.auth},
 		Concurrency:    cfg.Okta.Concurrency,
 		RateLimitShare: cfg.Okta.RateLimitShare,
+		Governor:       o.governor,
 		Logger:         log,
 		UserAgent:      "oktasync/" + toolVersion().Version,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("okta: %w", err)
+		return fmt.Errorf("okta: %w", err)
 	}
-	return o, nil
+	return nil
 }
 
 func dpopMode(mode string) dpopauth.Mode {

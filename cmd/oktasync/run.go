@@ -3,15 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"oktasync/reconcile"
@@ -30,109 +30,85 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Reconciles each export on its schedule until SIGTERM or SIGINT, which stop it
 cleanly within 10 s. A run that was missed while the daemon was down is made up
 once at the start. While it runs, daemon.listen serves /healthz, /readyz, /fresh
-and /metrics.`,
+and /metrics.
+
+SIGHUP reads the configuration, the keys and the certificates again. What is new
+counts from the next reconcile on; where something is wrong with it, all stays as
+it was.`,
 		Example: "  oktasync run --config /etc/oktasync/oktasync.yaml",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDaemon(cmd.Context()) },
 	}
 }
 
+// daemon is what lives as long as the process. A service is what one
+// configuration makes of it.
+type daemon struct {
+	app       *app
+	level     *slog.LevelVar
+	log       *slog.Logger
+	metrics   *metrics
+	scheduler *scheduler.Scheduler
+	histories histories
+	current   atomic.Pointer[service]
+	retiring  sync.WaitGroup // services whose last reconciles still go on
+}
+
 // runDaemon wires the daemon: scheduler -> reconcile -> oktaclient -> dpopauth,
 // and the store that all of it is for.
-func (a *app) runDaemon(ctx context.Context) (err error) {
-	cfg, log, err := a.loadAt(slog.LevelInfo)
-	if err != nil {
-		return err
-	}
-	o, err := connect(cfg, log)
-	if err != nil {
-		return err
-	}
-	store, err := openStore(cfg)
-	if err != nil {
-		return err
-	}
-	release, err := store.LockRun(snapshot.ThisProcess("run"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release()) }()
+func (a *app) runDaemon(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 
-	s := &service{cfg: cfg, log: log, store: store, reconciler: o.reconciler(cfg, store, log), metrics: newMetrics(),
-		whens: make(map[string]scheduler.Schedule), began: time.Now()}
-	if s.scheduler, err = s.schedule(); err != nil {
+	cfg, level, err := a.config()
+	if err != nil {
 		return err
 	}
-	listener, err := listen(cfg.Daemon.Listen)
+	d := &daemon{app: a, level: new(slog.LevelVar), metrics: newMetrics(), scheduler: scheduler.New()}
+	d.level.Set(level)
+	d.log = newLogger(a.stderr, d.level, cfg.Log.Format, a.colour(a.stderr))
+	s, err := d.configure(cfg, nil)
 	if err != nil {
-		return fmt.Errorf("daemon.listen: %w", err)
+		return err
 	}
-	defer warnOnReload(log)()
+	d.use(s)
+	d.metrics.reloaded(nil)
+	d.log.Info("daemon started", "exports", len(cfg.Exports), "path", s.store.Dir(), "listen", s.front.address())
+	d.tellSystemd(sd.SdNotifyReady)
 
-	log.Info("daemon started", "exports", len(cfg.Exports), "path", store.Dir(), "listen", address(listener))
-	stopServing := s.serve(listener)
-	notify(log, daemon.SdNotifyReady)
-	s.scheduler.Run(ctx)
-	notify(log, daemon.SdNotifyStopping)
-	stopServing()
-	log.Info("daemon stopped")
-	return nil
+	var tending sync.WaitGroup
+	tending.Go(func() { d.tend(ctx, hangup) })
+	d.scheduler.Run(ctx)
+	tending.Wait()
+	d.tellSystemd(sd.SdNotifyStopping)
+	err = d.current.Load().close()
+	d.retiring.Wait()
+	d.log.Info("daemon stopped")
+	return err
 }
 
-// service is what the daemon's parts share.
-type service struct {
-	cfg        *Config
-	log        *slog.Logger
-	store      *snapshot.Store
-	reconciler *reconcile.Reconciler
-	scheduler  *scheduler.Scheduler
-	metrics    *metrics
-	whens      map[string]scheduler.Schedule // by export; none for one without a schedule
-	began      time.Time
-	histories  histories
-}
-
-// schedule makes a job of each export that has a schedule. When a job ran last
-// is what the journal says, so that a missed run is made up.
-func (s *service) schedule() (*scheduler.Scheduler, error) {
-	var jobs []scheduler.Job
-	for _, export := range s.cfg.Exports {
-		if export.Schedule == "" {
-			continue
+// tend reloads when told to, and keeps systemd's watchdog quiet, until ctx ends.
+func (d *daemon) tend(ctx context.Context, hangup <-chan os.Signal) {
+	beat := time.NewTicker(heartbeat())
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			d.reload()
+		case <-beat.C:
+			d.tellSystemd(sd.SdNotifyWatchdog)
 		}
-		when, err := scheduler.Parse(export.Schedule, export.Location())
-		if err != nil {
-			return nil, fmt.Errorf("%s: schedule: %w", export.Name, err)
-		}
-		s.whens[export.Name] = when
-		history, err := s.store.Journal(export.Name)
-		if err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, scheduler.Job{
-			Name:     export.Name,
-			Schedule: when,
-			Last:     history.LastStarted.Time.Time,
-			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
-			Run:      func(ctx context.Context) error { return s.reconcile(ctx, export) },
-		})
 	}
-	if s.cfg.Daemon.Verify != "" {
-		when, err := scheduler.Parse(s.cfg.Daemon.Verify, time.UTC)
-		if err != nil {
-			return nil, fmt.Errorf("daemon.verify: %w", err)
-		}
-		jobs = append(jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: time.Now(), Run: s.verify})
-	}
-	if len(s.whens) == 0 {
-		s.log.Warn("no export has a schedule: the daemon has nothing to do")
-	}
-	return scheduler.New(jobs...), nil
 }
 
 // reconcile is one run of one export's job. A reading that a guard held back
 // is done with: reading once more would not convince the guard.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
+	s.running.RLock()
+	defer s.running.RUnlock()
 	result, err := s.reconciler.Reconcile(ctx, export, runFacts(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.observe(ctx, export.Name, result, err)
@@ -170,6 +146,8 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 
 // verify checks the whole store.
 func (s *service) verify(ctx context.Context) error {
+	s.running.RLock()
+	defer s.running.RUnlock()
 	signers, err := loadAllowedSigners(s.cfg.Store.AllowedSignersFile)
 	if err != nil {
 		s.log.Error("verify failed", "err", err)
@@ -189,43 +167,4 @@ func (s *service) verify(ctx context.Context) error {
 	s.metrics.verifyProblems.Set(float64(summary.Problems))
 	s.log.Info("store verified", "snapshots", summary.Snapshots, "problems", summary.Problems)
 	return nil
-}
-
-func listen(address string) (net.Listener, error) {
-	if address == "" {
-		return nil, nil
-	}
-	return net.Listen("tcp", address)
-}
-
-func address(l net.Listener) string {
-	if l == nil {
-		return "none"
-	}
-	return l.Addr().String()
-}
-
-// notify tells systemd how far the daemon is, where systemd asked.
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd not notified", "err", err)
-	}
-}
-
-// warnOnReload keeps a SIGHUP, which ends a Go program, from ending the daemon.
-func warnOnReload(log *slog.Logger) (stop func()) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range c {
-			log.Warn("configuration not read again: this version takes a restart for that")
-		}
-	}()
-	return func() {
-		signal.Stop(c)
-		close(c)
-		<-done
-	}
 }

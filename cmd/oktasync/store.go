@@ -16,22 +16,28 @@ import (
 // load reads the configuration and makes the logger for a command that somebody
 // waits for: what happened it prints itself, so that of the log only warnings
 // are left, unless more is asked for.
-func (a *app) load() (*Config, *slog.Logger, error) { return a.loadAt(slog.LevelWarn) }
-
-// loadAt is load with what the level info stands for.
-func (a *app) loadAt(info slog.Level) (*Config, *slog.Logger, error) {
-	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
+func (a *app) load() (*Config, *slog.Logger, error) {
+	cfg, level, err := a.config()
 	if err != nil {
 		return nil, nil, err
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmp.Or(a.logLevel, cfg.Log.Level))); err != nil {
-		return nil, nil, fmt.Errorf("--log-level %s: must be debug, info, warn or error", shown(a.logLevel))
-	}
 	if a.logLevel == "" && level == slog.LevelInfo {
-		level = info
+		level = slog.LevelWarn
 	}
 	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.colour(a.stderr)), nil
+}
+
+// config reads the configuration, and says what is to be logged.
+func (a *app) config() (*Config, slog.Level, error) {
+	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
+	if err != nil {
+		return nil, 0, err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cmp.Or(a.logLevel, cfg.Log.Level))); err != nil {
+		return nil, 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", shown(a.logLevel))
+	}
+	return cfg, level, nil
 }
 
 // reader is a store opened for looking, with what the configuration knows of

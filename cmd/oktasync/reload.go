@@ -1,0 +1,264 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+	"gopkg.in/yaml.v3"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+// service is what one configuration makes of the daemon.
+type service struct {
+	*daemon
+	cfg        *Config
+	keys       map[string]string // the configuration as flat gives it, to tell what a reload changes
+	org        *org
+	store      *snapshot.Store
+	unlock     func() error // gives the store up; the service that comes after may take it over
+	reconciler *reconcile.Reconciler
+	jobs       []scheduler.Job
+	whens      map[string]scheduler.Schedule // by export; none for one without a schedule
+	since      map[string]time.Time          // by export: from when on its schedule has counted here
+	front      *front                        // what is served; taken over like unlock
+	running    sync.RWMutex                  // held for reading by whatever uses the service
+}
+
+// configure makes a service of cfg, from everything that cfg names: keys and
+// certificates are read, the store is opened and locked, the address listened
+// on. It is the same at the start and at a reload, where it takes from before
+// only what belongs to the org or can't be had twice. After an error nothing is
+// left of it.
+func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error) {
+	s := &service{daemon: d, cfg: cfg, whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
+	defer func() {
+		if err != nil {
+			s.giveUp(before)
+		}
+	}()
+	if s.keys, err = flat(cfg); err != nil {
+		return nil, err
+	}
+	if s.org, err = authenticate(cfg, d.log); err != nil {
+		return nil, err
+	}
+	if s.store, err = openStore(cfg); err != nil {
+		return nil, err
+	}
+	if before != nil && before.store.Dir() == s.store.Dir() {
+		s.unlock = before.unlock
+	} else if s.unlock, err = s.store.LockRun(snapshot.ThisProcess("run")); err != nil {
+		return nil, err
+	}
+	if err = s.schedule(before); err != nil {
+		return nil, err
+	}
+	if before != nil && before.cfg.Daemon.Listen == cfg.Daemon.Listen {
+		s.front = before.front
+	} else if s.front, err = d.listen(cfg.Daemon.Listen); err != nil {
+		return nil, err
+	}
+	// Last, because from here on the org's governor keeps to the new share.
+	var connected *org
+	if before != nil {
+		connected = before.org
+	}
+	if err = s.org.join(cfg, d.log, connected); err != nil {
+		return nil, err
+	}
+	s.reconciler = s.org.reconciler(cfg, s.store, d.log)
+	return s, nil
+}
+
+// schedule makes a job of each export that has a schedule. When a job ran last
+// is what the journal says, so that a missed run is made up.
+func (s *service) schedule(before *service) error {
+	for _, export := range s.cfg.Exports {
+		if export.Schedule == "" {
+			continue
+		}
+		when, err := scheduler.Parse(export.Schedule, export.Location())
+		if err != nil {
+			return fmt.Errorf("%s: schedule: %w", export.Name, err)
+		}
+		history, err := s.store.Journal(export.Name)
+		if err != nil {
+			return err
+		}
+		s.whens[export.Name] = when
+		s.since[export.Name] = s.sinceWhen(export, before)
+		s.jobs = append(s.jobs, scheduler.Job{
+			Name:     export.Name,
+			Schedule: when,
+			Last:     history.LastStarted.Time.Time,
+			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
+			Run:      func(ctx context.Context) error { return s.reconcile(ctx, export) },
+		})
+	}
+	if len(s.jobs) == 0 {
+		s.log.Warn("no export has a schedule: the daemon has nothing to do")
+	}
+	if s.cfg.Daemon.Verify == "" {
+		return nil
+	}
+	when, err := scheduler.Parse(s.cfg.Daemon.Verify, time.UTC)
+	if err != nil {
+		return fmt.Errorf("daemon.verify: %w", err)
+	}
+	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: time.Now(), Run: s.verify})
+	return nil
+}
+
+// sinceWhen says from when on an export's due times count: from the reload
+// that changed them, as its journal knows nothing of that.
+func (s *service) sinceWhen(export reconcile.Export, before *service) time.Time {
+	if before != nil {
+		i := slices.IndexFunc(before.cfg.Exports, func(e reconcile.Export) bool { return e.Name == export.Name })
+		if i >= 0 && before.cfg.Exports[i].Schedule == export.Schedule && before.cfg.Exports[i].TimeZone == export.TimeZone {
+			return before.since[export.Name]
+		}
+	}
+	return time.Now()
+}
+
+// use makes s the service, and sees the one before out: its reconciles finish
+// as they began, and with the last one goes what s has not taken over.
+func (d *daemon) use(s *service) {
+	before := d.current.Swap(s)
+	d.scheduler.Set(s.jobs...)
+	if before == nil {
+		s.front.start()
+		return
+	}
+	if s.front != before.front {
+		s.front.start()
+		before.front.stop()
+	}
+	d.retiring.Go(func() {
+		before.running.Lock()
+		defer before.running.Unlock()
+		if err := before.giveUp(s); err != nil {
+			d.log.Warn("store of the old configuration not given up", "err", err)
+		}
+	})
+}
+
+// giveUp gives up what s has and other, which may be nil, has not.
+func (s *service) giveUp(other *service) error {
+	if other == nil {
+		other = &service{}
+	}
+	if s.front != other.front {
+		s.front.stop() // where use has not done so
+	}
+	if s.org != nil && (other.org == nil || s.org.auth != other.org.auth) {
+		s.org.auth.CloseIdleConnections()
+	}
+	if s.unlock != nil && (other.store == nil || s.store.Dir() != other.store.Dir()) {
+		return s.unlock()
+	}
+	return nil
+}
+
+// close ends the service when all its reconciles have ended.
+func (s *service) close() error { return s.giveUp(nil) }
+
+// reload reads everything again and uses it, whole or not at all.
+func (d *daemon) reload() {
+	d.tellSystemd(sd.SdNotifyReloading)
+	defer d.tellSystemd(sd.SdNotifyReady)
+	before := d.current.Load()
+	cfg, level, err := d.app.config()
+	if err == nil {
+		var s *service
+		if s, err = d.configure(cfg, before); err == nil {
+			d.level.Set(level)
+			d.use(s)
+			changed := changedKeys(before.keys, s.keys)
+			d.log.Info("configuration reloaded", "changed", cmp.Or(strings.Join(changed, ", "), "nothing"))
+			if slices.Contains(changed, "log.format") {
+				d.log.Warn("log.format counts from the next start on")
+			}
+		}
+	}
+	d.metrics.reloaded(err)
+	if err != nil {
+		d.log.Error("configuration not reloaded; the old one goes on", "err", err)
+	}
+}
+
+// flat is cfg by dotted keys, with exports by their names, and the digests of
+// the files that it names. It holds secrets: only keys may be shown.
+func flat(cfg *Config) (map[string]string, error) {
+	data, err := yaml.Marshal(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	delete(doc, "exports")
+	keys := make(map[string]string)
+	flatten(keys, "", doc)
+	for _, export := range cfg.Exports {
+		data, err := yaml.Marshal(export)
+		if err != nil {
+			return nil, err
+		}
+		var doc map[string]any
+		if err := yaml.Unmarshal(data, &doc); err != nil {
+			return nil, err
+		}
+		flatten(keys, "exports["+export.Name+"]", doc)
+	}
+	for field, path := range cfg.paths() {
+		if *path != "" && field != "store.path" {
+			content, _ := readBounded(*path, maxConfigFile) // whoever needs it reports what is wrong with it
+			keys[field+"'s content"] = hexSHA256(content)
+		}
+	}
+	return keys, nil
+}
+
+func flatten(keys map[string]string, field string, value any) {
+	mapping, ok := value.(map[string]any)
+	if !ok {
+		keys[field] = fmt.Sprint(value)
+		return
+	}
+	for key, value := range mapping {
+		flatten(keys, child(field, key), value)
+	}
+}
+
+// changedKeys names what differs, without values. An export that is new or gone
+// is one name.
+func changedKeys(before, after map[string]string) []string {
+	changed := make(map[string]bool)
+	for _, keys := range []map[string]string{before, after} {
+		for key := range keys {
+			if was, now := before[key], after[key]; was == now {
+				continue
+			}
+			export, _, ok := strings.Cut(key, "].")
+			_, was := before[export+"].name"]
+			_, is := after[export+"].name"]
+			if ok && was != is {
+				key = export + "]"
+			}
+			changed[key] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(changed))
+}
