@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Error is a request that failed for good. Of an answer's body it holds only
@@ -21,6 +22,11 @@ type Error struct {
 	Page      int    // of the reading, from 1; 0: the request was not of a list
 	Tries     int    // how often it was tried
 	Err       error  // what was wrong, where that is not Okta's status
+
+	// From and To are the range of lastUpdated, To not included, of whom Okta
+	// can't give even a single page; From zero: the page was of no such range,
+	// To zero: it had no end.
+	From, To time.Time
 }
 
 // newError describes what came of an attempt, nil if nothing is wrong. err is
@@ -54,6 +60,12 @@ func (e *Error) Error() string {
 	}
 	if e.Page > 1 || e.Page == 1 && e.Tries > 1 {
 		fmt.Fprintf(&b, " on page %d", e.Page)
+	}
+	if !e.From.IsZero() {
+		b.WriteString(", of users last updated from " + e.From.Format(timeLayout))
+		if !e.To.IsZero() {
+			b.WriteString(" to before " + e.To.Format(timeLayout))
+		}
 	}
 	if e.Tries > 1 {
 		fmt.Fprintf(&b, ", tried %d times", e.Tries)

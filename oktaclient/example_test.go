@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"oktasync/oktaclient"
 )
@@ -25,11 +26,14 @@ func (logins) Request(oktaclient.Request) error { return nil }
 func ExampleClient_Users() {
 	org := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		if r.URL.Query().Has("filter") {
+		switch filter := r.URL.Query().Get("filter"); {
+		case filter == "":
+			fmt.Fprint(w, `[{"id":"00u1","status":"ACTIVE"},{"id":"00u2","status":"STAGED"}]`)
+		case strings.HasPrefix(filter, "status"):
 			fmt.Fprint(w, `[{"id":"00u3","status":"DEPROVISIONED"}]`)
-			return
+		default: // who changed meanwhile
+			fmt.Fprint(w, `[]`)
 		}
-		fmt.Fprint(w, `[{"id":"00u1","status":"ACTIVE"},{"id":"00u2","status":"STAGED"}]`)
 	}))
 	defer org.Close()
 
@@ -49,5 +53,5 @@ func ExampleClient_Users() {
 	// 00u1 ACTIVE
 	// 00u2 STAGED
 	// 00u3 DEPROVISIONED
-	// 3 users in 2 requests
+	// 3 users in 3 requests
 }

@@ -52,7 +52,7 @@ func (c *Client) Find(ctx context.Context, q Query, ids []string, sink Sink) (Re
 	for len(exist) > 0 && err == nil {
 		some := exist[:min(len(exist), idsAtOnce)]
 		exist = exist[len(some):]
-		err = r.list(ctx, listOf(q, some))
+		_, err = (&list{r: r, listing: listOf(q, some)}).read(ctx)
 	}
 	return r.sum(), err
 }

@@ -40,7 +40,7 @@ var hints = map[string]string{
 	"E0000031":                "Okta can't read the search expression; names of attributes are case-sensitive, and there is no ne, not or ew",
 	"E0000029":                "Okta no longer takes the list's cursor; read again",
 	"E0000256":                "the search expression is too long for Okta's Link headers; keep it under 2 kB",
-	"E0000145":                "a user on this page has data that no longer fits the profile schema; the request id leads Okta's support to the user",
+	"E0000145":                "the data of a user no longer fit the profile schema; whoever was last updated then is the one to mend, and the request id leads Okta's support there",
 	"E0000015":                "the org's licence does not include what was asked for",
 	"invalid_dpop_proof":      "Okta refuses the DPoP proof; check this machine's clock, and that no proxy rewrites the URL",
 	"use_dpop_nonce":          "Okta asks for a DPoP nonce again and again; check that no proxy removes the DPoP-Nonce header",

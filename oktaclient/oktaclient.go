@@ -32,6 +32,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -75,6 +76,7 @@ type Client struct {
 	log      *slog.Logger
 	clock    clock
 	governor *Governor
+	memory   sync.Pool // of *page
 }
 
 // New returns a client for the org of cfg.
@@ -109,7 +111,8 @@ func New(cfg Config) (*Client, error) {
 	client := *cfg.HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	cfg.Governor.configure(cfg.RateLimitShare, cfg.Concurrency)
-	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor}, nil
+	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor,
+		memory: sync.Pool{New: func() any { return new(page) }}}, nil
 }
 
 // Get sends one GET for path, which may have a query, or for the URL of a next

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,8 +48,10 @@ func status(id string) string {
 	return "ACTIVE"
 }
 
+const updated = "1999-11-23T06:00:00.000Z"
+
 func user(id string) string {
-	return fmt.Sprintf(`{"id":%q,"status":%q, "lastUpdated":"2026-11-23T06:00:00.000Z","profile":{"login":"%s@example.com","n":1.50,"big":12345678901234567890}}`, id, status(id), id)
+	return fmt.Sprintf(`{"id":%q,"status":%q, "lastUpdated":%q,"profile":{"login":"%s@example.com","n":1.50,"big":12345678901234567890}}`, id, status(id), updated, id)
 }
 
 func (o *org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +80,7 @@ func (o *org) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	var matching []string
 	for _, id := range o.users {
-		if q.Has("search") || (q.Get("filter") != "") == (status(id) == "DEPROVISIONED") {
+		if matches(q, id) {
 			matching = append(matching, id)
 		}
 	}
@@ -97,6 +102,20 @@ func (o *org) list(w http.ResponseWriter, r *http.Request) {
 		b.WriteByte('[')
 	}
 	fmt.Fprintln(w, b.String()+"]")
+}
+
+// matches knows the three queries of a reading: a search finds everyone, a
+// filter the deprovisioned or those of a range of lastUpdated, and the plain
+// list all but the deprovisioned.
+func matches(q url.Values, id string) bool {
+	dates := regexp.MustCompile(`"([0-9].*?)"`).FindAllStringSubmatch(q.Get("filter")+q.Get("search"), 2)
+	switch {
+	case len(dates) > 0:
+		return updated >= dates[0][1] && (len(dates) == 1 || updated < dates[1][1])
+	case q.Has("search"):
+		return true
+	}
+	return q.Has("filter") == (status(id) == "DEPROVISIONED")
 }
 
 func (o *org) writeLinks(w http.ResponseWriter, self, next string) {
@@ -173,17 +192,38 @@ type sink struct {
 	outside  []oktaclient.User
 	requests []oktaclient.Request
 	userErr  error
+
+	newest map[string]oktaclient.User // that counts, without JSON if outside
+}
+
+// keep keeps the newest copy of a user, and of equal ones the last.
+func (s *sink) keep(u oktaclient.User) {
+	if s.newest == nil {
+		s.newest = map[string]oktaclient.User{}
+	}
+	if u.LastUpdated >= s.newest[u.ID].LastUpdated {
+		s.newest[u.ID] = u
+	}
+}
+
+// of are the users that the reading says the query is of, by id.
+func (s *sink) of() map[string]oktaclient.User {
+	of := maps.Clone(s.newest)
+	maps.DeleteFunc(of, func(_ string, u oktaclient.User) bool { return u.JSON == nil })
+	return of
 }
 
 func (s *sink) User(u oktaclient.User) error {
 	u.JSON = slices.Clone(u.JSON)
 	s.users = append(s.users, u)
+	s.keep(u)
 	return s.userErr
 }
 
 func (s *sink) Outside(u oktaclient.User) error {
 	u.JSON = nil
 	s.outside = append(s.outside, u)
+	s.keep(u)
 	return nil
 }
 

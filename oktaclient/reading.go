@@ -1,6 +1,8 @@
 package oktaclient
 
 import (
+	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -16,11 +18,52 @@ type reading struct {
 	ended bool // the sink wants no more
 	time  timeline
 	pages int // pages asked for
+
+	since  string              // who changed then or later is remembered, for settle
+	recent map[uint64]struct{} // their ids and lastUpdated, hashed
+	seed   maphash.Seed
+	fresh  int // copies that were new in this pass
+
 	Reading
 }
 
 func (c *Client) newReading(q Query, sink Sink) *reading {
 	return &reading{c: c, query: q, sink: sink, time: timeline{start: time.Now()}}
+}
+
+// read reads everyone that the query is of: the plain list and then the
+// deprovisioned users, or with a search one list of whom it finds.
+func (r *reading) read(ctx context.Context) error {
+	lists := []listing{{}}
+	switch {
+	case r.query.Search != "":
+		lists = []listing{{search: r.query.Search}}
+	case r.query.IncludeDeprovisioned:
+		lists = append(lists, listing{filter: `status eq "` + deprovisioned + `"`})
+	}
+	for _, l := range lists {
+		_, err := (&list{r: r, listing: l}).read(ctx)
+		if tooMuch(err) {
+			r.c.log.WarnContext(ctx, "page can't be had, users will be read in parts", "err", err)
+			return r.inParts(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inParts reads everyone in smaller and smaller parts, where a list has a page
+// that Okta can't give.
+func (r *reading) inParts(ctx context.Context, cause error) error {
+	l := r.everyone()
+	p := r.partition(l[len(l)-1], nil, r.c.cfg.Concurrency)
+	var err error
+	if p.waiting, err = p.halve(always, cause); err != nil {
+		return err
+	}
+	return p.read(ctx)
 }
 
 // sum is what there is to say of the reading, now that it has ended.
@@ -45,8 +88,10 @@ func (r *reading) deliver(users []User, outside bool, a *answer) error {
 	if r.ended {
 		return nil
 	}
+	r.learnLocked(a)
 	r.Rows += len(users)
 	for _, user := range users {
+		r.noteLocked(user)
 		take := r.sink.User
 		if outside || user.Status == deprovisioned && !r.query.IncludeDeprovisioned {
 			take = r.sink.Outside
@@ -71,13 +116,18 @@ func (r *reading) tellLocked(a *answer) error {
 	if r.ended {
 		return nil
 	}
+	r.learnLocked(a)
 	r.Requests++
-	r.time.learn(&r.c.clock)
-	if r.PeerCertificates == nil && a.resp != nil && a.resp.TLS != nil {
-		r.PeerCertificates = a.resp.TLS.PeerCertificates
-	}
 	a.request.Time = r.time.at(a.sent)
 	err := r.sink.Request(a.request)
 	r.ended = err != nil
 	return err
+}
+
+// learnLocked takes from an answer what a reading says of the org as a whole.
+func (r *reading) learnLocked(a *answer) {
+	r.time.learn(&r.c.clock)
+	if r.PeerCertificates == nil && a.resp != nil && a.resp.TLS != nil {
+		r.PeerCertificates = a.resp.TLS.PeerCertificates
+	}
 }

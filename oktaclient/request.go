@@ -1,6 +1,7 @@
 package oktaclient
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,10 @@ type call struct {
 	header http.Header
 	page   int    // of a list, from 1; 0: no list
 	buf    []byte // for the answer's body, which is valid until the next use of buf
+	tries  int    // most of them; 0: as configured
+
+	// head is told of each answer of status 2xx as soon as its headers are in.
+	head func(*answer)
 
 	// accept says what is wrong with an answer of status 2xx. A call whose
 	// answer is not accepted is tried again.
@@ -50,7 +55,7 @@ func (a *answer) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 
 // or patience ends. There is an answer with an error too, unless nothing was
 // ever sent.
 func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
-	patience := c.patience()
+	patience := c.patience(cmp.Or(call.tries, c.cfg.Tries))
 	bucket := bucketOf(call.url.Path)
 	for {
 		admitted, err := c.governor.enter(ctx, bucket, func(h hold) { c.logHold(ctx, call, h) })
@@ -142,6 +147,10 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	a.request.Status = resp.StatusCode
 	a.request.RequestID = word(resp.Header.Get("X-Okta-Request-Id"))
 	c.clock.observe(a.sent, time.Now(), resp.Header)
+
+	if a.ok() && call.head != nil {
+		call.head(a)
+	}
 
 	a.body, err = readBody(call.buf[:0], resp.Body, progress)
 	call.buf = a.body[:0]

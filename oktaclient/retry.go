@@ -30,8 +30,8 @@ type patience struct {
 	backoff  *backoff.ExponentialBackOff
 }
 
-func (c *Client) patience() *patience {
-	return &patience{most: c.cfg.Tries, backoff: &backoff.ExponentialBackOff{
+func (c *Client) patience(tries int) *patience {
+	return &patience{most: tries, backoff: &backoff.ExponentialBackOff{
 		InitialInterval:     c.cfg.BaseWait / 2,
 		RandomizationFactor: 1, // full jitter: anything from 0 to twice the interval
 		Multiplier:          2,

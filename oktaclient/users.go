@@ -68,22 +68,13 @@ type Reading struct {
 	PeerCertificates []*x509.Certificate
 }
 
-// Users reads every user that q is of into sink: the plain list and then the
-// deprovisioned users, or with a search one list of what it finds. The reading
-// comes with an error too, and says how far it came.
+// Users reads every user that q is of into sink, and then whoever changed in
+// the meantime. The reading comes with an error too, and says how far it came.
 func (c *Client) Users(ctx context.Context, q Query, sink Sink) (Reading, error) {
 	r := c.newReading(q, sink)
-	lists := []listing{{}}
-	switch {
-	case q.Search != "":
-		lists = []listing{{search: q.Search}}
-	case q.IncludeDeprovisioned:
-		lists = append(lists, listing{filter: `status eq "` + deprovisioned + `"`})
+	err := r.read(ctx)
+	if err == nil {
+		err = r.settle(ctx)
 	}
-	for _, l := range lists {
-		if err := r.list(ctx, l); err != nil {
-			return r.sum(), err
-		}
-	}
-	return r.sum(), nil
+	return r.sum(), err
 }

@@ -20,12 +20,12 @@ func TestUsersReadsBothLists(t *testing.T) {
 		if string(u.JSON) != user(u.ID) {
 			t.Fatalf("user %s = %s, want it byte for byte: %s", u.ID, u.JSON, user(u.ID))
 		}
-		if u.Status != status(u.ID) || u.LastUpdated != "2026-11-23T06:00:00.000Z" {
+		if u.Status != status(u.ID) || u.LastUpdated != updated {
 			t.Fatalf("user %s has status %q, lastUpdated %q", u.ID, u.Status, u.LastUpdated)
 		}
 	}
-	if reading.Requests != 10 || reading.Rows != 95 || len(s.outside) != 0 {
-		t.Errorf("reading = %d requests, %d rows, %d outside; want 10, 95, 0", reading.Requests, reading.Rows, len(s.outside))
+	if reading.Requests != 11 || reading.Rows != 95 || len(s.outside) != 0 {
+		t.Errorf("reading = %d requests, %d rows, %d outside; want 11, 95, 0", reading.Requests, reading.Rows, len(s.outside))
 	}
 	rows := 0
 	for _, r := range s.requests {
@@ -34,8 +34,8 @@ func TestUsersReadsBothLists(t *testing.T) {
 			t.Errorf("request = %+v", r)
 		}
 	}
-	if rows != 95 || len(s.requests) != 10 {
-		t.Errorf("transcript has %d requests with %d rows, want 10 with 95", len(s.requests), rows)
+	if rows != 95 || len(s.requests) != 11 {
+		t.Errorf("transcript has %d requests with %d rows, want 11 with 95", len(s.requests), rows)
 	}
 	if got := s.requests[9].Path; got != "/api/v1/users?limit=10&filter=status%20eq%20%22DEPROVISIONED%22" {
 		t.Errorf("last request = %s", got)
@@ -63,8 +63,8 @@ func TestUsersLeavesOutDeprovisioned(t *testing.T) {
 			if len(s.users) != test.users || reading.Rows != test.rows || len(s.outside) != test.outside {
 				t.Errorf("got %d users of %d rows, %d outside; want %d, %d, %d", len(s.users), reading.Rows, len(s.outside), test.users, test.rows, test.outside)
 			}
-			if got := o.requests[len(o.requests)-1].URL.Query().Get("search"); got != test.query.Search {
-				t.Errorf("search = %q, want %q", got, test.query.Search)
+			if !slices.ContainsFunc(o.requests, func(r *http.Request) bool { return r.URL.Query().Get("search") == test.query.Search }) {
+				t.Errorf("nobody asked for %q", test.query.Search)
 			}
 		})
 	}
@@ -72,8 +72,8 @@ func TestUsersLeavesOutDeprovisioned(t *testing.T) {
 
 func TestUsersFromAnEmptyOrg(t *testing.T) {
 	o := newOrg(0)
-	if _, reading := o.read(t, o.client(t, nil)); reading.Requests != 2 {
-		t.Errorf("requests = %d, want 2", reading.Requests)
+	if _, reading := o.read(t, o.client(t, nil)); reading.Requests != 3 {
+		t.Errorf("requests = %d, want 3", reading.Requests)
 	}
 }
 
@@ -214,8 +214,8 @@ func TestUsersReadsAgainAfterAnExpiredCursor(t *testing.T) {
 	}
 	o := expire(4)
 	s, reading := o.read(t, o.client(t, nil))
-	if reading.Rows != 95+30 || len(s.users) != 95+30 || reading.Requests != 10+4 {
-		t.Errorf("%d rows, %d users, %d requests; want 125, 125, 14", reading.Rows, len(s.users), reading.Requests)
+	if reading.Rows != 95+30 || len(s.users) != 95+30 || reading.Requests != 11+4 {
+		t.Errorf("%d rows, %d users, %d requests; want 125, 125, 15", reading.Rows, len(s.users), reading.Requests)
 	}
 	o = expire(4, 8)
 	if _, err := readError(t, o.client(t, nil)); err.Code != "E0000029" {

@@ -1,0 +1,92 @@
+package oktaclient
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+)
+
+const (
+	overlap   = 5 * time.Minute // what settling looks back, for an index and clocks that lag
+	maxPasses = 10
+	maxRecent = 1 << 20 // users remembered who changed while they were read
+)
+
+// settle reads again what has changed since the reading began, and once more,
+// until a pass shows nothing new: so everyone who left the part of the org that
+// was being read, or came into it, is in the reading after all.
+//
+// The passes are of the whole org. Whoever changed and is no longer of the
+// query is told of as outside; of an export that a search narrows this is
+// everybody at first, and those whom the search still finds are told of after.
+func (r *reading) settle(ctx context.Context) error {
+	from := r.time.at(r.time.start).Add(-overlap)
+	for range maxPasses {
+		began := r.now()
+		r.forget()
+		for _, l := range r.everyone() {
+			p := r.partition(l, []span{{from: from.Truncate(time.Millisecond)}}, 1)
+			p.paged = true // and in order of time: who changes meanwhile is still to come
+			if err := p.read(ctx); err != nil {
+				return err
+			}
+		}
+		if r.fresh == 0 {
+			r.Settled = true
+			return nil
+		}
+		if len(r.recent) >= maxRecent {
+			return nil
+		}
+		from = began.Add(-overlap)
+	}
+	return nil
+}
+
+// everyone are the lists of an org that can be narrowed to spans, in the order
+// in which they tell who is of the query.
+func (r *reading) everyone() []listing {
+	if r.query.Search == "" {
+		return []listing{{}}
+	}
+	return []listing{{outside: true}, {search: r.query.Search}}
+}
+
+// now is Okta's time.
+func (r *reading) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.time.at(time.Now())
+}
+
+// forget begins a pass.
+func (r *reading) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fresh = 0
+}
+
+// noteLocked remembers a copy of a user who changed not long before the reading
+// or during it, as a hash, and counts it if it is new.
+func (r *reading) noteLocked(u User) {
+	if r.since == "" {
+		r.since = r.time.at(r.time.start).Add(-overlap).Format(timeLayout)
+		r.recent, r.seed = map[uint64]struct{}{}, maphash.MakeSeed()
+	}
+	if u.LastUpdated < r.since {
+		return
+	}
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	h.WriteString(u.ID)
+	h.WriteByte(0)
+	h.WriteString(u.LastUpdated)
+	key := h.Sum64()
+	if _, seen := r.recent[key]; seen {
+		return
+	}
+	r.fresh++
+	if len(r.recent) < maxRecent {
+		r.recent[key] = struct{}{}
+	}
+}

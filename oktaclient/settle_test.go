@@ -1,0 +1,206 @@
+package oktaclient_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+	"oktasync/oktaclient/sandbox"
+)
+
+// settled is a sandbox whose people were last changed long ago.
+func settled(users int) sandbox.Config {
+	return sandbox.Config{Users: users, Epoch: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+// Whoever changes while the pages are read is in the reading as they are then.
+func TestSettleFindsWhoChanged(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newSandbox(t, settled(400))
+			b.org.OnRequest(func(n int, _ *http.Request) {
+				time.Sleep(time.Millisecond)
+				switch n {
+				case 3, 10, 20:
+					b.org.Join(15)
+					b.org.Move(10)
+					b.org.Deactivate(5)
+					b.org.Reactivate(5)
+				}
+			})
+			s := &sink{}
+			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), everyone, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reading.Settled || reading.Rows != len(s.users)+len(s.outside) {
+				t.Errorf("reading = %+v, %d users and %d outside", reading, len(s.users), len(s.outside))
+			}
+			checkReading(t, b.org, s)
+		})
+	}
+}
+
+// Who was read and then left what the query is of is told of as outside, and
+// who came into it is not missed.
+func TestSettleDropsWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, settled(400))
+		search := `profile.department eq "Sales"`
+		b.org.OnRequest(func(n int, _ *http.Request) {
+			time.Sleep(time.Millisecond)
+			if n%3 == 0 && n < 20 {
+				b.org.Move(25)
+				b.org.Deactivate(3)
+				b.org.Suspend(2)
+			}
+		})
+		for _, q := range []oktaclient.Query{{Search: search}, {}} {
+			s := &sink{}
+			reading, err := b.client(t, nil).Users(t.Context(), q, s)
+			if err != nil || !reading.Settled {
+				t.Fatalf("settled = %t, %v", reading.Settled, err)
+			}
+			var want []string
+			for id, text := range b.org.UsersJSON() {
+				in := q.Search == "" || strings.Contains(string(text), `"department":"Sales"`)
+				if in && !strings.Contains(string(text), `"status":"DEPROVISIONED"`) {
+					want = append(want, id)
+					if got := s.of()[id].JSON; !bytes.Equal(got, text) {
+						t.Errorf("user %s = %s, want %s", id, got, text)
+					}
+				}
+			}
+			if got := len(s.of()); got != len(want) {
+				t.Errorf("%d users, want %d", got, len(want))
+			}
+		}
+	})
+}
+
+// An org in which somebody changes all the time is read to an end, and the
+// reading says that it did not settle.
+func TestSettleGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, settled(100))
+		b.org.OnRequest(func(int, *http.Request) {
+			time.Sleep(time.Millisecond)
+			b.org.Set(b.org.Move(1)[0], "profile.title", []byte(`"x"`))
+		})
+		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Users(t.Context(), everyone, &sink{})
+		if err != nil || reading.Settled || reading.Requests != 2+10 {
+			t.Errorf("reading = %+v, %v; want 10 passes and not settled", reading, err)
+		}
+	})
+}
+
+// A reading of an org at rest costs one request more.
+func TestSettlingAnOrgAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, settled(1000))
+		s := &sink{}
+		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Users(t.Context(), everyone, s)
+		if err != nil || !reading.Settled || reading.Requests != 5+1+1 || reading.Rows != 1000 {
+			t.Errorf("reading = %+v, %v; want 7 requests", reading, err)
+		}
+	})
+}
+
+// spoilt fails each list that holds a certain user, as Okta does where the
+// schema has changed under old data.
+type spoilt struct {
+	http.RoundTripper
+	ids    []string
+	status int
+	code   string
+}
+
+func (s spoilt) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(r)
+	if err != nil || r.URL.Path != "/api/v1/users" {
+		return resp, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if slices.ContainsFunc(s.ids, func(id string) bool { return bytes.Contains(body, []byte(`{"id":"`+id)) }) {
+		resp.StatusCode = s.status
+		body = []byte(fmt.Sprintf(`{"errorCode":%q}`, s.code))
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
+}
+
+// The page that can't be had is cut until all is read but the user, whose time
+// of lastUpdated the error names.
+func TestPageThatCantBeHad(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for _, test := range []struct {
+			status int
+			code   string
+		}{{409, "E0000145"}, {500, "E0000009"}, {504, "E0000067"}} {
+			t.Run(fmt.Sprint(test.status, " with ", concurrency), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newSandbox(t, settled(300))
+					var bad, updated string
+					for id, text := range b.org.UsersJSON() {
+						if bad == "" || strings.Compare(id, bad) > 0 && len(id)%2 == 0 {
+							_, rest, _ := strings.Cut(string(text), `"lastUpdated":"`)
+							bad, updated = id, rest[:24]
+						}
+					}
+					c := newClient(t, b.org.URL(), &http.Client{Transport: spoilt{b, []string{bad}, test.status, test.code}}, func(cfg *oktaclient.Config) {
+						cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 50, concurrency, 1
+					})
+					_, err := readError(t, c)
+					want := updated + " to before"
+					if err.Code != test.code || err.RequestID == "" || !strings.Contains(err.Error(), "last updated from "+want) {
+						t.Errorf("error = %v, want users last updated from %s", err, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A page that is only too heavy goes in parts.
+func TestHeavyPage(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newSandbox(t, settled(300))
+			heavy := &heavy{b, 12}
+			c := newClient(t, b.org.URL(), &http.Client{Transport: heavy}, func(cfg *oktaclient.Config) {
+				cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 50, concurrency, 1
+			})
+			s := &sink{}
+			if _, err := c.Users(t.Context(), everyone, s); err != nil {
+				t.Fatal(err)
+			}
+			checkReading(t, b.org, s)
+		})
+	}
+}
+
+// heavy has Okta give up on a list with more users than most.
+type heavy struct {
+	http.RoundTripper
+	most int
+}
+
+func (h *heavy) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := h.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if bytes.Count(body, []byte(`{"id":"00u`)) > h.most {
+		resp.StatusCode, body = 504, nil
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
+}
