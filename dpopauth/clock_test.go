@@ -67,6 +67,14 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 			o.wantRequests(1, 4)
 		})
 	}
+	bubble(t, "our wall clock is wrong and the server's is set", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		o.life = 24 * time.Hour
+		mustGet(t, tr, o.URL+"/a")
+		dpopauth.StepWall(tr, time.Hour) // the Date is near the monotonic clock alone
+		o.now = ahead(5 * time.Minute)
+		mustGet(t, tr, o.URL+"/a")
+		o.wantRequests(1, 3)
+	})
 	bubble(t, "the machine sleeps for an hour", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.life = 24 * time.Hour
 		mustGet(t, tr, o.URL+"/a")

@@ -81,6 +81,20 @@ func TestD70_NonceOfTheAPI(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a body that demands and names none is the caller's", func(t *testing.T) {
+		o := newOrg(t)
+		o.api = func(w http.ResponseWriter, s *seen) bool {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(400)
+			io.WriteString(w, `{"error":"use_dpop_nonce"}`)
+			return true
+		}
+		status, body, err := get(t, o.transport(), o.URL+"/a")
+		if status != 400 || body != `{"error":"use_dpop_nonce"}` || err != nil {
+			t.Errorf("GET = %d %q, %v", status, body, err)
+		}
+		o.wantRequests(1, 1)
+	})
 	t.Run("a body that is no demand reaches the caller whole", func(t *testing.T) {
 		o := newOrg(t)
 		body := `{"error":"other","rest":"` + strings.Repeat("x", 10000) + `"}`
