@@ -27,7 +27,7 @@ func NextPage(resp *http.Response) (string, error) {
 func nextPage(h http.Header, base *url.URL) (*url.URL, error) {
 	headers := h.Values("Link")
 	if total := len(strings.Join(headers, "")); total > maxLinks {
-		return nil, fmt.Errorf("Link headers of %d bytes", total)
+		return nil, fmt.Errorf("%d bytes of Link headers", total)
 	}
 	links, err := parseLinks(headers)
 	if err != nil {

@@ -117,7 +117,12 @@ func readJWK(value any) (crypto.PublicKey, string, error) {
 		return &rsa.PublicKey{N: number(jwk.N), E: int(number(jwk.E).Int64())}, hash(`{"e":"%s","kty":"RSA","n":"%s"}`, jwk.E, jwk.N), nil
 	case "ECP-256", "ECP-384", "ECP-521":
 		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[jwk.Crv]
-		return &ecdsa.PublicKey{Curve: curve, X: number(jwk.X), Y: number(jwk.Y)}, hash(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`, jwk.Crv, jwk.X, jwk.Y), nil
+		size := (curve.Params().BitSize + 7) / 8
+		point := append([]byte{4}, make([]byte, 2*size)...) // uncompressed
+		number(jwk.X).FillBytes(point[1 : 1+size])
+		number(jwk.Y).FillBytes(point[1+size:])
+		key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+		return key, hash(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`, jwk.Crv, jwk.X, jwk.Y), err
 	case "OKPEd25519":
 		x, err := base64.RawURLEncoding.DecodeString(jwk.X)
 		return ed25519.PublicKey(x), hash(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, jwk.X), err
