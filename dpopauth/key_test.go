@@ -11,11 +11,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -24,150 +22,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"oktasync/dpopauth"
 )
-
-// algorithms are all that a key may sign by.
-var algorithms = []struct {
-	name   string
-	signer func() crypto.Signer
-}{
-	{"ES256", func() crypto.Signer { return p256() }},
-	{"ES384", func() crypto.Signer { return p384() }},
-	{"ES512", func() crypto.Signer { return p521() }},
-	{"RS256", func() crypto.Signer { return rsa1() }},
-	{"RS384", func() crypto.Signer { return rsa1() }},
-	{"RS512", func() crypto.Signer { return rsa1() }},
-	{"PS256", func() crypto.Signer { return rsa1() }},
-	{"PS384", func() crypto.Signer { return rsa1() }},
-	{"PS512", func() crypto.Signer { return rsa1() }},
-	{"EdDSA", func() crypto.Signer { return ed() }},
-}
-
-func withAlgorithm(t testing.TB, s crypto.Signer, alg string) *dpopauth.Key {
-	t.Helper()
-	k, err := newKey(t, s).WithAlgorithm(alg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
-	for _, alg := range algorithms {
-		t.Run(alg.name, func(t *testing.T) {
-			key := withAlgorithm(t, alg.signer(), alg.name)
-			t.Run("proof", func(t *testing.T) {
-				o := newOrg(t) // which verifies by go-jose
-				mustGet(t, o.transport(withKey(key)), o.URL+"/a")
-				jws := o.apiRequests()[0].proofs[0]
-				if got := o.apiRequests()[0].proof.header["alg"]; got != alg.name {
-					t.Errorf("alg = %v", got)
-				}
-				_, err := jwt.Parse(jws, func(*jwt.Token) (any, error) { return alg.signer().Public(), nil },
-					jwt.WithValidMethods([]string{alg.name}))
-				if err != nil {
-					t.Errorf("jwt/v5 refuses the proof: %v", err)
-				}
-			})
-			t.Run("assertion", func(t *testing.T) {
-				o := newOrg(t, func(o *org) { o.client = key })
-				mustGet(t, o.transport(), o.URL+"/a")
-				if got := o.tokenRequests()[0].jose["alg"]; got != alg.name {
-					t.Errorf("alg = %v", got)
-				}
-			})
-		})
-	}
-	t.Run("Ed25519 by its own name", func(t *testing.T) {
-		// RFC 9864, section 2.2; go-jose knows it by the old name only.
-		header, claims, sig := parts(t, anyProof(t, withAlgorithm(t, ed(), "Ed25519")))
-		if got := object(t, header)["alg"]; got != "Ed25519" {
-			t.Errorf("alg = %v", got)
-		}
-		if !ed25519.Verify(ed().Public().(ed25519.PublicKey), signed(header, claims), sig) {
-			t.Error("the signature is wrong")
-		}
-	})
-	t.Run("generated keys are for ES256", func(t *testing.T) {
-		k, err := dpopauth.GenerateKey()
-		if err != nil || k.Algorithm() != "ES256" {
-			t.Errorf("Algorithm() = %s, %v", k.Algorithm(), err)
-		}
-	})
-}
-
-// signed is the signing input of a JWS.
-func signed(header, claims []byte) []byte {
-	enc := base64.RawURLEncoding.EncodeToString
-	return []byte(enc(header) + "." + enc(claims))
-}
-
-func TestD25_AlgorithmFollowsFromTheKey(t *testing.T) {
-	for _, kind := range kinds {
-		want := map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "RSA": "RS256", "Ed25519": "EdDSA"}[kind.name]
-		key := newKey(t, kind.signer())
-		if got := key.Algorithm(); got != want {
-			t.Errorf("%s: Algorithm() = %s, want %s", kind.name, got, want)
-		}
-		for _, other := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA", "HS256", "none", "es256"} {
-			if other == want {
-				continue
-			}
-			if _, err := key.WithAlgorithm(other); err == nil {
-				t.Errorf("%s: WithAlgorithm(%s) = nil, want an error", kind.name, other)
-			}
-			_, err := dpopauth.ParseKey(privateJWK(t, kind.signer(), fmt.Sprintf(`"alg":%q,`, other)))
-			wantError(t, err, "does not fit the key", want)
-		}
-		if k, err := dpopauth.ParseKey(privateJWK(t, kind.signer(), fmt.Sprintf(`"alg":%q,`, want))); err != nil || k.Algorithm() != want {
-			t.Errorf("%s: alg %s in the file: %v", kind.name, want, err)
-		}
-	}
-	k, err := dpopauth.ParseKey(privateJWK(t, rsa1(), `"alg":"PS512",`))
-	if err != nil || k.Algorithm() != "PS512" {
-		t.Errorf("RSA key for PS512: %v", err)
-	}
-}
-
-func TestD26_AlgorithmsThatTheServerDoesNotTake(t *testing.T) {
-	t.Run("metadata", func(t *testing.T) {
-		cfg := newOrg(t).config()
-		cfg.Algorithms = []string{"RS256", "ES384"}
-		_, err := dpopauth.New(cfg)
-		wantError(t, err, "ES256", "RS256 ES384")
-		if !errors.Is(err, dpopauth.ErrAlgorithm) {
-			t.Errorf("error = %v, want ErrAlgorithm", err)
-		}
-		cfg.Algorithms = []string{"RS256", "ES256"}
-		if _, err := dpopauth.New(cfg); err != nil {
-			t.Error(err)
-		}
-	})
-	refuse := func(w http.ResponseWriter) {
-		w.Header().Set("WWW-Authenticate", `DPoP algs="RS256 PS256", error="invalid_dpop_proof", error_description="alg"`)
-		w.WriteHeader(401)
-	}
-	t.Run("API", func(t *testing.T) {
-		o := newOrg(t)
-		o.api = func(w http.ResponseWriter, _ *seen) bool { refuse(w); return true }
-		_, _, err := get(t, o.transport(), o.URL+"/a")
-		wantError(t, err, "ES256", "RS256 PS256")
-		if !errors.Is(err, dpopauth.ErrAlgorithm) {
-			t.Errorf("error = %v, want ErrAlgorithm", err)
-		}
-		o.wantRequests(1, 1)
-	})
-	t.Run("token endpoint", func(t *testing.T) {
-		o := newOrg(t)
-		o.token = func(w http.ResponseWriter, _ *seen) bool { refuse(w); return true }
-		_, _, err := get(t, o.transport(), o.URL+"/a")
-		wantError(t, err, "ES256", "RS256 PS256")
-		o.wantRequests(1, 0)
-	})
-}
 
 func TestD29_FormatsOfKeys(t *testing.T) {
 	for _, kind := range kinds {
