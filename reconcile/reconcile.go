@@ -80,6 +80,7 @@ type Result struct {
 	Outcome  Outcome
 	Plan     *Plan
 	Snapshot *snapshot.Snapshot // the new one, when published
+	Pruned   []string           // the snapshots that retention removed after that
 	Elapsed  time.Duration
 }
 
@@ -98,8 +99,8 @@ func (e *HeldError) Hint() string {
 }
 
 // Reconcile makes the store agree with what export declares: read and compare,
-// guard, publish, in that order. The newest snapshot changes only in the last
-// step. Each outcome stands in the journal, a failed one with its cause.
+// guard, publish, prune, in that order. The newest snapshot changes only when it
+// publishes. Each outcome stands in the journal, a failed one with its cause.
 //
 // A reading that a guard holds back is kept in quarantine and returned as a
 // [*HeldError]. Where run has an override, the guard's word is noted in the
@@ -117,6 +118,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 		return Result{}, err
 	}
 	result, err = r.reconcile(ctx, w, export, run)
+	if err == nil {
+		result.Pruned, err = w.Prune(ctx, export.Retention())
+	}
 	result.Elapsed = time.Since(start)
 	if err != nil && result.Outcome != Quarantined {
 		err = errors.Join(err, w.Journal(ending(ctx, err)))

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
 )
@@ -94,10 +93,6 @@ func (c *Config) notYet() []string {
 	set("daemon.web_config_file", c.Daemon.WebConfigFile != "")
 	set("daemon.heartbeat_url", c.Daemon.HeartbeatURL != "")
 	set("daemon.notify", len(c.Daemon.Notify) > 0)
-	for i, e := range c.Exports {
-		set(fmt.Sprintf("exports[%d].retain", i), e.Retain != (reconcile.Retain{}))
-		set(fmt.Sprintf("exports[%d].hold", i), len(e.Hold) > 0)
-	}
 	return fields
 }
 

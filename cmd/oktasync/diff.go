@@ -37,6 +37,14 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 		if err != nil {
 			return err
 		}
+		between, err := r.PrunedBetween(args[0], d.from.Name(), d.to.Name())
+		if err != nil {
+			return err
+		}
+		if len(between) > 0 {
+			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: what came and went meanwhile does not show\n",
+				plural(len(between), "snapshot"), spanText(between))
+		}
 		if asJSON {
 			err = d.printJSON(a.stdout)
 		} else {

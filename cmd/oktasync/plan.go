@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,13 +64,18 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 			outcomes.add(a, export.Name, err)
 			continue
 		}
+		due, err := dueAfter(store, plan)
+		if err != nil {
+			return err
+		}
 		if asJSON {
 			doc, err := newPlanDocument(plan)
 			if err != nil {
 				return err
 			}
+			doc.Prune = append(doc.Prune, due...)
 			plans = append(plans, doc)
-		} else if err := printPlan(a.stdout, plan); err != nil {
+		} else if err := printPlan(a.stdout, plan, due); err != nil {
 			return err
 		}
 		outcomes.changed = outcomes.changed || plan.Changed()
@@ -89,6 +95,19 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 	return outcomes.err()
 }
 
+// dueAfter names the snapshots that retention would remove once the plan was
+// applied. They are no change.
+func dueAfter(store *snapshot.Store, p *reconcile.Plan) ([]string, error) {
+	if store == nil || len(p.Held) > 0 {
+		return nil, nil
+	}
+	var next time.Time
+	if p.Changed() || p.Export.Snapshot == reconcile.Always {
+		next = p.Reading.Started
+	}
+	return store.Due(p.Export.Name, p.Export.Retention(), next)
+}
+
 // planDocument is the shape of `plan --json`.
 type planDocument struct {
 	Export   string             `json:"export"`
@@ -103,6 +122,7 @@ type planDocument struct {
 	Declared bool               `json:"declaration_changed"`
 	Missing  []string           `json:"missing"`
 	Held     []string           `json:"held"`
+	Prune    []string           `json:"prune"` // snapshots that retention would remove
 	Changes  []*snapshot.Change `json:"changes"`
 }
 
@@ -112,7 +132,7 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 		Users: p.Counts.Total, ByStatus: p.ByStatus,
 		Added: p.Counts.Added, Modified: p.Counts.Changed, Removed: p.Counts.Removed,
 		Declared: p.Declared, Missing: append([]string{}, p.Missing...), Held: append([]string{}, p.Held...),
-		Changes: []*snapshot.Change{},
+		Prune: []string{}, Changes: []*snapshot.Change{},
 	}
 	if p.Previous != nil {
 		doc.Previous = p.Previous.Name()
@@ -124,7 +144,7 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	return doc, err
 }
 
-func printPlan(w io.Writer, p *reconcile.Plan) error {
+func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 	fmt.Fprintf(w, "%s: %d users read: %s\n", p.Export.Name, p.Counts.Total, statusText(p.ByStatus))
 	switch p.Base {
 	case snapshot.BaseNone:
@@ -144,10 +164,21 @@ func printPlan(w io.Writer, p *reconcile.Plan) error {
 		}
 		fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
 	}
+	if len(due) > 0 {
+		fmt.Fprintf(w, "Prune: %s, %s.\n", plural(len(due), "snapshot"), spanText(due))
+	}
 	for _, reason := range p.Held {
 		fmt.Fprintf(w, "Guard: %s; apply would quarantine this reading.\n", reason)
 	}
 	return nil
+}
+
+// spanText is the name of one snapshot, or of the first and the last of many.
+func spanText(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return names[0] + " to " + names[len(names)-1]
 }
 
 // planSentence sums up what apply would do for reasons of change.

@@ -19,6 +19,9 @@ import (
 func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	if r.Outcome == reconcile.Unchanged {
 		fmt.Fprintf(w, "%s: no changes since %s; nothing published (snapshot: on_change)\n", export.Name, r.Plan.Previous.Name())
+		if len(r.Pruned) > 0 {
+			fmt.Fprintf(w, "  pruned %s, %s\n", plural(len(r.Pruned), "snapshot"), spanText(r.Pruned))
+		}
 		return
 	}
 	m := r.Snapshot.Manifest
@@ -41,8 +44,14 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 		row("override", "the guard was overridden by %s: %s", m.Run.Override.User, m.Run.Override.Reason)
 	}
 	row("sequence", "%d", m.Sequence)
+	if m.SignedBy != nil {
+		row("signed by", "%s", *m.SignedBy)
+	}
 	row("manifest", "sha256 %s", r.Snapshot.Digest)
 	row("folder", "%s", r.Snapshot.Dir())
+	if len(r.Pruned) > 0 {
+		row("pruned", "%s, %s", plural(len(r.Pruned), "snapshot"), spanText(r.Pruned))
+	}
 	t.Flush()
 }
 

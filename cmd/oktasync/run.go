@@ -139,7 +139,7 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 	case r.Outcome == reconcile.Published:
 		message = "snapshot published"
 		attrs = append(attrs, slog.String("snapshot", r.Snapshot.Name()), slog.Int("sequence", r.Snapshot.Manifest.Sequence),
-			slog.String("manifest_sha256", r.Snapshot.Digest), slog.String("path", r.Snapshot.Dir()))
+			slog.String("manifest_sha256", r.Snapshot.Digest), slog.String("path", r.Snapshot.Dir()), slog.Int("pruned", len(r.Pruned)))
 	}
 	log.LogAttrs(context.WithoutCancel(ctx), level, message, attrs...)
 }

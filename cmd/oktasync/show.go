@@ -45,6 +45,14 @@ day in the export's time zone), or by @-1 for the one before the newest.`,
 		if err != nil {
 			return err
 		}
+		rather, err := r.PrunedFor(s, name+at, r.zone(export))
+		if err != nil {
+			return err
+		}
+		if len(rather) > 0 {
+			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s up to that time, %s\n",
+				s.Name(), plural(len(rather), "newer snapshot"), spanText(rather))
+		}
 		return a.show(s, format)
 	}
 	return cmd

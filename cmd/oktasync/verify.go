@@ -109,6 +109,9 @@ func (a *app) printVerified(s snapshot.Summary) {
 	}
 	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", plural(s.Snapshots, "snapshot"), plural(s.Exports, "export"),
 		plural(s.Files, "file"), plural(s.Users, "user"), s.Bytes)
+	if s.Pruned > 0 {
+		fmt.Fprintf(a.stdout, "%s of what retention removed hold the chain together\n", plural(s.Pruned, "manifest"))
+	}
 	switch {
 	case s.Problems > 0:
 		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", plural(s.Problems, "problem")))

@@ -17,7 +17,12 @@ type chain struct {
 	export    string
 	names     []string          // of the folders that are named like snapshots, sorted
 	snapshots []*Snapshot       // those with a manifest that can be read
+	buried    []string          // names of tombstones
+	tombs     []*Snapshot       // those with a manifest that can be read
+	links     []*Snapshot       // snapshots and tombs, in order
 	published map[string]string // digests of manifests by snapshot, as the journal has them
+	pruned    map[string]string // the same of what was pruned
+	openPrune string            // the snapshot that was pruned last, until a run begins
 	gone      map[string]bool   // snapshots that are not there for a reason that has been given
 	open      Event             // the intent that nothing has followed
 	lines     int               // of the journal
@@ -26,7 +31,8 @@ type chain struct {
 
 // survey reads the chain of an export and holds its parts against each other.
 func (s *Store) survey(export string) (*chain, error) {
-	c := &chain{store: s, export: export, published: make(map[string]string), gone: make(map[string]bool)}
+	c := &chain{store: s, export: export, gone: make(map[string]bool)}
+	c.published, c.pruned = make(map[string]string), make(map[string]string)
 	if err := c.readFolder(); err != nil {
 		return nil, err
 	}
@@ -42,11 +48,16 @@ func (s *Store) survey(export string) (*chain, error) {
 		}
 		c.snapshots = append(c.snapshots, snap)
 	}
+	if err := c.readTombs(); err != nil {
+		return nil, err
+	}
+	c.join()
 	if err := c.readJournal(); err != nil {
 		return nil, err
 	}
 	c.checkLinks()
 	c.checkPublished()
+	c.checkTombs()
 	return c, c.checkLatest()
 }
 
@@ -74,13 +85,16 @@ func (c *chain) readFolder() error {
 		of, isPartial := partialOf(name)
 		_, err := nameTime(name)
 		_, ofErr := nameTime(of)
+		_, isAway := awayOf(name)
 		switch {
-		case name == lockFile, name == latestLink:
+		case name == lockFile, name == latestLink, name == prunedDir && entry.IsDir():
 		case name == journalFile && entry.Type().IsRegular():
 		case err == nil && entry.IsDir():
 			c.names = append(c.names, name)
 		case isPartial && (ofErr == nil && entry.IsDir() || of == latestLink):
 			c.find(Finding{File: name, Problem: "unfinished publish: left behind, the next run removes it", Note: true})
+		case isAway && entry.IsDir():
+			c.find(Finding{File: name, Problem: "unfinished prune: left behind, the next run removes it", Note: true})
 		default:
 			c.find(Finding{File: name, Problem: "is no part of an export"})
 		}
@@ -93,7 +107,7 @@ func (c *chain) readFolder() error {
 // not hold: what comes after it proves nothing.
 func (c *chain) readJournal() error {
 	heads := make(map[int][]*Snapshot)
-	for _, snap := range c.snapshots {
+	for _, snap := range c.links {
 		heads[snap.Manifest.Journal.Lines] = append(heads[snap.Manifest.Journal.Lines], snap)
 	}
 	last, broken := "", false
@@ -121,7 +135,7 @@ func (c *chain) readJournal() error {
 	if torn {
 		c.find(Finding{File: journalFile, Problem: "unfinished publish: the last line is torn, the next run cuts it off", Note: true})
 	}
-	for _, snap := range c.snapshots {
+	for _, snap := range c.links {
 		if had := snap.Manifest.Journal.Lines; had > c.lines && c.lines > 0 && !broken {
 			broken = true
 			c.find(Finding{File: journalFile, Problem: fmt.Sprintf("has %d lines, and had %d before %s", c.lines, had, snap.Name())})
@@ -156,7 +170,10 @@ func (c *chain) take(e Event) {
 	case EventPublished:
 		c.published[e.Snapshot] = e.ManifestSHA256
 	case EventPruned:
+		c.pruned[e.Snapshot], c.openPrune = e.ManifestSHA256, e.Snapshot
 		c.gone[e.Snapshot] = true
+	case EventStarted, EventReleased:
+		c.openPrune = "" // a Writer mends before it begins
 	}
 	if (e.Event == EventPublished || e.Event == EventRepaired) && e.Snapshot == c.open.Snapshot {
 		c.open = Event{}
@@ -166,11 +183,9 @@ func (c *chain) take(e Event) {
 // checkLinks holds each manifest against the one before it.
 func (c *chain) checkLinks() {
 	var before *Snapshot
-	for _, snap := range c.snapshots {
+	for _, snap := range c.links {
 		m := &snap.Manifest
-		find := func(format string, args ...any) {
-			c.find(Finding{Snapshot: snap.Name(), File: manifestFile, Problem: fmt.Sprintf(format, args...)})
-		}
+		find := func(format string, args ...any) { c.find(snap.finding(manifestFile, format, args...)) }
 		switch {
 		case m.StoreID != c.store.meta.StoreID:
 			find("belongs to the store %s", m.StoreID)
@@ -180,11 +195,11 @@ func (c *chain) checkLinks() {
 			if before != nil {
 				find("is the first of a chain, and %s comes before it", before.Name())
 			}
-		case !slices.Contains(c.names, m.Previous.Snapshot):
+		case !c.has(m.Previous.Snapshot):
 			find("follows %s, which is gone", m.Previous.Snapshot)
 			c.gone[m.Previous.Snapshot] = true
 		case before == nil || before.Name() != m.Previous.Snapshot:
-			if manifestRead(c.snapshots, m.Previous.Snapshot) {
+			if manifestRead(c.links, m.Previous.Snapshot) {
 				find("follows %s, which is not the snapshot before it", m.Previous.Snapshot)
 			}
 		case before.Digest != m.Previous.ManifestSHA256:

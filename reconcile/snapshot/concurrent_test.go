@@ -12,7 +12,7 @@ import (
 )
 
 // Readers and Verify take no lock, and see whole snapshots in order however
-// many are published meanwhile.
+// many are published and pruned meanwhile.
 func TestReadersBesideAWriter(t *testing.T) {
 	s := newStore(t)
 	publish(t, s, day(1), people(1)...)
@@ -36,6 +36,9 @@ func TestReadersBesideAWriter(t *testing.T) {
 					t.Errorf("sequence %d after %d with %d users", m.Sequence, sequence, m.Resources.Users.Total)
 				}
 				sequence = m.Sequence
+				if list, err := s.List(staff); err != nil || len(list) == 0 {
+					t.Errorf("List beside a writer: %d snapshots, %v", len(list), err)
+				}
 				if problems, _ := verify(t, s); len(problems) > 0 {
 					t.Errorf("Verify beside a writer: %q", problems)
 				}
@@ -44,6 +47,9 @@ func TestReadersBesideAWriter(t *testing.T) {
 	}
 	for n := 2; n <= 10; n++ {
 		publish(t, s, day(1), people(n)...)
+		if _, err := retain(t, s, snapshot.Retention{Last: 3}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	close(done)
 	readers.Wait()

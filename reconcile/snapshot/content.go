@@ -28,7 +28,12 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *ch
 	c := &checkedSnapshot{Snapshot: snap, wrong: make(map[string]bool), byStatus: make(map[string]int)}
 	report := func(file, format string, args ...any) {
 		c.wrong[file] = true
-		v.add(Finding{Export: snap.Manifest.Export, Snapshot: snap.Name(), File: file, Problem: fmt.Sprintf(format, args...)})
+		v.add(snap.finding(file, format, args...))
+	}
+	if snap.tomb {
+		v.checkSigned(snap, report)
+		v.sum.Pruned++
+		return c, nil
 	}
 	if snap.Manifest.Declared.HasFormat(FormatCSV) {
 		c.columns = NewColumns(snap.Manifest.Declared.Users.Attributes)
@@ -52,6 +57,7 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *ch
 	if c.users = !c.wrong[usersFile]; c.users {
 		v.sum.Users += snap.Manifest.Resources.Users.Total
 	}
+	v.sum.Snapshots++
 	if err := c.checkCSV(ctx, report); err != nil {
 		return nil, err
 	}
@@ -267,6 +273,9 @@ func (c *checkedSnapshot) checkChanges(ctx context.Context, before *checkedSnaps
 		return nil
 	}
 	counts, sum, err := recompute(ctx, before.Snapshot, c.Snapshot, rules)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // pruned just now
+	}
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ func scenarios() []scenario {
 			return err
 		}},
 		{"publish", oneDay, second},
+		{"prune", fourDays, pruneToOne},
 		{"quarantine", fourQuarantined, func(t testing.TB, s *snapshot.Store) error { return quarantine(t, s, 5) }},
 	}
 	// What an interrupted publish leaves is mended under faults as well.
@@ -44,15 +45,44 @@ func scenarios() []scenario {
 			s := oneDay(t)
 			stopAt(t, s, stop, second)
 			return s
-		}, func(t testing.TB, s *snapshot.Store) error {
-			w, err := s.Writer(staff, snapshot.ThisProcess("test"))
-			if err != nil {
-				return err
-			}
-			return w.Close()
-		}})
+		}, mend})
+	}
+	for _, stop := range []disk{
+		{kind: stopsHalfway, failed: "write manifest.json"},
+		{kind: stopsAfter, failed: "rename .20261123T060000Z.partial"},
+		{kind: stopsAfter, failed: "sync journal.ndjson"},
+		{kind: stopsAfter, failed: "rename 20261123T060000Z"},
+		{kind: stopsAfter, failed: "remove users.csv"},
+	} {
+		list = append(list, scenario{"mend a prune after " + stop.failed, func(t testing.TB) *snapshot.Store {
+			s := fourDays(t)
+			stopAt(t, s, stop, pruneToOne)
+			return s
+		}, mend})
 	}
 	return list
+}
+
+// mend is all that a Writer does by itself.
+func mend(t testing.TB, s *snapshot.Store) error {
+	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	if err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+func fourDays(t testing.TB) *snapshot.Store {
+	s := newStore(t)
+	for n := 1; n <= 4; n++ {
+		publish(t, s, day(n), people(n)...)
+	}
+	return s
+}
+
+func pruneToOne(t testing.TB, s *snapshot.Store) error {
+	_, err := retain(t, s, snapshot.Retention{Last: 1})
+	return err
 }
 
 func oneDay(t testing.TB) *snapshot.Store {
@@ -179,13 +209,17 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	if err != nil {
 		t.Fatalf("%s: the next run: %v", where, err)
 	}
-	if was := len(list); next.Manifest.Sequence != was+1 {
-		t.Errorf("%s: the next run has sequence %d after %d snapshots", where, next.Manifest.Sequence, was)
+	was := 0
+	if len(list) > 0 {
+		was = list[len(list)-1].Manifest.Sequence
+	}
+	if next.Manifest.Sequence != was+1 {
+		t.Errorf("%s: the next run has sequence %d after %d", where, next.Manifest.Sequence, was)
 	}
 	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("%s: after the next run: %q %q", where, problems, notes)
 	}
-	for _, pattern := range []string{"*/.*.partial", ".quarantine/*/.*.partial"} {
+	for _, pattern := range []string{"*/.*.partial", "*/.*.pruned", "*/pruned/.*", ".quarantine/*/.*.partial"} {
 		if left, _ := filepath.Glob(filepath.Join(s.Dir(), pattern)); len(left) > 0 {
 			t.Errorf("%s: left over: %v", where, left)
 		}

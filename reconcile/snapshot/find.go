@@ -71,6 +71,9 @@ func (s *Store) List(export string) ([]*Snapshot, error) {
 	var problems []error
 	for _, name := range names {
 		snap, err := s.snapshot(export, name)
+		if err != nil && s.pruned(export, name) {
+			continue // just now
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -126,6 +129,9 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 	i, found := slices.BinarySearch(names, name)
 	if !found {
 		end, ok := endOf(name, zone)
+		if s.pruned(export, name) {
+			return nil, &PrunedError{Export: export, Name: name}
+		}
 		if !ok {
 			return nil, &NotFoundError{Export: export, Name: name, Nearest: nearest(names, name)}
 		}

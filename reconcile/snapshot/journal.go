@@ -62,6 +62,8 @@ type History struct {
 	Damaged       int   // lines that are no events
 	Torn          bool  // the last line has no line feed
 	size          int64 // of all whole lines
+	lastPruned    string
+	pruned        map[string]bool // every snapshot that was pruned
 }
 
 // add takes a line into account. A line that is no event counts as damaged
@@ -83,6 +85,11 @@ func (h *History) add(line []byte) {
 		h.Open = e
 	case EventPublished:
 		h.LastPublished = e
+	case EventPruned:
+		if h.pruned == nil {
+			h.pruned = make(map[string]bool)
+		}
+		h.lastPruned, h.pruned[e.Snapshot] = e.Snapshot, true
 	}
 	if e.ends() {
 		h.LastEnd = e

@@ -27,6 +27,7 @@ type Snapshot struct {
 	Manifest Manifest
 	Digest   string // SHA-256 of manifest.json
 	dir      string
+	tomb     bool // only its manifest and signature are there
 }
 
 // Name returns the name of the snapshot's folder.

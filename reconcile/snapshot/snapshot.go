@@ -14,6 +14,7 @@
 //	      manifest.json             all of this with its digests, see Manifest
 //	      manifest.json.sig         an SSHSIG over it, for ssh-keygen -Y verify, where the store has a key
 //	      SHA256SUMS                every file but itself and the signature, for sha256sum -c
+//	    pruned/NAME/                of a snapshot that retention removed, manifest.json and its signature
 //	    latest -> NAME
 //	    journal.ndjson              what happened, a line an event, see Event
 //	    .lock                       held by the one Writer
@@ -41,8 +42,10 @@
 // Names that end in .partial are unfinished, and nothing reads them. A crash
 // can leave: one such folder; an intent in the journal without its folder; a
 // folder with its intent and no "published", with latest on it or on the one
-// before; a torn last line of the journal. Verify calls these an unfinished
-// publish, and the next Writer mends them. What else does not fit is tampering
+// before; a torn last line of the journal; a tombstone beside its snapshot, of
+// which the journal says last that it was pruned, or nothing; a folder
+// .NAME.pruned. Verify calls these an unfinished publish or prune, and the
+// next Writer mends them. What else does not fit is tampering
 // or damage. Package snapshot never rewrites evidence.
 package snapshot
 

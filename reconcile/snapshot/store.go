@@ -51,7 +51,9 @@ const (
 	quarantineDir = ".quarantine"
 	latestLink    = "latest"
 	journalFile   = "journal.ndjson"
+	prunedDir     = "pruned"
 	partialSuffix = ".partial"
+	awaySuffix    = ".pruned"
 )
 
 // partial returns the name under which name is made before it is renamed.

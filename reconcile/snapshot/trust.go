@@ -86,7 +86,7 @@ func (v *verifier) checkCertificate(head *Snapshot) {
 // chain was made anew, or somebody went on from a copy.
 func (v *verifier) checkHeads(c *chain) {
 	known := make(map[int]string)
-	for _, snap := range c.snapshots {
+	for _, snap := range c.links {
 		known[snap.Manifest.Sequence] = snap.Digest
 	}
 	last := 0

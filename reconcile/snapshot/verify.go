@@ -35,6 +35,7 @@ func (f Finding) String() string {
 type Summary struct {
 	Exports   int    `json:"exports"`
 	Snapshots int    `json:"snapshots"`
+	Pruned    int    `json:"pruned"` // snapshots of which only the manifest is kept
 	Files     int    `json:"files"`
 	Users     int    `json:"users"` // in all snapshots together
 	Bytes     int64  `json:"bytes"`
@@ -144,11 +145,10 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	}
 	v.sum.Exports++
 	var before *checkedSnapshot
-	for _, snap := range c.snapshots {
-		if before, err = v.checkSnapshot(ctx, snap, before); err != nil {
+	for _, snap := range c.links {
+		if before, err = v.checkSettled(ctx, snap, before); err != nil {
 			return err
 		}
-		v.sum.Snapshots++
 	}
 	v.checkHeads(c)
 	if before != nil {
@@ -159,6 +159,25 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		})
 	}
 	return nil
+}
+
+// checkSettled is checkSnapshot, and forgets what it found where a writer has
+// pruned the snapshot meanwhile.
+func (v *verifier) checkSettled(ctx context.Context, snap *Snapshot, before *checkedSnapshot) (*checkedSnapshot, error) {
+	was, report := v.sum, v.report
+	was.Signed = slices.Clone(was.Signed)
+	var found []Finding
+	v.report = func(f Finding) { found = append(found, f) }
+	checked, err := v.checkSnapshot(ctx, snap, before)
+	v.report = report
+	if (err != nil || len(found) > 0) && v.store.pruned(snap.Manifest.Export, snap.Name()) && !snap.tomb {
+		v.sum = was
+		return &checkedSnapshot{Snapshot: snap}, nil
+	}
+	for _, f := range found {
+		v.report(f)
+	}
+	return checked, err
 }
 
 // settledSurvey surveys an export again until two surveys in a row find the

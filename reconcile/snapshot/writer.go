@@ -86,6 +86,9 @@ func (w *Writer) mend() error {
 	if _, err := w.sweep(w.quarantine()); err != nil {
 		return err
 	}
+	if err := w.mendPrune(); err != nil {
+		return err
+	}
 	intent := w.journal.seen.Open
 	if intent.Event != "" {
 		swept = intent.Snapshot
@@ -105,8 +108,8 @@ func (w *Writer) mend() error {
 	})
 }
 
-// sweep removes what stands in dir under a partial name, and returns the name
-// of a folder that was to be.
+// sweep removes what stands in dir under a partial name, and what was to be
+// removed anyway. It returns the name of a folder that was to be.
 func (w *Writer) sweep(dir string) (name string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,13 +121,16 @@ func (w *Writer) sweep(dir string) (name string, err error) {
 	removed := false
 	for _, entry := range entries {
 		of, ok := partialOf(entry.Name())
-		if !ok {
-			continue
-		}
+		_, away := awayOf(entry.Name())
 		path := filepath.Join(dir, entry.Name())
-		if entry.IsDir() {
+		switch {
+		case away && entry.IsDir():
+			err = removeFolder(w.store.files, path)
+		case !ok:
+			continue
+		case entry.IsDir():
 			name, err = of, removeFolder(w.store.files, path)
-		} else {
+		default:
 			err = w.store.files.Remove(path)
 		}
 		if err != nil {
