@@ -30,7 +30,10 @@ var mayImport = map[string]imports{
 	},
 	"dpopauth/verify": {
 		others: []string{"github.com/go-jose/go-jose/v4"},
-		tests:  []string{"github.com/golang-jwt/jwt/v5", "github.com/go-json-experiment/json"}, // here too
+		tests: []string{
+			"github.com/golang-jwt/jwt/v5", "github.com/go-json-experiment/json", // here too
+			"github.com/c2sp/wycheproof", // vectors of what verifiers have got wrong
+		},
 	},
 	"oktaclient": {
 		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/time", "golang.org/x/sync"},

@@ -1,0 +1,174 @@
+package verify_test
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/c2sp/wycheproof"
+
+	"oktasync/dpopauth/verify"
+)
+
+// A vectorFile is a file of Wycheproof, as far as it concerns a verifier.
+type vectorFile struct {
+	TestGroups []struct {
+		PublicKeyDer    string          // of bare signatures, in hex
+		Public, Private json.RawMessage // of a JWS: a JWK or a set
+		Tests           []struct {
+			TcID            int
+			Comment, Result string
+			Msg, Sig        string // in hex
+			JWS             string
+		}
+	}
+}
+
+func vectors(t *testing.T, name string) (file vectorFile) {
+	t.Helper()
+	data, err := fs.ReadFile(wycheproof.TestVectors, name+"_test.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Bare signatures: where a check of numbers, encodings or padding is missing, one
+// of these passes that must not. Keys take the way through a JWK, as in a proof.
+func TestD108_WycheproofSignatures(t *testing.T) {
+	for name, alg := range map[string]string{
+		"ecdsa_secp256r1_sha256_p1363": "ES256",
+		"ecdsa_secp384r1_sha384_p1363": "ES384",
+		"ecdsa_secp521r1_sha512_p1363": "ES512",
+		"rsa_signature_2048_sha256":    "RS256",
+		"rsa_signature_2048_sha384":    "RS384",
+		"rsa_signature_2048_sha512":    "RS512",
+		"rsa_signature_3072_sha256":    "RS256",
+		"rsa_signature_3072_sha384":    "RS384",
+		"rsa_signature_3072_sha512":    "RS512",
+		"rsa_signature_4096_sha256":    "RS256",
+		"rsa_signature_4096_sha384":    "RS384",
+		"rsa_signature_4096_sha512":    "RS512",
+		"rsa_signature_8192_sha256":    "RS256",
+		"rsa_signature_8192_sha384":    "RS384",
+		"rsa_signature_8192_sha512":    "RS512",
+		"rsa_pss_2048_sha256_mgf1_32":  "PS256",
+		"rsa_pss_2048_sha384_mgf1_48":  "PS384",
+		"rsa_pss_3072_sha256_mgf1_32":  "PS256",
+		"rsa_pss_4096_sha256_mgf1_32":  "PS256",
+		"rsa_pss_4096_sha384_mgf1_48":  "PS384",
+		"rsa_pss_4096_sha512_mgf1_64":  "PS512",
+		"ed25519":                      "EdDSA",
+	} {
+		t.Run(name, func(t *testing.T) {
+			results := map[string]int{}
+			for _, group := range vectors(t, name).TestGroups {
+				key := keyOfDER(t, group.PublicKeyDer)
+				for _, test := range group.Tests {
+					results[test.Result]++
+					got := verify.VerifySignature(alg, key, string(unhex(t, test.Msg)), unhex(t, test.Sig))
+					if want := test.Result == "valid"; got != want && test.Result != "acceptable" {
+						t.Errorf("%d (%s): verifies %t, want %t", test.TcID, test.Comment, got, want)
+					}
+				}
+			}
+			if results["valid"] == 0 || results["invalid"] == 0 {
+				t.Errorf("vectors = %v, want valid and invalid ones", results)
+			}
+		})
+	}
+}
+
+// Whole JWSs by a JWK or a set, as an issuer's tokens are checked. We are stricter
+// than the vectors in two things, and laxer in one.
+func TestD108_WycheproofJWS(t *testing.T) {
+	for _, name := range []string{"json_web_signature", "json_web_key"} {
+		t.Run(name, func(t *testing.T) {
+			results := map[bool]int{}
+			for _, group := range vectors(t, name).TestGroups {
+				jwks, algs := jwksOf(t, group.Public, group.Private)
+				for _, test := range group.Tests {
+					want := test.Result == "valid"
+					switch alg := algOf(test.JWS); {
+					case test.Comment == "rejectsKeyWithRocaVulnerability":
+						continue // a weak key harms whoever has it, and its issuer vouches for it
+					case strings.HasPrefix(alg, "HS"), !slices.Contains(algs, alg):
+						want = false // symmetric, or not the alg that the key says it is for
+					}
+					results[want]++
+					if got := verify.VerifyJWS(test.JWS, jwks); got != want {
+						t.Errorf("%d (%s): verifies %t, want %t", test.TcID, test.Comment, got, want)
+					}
+				}
+			}
+			if results[true] == 0 || results[false] == 0 {
+				t.Errorf("vectors = %v, want valid and invalid ones", results)
+			}
+		})
+	}
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// keyOfDER reads a key, writes it as a JWK, and reads that with the verifier.
+func keyOfDER(t *testing.T, der string) crypto.PublicKey {
+	t.Helper()
+	key, err := x509.ParsePKIXPublicKey(unhex(t, der))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, ok := verify.ParseJWK([]byte(jwkOf(key).json()))
+	if !ok {
+		t.Fatalf("key refused: %s", jwkOf(key).json())
+	}
+	return read
+}
+
+// algOf returns the alg of a JWS, "" where it has none.
+func algOf(jws string) string {
+	first, _, _ := strings.Cut(jws, ".")
+	decoded, _ := base64Decode(first)
+	var header struct{ Alg string }
+	_ = json.Unmarshal(decoded, &header) // some are broken on purpose
+	return header.Alg
+}
+
+// jwksOf returns the public keys of a group as a JWKS, and what they are for.
+// Where a group has private keys only, what makes them private is cut off.
+func jwksOf(t *testing.T, public, private json.RawMessage) (jwks []byte, algs []string) {
+	t.Helper()
+	if public == nil {
+		public = private
+	}
+	var set struct{ Keys []m }
+	var only m
+	if err := errors.Join(json.Unmarshal(public, &set), json.Unmarshal(public, &only)); err != nil {
+		t.Fatal(err)
+	}
+	if set.Keys == nil {
+		set.Keys = []m{only}
+	}
+	var keys []m
+	for _, jwk := range set.Keys {
+		alg, _ := jwk["alg"].(string)
+		algs = append(algs, alg)
+		keys = append(keys, jwk.with(m{"d": absent, "p": absent, "q": absent, "dp": absent, "dq": absent, "qi": absent}))
+	}
+	return []byte(m{"keys": keys}.json()), algs
+}
