@@ -34,7 +34,10 @@ func (d *daemon) statusLine() string {
 			next, soonest = job.Name, t
 		}
 	}
-	line := fmt.Sprintf("%d exports", len(s.cfg.Exports))
+	line := "1 export"
+	if n := len(s.cfg.Exports); n != 1 {
+		line = fmt.Sprintf("%d exports", n)
+	}
 	if len(running) > 0 {
 		line += "; at work on " + strings.Join(running, ", ")
 	}

@@ -1,0 +1,369 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+const units = "../deploy/systemd"
+
+// box is this machine's systemd as PID 1 of namespaces of its own.
+type box struct {
+	t   *testing.T
+	pid string
+}
+
+// newBox boots a box that holds the files in the folder files, on an overlay of
+// this machine's own.
+func newBox(t *testing.T, files string) *box {
+	t.Helper()
+	for _, program := range []string{"systemctl", "unshare", "nsenter"} {
+		needs(t, program)
+	}
+	if os.Getuid() != 0 {
+		if long() {
+			t.Fatal("booting systemd takes root")
+		}
+		t.Skip("booting systemd takes root")
+	}
+	prepare, err := filepath.Abs("testdata/systemd/prepare.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "testdata/systemd/box.sh", t.TempDir(), prepare)
+	cmd.Env = append(os.Environ(), "BOX_FILES="+files)
+	var said strings.Builder
+	cmd.Stderr = &said
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the box ended with %v\n%s", err, &said)
+		}
+	})
+	pid, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("no systemd: %v\n%s", err, &said)
+	}
+	b := &box{t: t, pid: strings.TrimSpace(pid)}
+	b.eventually("systemd is up", func() bool { return strings.Contains(b.try("systemctl", "is-system-running", "--wait"), "running") })
+	return b
+}
+
+func (b *box) command(args ...string) *exec.Cmd {
+	return exec.Command("nsenter", append([]string{"--target", b.pid, "--all"}, args...)...)
+}
+
+// try runs a command in the box and returns what it prints, whatever its status.
+func (b *box) try(args ...string) string {
+	out, _ := b.command(args...).CombinedOutput()
+	return strings.TrimSpace(string(out))
+}
+
+// run is try for a command that has to succeed.
+func (b *box) run(args ...string) string {
+	b.t.Helper()
+	out, err := b.command(args...).CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("%s: %v\n%s\n%s", strings.Join(args, " "), err, out, b.try("journalctl", "--no-pager", "-n", "30"))
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// write puts a file into the box.
+func (b *box) write(path, text string) {
+	b.t.Helper()
+	cmd := b.command("sh", "-c", `mkdir -p "${1%/*}" && cat >"$1"`, "sh", path)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.t.Fatalf("write %s: %v\n%s", path, err, out)
+	}
+}
+
+// property is what systemd says of a unit.
+func (b *box) property(unit, name string) string {
+	b.t.Helper()
+	return b.run("systemctl", "show", "--value", "-p", name, unit)
+}
+
+// eventually waits, for as long as a slow machine may take.
+func (b *box) eventually(what string, is func() bool) {
+	b.t.Helper()
+	for end := time.Now().Add(40 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatalf("not in time: %s\n%s", what, b.try("journalctl", "--no-pager", "-n", "40"))
+		}
+	}
+}
+
+// logged waits for a line of the unit's journal that holds text, and returns
+// the last one.
+func (b *box) logged(unit, text string) string {
+	b.t.Helper()
+	var line string
+	b.eventually(unit+" logs "+text, func() bool {
+		for l := range strings.Lines(b.try("journalctl", "--no-pager", "-o", "cat", "-u", unit)) {
+			if strings.Contains(l, text) {
+				line = l
+			}
+		}
+		return line != ""
+	})
+	return line
+}
+
+// boxFiles is what an operator installs, as the units say.
+func boxFiles(t *testing.T, s *site) string {
+	t.Helper()
+	root := t.TempDir()
+	for from, to := range map[string]string{
+		filepath.Join(bin, "oktasync"):                 "usr/bin/oktasync",
+		filepath.Join(units, "oktasync-as-service"):    "usr/bin/oktasync-as-service",
+		filepath.Join(s.dir, "client-key.pem"):         "etc/oktasync/client-key.pem",
+		filepath.Join(s.dir, "ca.pem"):                 "etc/oktasync/ca.pem",
+		filepath.Join(units, "oktasync.service"):       "etc/systemd/system/oktasync.service",
+		filepath.Join(units, "oktasync@.service"):      "etc/systemd/system/oktasync@.service",
+		filepath.Join(units, "oktasync-apply.service"): "etc/systemd/system/oktasync-apply.service",
+		filepath.Join(units, "oktasync-apply.timer"):   "etc/systemd/system/oktasync-apply.timer",
+	} {
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(to, "usr/bin") {
+			mode = 0o755
+		} else if strings.Contains(to, "key") {
+			mode = 0o600
+		}
+		copyFile(t, from, filepath.Join(root, to), mode)
+	}
+	config := filepath.Join(s.dir, "unit.yaml")
+	write(t, config, []byte(s.unitConfig("oktasync", everySecond)))
+	copyFile(t, config, filepath.Join(root, "etc/oktasync/oktasync.yaml"), 0o644)
+	return root
+}
+
+// unitConfig is the configuration as the units want it.
+func (s *site) unitConfig(state, more string) string {
+	return strings.NewReplacer(
+		"private_key_file: client-key.pem", "private_key_file: ${CREDENTIALS_DIRECTORY}/client-key",
+		"path: snapshots", "path: ${STATE_DIRECTORY:-/var/lib/"+state+"}/snapshots",
+	).Replace(s.daemonConfig(more))
+}
+
+func copyFile(t *testing.T, from, to string, mode os.FileMode) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// impatient makes systemd find out in seconds what it would in a minute.
+const impatient = "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\nRestartSec=100ms\n"
+
+func TestSystemd(t *testing.T) {
+	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 41})
+	b := newBox(t, boxFiles(t, s))
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T, *box, *site)
+	}{
+		{"units are sound and hardened", unitsAreSound},
+		{"starts, says so, and reconciles on schedule", startsAndReconciles},
+		{"commands run as the service", commandsRunAsTheService},
+		{"reloads", reloads},
+		{"is started again by the watchdog and after a crash", isStartedAgain},
+		{"stops cleanly", stopsCleanly},
+		{"says why it does not start", saysWhyItDoesNotStart},
+		{"applies by the timer", appliesByTheTimer},
+		{"serves several orgs", servesSeveralOrgs},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.run(t, &box{t, b.pid}, s) }) {
+			return // each goes on from the one before
+		}
+	}
+	s.noViolations(t)
+}
+
+func unitsAreSound(t *testing.T, b *box, _ *site) {
+	score := regexp.MustCompile(`exposure level for \S+: ([0-9.]+)`)
+	for _, unit := range []string{"oktasync.service", "oktasync@acme.service", "oktasync-apply.service"} {
+		if got, want := hardening(t, unit), hardening(t, "oktasync.service"); got != want {
+			t.Errorf("%s is hardened otherwise than oktasync.service:\n%s\nwant\n%s", unit, got, want)
+		}
+		if said := b.run("systemd-analyze", "verify", "--man=no", unit); said != "" {
+			t.Errorf("systemd-analyze verify %s: %s", unit, said)
+		}
+		file := "/etc/systemd/system/" + strings.Replace(unit, "@acme", "@", 1)
+		m := score.FindStringSubmatch(b.run("systemd-analyze", "security", "--no-pager", "--offline=true", file))
+		if m == nil {
+			t.Fatalf("%s: no exposure level", unit)
+		}
+		if level, err := strconv.ParseFloat(m[1], 64); err != nil || level > 1.5 {
+			t.Errorf("%s: exposure level %s, want 1.5 at most", unit, m[1])
+		}
+	}
+	if said := b.run("systemd-analyze", "verify", "--man=no", "oktasync-apply.timer"); said != "" {
+		t.Errorf("systemd-analyze verify oktasync-apply.timer: %s", said)
+	}
+}
+
+// hardening is what a unit says after its user and files, with the reasons.
+func hardening(t *testing.T, unit string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(units, strings.Replace(unit, "@acme", "@", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, lines, found := strings.Cut(string(data), "# A core dump")
+	if !found {
+		t.Fatalf("%s has no hardening", unit)
+	}
+	lines, _, _ = strings.Cut(lines, "[Install]")
+	return strings.TrimSpace(lines)
+}
+
+func startsAndReconciles(t *testing.T, b *box, _ *site) {
+	b.write("/etc/systemd/system/oktasync.service.d/test.conf", impatient)
+	b.run("systemctl", "daemon-reload")
+	b.run("systemctl", "start", "oktasync") // returns with READY
+	if text := b.property("oktasync", "StatusText"); !strings.HasPrefix(text, "1 export") {
+		t.Errorf("StatusText = %q", text)
+	}
+	b.logged("oktasync", "snapshot published")
+	if got := b.run("stat", "-c", "%U %a", "/var/lib/oktasync/snapshots/all-users/journal.ndjson"); got != "oktasync 600" {
+		t.Errorf("the journal is %s, want oktasync 600", got)
+	}
+}
+
+func commandsRunAsTheService(t *testing.T, b *box, _ *site) {
+	if said := b.run("oktasync-as-service", "plan"); !strings.Contains(said, "50 users") {
+		t.Errorf("plan says %s", said)
+	}
+	b.run("oktasync-as-service", "verify")
+	b.run("oktasync", "list", "--store", "/var/lib/oktasync/snapshots") // root, without a configuration
+	if err := b.command("oktasync-as-service", "show", "no-such-export").Run(); err == nil {
+		t.Error("the exit status was lost")
+	}
+	said := b.try("oktasync-as-service", "show", "a $HOME 'b' \"c\"")
+	if !strings.Contains(said, `$HOME`) {
+		t.Errorf("an argument did not arrive as it was: %s", said)
+	}
+}
+
+func reloads(t *testing.T, b *box, s *site) {
+	pid := b.property("oktasync", "MainPID")
+	b.write("/etc/oktasync/oktasync.yaml", s.unitConfig("oktasync", everySecond+"    timeout: 1h\n"))
+	b.run("systemctl", "reload", "oktasync")
+	if said := b.logged("oktasync", "configuration reloaded"); !strings.Contains(said, "exports[all-users].timeout") {
+		t.Errorf("log = %s", said)
+	}
+	b.write("/etc/oktasync/oktasync.yaml", "exprots: []\n")
+	b.run("systemctl", "reload", "oktasync")
+	b.logged("oktasync", "configuration not reloaded")
+	b.write("/etc/oktasync/oktasync.yaml", s.unitConfig("oktasync", everySecond))
+	b.run("systemctl", "reload", "oktasync")
+	b.eventually("the unit is active again", func() bool { return b.property("oktasync", "ActiveState") == "active" })
+	if now := b.property("oktasync", "MainPID"); now != pid {
+		t.Errorf("a reload led from process %s to %s", pid, now)
+	}
+}
+
+func isStartedAgain(t *testing.T, b *box, _ *site) {
+	for i, signal := range []string{"SIGSTOP", "SIGKILL"} {
+		pid := b.property("oktasync", "MainPID")
+		b.run("systemctl", "kill", "--kill-whom=main", "--signal="+signal, "oktasync")
+		b.eventually("a new process after "+signal, func() bool {
+			now := b.property("oktasync", "MainPID")
+			return now != pid && now != "0" && b.property("oktasync", "ActiveState") == "active"
+		})
+		if got := b.property("oktasync", "NRestarts"); got != strconv.Itoa(i+1) {
+			t.Errorf("NRestarts = %s after %s, want %d", got, signal, i+1)
+		}
+	}
+	if said := b.run("journalctl", "--no-pager", "-u", "oktasync", "-o", "cat"); !strings.Contains(said, "Watchdog timeout") {
+		t.Error("it was not the watchdog")
+	}
+	b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots")
+}
+
+func stopsCleanly(t *testing.T, b *box, _ *site) {
+	b.run("systemctl", "stop", "oktasync")
+	b.logged("oktasync", "daemon stopped")
+	if state, result := b.property("oktasync", "ActiveState"), b.property("oktasync", "Result"); state != "inactive" || result != "success" {
+		t.Errorf("the unit is %s, %s", state, result)
+	}
+	b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots")
+}
+
+func saysWhyItDoesNotStart(t *testing.T, b *box, s *site) {
+	b.write("/etc/oktasync/oktasync.yaml", "exprots: []\n")
+	if err := b.command("systemctl", "start", "oktasync").Run(); err == nil {
+		t.Error("it started")
+	}
+	b.logged("oktasync", "did you mean exports?")
+	b.run("systemctl", "stop", "oktasync")
+	b.write("/etc/oktasync/oktasync.yaml", s.unitConfig("oktasync", everySecond))
+}
+
+func appliesByTheTimer(t *testing.T, b *box, _ *site) {
+	before := b.run("readlink", "/var/lib/oktasync/snapshots/all-users/latest")
+	b.write("/etc/systemd/system/oktasync-apply.timer.d/test.conf", "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nAccuracySec=10ms\n")
+	b.run("systemctl", "daemon-reload")
+	b.run("systemctl", "start", "oktasync-apply.timer")
+	b.eventually("the timer has applied", func() bool {
+		return b.run("readlink", "/var/lib/oktasync/snapshots/all-users/latest") != before
+	})
+	b.run("systemctl", "stop", "oktasync-apply.timer")
+	b.eventually("apply has ended", func() bool { return b.property("oktasync-apply", "ActiveState") == "inactive" })
+	if result := b.property("oktasync-apply", "Result"); result != "success" {
+		t.Errorf("Result = %s", result)
+	}
+}
+
+func servesSeveralOrgs(t *testing.T, b *box, s *site) {
+	key := b.run("cat", "/etc/oktasync/client-key.pem") + "\n"
+	for _, org := range []string{"acme", "umbrella"} {
+		b.write(fmt.Sprintf("/etc/oktasync/%s.yaml", org), s.unitConfig("oktasync-"+org, everySecond))
+		b.write(fmt.Sprintf("/etc/oktasync/%s.pem", org), key)
+		b.run("systemctl", "start", "oktasync@"+org)
+	}
+	for _, org := range []string{"acme", "umbrella"} {
+		b.logged("oktasync@"+org, "snapshot published")
+		b.run("oktasync-as-service", "--instance", org, "verify")
+	}
+	b.run("systemctl", "stop", "oktasync@acme", "oktasync@umbrella")
+}
