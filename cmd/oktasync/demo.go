@@ -149,11 +149,19 @@ func (d *demo) leave(store string) {
 	fmt.Fprintf(d.app.stdout, "   %s\n\nTry:\n", latest)
 	for _, command := range []string{
 		fmt.Sprintf("(cd %s && sha256sum -c SHA256SUMS && zstd -t users.ndjson.zst)", latest),
-		fmt.Sprintf("oktasync show all-users --format csv --store %s", store),
-		fmt.Sprintf("oktasync diff all-users --json --store %s", store),
+		fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), store),
+		fmt.Sprintf("%s diff all-users --json --store %s", d.program(), store),
 	} {
 		fmt.Fprintf(d.app.stdout, "   %s\n", command)
 	}
+}
+
+// program is what to type for oktasync: what was typed for the demo.
+func (d *demo) program() string {
+	if self, err := os.Executable(); err == nil && strings.Contains(self, "go-build") {
+		return "go run ./cmd/oktasync"
+	}
+	return os.Args[0]
 }
 
 // paint colours text where standard output is a terminal.
