@@ -61,42 +61,47 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 	return cmd
 }
 
-// difference is what lies between two snapshots.
+// difference is what lies between two states of an export.
 type difference struct {
-	from, to *snapshot.Snapshot
+	export   string
+	from, to userSource
 	rules    snapshot.Rules
-	base     string
 	changes  int
 }
 
 func newDifference(r *reader, args []string) (*difference, error) {
-	from, to := "@-1", ""
+	older, newer := "@-1", ""
 	if len(args) > 1 {
-		from = args[1]
+		older = args[1]
 	}
 	if len(args) > 2 {
-		to = args[2]
+		newer = args[2]
 	}
-	d := &difference{}
-	var err error
-	if d.to, err = r.snapshot(args[0], to); err != nil {
+	to, err := r.snapshot(args[0], newer)
+	if err != nil {
 		return nil, err
 	}
-	if d.from, err = r.snapshot(args[0], from); err != nil {
+	from, err := r.snapshot(args[0], older)
+	if err != nil {
 		if notFound := (*snapshot.NotFoundError)(nil); len(args) == 1 && errors.As(err, &notFound) {
-			return nil, fmt.Errorf("%s has one snapshot only, %s; there is nothing to compare it with", args[0], d.to.Name())
+			return nil, fmt.Errorf("%s has one snapshot only, %s; there is nothing to compare it with", args[0], to.Name())
 		}
 		return nil, err
 	}
-	if d.from.Manifest.Sequence > d.to.Manifest.Sequence {
-		return nil, fmt.Errorf("%s is newer than %s; give the older one first", d.from.Name(), d.to.Name())
+	if from.Manifest.Sequence > to.Manifest.Sequence {
+		return nil, fmt.Errorf("%s is newer than %s; give the older one first", from.Name(), to.Name())
 	}
-	d.rules, d.base = snapshot.RulesFor(&d.from.Manifest.Declared, d.to.Manifest.Declared)
-	if d.base == snapshot.BaseReset {
+	return compare(args[0], from, from.Manifest.Declared, to, to.Manifest.Declared)
+}
+
+// compare returns what lies between two states that were declared so.
+func compare(export string, from userSource, fromDeclared snapshot.Declaration, to userSource, toDeclared snapshot.Declaration) (*difference, error) {
+	rules, base := snapshot.RulesFor(&fromDeclared, toDeclared)
+	if base == snapshot.BaseReset {
 		return nil, fmt.Errorf("%s and %s declare other users (search, include_deprovisioned), so a comparison would call people joiners and leavers who are neither",
-			d.from.Name(), d.to.Name())
+			from.Name(), to.Name())
 	}
-	return d, nil
+	return &difference{export: export, from: from, to: to, rules: rules}, nil
 }
 
 // each calls visit for each change, by user id.
@@ -128,7 +133,7 @@ var groups = []struct {
 // print writes the changes under headings, one pass a heading, so that memory
 // does not grow with them.
 func (d *difference) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s to %s\n", d.to.Manifest.Export, d.from.Name(), d.to.Name())
+	fmt.Fprintf(w, "%s: %s to %s\n", d.export, d.from.Name(), d.to.Name())
 	var counts snapshot.Counts
 	for _, g := range groups {
 		list := changeList{w: w}
@@ -163,7 +168,7 @@ func (d *difference) print(w io.Writer) error {
 
 // printJSON writes one document; the changes stand in it a line each.
 func (d *difference) printJSON(w io.Writer) error {
-	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.to.Manifest.Export, d.from.Name(), d.to.Name())
+	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.export, d.from.Name(), d.to.Name())
 	separator := "\n"
 	var line []byte
 	counts, err := d.each(func(c *snapshot.Change) error {

@@ -53,17 +53,23 @@ day in the export's time zone), or by @-1 for the one before the newest.`,
 			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s up to that time, %s\n",
 				s.Name(), plural(len(rather), "newer snapshot"), spanText(rather))
 		}
-		return a.show(s, format)
+		return a.show(s, s.Manifest.Declared, format)
 	}
 	return cmd
 }
 
-func (a *app) show(s *snapshot.Snapshot, format string) error {
+// userSource is a snapshot, or a reading that is held back.
+type userSource interface {
+	Name() string
+	Users() (snapshot.UserReader, error)
+}
+
+func (a *app) show(s userSource, declared snapshot.Declaration, format string) error {
 	write, ok := map[string]func(*bufio.Writer, snapshot.UserReader) error{
 		"ndjson": func(w *bufio.Writer, u snapshot.UserReader) error { return snapshot.WriteNDJSON(w, u) },
 		"json":   func(w *bufio.Writer, u snapshot.UserReader) error { return snapshot.WriteJSON(w, u) },
 		"csv": func(w *bufio.Writer, u snapshot.UserReader) error {
-			columns, err := csvColumns(s)
+			columns, err := csvColumns(s, declared)
 			if err != nil {
 				return err
 			}
@@ -85,16 +91,16 @@ func (a *app) show(s *snapshot.Snapshot, format string) error {
 	return w.Flush()
 }
 
-// csvColumns finds the columns that the users of a snapshot need, by a pass of
+// csvColumns finds the columns that the users of s need, by a pass of
 // its own.
-func csvColumns(s *snapshot.Snapshot) (*snapshot.Columns, error) {
-	columns := snapshot.NewColumns(s.Manifest.Declared.Users.Attributes)
+func csvColumns(s userSource, declared snapshot.Declaration) (*snapshot.Columns, error) {
+	columns := snapshot.NewColumns(declared.Users.Attributes)
 	err := eachUser(s, func(u snapshot.User) error { return columns.Add(u.JSON) })
 	return columns, err
 }
 
-// eachUser calls visit for each user of a snapshot.
-func eachUser(s *snapshot.Snapshot, visit func(snapshot.User) error) error {
+// eachUser calls visit for each user of s.
+func eachUser(s userSource, visit func(snapshot.User) error) error {
 	users, err := s.Users()
 	if err != nil {
 		return err

@@ -30,6 +30,16 @@ func scenarios() []scenario {
 		}},
 		{"publish", oneDay, second},
 		{"prune", fourDays, pruneToOne},
+		{"release", func(t testing.TB) *snapshot.Store {
+			s := oneDay(t)
+			if err := quarantine(t, s, 2); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}, func(t testing.TB, s *snapshot.Store) error {
+			_, err := release(t, s, "")
+			return err
+		}},
 		{"quarantine", fourQuarantined, func(t testing.TB, s *snapshot.Store) error { return quarantine(t, s, 5) }},
 	}
 	// What an interrupted publish leaves is mended under faults as well.

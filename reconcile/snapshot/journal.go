@@ -18,6 +18,7 @@ const (
 	EventUnchanged   = "unchanged"
 	EventQuarantined = "quarantined"
 	EventReleased    = "released"
+	EventDropped     = "dropped"
 	EventFailed      = "failed"
 	EventCancelled   = "cancelled"
 	EventPruned      = "pruned"

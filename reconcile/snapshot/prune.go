@@ -78,7 +78,7 @@ func (w *Writer) checkRest(ctx context.Context, due []string) error {
 		if slices.Contains(due, snap.Name()) {
 			continue
 		}
-		whole, err := snap.isWhole(ctx)
+		whole, err := wholeFiles(ctx, snap.dir, snap.Manifest.Files)
 		if whole || err != nil {
 			return err
 		}
@@ -86,11 +86,10 @@ func (w *Writer) checkRest(ctx context.Context, due []string) error {
 	return errors.New("none of the snapshots that would stay is whole; see `oktasync verify`")
 }
 
-// isWhole reports whether every file of s has the digest that its manifest
-// says.
-func (s *Snapshot) isWhole(ctx context.Context) (bool, error) {
-	for _, file := range s.Manifest.Files {
-		f, err := os.Open(filepath.Join(s.dir, file.Name))
+// wholeFiles reports whether every one of the files in dir has its digest.
+func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
+	for _, file := range files {
+		f, err := os.Open(filepath.Join(dir, file.Name))
 		if err != nil {
 			return false, nil
 		}

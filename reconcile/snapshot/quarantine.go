@@ -173,21 +173,16 @@ func (w *Writer) stageReading(ctx context.Context, name, dir string, d Draft, re
 	return s.fsys.SyncDir(dir)
 }
 
-// dropOldReadings removes all but the newest readings. Each is renamed first,
-// so that none is ever there in part.
+// dropOldReadings removes all but the newest readings.
 func (w *Writer) dropOldReadings() error {
 	names, err := snapshotNames(w.quarantine())
 	if err != nil {
 		return err
 	}
 	for ; len(names) > keptReadings; names = names[1:] {
-		away := w.quarantine(partial(names[0]))
-		if err := w.store.files.Rename(w.quarantine(names[0]), away); err != nil {
-			return err
-		}
-		if err := removeFolder(w.store.files, away); err != nil {
+		if err := w.removeReading(names[0]); err != nil {
 			return err
 		}
 	}
-	return w.store.files.SyncDir(w.quarantine())
+	return nil
 }
