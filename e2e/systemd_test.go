@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -203,6 +204,7 @@ func TestSystemd(t *testing.T) {
 	}{
 		{"units are sound and hardened", unitsAreSound},
 		{"starts, says so, and reconciles on schedule", startsAndReconciles},
+		{"logs fields and priorities", logsFieldsAndPriorities},
 		{"commands run as the service", commandsRunAsTheService},
 		{"reloads", reloads},
 		{"is started again by the watchdog and after a crash", isStartedAgain},
@@ -266,6 +268,26 @@ func startsAndReconciles(t *testing.T, b *box, _ *site) {
 	b.logged("oktasync", "snapshot published")
 	if got := b.run("stat", "-c", "%U %a", "/var/lib/oktasync/snapshots/all-users/journal.ndjson"); got != "oktasync 600" {
 		t.Errorf("the journal is %s, want oktasync 600", got)
+	}
+}
+
+func logsFieldsAndPriorities(t *testing.T, b *box, s *site) {
+	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
+	b.logged("oktasync", "reconcile failed")
+	s.org.ClearFaults()
+	entry := func(matches ...string) (fields map[string]string) {
+		out := b.run(append([]string{"journalctl", "--no-pager", "-n", "1", "-o", "json", "EXPORT=all-users"}, matches...)...)
+		if err := json.Unmarshal([]byte(out), &fields); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return fields
+	}
+	if got := entry("SEQUENCE=1"); got["PRIORITY"] != "6" || got["USERS"] != "50" || got["_SYSTEMD_UNIT"] != "oktasync.service" ||
+		!strings.HasPrefix(got["MESSAGE"], "snapshot published export=all-users ") {
+		t.Errorf("entry = %v", got)
+	}
+	if got := entry("PRIORITY=3"); !strings.Contains(got["ERR"], "E0000006") {
+		t.Errorf("entry = %v", got)
 	}
 }
 
@@ -335,6 +357,9 @@ func saysWhyItDoesNotStart(t *testing.T, b *box, s *site) {
 		t.Error("it started")
 	}
 	b.logged("oktasync", "did you mean exports?")
+	if said := b.run("journalctl", "--no-pager", "-u", "oktasync", "_COMM=oktasync", "-p", "err", "-o", "cat"); !strings.Contains(said, "did you mean") {
+		t.Errorf("the errors in the journal are %s", said)
+	}
 	b.run("systemctl", "stop", "oktasync")
 	b.write("/etc/oktasync/oktasync.yaml", s.unitConfig("oktasync", everySecond))
 }

@@ -6,13 +6,18 @@ import (
 	"os"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
 )
 
 // newLogger returns the program's logger. The format auto is lines for people
-// where w is a terminal, and JSON lines otherwise.
+// where w is a terminal, entries of its own where it is systemd's journal, and
+// JSON lines otherwise.
 func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slog.Logger {
+	if format == "auto" && isJournal(w) {
+		return slog.New(&journalHandler{level: level, send: journal.Send})
+	}
 	if format == "json" || format == "auto" && !isTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
 	}

@@ -120,8 +120,12 @@ func (a *app) exit(err error) int {
 // printError writes an error for people: what happened, to what, and where we
 // know it, what to do next.
 func (a *app) printError(err error) {
+	priority := ""
+	if isJournal(a.stderr) {
+		priority = "<3>" // an error's, in sd-daemon(3)'s way
+	}
 	for _, line := range strings.Split(err.Error(), "\n") {
-		fmt.Fprintf(a.stderr, "oktasync: error: %s\n", line)
+		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, line)
 	}
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", hint)

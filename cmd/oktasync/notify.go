@@ -34,10 +34,7 @@ func (d *daemon) statusLine() string {
 			next, soonest = job.Name, t
 		}
 	}
-	line := "1 export"
-	if n := len(s.cfg.Exports); n != 1 {
-		line = fmt.Sprintf("%d exports", n)
-	}
+	line := plural(len(s.cfg.Exports), "export")
 	if len(running) > 0 {
 		line += "; at work on " + strings.Join(running, ", ")
 	}
