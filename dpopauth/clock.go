@@ -98,9 +98,8 @@ func (c *clock) skew() error {
 }
 
 // observe reads the Date of an answer to a request that was sent at the
-// monotonic time sent. It returns by how much the server's clock, as we know
-// it, has moved by that: more than tolerance means that a request signed before
-// was dated wrongly.
+// monotonic time sent. It returns by how much what we took for the server's time
+// was wrong, 0 where the two agree as far as a Date can tell.
 //
 // When in the round trip the server took the time is not known; the end of it
 // is the guess that can't put us ahead.
@@ -120,10 +119,13 @@ func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
 	}
 	c.far = nil
 	trip, lead := mono-sent, before.Sub(date)
-	if agrees := 0 <= lead && lead <= grain+trip; agrees && (trip > tolerance || c.read != nil && mono-c.read.at < maxAge) {
-		return 0 // says less sharply what is known
+	agrees := 0 <= lead && lead < grain+trip // so what was dated by before was not ahead
+	if !agrees || trip <= tolerance && (c.read == nil || mono-c.read.at >= maxAge) {
+		c.read = &reading{at: mono, date: date} // else it says less sharply what is known
 	}
-	c.read = &reading{at: mono, date: date}
+	if agrees {
+		return 0
+	}
 	return c.nowLocked().Sub(before)
 }
 
