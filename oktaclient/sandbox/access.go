@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -224,17 +223,4 @@ func assertionText(reason verify.Reason) string {
 		return "The client does not have a JWKSet configured, but the client_assertion requires one."
 	}
 	return "The parsing of the client_assertion failed."
-}
-
-// jwks is the org's public key as a JWK set (RFC 7517).
-func (o *Org) jwks() any {
-	point, err := o.key.PublicKey.Bytes() // 4, X, Y
-	if err != nil {
-		panic(err) // the key was made by us
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	return map[string]any{"keys": []any{map[string]string{
-		"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": keyID,
-		"x": encode(point[1:33]), "y": encode(point[33:]),
-	}}}
 }

@@ -16,7 +16,7 @@ import (
 // proof is spent, and a violation is seen.
 type Fault struct {
 	Name    string // for people
-	Path    string // a prefix; "": the API; "token": the token endpoint
+	Path    string // a prefix; "": the API; "token": the token endpoint of the org's own
 	Nth     int
 	Every   int
 	Forever bool
@@ -158,7 +158,7 @@ func (o *Org) spoil(a *answer, r *http.Request, f Fault) {
 	if f.NoNonce {
 		a.header.Del("DPoP-Nonce")
 	}
-	if f.Bearer && r.URL.Path == tokenPath {
+	if f.Bearer && isToken(r.URL.Path) {
 		b := strings.Replace(a.body.String(), `"token_type":"DPoP"`, `"token_type":"Bearer"`, 1)
 		a.body.Reset()
 		a.body.WriteString(b)
@@ -230,7 +230,9 @@ func (o *Org) send(w http.ResponseWriter, r *http.Request, a *answer, body []byt
 
 // RotateNonces makes every nonce stale that was handed out.
 func (o *Org) RotateNonces() {
-	o.nonces.forget()
+	for _, s := range o.servers {
+		s.nonces.forget()
+	}
 	if o.apiNonce != nil {
 		o.apiNonce.forget()
 	}

@@ -72,6 +72,8 @@ type client struct {
 	org       *sandbox.Org
 	http      *http.Client
 	id, kid   string
+	server    string // path of the authorization server
+	scope     string // what to ask it for
 	key, dpop crypto.Signer
 	nonce     string // for the token endpoint
 	token     string
@@ -99,12 +101,30 @@ func newClient(t testing.TB, cfg sandbox.Config) *client {
 		cfg.RateLimit = sandbox.Limits(1_000_000)
 	}
 	org := sandbox.NewOrg(cfg)
-	return &client{t: t, org: org, http: org.Client(), id: clientID, kid: kid, key: key, dpop: mustKey()}
+	return &client{t: t, org: org, http: org.Client(), id: clientID, kid: kid, server: "/oauth2",
+		scope: "okta.users.read okta.logs.read okta.roles.read", key: key, dpop: mustKey()}
 }
+
+// authServers are the org's own authorization server and a custom one: what
+// holds for one holds for the other, where nothing else is said.
+var authServers = []string{"/oauth2", "/oauth2/default"}
+
+// newClientAt is newClient for one of the authServers.
+func newClientAt(t testing.TB, server string, cfg sandbox.Config) *client {
+	t.Helper()
+	cfg.AuthServers = []sandbox.AuthServer{{ID: "default", Audience: "api://orders", Scopes: []string{"orders.read", "orders.write"}}}
+	c := newClient(t, cfg)
+	if c.server = server; server != "/oauth2" {
+		c.scope = "orders.read"
+	}
+	return c
+}
+
+func (c *client) tokenURL() string { return c.org.URL() + c.server + "/v1/token" }
 
 // assertionClaims are those of a right assertion.
 func (c *client) assertionClaims() m {
-	return m{"iss": c.id, "sub": c.id, "aud": c.org.URL() + "/oauth2/v1/token", "exp": time.Now().Add(5 * time.Minute).Unix(), "jti": rand.Text()}
+	return m{"iss": c.id, "sub": c.id, "aud": c.tokenURL(), "exp": time.Now().Add(5 * time.Minute).Unix(), "jti": rand.Text()}
 }
 
 func (c *client) assertion(change m) string {
@@ -130,7 +150,7 @@ func (c *client) proof(method, u string, header, claims m) string {
 }
 
 func (c *client) form(change url.Values) url.Values {
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"okta.users.read okta.logs.read okta.roles.read"},
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {c.scope},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {c.assertion(nil)}}
 	for name, values := range change {
 		if form[name] = values; values == nil {
@@ -148,7 +168,7 @@ func (c *client) tokenProof(header, claims m) string {
 		}
 		claims["nonce"] = c.nonce
 	}
-	return c.proof("POST", c.org.URL()+"/oauth2/v1/token", header, claims)
+	return c.proof("POST", c.tokenURL(), header, claims)
 }
 
 func hasKey(claims m, name string) bool { _, ok := claims[name]; return ok }
@@ -214,7 +234,7 @@ func (c *client) postToken(form url.Values, proofs ...string) result {
 }
 
 func (c *client) tokenRequest(form url.Values, proofs ...string) *http.Request {
-	req, _ := http.NewRequestWithContext(c.t.Context(), "POST", c.org.URL()+"/oauth2/v1/token", strings.NewReader(form.Encode()))
+	req, _ := http.NewRequestWithContext(c.t.Context(), "POST", c.tokenURL(), strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for _, proof := range proofs {
 		req.Header.Add("DPoP", proof)

@@ -2,8 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -30,35 +28,31 @@ type Org struct {
 	events events
 	hook   hook
 
-	secret   []byte            // seals cursors
-	key      *ecdsa.PrivateKey // signs access tokens
+	secret   []byte // seals cursors
 	tokens   tokens
-	nonces   *nonces // of the token endpoint
 	apiNonce *nonces // of the API; nil where none is demanded
 	clients  *verify.Clients
-	proofs   *verify.Verifier // at the token endpoint
 	apiProof *verify.Verifier
+
+	servers   []*authServer // its own and the custom ones
+	endpoints map[string]func(*answer, *http.Request)
 
 	mu   sync.Mutex
 	apps map[string]ClientApp
 }
 
-// NewOrg returns an org as described. It panics where cfg makes no sense, which
-// only a URL that is none can be.
+// NewOrg returns an org as described. It panics where cfg makes no sense: an
+// [AuthServer] without an audience, for one.
 func NewOrg(cfg Config) *Org {
 	cfg.setDefaults()
-	o := &Org{cfg: cfg, apps: map[string]ClientApp{}, secret: make([]byte, 32)}
+	o := &Org{cfg: cfg, apps: map[string]ClientApp{}, secret: make([]byte, 32),
+		endpoints: map[string]func(*answer, *http.Request){}}
 	rand.Read(o.secret) // never fails
-	var err error
-	if o.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		panic(err)
-	}
 	o.SetURL(cfg.URL)
 	o.SetClockOffset(cfg.ClockOffset)
 	o.store = newStore(people{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
 		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
 	o.limits = newLimiter(cfg.RateLimit, cfg.ClientShare)
-	o.nonces = newNonces(cfg.NonceLife, cfg.NonceEvery, o.now)
 	if cfg.APINonceEvery > 0 {
 		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
 	}
@@ -188,48 +182,33 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-const tokenPath = "/oauth2/v1/token"
+// tokenPath is the token endpoint of the org's own authorization server.
+const tokenPath = ownPath + "/v1/token"
+
+// isToken says whether path is that of a token endpoint, also of a custom server.
+func isToken(path string) bool {
+	return strings.HasPrefix(path, ownPath+"/") && strings.HasSuffix(path, "/v1/token")
+}
 
 // route finds who answers.
 func (o *Org) route(a *answer, r *http.Request, busy bool) {
 	path := r.URL.Path
-	if r.Header.Get("Authorization") != "" && !isAPI(r) && path != tokenPath {
+	if r.Header.Get("Authorization") != "" && !isAPI(r) && !isToken(path) {
 		o.stats.violate("credentials at a path that needs none: " + path)
 	}
-	custom := strings.HasPrefix(path, "/oauth2/") && strings.HasSuffix(path, "/v1/token")
 	switch {
-	case path == tokenPath:
-		o.serveToken(a, r)
-	case custom: // a custom authorization server, which needs a licence of its own
-		a.fail(newError("E0000015"))
 	case isAPI(r):
 		o.serveAPI(a, r, busy)
-	case o.serveMetadata(a, path):
+	case o.endpoints[path] != nil:
+		o.endpoints[path](a, r)
+	case path == "/.well-known/okta-organization":
+		a.json(http.StatusOK, map[string]any{"id": o.ID(), "pipeline": "idx",
+			"_links": map[string]any{"organization": map[string]string{"href": o.URL()}}})
+	case len(o.cfg.AuthServers) == 0 && strings.HasPrefix(path, ownPath+"/") && !strings.HasPrefix(path, ownPath+"/v1/"):
+		a.fail(newError("E0000015")) // custom authorization servers need a licence of their own
 	default:
 		a.fail(newError("E0000008"))
 	}
-}
-
-// serveMetadata answers what is public: who the org is and how to get a token (RFC 8414).
-func (o *Org) serveMetadata(a *answer, path string) bool {
-	switch path {
-	case "/.well-known/okta-organization":
-		a.json(http.StatusOK, map[string]any{"id": o.ID(), "pipeline": "idx",
-			"_links": map[string]any{"organization": map[string]string{"href": o.URL()}}})
-	case "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration":
-		a.json(http.StatusOK, map[string]any{
-			"issuer": o.URL(), "token_endpoint": o.URL() + tokenPath, "jwks_uri": o.URL() + "/oauth2/v1/keys",
-			"grant_types_supported":                            []string{"client_credentials"},
-			"token_endpoint_auth_methods_supported":            []string{"private_key_jwt"},
-			"token_endpoint_auth_signing_alg_values_supported": algorithms,
-			"dpop_signing_alg_values_supported":                algorithms,
-		})
-	case "/oauth2/v1/keys":
-		a.json(http.StatusOK, o.jwks())
-	default:
-		return false
-	}
-	return true
 }
 
 // ID is the org's own id.

@@ -69,9 +69,15 @@ func wrongProofs(t *testing.T) []wrongProof {
 
 // Rule 8: every way in which the proof of a token request can be wrong.
 func TestProofForToken(t *testing.T) {
+	for _, server := range authServers {
+		t.Run(server[1:], func(t *testing.T) { testProofForToken(t, server) })
+	}
+}
+
+func testProofForToken(t *testing.T, server string) {
 	refused := func(t *testing.T, description string, proofs func(*client) []string) {
 		t.Helper()
-		c := newClient(t, sandbox.Config{})
+		c := newClientAt(t, server, sandbox.Config{})
 		c.login()
 		c.postToken(c.form(nil), proofs(c)...).want(t, 400, "invalid_dpop_proof", description)
 		c.oneViolation()
@@ -81,6 +87,9 @@ func TestProofForToken(t *testing.T) {
 			refused(t, test.description, func(c *client) []string { return []string{c.tokenProof(test.header, test.claims)} })
 		})
 	}
+	refused(t, "'htu' claim in the DPoP proof JWT is invalid.", func(c *client) []string { // at another server of this org
+		return []string{c.tokenProof(nil, m{"htu": c.org.URL() + "/oauth2/aus1/v1/token"})}
+	})
 	refused(t, "The DPoP proof JWT header is missing.", func(*client) []string { return nil })
 	refused(t, "Multiple DPoP proof JWT headers are not allowed.", func(*client) []string { return []string{"a", "b"} })
 	refused(t, "The DPoP proof JWT cannot be parsed.", func(*client) []string { return []string{"x"} })
@@ -92,7 +101,7 @@ func TestProofForToken(t *testing.T) {
 		return []string{proof}
 	})
 
-	c := newClient(t, sandbox.Config{})
+	c := newClientAt(t, server, sandbox.Config{})
 	c.login()
 	r := c.postToken(c.form(nil), c.tokenProof(nil, m{"nonce": "made-up"}))
 	r.want(t, 400, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof.")

@@ -45,3 +45,6 @@ package sandbox_test
 //	41 a list whose next link is in the body                   TestAssignees
 //	42 TLS, or loopback                                        TestPlainOnlyOnLoopback
 //	43 whoever breaks a rule is counted                        oneViolation, in most of these
+//	44 custom authorization servers: rules 1 to 11 as well     TestAssertion, TestProofForToken, TestCustomServer
+//	45 their scopes and policies                               TestCustomScopes
+//	46 their tokens, metadata and keys                         TestCustomServer, TestMetadata, TestRotateKeys

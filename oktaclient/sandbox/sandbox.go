@@ -6,7 +6,8 @@
 // without ports, also in a testing/synctest bubble; [NewServer] puts it behind
 // TLS. People are made up from a seed ([Config.Seed]); [Org.Join], [Org.Move] and
 // the like change them, [Org.Inject] makes requests fail, and [Org.Stats] says
-// whether a client ever did what a correct one never does.
+// whether a client ever did what a correct one never does. An org may have custom
+// authorization servers ([Config.AuthServers]), for trying an API of one's own.
 //
 // What Okta's answers look like is taken from its documentation
 // (developer.okta.com: OAuth 2.0 error codes, "Configure OAuth 2.0 Demonstrating
@@ -35,7 +36,8 @@ type Config struct {
 	Epoch         time.Time // nothing about them is later; zero: the start of 2026, or now if that is earlier
 	Imported      float64   // share of them, 0 to 1, whose lastUpdated lies within a single minute
 
-	Clients []ClientApp
+	Clients     []ClientApp
+	AuthServers []AuthServer // custom ones; none: the org has no licence for them
 
 	TokenLife     time.Duration // 0: an hour
 	NonceLife     time.Duration // how long a nonce is the newest; 0: 24 h. It is good for three times as long
@@ -73,7 +75,7 @@ type ClientApp struct {
 	ID          string
 	Keys        []PublicKey
 	RequireDPoP bool     // "Require DPoP header in token requests"; on in new apps at Okta
-	Scopes      []string // granted to the app
+	Scopes      []string // of Okta's API, granted to the app
 	Role        string   // what the app may see
 }
 

@@ -60,7 +60,7 @@ func (s *stats) enter(r *http.Request) int {
 	s.Requests++
 	path := r.URL.Path
 	switch {
-	case path == tokenPath:
+	case isToken(path):
 		s.Token++
 	case isAPI(r):
 		s.API++

@@ -2,9 +2,7 @@ package sandbox
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -29,6 +27,7 @@ const (
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
 
+// setVerifiers makes what checks clients, and the authorization servers.
 func (o *Org) setVerifiers() (err error) {
 	if o.clients, err = verify.NewClients(verify.ClientsConfig{
 		Keys: o.keys, Algorithms: algorithms, MaxLife: time.Hour, Leeway: -1, OptionalID: true,
@@ -47,9 +46,18 @@ func (o *Org) setVerifiers() (err error) {
 	if o.apiProof, err = verify.New(proofs); err != nil {
 		return err
 	}
-	proofs.Nonces = o.nonces
-	o.proofs, err = verify.New(proofs)
-	return err
+	if err := o.addAuthServer(&authServer{own: true, path: ownPath}, proofs); err != nil {
+		return err
+	}
+	for _, custom := range o.cfg.AuthServers {
+		if err := custom.check(); err != nil {
+			return err
+		}
+		if err := o.addAuthServer(&authServer{AuthServer: custom, path: ownPath + "/" + custom.ID}, proofs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *Org) keys(_ context.Context, id string) ([]verify.Key, error) {
@@ -77,14 +85,14 @@ func badRequest(code, description string) error { return &oauthError{400, code, 
 
 func badClient(description string) error { return &oauthError{401, "invalid_client", description} }
 
-// serveToken is POST /oauth2/v1/token.
-func (o *Org) serveToken(a *answer, r *http.Request) {
+// serveToken is POST /oauth2/v1/token, and that of a custom server.
+func (o *Org) serveToken(a *answer, r *http.Request, s *authServer) {
 	a.header.Set("Cache-Control", "no-cache, no-store")
 	a.header.Set("Pragma", "no-cache")
 	if o.cfg.NonceOnGrant {
-		a.header.Set("DPoP-Nonce", o.nonces.Nonce())
+		a.header.Set("DPoP-Nonce", s.nonces.Nonce())
 	}
-	g, err := o.grant(r)
+	g, err := o.grant(r, s)
 	var api *oktaError
 	var oauth *oauthError
 	var proof *verify.Error
@@ -101,7 +109,7 @@ func (o *Org) serveToken(a *answer, r *http.Request) {
 		a.json(oauth.Status, oauth)
 	case err == nil:
 		o.stats.granted()
-		answer := map[string]any{"token_type": "Bearer", "expires_in": max(1, int(o.cfg.TokenLife/time.Second)),
+		answer := map[string]any{"token_type": "Bearer", "expires_in": max(1, int(s.TokenLife/time.Second)),
 			"access_token": g.token, "scope": strings.Join(g.scopes, " ")}
 		if g.thumbprint != "" {
 			answer["token_type"] = "DPoP"
@@ -113,29 +121,33 @@ func (o *Org) serveToken(a *answer, r *http.Request) {
 // grant goes through a token request in Okta's order: the form, the client, the
 // proof, the scopes. Only a client that has authenticated is given a nonce, and by
 // then its assertion is spent.
-func (o *Org) grant(r *http.Request) (*grant, error) {
+func (o *Org) grant(r *http.Request, s *authServer) (*grant, error) {
 	form, err := o.tokenForm(r)
 	if err != nil {
 		return nil, err
 	}
-	app, err := o.authenticate(r, form)
+	app, err := o.authenticate(r, form, s)
 	if err != nil {
 		return nil, err
 	}
 	thumbprint := ""
 	if app.RequireDPoP { // otherwise the proof is ignored and the token a bearer's
-		proof, err := o.proofs.Proof(r)
+		proof, err := s.proofs.Proof(r)
 		if err != nil {
 			o.objection("token endpoint", err)
 			return nil, err
 		}
 		thumbprint = proof.Thumbprint
 	}
-	scopes, err := grantable(form.Get("scope"), app.Scopes)
+	allow := s.allow
+	if s.own {
+		allow = grantable
+	}
+	scopes, err := allow(form.Get("scope"), app)
 	if err != nil {
 		return nil, err
 	}
-	return o.tokens.issue(o, app, scopes, thumbprint), nil
+	return s.issue(app, scopes, thumbprint), nil
 }
 
 // tokenForm reads what was posted.
@@ -169,8 +181,9 @@ func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 }
 
 // authenticate finds out which app asks. A service app at an org's own
-// authorization server has private_key_jwt and nothing else.
-func (o *Org) authenticate(r *http.Request, form url.Values) (ClientApp, error) {
+// authorization server has private_key_jwt and nothing else; at a custom one it
+// could have a secret, but none of ours has.
+func (o *Org) authenticate(r *http.Request, form url.Values, s *authServer) (ClientApp, error) {
 	assertion := form.Get("client_assertion")
 	secret := r.Header.Get("Authorization") != "" || form.Has("client_secret")
 	if secret {
@@ -179,6 +192,8 @@ func (o *Org) authenticate(r *http.Request, form url.Values) (ClientApp, error) 
 	switch {
 	case secret && assertion != "":
 		return ClientApp{}, &oauthError{401, "invalid_request", "Cannot supply multiple client credentials."}
+	case secret && !s.own:
+		return ClientApp{}, badClient("The client secret supplied for a confidential client is invalid.")
 	case secret:
 		return ClientApp{}, badClient("Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.")
 	case assertion == "":
@@ -186,7 +201,7 @@ func (o *Org) authenticate(r *http.Request, form url.Values) (ClientApp, error) 
 	case form.Get("client_assertion_type") != assertionType:
 		return ClientApp{}, badRequest("invalid_request", "The client_assertion_type is invalid.")
 	}
-	checked, err := o.clients.Assertion(r.Context(), assertion, o.URL()+tokenPath)
+	checked, err := o.clients.Assertion(r.Context(), assertion, s.tokenURL())
 	var refused *verify.Error
 	if errors.As(err, &refused) {
 		o.objection("token endpoint", err)
@@ -216,9 +231,14 @@ func issuer(assertion string) string {
 	return claims.Iss
 }
 
-// grantable returns what of the scopes asked for the app has been granted: fewer
-// come back without a word, and only none at all is an error.
-func grantable(asked string, granted []string) (scopes []string, err error) {
+const ( // said by both kinds of servers
+	noOpenID     = "Cannot request 'openid' scopes using client credentials."
+	unknownScope = "One or more scopes are not configured for the authorization server resource."
+)
+
+// grantable returns what of the scopes asked for the app has been granted for
+// Okta's API: fewer come back without a word, and only none at all is an error.
+func grantable(asked string, app ClientApp) (scopes []string, err error) {
 	words := strings.Fields(asked)
 	if len(words) == 0 {
 		return nil, badRequest("invalid_scope", "No scopes were requested.")
@@ -226,10 +246,10 @@ func grantable(asked string, granted []string) (scopes []string, err error) {
 	for _, scope := range words {
 		switch {
 		case scope == "openid":
-			return nil, badRequest("invalid_scope", "Cannot request 'openid' scopes using client credentials.")
+			return nil, badRequest("invalid_scope", noOpenID)
 		case !strings.HasPrefix(scope, "okta."):
-			return nil, badRequest("invalid_scope", "One or more scopes are not configured for the authorization server resource.")
-		case slices.Contains(granted, scope) && !slices.Contains(scopes, scope):
+			return nil, badRequest("invalid_scope", unknownScope)
+		case slices.Contains(app.Scopes, scope) && !slices.Contains(scopes, scope):
 			scopes = append(scopes, scope)
 		}
 	}
@@ -250,24 +270,32 @@ type grant struct {
 	revoked    bool
 }
 
-// tokens are those that are good, and those that were not long ago.
-type tokens struct {
-	mu     sync.Mutex
-	issued map[string]*grant
-}
-
 // issue makes a token in the form that Okta's have.
-func (t *tokens) issue(o *Org, app ClientApp, scopes []string, thumbprint string) *grant {
-	now := o.now()
-	g := &grant{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(o.cfg.TokenLife)}
+func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *grant {
+	now := s.org.now()
+	g := &grant{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(s.TokenLife)}
 	claims := map[string]any{
-		"ver": 1, "jti": "AT." + rand.Text(), "iss": o.URL(), "aud": o.URL(), "sub": app.ID, "cid": app.ID,
+		"ver": 1, "jti": "AT." + rand.Text(), "iss": s.issuer(), "aud": s.audience(), "sub": app.ID, "cid": app.ID,
 		"iat": now.Unix(), "exp": g.expires.Unix(), "scp": scopes,
 	}
 	if thumbprint != "" {
 		claims["cnf"] = map[string]string{"jkt": thumbprint}
 	}
-	g.token = o.sign(claims)
+	g.token = s.sign(claims)
+	if s.own { // the org's API takes no others
+		s.org.tokens.add(g, now)
+	}
+	return g
+}
+
+// tokens are those for the org's API that are good, and those that were not long
+// ago.
+type tokens struct {
+	mu     sync.Mutex
+	issued map[string]*grant
+}
+
+func (t *tokens) add(g *grant, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.issued == nil {
@@ -279,7 +307,6 @@ func (t *tokens) issue(o *Org, app ClientApp, scopes []string, thumbprint string
 		}
 	}
 	t.issued[g.token] = g
-	return g
 }
 
 // find returns a copy of what a token is good for.
@@ -304,23 +331,4 @@ func (t *tokens) revoke(token string) (n int) {
 		}
 	}
 	return n
-}
-
-// keyID names the org's key in tokens and in /oauth2/v1/keys.
-const keyID = "brightwater-at-1"
-
-// sign makes an ES256 JWT (RFC 7515, RFC 7518 section 3.4).
-func (o *Org) sign(claims any) string {
-	payload, _ := json.Marshal(claims) // of strings and numbers
-	encode := base64.RawURLEncoding.EncodeToString
-	signed := encode([]byte(`{"kid":"`+keyID+`","typ":"application/okta-internal-at+jwt","alg":"ES256"}`)) + "." + encode(payload)
-	digest := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, o.key, digest[:])
-	if err != nil {
-		panic(err) // the key is sound and rand.Reader never fails
-	}
-	signature := make([]byte, 64)
-	r.FillBytes(signature[:32])
-	s.FillBytes(signature[32:])
-	return signed + "." + encode(signature)
 }

@@ -80,10 +80,11 @@ type assertionCase struct {
 	description    string // "": a token is granted
 }
 
-func assertionCases(now time.Time) []assertionCase {
+func assertionCases(now time.Time, server string) []assertionCase {
 	const alg = "The client_assertion JWT signature algorithm is invalid."
 	const aud = "The audience claim for client_assertion must be the endpoint invoked for the request."
-	tokenURL := "https://acme.okta.example/oauth2/v1/token"
+	const org = "https://acme.okta.example"
+	tokenURL := org + server + "/v1/token"
 	return []assertionCase{
 		{name: "right"},
 		{name: "with iat", claims: m{"iat": now.Add(-30 * time.Second).Unix()}},
@@ -98,8 +99,10 @@ func assertionCases(now time.Time) []assertionCase {
 		{name: "other key", raw: jwt(mustKey(), m{"alg": "ES256", "kid": kid}, m{"iss": clientID, "sub": clientID}), description: "The client_assertion signature is invalid."},
 		{name: "no iss", claims: m{"iss": nil}, description: "The issuer claim for client_assertion is not a valid client_id."},
 		{name: "other sub", claims: m{"sub": "0oaOther"}, description: "The subject claim for client_assertion is not a valid client_id."},
-		{name: "aud is the issuer", claims: m{"aud": "https://acme.okta.example"}, description: aud},
-		{name: "aud http", claims: m{"aud": "http://acme.okta.example/oauth2/v1/token"}, description: aud},
+		{name: "aud is the org", claims: m{"aud": org}, description: aud},
+		{name: "aud is the server", claims: m{"aud": org + server}, description: aud},
+		{name: "aud is another server", claims: m{"aud": org + "/oauth2/aus1/v1/token"}, description: aud},
+		{name: "aud http", claims: m{"aud": "http" + strings.TrimPrefix(tokenURL, "https")}, description: aud},
 		{name: "two aud", claims: m{"aud": []string{tokenURL, "https://evil.example"}}, description: aud},
 		{name: "no exp", claims: m{"exp": nil}, description: "The client_assertion must contain the 'exp' claim as seconds since epoch."},
 		{name: "exp as text", claims: m{"exp": "soon"}, description: "The client_assertion must contain the 'exp' claim as seconds since epoch."},
@@ -111,27 +114,10 @@ func assertionCases(now time.Time) []assertionCase {
 
 // Rule 3: every way in which an assertion can be wrong.
 func TestAssertion(t *testing.T) {
-	for _, test := range assertionCases(time.Now()) {
-		t.Run(test.name, func(t *testing.T) {
-			c := newClient(t, sandbox.Config{Clients: []sandbox.ClientApp{{Scopes: []string{"okta.users.read"}}}})
-			header, claims := m{"alg": "ES256", "kid": kid}, c.assertionClaims()
-			apply(header, test.header)
-			apply(claims, test.claims)
-			assertion := jwt(c.key, header, claims)
-			if test.raw != "" {
-				assertion = test.raw
-			}
-			r := c.postToken(c.form(url.Values{"client_assertion": {assertion}}))
-			if test.description == "" {
-				if r.status != 200 {
-					t.Errorf("answer = %d %s, want a token", r.status, r.body)
-				}
-				c.noViolations()
-				return
-			}
-			r.want(t, 401, "invalid_client", test.description)
-			c.oneViolation()
-		})
+	for _, server := range authServers {
+		for _, test := range assertionCases(time.Now(), server) {
+			t.Run(server[1:]+" "+test.name, func(t *testing.T) { test.try(t, server) })
+		}
 	}
 	t.Run("used twice", func(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
@@ -140,6 +126,27 @@ func TestAssertion(t *testing.T) {
 		c.postToken(form, c.tokenProof(nil, nil)).want(t, 401, "invalid_client", "The client_assertion token has already been used.")
 		c.oneViolation()
 	})
+}
+
+func (test assertionCase) try(t *testing.T, server string) {
+	c := newClientAt(t, server, sandbox.Config{Clients: []sandbox.ClientApp{{Scopes: []string{"okta.users.read"}}}})
+	header, claims := m{"alg": "ES256", "kid": kid}, c.assertionClaims()
+	apply(header, test.header)
+	apply(claims, test.claims)
+	assertion := jwt(c.key, header, claims)
+	if test.raw != "" {
+		assertion = test.raw
+	}
+	r := c.postToken(c.form(url.Values{"client_assertion": {assertion}}))
+	if test.description == "" {
+		if r.status != 200 {
+			t.Errorf("answer = %d %s, want a token", r.status, r.body)
+		}
+		c.noViolations()
+		return
+	}
+	r.want(t, 401, "invalid_client", test.description)
+	c.oneViolation()
 }
 
 // Rule 4: who the client is, and by which key.
