@@ -39,9 +39,9 @@ type partition struct {
 
 // Bounds of a partition.
 const (
-	patient    = 3  // pages that a span may have before it is cut for others
+	patient    = 2  // pages that a span may have before it is cut for others
 	mostWasted = 10 // percent of all pages that may be for nothing, and as many more
-	spread     = 4  // spans that a worker finds on average
+	spread     = 3  // spans that a worker finds on average
 	maxRefused = 10 // then it is not a page but Okta
 )
 
@@ -140,8 +140,14 @@ func (p *partition) further(pages int) bool {
 // cut cuts a span by what the pages of it have shown.
 func (p *partition) cut(s span, l *list) []span {
 	parts := 2
-	if !p.paged {
+	switch {
+	case p.paged:
+	case s == always:
 		parts = spread * p.workers
+	default:
+		p.mu.Lock()
+		parts = p.workers - p.busy + 1
+		p.mu.Unlock()
 	}
 	return s.cut(quantiles(l.updated, parts))
 }

@@ -3,6 +3,7 @@ package oktaclient
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,8 +20,8 @@ type reading struct {
 	time  timeline
 	pages int // pages asked for
 
-	since  string              // who changed then or later is remembered, for settle
-	recent map[uint64]struct{} // their ids and lastUpdated, hashed
+	since  string           // who changed then or later is remembered, for settle
+	recent map[uint64]int64 // their lastUpdated in milliseconds, by a hash of it and of the id
 	seed   maphash.Seed
 	fresh  int // copies that were new in this pass
 
@@ -31,9 +32,26 @@ func (c *Client) newReading(q Query, sink Sink) *reading {
 	return &reading{c: c, query: q, sink: sink, time: timeline{start: time.Now()}}
 }
 
-// read reads everyone that the query is of: the plain list and then the
+// parallel reads everyone that the query is of in spans of lastUpdated. The
+// newest go first: nobody knows how many users have changed since the borders
+// were drawn.
+func (r *reading) parallel(ctx context.Context) error {
+	spans := []span{always}
+	if r.query.Borders != nil {
+		borders, err := r.query.Borders(r.c.cfg.PageSize)
+		if err != nil {
+			return err
+		}
+		spans = always.cut(borders)
+		slices.Reverse(spans)
+	}
+	l := r.everyone()
+	return r.partition(l[len(l)-1], spans, r.c.cfg.Concurrency).read(ctx)
+}
+
+// serial reads everyone that the query is of: the plain list and then the
 // deprovisioned users, or with a search one list of whom it finds.
-func (r *reading) read(ctx context.Context) error {
+func (r *reading) serial(ctx context.Context) error {
 	lists := []listing{{}}
 	switch {
 	case r.query.Search != "":
@@ -54,7 +72,7 @@ func (r *reading) read(ctx context.Context) error {
 	return nil
 }
 
-// inParts reads everyone in smaller and smaller parts, where a list has a page
+// inParts reads everyone in smaller and smaller spans, where a list has a page
 // that Okta can't give.
 func (r *reading) inParts(ctx context.Context, cause error) error {
 	l := r.everyone()

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,8 +29,8 @@ type bearer struct {
 
 	ahead time.Duration // the org's clock to ours
 
-	mu    sync.Mutex
 	token string
+	err   error
 }
 
 // newSandbox makes an org with an app, and a transport that is that app.
@@ -42,7 +41,9 @@ func newSandbox(t *testing.T, cfg sandbox.Config) *bearer {
 		t.Fatal(err)
 	}
 	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
-	return &bearer{org: sandbox.NewOrg(cfg), key: key, ahead: cfg.ClockOffset}
+	b := &bearer{org: sandbox.NewOrg(cfg), key: key, ahead: cfg.ClockOffset}
+	b.err = b.grant()
+	return b
 }
 
 func (b *bearer) client(t *testing.T, change func(*oktaclient.Config)) *oktaclient.Client {
@@ -57,12 +58,8 @@ func (b *bearer) client(t *testing.T, change func(*oktaclient.Config)) *oktaclie
 }
 
 func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.token == "" {
-		if err := b.grant(); err != nil {
-			return nil, err
-		}
+	if b.err != nil {
+		return nil, b.err
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+b.token)
@@ -153,6 +150,7 @@ func TestSandboxFaults(t *testing.T) {
 		{"status=502,html", "502"},
 		{"status=503", "503 E0000100"},
 		{"status=504", "504"},
+		{"status=409,code=E0000145", "409 E0000145"},
 		{"status=429,retry-after=5s", "429 E0000047"},
 		{"busy", "429 E0000047"},
 		{"html", "502"},
@@ -170,34 +168,40 @@ func TestSandboxFaults(t *testing.T) {
 	}
 	for _, test := range faults {
 		for _, forever := range []bool{false, true} {
-			t.Run(fmt.Sprint(test.fault, " for ever ", forever), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					fault, err := sandbox.ParseFault(test.fault)
-					if err != nil {
-						t.Fatal(err)
-					}
-					b := newSandbox(t, sandbox.Config{Users: 95})
-					fault.Nth, fault.Forever = 3, forever
-					b.org.Inject(fault)
-					s := &sink{}
-					_, err = b.client(t, nil).Users(t.Context(), everyone, s)
-					if err == nil {
-						checkReading(t, b.org, s)
-						if forever && test.forever != "" {
-							t.Errorf("Users() succeeded, want %s", test.forever)
-						}
-						return
-					}
-					e, ok := errors.AsType[*oktaclient.Error](err)
-					if !ok || !strings.Contains(err.Error(), test.forever) || e.Page != 3 {
-						t.Errorf("Users() = %v, want %s on page 3", err, test.forever)
-					}
-					if once := []string{"next=loop", "next=other-host", "redirect=https://elsewhere.invalid/"}; !forever && !slices.Contains(once, test.fault) {
-						t.Errorf("Users() = %v, want one fault overcome", err)
-					}
+			for _, concurrency := range []int{1, 4} {
+				t.Run(fmt.Sprint(test.fault, " for ever ", forever, " with ", concurrency), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { tryFault(t, test.fault, test.forever, forever, concurrency) })
 				})
-			})
+			}
 		}
+	}
+}
+
+// tryFault has the third request fail, and with forever all after it.
+func tryFault(t *testing.T, text, want string, forever bool, concurrency int) {
+	fault, err := sandbox.ParseFault(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newSandbox(t, settled(95))
+	fault.Nth, fault.Forever = 3, forever
+	b.org.Inject(fault)
+	s := &sink{}
+	_, err = b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), everyone, s)
+	if err == nil {
+		checkReading(t, b.org, s)
+		if forever && want != "" {
+			t.Errorf("Users() succeeded, want %s", want)
+		}
+		return
+	}
+	e, ok := errors.AsType[*oktaclient.Error](err)
+	if !ok || !strings.Contains(err.Error(), want) || concurrency == 1 && e.Page != 3 && e.From.IsZero() {
+		t.Errorf("Users() = %v, want %s on page 3", err, want)
+	}
+	once := []string{"next=loop", "next=other-host", "redirect=https://elsewhere.invalid/"}
+	if !forever && !slices.Contains(once, text) {
+		t.Errorf("Users() = %v, want one fault overcome", err)
 	}
 }
 

@@ -3,13 +3,14 @@ package oktaclient
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
 const (
 	overlap   = 5 * time.Minute // what settling looks back, for an index and clocks that lag
 	maxPasses = 10
-	maxRecent = 1 << 20 // users remembered who changed while they were read
+	maxRecent = 1 << 19 // users remembered who changed while they were read
 )
 
 // settle reads again what has changed since the reading began, and once more,
@@ -25,7 +26,7 @@ func (r *reading) settle(ctx context.Context) error {
 		began := r.now()
 		r.forget()
 		for _, l := range r.everyone() {
-			p := r.partition(l, []span{{from: from.Truncate(time.Millisecond)}}, 1)
+			p := r.partition(l, r.recentSpans(from), 1)
 			p.paged = true // and in order of time: who changes meanwhile is still to come
 			if err := p.read(ctx); err != nil {
 				return err
@@ -52,6 +53,27 @@ func (r *reading) everyone() []listing {
 	return []listing{{outside: true}, {search: r.query.Search}}
 }
 
+// recentSpans cuts the time since from into spans that are likely to be single
+// pages, by what is known of who changed.
+func (r *reading) recentSpans(from time.Time) []span {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since := span{from: from.Truncate(time.Millisecond)}
+	var changed []int64
+	for _, at := range r.recent {
+		if at >= since.from.UnixMilli() {
+			changed = append(changed, at)
+		}
+	}
+	slices.Sort(changed)
+	var borders []time.Time
+	each := max(r.c.cfg.PageSize*3/4, 1)
+	for i := each; i < len(changed); i += each {
+		borders = append(borders, time.UnixMilli(changed[i]))
+	}
+	return since.cut(borders)
+}
+
 // now is Okta's time.
 func (r *reading) now() time.Time {
 	r.mu.Lock()
@@ -71,7 +93,7 @@ func (r *reading) forget() {
 func (r *reading) noteLocked(u User) {
 	if r.since == "" {
 		r.since = r.time.at(r.time.start).Add(-overlap).Format(timeLayout)
-		r.recent, r.seed = map[uint64]struct{}{}, maphash.MakeSeed()
+		r.recent, r.seed = map[uint64]int64{}, maphash.MakeSeed()
 	}
 	if u.LastUpdated < r.since {
 		return
@@ -87,6 +109,7 @@ func (r *reading) noteLocked(u User) {
 	}
 	r.fresh++
 	if len(r.recent) < maxRecent {
-		r.recent[key] = struct{}{}
+		at, _ := time.Parse(timeLayout, u.LastUpdated)
+		r.recent[key] = at.UnixMilli()
 	}
 }

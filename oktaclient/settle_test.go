@@ -17,7 +17,7 @@ import (
 
 // settled is a sandbox whose people were last changed long ago.
 func settled(users int) sandbox.Config {
-	return sandbox.Config{Users: users, Epoch: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	return sandbox.Config{Users: users, Latency: time.Millisecond, Epoch: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 // Whoever changes while the pages are read is in the reading as they are then.
@@ -26,7 +26,6 @@ func TestSettleFindsWhoChanged(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newSandbox(t, settled(400))
 			b.org.OnRequest(func(n int, _ *http.Request) {
-				time.Sleep(time.Millisecond)
 				switch n {
 				case 3, 10, 20:
 					b.org.Join(15)
@@ -55,7 +54,6 @@ func TestSettleDropsWhoLeft(t *testing.T) {
 		b := newSandbox(t, settled(400))
 		search := `profile.department eq "Sales"`
 		b.org.OnRequest(func(n int, _ *http.Request) {
-			time.Sleep(time.Millisecond)
 			if n%3 == 0 && n < 20 {
 				b.org.Move(25)
 				b.org.Deactivate(3)
@@ -91,7 +89,6 @@ func TestSettleGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(100))
 		b.org.OnRequest(func(int, *http.Request) {
-			time.Sleep(time.Millisecond)
 			b.org.Set(b.org.Move(1)[0], "profile.title", []byte(`"x"`))
 		})
 		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Users(t.Context(), everyone, &sink{})

@@ -10,6 +10,12 @@ import (
 type Query struct {
 	IncludeDeprovisioned bool   // Okta's plain list leaves these out
 	Search               string // an Okta search expression; "": everyone
+
+	// Borders, if not nil, returns moments of lastUpdated, ascending, between
+	// each two of which there were about so many users when the org was last
+	// read, and not more. It is called where users are read in parallel. Without
+	// it, or with borders that no longer fit, the reading finds out by itself.
+	Borders func(users int) ([]time.Time, error)
 }
 
 // User is one user as a page held it.
@@ -69,10 +75,16 @@ type Reading struct {
 }
 
 // Users reads every user that q is of into sink, and then whoever changed in
-// the meantime. The reading comes with an error too, and says how far it came.
+// the meantime. With a concurrency of 1 it reads Okta's lists one after the
+// other, with more it reads spans of lastUpdated side by side. The reading
+// comes with an error too, and says how far it came.
 func (c *Client) Users(ctx context.Context, q Query, sink Sink) (Reading, error) {
 	r := c.newReading(q, sink)
-	err := r.read(ctx)
+	read := r.serial
+	if c.cfg.Concurrency > 1 {
+		read = r.parallel
+	}
+	err := read(ctx)
 	if err == nil {
 		err = r.settle(ctx)
 	}

@@ -31,6 +31,7 @@ type Plan struct {
 	Missing    []string // what the newest snapshot should hold and the store lacks
 	Held       []string // why the guard holds the reading back; empty: it doesn't
 
+	rules    snapshot.Rules
 	users    *spool
 	changes  *os.File // a line a change, as in the snapshot
 	requests []oktaclient.Request
@@ -54,6 +55,12 @@ func (r *Reconciler) Plan(ctx context.Context, export Export) (plan *Plan, err e
 	}()
 	if p.Previous, err = r.latest(export.Name); err != nil {
 		return nil, fmt.Errorf("open newest snapshot: %w", err)
+	}
+	if p.Previous != nil {
+		declared := export.Declaration()
+		p.rules, p.Base = snapshot.RulesFor(&p.Previous.Manifest.Declared, declared)
+		p.Declared = !reflect.DeepEqual(p.Previous.Manifest.Declared, declared)
+		p.Missing = missing(p.Previous)
 	}
 	if err := p.read(ctx, r); err != nil {
 		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
@@ -101,10 +108,14 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 }
 
 func (p *Plan) query() oktaclient.Query {
-	return oktaclient.Query{
+	q := oktaclient.Query{
 		IncludeDeprovisioned: p.Export.Users.IncludeDeprovisioned,
 		Search:               p.Export.Users.Search,
 	}
+	if p.Base == snapshot.BasePrevious {
+		q.Borders = bordersOf(p.Previous)
+	}
+	return q
 }
 
 // sink takes what a reading yields into a plan.
@@ -121,20 +132,13 @@ func (s sink) Request(req oktaclient.Request) error {
 // compare merges the reading with the newest snapshot: counts stay in memory,
 // the changes go to a temporary file.
 func (p *Plan) compare(r *Reconciler) error {
-	var rules snapshot.Rules
-	if p.Previous != nil {
-		declared := p.Export.Declaration()
-		rules, p.Base = snapshot.RulesFor(&p.Previous.Manifest.Declared, declared)
-		p.Declared = !reflect.DeepEqual(p.Previous.Manifest.Declared, declared)
-		p.Missing = missing(p.Previous)
-	}
 	users, err := p.users.merge()
 	if err != nil {
 		return err
 	}
 	after := &counting{merge: users, byStatus: make(map[string]int)}
 	if p.Base == snapshot.BasePrevious {
-		err = p.diff(r, rules, after)
+		err = p.diff(r, after)
 	} else {
 		err = drain(after)
 	}
@@ -146,7 +150,7 @@ func (p *Plan) compare(r *Reconciler) error {
 	return nil
 }
 
-func (p *Plan) diff(r *Reconciler, rules snapshot.Rules, after snapshot.UserReader) error {
+func (p *Plan) diff(r *Reconciler, after snapshot.UserReader) error {
 	before, err := p.Previous.Users()
 	if err != nil {
 		return err
@@ -160,7 +164,7 @@ func (p *Plan) diff(r *Reconciler, rules snapshot.Rules, after snapshot.UserRead
 	}
 	w := bufio.NewWriter(p.changes)
 	var line []byte
-	p.Counts, err = snapshot.Diff(before, after, rules, func(c *snapshot.Change) error {
+	p.Counts, err = snapshot.Diff(before, after, p.rules, func(c *snapshot.Change) error {
 		if line, err = c.Line(line[:0]); err != nil {
 			return err
 		}

@@ -1,0 +1,199 @@
+package oktaclient_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+	"oktasync/oktaclient/sandbox"
+)
+
+// bordersOf draws borders as a caller would who has read the org before.
+func bordersOf(org *sandbox.Org) func(int) ([]time.Time, error) {
+	var updated []string
+	for _, text := range org.UsersJSON() {
+		_, rest, _ := strings.Cut(string(text), `"lastUpdated":"`)
+		updated = append(updated, rest[:24])
+	}
+	slices.Sort(updated)
+	return func(users int) (borders []time.Time, err error) {
+		for i := users; i < len(updated); i += users {
+			for i > 0 && updated[i-1] == updated[i] {
+				i-- // who has the same moment stays together
+			}
+			at, err := time.Parse(time.RFC3339, updated[i])
+			if err != nil {
+				return nil, err
+			}
+			borders = append(borders, at)
+		}
+		return borders, nil
+	}
+}
+
+// The union of the spans is the serial list.
+func TestParallelReadsWhatSerialReads(t *testing.T) {
+	for _, imported := range []float64{0, 1} {
+		for _, query := range []oktaclient.Query{everyone, {}, {Search: `profile.department sw "S"`, IncludeDeprovisioned: true}} {
+			for _, known := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					cfg := settled(500)
+					cfg.Imported = imported
+					b := newSandbox(t, cfg)
+					read := func(concurrency int) (map[string]oktaclient.User, *sink) {
+						q, s := query, &sink{}
+						if known {
+							q.Borders = bordersOf(b.org)
+						}
+						c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 9 })
+						reading, err := c.Users(t.Context(), q, s)
+						if err != nil || !reading.Settled || reading.Rows != len(s.users)+len(s.outside) {
+							t.Fatalf("reading = %+v, %v", reading, err)
+						}
+						return s.of(), s
+					}
+					want, _ := read(1)
+					got, s := read(5)
+					if len(got) != len(want) {
+						t.Errorf("read %d users, want %d", len(got), len(want))
+					}
+					for id, u := range want {
+						if string(got[id].JSON) != string(u.JSON) {
+							t.Fatalf("user %s = %s, want %s", id, got[id].JSON, u.JSON)
+						}
+					}
+					paths := map[string]int{}
+					for _, r := range s.requests {
+						if paths[r.Path]++; paths[r.Path] > 1 {
+							t.Errorf("%s was asked for twice", r.Path)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// speed reads 20,000 users at 300 ms a request and returns how long the pages
+// took, and how many requests there were.
+func speed(t *testing.T, concurrency int, imported float64, known bool) (took time.Duration, requests int) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := settled(20_000)
+		cfg.Latency, cfg.Imported, cfg.RateLimit = 300*time.Millisecond, imported, sandbox.Limits(1<<20)
+		cfg.CachePages = true
+		b := newSandbox(t, cfg)
+		q := everyone
+		if known {
+			q.Borders = bordersOf(b.org)
+		}
+		c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 0 })
+		users := 0
+		began := time.Now()
+		reading, err := c.Users(t.Context(), q, counter{&users})
+		if err != nil || users < 20_000 {
+			t.Fatalf("read %d users: %v", users, err)
+		}
+		took, requests = time.Since(began)-300*time.Millisecond, reading.Requests // settling an org at rest
+	})
+	return took, requests
+}
+
+// The pages are in after at most 1/6 of the serial time where the borders are
+// known, and 1/4 where not.
+func TestParallelSpeed(t *testing.T) {
+	serial := 20_000 / 200 * 300 * time.Millisecond
+	if long() {
+		if took, _ := speed(t, 1, 0, false); took != serial {
+			t.Errorf("serial: took %v, want %v", took, serial)
+		}
+	}
+	for _, imported := range []float64{0, 0.6} {
+		for _, test := range []struct {
+			known bool
+			part  time.Duration
+		}{{true, 6}, {false, 4}} {
+			name := fmt.Sprintf("imported %v, borders known %t", imported, test.known)
+			took, requests := speed(t, 8, imported, test.known)
+			if took > serial/test.part {
+				t.Errorf("%s: took %v in %d requests, want at most 1/%d of %v", name, took, requests, test.part, serial)
+			}
+		}
+	}
+}
+
+// Under a limit the reading ends within 1.05 of its bound: so many windows as
+// its share must last for the requests that there must be, but the last one.
+// No window sees more of us than our share.
+func TestParallelPaced(t *testing.T) {
+	tests := []struct {
+		users int
+		share float64
+	}{{40_000, 0.5}, {100_000, 1}}
+	if !long() {
+		tests = tests[:1]
+	}
+	for _, test := range tests {
+		for _, known := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d users, share %v, borders known %t", test.users, test.share, known), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const limit = 300
+					cfg := settled(test.users)
+					cfg.Latency, cfg.RateLimit, cfg.ClientShare = 50*time.Millisecond, sandbox.Limits(limit), 1
+					b := newSandbox(t, cfg)
+					q := everyone
+					if known {
+						q.Borders = bordersOf(b.org)
+					}
+					windows := &windows{RoundTripper: b, used: map[string]int{}}
+					c := newClient(t, b.org.URL(), &http.Client{Transport: windows}, func(cfg *oktaclient.Config) {
+						cfg.Concurrency, cfg.PageSize, cfg.RateLimitShare = 8, 200, test.share
+					})
+					began, users := time.Now(), 0
+					if _, err := c.Users(t.Context(), q, counter{&users}); err != nil || users < test.users {
+						t.Fatalf("read %d users: %v", users, err)
+					}
+					pages, each := test.users/200, int(test.share*limit)
+					bound := time.Duration((pages+each-1)/each-1) * time.Minute
+					if took := time.Since(began); took > bound*105/100+2*time.Second {
+						t.Errorf("took %v, want at most 1.05 of %v", took, bound)
+					}
+					for at, n := range windows.used {
+						if n > each {
+							t.Errorf("%d requests in the window that ends at %s, want at most %d", n, at, each)
+						}
+					}
+					if n := b.org.Stats().RateLimited; n > 0 {
+						t.Errorf("%d requests refused", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// windows counts the answers of each window.
+type windows struct {
+	http.RoundTripper
+	mu   sync.Mutex
+	used map[string]int // by the reset that they name
+}
+
+func (w *windows) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.RoundTripper.RoundTrip(r)
+	if err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.used[resp.Header.Get("X-Rate-Limit-Reset")]++
+	}
+	return resp, err
+}
+
+// long reports whether the long forms of the tests are asked for.
+func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
