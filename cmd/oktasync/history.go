@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/reconcile/snapshot"
+)
+
+func (a *app) historyCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "history EXPORT USER",
+		Short: "Show every change of one person over all snapshots",
+		Long: `Shows what the snapshots of an export say of one person, by id or login. Where
+retention has pruned snapshots, those beside the gap are compared, and the gap
+is shown: what came and went within is not known.`,
+		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json",
+		Args:    args(2, 2, "EXPORT USER"),
+	}
+	store := storeFlag(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		r, err := a.openReader(*store)
+		if err != nil {
+			return err
+		}
+		if _, err := r.snapshot(args[0], ""); err != nil {
+			return err
+		}
+		h := &history{r: r, export: args[0]}
+		if err := h.read(args[1]); err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(a.stdout, h.document)
+		}
+		h.print(a.stdout)
+		return nil
+	}
+	return cmd
+}
+
+// history is what the snapshots of an export say of one person.
+type history struct {
+	r        *reader
+	export   string
+	list     []*snapshot.Snapshot // oldest first
+	document historyDocument
+}
+
+// historyDocument is the shape of `history --json`.
+type historyDocument struct {
+	Export  string         `json:"export"`
+	ID      string         `json:"id"`
+	Login   string         `json:"login"` // the last one known
+	Entries []historyEntry `json:"entries"`
+}
+
+// historyEntry is what one snapshot says.
+type historyEntry struct {
+	Snapshot string           `json:"snapshot"`
+	Sequence int              `json:"sequence"`
+	Started  snapshot.Time    `json:"started"`
+	Present  bool             `json:"present"` // that the person is there is all that is known
+	Pruned   []string         `json:"pruned"`  // the snapshots before it that are gone
+	Change   *snapshot.Change `json:"change"`  // against the snapshot before it that is not gone; null: none
+}
+
+func (h *history) read(user string) (err error) {
+	if h.list, err = h.r.List(h.export); err != nil {
+		return err
+	}
+	if err := h.identify(user); err != nil {
+		return err
+	}
+	h.document.Export, h.document.Entries = h.export, []historyEntry{}
+	var before *snapshot.Snapshot
+	for _, s := range h.list {
+		entry, err := h.entry(before, s)
+		if err != nil {
+			return err
+		}
+		if entry.Present || entry.Change != nil || len(entry.Pruned) > 0 {
+			h.document.Entries = append(h.document.Entries, entry)
+		}
+		before = s
+	}
+	return nil
+}
+
+// identify finds whose id or login user is, in the newest snapshot that knows.
+func (h *history) identify(user string) error {
+	is := func(id, login string) bool {
+		if id != user && !strings.EqualFold(login, user) {
+			return false
+		}
+		h.document.ID, h.document.Login = id, login
+		return true
+	}
+	for i := len(h.list) - 1; i >= 0; i-- {
+		s := h.list[i]
+		if i == len(h.list)-1 || i == 0 || h.list[i-1].Manifest.Sequence+1 != s.Manifest.Sequence || !compared(s) {
+			found, err := findUser(s, func(u snapshot.User) bool { return is(string(u.ID), loginOf(u.JSON)) })
+			if err != nil || found != nil {
+				return err
+			}
+		}
+		found, err := findChange(s, user, func(c *snapshot.Change) bool { return is(c.ID, c.Login) })
+		if err != nil || found != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("no snapshot of %s knows anybody with the id or login %s", h.export, shown(user))
+}
+
+// compared reports whether s has a changes file.
+func compared(s *snapshot.Snapshot) bool {
+	return s.Manifest.Resources.Users.Base == snapshot.BasePrevious
+}
+
+// entry is what s says of the person, after before, which is nil for the first.
+func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error) {
+	e = historyEntry{Snapshot: s.Name(), Sequence: s.Manifest.Sequence, Started: s.Manifest.Read.Started, Pruned: []string{}}
+	id := h.document.ID
+	after := ""
+	if before != nil {
+		after = before.Name()
+	}
+	gone, err := h.r.PrunedBetween(h.export, after, s.Name())
+	if err != nil {
+		return e, err
+	}
+	e.Pruned = append(e.Pruned, gone...)
+	if before != nil && len(gone) == 0 && compared(s) {
+		e.Change, err = findChange(s, id, func(c *snapshot.Change) bool { return c.ID == id })
+		return e, err
+	}
+	err = h.look(&e, before, s)
+	return e, err
+}
+
+// look fills in e from the users of s and, where they can be compared, those of
+// before.
+func (h *history) look(e *historyEntry, before, s *snapshot.Snapshot) error {
+	isHim := func(u snapshot.User) bool { return string(u.ID) == h.document.ID }
+	now, err := findUser(s, isHim)
+	if err != nil {
+		return err
+	}
+	base := snapshot.BaseNone
+	var rules snapshot.Rules
+	if before != nil {
+		rules, base = snapshot.RulesFor(&before.Manifest.Declared, s.Manifest.Declared)
+	}
+	if base != snapshot.BasePrevious {
+		e.Present = now != nil
+		return nil
+	}
+	was, err := findUser(before, isHim)
+	if err != nil {
+		return err
+	}
+	_, err = snapshot.Diff(was, now, rules, func(c *snapshot.Change) error { // valid during the call only
+		line, err := c.Line(nil)
+		if err == nil {
+			e.Change, err = snapshot.ParseChange(line)
+		}
+		return err
+	})
+	return err
+}
+
+// nobodyOr is a UserReader of one user, or of none where it is nil.
+type nobodyOr struct {
+	user snapshot.User
+	read bool
+}
+
+func (n *nobodyOr) Next() (snapshot.User, error) {
+	if n == nil || n.read {
+		return snapshot.User{}, io.EOF
+	}
+	n.read = true
+	return n.user, nil
+}
+
+func (n *nobodyOr) Close() error { return nil }
+
+var errFound = errors.New("found")
+
+// findUser returns the first user of s for whom is says yes, nil without one.
+func findUser(s *snapshot.Snapshot, is func(snapshot.User) bool) (*nobodyOr, error) {
+	var found *nobodyOr
+	err := eachUser(s, func(u snapshot.User) error {
+		if !is(u) {
+			return nil
+		}
+		found = &nobodyOr{user: snapshot.User{ID: bytes.Clone(u.ID), JSON: bytes.Clone(u.JSON)}}
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return found, err
+}
+
+// loginOf returns a user's login.
+func loginOf(user []byte) string {
+	return strings.Trim(valueText(user, "profile.login"), `"`)
+}
+
+// findChange returns the change of s for which is says yes, nil without one.
+// It parses only lines that hold text.
+func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) bool) (*snapshot.Change, error) {
+	changes, err := s.Changes()
+	if err != nil {
+		return nil, err
+	}
+	defer changes.Close()
+	wanted := bytes.ToLower([]byte(text))
+	lines := bufio.NewReader(changes)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err == io.EOF {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
+		}
+		if !bytes.Contains(bytes.ToLower(line), wanted) {
+			continue
+		}
+		c, err := snapshot.ParseChange(line)
+		if err != nil {
+			return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
+		}
+		if is(c) {
+			return c, nil
+		}
+	}
+}
+
+func (h *history) print(w io.Writer) {
+	d := h.document
+	fmt.Fprintf(w, "%s (%s) in %s\n", d.Login, d.ID, d.Export)
+	zone := h.r.zone(h.export)
+	for _, e := range d.Entries {
+		if len(e.Pruned) > 0 {
+			fmt.Fprintf(w, "\n… %s pruned, %s: what came and went there is not known\n", plural(len(e.Pruned), "snapshot"), spanText(e.Pruned))
+		}
+		switch {
+		case e.Change != nil:
+			fmt.Fprintf(w, "\n%s  %s\n", e.Started.In(zone).Format(shortTime), e.Snapshot)
+			list := changeList{w: w}
+			list.add(e.Change)
+		case e.Present:
+			fmt.Fprintf(w, "\n%s  %s\n    present\n", e.Started.In(zone).Format(shortTime), e.Snapshot)
+		}
+	}
+	newest := h.list[len(h.list)-1]
+	fmt.Fprintf(w, "\n%s up to %s\n", plural(len(h.list), "snapshot"), newest.Name())
+}
