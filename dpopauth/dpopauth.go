@@ -47,7 +47,7 @@ func (m *Mode) UnmarshalText(text []byte) error {
 // A Config says who asks for tokens, where, and where they may go.
 type Config struct {
 	TokenURL  string   // https://acme.okta.com/oauth2/v1/token
-	ClientID  string   //
+	ClientID  string   // 0oa1…, the app at the server
 	Scopes    []string // empty: what the server gives by default
 	ClientKey *Key     // signs the client assertion
 	DPoPKey   *Key     // signs the proofs, and is another key; nil: a new P-256 key in memory
