@@ -91,7 +91,7 @@ func (c *chain) readFolder() error {
 		case name == journalFile && entry.Type().IsRegular():
 		case err == nil && entry.IsDir():
 			c.names = append(c.names, name)
-		case isPartial && (ofErr == nil && entry.IsDir() || of == latestLink):
+		case isPartial && (ofErr == nil && entry.IsDir() || of == latestLink || of == csvFile):
 			c.find(Finding{File: name, Problem: "unfinished publish: left behind, the next run removes it", Note: true})
 		case isAway && entry.IsDir():
 			c.find(Finding{File: name, Problem: "unfinished prune: left behind, the next run removes it", Note: true})

@@ -16,6 +16,7 @@ type scenario struct {
 	name   string
 	before func(testing.TB) *snapshot.Store // made once, and copied for each fault
 	act    func(t testing.TB, s *snapshot.Store) error
+	broken bool // before leaves something to repair, which Verify finds
 }
 
 func scenarios() []scenario {
@@ -24,23 +25,24 @@ func scenarios() []scenario {
 		return err
 	}
 	list := []scenario{
-		{"first publish", newStore, func(t testing.TB, s *snapshot.Store) error {
+		{name: "first publish", before: newStore, act: func(t testing.TB, s *snapshot.Store) error {
 			_, err := reconcile(t, s, day(1), people(8)...)
 			return err
 		}},
-		{"publish", oneDay, second},
-		{"prune", fourDays, pruneToOne},
-		{"release", func(t testing.TB) *snapshot.Store {
+		{name: "publish", before: oneDay, act: second},
+		{name: "prune", before: fourDays, act: pruneToOne},
+		{name: "repair", before: toRepair, act: mend, broken: true},
+		{name: "release", before: func(t testing.TB) *snapshot.Store {
 			s := oneDay(t)
 			if err := quarantine(t, s, 2); err != nil {
 				t.Fatal(err)
 			}
 			return s
-		}, func(t testing.TB, s *snapshot.Store) error {
+		}, act: func(t testing.TB, s *snapshot.Store) error {
 			_, err := release(t, s, "")
 			return err
 		}},
-		{"quarantine", fourQuarantined, func(t testing.TB, s *snapshot.Store) error { return quarantine(t, s, 5) }},
+		{name: "quarantine", before: fourQuarantined, act: func(t testing.TB, s *snapshot.Store) error { return quarantine(t, s, 5) }},
 	}
 	// What an interrupted publish leaves is mended under faults as well.
 	for _, stop := range []disk{
@@ -51,11 +53,11 @@ func scenarios() []scenario {
 		{kind: stopsAfter, failed: "symlink .latest.partial"},
 		{kind: stopsAfter, failed: "rename .latest.partial"},
 	} {
-		list = append(list, scenario{"mend after " + stop.failed, func(t testing.TB) *snapshot.Store {
+		list = append(list, scenario{name: "mend after " + stop.failed, before: func(t testing.TB) *snapshot.Store {
 			s := oneDay(t)
 			stopAt(t, s, stop, second)
 			return s
-		}, mend})
+		}, act: mend})
 	}
 	for _, stop := range []disk{
 		{kind: stopsHalfway, failed: "write manifest.json"},
@@ -64,11 +66,11 @@ func scenarios() []scenario {
 		{kind: stopsAfter, failed: "rename 20261123T060000Z"},
 		{kind: stopsAfter, failed: "remove users.csv"},
 	} {
-		list = append(list, scenario{"mend a prune after " + stop.failed, func(t testing.TB) *snapshot.Store {
+		list = append(list, scenario{name: "mend a prune after " + stop.failed, before: func(t testing.TB) *snapshot.Store {
 			s := fourDays(t)
 			stopAt(t, s, stop, pruneToOne)
 			return s
-		}, mend})
+		}, act: mend})
 	}
 	return list
 }
@@ -80,6 +82,17 @@ func mend(t testing.TB, s *snapshot.Store) error {
 		return err
 	}
 	return w.Close()
+}
+
+// toRepair returns a store that lacks a CSV and latest, and has another CSV
+// cut short.
+func toRepair(t testing.TB) *snapshot.Store {
+	s := threeDays(t)
+	dir := filepath.Join(s.Dir(), staff)
+	remove(t, dir, "20261123T060000Z/users.csv")
+	write(t, filepath.Join(dir, "20261125T060000Z/users.csv"), "login,em")
+	remove(t, dir, "latest")
+	return s
 }
 
 func fourDays(t testing.TB) *snapshot.Store {
@@ -192,17 +205,26 @@ func faultPoint(t *testing.T, dir string, sc scenario, d *disk) bool {
 		d.cut(t)
 	}
 	s.WriteThrough(&disk{})
+	if !sc.broken {
+		checkWhole(t, s, where)
+	}
 	checkStore(t, s, where)
 	return true
 }
 
-// checkStore holds that whatever happened to s, nothing is torn, and that the
-// next run puts everything right.
-func checkStore(t *testing.T, s *snapshot.Store, where string) {
+// checkWhole holds that whatever happened to s, Verify does not call it
+// tampering.
+func checkWhole(t *testing.T, s *snapshot.Store, where string) {
 	t.Helper()
 	if problems, _ := verify(t, s); len(problems) > 0 {
 		t.Fatalf("%s: %q", where, problems)
 	}
+}
+
+// checkStore holds that nothing is torn, and that the next run puts everything
+// right.
+func checkStore(t *testing.T, s *snapshot.Store, where string) {
+	t.Helper()
 	list, err := s.List(staff)
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)

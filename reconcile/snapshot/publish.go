@@ -87,21 +87,26 @@ func (w *Writer) publish(ctx context.Context, d Draft) (*Snapshot, error) {
 
 // finish does what is left once a snapshot has its name. It can be done again.
 func (w *Writer) finish(snap *Snapshot, reason string) error {
-	fsys := w.store.files
-	if err := fsys.SyncDir(w.path()); err != nil {
+	if err := w.store.files.SyncDir(w.path()); err != nil {
 		return err
 	}
+	if err := w.relink(snap.Name()); err != nil {
+		return err
+	}
+	return w.append(snap.published(reason))
+}
+
+// relink has latest lead to a snapshot, from one moment to the next.
+func (w *Writer) relink(name string) error {
+	fsys := w.store.files
 	link := w.path(partial(latestLink))
-	if err := fsys.Symlink(snap.Name(), link, w.store.published); err != nil {
+	if err := fsys.Symlink(name, link, w.store.published); err != nil {
 		return err
 	}
 	if err := fsys.Rename(link, w.path(latestLink)); err != nil {
 		return err
 	}
-	if err := fsys.SyncDir(w.path()); err != nil {
-		return err
-	}
-	return w.append(snap.published(reason))
+	return fsys.SyncDir(w.path())
 }
 
 // intent announces s in the journal.

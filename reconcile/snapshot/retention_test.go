@@ -120,7 +120,7 @@ func TestPrune(t *testing.T) {
 // The only good snapshot is not for retention to remove.
 func TestPruneKeepsTheOnlyGoodOne(t *testing.T) {
 	s := threeDays(t)
-	write(t, filepath.Join(s.Dir(), staff, "latest", "users.csv"), "damaged")
+	write(t, filepath.Join(s.Dir(), staff, "latest", "requests.ndjson"), "damaged")
 	names, err := retain(t, s, snapshot.Retention{Last: 1})
 	if err == nil || !strings.Contains(err.Error(), "none of the snapshots that would stay is whole") || len(names) > 0 {
 		t.Errorf("Prune() = %v, %v", names, err)

@@ -53,6 +53,9 @@ func (w *Writer) open() (err error) {
 	if err := w.mend(); err != nil {
 		return fmt.Errorf("mend an unfinished publish: %w", err)
 	}
+	if err := w.repair(); err != nil {
+		return fmt.Errorf("repair: %w", err)
+	}
 	return nil
 }
 
