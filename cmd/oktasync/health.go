@@ -23,6 +23,8 @@ const (
 	stateUnknown     state = "unknown"     // the journal can't be read
 )
 
+var states = []state{stateFresh, stateFailing, stateQuarantined, stateOverdue, stateUnknown}
+
 // health is the state of an export, and since when it is so.
 type health struct {
 	Export string

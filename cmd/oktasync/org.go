@@ -164,7 +164,7 @@ func (o *org) Find(ctx context.Context, q oktaclient.Query, ids []string, sink o
 // read puts the grants of the tokens that a reading uses into its transcript:
 // those that it waits for, and with held those of the token at hand.
 func (o *org) read(sink oktaclient.Sink, held bool, read func(oktaclient.Sink) (oktaclient.Reading, error)) (oktaclient.Reading, error) {
-	s := &grantSink{Sink: sink, clock: func(t time.Time) time.Time { return t.Add(o.auth.Status().Offset) }}
+	s := &grantSink{Sink: sink, grants: o.grants, clock: func(t time.Time) time.Time { return t.Add(o.auth.Status().Offset) }}
 	o.grants.attach(s, held)
 	defer o.grants.detach(s)
 	reading, err := read(s)
@@ -177,6 +177,7 @@ func (o *org) read(sink oktaclient.Sink, held bool, read func(oktaclient.Sink) (
 // grants remembers the requests that led to the token in use, and tells the
 // readings under way of each further one.
 type grants struct {
+	count    func(oktaclient.Request) // told of every request once, also at the API; may be nil
 	mu       sync.Mutex
 	last     []oktaclient.Request // up to the last one granted
 	open     []oktaclient.Request // since then
@@ -188,6 +189,7 @@ func (g *grants) record(r dpopauth.TokenRequest) {
 	if u, err := url.Parse(r.URL); err == nil {
 		req.Path = u.Path
 	}
+	g.counted(req)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open = append(g.open, req)
@@ -199,6 +201,12 @@ func (g *grants) record(r dpopauth.TokenRequest) {
 	}
 	if n := len(g.open) - 100; n > 0 {
 		g.open = g.open[n:] // an authorization server that refuses for days
+	}
+}
+
+func (g *grants) counted(r oktaclient.Request) {
+	if g.count != nil {
+		g.count(r)
 	}
 }
 
@@ -226,6 +234,7 @@ func (g *grants) detach(s *grantSink) {
 // that waited for them.
 type grantSink struct {
 	oktaclient.Sink
+	grants  *grants
 	clock   func(time.Time) time.Time // Okta's for ours
 	mu      sync.Mutex
 	pending []oktaclient.Request
@@ -238,6 +247,7 @@ func (s *grantSink) pend(r oktaclient.Request) {
 }
 
 func (s *grantSink) Request(r oktaclient.Request) error {
+	s.grants.counted(r)
 	if err := s.flush(); err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if s.org, err = authenticate(cfg, d.log); err != nil {
 		return nil, err
 	}
+	s.org.grants.count = d.metrics.request
 	if s.store, err = openStore(cfg); err != nil {
 		return nil, err
 	}
@@ -136,6 +137,9 @@ func (s *service) sinceWhen(export reconcile.Export, before *service) time.Time 
 func (d *daemon) use(s *service) {
 	before := d.current.Swap(s)
 	d.scheduler.Set(s.jobs...)
+	for _, export := range s.cfg.Exports {
+		d.metrics.declared(export.Name)
+	}
 	if before == nil {
 		s.front.start()
 		return
@@ -147,6 +151,11 @@ func (d *daemon) use(s *service) {
 	d.retiring.Go(func() {
 		before.running.Lock()
 		defer before.running.Unlock()
+		for _, export := range before.cfg.Exports {
+			if _, err := s.cfg.selectExports([]string{export.Name}); err != nil {
+				d.metrics.gone(export.Name)
+			}
+		}
 		if err := before.giveUp(s); err != nil {
 			d.log.Warn("store of the old configuration not given up", "err", err)
 		}

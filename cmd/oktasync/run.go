@@ -68,6 +68,7 @@ func (a *app) runDaemon(ctx context.Context) error {
 	d := &daemon{app: a, level: new(slog.LevelVar), metrics: newMetrics(), scheduler: scheduler.New()}
 	d.level.Set(level)
 	d.log = newLogger(a.stderr, d.level, cfg.Log.Format, a.colour(a.stderr))
+	d.metrics.registry.MustRegister(&collector{daemon: d})
 	s, err := d.configure(cfg, nil)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (s *service) reconcile(ctx context.Context, export reconcile.Export) error 
 	defer s.running.RUnlock()
 	result, err := s.reconciler.Reconcile(ctx, export, runFacts(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
-	s.metrics.observe(ctx, export.Name, result, err)
+	s.metrics.observe(ctx, export, result, err)
 	if held := (*reconcile.HeldError)(nil); errors.As(err, &held) {
 		return nil
 	}
@@ -164,7 +165,7 @@ func (s *service) verify(ctx context.Context) error {
 		s.log.Error("verify failed", "err", err)
 		return err
 	}
-	s.metrics.verifyProblems.Set(float64(summary.Problems))
+	s.metrics.verified(summary.Problems)
 	s.log.Info("store verified", "snapshots", summary.Snapshots, "problems", summary.Problems)
 	return nil
 }
