@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,14 +81,46 @@ func (d *daemon) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", d.readyz)
 	mux.HandleFunc("GET /fresh", d.fresh)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
+	}))
+	return guarded(mux)
+}
+
+// guarded refuses what nobody sends who has business here, before next sees it.
+//
+// A page from anywhere can make a browser on this machine ask for a name that
+// leads to 127.0.0.1 (DNS rebinding), and would read the answer: so only this
+// machine's own names are answered to. A request without Host, as old health
+// checkers send it, comes from no browser.
+func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		mux.ServeHTTP(w, r)
+		h.Set("X-Frame-Options", "DENY")
+		switch {
+		case r.Host != "" && !isLoopback(hostName(r.Host)):
+			http.Error(w, "this is no name of the host that answers", http.StatusMisdirectedRequest)
+		case r.ContentLength != 0:
+			h.Set("Connection", "close") // and its body is not waited for
+			http.Error(w, "a request here has no body", http.StatusRequestEntityTooLarge)
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
+}
+
+// hostName is a Host header without its port.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
 }
 
 // readyz answers 200 where the store can be written; the configuration was

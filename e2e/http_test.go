@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// exchange sends text as it is and returns the answer's status and headers.
+func (d *daemon) exchange(text string) (*http.Response, error) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	go io.WriteString(conn, text)
+	return http.ReadResponse(bufio.NewReader(conn), nil)
+}
+
+func TestHTTPAnswersOnlyWhoHasBusinessThere(t *testing.T) {
+	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 61})
+	d := s.start(t, "")
+	for _, test := range []struct {
+		name, request string
+		want          int
+	}{
+		{"a name of this host", "GET /healthz HTTP/1.1\r\nHost: localhost:9467\r\n\r\n", 200},
+		{"an address of this host", "GET /healthz HTTP/1.1\r\nHost: [::1]:9467\r\n\r\n", 200},
+		{"an old health checker", "GET /healthz HTTP/1.0\r\n\r\n", 200},
+		{"a name rebound to loopback", "GET /metrics HTTP/1.1\r\nHost: attacker.example\r\n\r\n", 421},
+		{"a name that only begins like one", "GET /metrics HTTP/1.1\r\nHost: localhost.attacker.example:9467\r\n\r\n", 421},
+		{"a method that could change something", "POST /fresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 405},
+		{"a body", "GET /fresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\nx", 413},
+		{"a body without a length", "GET /fresh HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", 413},
+		{"headers without an end", "GET /fresh HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", 431},
+		{"a profile", "GET /debug/pprof/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
+		{"no HTTP", "hello\r\n\r\n", 400},
+	} {
+		resp, err := d.exchange(test.request)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if resp.StatusCode != test.want {
+			t.Errorf("%s: status %d, want %d", test.name, resp.StatusCode, test.want)
+		}
+		if csp := resp.Header.Get("Content-Security-Policy"); test.want < 400 && !strings.HasPrefix(csp, "default-src 'none'") {
+			t.Errorf("%s: Content-Security-Policy %q", test.name, csp)
+		}
+	}
+	d.stop(syscall.SIGTERM)
+}
+
+// 200 connections of slow, broken and huge requests delay no reconcile, and
+// cost little memory.
+func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
+	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 62})
+	d := s.start(t, everySecond)
+	d.wait("snapshot published")
+	before := d.rss()
+	length := 5 * time.Second
+	if long() {
+		length = time.Minute
+	}
+	end := time.Now().Add(length)
+	var load sync.WaitGroup
+	for i := range 200 {
+		load.Go(func() {
+			for time.Now().Before(end) {
+				d.burden(i, end)
+			}
+		})
+	}
+	reconciles := 0
+	for time.Now().Before(end) {
+		d.wait("snapshot published")
+		reconciles++
+	}
+	load.Wait()
+	if least := int(length/time.Second)/2 - 1; reconciles < least {
+		t.Errorf("%d reconciles in %s, one is due each second", reconciles, length)
+	}
+	if grown := d.rss() - before; grown > 64<<20 {
+		t.Errorf("memory grew by %d MiB", grown>>20)
+	}
+	d.stop(syscall.SIGTERM)
+	s.must(t, 0, "verify")
+}
+
+// burden is one bad connection of the kind i%4.
+func (d *daemon) burden(i int, end time.Time) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	conn.SetDeadline(end)
+	switch i % 4 {
+	case 0: // a byte now and then
+		for range "GET /metrics HTTP/1.1" {
+			if _, err := io.WriteString(conn, "G"); err != nil {
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	case 1: // nonsense
+		fmt.Fprintf(conn, "\x16\x03\x01%s\r\n\r\n", strings.Repeat("\x00", 1000))
+		io.Copy(io.Discard, conn)
+	case 2: // more than fits
+		fmt.Fprintf(conn, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: %s", strings.Repeat("x", 8<<20))
+		io.Copy(io.Discard, conn)
+	default: // asks, and does not read
+		for range 100 {
+			if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+				return
+			}
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// rss is the daemon's resident memory.
+func (d *daemon) rss() int64 {
+	d.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if os.IsNotExist(err) {
+		d.t.Skip("there is no /proc here")
+	}
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if m == nil {
+		d.t.Fatalf("no VmRSS: %v", err)
+	}
+	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return kib << 10
+}
