@@ -248,6 +248,8 @@ func TestTokenShorterThanTheReading(t *testing.T) {
 		life, pages, latency = 3*time.Second, 60, 500*time.Millisecond
 	}
 	s := newTestSite(t, sandbox.Config{Users: 200 * pages, Seed: 10, TokenLife: life, Latency: latency})
+	serial := strings.Replace(s.config(""), "store:", "  concurrency: 1\nstore:", 1)
+	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(serial))
 	s.must(t, 0, "apply")
 	s.equalsOrg(t)
 	if grants := s.org.Stats().Grants; grants < 3 {
