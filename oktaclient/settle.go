@@ -25,6 +25,7 @@ func (r *reading) settle(ctx context.Context) error {
 	for range maxPasses {
 		began := r.now()
 		r.forget()
+		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.recent))
 		for _, l := range r.everyone() {
 			p := r.partition(l, r.recentSpans(from), 1)
 			p.paged = true // and in order of time: who changes meanwhile is still to come

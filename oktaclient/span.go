@@ -27,7 +27,7 @@ func (s span) String() string {
 // of returns l with only the users of the span.
 func (s span) of(l listing) listing {
 	if l.search != "" {
-		l.search = "(" + l.search + ") and " + s.String()
+		l.search = s.String() + " and (" + l.search + ")"
 	} else {
 		l.filter = s.String()
 	}
