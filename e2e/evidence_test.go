@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -68,4 +69,19 @@ func TestStoreHoldsWithoutOurCode(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err == nil {
 		t.Errorf("the check passes an edited store: %s", out)
 	}
+}
+
+// Okta's clock set back between two applies puts nothing out of order.
+func TestOktaClockSetBack(t *testing.T) {
+	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 32})
+	s.org.SetClockOffset(90 * time.Second)
+	s.must(t, 0, "apply")
+	s.org.SetClockOffset(0)
+	s.org.Move(1)
+	s.must(t, 0, "apply")
+	s.must(t, 0, "verify")
+	if out := s.must(t, 0, "diff", "all-users").stdout; !strings.Contains(out, "1 moved") {
+		t.Errorf("diff: %s", out)
+	}
+	s.equalsOrg(t)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oktasync/reconcile/snapshot"
 )
@@ -83,5 +84,27 @@ func TestPublishRefuses(t *testing.T) {
 				t.Errorf("Publish: %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// Our clock and Okta's can be set back between two runs: the order is that of
+// sequence and chain, and names still ascend.
+func TestClocksSetBack(t *testing.T) {
+	s := newStore(t)
+	s.SetClock(func() time.Time { return day(5) })
+	publish(t, s, day(5), people(3)...)
+	s.SetClock(func() time.Time { return day(1) })
+	snap := publish(t, s, day(2), people(4)...)
+	if snap.Name() != "20261127T060001Z" || snap.Manifest.Sequence != 2 || !snap.Manifest.Read.Started.Equal(day(2)) {
+		t.Errorf("%s, sequence %d, started %s", snap.Name(), snap.Manifest.Sequence, snap.Manifest.Read.Started)
+	}
+	if latest, err := s.Latest(staff); err != nil || latest.Digest != snap.Digest {
+		t.Errorf("Latest() = %v, %v", latest, err)
+	}
+	if _, err := retain(t, s, snapshot.Retention{Last: 1}); err != nil {
+		t.Error(err)
+	}
+	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }
