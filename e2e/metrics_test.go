@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,8 +22,13 @@ import (
 func TestMetricsAreInTheirTable(t *testing.T) {
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 51})
 	s.org.Join(1)
-	d := s.start(t, everySecond)
+	beats := make(chan struct{}, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { beats <- struct{}{} }))
+	defer server.Close()
+	d := s.startWith(t, strings.Replace(s.daemonConfig(everySecond), "daemon:\n", "daemon:\n  heartbeat_url: "+server.URL+"\n", 1))
 	d.wait("snapshot published")
+	<-beats
+	<-beats // so that the first has been counted
 	_, served := get(t, d.url+"/metrics")
 	d.stop(syscall.SIGTERM)
 	var want []string

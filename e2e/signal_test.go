@@ -30,7 +30,13 @@ type daemon struct {
 // start runs the daemon and waits until it says that it listens.
 func (s *site) start(t *testing.T, more string) *daemon {
 	t.Helper()
-	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(s.daemonConfig(more)))
+	return s.startWith(t, s.daemonConfig(more))
+}
+
+// startWith is start with a whole configuration.
+func (s *site) startWith(t *testing.T, config string) *daemon {
+	t.Helper()
+	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(config))
 	d := &daemon{t: t, cmd: s.command(t.Context(), "run"), logs: make(chan string, 1000)}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {

@@ -96,8 +96,11 @@ type DaemonConfig struct {
 
 // NotifyConfig says who is told of what.
 type NotifyConfig struct {
-	URLFile string   `yaml:"url_file"`
-	On      []string `yaml:"on"` // published, failed, quarantined, overdue, recovered
+	// URLFile holds the address that JSON is posted to: a secret.
+	URLFile string `yaml:"url_file"`
+	// On names events: published, failed, quarantined, overdue, recovered.
+	// Empty: all of them.
+	On []string `yaml:"on"`
 }
 
 // LogConfig says what is logged and how.

@@ -91,8 +91,6 @@ func (c *Config) notYet() []string {
 		}
 	}
 	set("daemon.web_config_file", c.Daemon.WebConfigFile != "")
-	set("daemon.heartbeat_url", c.Daemon.HeartbeatURL != "")
-	set("daemon.notify", len(c.Daemon.Notify) > 0)
 	return fields
 }
 
@@ -261,11 +259,8 @@ func (k *checks) daemon(d DaemonConfig) {
 			k.wrong("daemon.verify", "%v", err)
 		}
 	}
-	if d.HeartbeatURL != "" { // a secret: whoever knows it can keep it beating
-		u, err := url.Parse(d.HeartbeatURL)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			k.wrong("daemon.heartbeat_url", "is no address; one begins with https://")
-		}
+	if d.HeartbeatURL != "" && webAddressProblem(d.HeartbeatURL) { // a secret: whoever knows it can keep it beating
+		k.wrong("daemon.heartbeat_url", "is no address; one begins with https://")
 	}
 	for i, n := range d.Notify {
 		field := fmt.Sprintf("daemon.notify[%d]", i)

@@ -73,19 +73,20 @@ func (s *service) health(export reconcile.Export) health {
 	now := time.Now()
 	history, err := s.histories.get(s.store, export.Name)
 	if err != nil {
-		return health{Export: export.Name, State: stateUnknown, Since: now}
+		return s.histories.steady(health{Export: export.Name, State: stateUnknown, Since: now})
 	}
 	since := s.since[export.Name]
 	if history.LastStarted.Time.Before(since) {
 		history.LastStarted.Time = snapshot.Time{} // what is due is due since
 	}
-	return healthOf(export, history, s.whens[export.Name], since, now)
+	return s.histories.steady(healthOf(export, history, s.whens[export.Name], since, now))
 }
 
 // histories remembers what journals said, by their size and time.
 type histories struct {
 	mu   sync.Mutex
 	seen map[string]rememberedHistory
+	last map[string]health
 }
 
 type rememberedHistory struct {
@@ -115,4 +116,19 @@ func (h *histories) get(store *snapshot.Store, export string) (snapshot.History,
 	}
 	h.seen[export] = rememberedHistory{store.Dir(), size, changed, history}
 	return history, nil
+}
+
+// steady gives h the time at which its state began, where the journal shows the
+// last of several failures.
+func (h *histories) steady(now health) health {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if before := h.last[now.Export]; before.State == now.State && !before.Since.IsZero() {
+		now.Since = before.Since
+	}
+	if h.last == nil {
+		h.last = make(map[string]health)
+	}
+	h.last[now.Export] = now
+	return now
 }

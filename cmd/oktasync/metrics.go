@@ -23,6 +23,7 @@ type metrics struct {
 	duration       *prometheus.HistogramVec
 	changes        *prometheus.CounterVec
 	requests       *prometheus.CounterVec
+	messages       *prometheus.CounterVec
 	verifyProblems prometheus.Gauge
 	verifyTime     prometheus.Gauge
 	reloadOK       prometheus.Gauge
@@ -45,6 +46,9 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oktasync_requests_total", Help: "Requests to Okta, by endpoint (api or token) and class of status (2xx to 5xx, or none).",
 		}, []string{"endpoint", "class"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oktasync_messages_total", Help: "Notifications and heartbeats, by what became of them (sent, failed or dropped).",
+		}, []string{"to", "outcome"}),
 		verifyProblems: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "oktasync_verify_problems", Help: "Problems that the last check of the whole store found.",
 		}),
@@ -62,7 +66,7 @@ func newMetrics() *metrics {
 		Name: "oktasync_build_info", Help: "The program that runs; always 1.",
 	}, []string{"version", "commit"})
 	build.WithLabelValues(toolVersion().Version, toolVersion().Commit).Set(1)
-	m.registry.MustRegister(m.reconciles, m.duration, m.changes, m.requests, m.verifyProblems, m.verifyTime, m.reloadOK, m.reloadTime,
+	m.registry.MustRegister(m.reconciles, m.duration, m.changes, m.requests, m.messages, m.verifyProblems, m.verifyTime, m.reloadOK, m.reloadTime,
 		build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -31,7 +31,9 @@ type service struct {
 	whens      map[string]scheduler.Schedule // by export; none for one without a schedule
 	since      map[string]time.Time          // by export: from when on its schedule has counted here
 	front      *front                        // what is served; taken over like unlock
-	running    sync.RWMutex                  // held for reading by whatever uses the service
+	notify     []*teller
+	heartbeat  *teller      // nil: none
+	running    sync.RWMutex // held for reading by whatever uses the service
 }
 
 // configure makes a service of cfg, from everything that cfg names: keys and
@@ -53,6 +55,9 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 		return nil, err
 	}
 	s.org.grants.count = d.metrics.request
+	if s.notify, s.heartbeat, err = d.tellers(cfg); err != nil {
+		return nil, err
+	}
 	if s.store, err = openStore(cfg); err != nil {
 		return nil, err
 	}
@@ -136,10 +141,14 @@ func (s *service) sinceWhen(export reconcile.Export, before *service) time.Time 
 // as they began, and with the last one goes what s has not taken over.
 func (d *daemon) use(s *service) {
 	before := d.current.Swap(s)
-	d.scheduler.Set(s.jobs...)
 	for _, export := range s.cfg.Exports {
 		d.metrics.declared(export.Name)
 	}
+	s.tellStates()
+	for _, t := range s.allTellers() {
+		t.start()
+	}
+	d.scheduler.Set(s.jobs...)
 	if before == nil {
 		s.front.start()
 		return
@@ -155,6 +164,9 @@ func (d *daemon) use(s *service) {
 			if _, err := s.cfg.selectExports([]string{export.Name}); err != nil {
 				d.metrics.gone(export.Name)
 			}
+		}
+		for _, t := range before.allTellers() {
+			t.stop()
 		}
 		if err := before.giveUp(s); err != nil {
 			d.log.Warn("store of the old configuration not given up", "err", err)
@@ -180,7 +192,20 @@ func (s *service) giveUp(other *service) error {
 }
 
 // close ends the service when all its reconciles have ended.
-func (s *service) close() error { return s.giveUp(nil) }
+func (s *service) close() error {
+	for _, t := range s.allTellers() {
+		t.stop()
+	}
+	return s.giveUp(nil)
+}
+
+// allTellers are those to be notified, and the heartbeat.
+func (s *service) allTellers() []*teller {
+	if s.heartbeat == nil {
+		return s.notify
+	}
+	return append(slices.Clip(s.notify), s.heartbeat)
+}
 
 // reload reads everything again and uses it, whole or not at all.
 func (d *daemon) reload() {

@@ -50,6 +50,7 @@ type daemon struct {
 	metrics   *metrics
 	scheduler *scheduler.Scheduler
 	histories histories
+	told      told
 	current   atomic.Pointer[service]
 	retiring  sync.WaitGroup // services whose last reconciles still go on
 }
@@ -65,7 +66,8 @@ func (a *app) runDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, level: new(slog.LevelVar), metrics: newMetrics(), scheduler: scheduler.New()}
+	d := &daemon{app: a, level: new(slog.LevelVar), metrics: newMetrics(), scheduler: scheduler.New(),
+		told: told{states: make(map[string]state)}}
 	d.level.Set(level)
 	d.log = newLogger(a.stderr, d.level, cfg.Log.Format, a.colour(a.stderr))
 	d.metrics.registry.MustRegister(&collector{daemon: d})
@@ -101,6 +103,7 @@ func (d *daemon) tend(ctx context.Context, hangup <-chan os.Signal) {
 			d.reload()
 		case <-beat.C:
 			d.tellSystemd(sd.SdNotifyWatchdog)
+			d.current.Load().tellStates()
 		}
 	}
 }
@@ -113,6 +116,8 @@ func (s *service) reconcile(ctx context.Context, export reconcile.Export) error 
 	result, err := s.reconciler.Reconcile(ctx, export, runFacts(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.observe(ctx, export, result, err)
+	s.tellResult(export.Name, result, err)
+	s.tellStates()
 	if held := (*reconcile.HeldError)(nil); errors.As(err, &held) {
 		return nil
 	}

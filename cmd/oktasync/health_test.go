@@ -1,0 +1,48 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+func TestHealthOf(t *testing.T) {
+	hourly, err := scheduler.Parse("@hourly", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	midnight := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	at := func(event string, d time.Duration) snapshot.Event {
+		return snapshot.Event{Event: event, Time: snapshot.At(midnight.Add(d))}
+	}
+	started := at(snapshot.EventStarted, 0)
+	for _, test := range []struct {
+		name    string
+		history snapshot.History
+		when    scheduler.Schedule
+		now     time.Duration
+		want    state
+		since   time.Duration
+	}{
+		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, stateFresh, 0},
+		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, stateFresh, 0},
+		{"past its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute)}, hourly, 91 * time.Minute, stateOverdue, time.Hour},
+		{"never ran", snapshot.History{}, hourly, 91 * time.Minute, stateOverdue, time.Hour},
+		{"only by apply", snapshot.History{LastStarted: started}, nil, 900 * time.Hour, stateFresh, 0},
+		{"failed", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventFailed, time.Minute)}, hourly, 2 * time.Minute, stateFailing, time.Minute},
+		{"held back", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, stateQuarantined, time.Minute},
+		{"cancelled", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventCancelled, time.Minute)}, hourly, 2 * time.Minute, stateFresh, 0},
+	} {
+		got := healthOf(reconcile.Export{Name: "staff", Timeout: 30 * time.Minute}, test.history, test.when, midnight, midnight.Add(test.now))
+		since := time.Time{}
+		if test.want != stateFresh {
+			since = midnight.Add(test.since)
+		}
+		if got.State != test.want || !got.Since.Equal(since) {
+			t.Errorf("%s: %s, want %s since %s", test.name, got, test.want, since)
+		}
+	}
+}
