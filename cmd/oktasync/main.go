@@ -92,7 +92,7 @@ To see the whole job without an Okta account: oktasync demo`,
 	root.AddCommand(
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.verifyCommand(), a.quarantineCommand(),
+		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.verifyCommand(), a.quarantineCommand(), a.adoptCommand(),
 		a.apiCommand(), a.versionCommand(),
 	)
 	return root

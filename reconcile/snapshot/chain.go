@@ -108,6 +108,9 @@ func (c *chain) readFolder() error {
 func (c *chain) readJournal() error {
 	heads := make(map[int][]*Snapshot)
 	for _, snap := range c.links {
+		if c.adopter(snap.Name()) != nil {
+			continue // it may have known another journal
+		}
 		heads[snap.Manifest.Journal.Lines] = append(heads[snap.Manifest.Journal.Lines], snap)
 	}
 	last, broken := "", false
@@ -136,7 +139,7 @@ func (c *chain) readJournal() error {
 		c.find(Finding{File: journalFile, Problem: "unfinished publish: the last line is torn, the next run cuts it off", Note: true})
 	}
 	for _, snap := range c.links {
-		if had := snap.Manifest.Journal.Lines; had > c.lines && c.lines > 0 && !broken {
+		if had := snap.Manifest.Journal.Lines; had > c.lines && c.lines > 0 && !broken && c.adopter(snap.Name()) == nil {
 			broken = true
 			c.find(Finding{File: journalFile, Problem: fmt.Sprintf("has %d lines, and had %d before %s", c.lines, had, snap.Name())})
 		}
@@ -236,12 +239,12 @@ func (c *chain) checkPublished() {
 		case c.open.Snapshot == name && c.open.ManifestSHA256 == snap.Digest:
 			c.find(Finding{Snapshot: name, Problem: "unfinished publish: the next run finishes it", Note: true})
 		default:
-			c.find(Finding{Snapshot: name, Problem: "the journal does not know it"})
+			c.find(c.excuse(Finding{Snapshot: name, Problem: "the journal does not know it"}))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.published)) {
 		if !c.gone[name] && !slices.Contains(c.names, name) {
-			c.find(Finding{Snapshot: name, Problem: "was published, and is gone"})
+			c.find(c.excuse(Finding{Snapshot: name, Problem: "was published, and is gone"}))
 		}
 	}
 	if name := c.open.Snapshot; name != "" && !slices.Contains(c.names, name) {

@@ -19,6 +19,7 @@ const (
 	EventQuarantined = "quarantined"
 	EventReleased    = "released"
 	EventDropped     = "dropped"
+	EventAdopted     = "adopted"
 	EventFailed      = "failed"
 	EventCancelled   = "cancelled"
 	EventPruned      = "pruned"
@@ -64,6 +65,7 @@ type History struct {
 	Torn          bool  // the last line has no line feed
 	size          int64 // of all whole lines
 	lastPruned    string
+	lastAdopted   Event
 	pruned        map[string]bool // every snapshot that was pruned
 }
 
@@ -86,6 +88,8 @@ func (h *History) add(line []byte) {
 		h.Open = e
 	case EventPublished:
 		h.LastPublished = e
+	case EventAdopted:
+		h.lastAdopted = e
 	case EventPruned:
 		if h.pruned == nil {
 			h.pruned = make(map[string]bool)

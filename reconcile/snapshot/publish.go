@@ -64,6 +64,9 @@ func (w *Writer) publish(ctx context.Context, d Draft) (*Snapshot, error) {
 	if err := w.check(d); err != nil {
 		return nil, err
 	}
+	if _, err := w.adopted(); err != nil {
+		return nil, err
+	}
 	name := w.name(d.Started)
 	dir := w.path(name)
 	if _, err := os.Lstat(dir); err == nil {
@@ -141,11 +144,15 @@ func (w *Writer) check(d Draft) error {
 	return nil
 }
 
-// name returns the name for a snapshot whose reading began at started.
+// name returns the name for a snapshot whose reading began at started: later
+// than every one that has been, also those that are lost.
 func (w *Writer) name(started time.Time) string {
+	before := w.journal.seen.LastPublished.Snapshot
+	if w.newest != nil {
+		before = max(before, w.newest.Name())
+	}
 	name := started.UTC().Format(nameLayout)
-	if w.newest != nil && name <= w.newest.Name() {
-		last, _ := nameTime(w.newest.Name())
+	if last, err := nameTime(before); err == nil && name <= before {
 		name = last.Add(time.Second).Format(nameLayout)
 	}
 	return name
@@ -158,6 +165,9 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 		return nil, err
 	}
 	m := w.manifest(name, d)
+	if m.Adopted, err = w.adopted(); err != nil {
+		return nil, err
+	}
 	if err := s.fill(ctx, m, d); err != nil {
 		return nil, err
 	}

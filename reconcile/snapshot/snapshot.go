@@ -39,6 +39,10 @@
 // Pages and users add up: rows in requests.ndjson = read.rows = users +
 // duplicates + outside.
 //
+// Where the newest snapshot is not the one that the journal published last,
+// nothing is published until a line "adopted" follows. The next manifest then
+// has a member adopted, which excuses what is missing before it.
+//
 // Names that end in .partial are unfinished, and nothing reads them. A crash
 // can leave: one such folder; an intent in the journal without its folder; a
 // folder with its intent and no "published", with latest on it or on the one
@@ -100,6 +104,7 @@ type Manifest struct {
 	Journal   JournalHead `json:"journal"`
 	SignedBy  *string     `json:"signed_by"` // the key's fingerprint; null: not signed
 	Previous  *Link       `json:"previous"`  // null for sequence 1 alone
+	Adopted   *Adoption   `json:"adopted,omitempty"`
 }
 
 // Org is the Okta org that was read.

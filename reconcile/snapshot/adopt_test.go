@@ -1,0 +1,116 @@
+package snapshot_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// Where the newest snapshot is not the one that the journal knows, nothing is
+// published until somebody says why, and that is signed with the next one.
+func TestAdopt(t *testing.T) {
+	journal := filepath.Join(staff, "journal.ndjson")
+	for _, test := range []struct {
+		name    string
+		lose    func(t *testing.T, dir string)
+		refused string
+		notes   []string
+	}{
+		{"snapshots lost", func(t *testing.T, dir string) {
+			removeAll(t, dir, staff+"/20261125T060000Z")
+			removeAll(t, dir, staff+"/20261124T060000Z")
+		}, "the newest snapshot is 20261123T060000Z, and the journal knows 20261125T060000Z",
+			[]string{
+				"staff@20261124T060000Z: was published, and is gone; ops adopted that in 20261126T060000Z: a disk was lost",
+				"staff@20261125T060000Z: was published, and is gone; ops adopted that in 20261126T060000Z: a disk was lost",
+			}},
+		{"all lost", func(t *testing.T, dir string) {
+			for _, name := range []string{"20261123T060000Z", "20261124T060000Z", "20261125T060000Z"} {
+				removeAll(t, dir, filepath.Join(staff, name))
+			}
+		}, "the newest snapshot is none, and the journal knows 20261125T060000Z",
+			[]string{
+				"staff@20261123T060000Z: was published, and is gone; ops adopted that in 20261126T060000Z: a disk was lost",
+				"staff@20261124T060000Z: was published, and is gone; ops adopted that in 20261126T060000Z: a disk was lost",
+				"staff@20261125T060000Z: was published, and is gone; ops adopted that in 20261126T060000Z: a disk was lost",
+			}},
+		{"journal put back", func(t *testing.T, dir string) {
+			if err := cutLines(filepath.Join(dir, journal), 6, 9); err != nil {
+				t.Fatal(err)
+			}
+		}, "the newest snapshot is 20261125T060000Z, and the journal knows 20261124T060000Z",
+			[]string{"staff@20261125T060000Z: the journal does not know it; ops adopted that in 20261126T060000Z: a disk was lost"}},
+		{"journal lost", func(t *testing.T, dir string) { remove(t, dir, journal) },
+			"the newest snapshot is 20261125T060000Z, and the journal knows none",
+			[]string{
+				"staff@20261123T060000Z: the journal does not know it; ops adopted that in 20261126T060000Z: a disk was lost",
+				"staff@20261124T060000Z: the journal does not know it; ops adopted that in 20261126T060000Z: a disk was lost",
+				"staff@20261125T060000Z: the journal does not know it; ops adopted that in 20261126T060000Z: a disk was lost",
+			}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			signer := newSigner(t)
+			s := signedDays(t, signer)
+			test.lose(t, s.Dir())
+			var behind *snapshot.BehindError
+			if _, err := reconcile(t, s, day(4), people(4)...); !errors.As(err, &behind) || !strings.Contains(err.Error(), test.refused) {
+				t.Fatalf("publish: %v, want %q", err, test.refused)
+			}
+			if problems, _ := verify(t, s); len(problems) == 0 {
+				t.Error("Verify finds nothing")
+			}
+			adopt(t, s)
+			if problems, _ := verify(t, s); len(problems) == 0 {
+				t.Error("Verify finds nothing, and nobody has signed yet")
+			}
+			snap := publish(t, s, day(4), people(4)...)
+			if a := snap.Manifest.Adopted; a == nil || a.User != "ops" || a.Reason != "a disk was lost" {
+				t.Errorf("adopted = %+v", a)
+			}
+			problems, notes := verify(t, s)
+			if len(problems) > 0 || !slices.Equal(notes, test.notes) {
+				t.Errorf("Verify:\n\t%s\n\t%s", problems, strings.Join(notes, "\n\t"))
+			}
+			if next := publish(t, s, day(5), people(5)...); next.Manifest.Adopted != nil {
+				t.Errorf("the next one adopts too: %+v", next.Manifest.Adopted)
+			}
+			if problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Signers: allowed(t, "archive "+signer.PublicKey())}); len(problems) > 0 {
+				t.Errorf("Verify: %q", problems)
+			}
+			if err := os.Remove(filepath.Join(snap.Dir(), "manifest.json.sig")); err != nil {
+				t.Fatal(err)
+			}
+			if problems, _ := verify(t, s); len(problems) != 1 {
+				t.Errorf("Verify without the signature: %q", problems)
+			}
+		})
+	}
+}
+
+func adopt(t *testing.T, s *snapshot.Store) {
+	t.Helper()
+	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Adopt("ops", "a disk was lost"), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAdoptNothing(t *testing.T) {
+	s := threeDays(t)
+	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := w.Adopt("ops", "why not"); err == nil || !strings.Contains(err.Error(), "there is nothing to adopt") {
+		t.Errorf("Adopt() = %v", err)
+	}
+}
