@@ -30,9 +30,9 @@ func (a *app) listCommand() *cobra.Command {
 		}
 		manifests := []snapshot.Manifest{}
 		for _, name := range names {
-			list, err := r.List(name)
-			if err != nil {
-				return err
+			list, damage := r.survey(name)
+			for _, text := range damage {
+				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", text)
 			}
 			for _, s := range list {
 				manifests = append(manifests, s.Manifest)

@@ -159,10 +159,16 @@ func (s *service) verify(ctx context.Context) error {
 		s.log.Error("verify failed", "err", err)
 		return err
 	}
-	summary, err := s.store.VerifyWith(ctx, snapshot.VerifyOptions{Signers: signers}, func(f snapshot.Finding) {
-		level := slog.LevelError
-		if f.Note {
-			level = slog.LevelInfo
+	exports, err := s.store.Exports()
+	if err != nil {
+		return err
+	}
+	problems := make(map[string]int)
+	summary, err := s.store.VerifyWith(ctx, snapshot.VerifyOptions{Exports: exports, Signers: signers}, func(f snapshot.Finding) {
+		level := slog.LevelInfo
+		if !f.Note {
+			level = slog.LevelError
+			problems[f.Export]++
 		}
 		s.log.Log(ctx, level, "store checked", "finding", f.String())
 	})
@@ -170,6 +176,7 @@ func (s *service) verify(ctx context.Context) error {
 		s.log.Error("verify failed", "err", err)
 		return err
 	}
+	s.record(exports, problems)
 	s.metrics.verified(summary.Problems)
 	s.log.Info("store verified", "snapshots", summary.Snapshots, "problems", summary.Problems)
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -76,25 +75,24 @@ type exportStatus struct {
 	LastSuccess *snapshot.Time `json:"last_success"`
 	LastEvent   string         `json:"last_event"`
 	LastError   string         `json:"last_error"`
-	Next        *time.Time     `json:"next"` // null without a schedule, or with --store
+	Next        *time.Time     `json:"next"`     // null without a schedule, or with --store
+	Verified    *verified      `json:"verified"` // null: the daemon has not verified yet
+	Damage      []string       `json:"damage"`   // what is cheap to see
 }
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name}
-	list, err := r.List(name)
-	if err != nil {
-		return st, err
-	}
-	st.Snapshots = len(list)
-	if newest, err := r.Latest(name); err == nil {
+	list, damage := r.survey(name)
+	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
+	if len(list) > 0 {
+		newest := list[len(list)-1]
 		st.Newest, st.Sequence, st.Users = newest.Name(), newest.Manifest.Sequence, newest.Manifest.Resources.Users.Total
-	} else if !errors.Is(err, snapshot.ErrNoSnapshot) {
-		return st, err
 	}
 	history, err := r.Journal(name)
 	if err != nil {
 		return st, err
 	}
+	st.Verified = lastVerified(history)
 	st.LastEvent, st.LastError = history.LastEnd.Event, history.LastEnd.Error
 	if t := history.LastPublished.Time; !t.IsZero() {
 		st.LastSuccess = &t
@@ -159,6 +157,12 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 	for _, st := range statuses {
 		if st.LastError != "" && st.State != stateFresh {
 			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, st.LastError)
+		}
+		if v := st.Verified; v != nil {
+			fmt.Fprintf(a.stdout, "%s: verified %s: %s\n", st.Export, v.Time.In(r.zone(st.Export)).Format(shortTime), v)
+		}
+		for _, damage := range st.Damage {
+			fmt.Fprintf(a.stdout, "%s\n", damage)
 		}
 	}
 	return nil

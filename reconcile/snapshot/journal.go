@@ -60,6 +60,7 @@ type History struct {
 	LastStarted   Event
 	LastEnd       Event // published, unchanged, quarantined, failed or cancelled
 	LastPublished Event
+	LastVerified  Event // Error says how many problems there were, if any
 	Open          Event // an intent that neither published nor repaired has followed
 	Damaged       int   // lines that are no events
 	Torn          bool  // the last line has no line feed
@@ -88,6 +89,8 @@ func (h *History) add(line []byte) {
 		h.Open = e
 	case EventPublished:
 		h.LastPublished = e
+	case EventVerified:
+		h.LastVerified = e
 	case EventAdopted:
 		h.lastAdopted = e
 	case EventPruned:

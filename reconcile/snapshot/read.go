@@ -36,6 +36,21 @@ func (s *Snapshot) Name() string { return s.Manifest.Snapshot }
 // Dir returns the snapshot's folder.
 func (s *Snapshot) Dir() string { return s.dir }
 
+// Damage returns what is wrong with the snapshot's files as far as their names
+// and sizes show it, a clause for each.
+func (s *Snapshot) Damage() []string {
+	var damage []string
+	for _, file := range s.Manifest.Files {
+		switch info, err := os.Lstat(filepath.Join(s.dir, file.Name)); {
+		case errors.Is(err, fs.ErrNotExist):
+			damage = append(damage, file.Name+" is missing")
+		case err != nil || info.Size() != file.Bytes:
+			damage = append(damage, file.Name+" has not the size that its manifest says")
+		}
+	}
+	return damage
+}
+
 // link returns what the next manifest says of s.
 func (s *Snapshot) link() *Link {
 	if s == nil {
