@@ -115,7 +115,9 @@ func (p *partition) span(ctx context.Context, s span, tries int) error {
 	if p.pages += l.pages; l.pages > 0 {
 		p.refused = 0
 	}
-	p.waiting = slices.Concat(parts, p.waiting)
+	if len(parts) > 0 {
+		p.waiting = slices.Concat(parts, p.waiting)
+	}
 	p.changed.Broadcast()
 	return err
 }

@@ -100,6 +100,9 @@ func (r *Reconciler) tempFile() (*os.File, error) {
 func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	p.users = newSpool(r.tempFile, p.Export.Users.Attributes.Projector().Project)
 	reading, err := r.cfg.Source.Users(ctx, p.query(), sink{p})
+	if err != nil && reading.Rows > 0 {
+		return fmt.Errorf("%w, after %d users in %d requests", err, reading.Rows, reading.Requests)
+	}
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,11 @@ import (
 // reading is true, and an org at rest is equalled.
 func TestReadingOfAnOrgThatChanges(t *testing.T) {
 	seeds := uint64(20)
-	if os.Getenv("OKTASYNC_LONG_TESTS") == "1" {
+	switch {
+	case os.Getenv("OKTASYNC_LONG_TESTS") == "1":
 		seeds = 300
+	case raceDetector: // ten times slower
+		seeds = 4
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -127,7 +130,8 @@ func (w *world) run() {
 
 	ctx, stop := context.WithCancel(w.Context())
 	var changing sync.WaitGroup
-	changing.Go(func() { w.change(ctx) })
+	random := rand.New(rand.NewPCG(w.random.Uint64(), 5))
+	changing.Go(func() { w.change(ctx, random) })
 	time.Sleep(time.Duration(w.random.IntN(2000)) * time.Millisecond)
 	started := time.Now()
 	s := w.reconcile()
@@ -160,8 +164,7 @@ func (w *world) reconcile() *snapshot.Snapshot {
 }
 
 // change changes somebody every few milliseconds.
-func (w *world) change(ctx context.Context) {
-	random := rand.New(rand.NewPCG(w.random.Uint64(), 5))
+func (w *world) change(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(2+random.IntN(60)) * time.Millisecond)
 		org := w.app.org

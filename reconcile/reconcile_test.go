@@ -379,7 +379,7 @@ func TestFailedReadingKeepsTheNewestSnapshot(t *testing.T) {
 	before := f.latest()
 	f.org.fail = errors.New("okta: 500 E0000009 (request r9)")
 	_, err := f.reconcile("")
-	if err == nil || !strings.Contains(err.Error(), "E0000009") {
+	if err == nil || err.Error() != "read users: okta: 500 E0000009 (request r9), after 30 users in 1 requests" {
 		t.Errorf("err = %v", err)
 	}
 	if e := f.lastEvent(); e.Event != snapshot.EventFailed || !strings.Contains(e.Error, "E0000009") {

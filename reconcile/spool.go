@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	runSize    = 16 << 20  // bytes of users that are sorted in memory before they go to disk
-	readBuffer = 32 << 10  // bytes read ahead from each run while runs are merged
-	maxRecord  = 128 << 20 // a longer field in a run means that the file was damaged
+	runSize    = 16 << 20                  // bytes of users that are sorted in memory before they go to disk
+	readBuffer = 32 << 10                  // bytes read ahead from each run while runs are merged
+	maxLengths = 5 * binary.MaxVarintLen64 // of a record's four fields, and its number
+	maxRecord  = 128 << 20                 // a longer field in a run means that the file was damaged
 )
 
 // spool takes the users of one reading in any order and gives them back sorted
@@ -53,8 +54,10 @@ type entry struct {
 // order puts records in the order of a run and of a merge: by id, and of one
 // id the copy to keep first.
 func order(a, b entry) int {
+	if c := bytes.Compare(a.id, b.id); c != 0 {
+		return c
+	}
 	return cmp.Or(
-		bytes.Compare(a.id, b.id),
 		bytes.Compare(b.updated, a.updated), // RFC 3339 in UTC sorts as text
 		cmp.Compare(b.arrival, a.arrival),
 	)
@@ -87,7 +90,7 @@ func (s *spool) drop(u oktaclient.User) error { return s.put(u, nil) }
 
 // put takes a record; no JSON stands for a user who is outside.
 func (s *spool) put(u oktaclient.User, json []byte) error {
-	if len(s.arena)+len(json) > s.runSize {
+	if len(s.arena)+len(u.ID)+len(u.LastUpdated)+len(u.Status)+len(json)+maxLengths > s.runSize {
 		if err := s.flush(); err != nil {
 			return err
 		}
