@@ -150,7 +150,7 @@ func (o *org) client(t *testing.T, change func(*oktaclient.Config)) *oktaclient.
 	return newClient(t, server.URL, server.Client(), change)
 }
 
-func newClient(t *testing.T, url string, hc *http.Client, change func(*oktaclient.Config)) *oktaclient.Client {
+func newClient(t testing.TB, url string, hc *http.Client, change func(*oktaclient.Config)) *oktaclient.Client {
 	t.Helper()
 	cfg := oktaclient.Config{OrgURL: url, HTTPClient: hc, PageSize: 10, BaseWait: time.Nanosecond}
 	if change != nil {

@@ -128,9 +128,8 @@ func TestParallelSpeed(t *testing.T) {
 	}
 }
 
-// Under a limit the reading ends within 1.05 of its bound: so many windows as
-// its share must last for the requests that there must be, but the last one.
-// No window sees more of us than our share.
+// Under a limit the reading ends within 1.05 of its bound, no window sees more
+// of us than our share, and nothing is refused.
 func TestParallelPaced(t *testing.T) {
 	tests := []struct {
 		users int
@@ -143,39 +142,52 @@ func TestParallelPaced(t *testing.T) {
 		for _, known := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d users, share %v, borders known %t", test.users, test.share, known), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					const limit = 300
-					cfg := settled(test.users)
-					cfg.Latency, cfg.RateLimit, cfg.ClientShare = 50*time.Millisecond, sandbox.Limits(limit), 1
-					b := newSandbox(t, cfg)
-					q := everyone
-					if known {
-						q.Borders = bordersOf(b.org)
-					}
-					windows := &windows{RoundTripper: b, used: map[string]int{}}
-					c := newClient(t, b.org.URL(), &http.Client{Transport: windows}, func(cfg *oktaclient.Config) {
-						cfg.Concurrency, cfg.PageSize, cfg.RateLimitShare = 8, 200, test.share
-					})
-					began, users := time.Now(), 0
-					if _, err := c.Users(t.Context(), q, counter{&users}); err != nil || users < test.users {
-						t.Fatalf("read %d users: %v", users, err)
-					}
-					pages, each := test.users/200, int(test.share*limit)
-					bound := time.Duration((pages+each-1)/each-1) * time.Minute
-					if took := time.Since(began); took > bound*105/100+2*time.Second {
+					if took, bound := paced(t, test.users, test.share, known); took > bound*105/100+2*time.Second {
 						t.Errorf("took %v, want at most 1.05 of %v", took, bound)
-					}
-					for at, n := range windows.used {
-						if n > each {
-							t.Errorf("%d requests in the window that ends at %s, want at most %d", n, at, each)
-						}
-					}
-					if n := b.org.Stats().RateLimited; n > 0 {
-						t.Errorf("%d requests refused", n)
 					}
 				})
 			})
 		}
 	}
+}
+
+// BenchmarkPaced is the same in real time: some minutes.
+func BenchmarkPaced(b *testing.B) {
+	for b.Loop() {
+		took, bound := paced(b, 100_000, 1, false)
+		b.ReportMetric(took.Seconds()/bound.Seconds(), "bounds")
+	}
+}
+
+// paced reads users under a limit of 300 a minute. The bound is as many windows
+// as its share must last for the requests that there must be, but the last one.
+func paced(t testing.TB, users int, share float64, known bool) (took, bound time.Duration) {
+	const limit = 300
+	cfg := settled(users)
+	cfg.Latency, cfg.RateLimit, cfg.ClientShare = 50*time.Millisecond, sandbox.Limits(limit), 1
+	o := newSandbox(t, cfg)
+	q := everyone
+	if known {
+		q.Borders = bordersOf(o.org)
+	}
+	windows := &windows{RoundTripper: o, used: map[string]int{}}
+	c := newClient(t, o.org.URL(), &http.Client{Transport: windows}, func(cfg *oktaclient.Config) {
+		cfg.BaseWait, cfg.Concurrency, cfg.PageSize, cfg.RateLimitShare = 0, 8, 200, share
+	})
+	began, read := time.Now(), 0
+	if _, err := c.Users(t.Context(), q, counter{&read}); err != nil || read < users {
+		t.Fatalf("read %d users: %v", read, err)
+	}
+	pages, each := users/200, int(share*limit)
+	for at, n := range windows.used {
+		if n > each {
+			t.Errorf("%d requests in the window that ends at %s, want at most %d", n, at, each)
+		}
+	}
+	if n := o.org.Stats().RateLimited; n > 0 {
+		t.Errorf("%d requests refused", n)
+	}
+	return time.Since(began), time.Duration((pages+each-1)/each-1) * time.Minute
 }
 
 // windows counts the answers of each window.

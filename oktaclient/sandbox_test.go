@@ -34,7 +34,7 @@ type bearer struct {
 }
 
 // newSandbox makes an org with an app, and a transport that is that app.
-func newSandbox(t *testing.T, cfg sandbox.Config) *bearer {
+func newSandbox(t testing.TB, cfg sandbox.Config) *bearer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// BenchmarkApply compares the CPU (user and system) and the peak memory of a
+// second `apply` with their floor: the same requests from the same transport,
+// the answers decompressed, cut into lines and written, and nothing decoded.
+// Each runs in a process of its own, so that the org is not what is measured.
+//
+//	OKTASYNC_BENCH_USERS=1000000 go test -run ^$ -bench Apply -benchtime 1x ./cmd/oktasync
+func BenchmarkApply(b *testing.B) {
+	users := 100_000
+	if n, err := strconv.Atoi(os.Getenv("OKTASYNC_BENCH_USERS")); err == nil {
+		users = n
+	}
+	dir := b.TempDir()
+	serveBench(b, dir, users)
+	benchChild(b, dir, "apply") // the org's pages are compressed now, and there is a snapshot
+	run := func(b *testing.B, what string) (cpu time.Duration, peak int) {
+		mallocs := 0
+		for b.Loop() {
+			c, p, m := benchChild(b, dir, what)
+			cpu, peak, mallocs = cpu+c, max(peak, p), m
+		}
+		cpu /= time.Duration(b.N)
+		b.ReportMetric(cpu.Seconds()*1e6/float64(users), "ms-cpu/1000users")
+		b.ReportMetric(float64(peak)/1024, "MiB-peak")
+		b.ReportMetric(float64(mallocs)/float64(users), "allocs/user")
+		b.ReportMetric(0, "ns/op")
+		return cpu, peak
+	}
+	var floor time.Duration
+	var floorPeak int
+	b.Run("floor", func(b *testing.B) { floor, floorPeak = run(b, "floor") })
+	b.Run("apply", func(b *testing.B) {
+		cpu, peak := run(b, "apply")
+		if floor > 0 { // it was not left out by -bench
+			b.ReportMetric(cpu.Seconds()/floor.Seconds(), "floors-cpu")
+			b.ReportMetric(float64(peak)/float64(floorPeak), "floors-peak")
+		}
+	})
+}
+
+// serveBench serves an org and writes a configuration for it.
+func serveBench(b *testing.B, dir string, users int) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	org := sandbox.NewOrg(sandbox.Config{
+		Users: users, CachePages: true, RateLimit: sandbox.Limits(1 << 20), ClientShare: 1,
+		Clients: []sandbox.ClientApp{{ID: "0oa1", RequireDPoP: true, Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{Key: key.Public()}}}},
+	})
+	server, err := sandbox.NewServer(org, "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { server.Close() })
+	config := fmt.Sprintf(`okta: {org_url: %q, client_id: 0oa1, private_key_file: key.pem, ca_file: ca.pem, rate_limit_share: 1}
+store: {path: snapshots}
+exports:
+  - {name: people, formats: [ndjson], users: {attributes: {exclude: []}}}
+`, server.URL)
+	for name, data := range map[string][]byte{
+		"key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "ca.pem": server.CAPEM(), "oktasync.yaml": []byte(config),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// benchChild runs TestBenchChild in a process of its own and returns the CPU
+// that it took, the most KiB that it held, and its allocations.
+func benchChild(b *testing.B, dir, what string) (cpu time.Duration, peak, mallocs int) {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestBenchChild$")
+	cmd.Env = append(os.Environ(), "OKTASYNC_BENCH_CHILD="+what, "OKTASYNC_CONFIG="+filepath.Join(dir, "oktasync.yaml"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("%s: %v\n%s", what, err, out)
+	}
+	used := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	peak, mallocs = int(used.Maxrss), 0
+	for line := range strings.Lines(string(out)) {
+		fmt.Sscanf(line, "peak %d", &peak) // without what the parent held when it forked
+		fmt.Sscanf(line, "mallocs %d", &mallocs)
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), peak, mallocs
+}
+
+// TestBenchChild is the process that BenchmarkApply measures.
+func TestBenchChild(t *testing.T) {
+	what := os.Getenv("OKTASYNC_BENCH_CHILD")
+	if what == "" {
+		t.Skip("for BenchmarkApply only")
+	}
+	if path := os.Getenv("OKTASYNC_BENCH_PROFILE"); path != "" && what == "apply" {
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			t.Fatal(err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	if what == "floor" {
+		if err := benchFloor(); err != nil {
+			t.Fatal(err)
+		}
+	} else if status := run(t.Context(), []string{"apply"}, io.Discard, os.Stderr); status != 0 {
+		t.Fatalf("status %d", status)
+	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	fmt.Println("mallocs", memory.Mallocs)
+	status, _ := os.ReadFile("/proc/self/status")
+	if _, rest, found := bytes.Cut(status, []byte("VmHWM:")); found {
+		fmt.Println("peak " + strings.Fields(string(rest))[0])
+	}
+}
+
+// benchFloor sends the requests of the newest snapshot's transcript and writes
+// the users of the answers, a line each.
+func benchFloor() error {
+	a := &app{stdout: io.Discard, stderr: os.Stderr, getenv: os.LookupEnv}
+	cfg, log, err := a.load()
+	if err != nil {
+		return err
+	}
+	o, err := connect(cfg, log)
+	if err != nil {
+		return err
+	}
+	transcript, err := os.ReadFile(filepath.Join(cfg.Store.Path, "people", "latest", "requests.ndjson"))
+	if err != nil {
+		return err
+	}
+	out, err := os.CreateTemp("", "floor")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	w := bufio.NewWriterSize(out, 1<<20)
+	var page bytes.Buffer
+	for line := range bytes.Lines(transcript) {
+		var r struct{ Method, Path string }
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		if r.Method == http.MethodGet {
+			if err := floorPage(o, cfg.Okta.OrgURL+r.Path, &page, w); err != nil {
+				return err
+			}
+		}
+	}
+	return w.Flush()
+}
+
+func floorPage(o *org, url string, page *bytes.Buffer, w *bufio.Writer) error {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := o.auth.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	page.Reset()
+	if _, err := page.ReadFrom(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d, %w", resp.StatusCode, err)
+	}
+	start, depth, quoted := 0, 0, false
+	body := page.Bytes()
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				quoted = false
+			}
+		case c == '"':
+			quoted = true
+		case c == '{':
+			if depth++; depth == 1 {
+				start = i
+			}
+		case c == '}':
+			if depth--; depth == 0 {
+				w.Write(body[start : i+1])
+				w.WriteByte('\n')
+			}
+		}
+	}
+	return nil
+}
