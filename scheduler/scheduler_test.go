@@ -3,6 +3,7 @@ package scheduler_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -329,20 +330,47 @@ func TestLastStartInTheFutureDoesNotHoldAJobBack(t *testing.T) {
 	})
 }
 
-func TestDayOfManyJobsRunsEachDueTimeOnce(t *testing.T) {
+// 40 jobs every 15 minutes for a day, each of which fails now and then: every
+// due time is met once, by a run or its retry, and nothing is left behind.
+func TestDayOfManyJobsMeetsEachDueTimeOnceAndLeaksNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var jobs []scheduler.Job
-		var counts [40]int
-		for i := range counts {
+		var regular, retries [40]int
+		for i := range regular {
 			jobs = append(jobs, scheduler.Job{
-				Name: string(rune('A' + i)), Schedule: parse(t, "*/15 * * * *"),
-				Run: func(context.Context) error { counts[i]++; time.Sleep(time.Minute); return nil },
+				Name: string(rune('A' + i)), Schedule: parse(t, "*/15 * * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: 5 * time.Minute},
+				Run: func(context.Context) error {
+					if time.Since(midnight)%(15*time.Minute) != 0 {
+						retries[i]++
+						return nil
+					}
+					regular[i]++
+					time.Sleep(time.Minute)
+					if regular[i]%4 == 0 {
+						return errors.New("Okta is down")
+					}
+					return nil
+				},
 			})
 		}
+		usage := func() (goroutines int, heap uint64) {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return runtime.NumGoroutine(), m.HeapAlloc
+		}
+		var goroutines int
+		var heap uint64
+		time.AfterFunc(time.Hour+10*time.Minute, func() { goroutines, heap = usage() })
+		time.AfterFunc(24*time.Hour, func() {
+			if g, h := usage(); g > goroutines+40 || h > heap+1<<20 { // 40 runs are starting
+				t.Errorf("after a day %d goroutines and %d bytes, after an hour %d and %d", g, h, goroutines, heap)
+			}
+		})
 		runFor(t, scheduler.New(jobs...), 24*time.Hour+time.Second)
-		for i, n := range counts {
-			if n != 96 {
-				t.Errorf("job %d ran %d times in a day, want 96", i, n)
+		for i := range regular {
+			if regular[i] != 96 || retries[i] != 24-1 { // the last to fail ends with the day
+				t.Errorf("job %d ran %d times and was tried again %d times in a day, want 96 and 23", i, regular[i], retries[i])
 			}
 		}
 	})

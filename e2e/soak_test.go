@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// TestSoak is for before a release, and not for CI:
+//
+//	OKTASYNC_SOAK=10m go test ./e2e -run TestSoak -timeout 30m -v
+//
+// A reconcile every second, a reload every five, and faults throughout: at the
+// end memory is as after a fifth of the time, and verify finds nothing.
+func TestSoak(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("OKTASYNC_SOAK"))
+	if err != nil {
+		t.Skip("asked for by OKTASYNC_SOAK=10m")
+	}
+	s := newTestSite(t, sandbox.Config{Users: 400, Seed: 81, TokenLife: 20 * time.Second, NonceLife: 7 * time.Second})
+	export := everySecond + "    retain: {last: 30}\n"
+	d := s.start(t, export)
+	d.wait("snapshot published")
+	go func() { // nobody else reads on
+		for range d.logs {
+		}
+	}()
+	faults := []sandbox.Fault{
+		{Nth: 2, Status: 503}, {Nth: 2, Reset: true}, {Nth: 1, CutAfter: 1000}, {Nth: 2, BrokenJSON: true},
+		{Nth: 1, RevokeToken: true}, {Nth: 1, RotateNonce: true}, {Nth: 1, Status: 403, Code: "E0000006"},
+		{Nth: 1, Lose: true}, {Path: "token", Nth: 1, Status: 500},
+	}
+	started, warm := time.Now(), int64(0)
+	for i := 0; time.Since(started) < length; i++ {
+		s.org.Inject(faults[i%len(faults)])
+		s.org.Move(1)
+		time.Sleep(time.Second)
+		if i%5 == 0 {
+			more := export
+			if i%2 == 0 {
+				more += "    timeout: 1h\n"
+			}
+			write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(s.daemonConfig(more)))
+			if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if warm == 0 && time.Since(started) > length/5 {
+			warm = d.rss()
+		}
+	}
+	end := d.rss()
+	_, metrics := get(t, d.url+"/metrics")
+	for line := range strings.Lines(metrics) {
+		if strings.HasPrefix(line, "oktasync_reconciles_total") || strings.HasPrefix(line, "go_goroutines") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
+	t.Logf("memory: %d MiB after a fifth, %d MiB at the end", warm>>20, end>>20)
+	if end > warm+warm/10 {
+		t.Errorf("memory grew from %d to %d bytes", warm, end)
+	}
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Wait(); err != nil {
+		t.Errorf("run ended with %v", err)
+	}
+	s.must(t, 0, "verify")
+	s.noViolations(t)
+}
