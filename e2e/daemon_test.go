@@ -65,6 +65,7 @@ func TestReloadIsWholeOrNotAtAll(t *testing.T) {
 		"unknown key":    {"store:", "stroe:"},
 		"broken key":     {"client-key.pem", "broken.pem"},
 		"missing CA":     {"ca.pem", "nowhere.pem"},
+		"no signers":     {"path: snapshots", "path: snapshots\n  allowed_signers_file: nowhere"},
 		"address in use": {"127.0.0.1:0", s.server.URL[len("https://"):]},
 		"other org":      {s.server.URL, "https://acme.okta.com"},
 	} {

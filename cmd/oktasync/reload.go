@@ -58,6 +58,9 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if s.notify, s.heartbeat, err = d.tellers(cfg); err != nil {
 		return nil, err
 	}
+	if _, err = loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
+		return nil, err // now, and not when daemon.verify reads it
+	}
 	if s.store, err = openStore(cfg); err != nil {
 		return nil, err
 	}
