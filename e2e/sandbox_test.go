@@ -18,7 +18,7 @@ import (
 // whose people can be changed while it serves.
 func TestSandboxCommandServesAnOrg(t *testing.T) {
 	s := &site{dir: t.TempDir()}
-	cmd := s.command(t.Context(), "sandbox", "--users", "40", "--dir", "org", "--fault", "nth=1,status=500", "--fault", "path=token,nth=1,reset")
+	cmd := s.command(t.Context(), "sandbox", "--users", "40", "--dir", "org", "--listen", "127.0.0.1:0", "--fault", "nth=1,status=500", "--fault", "path=token,nth=1,reset")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ manifest and journal say who did so, and why.`,
   oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			reason = strings.TrimSpace(reason)
+			if strings.ContainsFunc(reason, unicode.IsControl) {
+				return errors.New("--reason: must be one line")
+			}
 			if publishAnyway != (reason != "") {
 				return errors.New("--publish-anyway and --reason TEXT go together: the manifest records who overrode the guard, and why")
 			}
@@ -69,6 +73,10 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 	var outcomes outcomes
 	manifests := []snapshot.Manifest{}
 	for _, export := range exports {
+		if ctx.Err() != nil {
+			outcomes.add(a, export.Name, ctx.Err())
+			continue
+		}
 		result, err := reconciler.Reconcile(ctx, export, facts)
 		outcomes.add(a, export.Name, err)
 		if err == nil && result.Snapshot != nil {
@@ -76,9 +84,6 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		}
 		if err == nil && !asJSON {
 			printResult(a.stdout, export, result)
-		}
-		if ctx.Err() != nil {
-			break
 		}
 	}
 	if asJSON {

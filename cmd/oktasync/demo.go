@@ -34,7 +34,13 @@ behind for a closer look.`,
 	return cmd
 }
 
+// leastDemo is how many people it takes for the guard to be of use.
+const leastDemo = 50
+
 func (a *app) demo(ctx context.Context, dir string, users int) error {
+	if users < leastDemo {
+		return fmt.Errorf("--users %d: the story needs at least %d", users, leastDemo)
+	}
 	dir, err := demoDir(dir)
 	if err != nil {
 		return err

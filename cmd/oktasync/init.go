@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,8 @@ Admin in Okta, with all that the service app needs and how to undo it.`,
 	return cmd
 }
 
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 // initializer is what init was asked for, and what it found out.
 type initializer struct {
 	orgURL, clientID   string
@@ -68,6 +71,9 @@ func (a *app) init(in initializer) error {
 			return fmt.Errorf("--org-url: %s", problem)
 		}
 		in.orgURL = normalOrgURL(in.orgURL)
+	}
+	if in.clientID != "" && !plainID.MatchString(in.clientID) {
+		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", shown(in.clientID))
 	}
 	if _, err := os.Lstat(in.config); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already; init overwrites nothing", in.config)
@@ -101,6 +107,10 @@ func (in *initializer) makeKey() (err error) {
 		return err
 	}
 	in.keyFile = filepath.Join(filepath.Dir(in.config), "client-key.pem")
+	if _, err := os.Lstat(in.keyFile); err == nil && !in.rsa {
+		in.key, err = dpopauth.LoadKey(in.keyFile) // of an init before this one
+		return err
+	}
 	if in.rsa {
 		signer, err := rsa.GenerateKey(rand.Reader, rsaBits)
 		if err != nil {

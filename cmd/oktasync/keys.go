@@ -19,10 +19,25 @@ func loadClientKey(cfg *Config) (*dpopauth.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("okta.private_key_file: %w", err)
 	}
+	if err := oktaTakes(key); err != nil {
+		return nil, fmt.Errorf("okta.private_key_file: %s %w", cfg.Okta.PrivateKeyFile, err)
+	}
 	if cfg.Okta.PrivateKeyID != "" {
 		key = key.WithID(cfg.Okta.PrivateKeyID)
 	}
 	return key, nil
+}
+
+// oktaTakes refuses keys of algorithms that Okta doesn't know: it takes
+// RS256/384/512 and ES256/384/512 (developer.okta.com, client authentication
+// methods and DPoP).
+func oktaTakes(key *dpopauth.Key) error {
+	switch alg := key.Algorithm(); alg[:2] {
+	case "RS", "ES":
+		return nil
+	default:
+		return fmt.Errorf("is a key for %s, which Okta does not take; use a P-256 or an RSA key (`oktasync init` makes one)", alg)
+	}
 }
 
 // publicJWK is the public key in the form that Okta's console takes. Where the
@@ -48,6 +63,9 @@ func loadDPoPKey(cfg *Config) (*dpopauth.Key, error) {
 	key, err := dpopauth.LoadKey(cfg.Okta.DPoP.PrivateKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("okta.dpop.private_key_file: %w", err)
+	}
+	if err := oktaTakes(key); err != nil {
+		return nil, fmt.Errorf("okta.dpop.private_key_file: %s %w", cfg.Okta.DPoP.PrivateKeyFile, err)
 	}
 	if cfg.DPoPPublicKeyFile == "" {
 		return key, nil

@@ -19,8 +19,10 @@ import (
 	_ "time/tzdata" // time zones for hosts that have none
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
 )
 
 // Exit statuses, from the contract.
@@ -77,10 +79,11 @@ org over a DPoP-bound token, compares them with the newest snapshot, and
 publishes a new one: complete, dated, and verifiable with sha256sum and zstd.
 
 To see the whole job without an Okta account: oktasync demo`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          knownCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              knownCommand,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
@@ -138,5 +141,23 @@ func hintFor(err error) string {
 	if errors.As(err, &h) {
 		return h.Hint()
 	}
+	if org := (*snapshot.OrgError)(nil); errors.As(err, &org) {
+		return "a store belongs to one org for good: set another store.path for this one"
+	}
 	return ""
+}
+
+// checkFlags refuses what no command could mean: a flag with nothing behind it,
+// as an unset variable in a script leaves it, and an unknown level.
+func (a *app) checkFlags(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+			err = &usageError{"--" + f.Name + " is empty", cmd.CommandPath()}
+		}
+	})
+	if a.logLevel != "" && err == nil {
+		_, err = logLevel(a.logLevel)
+	}
+	return err
 }

@@ -52,7 +52,7 @@ func baseTransport(caFile string) (t *http.Transport, digest string, err error) 
 	if caFile == "" {
 		return t, "", nil
 	}
-	pem, err := os.ReadFile(caFile)
+	pem, err := readBounded(caFile, maxConfigFile)
 	if err != nil {
 		return nil, "", fmt.Errorf("okta.ca_file: %w", err)
 	}

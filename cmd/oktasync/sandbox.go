@@ -53,7 +53,7 @@ Each can be given several times.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&dir, "dir", "sandbox", "`folder` for configuration, key and CA certificate")
-	f.StringVar(&listen, "listen", "127.0.0.1:0", "loopback `address` to serve on; port 0 picks one")
+	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `address` to serve on; port 0 picks one")
 	f.IntVar(&cfg.Users, "users", 1000, "how many people the org begins with")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "how many of them are deprovisioned (default 5 %)")
 	f.Int64Var(&cfg.Seed, "seed", 1, "the same seed makes the same people")
@@ -72,6 +72,9 @@ Each can be given several times.`,
 func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string) error {
 	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
+	}
+	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
+		return errors.New("--users must not be negative, and --deprovisioned not more than that")
 	}
 	site, err := newSandboxSite(dir, listen, cfg, dpop)
 	if err != nil {

@@ -33,11 +33,15 @@ func (a *app) config() (*Config, slog.Level, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmp.Or(a.logLevel, cfg.Log.Level))); err != nil {
-		return nil, 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", shown(a.logLevel))
+	level, err := logLevel(cmp.Or(a.logLevel, cfg.Log.Level))
+	return cfg, level, err
+}
+
+func logLevel(name string) (level slog.Level, err error) {
+	if level.UnmarshalText([]byte(name)) != nil {
+		return 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", shown(name))
 	}
-	return cfg, level, nil
+	return level, nil
 }
 
 // reader is a store opened for looking, with what the configuration knows of
@@ -109,12 +113,22 @@ func (r *reader) exports(names []string) ([]string, error) {
 	return names, nil
 }
 
-// verifiable returns the exports named, or all, as far as the store has them.
-func (r *reader) verifiable(names []string) ([]string, error) {
+// verifiable returns the exports named, or all that the store has, and which of
+// those declared it has nothing of.
+func (r *reader) verifiable(names []string) (exports, absent []string, err error) {
 	if len(names) > 0 {
-		return r.exports(names)
+		exports, err = r.exports(names)
+		return exports, nil, err
 	}
-	return r.Exports()
+	if exports, err = r.Exports(); err != nil || r.cfg == nil {
+		return exports, nil, err
+	}
+	for _, e := range r.cfg.Exports {
+		if !slices.Contains(exports, e.Name) {
+			absent = append(absent, e.Name)
+		}
+	}
+	return exports, absent, nil
 }
 
 // snapshot finds a snapshot by the names that people use.

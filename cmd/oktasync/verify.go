@@ -48,7 +48,8 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 		return err
 	}
 	var o snapshot.VerifyOptions
-	if o.Exports, err = r.verifiable(args); err != nil {
+	var absent []string
+	if o.Exports, absent, err = r.verifiable(args); err != nil {
 		return err
 	}
 	if f.allowedSigners == "" && r.cfg != nil {
@@ -66,14 +67,23 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 		}
 	}
 	findings := []snapshot.Finding{}
-	summary, err := r.VerifyWith(cmd.Context(), o, func(found snapshot.Finding) {
+	report := func(found snapshot.Finding) {
 		findings = append(findings, found)
 		if !f.asJSON {
 			fmt.Fprintln(a.stdout, found)
 		}
-	})
+	}
+	summary, err := r.VerifyWith(cmd.Context(), o, report)
 	if err != nil {
 		return err
+	}
+	for _, name := range absent {
+		summary.Notes++
+		report(snapshot.Finding{Export: name, Problem: "is declared, and the store has nothing of it", Note: true})
+	}
+	if o.Signers != nil && len(summary.Signed) == 0 {
+		summary.Problems++
+		report(snapshot.Finding{Problem: "nothing is signed, and --allowed-signers or store.allowed_signers_file says whose signatures to expect"})
 	}
 	if f.asJSON {
 		err = writeJSON(a.stdout, verifyDocument{Store: r.Dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
@@ -115,6 +125,8 @@ func (a *app) printVerified(s snapshot.Summary) {
 	switch {
 	case s.Problems > 0:
 		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", plural(s.Problems, "problem")))
+	case s.Snapshots == 0:
+		fmt.Fprintln(a.stdout, "there are no snapshots: nothing was verified (--head tells a lost chain from one that never was)")
 	case len(s.Signed) == 0:
 		fmt.Fprintln(a.stdout, "everything fits (nothing is signed: a chain made anew as a whole would fit too)")
 	case !anchored:
