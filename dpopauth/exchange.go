@@ -78,20 +78,23 @@ func (w *wire) prove(req *http.Request, p peer, ath string) error {
 	return nil
 }
 
-// resigned has req signed anew for each further connection that it goes out on.
-// http.Transport sends a GET again by itself where a kept connection breaks, and
-// the server may have seen the first one: the same proof would be a replay
-// (RFC 9449, section 11.1). GotConn is called before the headers are written, and
-// never while they are.
+// resigned has req signed anew where it goes out once more. http.Transport sends
+// a GET again by itself where a kept connection breaks, and the server may have
+// seen the first one: the same proof would be a replay (RFC 9449, section 11.1).
+//
+// GotConn comes before the headers of each sending, WroteHeaders after them and
+// before the last of them leaves. So a proof needs a successor only after
+// WroteHeaders, and only then is the map no longer read: a sending that was cut
+// off earlier may still be at it, but showed no server a whole proof.
 func (w *wire) resigned(req *http.Request, p peer, ath string) *http.Request {
-	conns := 0
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		if conns++; conns == 1 {
-			return
-		}
-		if w.prove(req, p, ath) != nil {
-			req.Header.Del("DPoP") // better refused than replayed
-		}
-	}}
+	var shown atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			if shown.Swap(false) && w.prove(req, p, ath) != nil {
+				req.Header.Del("DPoP") // better refused than replayed
+			}
+		},
+		WroteHeaders: func() { shown.Store(true) },
+	}
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 }
