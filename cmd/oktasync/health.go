@@ -40,24 +40,28 @@ func (h health) String() string {
 }
 
 // healthOf finds the state of an export from its journal. when is nil for an
-// export without a schedule, which can't be overdue; began is the earliest time
-// from which a due time counts where there was no reconcile yet.
+// export without a schedule, which can't be overdue; began is the time
+// from which due times count at the earliest.
 func healthOf(export reconcile.Export, history snapshot.History, when scheduler.Schedule, began, now time.Time) health {
 	h := health{Export: export.Name, State: stateFresh}
-	end := history.LastEnd
-	switch end.Event {
-	case snapshot.EventFailed:
-		h.State, h.Since = stateFailing, end.Time.Time
+	done, started := history.LastDone, history.LastStarted.Time
+	switch {
+	case done.Event == snapshot.EventFailed:
+		h.State, h.Since = stateFailing, done.Time.Time
 		return h
-	case snapshot.EventQuarantined:
-		h.State, h.Since = stateQuarantined, end.Time.Time
+	case done.Event == snapshot.EventQuarantined:
+		h.State, h.Since = stateQuarantined, done.Time.Time
+		return h
+	case export.Timeout > 0 && started.After(history.LastEnd.Time.Time) && now.After(started.Add(export.Timeout)):
+		// It was killed, or it would have failed by now.
+		h.State, h.Since = stateFailing, started.Time
 		return h
 	}
 	if when == nil {
 		return h
 	}
 	last := began
-	if t := history.LastStarted.Time.Time; !t.IsZero() {
+	if t := done.Time.Time; t.After(last) {
 		last = t
 	}
 	// A reconcile may take as long as its timeout before it has failed.
@@ -76,9 +80,6 @@ func (s *service) health(export reconcile.Export) health {
 		return s.histories.steady(health{Export: export.Name, State: stateUnknown, Since: now})
 	}
 	since := s.since[export.Name]
-	if history.LastStarted.Time.Before(since) {
-		history.LastStarted.Time = snapshot.Time{} // what is due is due since
-	}
 	return s.histories.steady(healthOf(export, history, s.whens[export.Name], since, now))
 }
 

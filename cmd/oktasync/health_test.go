@@ -27,13 +27,15 @@ func TestHealthOf(t *testing.T) {
 		want    state
 		since   time.Duration
 	}{
-		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, stateFresh, 0},
-		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, stateFresh, 0},
-		{"past its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute)}, hourly, 91 * time.Minute, stateOverdue, time.Hour},
+		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, stateFresh, 0},
+		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, stateFresh, 0},
+		{"past its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 91 * time.Minute, stateOverdue, time.Hour},
 		{"never ran", snapshot.History{}, hourly, 91 * time.Minute, stateOverdue, time.Hour},
-		{"only by apply", snapshot.History{LastStarted: started}, nil, 900 * time.Hour, stateFresh, 0},
-		{"failed", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventFailed, time.Minute)}, hourly, 2 * time.Minute, stateFailing, time.Minute},
-		{"held back", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, stateQuarantined, time.Minute},
+		{"only by apply", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, nil, 900 * time.Hour, stateFresh, 0},
+		{"running", snapshot.History{LastStarted: started}, hourly, 29 * time.Minute, stateFresh, 0},
+		{"killed", snapshot.History{LastStarted: started}, hourly, 31 * time.Minute, stateFailing, 0},
+		{"failed", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventFailed, time.Minute), LastDone: at(snapshot.EventFailed, time.Minute)}, hourly, 2 * time.Minute, stateFailing, time.Minute},
+		{"held back", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute), LastDone: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, stateQuarantined, time.Minute},
 		{"cancelled", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventCancelled, time.Minute)}, hourly, 2 * time.Minute, stateFresh, 0},
 	} {
 		got := healthOf(reconcile.Export{Name: "staff", Timeout: 30 * time.Minute}, test.history, test.when, midnight, midnight.Add(test.now))

@@ -89,6 +89,20 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	return s, nil
 }
 
+// lastMet is the last start that met its due time, as far as the scheduler
+// should know. A reconcile that was cancelled, because the daemon was told to
+// stop, has not: it is made up at the next start. One that was killed has: if it
+// was what killed the process, making it up would do so again.
+func lastMet(h snapshot.History) time.Time {
+	switch {
+	case h.LastEnd.Event != snapshot.EventCancelled || h.LastStarted.Time.After(h.LastEnd.Time.Time):
+		return h.LastStarted.Time.Time
+	case !h.LastDone.Time.IsZero():
+		return h.LastDone.Time.Time
+	}
+	return h.Undone.Time.Add(-time.Second) // there was none before it
+}
+
 // schedule makes a job of each export that has a schedule. When a job ran last
 // is what the journal says, so that a missed run is made up.
 func (s *service) schedule(before *service) error {
@@ -109,7 +123,7 @@ func (s *service) schedule(before *service) error {
 		s.jobs = append(s.jobs, scheduler.Job{
 			Name:     export.Name,
 			Schedule: when,
-			Last:     history.LastStarted.Time.Time,
+			Last:     lastMet(history),
 			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
 			Run:      func(ctx context.Context) error { return s.reconcile(ctx, export) },
 		})

@@ -101,7 +101,11 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		st.LastSuccess = &history.LastEnd.Time
 	}
 	export, when := r.declared(name)
-	h := healthOf(export, history, when, now, now)
+	began := now // what never ran is not overdue: nobody says that the daemon is meant to run
+	if t := history.LastDone.Time.Time; !t.IsZero() {
+		began = t
+	}
+	h := healthOf(export, history, when, began, now)
 	st.State = h.State
 	if !h.Since.IsZero() {
 		st.Since = &h.Since

@@ -59,6 +59,8 @@ type History struct {
 	Head          string // digest of the last line, line feed included
 	LastStarted   Event
 	LastEnd       Event // published, unchanged, quarantined, failed or cancelled
+	LastDone      Event // the same without cancelled: the last reconcile that came to its end
+	Undone        Event // the first started since then; zero where there is none
 	LastPublished Event
 	LastVerified  Event // Error says how many problems there were, if any
 	Open          Event // an intent that neither published nor repaired has followed
@@ -85,6 +87,9 @@ func (h *History) add(line []byte) {
 	switch e.Event {
 	case EventStarted:
 		h.LastStarted = e
+		if h.Undone.Event == "" {
+			h.Undone = e
+		}
 	case EventIntent:
 		h.Open = e
 	case EventPublished:
@@ -101,6 +106,9 @@ func (h *History) add(line []byte) {
 	}
 	if e.ends() {
 		h.LastEnd = e
+		if e.Event != EventCancelled {
+			h.LastDone, h.Undone = e, Event{}
+		}
 	}
 	if (e.Event == EventPublished || e.Event == EventRepaired) && e.Snapshot == h.Open.Snapshot {
 		h.Open = Event{}
