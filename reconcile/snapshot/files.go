@@ -47,24 +47,24 @@ func (osFiles) Append(path string, a access) (file, error) {
 }
 
 func openFile(path string, flags int, a access) (file, error) {
-	f, err := os.OpenFile(path, flags, a.file)
+	f, err := openPlain(path, flags, a.file)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.apply(path, a.file); err != nil {
+	if err := a.apply(f, a.file); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-func (osFiles) Open(path string) (io.ReadCloser, error) { return os.Open(path) }
+func (osFiles) Open(path string) (io.ReadCloser, error) { return openPlain(path, os.O_RDONLY, 0) }
 
 func (osFiles) Mkdir(path string, a access) error {
 	if err := os.Mkdir(path, a.dir.Perm()); err != nil {
 		return err
 	}
-	return a.apply(path, a.dir)
+	return a.applyFolder(path)
 }
 
 func (osFiles) Rename(from, to string) error { return os.Rename(from, to) }
@@ -73,7 +73,11 @@ func (osFiles) Symlink(target, path string, a access) error {
 	if err := os.Symlink(target, path); err != nil {
 		return err
 	}
-	return a.own(path)
+	info, err := os.Lstat(path)
+	if err != nil || a.owns(info) {
+		return err
+	}
+	return os.Lchown(path, a.uid, a.gid)
 }
 
 func (osFiles) Remove(path string) error { return os.Remove(path) }
@@ -92,30 +96,41 @@ func (osFiles) SyncDir(path string) error {
 	return errors.Join(err, dir.Close())
 }
 
-// apply gives path its owner, its group and mode, in this order: a change of
-// owner takes the setgid bit away.
-func (a access) apply(path string, mode fs.FileMode) error {
-	if err := a.own(path); err != nil {
-		return err
-	}
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&(fs.ModePerm|fs.ModeSetgid) == mode {
-		return err
-	}
-	return os.Chmod(path, mode)
-}
-
-// own gives path its owner and its group, where they are others.
-func (a access) own(path string) error {
-	info, err := os.Lstat(path)
+// apply gives an open file or folder its owner, its group and mode, in this
+// order: a change of owner takes the setgid bit away. It goes by the descriptor:
+// by now the path may lead elsewhere.
+func (a access) apply(f *os.File, mode fs.FileMode) error {
+	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	uid, gid := owner(info)
-	if (a.uid < 0 || a.uid == uid) && (a.gid < 0 || a.gid == gid) {
+	if !a.owns(info) {
+		if err := f.Chown(a.uid, a.gid); err != nil {
+			return err
+		}
+		if info, err = f.Stat(); err != nil {
+			return err
+		}
+	}
+	if info.Mode()&(fs.ModePerm|fs.ModeSetgid) == mode {
 		return nil
 	}
-	return os.Lchown(path, a.uid, a.gid)
+	return f.Chmod(mode)
+}
+
+// applyFolder applies a to a folder, and refuses a link to one.
+func (a access) applyFolder(path string) error {
+	dir, err := openFolder(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.apply(dir, a.dir), dir.Close())
+}
+
+// owns reports whether a file has its owner and its group.
+func (a access) owns(info fs.FileInfo) bool {
+	uid, gid := owner(info)
+	return (a.uid < 0 || a.uid == uid) && (a.gid < 0 || a.gid == gid)
 }
 
 // owner returns the user and the group that a file belongs to.
@@ -128,10 +143,14 @@ func owner(info fs.FileInfo) (uid, gid int) {
 
 // removeFolder removes a folder of plain files, if it is there.
 func removeFolder(fsys fileSystem, dir string) error {
-	entries, err := os.ReadDir(dir)
+	err := checkFolder(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}

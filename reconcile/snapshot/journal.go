@@ -130,7 +130,7 @@ func (s *Store) Journal(export string) (History, error) {
 // readJournal calls each for every whole line of a journal, and says whether
 // a torn one follows them.
 func readJournal(path string, each func(line []byte) error) (torn bool, err error) {
-	f, err := os.Open(path)
+	f, err := openPlain(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -67,7 +68,8 @@ type lock struct {
 // lock takes the lock in the folder dir for h, and waits for it if it must.
 func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
 	l := &lock{path: filepath.Join(dir, lockFile)}
-	l.flock = flock.New(l.path, flock.SetPermissions(s.private.file))
+	l.flock = flock.New(l.path, flock.SetPermissions(s.private.file),
+		flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK))
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	ok, err := l.flock.TryLock()
@@ -78,9 +80,9 @@ func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, err
 		return nil, &LockedError{What: what, Holder: l.holder()}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", what, err)
+		return nil, fmt.Errorf("lock %s: %w", what, plainError(l.path, err))
 	}
-	if err := errors.Join(s.private.apply(l.path, s.private.file), l.name(h)); err != nil {
+	if err := l.name(h, s.private); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", what, err), l.flock.Close())
 	}
 	return l, nil
@@ -88,18 +90,24 @@ func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, err
 
 // name writes who holds the lock, for people and for LockedError alone. It
 // stays there when the lock is given up, and then nobody asks.
-func (l *lock) name(h Holder) error {
+func (l *lock) name(h Holder, a access) error {
 	data, err := MarshalCanonical(h)
 	if err != nil {
 		return err
 	}
 	data = append(data, '\n')
-	f, err := os.OpenFile(l.path, os.O_WRONLY, 0)
+	f, err := openPlain(l.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Truncate(int64(len(data))), f.Close())
+	err = a.apply(f, a.file)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Truncate(int64(len(data)))
+	}
+	return errors.Join(err, f.Close())
 }
 
 // holder reads who holds the lock. One who is about to say so is the zero

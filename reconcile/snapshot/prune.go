@@ -109,7 +109,11 @@ func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 // bury writes the tombstone of snap.
 func (w *Writer) bury(snap *Snapshot) error {
 	fsys := w.store.files
-	if err := fsys.Mkdir(w.path(prunedDir), w.store.published); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := fsys.Mkdir(w.path(prunedDir), w.store.published)
+	if errors.Is(err, fs.ErrExist) {
+		err = checkFolder(w.path(prunedDir))
+	}
+	if err != nil {
 		return err
 	}
 	if err := fsys.SyncDir(w.path()); err != nil {

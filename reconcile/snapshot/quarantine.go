@@ -111,7 +111,10 @@ func (w *Writer) hold(ctx context.Context, d Draft, reason string) (string, erro
 		if err == nil {
 			err = fsys.SyncDir(filepath.Dir(dir))
 		}
-		if err != nil && !errors.Is(err, fs.ErrExist) {
+		if errors.Is(err, fs.ErrExist) {
+			err = checkFolder(dir)
+		}
+		if err != nil {
 			return "", err
 		}
 	}

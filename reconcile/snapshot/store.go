@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -189,7 +188,11 @@ func (s *Store) open() error {
 	if s.published.dir == s.private.dir {
 		return nil
 	}
-	return s.published.apply(s.dir, s.published.dir)
+	dir, err := os.Open(s.dir) // which may be a link: where a store is, is not for the store to say
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.published.apply(dir, s.published.dir), dir.Close())
 }
 
 // checkEmpty refuses to make a store among other people's files.
@@ -254,18 +257,4 @@ func (s *Store) Exports() ([]string, error) {
 // path joins the folder of an export and the names below it.
 func (s *Store) path(export string, names ...string) string {
 	return filepath.Join(append([]string{s.dir, export}, names...)...)
-}
-
-// readBounded reads a file that is not larger than most.
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("larger than %d bytes", most)
-	}
-	return data, err
 }

@@ -63,7 +63,7 @@ func (w *Writer) makeFolder() error {
 	fsys := w.store.files
 	err := fsys.Mkdir(w.path(), w.store.published)
 	if errors.Is(err, fs.ErrExist) {
-		return w.store.published.apply(w.path(), w.store.published.dir)
+		return w.store.published.applyFolder(w.path())
 	}
 	if err != nil {
 		return err
@@ -77,6 +77,11 @@ func (w *Writer) path(names ...string) string { return w.store.path(w.export, na
 // mend brings the export to a state that a finished publish leaves. A crash
 // in the midst of it leaves what the next mend can mend.
 func (w *Writer) mend() error {
+	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine(), w.path(prunedDir)} {
+		if err := checkFolder(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	if w.journal.torn {
 		if err := w.Journal(Event{Event: EventRepaired, Reason: "cut a torn line off"}); err != nil {
 			return err
