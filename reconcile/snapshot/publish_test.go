@@ -108,3 +108,15 @@ func TestClocksSetBack(t *testing.T) {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }
+
+// A partial folder can be named like a snapshot that is whole, as a tool that
+// copies or puts back leaves it.
+func TestSweepBesideASnapshotOfTheName(t *testing.T) {
+	s := newStore(t)
+	publish(t, s, day(1), people(3)...)
+	write(t, filepath.Join(s.Dir(), staff, ".20261123T060000Z.partial/users.csv"), "login\n")
+	publish(t, s, day(2), people(4)...)
+	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+		t.Errorf("Verify: %q %q", problems, notes)
+	}
+}

@@ -100,12 +100,12 @@ func (w *Writer) mend() error {
 	intent := w.journal.seen.Open
 	if intent.Event != "" {
 		swept = intent.Snapshot
-	}
-	if w.newest != nil && w.newest.Name() == swept {
-		if w.newest.Digest != intent.ManifestSHA256 {
-			return fmt.Errorf("%s is not what the journal has announced", swept)
+		if w.newest != nil && w.newest.Name() == swept {
+			if w.newest.Digest != intent.ManifestSHA256 {
+				return fmt.Errorf("%s is not what the journal has announced", swept)
+			}
+			return w.finish(w.newest, "finished after an interruption")
 		}
-		return w.finish(w.newest, "finished after an interruption")
 	}
 	if swept == "" {
 		return nil
