@@ -130,6 +130,9 @@ func (c *chain) readJournal() error {
 		c.take(e)
 		return nil
 	})
+	if errors.Is(err, errNotPlain) {
+		err = nil // readFolder has said so
+	}
 	if errors.Is(err, errLongLine) {
 		c.find(Finding{File: journalFile, Problem: err.Error()})
 	} else if err != nil {

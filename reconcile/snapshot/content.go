@@ -106,7 +106,7 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 
 // checkFile reads a file once and holds it against what the manifest says.
 func (c *checkedSnapshot) checkFile(ctx context.Context, file File, report reportFunc) error {
-	f, err := os.Open(filepath.Join(c.dir, file.Name))
+	f, err := openPlain(filepath.Join(c.dir, file.Name), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		report(file.Name, "is missing")
 		return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"oktasync/reconcile/snapshot"
@@ -76,4 +77,49 @@ func treeOf(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// A FIFO in the place of a file holds up nobody: whoever reads it, or writes,
+// is told so at once.
+func TestFIFOsAreNotWaitedFor(t *testing.T) {
+	for _, name := range []string{
+		"oktasync.json", staff + "/.lock", staff + "/journal.ndjson", staff + "/20261123T060000Z/manifest.json",
+		staff + "/20261123T060000Z/users.ndjson.zst", staff + "/20261123T060000Z/users.changes.ndjson",
+		staff + "/20261123T060000Z/SHA256SUMS", staff + "/20261123T060000Z/requests.ndjson",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			publish(t, s, day(0), people(2)...)
+			publish(t, s, day(1), people(3)...)
+			remove(t, s.Dir(), name)
+			if err := syscall.Mkfifo(filepath.Join(s.Dir(), name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			useEverything(t, s)
+			if problems, _ := verify(t, s); len(problems) == 0 && filepath.Dir(name) != "." && filepath.Base(name) != ".lock" {
+				t.Error("Verify finds nothing")
+			}
+		})
+	}
+}
+
+// useEverything reads what it can of s, and writes to it. It may fail.
+func useEverything(t *testing.T, s *snapshot.Store) {
+	snapshot.Open(s.Dir())
+	s.Journal(staff)
+	list, _ := s.List(staff)
+	for _, snap := range list {
+		snap.Damage()
+		if users, err := snap.Users(); err == nil {
+			users.Close()
+		}
+		if changes, err := snap.Changes(); err == nil {
+			changes.Close()
+		}
+	}
+	if w, err := s.Writer(staff, snapshot.ThisProcess("test")); err == nil {
+		w.Journal(snapshot.Event{Event: snapshot.EventStarted})
+		w.Prune(t.Context(), snapshot.Retention{Last: 1})
+		w.Close()
+	}
 }

@@ -89,7 +89,7 @@ func (w *Writer) checkRest(ctx context.Context, due []string) error {
 // wholeFiles reports whether every one of the files in dir has its digest.
 func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 	for _, file := range files {
-		f, err := os.Open(filepath.Join(dir, file.Name))
+		f, err := openPlain(filepath.Join(dir, file.Name), os.O_RDONLY, 0)
 		if err != nil {
 			return false, nil
 		}

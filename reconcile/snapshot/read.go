@@ -95,7 +95,7 @@ func (s *Snapshot) Users() (UserReader, error) {
 // Changes reads the snapshot's changes file, see ParseChange. A snapshot
 // whose base is not BasePrevious has none, and Changes returns an empty one.
 func (s *Snapshot) Changes() (io.ReadCloser, error) {
-	f, err := os.Open(filepath.Join(s.dir, changesFile))
+	f, err := openPlain(filepath.Join(s.dir, changesFile), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources.Users.Base != BasePrevious {
 		return io.NopCloser(strings.NewReader("")), nil
 	}
@@ -116,7 +116,7 @@ type userReader struct {
 }
 
 func openUsers(dir string) (*userReader, error) {
-	f, err := os.Open(filepath.Join(dir, usersFile))
+	f, err := openPlain(filepath.Join(dir, usersFile), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (w *Writer) draftOf(ctx context.Context, r *Reading) (d Draft, closeDraft f
 		}
 		d.Changes = changes
 	}
-	requests, err := os.Open(filepath.Join(r.dir, requestsFile))
+	requests, err := openPlain(filepath.Join(r.dir, requestsFile), os.O_RDONLY, 0)
 	if err != nil {
 		return d, nil, err
 	}
