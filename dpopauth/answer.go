@@ -25,7 +25,7 @@ func (e *endpoint) answer(resp *http.Response, l lesson) (*token, retry, error) 
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		fail.Err = lost(err)
+		fail.Status, fail.Err, fail.hint = 0, lost(err), hintPlain(resp)
 		return nil, retry{cause: causeTrouble}, fail
 	case len(body) > maxAnswer:
 		fail.Err = fmt.Errorf("%w: it is longer than 1 MiB", ErrAnswer)
@@ -70,6 +70,7 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 		return retry{causeTrouble, retryAfter(resp.Header, e.clock.now())}
 	case fail.Code == "":
 		fail.Err = fmt.Errorf("%w: %s, no OAuth error", ErrAnswer, mediaType(resp.Header))
+		fail.hint = hintPlain(resp)
 		return retry{}
 	case demanded && l.nonce:
 		fail.Err = ErrNonce
@@ -79,6 +80,14 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 		return retry{}
 	}
 	return e.blame(fail, c, l)
+}
+
+// hintPlain is for what a server that speaks TLS answers to plain http.
+func hintPlain(resp *http.Response) string {
+	if resp.StatusCode != http.StatusBadRequest || resp.TLS != nil {
+		return ""
+	}
+	return "the request went by plain http; if the server speaks TLS, its URL begins with https://"
 }
 
 // blame names clocks or algorithms as the cause of a refusal, where they are.

@@ -283,6 +283,14 @@ func TestD51_ErrorAnswers(t *testing.T) {
 	})
 }
 
+func TestPlainHTTPToTLS(t *testing.T) {
+	o := newOrg(t)
+	_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.TokenURL = "http" + strings.TrimPrefix(c.TokenURL, "https") }), o.URL+"/a")
+	if hint := asError(t, err).Hint(); !strings.Contains(hint, "https://") {
+		t.Errorf("error = %v, hint = %q", err, hint)
+	}
+}
+
 func TestD52_AnswersThatAreNone(t *testing.T) {
 	for _, status := range []int{200, 400, 403, 404} {
 		for name, body := range map[string]string{

@@ -2,9 +2,11 @@ package oktaclient
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
+	"syscall"
 )
 
 // Hint says in a sentence what a person can do about e; "" where only Okta or
@@ -54,22 +56,52 @@ var hints = map[string]string{
 
 func hintCause(err error) string {
 	var (
-		knows       interface{ Hint() string }
-		certificate *tls.CertificateVerificationError
-		name        *net.DNSError
-		rejected    *rejection
+		knows    interface{ Hint() string }
+		name     *net.DNSError
+		rejected *rejection
 	)
-	switch {
-	case errors.As(err, &knows):
+	if errors.As(err, &knows) && knows.Hint() != "" {
 		return knows.Hint()
-	case errors.As(err, &certificate):
-		return "the server's certificate is none this machine trusts; if a proxy inspects TLS, name its CA, and check the org URL"
+	}
+	if hint := hintTLS(err); hint != "" {
+		return hint
+	}
+	switch {
 	case errors.As(err, &name):
-		return "check the org URL and this machine's name service"
+		return "no address is known by that name; check okta.org_url for a slip, and this machine's name service"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens at that address; check okta.org_url, HTTPS_PROXY and the firewall"
+	case timedOut(err):
+		return "no answer came in time; check the network, HTTPS_PROXY and the firewall, and see status.okta.com"
 	case errors.As(err, &rejected) && rejected.class == "not JSON":
 		return "something else than Okta's API answers; check the org URL and the proxy between"
 	case errors.As(err, &rejected) && rejected.class == "no connection":
 		return "no connection to Okta; check the network, HTTPS_PROXY and the firewall"
 	}
 	return ""
+}
+
+func hintTLS(err error) string {
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		host        x509.HostnameError
+		record      tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return "this machine does not know the authority that signed the server's certificate; if a company proxy inspects TLS, name its CA in okta.ca_file"
+	case errors.As(err, &host):
+		return "the server's certificate is another host's; check okta.org_url, and what answers in Okta's place"
+	case errors.As(err, &certificate):
+		return "the server's certificate is not valid; check this machine's clock, and what answers in Okta's place"
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return "the server does not speak TLS; check the port in okta.org_url, and HTTPS_PROXY"
+	}
+	return ""
+}
+
+func timedOut(err error) bool {
+	var network net.Error
+	return errors.Is(err, errStalled) || errors.Is(err, errSlow) || errors.As(err, &network) && network.Timeout()
 }
