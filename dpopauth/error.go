@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -150,12 +149,3 @@ func clean(s string, n int) string {
 }
 
 var tokenLike = regexp.MustCompile(`[\w.~+/=-]{16,}`)
-
-// bare returns a network error without the URL that a *url.Error would show.
-func bare(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return ue.Err
-	}
-	return err
-}

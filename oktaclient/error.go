@@ -58,10 +58,12 @@ func (e *Error) Error() string {
 			b.WriteString(" " + e.Code)
 		}
 	}
-	if e.Page > 1 || e.Page == 1 && e.Tries > 1 {
+	var r *rejection
+	access := errors.As(e.Err, &r) && r.access
+	if !access && (e.Page > 1 || e.Page == 1 && e.Tries > 1) {
 		fmt.Fprintf(&b, " on page %d", e.Page)
 	}
-	if !e.From.IsZero() {
+	if !access && !e.From.IsZero() {
 		b.WriteString(", of users last updated from " + e.From.Format(timeLayout))
 		if !e.To.IsZero() {
 			b.WriteString(" to before " + e.To.Format(timeLayout))
@@ -94,9 +96,10 @@ func (e *Error) class() string {
 
 // rejection is why there is no answer, or why one can't be used.
 type rejection struct {
-	class string // "reset", "broken JSON"
-	final bool   // another try would not help
-	err   error
+	class  string // "reset", "broken JSON"
+	final  bool   // another try would not help
+	access bool   // the transport got no access, whatever was asked for
+	err    error
 }
 
 func (r *rejection) Error() string { return r.err.Error() }
@@ -129,10 +132,18 @@ func transportError(err error) *rejection {
 		r.class = "authentication"
 	}
 	if errors.As(err, &decides) {
-		r.final = !decides.Retryable()
+		r.access, r.final = true, !decides.Retryable()
+	} else if op := (*net.OpError)(nil); errors.As(err, &op) && op.Source != nil {
+		r.err = broken{op}
 	}
 	return r
 }
+
+// broken is the error of a connection that stood, without the ports at its ends.
+type broken struct{ op *net.OpError }
+
+func (b broken) Error() string { return b.op.Err.Error() }
+func (b broken) Unwrap() error { return b.op }
 
 // bodyError classes an error in the middle of an answer's body.
 func bodyError(err error) *rejection {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +37,40 @@ func TestHintsOfTheNetwork(t *testing.T) {
 		_, err := readError(t, newClient(t, "https://acme.okta.com", &http.Client{Transport: mute{cause}}, func(c *oktaclient.Config) { c.Tries = 1 }))
 		if !strings.Contains(err.Hint(), hint) {
 			t.Errorf("hint for %v = %q, want %q in it", cause, err.Hint(), hint)
+		}
+	}
+}
+
+func TestErrorsOfAccessNameNoPage(t *testing.T) {
+	_, err := readError(t, newClient(t, "https://acme.okta.com", &http.Client{Transport: refusal{true}}, nil))
+	if got, want := err.Error(), "okta: token: 401 invalid_client, tried 5 times"; got != want {
+		t.Errorf("error = %q, want %q", got, want)
+	}
+}
+
+// resetter resets the connection that it was asked on, in the middle of an
+// answer's head or body.
+func resetter(t *testing.T, start string) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, start)
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestErrorsShowNoPorts(t *testing.T) {
+	for _, start := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n["} {
+		server := resetter(t, start)
+		_, err := readError(t, newClient(t, server.URL, server.Client(), nil))
+		if got := err.Error(); strings.Contains(got, "127.0.0.1") || !strings.Contains(got, " on page 1, tried 5 times") || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("error = %q", got)
 		}
 	}
 }
