@@ -63,7 +63,7 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 		fail.Description = clean(c.params["error_description"], 200)
 	}
 	if fail.Code == "invalid_client" {
-		fail.hint = fmt.Sprintf("see that the app %s holds the public key with thumbprint %s (kid %q), and no other by that kid", e.clientID, e.client.Thumbprint(), e.client.ID())
+		fail.hint = e.hintClient(fail.Description)
 	}
 	switch {
 	case overloaded(resp.StatusCode, fail.Code):
@@ -80,6 +80,28 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.R
 		return retry{}
 	}
 	return e.blame(fail, c, l)
+}
+
+// hintClient says which of the things that make up a client assertion does not
+// fit. Okta has one code for all of them; only its words differ, and where they
+// are new the key is the likeliest.
+func (e *endpoint) hintClient(description string) string {
+	d := strings.ToLower(description)
+	switch {
+	case strings.Contains(d, "auth_method"):
+		return fmt.Sprintf("the app %s has to be a service app with private_key_jwt", e.clientID)
+	case strings.Contains(d, "client_id") || strings.Contains(d, "subject") || strings.Contains(d, "issuer"):
+		return fmt.Sprintf("the org knows no app %.100q: see that the client ID is right, and the org URL is that of the app's org", e.clientID)
+	case strings.Contains(d, "audience") || strings.Contains(d, "'aud'"):
+		return "the assertion was made out to " + e.audience + ": see that the org URL is the org's own address, not an alias or -admin"
+	case strings.Contains(d, "expir") || strings.Contains(d, "issued before"):
+		return "see that this machine's clock is right"
+	}
+	kid := ", and that the app has no other key"
+	if id := e.client.ID(); id != "" {
+		kid = fmt.Sprintf(" (kid %q), and no other by that kid", id)
+	}
+	return fmt.Sprintf("see that the app %s holds the public key with thumbprint %s%s", e.clientID, e.client.Thumbprint(), kid)
 }
 
 // hintPlain is for what a server that speaks TLS answers to plain http.

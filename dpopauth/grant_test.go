@@ -247,7 +247,7 @@ func TestD51_ErrorAnswers(t *testing.T) {
 		{400, `{"error":"consent_required","error_description":"You are not allowed any of the requested scopes."}`, "consent_required", "You are not allowed any of the requested scopes.", "grant the scopes"},
 		{400, `{"error":"unauthorized_client"}`, "unauthorized_client", "", "service app"},
 		{400, `{"error":"invalid_dpop_proof","error_description":"The DPoP proof JWT header is missing."}`, "invalid_dpop_proof", "The DPoP proof JWT header is missing.", "clock"},
-		{401, `{"errorCode":"invalid_client","errorSummary":"Invalid value for 'client_id' parameter.","errorLink":"invalid_client","errorId":"oae1","errorCauses":[]}`, "invalid_client", "Invalid value for 'client_id' parameter.", "thumbprint"},
+		{401, `{"errorCode":"invalid_client","errorSummary":"Invalid value for 'client_id' parameter.","errorLink":"invalid_client","errorId":"oae1","errorCauses":[]}`, "invalid_client", "Invalid value for 'client_id' parameter.", "no app"},
 		{401, `{"errorCode":"E0000015","errorSummary":"You do not have permission to access the feature you are requesting"}`, "E0000015", "You do not have permission to access the feature you are requesting", ""},
 		{400, `{"error":"invalid_request","error_description":"bad` + "\\n\\u001b[31m" + ` eyJhbGciOiJFUzI1NiIsInR5cCI6ImRwb3Arand0In0.x ` + strings.Repeat("so long ", 50) + `"}`, "invalid_request", "bad [31m [cut] so long", ""},
 	} {
@@ -281,6 +281,30 @@ func TestD51_ErrorAnswers(t *testing.T) {
 		wantError(t, err, "invalid_client")
 		o.wantRequests(2, 0)
 	})
+}
+
+func TestHintsForInvalidClient(t *testing.T) {
+	key := clientKey()
+	for _, test := range []struct{ description, hint string }{
+		{"Invalid value for 'client_id' parameter.", `the org knows no app "0oa1"`},
+		{"The issuer claim for client_assertion is not a valid client_id.", `the org knows no app "0oa1"`},
+		{"The audience claim for client_assertion must be the endpoint invoked for the request.", "org URL"},
+		{"The client_assertion token is expired.", "clock"},
+		{"Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.", "service app"},
+		{"The client_assertion signature is invalid.", "thumbprint " + key.Thumbprint() + ", and that"},
+		{"", "thumbprint " + key.Thumbprint() + ", and that"},
+	} {
+		o := newOrg(t)
+		o.token = func(w http.ResponseWriter, _ *seen) bool {
+			o.oauthError(w, 401, "invalid_client", test.description)
+			return true
+		}
+		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.ClientKey = key.WithID("") }), o.URL+"/a")
+		hint := asError(t, err).Hint()
+		if !strings.Contains(hint, test.hint) || strings.Contains(hint, "kid") {
+			t.Errorf("hint for %q = %q, want %q in it and no kid", test.description, hint, test.hint)
+		}
+	}
 }
 
 func TestPlainHTTPToTLS(t *testing.T) {
