@@ -12,12 +12,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +52,22 @@ func TestMain(m *testing.M) {
 		return m.Run()
 	}())
 }
+
+// program is the program under test. It looks at every source file once, from
+// within a test, so that the go command knows what a cached result rests on.
+func program() string {
+	noteSources()
+	return filepath.Join(bin, "oktasync")
+}
+
+var noteSources = sync.OnceValue(func() error {
+	return filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && (filepath.Ext(path) == ".go" || e.Name() == "go.mod") {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+})
 
 // long reports whether the long forms of the tests are asked for, in which
 // nothing may be skipped either.
@@ -152,7 +170,7 @@ type result struct {
 
 // command is the program with the site's folder as its own.
 func (s *site) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "oktasync"), args...)
+	cmd := exec.CommandContext(ctx, program(), args...)
 	cmd.Dir = s.dir
 	return cmd
 }
@@ -192,7 +210,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("PATH", filepath.Dir(program())+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			env.Values[siteKey{}] = new(*site)
 			return nil
 		},
