@@ -65,19 +65,42 @@ func (a *app) api(ctx context.Context, path string, header http.Header, paginate
 	if err != nil {
 		return err
 	}
-	for path != "" {
-		resp, err := o.client.Get(ctx, path, header)
+	get := func(path string) (*http.Response, error) { return o.client.Get(ctx, path, header) }
+	show := func(resp *http.Response) error { return a.printResponse(resp, include) }
+	if paginate {
+		return eachPage(path, get, show)
+	}
+	resp, err := get(path)
+	if err != nil {
+		return err
+	}
+	return show(resp)
+}
+
+const maxPages = 100_000
+
+// eachPage shows path and every page after it.
+func eachPage(path string, get func(string) (*http.Response, error), show func(*http.Response) error) error {
+	seen := make(map[string]bool)
+	for range maxPages {
+		resp, err := get(path)
 		if err != nil {
 			return err
 		}
-		if path, err = oktaclient.NextPage(resp); err != nil || !paginate {
-			path = ""
-		}
-		if err := errors.Join(err, a.printResponse(resp, include)); err != nil {
+		seen[resp.Request.URL.String()] = true
+		next, err := oktaclient.NextPage(resp)
+		if err := errors.Join(err, show(resp)); err != nil {
 			return err
 		}
+		switch {
+		case next == "":
+			return nil
+		case seen[next]:
+			return fmt.Errorf("list goes in a circle after %d pages: its next link came before", len(seen))
+		}
+		path = next
 	}
-	return nil
+	return fmt.Errorf("list does not end: %d pages", maxPages)
 }
 
 func (a *app) printResponse(resp *http.Response, include bool) error {

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestEachPageEnds(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		next  func(page int) int // 0: none
+		pages int
+		want  string
+	}{
+		{"three pages", func(page int) int { return (page + 1) % 4 }, 3, ""},
+		{"a page that names itself", func(page int) int { return page }, 1, "in a circle after 1 pages"},
+		{"a circle of two", func(page int) int { return 3 - page }, 2, "in a circle after 2 pages"},
+		{"no end", func(page int) int { return page + 1 }, maxPages, "does not end: 100000 pages"},
+	} {
+		asked, shown := 0, 0
+		get := func(path string) (*http.Response, error) {
+			if asked++; asked > maxPages {
+				t.Fatalf("%s: asked for more than %d pages", test.name, maxPages)
+			}
+			u, err := url.Parse("https://acme.okta.com")
+			if err == nil {
+				u, err = u.Parse(path)
+			}
+			if err != nil {
+				return nil, err
+			}
+			var page int
+			fmt.Sscan(u.Query().Get("after"), &page)
+			resp := &http.Response{Header: http.Header{}, Request: &http.Request{URL: u}}
+			if next := test.next(page); next != 0 {
+				resp.Header.Set("Link", fmt.Sprintf(`<https://acme.okta.com/api/v1/groups?after=%d>; rel="next"`, next))
+			}
+			return resp, nil
+		}
+		err := eachPage("/api/v1/groups?after=1", get, func(*http.Response) error { shown++; return nil })
+		if asked != test.pages || shown != asked {
+			t.Errorf("%s: asked for %d pages and showed %d, want %d", test.name, asked, shown, test.pages)
+		}
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error = %v, want %q", test.name, err, test.want)
+		}
+	}
+}
