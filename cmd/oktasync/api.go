@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -41,17 +42,28 @@ body as Okta sent it. There is no other method: oktasync changes nothing.`,
 	return cmd
 }
 
+// parseHeaders reads lines of `Name: value`. Only a name is ever shown
+// of one that is wrong: the rest may be a secret.
 func parseHeaders(lines []string) (http.Header, error) {
 	header := make(http.Header)
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(name) == "" {
+		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
+		switch {
+		case !ok || !headerName.MatchString(name):
 			return nil, errors.New("-H wants 'Name: value'")
+		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+			return nil, fmt.Errorf("-H %s: the value has a line break or another control character", name)
+		case strings.EqualFold(name, "Authorization") || strings.EqualFold(name, "DPoP"):
+			return nil, fmt.Errorf("-H %s: oktasync sets it itself, from the configuration", name)
 		}
-		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		header.Add(name, value)
 	}
 	return header, nil
 }
+
+// headerName is a field name (RFC 9110, section 5.1).
+var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
 
 func (a *app) api(ctx context.Context, path string, header http.Header, paginate, include bool) error {
 	if !strings.HasPrefix(path, "/") {

@@ -49,3 +49,26 @@ func TestEachPageEnds(t *testing.T) {
 		}
 	}
 }
+
+func TestParseHeaders(t *testing.T) {
+	header, err := parseHeaders([]string{"Accept: text/html", "x-a:\tone:two ", "X-Empty:"})
+	if err != nil || header.Get("Accept") != "text/html" || header.Get("X-A") != "one:two" || len(header) != 3 {
+		t.Errorf("parseHeaders() = %v, %v", header, err)
+	}
+	for line, want := range map[string]string{
+		"Accept":                     "wants 'Name: value'",
+		": x":                        "wants 'Name: value'",
+		"X A: x":                     "wants 'Name: value'",
+		"X-A: secret\r\nX-B: y":      "-H X-A: the value has a line break",
+		"X-A: secret\n":              "line break",
+		"X-A: secret\x00":            "control character",
+		"X-A: secret\x7f":            "control character",
+		"Authorization: SSWS secret": "-H Authorization: oktasync sets it itself",
+		"dpop: secret":               "-H dpop: oktasync sets it itself",
+	} {
+		_, err := parseHeaders([]string{line})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("parseHeaders(%q): error = %v, want %q", line, err, want)
+		}
+	}
+}
