@@ -140,6 +140,9 @@ func ending(ctx context.Context, err error) snapshot.Event {
 func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export Export, run snapshot.Run) (result Result, err error) {
 	defer recoverPanic(&err)
 
+	if err := w.Damaged(); err != nil {
+		return Result{}, fmt.Errorf("open newest snapshot: %w", err)
+	}
 	plan, err := r.Plan(ctx, export)
 	if err != nil {
 		return Result{}, err

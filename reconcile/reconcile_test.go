@@ -469,3 +469,22 @@ func TestSecondReconcileOfAnExportIsToldWhoHoldsIt(t *testing.T) {
 	}
 	f.publish()
 }
+
+// A store that can't be continued fails a run before it reads the org, and the
+// journal has it: whoever watches the export sees it there.
+func TestDamagedNewestSnapshotFailsAtOnce(t *testing.T) {
+	f := newFixture(t, people(0, 30)...)
+	manifest := filepath.Join(f.publish().Dir(), "manifest.json")
+	if err := os.WriteFile(manifest, []byte(`{"format":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.org.fail = errors.New("the org was read")
+	_, err := f.r.Reconcile(t.Context(), f.export, snapshot.Run{Trigger: "apply", User: "ada"})
+	want := "open newest snapshot: read " + manifest + ": it is cut short"
+	if err == nil || err.Error() != want {
+		t.Errorf("err = %v, want %s", err, want)
+	}
+	if e := f.lastEvent(); e.Event != snapshot.EventFailed || e.Error != want {
+		t.Errorf("last event = %+v", e)
+	}
+}

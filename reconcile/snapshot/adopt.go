@@ -72,6 +72,9 @@ func (w *Writer) adopted() (*Adoption, error) {
 // knows another. The journal has it at once, and the manifest of the next
 // snapshot, with its signature, for good; until then Verify calls it a problem.
 func (w *Writer) Adopt(user, reason string) error {
+	if w.damaged != nil {
+		return fmt.Errorf("adopt: %w", w.damaged)
+	}
 	behind := w.behind()
 	if behind == nil {
 		return errors.New("adopt: there is nothing to adopt: the newest snapshot is the one that the journal knows")

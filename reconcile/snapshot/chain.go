@@ -39,11 +39,7 @@ func (s *Store) survey(export string) (*chain, error) {
 	for _, name := range c.names {
 		snap, err := s.snapshot(export, name)
 		if err != nil {
-			problem := "is missing"
-			if !errors.Is(err, fs.ErrNotExist) {
-				problem = cause(err).Error()
-			}
-			c.find(Finding{Snapshot: name, File: manifestFile, Problem: problem})
+			c.find(Finding{Snapshot: name, File: manifestFile, Problem: problemOf(err)})
 			continue
 		}
 		c.snapshots = append(c.snapshots, snap)

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ParseManifest reads a manifest.json. It is as strict as can be: what it
@@ -99,22 +101,45 @@ func parseDocument(data []byte, format string, v any) error {
 		Format string `json:"format"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return err
+		return jsonError(err)
 	}
 	if head.Format != format {
 		kind, _, _ := strings.Cut(format, "/")
 		if strings.HasPrefix(head.Format, kind+"/") {
-			return fmt.Errorf("its format is %s, and this version of oktasync knows no other than %s", head.Format, format)
+			return &formatError{head.Format, format}
 		}
 		return fmt.Errorf("its format is not %s", format)
 	}
 	return parseLine(data, v)
 }
 
+// formatError is about a document of another version of oktasync.
+type formatError struct{ has, knows string }
+
+func (e *formatError) Error() string {
+	return fmt.Sprintf("its format is %s, and this version of oktasync knows no other than %s", e.has, e.knows)
+}
+
+// jsonError says what is wrong with JSON in the words of a person.
+func jsonError(err error) error {
+	e, ok := errors.AsType[*json.SemanticError](err)
+	switch {
+	case errors.Is(err, json.ErrUnknownName) && ok:
+		return fmt.Errorf("it has an unknown member %q", string(e.JSONPointer))
+	case ok:
+		return fmt.Errorf("its member %q is not what it has to be", string(e.JSONPointer))
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return errors.New("it has two members of one name")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("it is cut short")
+	}
+	return errors.New("it is not valid JSON")
+}
+
 // parseLine parses a line of plain RFC 8785 into v.
 func parseLine(line []byte, v any) error {
 	if err := json.Unmarshal(line, v, json.RejectUnknownMembers(true)); err != nil {
-		return err
+		return jsonError(err)
 	}
 	again, err := MarshalCanonical(v)
 	if err != nil {

@@ -41,6 +41,9 @@ func (w *Writer) Prune(ctx context.Context, r Retention) ([]string, error) {
 }
 
 func (w *Writer) prune(ctx context.Context, r Retention) (pruned []string, err error) {
+	if w.damaged != nil {
+		return nil, w.damaged
+	}
 	due, err := w.store.Due(w.export, r, time.Time{})
 	if err != nil || len(due) == 0 {
 		return nil, err

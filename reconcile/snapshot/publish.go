@@ -48,6 +48,9 @@ type Draft struct {
 // Up to 4 the next Writer sweeps away what it finds, from 5 on it goes
 // through 6 to 9.
 func (w *Writer) Publish(ctx context.Context, d Draft) (*Snapshot, error) {
+	if w.damaged != nil {
+		return nil, fmt.Errorf("publish snapshot: %w", w.damaged)
+	}
 	if w.failed {
 		return nil, errors.New("publish snapshot: an earlier attempt has failed; the next writer mends it")
 	}

@@ -44,7 +44,7 @@ func (r *Reading) Dir() string { return r.dir }
 
 // Users reads the users of r.
 func (r *Reading) Users() (UserReader, error) {
-	users, err := openUsers(r.dir)
+	users, err := openUsers(r.dir, "", r.Resources.Users.Total)
 	if err != nil {
 		return nil, fmt.Errorf("read users of quarantined %s@%s: %w", r.Export, r.Reading, err)
 	}
@@ -105,6 +105,9 @@ func (w *Writer) quarantine(names ...string) string {
 
 // hold writes a reading and returns its name.
 func (w *Writer) hold(ctx context.Context, d Draft, reason string) (string, error) {
+	if w.damaged != nil {
+		return "", w.damaged
+	}
 	fsys := w.store.files
 	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine()} {
 		err := fsys.Mkdir(dir, w.store.private)

@@ -63,7 +63,12 @@ func (s *Snapshot) link() *Link {
 func (s *Store) snapshot(export, name string) (*Snapshot, error) {
 	snap, err := readSnapshot(s.path(export, name))
 	if err == nil && (snap.Manifest.Export != export || snap.Manifest.Snapshot != name) {
-		err = fmt.Errorf("its manifest is that of %s@%s", snap.Manifest.Export, snap.Manifest.Snapshot)
+		err = damaged(filepath.Join(snap.dir, manifestFile),
+			fmt.Errorf("its manifest is that of %s@%s", snap.Manifest.Export, snap.Manifest.Snapshot))
+	}
+	if e, ok := errors.AsType[*DamagedError](err); ok {
+		e.Export = export
+		return nil, e
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot %s@%s: %w", export, name, err)
@@ -72,20 +77,21 @@ func (s *Store) snapshot(export, name string) (*Snapshot, error) {
 }
 
 func readSnapshot(dir string) (*Snapshot, error) {
-	data, err := readBounded(filepath.Join(dir, manifestFile), maxManifest)
+	path := filepath.Join(dir, manifestFile)
+	data, err := readBounded(path, maxManifest)
 	if err != nil {
-		return nil, err
+		return nil, damaged(path, err)
 	}
 	m, err := ParseManifest(data)
 	if err != nil {
-		return nil, err
+		return nil, damaged(path, cause(err))
 	}
 	return &Snapshot{Manifest: *m, Digest: digestOf(data), dir: dir}, nil
 }
 
 // Users reads the snapshot's users.
 func (s *Snapshot) Users() (UserReader, error) {
-	users, err := openUsers(s.dir)
+	users, err := openUsers(s.dir, s.Manifest.Export, s.Manifest.Resources.Users.Total)
 	if err != nil {
 		return nil, fmt.Errorf("read users of %s@%s: %w", s.Manifest.Export, s.Name(), err)
 	}
@@ -108,6 +114,8 @@ func (s *Snapshot) Changes() (io.ReadCloser, error) {
 // userReader reads the users of a users.ndjson.zst.
 type userReader struct {
 	file    io.Closer
+	wrong   func(error) error // says whose an error is; nil: the caller does
+	total   int               // how many there should be; -1: whatever comes
 	zstd    *zstd.Decoder
 	lines   *lineReader
 	content io.Writer // sees each line, line feed included
@@ -115,17 +123,27 @@ type userReader struct {
 	next    []byte
 }
 
-func openUsers(dir string) (*userReader, error) {
-	f, err := openPlain(filepath.Join(dir, usersFile), os.O_RDONLY, 0)
+// openUsers reads the total users in dir, which are those of an export or, where
+// it is "", held back.
+func openUsers(dir, export string, total int) (*userReader, error) {
+	path := filepath.Join(dir, usersFile)
+	wrong := func(err error) error {
+		err = damaged(path, err)
+		if e, ok := errors.AsType[*DamagedError](err); ok {
+			e.Export = export
+		}
+		return err
+	}
+	f, err := openPlain(path, os.O_RDONLY, 0)
 	if err != nil {
-		return nil, err
+		return nil, wrong(err)
 	}
 	u, err := newUserReader(f, io.Discard)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	u.file = f
+	u.file, u.wrong, u.total = f, wrong, total
 	return u, nil
 }
 
@@ -136,13 +154,24 @@ func newUserReader(r io.Reader, content io.Writer) (*userReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &userReader{zstd: decoder, lines: newLineReader(decoder), content: content}, nil
+	return &userReader{zstd: decoder, lines: newLineReader(decoder), content: content, total: -1}, nil
 }
 
 func (u *userReader) Next() (User, error) {
+	user, err := u.read()
+	if err == io.EOF && u.total >= 0 && u.total != u.lines.n {
+		err = fmt.Errorf("it has %d users, and the manifest says %d", u.lines.n, u.total)
+	}
+	if err != nil && err != io.EOF && u.wrong != nil {
+		err = u.wrong(err)
+	}
+	return user, err
+}
+
+func (u *userReader) read() (User, error) {
 	line, err := u.lines.next()
 	if err != nil {
-		return User{}, err
+		return User{}, unpackError(err)
 	}
 	u.content.Write(line)
 	line = line[:len(line)-1]

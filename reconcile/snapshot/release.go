@@ -47,6 +47,9 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 	if err != nil {
 		return nil, err
 	}
+	if w.damaged != nil {
+		return nil, w.damaged
+	}
 	if newest := w.newest; newest != nil && (r.Previous == nil || *r.Previous != *newest.link()) {
 		return nil, fmt.Errorf("there is a newer snapshot, %s; it would be followed by an older state", newest.Name())
 	}

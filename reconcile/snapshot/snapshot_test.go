@@ -58,14 +58,14 @@ func TestParseManifestRefuses(t *testing.T) {
 		{"other", "oktasync.snapshot/1", "terraform/4", "its format is not oktasync.snapshot/1"},
 		{"white space", `{"client"`, `{ "client"`, "not in canonical form"},
 		{"no line feed", "}\n", "}", "not in canonical form"},
-		{"unknown member", `"sequence":1`, `"sequence":1,"sequencf":1`, "unknown object member name"},
-		{"duplicate member", `"sequence":1`, `"sequence":1,"sequence":1`, "duplicate object member name"},
+		{"unknown member", `"sequence":1`, `"sequence":1,"sequencf":1`, "it has an unknown member"},
+		{"duplicate member", `"sequence":1`, `"sequence":1,"sequence":1`, "it has two members of one name"},
 		{"file elsewhere", `"users.csv"`, `"../users.csv"`, `files: a file can't be named "../users.csv" here`},
 		{"itself", `"users.csv"`, `"manifest.json"`, `files: a file can't be named "manifest.json" here`},
 		{"sequence", `"sequence":1`, `"sequence":2`, "sequence: does not fit previous"},
 		{"snapshot", `"snapshot":"20261123T060000Z"`, `"snapshot":"20261131T060000Z"`, "snapshot: "},
 		{"export", `"export":"staff"`, `"export":"../staff"`, "export: not the name of an export"},
-		{"time", `T06:00:00.000Z"`, `T06:00:00.00Z"`, "cannot parse"},
+		{"time", `T06:00:00.000Z"`, `T06:00:00.00Z"`, `its member "/read/started" is not what it has to be`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			data := strings.Replace(valid, test.from, test.to, 1)

@@ -58,11 +58,7 @@ func (c *chain) readTomb(dir, name string) error {
 		err = fmt.Errorf("is that of %s@%s", tomb.Manifest.Export, tomb.Name())
 	}
 	if err != nil {
-		problem := "is missing"
-		if !errors.Is(err, fs.ErrNotExist) {
-			problem = err.Error()
-		}
-		c.find(Finding{File: path.Join(prunedDir, name, manifestFile), Problem: problem})
+		c.find(Finding{File: path.Join(prunedDir, name, manifestFile), Problem: problemOf(err)})
 		return nil
 	}
 	tomb.tomb = true

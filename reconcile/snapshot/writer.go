@@ -18,10 +18,13 @@ type Writer struct {
 	journal *journal
 	newest  *Snapshot // nil: none yet
 	failed  bool      // a publish has failed, so newest may be wrong
+	damaged error     // why nothing can follow the newest snapshot; nil: something can
 }
 
 // Writer takes the export's lock and mends what an interrupted publish left:
-// it finishes it, or sweeps it away. Another's lock is a *LockedError.
+// it finishes it, or sweeps it away. Another's lock is a *LockedError. Where the
+// newest snapshot is damaged, nothing is mended, and the Writer is one for the
+// journal alone, see Damaged.
 func (s *Store) Writer(export string, h Holder) (*Writer, error) {
 	if !exportName.MatchString(export) {
 		return nil, fmt.Errorf("write %q: not the name of an export", export)
@@ -48,9 +51,15 @@ func (w *Writer) open() (err error) {
 	}
 	w.newest, err = w.store.Latest(w.export)
 	if err != nil && !errors.Is(err, ErrNoSnapshot) {
-		return err
+		w.damaged = err
+		return nil
 	}
-	if err := w.mend(); err != nil {
+	err = w.mend()
+	if _, ok := errors.AsType[*DamagedError](err); ok {
+		w.damaged = err
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("mend an unfinished publish: %w", err)
 	}
 	if err := w.repair(); err != nil {
@@ -102,7 +111,9 @@ func (w *Writer) mend() error {
 		swept = intent.Snapshot
 		if w.newest != nil && w.newest.Name() == swept {
 			if w.newest.Digest != intent.ManifestSHA256 {
-				return fmt.Errorf("%s is not what the journal has announced", swept)
+				return &DamagedError{
+					Export: w.export, Path: w.path(swept, manifestFile), Problem: "it is not what the journal has announced",
+				}
 			}
 			return w.finish(w.newest, "finished after an interruption")
 		}
@@ -177,6 +188,10 @@ func (w *Writer) append(e Event) error {
 	}
 	return w.journal.append(e)
 }
+
+// Damaged returns why nothing can follow the newest snapshot: it can't be read,
+// or is another than the journal has announced. Where it is nil, something can.
+func (w *Writer) Damaged() error { return w.damaged }
 
 // Latest returns the newest snapshot, nil where there is none yet.
 func (w *Writer) Latest() *Snapshot { return w.newest }
