@@ -24,6 +24,14 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no snapshot %s of %s; the nearest is %s", e.Name, e.Export, e.Nearest)
 }
 
+// BadNameError says that a name can't stand for a snapshot.
+type BadNameError struct{ Name string }
+
+func (e *BadNameError) Error() string {
+	return fmt.Sprintf("%q names no snapshot: give one's name (20260630T060000Z), a date (2026-06-30), a time (2026-06-30T06:00:00Z), "+
+		"latest, or @-N for the Nth before the newest", e.Name)
+}
+
 // names returns the names of an export's snapshots. Each snapshot's is later
 // than the one before it, so their order is that of the chain.
 func (s *Store) names(export string) ([]string, error) {
@@ -107,17 +115,25 @@ func (s *Store) back(export string, n int) (*Snapshot, error) {
 // Find returns the snapshot of an export that name stands for: a snapshot's
 // name; a date, for the last one up to the end of that day in zone; a time
 // in RFC 3339, for the last one up to it; @-1, for the one before the newest;
-// "" or @ for the newest. Without one the error is a *NotFoundError, or
-// ErrNoSnapshot where there are none at all.
+// "", @ or latest for the newest. Without one the error is a *NotFoundError, or
+// ErrNoSnapshot where there are none at all; any other name is a *BadNameError.
 func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	if name == "" || name == "@" {
+	if name == "" || name == "@" || strings.TrimPrefix(name, "@") == latestLink {
 		return s.Latest(export)
 	}
-	if n, err := strconv.ParseUint(strings.TrimPrefix(name, "@-"), 10, 31); err == nil && name[0] == '@' {
+	if digits, ok := strings.CutPrefix(name, "@-"); ok {
+		n, err := strconv.ParseUint(digits, 10, 31)
+		if err != nil {
+			return nil, &BadNameError{name}
+		}
 		return s.back(export, int(n))
+	}
+	end, upTo := endOf(name, zone)
+	if _, err := nameTime(name); err != nil && !upTo {
+		return nil, &BadNameError{name}
 	}
 	names, err := s.names(export)
 	if err != nil {
@@ -128,11 +144,10 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 	}
 	i, found := slices.BinarySearch(names, name)
 	if !found {
-		end, ok := endOf(name, zone)
 		if s.pruned(export, name) {
 			return nil, &PrunedError{Export: export, Name: name}
 		}
-		if !ok {
+		if !upTo {
 			return nil, &NotFoundError{Export: export, Name: name, Nearest: nearest(names, name)}
 		}
 		after, _ := slices.BinarySearchFunc(names, end, func(name string, end time.Time) int {
