@@ -224,6 +224,11 @@ func manifestRead(snapshots []*Snapshot, name string) bool {
 
 // checkPublished holds the folders against what the journal says of them.
 func (c *chain) checkPublished() {
+	if c.lines == 0 && len(c.links) == 0 && len(c.names) == 0 {
+		// A first run that was cut off looks the same, so this is no proof.
+		c.find(Finding{Problem: "holds no snapshot and no journal: its first run was cut off, or all that it had was taken away", Note: true})
+		return
+	}
 	if c.lines == 0 && len(c.names) > 0 {
 		c.find(Finding{File: journalFile, Problem: "is missing or empty"})
 		return

@@ -278,3 +278,17 @@ func TestVerifyCopy(t *testing.T) {
 		t.Errorf("Verify of a copy: %q %q", problems, notes)
 	}
 }
+
+// An export that was emptied does not pass in silence. What a crash in its
+// first run leaves looks the same, so it is a note.
+func TestVerifyEmptiedExport(t *testing.T) {
+	for _, left := range []string{".lock", "journal.ndjson"} {
+		s := threeDays(t)
+		removeAll(t, s.Dir(), staff)
+		write(t, filepath.Join(s.Dir(), staff, left), "")
+		want := []string{"staff: holds no snapshot and no journal: its first run was cut off, or all that it had was taken away"}
+		if problems, notes := verify(t, s); len(problems) > 0 || !slices.Equal(notes, want) {
+			t.Errorf("Verify with %q left: %q %q, want the note %q", left, problems, notes, want)
+		}
+	}
+}
