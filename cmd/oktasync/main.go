@@ -138,7 +138,7 @@ func (a *app) printError(err error) {
 // hintFor finds the remedy that some error in the chain knows.
 func hintFor(err error) string {
 	var h interface{ Hint() string }
-	if errors.As(err, &h) {
+	if errors.As(err, &h) && h.Hint() != "" {
 		return h.Hint()
 	}
 	if org := (*snapshot.OrgError)(nil); errors.As(err, &org) {

@@ -196,33 +196,31 @@ func runFacts(cfg *Config, trigger string) snapshot.Run {
 
 // openStore opens the store for writing, and makes it where there is none.
 func openStore(cfg *Config) (*snapshot.Store, error) {
-	var options snapshot.Options
-	var err error
-	if name := cfg.Store.Group; name != "" {
-		group, err := user.LookupGroup(name)
-		if err != nil {
-			return nil, fmt.Errorf("store.group: no group %s on this machine", shown(name))
-		}
-		if options.GID, err = strconv.Atoi(group.Gid); err != nil {
-			return nil, fmt.Errorf("store.group: %w", err)
-		}
-	}
-	if options.Signer, err = loadSigner(cfg); err != nil {
+	options, err := storeOptions(cfg)
+	if err != nil {
 		return nil, err
 	}
 	return snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
 }
 
-// loadSigner returns who signs snapshots, nil where nobody does.
-func loadSigner(cfg *Config) (*snapshot.Signer, error) {
+// storeOptions finds the group and loads the key that the store is written with.
+func storeOptions(cfg *Config) (options snapshot.Options, err error) {
+	if name := cfg.Store.Group; name != "" {
+		group, err := user.LookupGroup(name)
+		if err != nil {
+			return options, fmt.Errorf("store.group: no group %s on this machine", shown(name))
+		}
+		if options.GID, err = strconv.Atoi(group.Gid); err != nil {
+			return options, fmt.Errorf("store.group: %w", err)
+		}
+	}
 	if cfg.Store.SigningKeyFile == "" {
-		return nil, nil
+		return options, nil
 	}
-	signer, err := snapshot.LoadSigner(cfg.Store.SigningKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("store.signing_key_file: %w", err)
+	if options.Signer, err = snapshot.LoadSigner(cfg.Store.SigningKeyFile); err != nil {
+		return options, fmt.Errorf("store.signing_key_file: %w", err)
 	}
-	return signer, nil
+	return options, nil
 }
 
 // loadAllowedSigners returns whose signatures count, nil where nobody says.

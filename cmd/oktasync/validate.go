@@ -44,7 +44,7 @@ func (a *app) validate(printJWK bool) error {
 		fmt.Fprintf(a.stdout, "%s\n", jwk)
 		return nil
 	}
-	signer, err := loadSigner(cfg)
+	options, err := storeOptions(cfg)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (a *app) validate(printJWK bool) error {
 	}
 	fmt.Fprintf(a.stdout, "%s is valid: %s; client key %s with thumbprint %s\n",
 		source, plural(len(cfg.Exports), "export"), key.Algorithm(), key.Thumbprint())
-	if signer != nil {
+	if signer := options.Signer; signer != nil {
 		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", signer.Fingerprint(), signer.PublicKey())
 	}
 	return nil
