@@ -85,7 +85,6 @@ To see the whole job without an Okta account: oktasync demo`,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default oktasync.yaml, or $OKTASYNC_CONFIG)")
@@ -96,8 +95,9 @@ To see the whole job without an Okta account: oktasync demo`,
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.verifyCommand(), a.quarantineCommand(), a.adoptCommand(),
-		a.apiCommand(), a.versionCommand(),
+		a.apiCommand(), a.completionCommand(), a.versionCommand(),
 	)
+	a.complete(root, argumentsOf())
 	return root
 }
 

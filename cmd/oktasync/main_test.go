@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // panics is a standard output on which everything panics.
@@ -23,11 +25,20 @@ func TestPanicIsOneLineAndStatusOne(t *testing.T) {
 	}
 }
 
-func TestEveryCommandTeaches(t *testing.T) {
-	root := (&app{}).rootCommand()
-	for _, cmd := range root.Commands() {
-		if cmd.Short == "" || cmd.Example == "" || !strings.Contains(cmd.Example, "oktasync "+cmd.Name()) {
-			t.Errorf("%s: short %q, example %q", cmd.Name(), cmd.Short, cmd.Example)
+func TestEveryCommandTeachesAndCompletes(t *testing.T) {
+	arguments := argumentsOf()
+	var check func(*cobra.Command)
+	check = func(cmd *cobra.Command) {
+		if cmd.Short == "" || cmd.HasParent() && !strings.Contains(cmd.Example, "  "+cmd.CommandPath()) {
+			t.Errorf("%s: short %q, example %q", cmd.CommandPath(), cmd.Short, cmd.Example)
+		}
+		_, path, _ := strings.Cut(cmd.CommandPath(), " ")
+		if takes := strings.Contains(cmd.Use, "EXPORT"); takes != (arguments[path] != nil) {
+			t.Errorf("%s: it takes exports: %t, it completes them: %t", cmd.Use, takes, !takes)
+		}
+		for _, c := range cmd.Commands() {
+			check(c)
 		}
 	}
+	check((&app{}).rootCommand())
 }

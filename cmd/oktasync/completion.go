@@ -1,0 +1,189 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// bashCompletion stands in for cobra's, which needs the package bash-completion,
+// knows nothing of the @ in a snapshot's name, and evaluates what was typed.
+//
+//go:embed completion.bash
+var bashCompletion string
+
+func (a *app) completionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish",
+		Short: "Print the completion script for a shell",
+		Long: `Prints a script that makes a shell complete commands, flags, and the names of
+exports and snapshots, which it takes from the store. The Debian package has
+the scripts in place.`,
+		Example: `  source <(oktasync completion bash)
+  oktasync completion zsh > ~/.zfunc/_oktasync
+  oktasync completion fish > ~/.config/fish/completions/oktasync.fish`,
+		Args:      args(1, 1, "bash, zsh or fish"),
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch args[0] {
+			case "bash":
+				_, err := fmt.Fprint(a.stdout, bashCompletion)
+				return err
+			case "zsh":
+				return cmd.Root().GenZshCompletion(a.stdout)
+			case "fish":
+				return cmd.Root().GenFishCompletion(a.stdout, true)
+			}
+			return &usageError{fmt.Sprintf("no completion for %s: must be bash, zsh or fish", shown(args[0])), cmd.CommandPath()}
+		},
+	}
+}
+
+// candidates finds what the next argument can be, after args.
+type candidates func(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective)
+
+// argumentsOf says what the arguments of each command are that takes any.
+func argumentsOf() map[string]candidates {
+	reading := exportAt(readingNames)
+	return map[string]candidates{
+		"plan": manyExports, "apply": manyExports, "verify": manyExports,
+		"list": oneExport, "history": oneExport, "adopt": oneExport,
+		"show": exportAt(snapshotNames), "diff": exportThenSnapshots,
+		"quarantine list": oneExport, "quarantine show": reading, "quarantine diff": reading,
+		"quarantine release": reading, "quarantine drop": wholeReading,
+	}
+}
+
+// flagWords are the flags that take one of a few words.
+var flagWords = map[string][]string{
+	"format":    {"ndjson", "csv", "json"},
+	"log-level": {"debug", "info", "warn", "error"},
+}
+
+// complete makes cmd and the commands below it complete their arguments and
+// flags.
+func (a *app) complete(cmd *cobra.Command, arguments map[string]candidates) {
+	_, path, _ := strings.Cut(cmd.CommandPath(), " ")
+	if find := arguments[path]; find != nil {
+		cmd.ValidArgsFunction = a.fromStore(find)
+	} else if cmd.ValidArgs == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		none := cobra.ShellCompDirectiveNoFileComp
+		switch words := flagWords[f.Name]; {
+		case words != nil:
+			cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, none))
+		case f.Name == "store" || f.Name == "dir":
+			cmd.MarkFlagDirname(f.Name)
+		case !strings.Contains(f.Usage, "`file`") && !strings.Contains(f.Usage, "`FILE`"):
+			cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+		}
+	})
+	for _, c := range cmd.Commands() {
+		a.complete(c, arguments)
+	}
+}
+
+// fromStore completes from the command's --store, or the configuration's store.
+// Where something is wrong there are no words, and no error: nobody has asked
+// for anything yet.
+func (a *app) fromStore(find candidates) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		dir := ""
+		if f := cmd.Flags().Lookup("store"); f != nil {
+			dir = f.Value.String()
+		}
+		r, err := a.openReader(dir)
+		if err != nil {
+			return a.declaredExports(args), cobra.ShellCompDirectiveNoFileComp
+		}
+		words, directive := find(r, args, word)
+		return words, directive | cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// declaredExports are what there is to complete before there is a store.
+func (a *app) declaredExports(args []string) []string {
+	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
+	if err != nil || len(args) > 0 {
+		return nil
+	}
+	var names []string
+	for _, e := range cfg.Exports {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// manyExports completes names of exports, each once.
+func manyExports(r *reader, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	known, _ := r.exports(nil)
+	return slices.DeleteFunc(known, func(name string) bool { return slices.Contains(args, name) }), 0
+}
+
+// oneExport is manyExports for commands that take one.
+func oneExport(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, 0
+	}
+	return manyExports(r, args, word)
+}
+
+// exportThenSnapshots completes EXPORT [FROM] [TO].
+func exportThenSnapshots(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return manyExports(r, args, word)
+	case 1, 2:
+		return snapshotNames(r, args[0], ""), cobra.ShellCompDirectiveKeepOrder
+	}
+	return nil, 0
+}
+
+// exportAt completes EXPORT[@NAME] with the names that an export has.
+func exportAt(names func(r *reader, export, prefix string) []string) candidates {
+	return func(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if export, _, at := strings.Cut(word, "@"); at && len(args) == 0 {
+			return names(r, export, export+"@"), cobra.ShellCompDirectiveKeepOrder
+		}
+		words, _ := oneExport(r, args, word)
+		return words, cobra.ShellCompDirectiveNoSpace // an @ can follow
+	}
+}
+
+// wholeReading completes EXPORT@READING.
+func wholeReading(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	exports, _ := oneExport(r, args, word)
+	var names []string
+	for _, export := range exports {
+		names = append(names, readingNames(r, export, export+"@")...)
+	}
+	return names, cobra.ShellCompDirectiveKeepOrder
+}
+
+// snapshotNames returns the snapshots of an export, the newest first, each after
+// prefix and with what it holds.
+func snapshotNames(r *reader, export, prefix string) []string {
+	list, _ := r.List(export)
+	var names []string
+	for _, s := range slices.Backward(list) {
+		u := s.Manifest.Resources.Users
+		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), fmt.Sprintf("%d users, %s", u.Total, shortChanges(u))))
+	}
+	return names
+}
+
+// readingNames is snapshotNames for what a guard held back.
+func readingNames(r *reader, export, prefix string) []string {
+	list, _ := r.Quarantined(export)
+	var names []string
+	for _, reading := range slices.Backward(list) {
+		names = append(names, cobra.CompletionWithDesc(prefix+reading.Name(), reading.Reason))
+	}
+	return names
+}
