@@ -52,6 +52,9 @@ func (e Event) ends() bool {
 // maxText bounds the texts of an event, so that a journal stays readable.
 const maxText = 4 << 10
 
+// recentEnds is how many ends of reconciles a History remembers.
+const recentEnds = 30
+
 // History is what a journal says at a glance. An event that never happened
 // is the zero Event.
 type History struct {
@@ -62,11 +65,12 @@ type History struct {
 	LastDone      Event // the same without cancelled: the last reconcile that came to its end
 	Undone        Event // the first started since then; zero where there is none
 	LastPublished Event
-	LastVerified  Event // Error says how many problems there were, if any
-	Open          Event // an intent that neither published nor repaired has followed
-	Damaged       int   // lines that are no events
-	Torn          bool  // the last line has no line feed
-	size          int64 // of all whole lines
+	LastVerified  Event   // Error says how many problems there were, if any
+	Open          Event   // an intent that neither published nor repaired has followed
+	Recent        []Event // the last thirty that ended a reconcile, oldest first
+	Damaged       int     // lines that are no events
+	Torn          bool    // the last line has no line feed
+	size          int64   // of all whole lines
 	lastPruned    string
 	lastAdopted   Event
 	pruned        map[string]bool // every snapshot that was pruned
@@ -106,6 +110,9 @@ func (h *History) add(line []byte) {
 	}
 	if e.ends() {
 		h.LastEnd = e
+		if h.Recent = append(h.Recent, e); len(h.Recent) > recentEnds {
+			h.Recent = h.Recent[1:]
+		}
 		if e.Event != EventCancelled {
 			h.LastDone, h.Undone = e, Event{}
 		}

@@ -54,6 +54,30 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// A History has the last thirty ends, whatever stands between them.
+func TestJournalRemembersTheLastEnds(t *testing.T) {
+	s := newStore(t)
+	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for i := range 33 {
+		for _, e := range []snapshot.Event{{Event: snapshot.EventStarted}, {Event: snapshot.EventFailed, Error: strings.Repeat("x", i)}} {
+			if err := w.Journal(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h, err := s.Journal(staff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(h.Recent); n != 30 || len(h.Recent[0].Error) != 3 || len(h.Recent[n-1].Error) != 32 {
+		t.Errorf("Recent has %d, from %+v", n, h.Recent[0])
+	}
+}
+
 // A line that a crash has torn is cut off by the next writer, which says so.
 func TestTornLine(t *testing.T) {
 	s := newStore(t)

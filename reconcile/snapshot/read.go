@@ -76,6 +76,22 @@ func (s *Store) snapshot(export, name string) (*Snapshot, error) {
 	return snap, nil
 }
 
+// Manifest returns the manifest of a snapshot, also of one that retention has
+// removed. There is nothing to check it against: that is for Verify.
+func (s *Store) Manifest(export, name string) (*Manifest, error) {
+	if _, err := nameTime(name); err != nil {
+		return nil, &BadNameError{Name: name}
+	}
+	snap, err := s.snapshot(export, name)
+	if err == nil {
+		return &snap.Manifest, nil
+	}
+	if tomb, tombErr := readSnapshot(s.path(export, prunedDir, name)); tombErr == nil {
+		return &tomb.Manifest, nil
+	}
+	return nil, err
+}
+
 func readSnapshot(dir string) (*Snapshot, error) {
 	path := filepath.Join(dir, manifestFile)
 	data, err := readBounded(path, maxManifest)

@@ -93,6 +93,12 @@ func TestPrune(t *testing.T) {
 	if _, err := s.Find(staff, list[1].Name(), nil); !errors.As(err, &gone) {
 		t.Errorf("Find of what was pruned: %v", err)
 	}
+	if m, err := s.Manifest(staff, list[1].Name()); err != nil || m.Sequence != 2 {
+		t.Errorf("Manifest of what was pruned: %+v, %v", m, err)
+	}
+	if _, err := s.Manifest(staff, "../"+staff); err == nil {
+		t.Error("Manifest left the export")
+	}
 	found, err := s.Find(staff, "2026-11-24", nil)
 	if err != nil || found.Name() != list[0].Name() {
 		t.Fatalf("Find of that day: %v, %v", found, err)
