@@ -15,10 +15,7 @@ import (
 // collector looks up, when somebody asks for metrics, how the daemon, its store
 // and its org stand. What it says of the store is so after a restart too, and
 // after an `apply` beside the daemon.
-type collector struct {
-	*daemon
-	size storeSize
-}
+type collector struct{ *daemon }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("oktasync_"+name, help, labels, nil)

@@ -22,6 +22,7 @@ import (
 type service struct {
 	*daemon
 	cfg        *Config
+	read       time.Time         // when cfg was
 	keys       map[string]string // the configuration as flat gives it, to tell what a reload changes
 	org        *org
 	store      *snapshot.Store
@@ -42,7 +43,7 @@ type service struct {
 // only what belongs to the org or can't be had twice. After an error nothing is
 // left of it.
 func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error) {
-	s := &service{daemon: d, cfg: cfg, whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
+	s := &service{daemon: d, cfg: cfg, read: time.Now(), whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
 	defer func() {
 		if err != nil {
 			s.giveUp(before)
@@ -243,9 +244,20 @@ func (d *daemon) reload() {
 		}
 	}
 	d.metrics.reloaded(err)
+	d.rejected.Store(nil)
 	if err != nil {
+		now := time.Now()
+		d.rejected.Store(&now)
 		d.log.Error("configuration not reloaded; the old one goes on", "err", err)
 	}
+}
+
+// rejectedAt is when a configuration was not taken, zero where the last one was.
+func (d *daemon) rejectedAt() time.Time {
+	if at := d.rejected.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // flat is cfg by dotted keys, with exports by their names, and the digests of

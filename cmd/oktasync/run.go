@@ -29,8 +29,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "The daemon: reconcile on schedule until told to stop",
 		Long: `Reconciles each export on its schedule until SIGTERM or SIGINT, which stop it
 cleanly within 10 s. A run that was missed while the daemon was down is made up
-once at the start. While it runs, daemon.listen serves /healthz, /readyz, /fresh
-and /metrics.
+once at the start. While it runs, daemon.listen serves a status page at /, the same
+as JSON at /api/v1/status, and /healthz, /readyz, /fresh and /metrics.
 
 SIGHUP reads the configuration, the keys and the certificates again. What is new
 counts from the next reconcile on; where something is wrong with it, all stays as
@@ -49,7 +49,11 @@ type daemon struct {
 	log       *slog.Logger
 	metrics   *metrics
 	scheduler *scheduler.Scheduler
+	started   time.Time
 	histories histories
+	size      storeSize
+	views     views
+	rejected  atomic.Pointer[time.Time] // when a configuration was not taken; nil: the last one was
 	told      told
 	current   atomic.Pointer[service]
 	retiring  sync.WaitGroup // services whose last reconciles still go on
@@ -66,11 +70,11 @@ func (a *app) runDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{app: a, level: new(slog.LevelVar), metrics: newMetrics(), scheduler: scheduler.New(),
+	d := &daemon{app: a, level: new(slog.LevelVar), metrics: newMetrics(), scheduler: scheduler.New(), started: time.Now(),
 		told: told{states: make(map[string]state)}}
 	d.level.Set(level)
 	d.log = newLogger(a.stderr, d.level, cfg.Log.Format, a.colour(a.stderr))
-	d.metrics.registry.MustRegister(&collector{daemon: d})
+	d.metrics.registry.MustRegister(&collector{d})
 	s, err := d.configure(cfg, nil)
 	if err != nil {
 		return err

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+)
+
+func TestNumbersAndTimesForPeople(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+		if got := grouped(n); got != want {
+			t.Errorf("grouped(%d) = %s, want %s", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 3 << 30: "3.0 GiB", 1 << 62: "4096.0 PiB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%d) = %s, want %s", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "just now", -900 * time.Millisecond: "just now", 59 * time.Second: "in 59 s",
+		-90 * time.Second: "1 min ago", 3*time.Hour + time.Minute: "in 3 h", -49 * time.Hour: "2 days ago"} {
+		if got := relative(d); got != want {
+			t.Errorf("relative(%s) = %s, want %s", d, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{2 * time.Hour: "2h", 90 * time.Minute: "1h30m", 10 * time.Second: "10s", time.Hour + time.Second: "1h0m1s", 20 * time.Minute: "20m"} {
+		if got := durationText(d); got != want {
+			t.Errorf("durationText(%s) = %s, want %s", d, got, want)
+		}
+	}
+	if got := retainText(reconcile.Retain{Last: 30, Monthly: 84}); got != "the last 30, 84 monthly" {
+		t.Errorf("retainText = %s", got)
+	}
+}
+
+// A run without a count is a mark and no point of the line; all counts the same
+// are a line in the middle.
+func TestTrend(t *testing.T) {
+	run := func(outcome string, users int) runOverview {
+		r := runOverview{Outcome: outcome, Ended: snapshot.At(time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC))}
+		if users >= 0 {
+			r.Users = &users
+		}
+		return r
+	}
+	published, failed := snapshot.EventPublished, snapshot.EventFailed
+	for _, test := range []struct {
+		name string
+		runs []runOverview
+		line string
+		text string
+	}{
+		{"none", nil, "", ""},
+		{"one", []runOverview{run(published, 5)}, "", "Users over the last 1 run: between 5 and 5, now 5."},
+		{"only failures", []runOverview{run(failed, -1), run(failed, -1)}, "", ""},
+		{"the same", []runOverview{run(published, 7), run(published, 7)}, "M285 30.0L295 30.0", "Users over the last 2 runs: between 7 and 7, now 7."},
+		{"a gap", []runOverview{run(published, 1000), run(failed, -1), run(published, 3000)}, "M275 56.0L295 4.0",
+			"Users over the last 3 runs: between 1,000 and 3,000, now 3,000. 1 failed."},
+	} {
+		got := trendOf(test.runs)
+		if got.Line != test.line || got.Text != test.text || len(got.Marks) != len(test.runs) {
+			t.Errorf("%s: %q, %q and %d marks, want %q and %q", test.name, got.Line, got.Text, len(got.Marks), test.line, test.text)
+		}
+		if len(got.Marks) > 0 && got.Marks[len(got.Marks)-1].X != trendWidth-trendStep {
+			t.Errorf("%s: the newest stands at %g", test.name, got.Marks[len(got.Marks)-1].X)
+		}
+	}
+}
+
+// The page comes from templates that escape: an error can't bring its own markup.
+func TestPageEscapes(t *testing.T) {
+	o := overview{Exports: []exportOverview{{Export: "staff", State: stateFailing, LastError: `<script>alert("x")</script>`}}}
+	var page strings.Builder
+	if err := pageTemplate.ExecuteTemplate(&page, "status.html", o); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), "The export needs attention") || strings.Contains(page.String(), "<script>") {
+		t.Errorf("page = %s", &page)
+	}
+}
