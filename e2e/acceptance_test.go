@@ -151,7 +151,7 @@ func (s *site) flipEachFile(t *testing.T, folder string) {
 	s.must(t, 0, "verify")
 }
 
-func write(t *testing.T, path string, data []byte) {
+func write(t testing.TB, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
