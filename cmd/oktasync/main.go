@@ -78,7 +78,10 @@ A YAML file declares exports. For each one oktasync reads the users of an Okta
 org over a DPoP-bound token, compares them with the newest snapshot, and
 publishes a new one: complete, dated, and verifiable with sha256sum and zstd.
 
-To see the whole job without an Okta account: oktasync demo`,
+To see the whole job without an Okta account: oktasync demo
+
+The exit status is 0 when it is done, 1 when it failed, 3 when a guard held a
+reading back, and 2 when plan or diff found changes, with --detailed-exitcode.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              knownCommand,
@@ -95,7 +98,7 @@ To see the whole job without an Okta account: oktasync demo`,
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.verifyCommand(), a.quarantineCommand(), a.adoptCommand(),
-		a.apiCommand(), a.completionCommand(), a.versionCommand(),
+		a.apiCommand(), a.completionCommand(), a.versionCommand(), a.manCommand(),
 	)
 	a.complete(root, argumentsOf())
 	return root
