@@ -166,7 +166,7 @@ func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export E
 		return result, err
 	}
 	if result.Snapshot, err = w.Publish(ctx, draft); err != nil {
-		return result, fmt.Errorf("publish snapshot: %w", err)
+		return result, err
 	}
 	result.Outcome = Published
 	return result, nil
