@@ -139,22 +139,35 @@ def cell(value):
     return canonical(value)
 
 
+def value_at(value, path):
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 # CSV = NDJSON: every value of every user, under the right head, and no more.
-def check_csv(folder, users):
+def check_csv(folder, users, attributes):
     with open(os.path.join(folder, "users.csv"), encoding="utf-8", newline="") as f:
         head, *rows = csv.reader(f, strict=True)
+    if attributes["include"]:
+        assert [SHORT.get(h, h) for h in head] == attributes["include"], folder + ": other columns"
+    else:
+        check_columns(folder, users, head)
+    assert len(rows) == len(users), folder + ": other rows"
+    for user, row in zip(users, rows):
+        for name, text in zip(head, row, strict=True):
+            value = value_at(user, SHORT.get(name, name))
+            assert text == cell(value), f"{folder}: {user['id']} {name}: {text!r} is not {value!r}"
+
+
+# Where no attributes are named: the well-known columns, then all that the users have.
+def check_columns(folder, users, head):
     assert head[:len(FIRST)] == FIRST, folder + ": other columns"
     rest = set()
     for user in users:
         rest |= {"profile." + n for n, v in user["profile"].items() if v is not None}
         rest |= {n for n, v in user.items() if v is not None and n != "profile"}
     assert head[len(FIRST):] == sorted(rest - set(SHORT.values())), folder + ": other columns"
-    assert len(rows) == len(users), folder + ": other rows"
-    for user, row in zip(users, rows):
-        for name, text in zip(head, row, strict=True):
-            path = SHORT.get(name, name)
-            value = user["profile"].get(path[8:]) if path.startswith("profile.") else user.get(path)
-            assert text == cell(value), f"{folder}: {user['id']} {name}: {text!r} is not {value!r}"
 
 
 def covers(paths, path):
@@ -241,7 +254,7 @@ def check_export(export, signers, principal):
         listed = check_files(folder, m)
         users = check_users(folder, m, listed)
         check_requests(folder, m, users)
-        check_csv(folder, users)
+        check_csv(folder, users, m["declared"]["users"]["attributes"])
         if before is not None:
             checked["changes"] += check_changes(folder, m, before, users)
         before = users
