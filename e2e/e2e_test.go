@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -273,13 +274,22 @@ func orgCommand(ts *testscript.TestScript, neg bool, args []string) {
 // peopleCommand changes people: `people join 2`.
 func peopleCommand(ts *testscript.TestScript, neg bool, args []string) {
 	org := siteOf(ts).org
-	n := 0
+	n := ""
 	if len(args) > 1 {
-		var err error
-		n, err = strconv.Atoi(args[1])
-		ts.Check(err)
+		n = args[1]
 	}
-	switch args[0] {
+	if err := changePeople(org, args[0], n); err != nil {
+		ts.Fatalf("people: %v", err)
+	}
+}
+
+// changePeople changes n people, "" for those changes that take no number.
+func changePeople(org *sandbox.Org, change, number string) error {
+	n, err := strconv.Atoi(cmp.Or(number, "0"))
+	if err != nil {
+		return err
+	}
+	switch change {
 	case "join":
 		org.Join(n)
 	case "move":
@@ -295,8 +305,9 @@ func peopleCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case "restore":
 		org.Restore()
 	default:
-		ts.Fatalf("people: unknown change %s", args[0])
+		return fmt.Errorf("unknown change %s", change)
 	}
+	return nil
 }
 
 // faultCommand arms a fault: `fault forever broken-json`, `fault nth=2 status=500`.

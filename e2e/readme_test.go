@@ -2,38 +2,53 @@ package e2e
 
 import (
 	"os"
-	"regexp"
+	"os/exec"
 	"strings"
 	"testing"
 )
 
-// What the README shows as Go is in an example of the libraries, line by line, and
-// so compiles.
-func TestReadmeShowsExamples(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+// What README.md has for a shell in a clone of the repository is run in one, as
+// it stands there. All else of it is run by TestDocs.
+func TestReadmeInACleanClone(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var examples strings.Builder
-	for _, path := range []string{"../dpopauth/example_test.go", "../dpopauth/verify/example_test.go"} {
-		source, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	wants := map[string]string{ // and what it prints
+		"go run ./cmd/oktasync demo": "That was all of it.",
+		"go test ./...":              "", // this is it
+		"CGO_ENABLED=0 go build -trimpath -o oktasync ./cmd/oktasync": "",
+	}
+	var commands []string
+	for _, b := range blocks(strings.Split(string(text), "\n")) {
+		if b.info != "sh" {
+			continue
 		}
-		examples.WriteString(flush(string(source)))
+		command := strings.Join(b.lines, "\n")
+		if _, known := wants[command]; !known {
+			t.Errorf("line %d: who runs this?\n%s", b.line, command)
+		}
+		commands = append(commands, command)
 	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) != 2 {
-		t.Errorf("README.md has %d blocks of Go, want that of the API and that of its client", len(blocks))
+	if len(commands) != len(wants) {
+		t.Errorf("README.md has %q for a shell, want %d commands", commands, len(wants))
 	}
-	for _, block := range blocks {
-		if !strings.Contains(examples.String(), flush(block[1])) {
-			t.Errorf("no example has these lines of README.md:\n%s", block[1])
+	if !long() {
+		t.Skip("built in a clone in the long form only")
+	}
+	needs(t, "git")
+	clone := t.TempDir()
+	if out, err := exec.Command("git", "clone", "-q", "..", clone).CombinedOutput(); err != nil {
+		t.Fatalf("git clone: %v\n%s", err, out)
+	}
+	for _, command := range append(commands, "./oktasync --help") {
+		if command == "go test ./..." {
+			continue
+		}
+		cmd := exec.Command("bash", "-c", command)
+		cmd.Dir, cmd.Env = clone, append(os.Environ(), "TMPDIR="+t.TempDir())
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), wants[command]) {
+			t.Errorf("%s: %v\n%s", command, err, out)
 		}
 	}
-}
-
-// flush is text without indentation.
-func flush(text string) string {
-	return regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAllString(text, "")
 }

@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What varies from run to run. What is named here binds: the same text on a page
+// is the same thing in truth, and another text is another.
+var (
+	binding = regexp.MustCompile(strings.Join([]string{
+		`[0-9]{8}T[0-9]{6}Z`, // a snapshot's name
+		`[0-9a-f]{64}`,       // a digest
+		`SHA256:[A-Za-z0-9+/]{43}`,
+		`\b[A-Za-z0-9_-]{43}\b`, // of a key
+	}, "|"))
+	varying = regexp.MustCompile(binding.String() + "|" + strings.Join([]string{
+		`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z`,
+		`[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(:[0-9]{2} [+-][0-9:]{5})? UTC`,
+		`[0-9]+ bytes`,
+		`run by \S+ on \S+`,
+		`…`,
+	}, "|"))
+)
+
+// match compares what a page shows with what came, and says what is wrong.
+func (p *page) match(want, got []string) string {
+	if len(want) == 0 {
+		want = []string{""}
+	}
+	for len(want) > 0 {
+		anything := strings.TrimSpace(want[0]) == "…"
+		if anything {
+			if want = want[1:]; len(want) == 0 {
+				return ""
+			}
+		}
+		for {
+			if len(got) == 0 {
+				return fmt.Sprintf("the page has a line %q more", want[0])
+			}
+			problem := p.matchLine(want[0], got[0])
+			if problem == "" {
+				break
+			}
+			if !anything {
+				return problem
+			}
+			got = got[1:]
+		}
+		want, got = want[1:], got[1:]
+	}
+	if len(got) > 0 {
+		return fmt.Sprintf("the page lacks %q", got[0])
+	}
+	return ""
+}
+
+var spaces = regexp.MustCompile(` +`)
+
+// matchLine compares a line, and binds what it names.
+func (p *page) matchLine(want, got string) string {
+	want, got = spaces.ReplaceAllString(want, " "), spaces.ReplaceAllString(strings.TrimRight(got, " "), " ")
+	var pattern strings.Builder
+	var names []string
+	rest := want
+	for _, shown := range varying.FindAllString(want, -1) {
+		before, after, _ := strings.Cut(rest, shown)
+		rest = after
+		pattern.WriteString(regexp.QuoteMeta(before))
+		switch {
+		case shown == "…":
+			pattern.WriteString(".*")
+		case binding.MatchString(shown):
+			names = append(names, shown)
+			pattern.WriteString("(" + binding.String() + ")")
+		default:
+			pattern.WriteString("(?:" + varying.String() + ")")
+		}
+	}
+	pattern.WriteString(regexp.QuoteMeta(rest))
+	m := regexp.MustCompile("^" + pattern.String() + "$").FindStringSubmatch(got)
+	if m == nil {
+		return fmt.Sprintf("the page has %q for %q", want, got)
+	}
+	for i, shown := range names {
+		if problem := p.bind(shown, m[i+1]); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+// bind notes that what the page shows is real, and says where it was not before.
+func (p *page) bind(shown, real string) string {
+	for s, r := range p.bound {
+		if (s == shown) != (r == real) {
+			return fmt.Sprintf("the page shows %s for %s, and %s for %s", shown, real, s, r)
+		}
+	}
+	p.bound[shown] = real
+	return ""
+}
+
+func TestMatch(t *testing.T) {
+	const first, second, digest = "20261123T060000Z", "20261124T060000Z", "319eb3529a3c29afae61b15f927a61863c4a0bc708d10cf2011c1c26fc84258d"
+	for _, test := range []struct {
+		want, got string
+		fits      bool
+	}{
+		{"published " + first, "published 20270101T000000Z", true},
+		{first + "\n" + first, "20270101T000000Z\n20270101T000000Z", true},
+		{first + "\n" + first, "20270101T000000Z\n20270102T000000Z", false},
+		{first + "\n" + second, "20270101T000000Z\n20270101T000000Z", false},
+		{"sha256 " + digest, "sha256 319eb3529", false},
+		{"300 users", "301 users", false},
+		{"300 … users", "300 good users", true},
+		{"a  b", "a     b", true},
+		{"a", "a\nb", false},
+		{"a\nb", "a", false},
+		{"…\nb", "x\ny\nb", true},
+		{"a\n…", "a\nb\nc", true},
+		{"…\nb", "x\ny", false},
+		{"", "output", false},
+	} {
+		p := &page{bound: map[string]string{}}
+		if problem := p.match(strings.Split(test.want, "\n"), strings.Split(test.got, "\n")); (problem == "") != test.fits {
+			t.Errorf("match(%q, %q) = %q, want it to fit: %t", test.want, test.got, problem, test.fits)
+		}
+	}
+}

@@ -1,0 +1,350 @@
+package e2e
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/dpopauth"
+	"oktasync/oktaclient/sandbox"
+)
+
+// fences says what becomes of a fenced block of README.md and docs/*.md, by the
+// word behind its fence. There are no others.
+var fences = map[string]func(*page, block){
+	"console": (*page).run,        // its "$ " lines are run, what is under them is what comes
+	"sh":      (*page).checkShell, // for elsewhere; its syntax, and every flag of oktasync
+	"yaml":    (*page).checkYAML,  // a part of a configuration is valid with the rest filled in
+	"go":      (*page).shown,      // libraries_test.go
+	"json":    (*page).shown,
+	"ini":     (*page).shown,
+	"text":    (*page).shown,
+}
+
+var update = flag.Bool("update", false, "write what the pages show, and the golden files, anew")
+
+// Every page is tried from a clean state: a folder and a sandbox org of its own,
+// which stands for https://acme.okta.com. What a console block shows under a
+// command is what the command prints; snapshots' names, digests, fingerprints
+// and times stand for any of their kind, and a name or digest for the same one
+// all over the page; … for anything in a line or, alone in one, any lines.
+func TestDocs(t *testing.T) {
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no docs, %v", err)
+	}
+	for _, file := range append(files, "../README.md") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &page{T: t, bound: map[string]string{}, lines: strings.Split(string(text), "\n")}
+			for _, b := range blocks(p.lines) {
+				check := fences[b.info]
+				if b.directive != "" {
+					check = (*page).do
+				}
+				if check == nil {
+					t.Errorf("line %d: what is to become of a block of %q?", b.line, b.info)
+					continue
+				}
+				check(p, b)
+			}
+			p.end()
+			if *update && p.anew != nil {
+				if err := os.WriteFile(file, []byte(p.updated()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What a page leads to is there.
+func TestDocsLinks(t *testing.T) {
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s leads to %s, which is not there", file, m[1])
+			}
+		}
+	}
+}
+
+// block is a fenced block of a page, or a comment that is for this test.
+type block struct {
+	line      int // of the page, from 1
+	indent    string
+	info      string // the word behind the fence
+	lines     []string
+	directive string // of a comment <!-- test: … -->
+}
+
+var (
+	fence     = regexp.MustCompile("^( *)```(.*)$")
+	directive = regexp.MustCompile(`^ *<!-- test: (.*) -->$`)
+)
+
+// blocks cuts a page.
+func blocks(lines []string) (list []block) {
+	var open *block
+	for i, line := range lines {
+		switch m := fence.FindStringSubmatch(line); {
+		case open == nil && m != nil:
+			open = &block{line: i + 1, indent: m[1], info: m[2]}
+		case m != nil:
+			list = append(list, *open)
+			open = nil
+		case open != nil:
+			open.lines = append(open.lines, strings.TrimPrefix(line, open.indent))
+		default:
+			if d := directive.FindStringSubmatch(line); d != nil {
+				list = append(list, block{line: i + 1, directive: d[1]})
+			}
+		}
+	}
+	return list
+}
+
+// page is a page being tried.
+type page struct {
+	*testing.T
+	site  *site // nil until something is run
+	shell *shell
+	ahead time.Duration     // of Okta's clock
+	bound map[string]string // what a name or digest of the page is in truth
+	lines []string
+	anew  map[int][]string // with -update: what to show under the command before this line
+	gone  map[int]bool     // with -update: lines that this replaces
+}
+
+func (p *page) shown(block) {}
+
+const (
+	pageOrg    = "https://acme.okta.com"
+	pageClient = "0oa1b2c3d4e5f6g7h8i9"
+)
+
+// start makes the folder, the org and the shell of the page. The folder is empty:
+// only a directive puts something there.
+func (p *page) start() {
+	if p.site != nil {
+		return
+	}
+	needs(p, "bash")
+	org := sandbox.NewOrg(sandbox.Config{Seed: 1, Users: 300, RateLimit: sandbox.Limits(100_000)})
+	server, err := sandbox.NewServer(org, "127.0.0.1:0")
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() { server.Close() })
+	p.site = &site{org: org, server: server, dir: p.TempDir()}
+	ca := filepath.Join(p.TempDir(), "ca.pem")
+	if err := server.WriteCA(ca); err != nil {
+		p.Fatal(err)
+	}
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.shell = newShell(p.T, p.site.dir, "SSL_CERT_FILE="+ca, "REPO="+repo,
+		"PATH="+filepath.Dir(program())+string(filepath.ListSeparator)+os.Getenv("PATH"))
+}
+
+// do does what a reader is told to do elsewhere than in a shell.
+func (p *page) do(b block) {
+	p.start()
+	words := strings.Fields(b.directive)
+	switch words[0] {
+	case "register": // a public key with the app, in Okta's console
+		key, err := dpopauth.LoadKey(filepath.Join(p.site.dir, words[1]))
+		if err != nil {
+			p.Fatalf("line %d: %v", b.line, err)
+		}
+		p.site.org.Register(sandbox.ClientApp{
+			ID: pageClient, RequireDPoP: true, Scopes: []string{"okta.users.read"},
+			Keys: []sandbox.PublicKey{{Key: key.Public(), KID: key.Thumbprint()}},
+		})
+	case "setup": // what an earlier page has left
+		p.sh(b.line, "oktasync init --org-url "+pageOrg+" --client-id "+pageClient)
+		p.do(block{line: b.line, directive: "register client-key.pem"})
+	case "env": // what Okta's walk-through has left
+		p.sh(b.line, "oktasync init --config made.yaml && rm made.yaml && cat > .env <<EOF\nOKTA_ORG_URL="+pageOrg+
+			"\nOKTA_CLIENT_ID="+pageClient+"\nOKTA_SCOPES=okta.users.read\nOKTA_CC_PRIVATE_KEY_FILE=client-key.pem\nEOF")
+		p.do(block{line: b.line, directive: "register client-key.pem"})
+	case "later": // by Okta's clock, so that the next reading has another name
+		p.ahead += time.Second
+		p.site.org.SetClockOffset(p.ahead)
+	case "people":
+		for _, change := range strings.Split(strings.TrimPrefix(b.directive, "people "), ", ") {
+			word, n, _ := strings.Cut(change, " ")
+			if err := changePeople(p.site.org, word, n); err != nil {
+				p.Fatalf("line %d: %v", b.line, err)
+			}
+		}
+	case "clean": // another reader, who has nothing yet
+		p.end()
+		p.site, p.ahead, p.bound = nil, 0, map[string]string{}
+		p.start()
+	case "sh":
+		p.sh(b.line, strings.TrimPrefix(b.directive, "sh "))
+	default:
+		p.Errorf("line %d: unknown test directive %q", b.line, b.directive)
+	}
+}
+
+// sh runs a command that the page doesn't show.
+func (p *page) sh(line int, command string) {
+	if out, status := p.shell.run(p.real(command)); status != 0 {
+		p.Fatalf("line %d: %s: status %d\n%s", line, command, status, out)
+	}
+}
+
+// real is text of the page with the org, names and digests that there are.
+func (p *page) real(text string) string {
+	for shown, real := range p.bound {
+		text = strings.ReplaceAll(text, shown, real)
+	}
+	return strings.ReplaceAll(text, pageOrg, p.site.server.URL)
+}
+
+// run runs the commands of a block.
+func (p *page) run(b block) {
+	p.start()
+	for i := 0; i < len(b.lines); {
+		command, ok := strings.CutPrefix(b.lines[i], "$ ")
+		if !ok {
+			p.Fatalf("line %d: a console block begins with a command: %q", b.line, b.lines[i])
+		}
+		at := b.line + 1 + i
+		for i++; i < len(b.lines) && strings.HasPrefix(b.lines[i], "> "); i++ {
+			command += "\n" + b.lines[i][2:]
+		}
+		for _, tool := range []string{"zstd", "sha256sum", "ssh-keygen", "python3"} {
+			if regexp.MustCompile(`\b` + tool + `\b`).MatchString(command) {
+				needs(p, tool)
+			}
+		}
+		first := i
+		for i < len(b.lines) && !strings.HasPrefix(b.lines[i], "$ ") {
+			i++
+		}
+		out, status := p.shell.run(p.real(command))
+		out = strings.ReplaceAll(out, p.site.server.URL, pageOrg)
+		if status != 0 && (i == len(b.lines) || b.lines[i] != "$ echo $?") {
+			p.Fatalf("line %d: %s: status %d, and the page doesn't say so\n%s", at, command, status, out)
+		}
+		if err := p.match(b.lines[first:i], strings.Split(strings.TrimSuffix(out, "\n"), "\n")); err != "" {
+			if !*update {
+				p.Fatalf("line %d: %s: %s; it prints\n%s", at, command, err, out)
+			}
+			p.replace(b, first, i, out)
+		}
+	}
+}
+
+// replace notes that the lines of b from first to end are to be out instead.
+func (p *page) replace(b block, first, end int, out string) {
+	if p.anew == nil {
+		p.anew, p.gone = map[int][]string{}, map[int]bool{}
+	}
+	for shown, real := range p.bound {
+		out = strings.ReplaceAll(out, real, shown)
+	}
+	out = regexp.MustCompile(`(?m)^( +run by +).*`).ReplaceAllString(out, "${1}oktasync on idp-1")
+	for line := range strings.Lines(out) {
+		p.anew[b.line+first] = append(p.anew[b.line+first], strings.TrimRight(b.indent+line, " \n"))
+	}
+	for i := first; i < end; i++ {
+		p.gone[b.line+i] = true
+	}
+}
+
+// updated is the page with all that was noted.
+func (p *page) updated() string {
+	var lines []string
+	for i, line := range p.lines {
+		lines = append(lines, p.anew[i]...)
+		if !p.gone[i] {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// checkShell reads what it can't run here.
+func (p *page) checkShell(b block) {
+	text := strings.Join(b.lines, "\n")
+	if out, err := exec.Command("bash", "-n", "-c", text).CombinedOutput(); err != nil {
+		p.Errorf("line %d: %v\n%s", b.line, err, out)
+	}
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	for _, m := range regexp.MustCompile(`(?m)(?:^|[(|;&] *|sudo )(?:oktasync|oktasync-as-service) ([^|>#&;)\n]*)`).FindAllStringSubmatch(text, -1) {
+		cmd := exec.Command("bash", "-c", `"$0" `+m[1]+` --help`, program())
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Usage:") {
+			p.Errorf("line %d: oktasync %s: %s", b.line, m[1], out)
+		}
+	}
+}
+
+// checkYAML holds a part of oktasync's own configuration against its rules.
+func (p *page) checkYAML(b block) {
+	text := strings.Join(b.lines, "\n") + "\n"
+	ours := regexp.MustCompile(`(?m)^(okta|store|exports|daemon|log):`)
+	if !ours.MatchString(text) {
+		return
+	}
+	for key, rest := range map[string]string{
+		"okta":    "okta: {org_url: https://acme.okta.com, client_id: 0oa1, private_key_file: client-key.pem}\n",
+		"exports": "exports: [{name: all-users}]\n",
+	} {
+		if !strings.Contains("\n"+text, "\n"+key+":") {
+			text += rest
+		}
+	}
+	dir := p.TempDir()
+	key, err := dpopauth.GenerateKey()
+	for _, name := range []string{"client-key", "client-key.pem"} {
+		if err == nil {
+			err = key.WriteFile(filepath.Join(dir, name))
+		}
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "oktasync.yaml"), []byte(text), 0o600)
+	}
+	if err != nil {
+		p.Fatal(err)
+	}
+	cmd := exec.Command(program(), "validate", "--config", filepath.Join(dir, "oktasync.yaml"))
+	cmd.Env = slices.Concat(os.Environ(), []string{"CREDENTIALS_DIRECTORY=" + dir, "OKTA_CLIENT_ID=0oa1"})
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.Errorf("line %d: %s", b.line, out)
+	}
+}
+
+// end closes the shell, and asks the org what it saw.
+func (p *page) end() {
+	if p.site != nil {
+		p.shell.close()
+		p.site.noViolations(p)
+	}
+}
