@@ -14,20 +14,22 @@ import (
 )
 
 // Export is what a configuration declares of one export: which users, how
-// often, and what becomes of the snapshots. Start from [DefaultExport], which
-// holds what is meant where a configuration is silent.
+// often, and what becomes of the snapshots.
+//
+// Start from [DefaultExport], which holds what is meant where a configuration
+// is silent.
 type Export struct {
-	// Name is the export's folder in the store and what commands call it:
-	// [a-z0-9][a-z0-9-]{0,62}, unique.
-	Name string `yaml:"name"`
+	// Name is the export's folder in the store and what commands call it: up to
+	// 63 small letters, digits and hyphens, unique.
+	Name string `yaml:"name" example:"all-users"`
 	// Schedule is when the daemon reconciles: five fields as in crontab(5), or
 	// @daily, @weekly, "@every 15m" and so on. Empty: only by `apply`.
-	Schedule string `yaml:"schedule"`
+	Schedule string `yaml:"schedule" example:"0 6 * * *"`
 	// TimeZone is an IANA name such as Europe/Berlin, for the schedule, for
 	// retention and for what people read.
-	TimeZone string `yaml:"time_zone"`
+	TimeZone string `yaml:"time_zone" example:"Europe/Berlin"`
 	// Timeout is how long a reconcile may take before it has failed.
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout" example:"30m"`
 	// Retry says how a failed reconcile is tried again before the next regular
 	// time.
 	Retry Retry `yaml:"retry"`
@@ -36,21 +38,24 @@ type Export struct {
 	Users snapshot.DeclaredUsers `yaml:"users"`
 	// Formats are what a snapshot is kept in: ndjson and csv. The first is
 	// always kept: it is the snapshot.
-	Formats []string `yaml:"formats"`
+	Formats []string `yaml:"formats" example:"[ndjson]"`
 	// Snapshot is `always`, or `on_change` to publish only where users or the
 	// declaration changed.
-	Snapshot Publishing `yaml:"snapshot"`
+	Snapshot Publishing `yaml:"snapshot" example:"on_change"`
 	// Retain says which snapshots retention keeps. Empty: all of them.
 	Retain Retain `yaml:"retain"`
 	// Hold names snapshots that retention may never prune.
-	Hold []string `yaml:"hold"`
+	Hold []string `yaml:"hold" example:"[20261123T060000Z]"`
 }
 
-// Retry says how a failed reconcile is tried again: at most Most times, first
-// after FirstWait, then after twice as long each time.
+// Retry says how a failed reconcile is tried again before the next regular
+// time.
 type Retry struct {
-	Most      int           `yaml:"most"` // 0: not tried again
-	FirstWait time.Duration `yaml:"first_wait"`
+	// Most is how many times at most. 0: not tried again.
+	Most int `yaml:"most" example:"5"`
+	// FirstWait is the wait before the first of them. Each further one is twice as
+	// long.
+	FirstWait time.Duration `yaml:"first_wait" example:"30s"`
 }
 
 // Publishing says when a reconcile publishes.
@@ -62,13 +67,18 @@ const (
 )
 
 // Retain says how many snapshots retention keeps: the last ones, and the newest
-// of so many days, weeks, months and years. The zero value keeps everything.
+// of so many days, weeks, months and years. Empty: everything.
 type Retain struct {
-	Last    int `yaml:"last"`
-	Daily   int `yaml:"daily"`
-	Weekly  int `yaml:"weekly"`
-	Monthly int `yaml:"monthly"`
-	Yearly  int `yaml:"yearly"`
+	// Last is how many of the newest are kept.
+	Last int `yaml:"last" example:"30"`
+	// Daily is of how many days the newest is kept. Days without one don't count.
+	Daily int `yaml:"daily" example:"400"`
+	// Weekly is the same for weeks, as ISO 8601 has them.
+	Weekly int `yaml:"weekly" example:"53"`
+	// Monthly is the same for months.
+	Monthly int `yaml:"monthly" example:"84"`
+	// Yearly is the same for years.
+	Yearly int `yaml:"yearly" example:"10"`
 }
 
 // DefaultExport returns what holds where a configuration is silent. It has no

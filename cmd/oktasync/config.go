@@ -38,75 +38,89 @@ type Config struct {
 type OktaConfig struct {
 	// OrgURL is the org's address, such as https://acme.okta.com: not the admin
 	// console's, and without a path. Plain http only on a loopback host.
-	OrgURL string `yaml:"org_url"`
+	OrgURL string `yaml:"org_url" example:"https://acme.okta.com"`
 	// ClientID is the service app's client ID.
-	ClientID string `yaml:"client_id"`
-	// Scopes are asked for with each token. okta.users.read is needed.
-	Scopes []string `yaml:"scopes"`
-	// PrivateKeyFile signs the client assertion: PEM or JWK.
-	PrivateKeyFile string `yaml:"private_key_file"`
+	ClientID string `yaml:"client_id" example:"0oa1b2c3d4e5f6g7h8i9"`
+	// Scopes are asked for with each token. okta.users.read is needed; anything
+	// more is more than oktasync uses, but for `oktasync api`.
+	Scopes []string `yaml:"scopes" example:"[okta.users.read]"`
+	// PrivateKeyFile signs the client assertion: PEM or JWK, readable by its
+	// owner alone.
+	PrivateKeyFile string `yaml:"private_key_file" example:"${CREDENTIALS_DIRECTORY}/client-key"`
 	// PrivateKeyID is the key's kid, where the app has more than one key.
-	PrivateKeyID string `yaml:"private_key_id"`
-	// CAFile holds further CA certificates to trust, in PEM.
-	CAFile string     `yaml:"ca_file"`
+	PrivateKeyID string `yaml:"private_key_id" example:"8aVn0Wy1"`
+	// CAFile holds further CA certificates to trust, in PEM, such as a company
+	// proxy's.
+	CAFile string     `yaml:"ca_file" example:"/etc/ssl/certs/company-proxy.pem"`
 	DPoP   DPoPConfig `yaml:"dpop"`
 	// RateLimitShare is how much of the limit that Okta's headers show may be
-	// used: more than 0, up to 1.
-	RateLimitShare float64 `yaml:"rate_limit_share"`
+	// used: more than 0, up to 1. The rest is for everybody else who calls the
+	// same endpoints.
+	RateLimitShare float64 `yaml:"rate_limit_share" example:"0.25"`
 	// Concurrency is the most requests in flight. 1: plain lists, one after the
 	// other.
-	Concurrency int `yaml:"concurrency"`
+	Concurrency int `yaml:"concurrency" example:"8"`
 }
 
 // DPoPConfig says how tokens are bound to a key (RFC 9449).
 type DPoPConfig struct {
-	// Mode is required, or off for an app that does not require DPoP.
-	Mode string `yaml:"mode"`
+	// Mode is whether they are: required, or off for an app that does not require
+	// DPoP.
+	Mode string `yaml:"mode" example:"off"`
 	// PrivateKeyFile is the key that tokens are bound to. Empty: a new P-256 key
-	// in memory at every start.
-	PrivateKeyFile string `yaml:"private_key_file"`
+	// in memory at every start, which nobody can steal from a disk.
+	PrivateKeyFile string `yaml:"private_key_file" example:"dpop-key.pem"`
 }
 
 // StoreConfig says where snapshots are kept.
 type StoreConfig struct {
-	Path string `yaml:"path"`
+	// Path is the folder of the store. It is made by the first apply.
+	Path string `yaml:"path" example:"/var/lib/oktasync/snapshots"`
 	// Group is a group that may read what is published. Empty: the owner alone.
-	Group string `yaml:"group"`
-	// SigningKeyFile is an OpenSSH Ed25519 private key. Empty: snapshots are not
-	// signed.
-	SigningKeyFile string `yaml:"signing_key_file"`
-	// AllowedSignersFile says whose signatures verify accepts.
-	AllowedSignersFile string `yaml:"allowed_signers_file"`
+	Group string `yaml:"group" example:"auditors"`
+	// SigningKeyFile is an OpenSSH Ed25519 private key without a passphrase,
+	// readable by its owner alone. Empty: snapshots are not signed.
+	SigningKeyFile string `yaml:"signing_key_file" example:"${CREDENTIALS_DIRECTORY}/signing-key"`
+	// AllowedSignersFile says whose signatures verify accepts, as ssh-keygen(1)
+	// has it. Keep it out of the store: whoever can write there could vouch for
+	// himself.
+	AllowedSignersFile string `yaml:"allowed_signers_file" example:"/etc/oktasync/allowed_signers"`
 }
 
 // DaemonConfig is what only `oktasync run` looks at.
 type DaemonConfig struct {
 	// Listen is the address of health, metrics and status page. Empty: none.
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen" example:"127.0.0.1:9468"`
 	// WebConfigFile has TLS and users as Prometheus exporters take them. It is
 	// needed to listen beyond loopback.
 	WebConfigFile string `yaml:"web_config_file"`
 	// Verify is the schedule on which the whole store is checked, in UTC.
 	// Empty: never.
-	Verify string `yaml:"verify"`
-	// HeartbeatURL is fetched after each success, for a dead man's switch.
-	HeartbeatURL string         `yaml:"heartbeat_url"`
-	Notify       []NotifyConfig `yaml:"notify"`
+	Verify string `yaml:"verify" example:"0 3 * * 0"`
+	// HeartbeatURL is fetched after each success, for a dead man's switch: a dead
+	// daemon can't say that it is dead.
+	HeartbeatURL string `yaml:"heartbeat_url" example:"https://hc-ping.com/1c2d3e4f"`
+	// Notify is a list of whom to tell, once for each snapshot and each change of
+	// an export's state.
+	Notify []NotifyConfig `yaml:"notify"`
 }
 
 // NotifyConfig says who is told of what.
 type NotifyConfig struct {
 	// URLFile holds the address that JSON is posted to: a secret.
-	URLFile string `yaml:"url_file"`
+	URLFile string `yaml:"url_file" example:"/etc/oktasync/hook.url"`
 	// On names events: published, failed, quarantined, overdue, recovered.
 	// Empty: all of them.
-	On []string `yaml:"on"`
+	On []string `yaml:"on" example:"[failed, quarantined, overdue, recovered]"`
 }
 
 // LogConfig says what is logged and how.
 type LogConfig struct {
-	Level  string `yaml:"level"`  // debug, info, warn or error
-	Format string `yaml:"format"` // auto, text or json
+	// Level is the least that is logged: debug, info, warn or error.
+	Level string `yaml:"level" example:"warn"`
+	// Format is how: text for people, json for machines, or auto: text on a
+	// terminal, entries with fields in systemd's journal, json elsewhere.
+	Format string `yaml:"format" example:"json"`
 }
 
 func defaultConfig() *Config {

@@ -13,8 +13,10 @@ import (
 // stands for "profile.email" too. Elements of a list have no paths; a list is
 // kept or left out whole. The attributes id and status are always kept.
 type Attributes struct {
-	Include []string `json:"include" yaml:"include"` // empty: everything
-	Exclude []string `json:"exclude" yaml:"exclude"` // taken away from what Include keeps
+	// Include names what is kept. Empty: everything that Okta returns.
+	Include []string `json:"include" yaml:"include" example:"[id, status, profile.login, profile.email]"`
+	// Exclude names what is taken away from that. It touches no disk.
+	Exclude []string `json:"exclude" yaml:"exclude" example:"[credentials, profile.mobilePhone]"`
 }
 
 // alwaysKept are the attributes without which a user can't be followed from

@@ -18,26 +18,37 @@ type Declaration struct {
 // DeclaredUsers says which users are read, what of each is kept, which of
 // their changes count, and what a reading must not show.
 type DeclaredUsers struct {
-	IncludeDeprovisioned bool       `json:"include_deprovisioned" yaml:"include_deprovisioned"`
-	Search               string     `json:"search" yaml:"search"`
-	Attributes           Attributes `json:"attributes" yaml:"attributes"`
-	Changes              Changes    `json:"changes" yaml:"changes"`
-	Guard                Guard      `json:"guard" yaml:"guard"`
+	// IncludeDeprovisioned says whether deprovisioned users are read. Okta's plain
+	// list leaves them out.
+	IncludeDeprovisioned bool `json:"include_deprovisioned" yaml:"include_deprovisioned" example:"false"`
+	// Search is an Okta search expression that narrows the export. Empty: every
+	// user.
+	Search     string     `json:"search" yaml:"search" example:"profile.department eq \"Sales\""`
+	Attributes Attributes `json:"attributes" yaml:"attributes"`
+	Changes    Changes    `json:"changes" yaml:"changes"`
+	Guard      Guard      `json:"guard" yaml:"guard"`
 }
 
 // Changes says how the difference between two states of a user is read. A
 // path covers what is below it: "profile" stands for "profile.title" too.
 type Changes struct {
-	Ignore []string `json:"ignore" yaml:"ignore"` // paths whose change alone is no change
-	Moved  []string `json:"moved" yaml:"moved"`   // paths whose change makes a mover
+	// Ignore names paths whose change alone is no change.
+	Ignore []string `json:"ignore" yaml:"ignore" example:"[lastLogin, lastUpdated, profile.nickName]"`
+	// Moved names paths whose change makes a mover.
+	Moved []string `json:"moved" yaml:"moved" example:"[profile.department, profile.managerId]"`
 }
 
 // Guard bounds what a reading may show against the snapshot before it.
 type Guard struct {
-	MaxRemoved     Limit `json:"max_removed" yaml:"max_removed"`         // of the users before
-	MaxDeactivated Limit `json:"max_deactivated" yaml:"max_deactivated"` // of those not deactivated before
-	AtLeast        int   `json:"at_least" yaml:"at_least"`               // fewer people than this never trip it
-	MinUsers       int   `json:"min_users" yaml:"min_users"`             // the first reading included
+	// MaxRemoved is how many may be gone, of the users before.
+	MaxRemoved Limit `json:"max_removed" yaml:"max_removed" example:"0.5%"`
+	// MaxDeactivated is how many more may be deactivated, of those who were not
+	// before.
+	MaxDeactivated Limit `json:"max_deactivated" yaml:"max_deactivated" example:"200"`
+	// AtLeast is how many people it takes to trip the first two: fewer never do.
+	AtLeast int `json:"at_least" yaml:"at_least" example:"10"`
+	// MinUsers is how many users any reading must have, the first one included.
+	MinUsers int `json:"min_users" yaml:"min_users" example:"5000"`
 }
 
 // The formats that a snapshot can be kept in. NDJSON is always kept.

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md anew")
+
+const configurationPage = "../../docs/configuration.md"
+
+// docs/configuration.md is what the comments, the defaults and the example tags
+// of the configuration's types say.
+func TestConfigurationPage(t *testing.T) {
+	page := configPage(t)
+	if *update {
+		if err := os.WriteFile(configurationPage, page, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(configurationPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, page) {
+		t.Error("docs/configuration.md is not what the types say; go test ./cmd/oktasync -run ConfigurationPage -update writes it anew")
+	}
+}
+
+// Each example is taken where it belongs, and is not the default.
+func TestConfigurationExamples(t *testing.T) {
+	for _, k := range configKeys(t) {
+		if k.example == k.def || k.example == "" {
+			if k.path != "okta.scopes" && k.path != "daemon.web_config_file" {
+				t.Errorf("%s: the example %q tells no more than the default", k.path, k.example)
+			}
+			continue
+		}
+		var root map[string]any
+		if err := yaml.Unmarshal([]byte(smallest), &root); err != nil {
+			t.Fatal(err)
+		}
+		var value any
+		if err := yaml.Unmarshal([]byte(k.example), &value); err != nil {
+			value = k.example
+		}
+		putAt(root, strings.Split(k.path, "."), value)
+		if strings.HasPrefix(k.path, "daemon.notify") {
+			putAt(root, strings.Split("daemon.notify[].url_file", "."), "hook.url")
+		}
+		text, err := yaml.Marshal(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := func(name string) (string, bool) { return "/run/credentials", name == "CREDENTIALS_DIRECTORY" }
+		if _, err := decodeConfig("f.yaml", text, env, false); err != nil {
+			t.Errorf("%s: %s: %v", k.path, k.example, err)
+		}
+	}
+}
+
+// putAt puts a value into a document. "exports[]" is the first of a list.
+func putAt(in map[string]any, path []string, value any) {
+	name, list := strings.CutSuffix(path[0], "[]")
+	if len(path) == 1 {
+		in[name] = value
+		return
+	}
+	if list {
+		elements, _ := in[name].([]any)
+		if len(elements) == 0 {
+			elements = []any{map[string]any{}}
+			in[name] = elements
+		}
+		putAt(elements[0].(map[string]any), path[1:], value)
+		return
+	}
+	inner, ok := in[name].(map[string]any)
+	if !ok {
+		inner = map[string]any{}
+		in[name] = inner
+	}
+	putAt(inner, path[1:], value)
+}
+
+// configKey is one key of the configuration.
+type configKey struct {
+	path    string // exports[].users.search
+	kind    string // of its value, for people
+	def     string // its default as YAML
+	must    bool   // there is no default: it has to be given
+	meaning string
+	example string
+}
+
+// configKeys are the keys of the configuration, in their order.
+func configKeys(t *testing.T) []configKey {
+	t.Helper()
+	comments := fieldComments(t, "config.go", "../../reconcile/export.go",
+		"../../reconcile/snapshot/declaration.go", "../../reconcile/snapshot/attributes.go")
+	cfg := *defaultConfig()
+	cfg.Exports = []reconcile.Export{reconcile.DefaultExport()}
+	cfg.Daemon.Notify = []NotifyConfig{{On: []string{}}}
+	_, missing := decodeConfig("f.yaml", []byte("exports: [{}]\ndaemon: {notify: [{}]}\n"), os.LookupEnv, false)
+	var keys []configKey
+	walkConfig(reflect.ValueOf(cfg), "", func(path string, owner reflect.Type, f reflect.StructField, v reflect.Value) {
+		keys = append(keys, configKey{
+			path: path, kind: kindOf(v), def: yamlText(t, v), example: f.Tag.Get("example"),
+			meaning: comments[owner.Name()+"."+f.Name],
+			must:    strings.Contains(missing.Error(), " "+strings.ReplaceAll(path, "[]", "[0]")+": is missing"),
+		})
+		if comments[owner.Name()+"."+f.Name] == "" {
+			t.Errorf("%s.%s has no comment, so that %s has no meaning", owner.Name(), f.Name, path)
+		}
+	})
+	return keys
+}
+
+// walkConfig visits every field that is a key and holds no further ones.
+func walkConfig(v reflect.Value, prefix string, visit func(string, reflect.Type, reflect.StructField, reflect.Value)) {
+	for i := range v.NumField() {
+		f, value := v.Type().Field(i), v.Field(i)
+		key := f.Tag.Get("yaml")
+		_, text := value.Interface().(interface{ MarshalText() ([]byte, error) })
+		switch {
+		case key == "" || key == "-":
+		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
+			walkConfig(value.Index(0), prefix+key+"[].", visit)
+		case value.Kind() == reflect.Struct && !text:
+			walkConfig(value, prefix+key+".", visit)
+		default:
+			visit(prefix+key, v.Type(), f, value)
+		}
+	}
+}
+
+func kindOf(v reflect.Value) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "duration"
+	case snapshot.Limit:
+		return "percentage or count"
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		return "list of texts"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Float64:
+		return "number"
+	}
+	return "text"
+}
+
+// yamlText is a default as one would write it.
+func yamlText(t *testing.T, v reflect.Value) string {
+	t.Helper()
+	if d, ok := v.Interface().(time.Duration); ok {
+		return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(d.String())
+	}
+	var node yaml.Node
+	if err := node.Encode(v.Interface()); err != nil {
+		t.Fatal(err)
+	}
+	if node.Kind == yaml.SequenceNode {
+		node.Style = yaml.FlowStyle
+	} else if node.Style != 0 {
+		node.Style = yaml.DoubleQuotedStyle
+	}
+	text, err := yaml.Marshal(&node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(string(text)), " ")
+}
+
+// fieldComments reads what files say of the fields of their types, as sentences
+// without the field's name, by "Type.Field"; of a type itself by its name.
+func fieldComments(t *testing.T, files ...string) map[string]string {
+	t.Helper()
+	comments := map[string]string{}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			decl, ok := n.(*ast.GenDecl)
+			if !ok || decl.Tok != token.TYPE {
+				return true
+			}
+			spec := decl.Specs[0].(*ast.TypeSpec)
+			comments[spec.Name.Name] = sentence(spec.Name.Name, decl.Doc.Text())
+			if fields, ok := spec.Type.(*ast.StructType); ok {
+				for _, f := range fields.Fields.List {
+					comments[spec.Name.Name+"."+f.Names[0].Name] = sentence(f.Names[0].Name, f.Doc.Text())
+				}
+			}
+			return true
+		})
+	}
+	return comments
+}
+
+// sentence is a comment without the name that it begins with.
+func sentence(name, comment string) string {
+	first, _, _ := strings.Cut(comment, "\n\n") // what is after that is for programmers
+	text := strings.Join(strings.Fields(first), " ")
+	if rest, ok := strings.CutPrefix(text, name+" "); ok {
+		text = rest
+		for _, verb := range []string{"is ", "are ", "says "} {
+			text = strings.TrimPrefix(text, verb)
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// sections are the parts of the page, by the keys that belong there.
+var sections = []struct{ prefix, title, owner string }{
+	{"okta.", "okta", "OktaConfig"},
+	{"okta.dpop.", "okta.dpop", "DPoPConfig"},
+	{"store.", "store", "StoreConfig"},
+	{"exports[].", "exports", "Export"},
+	{"exports[].retry.", "exports: retry", "Retry"},
+	{"exports[].users.", "exports: users", "DeclaredUsers"},
+	{"exports[].users.attributes.", "exports: users.attributes", "Attributes"},
+	{"exports[].users.changes.", "exports: users.changes", "Changes"},
+	{"exports[].users.guard.", "exports: users.guard", "Guard"},
+	{"exports[].retain.", "exports: retain", "Retain"},
+	{"daemon.", "daemon", "DaemonConfig"},
+	{"daemon.notify[].", "daemon.notify", "NotifyConfig"},
+	{"log.", "log", "LogConfig"},
+}
+
+func configPage(t *testing.T) []byte {
+	t.Helper()
+	types := fieldComments(t, "config.go", "../../reconcile/export.go",
+		"../../reconcile/snapshot/declaration.go", "../../reconcile/snapshot/attributes.go")
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `<!-- Made from the configuration's types by go test ./cmd/oktasync -run ConfigurationPage -update. Change those. -->
+# Configuration
+
+%s
+
+An unknown key, a duplicate key, a wrong type, an empty file or a second document is an error, and all errors come at once, each
+with its line and column: `+"`oktasync validate`"+` says so without a network. Between brackets or braces a value with a variable goes in
+quotes. `+"`HTTPS_PROXY` and `NO_PROXY`"+` are honoured. [config.example.yaml](../config.example.yaml) has the same as one file.
+`, wrapped(types["Config"]))
+	keys := configKeys(t)
+	shown := 0
+	for _, s := range sections {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | type | default | meaning | example |\n| --- | --- | --- | --- | --- |\n",
+			s.title, wrapped(types[s.owner]))
+		for _, k := range keys {
+			name, ok := strings.CutPrefix(k.path, s.prefix)
+			if !ok || strings.Contains(name, ".") {
+				continue
+			}
+			shown++
+			def := code(k.def)
+			if k.must {
+				def = "must be given"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, k.kind, def, k.meaning, code(k.example))
+		}
+	}
+	if shown != len(keys) {
+		t.Errorf("the page shows %d of %d keys: a section is missing", shown, len(keys))
+	}
+	return b.Bytes()
+}
+
+func code(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + strings.ReplaceAll(text, "|", "\\|") + "`"
+}
+
+// wrapped is a paragraph in lines of up to 130 characters.
+func wrapped(text string) string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > 130 {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return strings.Join(append(lines, line), "\n")
+}
