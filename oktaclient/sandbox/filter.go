@@ -18,6 +18,13 @@ import (
 // predicate says whether a user fits an expression.
 type predicate func(*user) bool
 
+// condition is an expression, understood. Nobody fits it whose lastUpdated is
+// outside of the span.
+type condition struct {
+	fits predicate
+	span span
+}
+
 // language is what an expression may be made of.
 type language struct {
 	search bool            // operators in any case, values without case
@@ -41,18 +48,18 @@ const (
 	errQuery  = syntaxError("Invalid search query.")
 )
 
-// compile turns an expression into a predicate.
-func (l language) compile(expression string) (_ predicate, err error) {
+// compile turns an expression into a condition.
+func (l language) compile(expression string) (c condition, err error) {
 	tokens, err := lex(expression)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	p := parser{language: l, tokens: tokens}
-	match, err := p.either(0)
+	c, err = p.either(0)
 	if err == nil && len(p.tokens) > 0 {
 		err = errSyntax
 	}
-	return match, err
+	return c, err
 }
 
 // lex cuts an expression into parentheses, quoted strings and bare words.
@@ -114,29 +121,29 @@ func (p *parser) operator(token string) string {
 
 const maxDepth = 32 // of parentheses
 
-func (p *parser) either(depth int) (predicate, error) {
+func (p *parser) either(depth int) (condition, error) {
 	left, err := p.both(depth)
 	for err == nil && p.word("or") {
-		var right predicate
-		a := left
+		var right condition
+		a := left.fits
 		right, err = p.both(depth)
-		left = func(u *user) bool { return a(u) || right(u) }
+		left = condition{func(u *user) bool { return a(u) || right.fits(u) }, left.span.or(right.span)}
 	}
 	return left, err
 }
 
-func (p *parser) both(depth int) (predicate, error) {
+func (p *parser) both(depth int) (condition, error) {
 	left, err := p.term(depth)
 	for err == nil && p.word("and") {
-		var right predicate
-		a := left
+		var right condition
+		a := left.fits
 		right, err = p.term(depth)
-		left = func(u *user) bool { return a(u) && right(u) }
+		left = condition{func(u *user) bool { return a(u) && right.fits(u) }, left.span.and(right.span)}
 	}
 	return left, err
 }
 
-func (p *parser) term(depth int) (predicate, error) {
+func (p *parser) term(depth int) (c condition, err error) {
 	first := p.next()
 	if first == "(" && depth < maxDepth {
 		inner, err := p.either(depth + 1)
@@ -146,19 +153,21 @@ func (p *parser) term(depth int) (predicate, error) {
 		return inner, err
 	}
 	if first == "" || strings.ContainsAny(first, `()"`) {
-		return nil, errSyntax
+		return c, errSyntax
 	}
 	op := p.operator(p.next())
 	if op == "pr" && p.search {
 		if !p.allows(first, "pr") {
-			return nil, errQuery
+			return c, errQuery
 		}
-		return func(u *user) bool { return u.present(first) }, nil
+		return condition{func(u *user) bool { return u.present(first) }, always}, nil
 	}
 	if !slices.Contains([]string{"eq", "sw", "co", "gt", "ge", "lt", "le"}, op) {
-		return nil, errSyntax
+		return c, errSyntax
 	}
-	return p.comparison(first, op, p.next())
+	c.span = always
+	c.fits, err = p.comparison(first, op, p.next(), &c.span)
+	return c, err
 }
 
 // allows says whether the language knows the attribute, and the operator on it.
@@ -180,8 +189,8 @@ func (l language) allows(attr, op string) bool {
 	return true
 }
 
-// comparison compiles attr op value.
-func (p *parser) comparison(attr, op, value string) (predicate, error) {
+// comparison compiles attr op value, and narrows the span where it can.
+func (p *parser) comparison(attr, op, value string, span *span) (predicate, error) {
 	if !p.allows(attr, op) {
 		return nil, errQuery
 	}
@@ -195,6 +204,9 @@ func (p *parser) comparison(attr, op, value string) (predicate, error) {
 			return nil, errQuery
 		}
 		want := t.UnixMilli()
+		if attr == "lastUpdated" {
+			*span = spanOf(op, want)
+		}
 		return func(u *user) bool {
 			at := u.date(attr)
 			return at != 0 && holds(cmp.Compare(at, want))

@@ -28,6 +28,8 @@ type store struct {
 	edition uint64             // grows with each change
 	known   map[string]bool    // names of profile attributes
 
+	recency recency
+
 	orders sync.Mutex
 	sorted map[string][]int32 // numbers of the original people by a sort attribute
 }

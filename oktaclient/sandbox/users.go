@@ -20,8 +20,9 @@ const (
 type list struct {
 	query  url.Values // as asked, without the cursor
 	limit  int
-	match  predicate // nil: everybody
-	index  bool      // answered by the index, which lags
+	match  predicate
+	span   span // of lastUpdated: nobody outside of it fits
+	index  bool // answered by the index, which lags
 	pages  bool
 	sortBy string // "": by id
 	desc   bool
@@ -107,12 +108,17 @@ func parseLimit(query url.Values) (int, error) {
 func (o *Org) parseMatch(l *list) error {
 	filter, search, q := l.query.Get("filter"), l.query.Get("search"), l.query.Get("q")
 	l.index = true
-	var err error
+	var (
+		c   condition
+		err error
+	)
+	l.span = always
 	switch {
 	case filter != "" && search != "", q != "" && filter+search != "":
 		return newError("E0000033")
 	case filter != "":
-		l.match, err = language{}.compile(filter)
+		c, err = language{}.compile(filter)
+		l.match, l.span = c.fits, c.span
 	case search != "":
 		err = o.parseSearch(l, search)
 	case q != "":
@@ -133,9 +139,11 @@ func (o *Org) parseSearch(l *list, search string) (err error) {
 	o.store.mu.RLock()
 	defer o.store.mu.RUnlock()
 	language := language{search: true, known: o.store.known}
-	if l.match, err = language.compile(search); err != nil {
+	c, err := language.compile(search)
+	if err != nil {
 		return err
 	}
+	l.match, l.span = c.fits, c.span
 	if l.sortBy = l.query.Get("sortBy"); l.sortBy == "" {
 		return nil // sortOrder alone is ignored
 	}
@@ -197,13 +205,13 @@ func (o *Org) render(l *list, a *answer) (p page, edition uint64) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	users := s.scanLocked(l.from.id, at)
+	users := s.withinLocked(l.span, l.from.id, at)
 	skip := 0
 	switch {
 	case o.cfg.OffsetCursors && l.sortBy != "":
 		users, skip = s.sortedLocked(l.sortBy, l.desc, position{}, at), l.from.offset
 	case o.cfg.OffsetCursors:
-		users, skip = s.scanLocked("", at), l.from.offset
+		users, skip = s.withinLocked(l.span, "", at), l.from.offset
 	case l.sortBy != "":
 		users = s.sortedLocked(l.sortBy, l.desc, l.from, at)
 	}
