@@ -1,9 +1,7 @@
 package oktaclient
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,7 +73,7 @@ type bucket struct {
 	starved   int       // windows in a row before this one in which they did so
 	mentioned time.Time // the end of the wait that was last told of
 	waiting   int
-	reason    string // what they wait for
+	held      hold // why the one that asked last has to wait
 }
 
 // hold is why a request has to wait, and until when at most.
@@ -100,15 +98,15 @@ const (
 
 // enter waits until a request of the bucket may be sent, and returns when that
 // is: now. It tells of a long wait once. A request that was let in must leave.
-func (g *Governor) enter(ctx context.Context, name string, tell func(hold)) (time.Time, error) {
+func (g *Governor) enter(ctx context.Context, name string, tell func(Limit)) (time.Time, error) {
 	for waited := false; ; waited = true {
 		now := time.Now()
 		h, changed, news := g.try(name, now, waited)
 		if h.reason == "" {
 			return now, nil
 		}
-		if news {
-			tell(h)
+		if news != nil {
+			tell(*news)
 		}
 		t := time.NewTimer(h.until.Sub(now))
 		select {
@@ -126,9 +124,9 @@ func (g *Governor) enter(ctx context.Context, name string, tell func(hold)) (tim
 }
 
 // try takes a place for a request of the bucket, or says why not; changed is
-// closed when that may be over before its time, and news is whether nobody was
-// told of so long a wait yet.
-func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed <-chan struct{}, news bool) {
+// closed when that may be over before its time, and news is how the bucket
+// stands where nobody was told of so long a wait yet.
+func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed <-chan struct{}, news *Limit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.buckets[name]
@@ -144,10 +142,16 @@ func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed
 	} else {
 		h = b.hold(now, g.share)
 	}
-	if b.reason = h.reason; h.reason != "" {
+	if b.held = h; h.reason != "" {
 		b.waiting++
-		if news = h.paced() && h.until.Sub(now) > trickle && h.until.After(b.mentioned); news {
-			b.mentioned = h.until
+		end := h.until
+		if h.reason == holdOthers {
+			end = b.until // a trickle is no end of the wait
+		}
+		if h.paced() && end.Sub(now) > trickle && end.After(b.mentioned) {
+			b.mentioned = end
+			l := b.limit(name, g.share)
+			l.Until, news = end, &l
 		}
 		return h, g.changed, news
 	}
@@ -155,7 +159,7 @@ func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed
 	b.sent = now
 	b.inFlight++
 	g.inFlight++
-	return h, nil, false
+	return h, nil, nil
 }
 
 // hold says whether a request may be sent now.
@@ -264,35 +268,4 @@ func bucketOf(path string) string {
 		parts[i] = "*"
 	}
 	return strings.Join(parts, "/")
-}
-
-// Limit is what a governor knows of one bucket.
-type Limit struct {
-	Bucket    string    // "users" for the list, "users/*" for reads by id
-	Limit     int       // requests a window, for everyone
-	Remaining int       // of these, as the last answer told
-	Used      int       // by us in the window
-	Share     int       // that we may use
-	Reset     time.Time // by our clock, when the next window has begun for certain
-	Waiting   int       // requests held back
-	Reason    string    // what they wait for
-}
-
-// Limits returns what g knows of each bucket, in order of their names.
-func (g *Governor) Limits() []Limit {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var limits []Limit
-	for name, b := range g.buckets {
-		l := Limit{Bucket: name, Waiting: b.waiting}
-		if b.known {
-			l.Limit, l.Remaining, l.Used, l.Share, l.Reset = b.window.limit, b.window.remaining, b.used, b.own(g.share), b.until
-		}
-		if b.waiting > 0 {
-			l.Reason = b.reason
-		}
-		limits = append(limits, l)
-	}
-	slices.SortFunc(limits, func(a, b Limit) int { return cmp.Compare(a.Bucket, b.Bucket) })
-	return limits
 }

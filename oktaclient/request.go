@@ -58,7 +58,7 @@ func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
 	patience := c.patience(cmp.Or(call.tries, c.cfg.Tries))
 	bucket := bucketOf(call.url.Path)
 	for {
-		admitted, err := c.governor.enter(ctx, bucket, func(h hold) { c.logHold(ctx, call, h) })
+		admitted, err := c.governor.enter(ctx, bucket, func(l Limit) { c.logHold(ctx, call, l) })
 		if err != nil {
 			return nil, fmt.Errorf("request %s: %w", call.url.Path, err)
 		}
@@ -191,13 +191,15 @@ func (c *Client) outcome(a *answer, admitted time.Time) outcome {
 	return o
 }
 
-// logHold tells of a long wait: as a warning where somebody else is the reason.
-func (c *Client) logHold(ctx context.Context, call *call, h hold) {
+// logHold tells of a long wait, once a window: as a warning where it is not our
+// own share that is used.
+func (c *Client) logHold(ctx context.Context, call *call, l Limit) {
 	level := slog.LevelDebug
-	if h.reason != holdShare {
+	if l.Reason != holdShare {
 		level = slog.LevelWarn
 	}
-	c.log.Log(ctx, level, "request held back", "path", call.url.Path, "reason", h.reason, "next", h.until)
+	c.log.Log(ctx, level, "requests held back", "path", call.url.Path, "waiting", l.Waiting, "reason", l.Reason, "next", l.Until,
+		"limit", l.Limit, "remaining", l.Remaining, "used", l.Used, "share", l.Share)
 }
 
 func setDefault(h http.Header, name, value string) {

@@ -25,6 +25,9 @@ func (r *reading) settle(ctx context.Context) error {
 	for range maxPasses {
 		began := r.now()
 		r.forget()
+		if r.query.Settling != nil {
+			r.query.Settling()
+		}
 		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.recent))
 		for _, l := range r.everyone() {
 			p := r.partition(l, r.recentSpans(from), 1)

@@ -34,10 +34,15 @@ func TestSettleFindsWhoChanged(t *testing.T) {
 					b.org.Reactivate(5)
 				}
 			})
-			s := &sink{}
-			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), everyone, s)
+			s, passes := &sink{}, 0
+			q := everyone
+			q.Settling = func() { passes++ }
+			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), q, s)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if passes == 0 {
+				t.Error("told of no pass")
 			}
 			if !reading.Settled || reading.Rows != len(s.users)+len(s.outside) {
 				t.Errorf("reading = %+v, %d users and %d outside", reading, len(s.users), len(s.outside))

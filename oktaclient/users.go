@@ -16,6 +16,10 @@ type Query struct {
 	// read, and not more. It is called where users are read in parallel. Without
 	// it, or with borders that no longer fit, the reading finds out by itself.
 	Borders func(users int) ([]time.Time, error)
+
+	// Settling, if not nil, is called when everyone has been read, and before
+	// each time that those are read again who have changed meanwhile.
+	Settling func()
 }
 
 // User is one user as a page held it.

@@ -1,0 +1,99 @@
+package oktaclient_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+)
+
+func TestLimitEnd(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		limit    oktaclient.Limit
+		requests int
+		want     time.Duration
+	}{
+		{oktaclient.Limit{}, 1000, 0}, // not known yet
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 100, 0},
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 101, 20 * time.Second},
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 250, 20 * time.Second},
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 251, 80 * time.Second},
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 160, Reset: now.Add(20 * time.Second)}, 151, 80 * time.Second},
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 150, Reset: now}, 150, 0}, // a window that nobody has asked in
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 150, Reset: now}, 151, time.Minute},
+	} {
+		if got := test.limit.End(test.requests, now).Sub(now); got != test.want {
+			t.Errorf("%+v: End(%d) is in %v, want %v", test.limit, test.requests, got, test.want)
+		}
+	}
+}
+
+// waits is a log handler that keeps the lines about waits for a limit.
+type waits struct {
+	mu    sync.Mutex
+	lines []slog.Record
+}
+
+func (w *waits) Enabled(context.Context, slog.Level) bool { return true }
+func (w *waits) WithAttrs([]slog.Attr) slog.Handler       { return w }
+func (w *waits) WithGroup(string) slog.Handler            { return w }
+func (w *waits) Handle(_ context.Context, r slog.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r.Message == "requests held back" {
+		w.lines = append(w.lines, r)
+	}
+	return nil
+}
+
+// Of each window that is waited for one line says who waits for what, until
+// when: quietly while it is our own share, as a warning where others are why,
+// also while a trickle goes on.
+func TestWaitsAreLoggedOnceAWindow(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		others   int // of the limit of 300, at the start of each window
+		requests int
+		windows  int
+		level    slog.Level
+		reason   string
+	}{
+		{"our share", 0, 450, 2, slog.LevelDebug, "the next window, our share of this one is used"},
+		{"others", 200, 60, 6, slog.LevelWarn, "the next window, others have used this one"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, lines := newLimits(1, 300, okay), &waits{}
+				for w := range 20 {
+					l.others[w] = test.others
+				}
+				c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{l}}, func(cfg *oktaclient.Config) {
+					cfg.RateLimitShare, cfg.Concurrency, cfg.Logger = 0.5, 8, slog.New(lines)
+				})
+				if err := readers(t.Context(), c, test.requests, 8); err != nil {
+					t.Fatal(err)
+				}
+				if got := len(lines.lines); got < test.windows || got > test.windows+1 {
+					t.Errorf("%d lines, want one for each of %d windows", got, test.windows)
+				}
+				for i, r := range lines.lines {
+					got := map[string]slog.Value{}
+					r.Attrs(func(a slog.Attr) bool { got[a.Key] = a.Value; return true })
+					until := got["next"].Time()
+					if r.Level != test.level || got["reason"].String() != test.reason || got["waiting"].Int64() < 1 || got["path"].String() != "/api/v1/users" {
+						t.Errorf("line %d = %v %v", i, r.Level, got)
+					}
+					if w := l.window(until); until.Sub(l.begun.Add(time.Duration(w)*time.Minute)) > 3*time.Second {
+						t.Errorf("line %d names %v, which is in the middle of a window", i, until)
+					}
+				}
+			})
+		})
+	}
+}
