@@ -35,6 +35,7 @@ type Plan struct {
 	users    *spool
 	changes  *os.File // a line a change, as in the snapshot
 	requests []oktaclient.Request
+	watch    watch
 }
 
 // Plan reads the org and compares it with the newest snapshot. It writes
@@ -47,7 +48,7 @@ func (r *Reconciler) Plan(ctx context.Context, export Export) (plan *Plan, err e
 		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
 		defer cancel()
 	}
-	p := &Plan{Export: export, Base: snapshot.BaseNone}
+	p := &Plan{Export: export, Base: snapshot.BaseNone, watch: watch{Progress{Export: export.Name}, r.cfg.Progress}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -99,6 +100,11 @@ func (r *Reconciler) tempFile() (*os.File, error) {
 // read spools every user that the export asks for.
 func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	p.users = newSpool(r.tempFile, p.Export.Users.Attributes.Projector().Project)
+	expected := 0
+	if p.Base == snapshot.BasePrevious {
+		expected = p.Previous.Manifest.Resources.Users.Total
+	}
+	p.watch.enter(PhaseReading, 0, expected)
 	reading, err := r.cfg.Source.Users(ctx, p.query(), sink{p})
 	if err != nil && reading.Rows > 0 {
 		return fmt.Errorf("%w, after %d users in %d requests", err, reading.Rows, reading.Requests)
@@ -114,6 +120,7 @@ func (p *Plan) query() oktaclient.Query {
 	q := oktaclient.Query{
 		IncludeDeprovisioned: p.Export.Users.IncludeDeprovisioned,
 		Search:               p.Export.Users.Search,
+		Settling:             func() { p.watch.enter(PhaseSettling, p.watch.Users, 0) },
 	}
 	if p.Base == snapshot.BasePrevious {
 		q.Borders = bordersOf(p.Previous)
@@ -124,11 +131,16 @@ func (p *Plan) query() oktaclient.Query {
 // sink takes what a reading yields into a plan.
 type sink struct{ plan *Plan }
 
-func (s sink) User(u oktaclient.User) error    { return s.plan.users.add(u) }
+func (s sink) User(u oktaclient.User) error {
+	s.plan.watch.user()
+	return s.plan.users.add(u)
+}
+
 func (s sink) Outside(u oktaclient.User) error { return s.plan.users.drop(u) }
 
 func (s sink) Request(req oktaclient.Request) error {
 	s.plan.requests = append(s.plan.requests, req)
+	s.plan.watch.request()
 	return nil
 }
 
@@ -139,11 +151,12 @@ func (p *Plan) compare(r *Reconciler) error {
 	if err != nil {
 		return err
 	}
+	p.watch.enter(PhaseComparing, 0, int(p.users.records))
 	after := &counting{merge: users, byStatus: make(map[string]int)}
 	if p.Base == snapshot.BasePrevious {
-		err = p.diff(r, after)
+		err = p.diff(r, watched{after, &p.watch})
 	} else {
-		err = drain(after)
+		err = drain(watched{after, &p.watch})
 	}
 	if err != nil {
 		return err
@@ -286,6 +299,7 @@ func (p *Plan) draft(cfg Config, run snapshot.Run) (snapshot.Draft, error) {
 	if err != nil {
 		return snapshot.Draft{}, err
 	}
+	p.watch.enter(PhasePublishing, 0, p.Counts.Total)
 	org := cfg.Org
 	org.TLS = tlsFacts(p.Reading.PeerCertificates)
 	d := snapshot.Draft{
@@ -296,7 +310,7 @@ func (p *Plan) draft(cfg Config, run snapshot.Run) (snapshot.Draft, error) {
 			Rows: p.Reading.Rows, Duplicates: p.Duplicates, Outside: p.Outside, Settled: p.Reading.Settled,
 		},
 		ByStatus: p.ByStatus, Counts: p.Counts, Base: p.Base,
-		Users: users, Requests: requests,
+		Users: watched{users, &p.watch}, Requests: requests,
 	}
 	if p.changes != nil {
 		if _, err := p.changes.Seek(0, io.SeekStart); err != nil {

@@ -22,6 +22,7 @@ func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler) error {
 	if p.Counts.Removed == 0 || p.Counts.Removed > mayRemove(p.Export.Users.Guard, p.Counts.Before) {
 		return nil
 	}
+	p.watch.enter(PhaseProving, 0, p.Counts.Removed)
 	rows := p.Reading.Rows
 	var ids []string
 	err := p.Changes(func(c *snapshot.Change) error {

@@ -46,6 +46,10 @@ type Config struct {
 	Client snapshot.Client // as whom
 	Tool   snapshot.Tool   // the program that reads
 	Logger *slog.Logger    // nil: nothing is logged
+
+	// Progress, if not nil, is told how far each reconcile and each plan is, as
+	// often as once a page. It is called by one goroutine at a time of each.
+	Progress func(Progress)
 }
 
 // Reconciler makes a store agree with what exports declare. Its methods may be

@@ -20,12 +20,13 @@ type checkedSnapshot struct {
 	wrong    map[string]bool // files that something has been found about
 	byStatus map[string]int
 	columns  *Columns // nil: it has no CSV
+	passed   func()   // is called for each user that is looked at
 }
 
 // checkSnapshot looks into the folder of snap. What it compares snap with is
 // before, the snapshot that was checked last, or nil.
 func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *checkedSnapshot) (*checkedSnapshot, error) {
-	c := &checkedSnapshot{Snapshot: snap, wrong: make(map[string]bool), byStatus: make(map[string]int)}
+	c := &checkedSnapshot{Snapshot: snap, wrong: make(map[string]bool), byStatus: make(map[string]int), passed: v.checkedUser}
 	report := func(file, format string, args ...any) {
 		c.wrong[file] = true
 		v.add(snap.finding(file, format, args...))
@@ -169,6 +170,7 @@ func (c *checkedSnapshot) readUsers(r io.Reader, file File) error {
 			return fmt.Errorf("line %d: %w", users.lines.n, err)
 		}
 		c.byStatus[status]++
+		c.passed()
 		if c.columns != nil {
 			if err := c.columns.Add(user.JSON); err != nil {
 				return fmt.Errorf("line %d: %w", users.lines.n, err)

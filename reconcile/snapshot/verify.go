@@ -59,7 +59,19 @@ type VerifyOptions struct {
 	Exports []string        // nil: all of them
 	Signers *AllowedSigners // whose signatures count; nil: every one that fits
 	Heads   []Head          // noted elsewhere: each an export, a sequence and a digest
+
+	// Progress, if not nil, is told how far it is, at each snapshot and every so
+	// many users.
+	Progress func(VerifyProgress)
 }
+
+// VerifyProgress is how far VerifyWith is with an export.
+type VerifyProgress struct {
+	Export          string
+	Users, Expected int // in all of its snapshots
+}
+
+const toldEvery = 1 << 10 // users
 
 // Verify is VerifyWith without anything from elsewhere.
 func (s *Store) Verify(ctx context.Context, exports []string, report func(Finding)) (Summary, error) {
@@ -75,7 +87,7 @@ func (s *Store) Verify(ctx context.Context, exports []string, report func(Findin
 // What is found wrong is not asked further questions: of a file whose digest
 // is not the manifest's, VerifyWith says that alone.
 func (s *Store) VerifyWith(ctx context.Context, o VerifyOptions, report func(Finding)) (Summary, error) {
-	v := &verifier{store: s, signers: o.Signers, heads: o.Heads, report: report}
+	v := &verifier{store: s, signers: o.Signers, heads: o.Heads, report: report, progress: o.Progress}
 	v.sum.Heads, v.sum.Signed = []Head{}, []Signed{}
 	there, err := v.checkRoot()
 	if err != nil {
@@ -102,6 +114,9 @@ type verifier struct {
 	heads   []Head
 	report  func(Finding)
 	sum     Summary
+
+	progress func(VerifyProgress) // may be nil
+	at       VerifyProgress
 }
 
 func (v *verifier) add(f Finding) {
@@ -145,10 +160,18 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	}
 	v.sum.Exports++
 	var before *checkedSnapshot
+	v.at = VerifyProgress{Export: export}
 	for _, snap := range c.links {
+		v.at.Expected += snap.total()
+	}
+	expected := 0
+	for _, snap := range c.links {
+		v.at.Users = expected
+		v.tell()
 		if before, err = v.checkSettled(ctx, snap, before); err != nil {
 			return err
 		}
+		expected += snap.total()
 	}
 	v.checkHeads(c)
 	if before != nil {
@@ -191,4 +214,26 @@ func (s *Store) settledSurvey(export string) (*chain, error) {
 		}
 	}
 	return c, err
+}
+
+// total is how many users a snapshot has, as its manifest says; none once it is
+// pruned.
+func (s *Snapshot) total() int {
+	if s.tomb {
+		return 0
+	}
+	return s.Manifest.Resources.Users.Total
+}
+
+func (v *verifier) tell() {
+	if v.progress != nil {
+		v.progress(v.at)
+	}
+}
+
+// checkedUser counts a user who was looked at.
+func (v *verifier) checkedUser() {
+	if v.at.Users++; v.at.Users%toldEvery == 0 {
+		v.tell()
+	}
 }

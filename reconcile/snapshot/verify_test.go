@@ -55,6 +55,14 @@ func TestVerify(t *testing.T) {
 	if sum.Snapshots != 3 || sum.Files != 11 || sum.Users != 20+19+19 || !slices.Equal(sum.Heads, []snapshot.Head{head}) {
 		t.Errorf("Verify() = %+v", sum)
 	}
+	var told []snapshot.VerifyProgress
+	o := snapshot.VerifyOptions{Progress: func(p snapshot.VerifyProgress) { told = append(told, p) }}
+	if _, err := s.VerifyWith(t.Context(), o, nil); err != nil {
+		t.Fatal(err)
+	}
+	if last := (snapshot.VerifyProgress{Export: staff, Users: 20 + 19, Expected: 20 + 19 + 19}); len(told) != 3 || told[2] != last {
+		t.Errorf("told of %+v, last of %+v", told, last)
+	}
 	if _, err := s.Verify(t.Context(), []string{"others"}, nil); err == nil {
 		t.Error("Verify of an export that is not there: no error")
 	}
