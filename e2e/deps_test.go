@@ -67,7 +67,8 @@ var mayImport = map[string]imports{
 	"e2e": {
 		tests: []string{
 			"oktaclient/sandbox", "reconcile/snapshot", "github.com/rogpeppe/go-internal",
-			"dpopauth", // for clients of other APIs than Okta's, which the program has no part in
+			"dpopauth",         // for clients of other APIs than Okta's, which the program has no part in
+			"golang.org/x/sys", // for a pseudo-terminal
 		},
 	},
 }

@@ -39,6 +39,7 @@ body as Okta sent it. There is no other method: oktasync changes nothing.`,
 	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "a further request header, `'Name: value'`")
 	cmd.Flags().BoolVar(&paginate, "paginate", false, "follow every page")
 	cmd.Flags().BoolVarP(&include, "include", "i", false, "print status and headers before each body")
+	a.quietFlag(cmd)
 	return cmd
 }
 
@@ -77,8 +78,15 @@ func (a *app) api(ctx context.Context, path string, header http.Header, paginate
 	if err != nil {
 		return err
 	}
+	tell, stop := a.showPages(o)
+	defer stop()
+	pages := 0
 	get := func(path string) (*http.Response, error) { return o.client.Get(ctx, path, header) }
-	show := func(resp *http.Response) error { return a.printResponse(resp, include) }
+	show := func(resp *http.Response) error {
+		pages++
+		tell(pages)
+		return a.printResponse(resp, include)
+	}
 	if paginate {
 		return eachPage(path, get, show)
 	}

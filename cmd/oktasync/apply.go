@@ -45,6 +45,7 @@ manifest and journal say who did so, and why.`,
 	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish what a guard would hold back")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, as `TEXT` for manifest and journal")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
+	a.quietFlag(cmd)
 	return cmd
 }
 
@@ -69,7 +70,9 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 	if reason != "" {
 		facts.Override = &snapshot.Override{User: facts.User, Reason: reason}
 	}
-	reconciler := o.reconciler(cfg, store, log)
+	tell, stop := a.showReconciles(o)
+	defer stop()
+	reconciler := o.reconciler(cfg, store, log, tell)
 	var outcomes outcomes
 	manifests := []snapshot.Manifest{}
 	for _, export := range exports {

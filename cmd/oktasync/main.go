@@ -42,7 +42,9 @@ func main() {
 // run is the program: it returns the exit status. A panic is one line and
 // status 1, without the values that a stack would show.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
-	a := &app{stdout: stdout, stderr: stderr, getenv: os.LookupEnv}
+	a := &app{getenv: os.LookupEnv}
+	a.screen = a.newScreen(stderr)
+	a.stdout, a.stderr = a.screen.over(stdout), a.screen.over(stderr)
 	defer func() {
 		if p := recover(); p != nil {
 			a.printError(reconcile.PanicError(p))
@@ -51,8 +53,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	}()
 	root := a.rootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	return a.exit(root.ExecuteContext(ctx))
 }
 
@@ -60,12 +62,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 // of them has.
 type app struct {
 	stdout, stderr io.Writer
+	screen         *screen // behind stderr; nil: no terminal
 	getenv         func(string) (string, bool)
 
 	configFile string
 	envFile    string
 	logLevel   string
 	noColor    bool
+	quiet      bool
 }
 
 func (a *app) rootCommand() *cobra.Command {

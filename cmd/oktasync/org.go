@@ -172,15 +172,17 @@ func (o *org) read(sink oktaclient.Sink, held bool, read func(oktaclient.Sink) (
 	return reading, err
 }
 
-// reconciler joins a store, which may be nil for plans, to an org.
-func (o *org) reconciler(cfg *Config, store *snapshot.Store, log *slog.Logger) *reconcile.Reconciler {
+// reconciler joins a store, which may be nil for plans, to an org. progress may
+// be nil.
+func (o *org) reconciler(cfg *Config, store *snapshot.Store, log *slog.Logger, progress func(reconcile.Progress)) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
-		Store:  store,
-		Source: o,
-		Org:    snapshot.Org{URL: cfg.Okta.OrgURL},
-		Client: snapshot.Client{ClientID: cfg.Okta.ClientID, Scopes: cfg.Okta.Scopes, DPoP: cfg.Okta.DPoP.Mode != "off"},
-		Tool:   toolVersion(),
-		Logger: log,
+		Store:    store,
+		Source:   o,
+		Org:      snapshot.Org{URL: cfg.Okta.OrgURL},
+		Client:   snapshot.Client{ClientID: cfg.Okta.ClientID, Scopes: cfg.Okta.Scopes, DPoP: cfg.Okta.DPoP.Mode != "off"},
+		Tool:     toolVersion(),
+		Logger:   log,
+		Progress: progress,
 	})
 }
 

@@ -35,6 +35,7 @@ where a guard would hold the reading back.`,
 	}
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes, 3: a guard would hold them back")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	a.quietFlag(cmd)
 	return cmd
 }
 
@@ -55,7 +56,9 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 	if err != nil {
 		return err
 	}
-	reconciler := o.reconciler(cfg, store, log)
+	tell, stop := a.showReconciles(o)
+	defer stop()
+	reconciler := o.reconciler(cfg, store, log, tell)
 	var outcomes outcomes
 	plans := []planDocument{}
 	for _, export := range exports {

@@ -86,7 +86,7 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if err = s.org.join(cfg, d.log, connected); err != nil {
 		return nil, err
 	}
-	s.reconciler = s.org.reconciler(cfg, s.store, d.log)
+	s.reconciler = s.org.reconciler(cfg, s.store, d.log, nil)
 	return s, nil
 }
 

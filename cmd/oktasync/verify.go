@@ -39,6 +39,7 @@ of a chain that was noted elsewhere (status --heads, the log of a publish).`,
 	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "whose signatures count, as a `FILE` of ssh-keygen (default store.allowed_signers_file)")
 	flags.StringArrayVar(&f.heads, "head", nil, "a head noted elsewhere, as `[EXPORT=]SEQUENCE:DIGEST`; can be repeated")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
+	a.quietFlag(cmd)
 	return cmd
 }
 
@@ -73,7 +74,11 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 			fmt.Fprintln(a.stdout, found)
 		}
 	}
+	tell, stop := a.showVerify()
+	defer stop()
+	o.Progress = tell
 	summary, err := r.VerifyWith(cmd.Context(), o, report)
+	stop()
 	if err != nil {
 		return err
 	}

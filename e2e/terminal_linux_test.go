@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// openTerminal returns both ends of a new pseudo-terminal (pty(7)).
+func openTerminal(t *testing.T, columns, rows uint16) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: rows})
+	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return master, slave
+}
+
+// recording is what a program wrote to a terminal, as it came.
+type recording struct {
+	bytes strings.Builder
+	took  time.Duration
+}
+
+// record runs a command with a terminal of this size.
+func (s *site) record(t *testing.T, columns, rows uint16, args ...string) *recording {
+	t.Helper()
+	master, slave := openTerminal(t, columns, rows)
+	cmd := s.command(t.Context(), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	r, began := &recording{}, time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		io.Copy(&r.bytes, master) // ends with EIO when the last slave is closed
+	}()
+	err := cmd.Wait()
+	<-read
+	r.took = time.Since(began)
+	if err != nil {
+		t.Fatalf("oktasync %s: %v\n%s", strings.Join(args, " "), err, r.bytes.String())
+	}
+	return r
+}
+
+// display is a terminal that knows what the program may use: printable ASCII,
+// CR, LF, and ECMA-48's "erase to the end of the line". Its lines never scroll
+// away.
+type display struct {
+	columns  int
+	lines    [][]byte
+	wrapped  []bool // whether a line goes on in the next one
+	row, col int
+}
+
+func (d *display) put(b byte) {
+	if d.col == d.columns { // terminals wrap when the character after the last column comes
+		d.wrapped[d.row] = true
+		d.row, d.col = d.row+1, 0
+	}
+	for len(d.lines) <= d.row {
+		d.lines, d.wrapped = append(d.lines, nil), append(d.wrapped, false)
+	}
+	line := d.lines[d.row]
+	for len(line) <= d.col {
+		line = append(line, ' ')
+	}
+	line[d.col] = b
+	d.lines[d.row] = line
+	d.col++
+}
+
+// text is what stands there at the end, a line a line that was written.
+func (d *display) text() string {
+	var b strings.Builder
+	for i, line := range d.lines {
+		b.WriteString(strings.TrimRight(string(line), " "))
+		if !d.wrapped[i] {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// play shows a recording, and returns each progress line as it was drawn: what
+// comes between a CR and the erasure after it.
+func (r *recording) play(t *testing.T, columns int) (d *display, drawn []string) {
+	t.Helper()
+	d = &display{columns: columns, lines: [][]byte{nil}, wrapped: []bool{false}}
+	rest := r.bytes.String()
+	start := -1 // where the line that is being drawn begins
+	for i := 0; i < len(rest); i++ {
+		switch b := rest[i]; {
+		case b == '\r':
+			d.col, start = 0, i+1
+		case b == '\n':
+			d.row, start = d.row+1, -1
+			for len(d.lines) <= d.row {
+				d.lines, d.wrapped = append(d.lines, nil), append(d.wrapped, false)
+			}
+		case strings.HasPrefix(rest[i:], "\x1b[K"):
+			d.lines[d.row] = d.lines[d.row][:min(d.col, len(d.lines[d.row]))]
+			if start >= 0 && i > start {
+				drawn = append(drawn, rest[start:i])
+			}
+			start = -1
+			i += 2
+		case b < ' ' || b > '~':
+			t.Fatalf("byte %#x at %d of %q", b, i, rest)
+		default:
+			if start >= 0 && d.col == columns {
+				t.Errorf("a progress line wraps: %q", rest[start:i+1])
+			}
+			d.put(b)
+		}
+	}
+	return d, drawn
+}
+
+// factLine is a line of what apply prints.
+var factLine = regexp.MustCompile(`^(all-users: published \S+|  [a-z]+( [a-z]+)?  +\S.*)$`)
+
+// The progress of a reading on terminals of two sizes: one line that never
+// wraps, is drawn at most ten times a second, says what is known, and leaves
+// nothing behind.
+func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t, sandbox.Config{Users: 20_000, Seed: 12, Latency: 100 * time.Millisecond, CachePages: true})
+	for _, test := range []struct {
+		columns, rows uint16
+		says          string
+	}{
+		{60, 20, `^all-users: reading, \d+ users, \d+/s$`},
+		{200, 50, `^all-users: reading, \d+ of 20000 users, done about \d\d:\d\d:\d\d, \d+/s$`},
+	} {
+		r := s.record(t, test.columns, test.rows, "apply")
+		d, drawn := r.play(t, int(test.columns))
+		says := regexp.MustCompile(test.says)
+		found := false
+		for _, line := range drawn {
+			found = found || says.MatchString(line)
+			if len(line) >= int(test.columns) {
+				t.Errorf("%d columns: a line of %d: %q", test.columns, len(line), line)
+			}
+		}
+		if !found {
+			t.Errorf("%d columns: no line like %s in %q", test.columns, test.says, drawn)
+		}
+		if most := int(r.took.Seconds()*10) + 1; len(drawn) > most {
+			t.Errorf("%d columns: drawn %d times in %v", test.columns, len(drawn), r.took)
+		}
+		for line := range strings.Lines(strings.TrimSpace(d.text()) + "\n") {
+			if !factLine.MatchString(strings.TrimRight(line, "\n")) {
+				t.Errorf("%d columns: %q was left behind", test.columns, line)
+			}
+		}
+	}
+	if long() {
+		if r := s.record(t, 80, 24, "plan", "--quiet"); strings.Contains(r.bytes.String(), "\x1b") {
+			t.Errorf("--quiet shows %q", r.bytes.String())
+		}
+	}
+	if r := s.must(t, 0, "verify"); strings.ContainsAny(r.stdout+r.stderr, "\r\x1b") {
+		t.Errorf("a pipe shows %q", r.stdout+r.stderr)
+	}
+	s.noViolations(t)
+}
