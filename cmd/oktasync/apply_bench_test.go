@@ -32,15 +32,12 @@ import (
 // the answers decompressed, cut into lines and written, and nothing decoded.
 // Each runs in a process of its own, so that the org is not what is measured.
 //
-//	OKTASYNC_BENCH_USERS=1000000 go test -run ^$ -bench Apply -benchtime 1x ./cmd/oktasync
+//	OKTASYNC_BENCH_USERS=1000000 OKTASYNC_BENCH_CONCURRENCY=1 go test -run ^$ -bench Apply -benchtime 1x ./cmd/oktasync
 func BenchmarkApply(b *testing.B) {
-	users := 100_000
-	if n, err := strconv.Atoi(os.Getenv("OKTASYNC_BENCH_USERS")); err == nil {
-		users = n
-	}
+	users, concurrency := benchSetting("USERS", 100_000), benchSetting("CONCURRENCY", 4)
 	dir := b.TempDir()
-	serveBench(b, dir, users)
-	benchChild(b, dir, "apply") // the org's pages are compressed now, and there is a snapshot
+	serveBench(b, dir, users, concurrency)
+	_, first, _ := benchChild(b, dir, "apply") // the org's pages are compressed now, and there is a snapshot
 	run := func(b *testing.B, what string) (cpu time.Duration, peak int) {
 		mallocs := 0
 		for b.Loop() {
@@ -62,12 +59,20 @@ func BenchmarkApply(b *testing.B) {
 		if floor > 0 { // it was not left out by -bench
 			b.ReportMetric(cpu.Seconds()/floor.Seconds(), "floors-cpu")
 			b.ReportMetric(float64(peak)/float64(floorPeak), "floors-peak")
+			b.ReportMetric(float64(first)/1024, "MiB-peak-first")
 		}
 	})
 }
 
+func benchSetting(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv("OKTASYNC_BENCH_" + name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
 // serveBench serves an org and writes a configuration for it.
-func serveBench(b *testing.B, dir string, users int) {
+func serveBench(b *testing.B, dir string, users, concurrency int) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
@@ -85,11 +90,11 @@ func serveBench(b *testing.B, dir string, users int) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { server.Close() })
-	config := fmt.Sprintf(`okta: {org_url: %q, client_id: 0oa1, private_key_file: key.pem, ca_file: ca.pem, rate_limit_share: 1}
+	config := fmt.Sprintf(`okta: {org_url: %q, client_id: 0oa1, private_key_file: key.pem, ca_file: ca.pem, rate_limit_share: 1, concurrency: %d}
 store: {path: snapshots}
 exports:
   - {name: people, formats: [ndjson], users: {attributes: {exclude: []}}}
-`, server.URL)
+`, server.URL, concurrency)
 	for name, data := range map[string][]byte{
 		"key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "ca.pem": server.CAPEM(), "oktasync.yaml": []byte(config),
 	} {
