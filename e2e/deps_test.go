@@ -62,6 +62,7 @@ var mayImport = map[string]imports{
 			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
 			"github.com/coreos/go-systemd/v22",
 			"github.com/prometheus/client_golang", "golang.org/x/term",
+			"golang.org/x/crypto", // its bcrypt: passwords as web_config_file has them
 		},
 	},
 	"e2e": {

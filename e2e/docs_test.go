@@ -334,6 +334,8 @@ func (p *page) checkYAML(b block) {
 	if err != nil {
 		p.Fatal(err)
 	}
+	(&site{dir: dir}).webCertificate(p.T)
+	write(p.T, filepath.Join(dir, "web.yaml"), []byte(webTLS+webUsers))
 	cmd := exec.Command(program(), "validate", "--config", filepath.Join(dir, "oktasync.yaml"))
 	cmd.Env = slices.Concat(os.Environ(), []string{"CREDENTIALS_DIRECTORY=" + dir, "OKTA_CLIENT_ID=0oa1"})
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -92,8 +92,8 @@ type DaemonConfig struct {
 	// Listen is the address of health, metrics and status page. Empty: none.
 	Listen string `yaml:"listen" example:"127.0.0.1:9468"`
 	// WebConfigFile has TLS and users as Prometheus exporters take them. It is
-	// needed to listen beyond loopback.
-	WebConfigFile string `yaml:"web_config_file"`
+	// needed to listen beyond loopback: docs/web.md.
+	WebConfigFile string `yaml:"web_config_file" example:"web.yaml"`
 	// Verify is the schedule on which the whole store is checked, in UTC.
 	// Empty: never.
 	Verify string `yaml:"verify" example:"0 3 * * 0"`

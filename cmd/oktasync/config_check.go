@@ -38,11 +38,6 @@ func (c *checks) wrong(field, format string, args ...any) {
 	c.problems = append(c.problems, fieldProblem{field, fmt.Sprintf(format, args...)})
 }
 
-// complained reports whether something is wrong with field or a part of it.
-func (c *checks) complained(field string) bool {
-	return slices.ContainsFunc(c.problems, func(p fieldProblem) bool { return strings.HasPrefix(p.field, field) })
-}
-
 // oneOf checks that value is one of known.
 func (c *checks) oneOf(field, value string, known ...string) {
 	if !slices.Contains(known, value) {
@@ -73,25 +68,7 @@ func (c *Config) check(storeOnly bool) []fieldProblem {
 			k.wrong(field, "%s", problem)
 		}
 	}
-	for _, field := range c.notYet() {
-		if !k.complained(field) {
-			k.wrong(field, "not available in this version")
-		}
-	}
 	return k.problems
-}
-
-// notYet returns the fields that are set and that this version does nothing
-// with. Passing over them in silence would promise what does not happen.
-func (c *Config) notYet() []string {
-	var fields []string
-	set := func(field string, is bool) {
-		if is {
-			fields = append(fields, field)
-		}
-	}
-	set("daemon.web_config_file", c.Daemon.WebConfigFile != "")
-	return fields
 }
 
 var (

@@ -45,7 +45,7 @@ func TestConfigurationPage(t *testing.T) {
 func TestConfigurationExamples(t *testing.T) {
 	for _, k := range configKeys(t) {
 		if k.example == k.def || k.example == "" {
-			if k.path != "okta.scopes" && k.path != "daemon.web_config_file" {
+			if k.path != "okta.scopes" {
 				t.Errorf("%s: the example %q tells no more than the default", k.path, k.example)
 			}
 			continue

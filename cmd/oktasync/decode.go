@@ -36,7 +36,7 @@ func (e *configError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// decoder puts a YAML document into a Config. It goes on after an error, so
+// decoder puts a YAML document into a struct, as Config. It goes on after an error, so
 // that all are reported at once, and remembers where every field stands, so
 // that what is found wrong later has a place too.
 //
@@ -44,25 +44,31 @@ func (e *configError) Error() string {
 // 1_000 for numbers and 5 for five nanoseconds.
 type decoder struct {
 	file     string
-	getenv   func(string) (string, bool)
-	skip     []string            // fields that are not looked at
-	at       map[string]position // where each field stands
-	bad      map[string]bool     // fields already complained of
+	getenv   func(string) (string, bool) // nil: ${ is as good as any text
+	root     reflect.Type                // of the document
+	skip     []string                    // fields that are not looked at
+	at       map[string]position         // where each field stands
+	bad      map[string]bool             // fields already complained of
 	problems []problem
 }
 
-func (d *decoder) document(data []byte, cfg *Config) {
+func (d *decoder) document(data []byte, into any) {
+	d.root = reflect.TypeOf(into).Elem()
 	d.at = map[string]position{"": {1, 1}}
 	d.bad = make(map[string]bool)
 	var doc, second yaml.Node
 	yamls := yaml.NewDecoder(bytes.NewReader(data))
 	err := yamls.Decode(&doc)
 	if errors.Is(err, io.EOF) || err == nil && doc.Content[0].Tag == "!!null" {
-		d.fail("", d.at[""], "the file is empty; config.example.yaml shows what goes into one")
+		text := "the file is empty"
+		if d.root == reflect.TypeFor[Config]() {
+			text += "; config.example.yaml shows what goes into one"
+		}
+		d.fail("", d.at[""], text)
 		return
 	}
 	if err == nil {
-		d.value(doc.Content[0], reflect.ValueOf(cfg).Elem(), "")
+		d.value(doc.Content[0], reflect.ValueOf(into).Elem(), "")
 		if err = yamls.Decode(&second); err == nil {
 			d.note(place(&second), "a second document begins here; a configuration is one")
 		}
@@ -153,7 +159,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 		d.failValue(n, field, "tags such as %s are not supported", shown(n.Tag))
 	case n.Tag == "!!null":
 		d.failValue(n, field, "has no value; leave the key out%s", empty(v))
-	case v.Kind() == reflect.Struct && !isText(v):
+	case v.Kind() == reflect.Struct && !isText(v) || v.Kind() == reflect.Map:
 		d.mapping(n, v, field)
 	case v.Kind() == reflect.Slice:
 		d.sequence(n, v, field)
@@ -188,6 +194,16 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 
 // member decodes one key's value into the field of v that has its name.
 func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
+	if v.Kind() == reflect.Map { // any key will do
+		name, entry := child(field, key.Value), reflect.New(v.Type().Elem()).Elem()
+		d.at[name] = place(value)
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		d.value(value, entry, name)
+		v.SetMapIndex(reflect.ValueOf(key.Value), entry)
+		return
+	}
 	keys := keysOf(v.Type())
 	i := slices.Index(keys, key.Value)
 	if i < 0 {
@@ -219,7 +235,7 @@ func (d *decoder) unknown(key *yaml.Node, field string, keys []string) {
 	hint := suggestion(key.Value, known)
 	if near := nearest(key.Value, known); near != "" {
 		d.bad[child(field, near)] = true // its absence is no further error
-	} else if home, ok := homeOf(reflect.TypeFor[Config](), "", key.Value); ok {
+	} else if home, ok := homeOf(d.root, "", key.Value); ok {
 		hint = "it goes under " + home
 	}
 	d.fail(child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", child(field, shown(key.Value)), hint))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -19,12 +20,13 @@ import (
 type front struct {
 	log      *slog.Logger
 	listener net.Listener
+	access   atomic.Pointer[webAccess] // changes by reload
 	server   *http.Server
 	serving  sync.WaitGroup
 }
 
 // listen takes an address, and leaves answering to start.
-func (d *daemon) listen(address string) (*front, error) {
+func (d *daemon) listen(address string, access *webAccess) (*front, error) {
 	if address == "" {
 		return nil, nil
 	}
@@ -32,14 +34,27 @@ func (d *daemon) listen(address string) (*front, error) {
 	if err != nil {
 		return nil, fmt.Errorf("daemon.listen: %w", err)
 	}
-	return &front{log: d.log, listener: l, server: &http.Server{
-		Handler:           d.handler(),
+	f := &front{log: d.log}
+	f.admit(access)
+	f.listener = newDoor(l, &f.access)
+	f.server = &http.Server{
+		Handler:           f.guarded(d.handler()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-	}}, nil
+		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug), // of what strangers do
+	}
+	return f, nil
+}
+
+// admit changes who may ask, from the next request on; TLS counts from the next
+// connection on.
+func (f *front) admit(access *webAccess) {
+	if f != nil {
+		f.access.Store(access)
+	}
 }
 
 func (f *front) address() string {
@@ -88,7 +103,7 @@ func (d *daemon) handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
 	}))
-	return guarded(mux)
+	return mux
 }
 
 // guarded refuses what nobody sends who has business here, before next sees it.
@@ -96,8 +111,9 @@ func (d *daemon) handler() http.Handler {
 // A page from anywhere can make a browser on this machine ask for a name that
 // leads to 127.0.0.1 (DNS rebinding), and would read the answer: so only this
 // machine's own names are answered to. A request without Host, as old health
-// checkers send it, comes from no browser.
-func guarded(next http.Handler) http.Handler {
+// checkers send it, comes from no browser. Where only those get in who are
+// known, any name is good: the browser has no password for the attacker's.
+func (f *front) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -107,8 +123,10 @@ func guarded(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
+		access := f.access.Load()
 		switch {
-		case r.Host != "" && !isLoopback(hostName(r.Host)):
+		case !access.admit(w, r):
+		case !access.closed() && r.Host != "" && !isLoopback(hostName(r.Host)):
 			http.Error(w, "this is no name of the host that answers", http.StatusMisdirectedRequest)
 		case r.ContentLength != 0:
 			h.Set("Connection", "close") // and its body is not waited for

@@ -32,6 +32,7 @@ type service struct {
 	whens      map[string]scheduler.Schedule // by export; none for one without a schedule
 	since      map[string]time.Time          // by export: from when on its schedule has counted here
 	front      *front                        // what is served; taken over like unlock
+	access     *webAccess                    // who may ask
 	notify     []*teller
 	heartbeat  *teller      // nil: none
 	running    sync.RWMutex // held for reading by whatever uses the service
@@ -73,9 +74,13 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if err = s.schedule(before); err != nil {
 		return nil, err
 	}
+	if s.access, err = loadWebConfig(cfg.Daemon); err != nil {
+		return nil, err
+	}
+	s.keys["daemon.web_config_file's certificate"] = s.access.certificate
 	if before != nil && before.cfg.Daemon.Listen == cfg.Daemon.Listen {
 		s.front = before.front
-	} else if s.front, err = d.listen(cfg.Daemon.Listen); err != nil {
+	} else if s.front, err = d.listen(cfg.Daemon.Listen, s.access); err != nil {
 		return nil, err
 	}
 	// Last, because from here on the org's governor keeps to the new share.
@@ -175,6 +180,7 @@ func (d *daemon) use(s *service) {
 		s.front.start()
 		before.front.stop()
 	}
+	s.front.admit(s.access)
 	d.retiring.Go(func() {
 		before.running.Lock()
 		defer before.running.Unlock()

@@ -22,7 +22,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string) {
 	}
 	text := n.Value
 	quoted := n.Tag == "!!str" // or plain text, which is the same
-	if quoted && strings.Contains(text, "${") {
+	if quoted && d.getenv != nil && strings.Contains(text, "${") {
 		expanded, err := expand(text, d.getenv)
 		if err != nil {
 			d.failValue(n, field, "%v", err)
@@ -89,6 +89,8 @@ func expected(v reflect.Value) string {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		return "a duration with its unit, such as 30s, 15m or 2h"
+	case v.Type() == reflect.TypeFor[secretText]():
+		return "text"
 	case isText(v):
 		return "a percentage like 1% or a count like 25"
 	}

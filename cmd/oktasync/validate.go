@@ -51,6 +51,9 @@ func (a *app) validate(printJWK bool) error {
 	if _, err := loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
 		return fmt.Errorf("store.allowed_signers_file: %w", err)
 	}
+	if _, err := loadWebConfig(cfg.Daemon); err != nil {
+		return err
+	}
 	source := cfg.File
 	if source == "" {
 		source = "the environment"
