@@ -195,13 +195,16 @@ func copyFile(t *testing.T, from, to string, mode os.FileMode) {
 // impatient makes systemd find out in seconds what it would in a minute.
 const impatient = "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\nRestartSec=100ms\n"
 
+// boxStep is something that is tried in a box.
+type boxStep struct {
+	name string
+	run  func(*testing.T, *box, *site)
+}
+
 func TestSystemd(t *testing.T) {
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 41})
 	b := newBox(t, boxFiles(t, s))
-	for _, step := range []struct {
-		name string
-		run  func(*testing.T, *box, *site)
-	}{
+	steps := []boxStep{
 		{"units are sound and hardened", unitsAreSound},
 		{"starts, says so, and reconciles on schedule", startsAndReconciles},
 		{"logs fields and priorities", logsFieldsAndPriorities},
@@ -212,7 +215,13 @@ func TestSystemd(t *testing.T) {
 		{"says why it does not start", saysWhyItDoesNotStart},
 		{"applies by the timer", appliesByTheTimer},
 		{"serves several orgs", servesSeveralOrgs},
-	} {
+	}
+	if long() { // the package is built with a program from elsewhere
+		needs(t, "dpkg")
+		needs(t, "mandoc")
+		steps = append(steps, packageSteps...)
+	}
+	for _, step := range steps {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, &box{t, b.pid}, s) }) {
 			return // each goes on from the one before
 		}
