@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"sync"
@@ -14,16 +15,28 @@ import (
 )
 
 // benched are the keys whose proofs are measured, and how the same key signs a
-// digest, or for Ed25519 the signing input itself.
+// digest, or for Ed25519 the signing input itself, at the least cost that the
+// standard library has: ECDSA by RFC 6979. Per P-256 signature with Go 1.26:
+//
+//	Sign(nil, …), RFC 6979       22 µs  55 allocations  3.9 KB
+//	Sign(rand.Reader, …)         27 µs  59 allocations  6.1 KB
+//	SignASN1(rand.Reader, …)     27 µs  59 allocations  6.1 KB
+//	Sign(rand.Reader, …) to r, s 28 µs  63 allocations  6.3 KB
+//
+// whether the key was generated, parsed or made of its octets. Most of them are
+// those of the generator (HMAC_DRBG) that each signature has of its own. So an
+// ES256 proof can't have 25 allocations and 4 KB in all; what is bounded is what
+// it adds. In time it is less than a signature with randomness takes alone.
 var benched = []struct {
 	name   string
 	signer func() crypto.Signer
+	random io.Reader
 	opts   crypto.SignerOpts
 	input  int // octets that the bare signature is over
 }{
-	{"ES256", func() crypto.Signer { return p256() }, crypto.SHA256, 32},
-	{"RS256", func() crypto.Signer { return rsa1() }, crypto.SHA256, 32},
-	{"Ed25519", func() crypto.Signer { return ed() }, crypto.Hash(0), 600},
+	{"ES256", func() crypto.Signer { return p256() }, nil, crypto.SHA256, 32},
+	{"RS256", func() crypto.Signer { return rsa1() }, rand.Reader, crypto.SHA256, 32},
+	{"Ed25519", func() crypto.Signer { return ed() }, rand.Reader, crypto.Hash(0), 600},
 }
 
 const (
@@ -36,7 +49,7 @@ const (
 func BenchmarkProof(b *testing.B) {
 	for _, k := range benched {
 		b.Run(k.name, func(b *testing.B) {
-			prove, bare := provers(b, k.signer(), k.opts, k.input)
+			prove, bare := provers(b, k.signer(), k.random, k.opts, k.input)
 			b.ReportAllocs()
 			var proofs, signatures []time.Duration
 			for b.Loop() {
@@ -66,7 +79,7 @@ func median(d []time.Duration) time.Duration {
 func BenchmarkProofAlone(b *testing.B) {
 	for _, k := range benched {
 		b.Run(k.name, func(b *testing.B) {
-			prove, _ := provers(b, k.signer(), k.opts, k.input)
+			prove, _ := provers(b, k.signer(), k.random, k.opts, k.input)
 			b.ReportAllocs()
 			for b.Loop() {
 				prove()
@@ -79,7 +92,7 @@ func BenchmarkProofAlone(b *testing.B) {
 // proofs and bare signatures in turn. Proofs that waited for a lock would gain
 // less: the metric "gain-of-bare" is the ratio of the two gains.
 func BenchmarkProofCores(b *testing.B) {
-	prove, bare := provers(b, p256(), crypto.SHA256, 32)
+	prove, bare := provers(b, p256(), nil, crypto.SHA256, 32)
 	const each = 500
 	spend := func(f func(), goroutines int) time.Duration {
 		start := time.Now()
@@ -110,7 +123,7 @@ func BenchmarkProofCores(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func provers(tb testing.TB, s crypto.Signer, opts crypto.SignerOpts, n int) (prove, bare func()) {
+func provers(tb testing.TB, s crypto.Signer, random io.Reader, opts crypto.SignerOpts, n int) (prove, bare func()) {
 	tb.Helper()
 	key, ath, now := newKey(tb, s), hash("token"), time.Now()
 	input := make([]byte, n)
@@ -120,22 +133,21 @@ func provers(tb testing.TB, s crypto.Signer, opts crypto.SignerOpts, n int) (pro
 		}
 	}
 	bare = func() {
-		if _, err := s.Sign(rand.Reader, input, opts); err != nil {
+		if _, err := s.Sign(random, input, opts); err != nil {
 			panic(err)
 		}
 	}
 	return prove, bare
 }
 
-// The signature itself is crypto/ecdsa's: 59 allocations and 6 KiB with Go 1.26,
-// most of them its random generator's. What a proof adds is ours.
+// The signature itself is crypto/ecdsa's (see benched). What a proof adds is ours.
 func TestD111_CostOfAProof(t *testing.T) {
-	prove, bare := provers(t, p256(), crypto.SHA256, 32)
+	prove, bare := provers(t, p256(), nil, crypto.SHA256, 32)
 	if n := testing.AllocsPerRun(200, prove) - testing.AllocsPerRun(200, bare); n > 12 {
 		t.Errorf("allocations beyond the signature's = %v, want at most 12", n)
 	}
-	if n := octets(prove) - octets(bare); n > 3<<10 && !raceEnabled {
-		t.Errorf("octets beyond the signature's = %d, want at most 3072", n)
+	if n := octets(prove) - octets(bare); n > 5<<9 && !raceEnabled {
+		t.Errorf("octets beyond the signature's = %d, want at most 2560", n)
 	}
 	t.Run("memory is flat", func(t *testing.T) {
 		tr := capture(t, nil, "https://rs.example", nil)
