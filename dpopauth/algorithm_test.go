@@ -5,13 +5,13 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 )
 
 // algorithms are all that a key may sign by.
@@ -31,7 +31,7 @@ var algorithms = []struct {
 	{"EdDSA", func() crypto.Signer { return ed() }},
 }
 
-func withAlgorithm(t testing.TB, s crypto.Signer, alg string) *dpopauth.Key {
+func withAlgorithm(t testing.TB, s crypto.Signer, alg string) *keys.Key {
 	t.Helper()
 	k, err := newKey(t, s).WithAlgorithm(alg)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
 		}
 	})
 	t.Run("generated keys are for ES256", func(t *testing.T) {
-		k, err := dpopauth.GenerateKey()
+		k, err := keys.Generate()
 		if err != nil || k.Algorithm() != "ES256" {
 			t.Errorf("Algorithm() = %s, %v", k.Algorithm(), err)
 		}
@@ -88,33 +88,6 @@ func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
 func signed(header, claims []byte) []byte {
 	enc := base64.RawURLEncoding.EncodeToString
 	return []byte(enc(header) + "." + enc(claims))
-}
-
-func TestD25_AlgorithmFollowsFromTheKey(t *testing.T) {
-	for _, kind := range kinds {
-		want := map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "RSA": "RS256", "Ed25519": "EdDSA"}[kind.name]
-		key := newKey(t, kind.signer())
-		if got := key.Algorithm(); got != want {
-			t.Errorf("%s: Algorithm() = %s, want %s", kind.name, got, want)
-		}
-		for _, other := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA", "HS256", "none", "es256"} {
-			if other == want {
-				continue
-			}
-			if _, err := key.WithAlgorithm(other); err == nil {
-				t.Errorf("%s: WithAlgorithm(%s) = nil, want an error", kind.name, other)
-			}
-			_, err := dpopauth.ParseKey(privateJWK(t, kind.signer(), fmt.Sprintf(`"alg":%q,`, other)))
-			wantError(t, err, "does not fit the key", want)
-		}
-		if k, err := dpopauth.ParseKey(privateJWK(t, kind.signer(), fmt.Sprintf(`"alg":%q,`, want))); err != nil || k.Algorithm() != want {
-			t.Errorf("%s: alg %s in the file: %v", kind.name, want, err)
-		}
-	}
-	k, err := dpopauth.ParseKey(privateJWK(t, rsa1(), `"alg":"PS512",`))
-	if err != nil || k.Algorithm() != "PS512" {
-		t.Errorf("RSA key for PS512: %v", err)
-	}
 }
 
 func TestD26_AlgorithmsThatTheServerDoesNotTake(t *testing.T) {

@@ -1,15 +1,15 @@
 package dpopauth
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"oktasync/dpopauth/internal/parse"
 )
 
 // answer reads the answer of the token endpoint.
@@ -31,15 +31,15 @@ func (e *endpoint) answer(resp *http.Response, l lesson) (*token, retry, error) 
 		fail.Err = fmt.Errorf("%w: it is longer than 1 MiB", ErrAnswer)
 		return nil, retry{}, fail
 	}
-	m, err := members(body)
+	o, err := parse.JSON(body)
 	if resp.StatusCode != http.StatusOK {
-		return nil, e.refused(fail, resp, m, l), fail
+		return nil, e.refused(fail, resp, o, l), fail
 	}
 	if err != nil {
-		fail.Err = fmt.Errorf("%w: %s, %s", ErrAnswer, mediaType(resp.Header), err)
+		fail.Err = fmt.Errorf("%w: %s, %s", ErrAnswer, parse.MediaType(resp.Header), err)
 		return nil, retry{}, fail
 	}
-	tok, err := e.token(m)
+	tok, err := e.token(o)
 	if err != nil {
 		fail.Err = err
 		if errors.Is(err, ErrTokenType) {
@@ -52,24 +52,23 @@ func (e *endpoint) answer(resp *http.Response, l lesson) (*token, retry, error) 
 
 // refused fills fail from an error answer, and says whether another request may
 // fare better.
-func (e *endpoint) refused(fail *Error, resp *http.Response, m map[string]json.RawMessage, l lesson) retry {
-	j := jwk(m)
-	fail.Code = code(j.text("error"), j.text("errorCode"))
-	fail.Description = clean(j.text("error_description")+j.text("errorSummary"), 200)
-	c, _ := refusal(resp.Header)
-	demanded := fail.Code == "use_dpop_nonce" || c.scheme == "dpop" && c.params["error"] == "use_dpop_nonce"
+func (e *endpoint) refused(fail *Error, resp *http.Response, o parse.Object, l lesson) retry {
+	fail.Code = parse.Code(o.Text("error"), o.Text("errorCode"))
+	fail.Description = parse.Clean(o.Text("error_description")+o.Text("errorSummary"), 200)
+	c, _ := parse.Refusal(resp.Header)
+	demanded := fail.Code == "use_dpop_nonce" || c.Scheme == "dpop" && c.Params["error"] == "use_dpop_nonce"
 	if fail.Code == "" {
-		fail.Code = code(c.params["error"])
-		fail.Description = clean(c.params["error_description"], 200)
+		fail.Code = parse.Code(c.Params["error"])
+		fail.Description = parse.Clean(c.Params["error_description"], 200)
 	}
 	if fail.Code == "invalid_client" {
 		fail.hint = e.hintClient(fail.Description)
 	}
 	switch {
 	case overloaded(resp.StatusCode, fail.Code):
-		return retry{causeTrouble, retryAfter(resp.Header, e.clock.now())}
+		return retry{causeTrouble, parse.RetryAfter(resp.Header, e.clock.now(), maxWait)}
 	case fail.Code == "":
-		fail.Err = fmt.Errorf("%w: %s, no OAuth error", ErrAnswer, mediaType(resp.Header))
+		fail.Err = fmt.Errorf("%w: %s, no OAuth error", ErrAnswer, parse.MediaType(resp.Header))
 		fail.hint = hintPlain(resp)
 		return retry{}
 	case demanded && l.nonce:
@@ -113,7 +112,7 @@ func hintPlain(resp *http.Response) string {
 }
 
 // blame names clocks or algorithms as the cause of a refusal, where they are.
-func (w *wire) blame(fail *Error, c challenge, l lesson) retry {
+func (w *wire) blame(fail *Error, c parse.Challenge, l lesson) retry {
 	if l.misdated() {
 		return retry{cause: causeProof}
 	}
@@ -121,80 +120,40 @@ func (w *wire) blame(fail *Error, c challenge, l lesson) retry {
 		fail.Err = skew
 		fail.hint = "set the clock of this machine (NTP): it is too far from the server's to work around"
 	}
-	algs := strings.Fields(c.params["algs"])
+	algs := strings.Fields(c.Params["algs"])
 	if w.key != nil && len(algs) > 0 && !slices.Contains(algs, w.key.Algorithm()) {
-		fail.Err = fmt.Errorf("%w: our key signs by %s, the server takes %s", ErrAlgorithm, w.key.Algorithm(), clean(c.params["algs"], 100))
+		fail.Err = fmt.Errorf("%w: our key signs by %s, the server takes %s", ErrAlgorithm, w.key.Algorithm(), parse.Clean(c.Params["algs"], 100))
 	}
 	return retry{}
 }
 
 // token returns the token of a successful answer (RFC 6749, section 5.1).
-func (e *endpoint) token(m map[string]json.RawMessage) (*token, error) {
-	value, kind := jwk(m).text("access_token"), jwk(m).text("token_type")
+func (e *endpoint) token(o parse.Object) (*token, error) {
+	value, kind := o.Text("access_token"), o.Text("token_type")
 	want := "DPoP"
 	if e.key == nil {
 		want = "Bearer"
 	}
 	switch {
 	case !strings.EqualFold(kind, want):
-		return nil, fmt.Errorf("%w: it is %.20q, not %s", ErrTokenType, clean(kind, 20), want)
-	case value == "" || len(value) > maxToken || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, fmt.Errorf("%w: it is %.20q, not %s", ErrTokenType, parse.Clean(kind, 20), want)
+	case value == "" || len(value) > maxToken || !parse.Visible(value):
 		return nil, fmt.Errorf("%w: no access_token that can be sent", ErrAnswer)
 	}
-	life, err := lifeOf(m["expires_in"])
-	if err != nil {
-		return nil, err
+	life := defaultLife
+	if o.Has("expires_in") {
+		seconds, ok := o.Number("expires_in")
+		if !ok || seconds < 1 {
+			return nil, fmt.Errorf("%w: expires_in is no positive number", ErrAnswer)
+		}
+		life = time.Duration(min(seconds, maxLife.Seconds()) * float64(time.Second))
 	}
-	if granted, ok := m["scope"]; ok && string(granted) != "null" {
-		given := strings.Fields(jwk(m).text("scope"))
+	if o.Has("scope") {
+		given := strings.Fields(o.Text("scope"))
 		missing := slices.DeleteFunc(slices.Clone(e.scopes), func(s string) bool { return slices.Contains(given, s) })
 		if len(missing) > 0 {
 			return nil, fmt.Errorf("%w: %s", ErrScope, strings.Join(missing, " "))
 		}
 	}
 	return newToken(value, want, life), nil
-}
-
-// lifeOf reads expires_in, as a number or as a string that holds one.
-func lifeOf(raw json.RawMessage) (time.Duration, error) {
-	text := string(raw)
-	if text == "" || text == "null" {
-		return defaultLife, nil
-	}
-	if text[0] == '"' {
-		_ = json.Unmarshal(raw, &text)
-	}
-	if text == "" || text[0] < '0' || text[0] > '9' || !json.Valid([]byte(text)) {
-		return 0, fmt.Errorf("%w: expires_in is no positive number", ErrAnswer)
-	}
-	seconds, _ := strconv.ParseFloat(text, 64) // infinite where it is out of range
-	if seconds < 1 {
-		return 0, fmt.Errorf("%w: expires_in is no positive number", ErrAnswer)
-	}
-	return time.Duration(min(seconds, maxLife.Seconds()) * float64(time.Second)), nil
-}
-
-// code returns the first code that is one (RFC 6749, section 5.2).
-func code(candidates ...string) string {
-	for _, c := range candidates {
-		if c != "" && len(c) <= 64 && c == clean(c, 64) && !strings.ContainsAny(c, " \"\\") {
-			return c
-		}
-	}
-	return ""
-}
-
-// retryAfter reads Retry-After (RFC 9110, section 10.2.3), in seconds or as a
-// date by the server's clock. Okta has X-Rate-Limit-Reset in its place, which is
-// such a date in seconds since 1970.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	v, after := h.Get("Retry-After"), time.Duration(0)
-	if s, err := strconv.ParseUint(v, 10, 31); err == nil {
-		after = time.Duration(s) * time.Second
-	} else if t, err := http.ParseTime(v); err == nil {
-		after = t.Sub(now)
-	} else if reset, err := strconv.ParseUint(h.Get("X-Rate-Limit-Reset"), 10, 40); err == nil {
-		after = time.Unix(int64(reset)+1, 0).Sub(now)
-	}
-	return min(max(after, 0), maxWait)
 }

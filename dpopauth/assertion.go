@@ -1,7 +1,7 @@
 package dpopauth
 
 import (
-	"strconv"
+	"crypto/rand"
 	"time"
 )
 
@@ -10,22 +10,20 @@ const (
 	backdating    = 30 * time.Second // Okta takes no iat in its future
 )
 
-// assertion returns a new client assertion (RFC 7523, section 3): every request
-// needs its own, since a server takes an id only once.
-func assertion(k *Key, clientID, audience string, now time.Time) (string, error) {
-	header := []byte(`{"typ":"JWT","alg":"` + k.m.alg.name + `"`)
-	if k.id != "" {
-		header = appendString(append(header, `,"kid":`...), k.id)
+// An assertion is what a client assertion claims (RFC 7523, section 3). Every
+// request needs its own, since a server takes an id only once.
+type assertion struct {
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+	Audience string `json:"aud"`
+	ID       string `json:"jti"`
+	IssuedAt int64  `json:"iat"`
+	Expiry   int64  `json:"exp"`
+}
+
+func newAssertion(clientID, audience string, now time.Time) assertion {
+	return assertion{
+		Issuer: clientID, Subject: clientID, Audience: audience, ID: rand.Text(),
+		IssuedAt: now.Add(-backdating).Unix(), Expiry: now.Add(assertionLife).Unix(),
 	}
-	b := make([]byte, 0, 512)
-	b = appendString(append(b, `{"iss":`...), clientID)
-	b = appendString(append(b, `,"sub":`...), clientID)
-	b = appendString(append(b, `,"aud":`...), audience)
-	b = append(b, `,"jti":"`...)
-	b = appendID(b)
-	b = append(b, `","iat":`...)
-	b = strconv.AppendInt(b, now.Add(-backdating).Unix(), 10)
-	b = append(b, `,"exp":`...)
-	b = strconv.AppendInt(b, now.Add(assertionLife).Unix(), 10)
-	return k.m.compact(encode(string(append(header, '}'))), append(b, '}'))
 }

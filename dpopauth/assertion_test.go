@@ -30,8 +30,8 @@ func TestD40_ClaimsOfTheAssertion(t *testing.T) {
 		if back := s.at.Unix() - number("iat"); back < 30 || back > 32 {
 			t.Errorf("iat is %d s back, want 30", back)
 		}
-		if id, _ := s.claims["jti"].(string); len(id) != 22 {
-			t.Errorf("jti = %q, want 128 bits", id)
+		if id, _ := s.claims["jti"].(string); len(id) != 26 {
+			t.Errorf("jti = %q, want 26 characters of 5 bits", id)
 		}
 		if len(s.claims) != 6 {
 			t.Errorf("claims = %v, want six", s.claims)

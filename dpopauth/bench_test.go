@@ -3,7 +3,6 @@ package dpopauth_test
 import (
 	"crypto"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -149,23 +148,6 @@ func TestD111_CostOfAProof(t *testing.T) {
 	if n := octets(prove) - octets(bare); n > 5<<9 && !raceEnabled {
 		t.Errorf("octets beyond the signature's = %d, want at most 2560", n)
 	}
-	t.Run("memory is flat", func(t *testing.T) {
-		tr := capture(t, nil, "https://rs.example", nil)
-		run := func(n int) uint64 {
-			for i := range n {
-				do(t, tr, fmt.Sprintf("https://rs.example/%d", i))
-			}
-			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			return m.HeapAlloc
-		}
-		first := run(scaled(500, 10_000))
-		last := run(scaled(2000, 1_000_000))
-		if last > first+256<<10 {
-			t.Errorf("heap grew from %d to %d octets", first, last)
-		}
-	})
 }
 
 // octets returns how many octets f allocates.

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"oktasync/dpopauth/internal/parse"
 )
 
 const (
@@ -104,7 +106,7 @@ func (c *clock) skew() error {
 // When in the round trip the server took the time is not known; the end of it
 // is the guess that can't put us ahead.
 func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
-	date, ok := dateOf(resp)
+	date, ok := parse.Date(resp)
 	if !ok {
 		return 0
 	}
@@ -127,16 +129,6 @@ func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
 		return 0
 	}
 	return c.nowLocked().Sub(before)
-}
-
-// dateOf returns the Date of an answer, if its sender made it just now.
-func dateOf(resp *http.Response) (time.Time, bool) {
-	age, date := resp.Header.Get("Age"), resp.Header.Values("Date")
-	if age != "" && age != "0" || len(date) != 1 || resp.StatusCode/100 == 3 {
-		return time.Time{}, false
-	}
-	t, err := http.ParseTime(date[0])
-	return t, err == nil
 }
 
 func near(a, b time.Time) bool { return a.Sub(b).Abs() <= maxOffset }

@@ -19,15 +19,15 @@ import (
 var (
 	testFunc = regexp.MustCompile(`(?m)^func (Test(D\d+)_\w+)\(`)
 	tableRow = regexp.MustCompile(`(?m)^\| (D\d+) \| (C|V|CV) \| .+ \| .+ \| (.*) \|$`)
-	testName = regexp.MustCompile("`((?:verify\\.)?Test(D\\d+)_\\w+)`")
+	testName = regexp.MustCompile("`((?:\\w+\\.)?Test(D\\d+)_\\w+)`")
 )
 
-// CONFORMANCE.md and the tests of both packages name the same tests under the
+// CONFORMANCE.md and the tests of all packages name the same tests under the
 // same items, and every item has one of each side that it is for.
 func TestConformance(t *testing.T) {
 	const items = 111
 	have := map[string]bool{}
-	for prefix, pattern := range map[string]string{"": "*_test.go", "verify.": "verify/*_test.go"} {
+	for prefix, pattern := range map[string]string{"": "*_test.go", "keys.": "keys/*_test.go", "verify.": "verify/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no tests in %s, %v", pattern, err)

@@ -26,8 +26,9 @@
 // [Config.ClientKey] authenticates the client to the token endpoint, by an
 // assertion (RFC 7523): its public half is registered there. [Config.DPoPKey]
 // signs the proofs, and need not be known to anybody: left out, it is made at
-// start and dies with the process. The two are never the same. Either may be
-// any [crypto.Signer], so that the private key can stay in a KMS or a TPM.
+// start and dies with the process. The two are never the same. Package
+// [oktasync/dpopauth/keys] reads them from files; either may be any
+// [crypto.Signer], so that the private key can stay in a KMS or a TPM.
 //
 // # Nonces
 //
@@ -84,11 +85,10 @@
 // # What is never written anywhere
 //
 // Tokens, proofs, assertions and private keys are in no log, no error and no
-// file (only [Key.WriteFile] writes one, when asked). Keys and Transports print
-// as "[redacted …]" whatever the verb, and are marshalled so. What a server
+// file (only [keys.Key.WriteFile] writes one, when asked). Keys and Transports
+// print as "[redacted …]" whatever the verb, and are marshalled so. What a server
 // says in an error is cut, and cleaned of all that could be a piece of a token,
-// before it is shown. Key files are wiped from memory once they are read; of
-// the key itself Go can't promise as much.
+// before it is shown.
 //
 // CONFORMANCE.md lists what is required of a client and where each point is
 // tested.

@@ -10,6 +10,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"oktasync/dpopauth/internal/parse"
+	"oktasync/dpopauth/keys"
 )
 
 // A Mode says whether tokens are bound to a key.
@@ -46,11 +49,11 @@ func (m *Mode) UnmarshalText(text []byte) error {
 
 // A Config says who asks for tokens, where, and where they may go.
 type Config struct {
-	TokenURL  string   // https://acme.okta.com/oauth2/v1/token
-	ClientID  string   // 0oa1…, the app at the server
-	Scopes    []string // empty: what the server gives by default
-	ClientKey *Key     // signs the client assertion
-	DPoPKey   *Key     // signs the proofs, and is another key; nil: a new P-256 key in memory
+	TokenURL  string    // https://acme.okta.com/oauth2/v1/token
+	ClientID  string    // 0oa1…, the app at the server
+	Scopes    []string  // empty: what the server gives by default
+	ClientKey *keys.Key // signs the client assertion
+	DPoPKey   *keys.Key // signs the proofs, and is another key; nil: a new P-256 key in memory
 	Mode      Mode
 	Audience  string   // of the client assertion; empty: TokenURL, as Okta has it
 	Origins   []string // resource servers that may see the token: https://acme.okta.com; at least one
@@ -121,9 +124,9 @@ func newTransport(cfg Config) (*Transport, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	for _, k := range []*Key{cfg.ClientKey, key} {
-		if k != nil && k.m.warning != "" {
-			log.Warn(k.m.warning)
+	for _, k := range []*keys.Key{cfg.ClientKey, key} {
+		if k != nil && k.Warning() != "" {
+			log.Warn(k.Warning())
 		}
 	}
 	w := &wire{base: base, key: key, decoded: cfg.DecodedPathHTU, clock: newClock(), log: log}
@@ -139,7 +142,7 @@ func newTransport(cfg Config) (*Transport, error) {
 }
 
 // proofKey returns the key for proofs, nil with mode off.
-func proofKey(cfg Config) (*Key, error) {
+func proofKey(cfg Config) (*keys.Key, error) {
 	switch cfg.Mode {
 	case Off:
 		return nil, nil
@@ -150,7 +153,7 @@ func proofKey(cfg Config) (*Key, error) {
 	key := cfg.DPoPKey
 	if key == nil {
 		var err error
-		if key, err = GenerateKey(); err != nil {
+		if key, err = keys.Generate(); err != nil {
 			return nil, err
 		}
 	}
@@ -197,7 +200,7 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("it has user information")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("it has a query or a fragment")
-	case !ascii(u.Host):
+	case !parse.Visible(u.Host):
 		return nil, errors.New("its host is not ASCII; write it as an A-label (xn--...)")
 	}
 	return u, nil
@@ -206,8 +209,4 @@ func parseURL(s string) (*url.URL, error) {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-func ascii(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

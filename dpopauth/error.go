@@ -1,14 +1,13 @@
 package dpopauth
 
 import (
-	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
-	"regexp"
 	"strings"
+
+	"oktasync/dpopauth/internal/parse"
 )
 
 // What an [Error] wraps, where the server did not just say no.
@@ -108,44 +107,5 @@ func overloaded(status int, code string) bool {
 
 // newError takes from resp what an error may show.
 func newError(op string, resp *http.Response) *Error {
-	id := cmp.Or(resp.Header.Get("X-Okta-Request-Id"), resp.Header.Get("X-Request-Id"))
-	if !requestID.MatchString(id) {
-		id = ""
-	}
-	return &Error{Op: op, Status: resp.StatusCode, RequestID: id}
+	return &Error{Op: op, Status: resp.StatusCode, RequestID: parse.RequestID(resp.Header)}
 }
-
-// requestID is what a request's id looks like: too short for a JWT.
-var requestID = regexp.MustCompile(`^[\w.:@+/=-]{1,64}$`)
-
-// mediaType is what an answer says it is.
-func mediaType(h http.Header) string {
-	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil {
-		return "without a media type"
-	}
-	return clean(t, 64)
-}
-
-// clean makes a server's text fit for a log: printable ASCII, at most n octets,
-// and nothing in it that could be a piece of a token.
-func clean(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return ' '
-		}
-		return r
-	}, s[:min(len(s), 4*n)])
-	s = tokenLike.ReplaceAllStringFunc(strings.Join(strings.Fields(s), " "), func(run string) string {
-		if strings.ContainsAny(run, "0123456789") {
-			return "[cut]"
-		}
-		return run // a name with underscores
-	})
-	if len(s) > n {
-		s = s[:n-3] + "..."
-	}
-	return s
-}
-
-var tokenLike = regexp.MustCompile(`[\w.~+/=-]{16,}`)

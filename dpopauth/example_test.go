@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 	"oktasync/dpopauth/verify"
 )
 
@@ -25,7 +26,7 @@ import (
 func Example() {
 	path := keyFileOfTheClient()
 	defer os.Remove(path)
-	clientKey, err := dpopauth.LoadKey(path) // PEM or JWK; its public half is registered with the server
+	clientKey, err := keys.Load(path) // PEM or JWK; its public half is registered with the server
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func Example() {
 // A client of an API whose tokens come from a custom authorization server of an
 // Okta org. It is not run here, having no org.
 func ExampleTransport_Client() {
-	key, err := dpopauth.LoadKey("client-key.pem")
+	key, err := keys.Load("client-key.pem")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -89,20 +90,6 @@ func ExampleTransport_Client() {
 	io.Copy(os.Stdout, resp.Body)
 }
 
-// A key in a KMS or a TPM is a crypto.Signer, and is all that a Key needs.
-func ExampleNewKey() {
-	key, err := dpopauth.NewKey(signerOfTheKMS)
-	if err != nil {
-		log.Fatal(err)
-	}
-	key = key.WithID("2026-11") // the kid under which the server has it
-	fmt.Println(key.Algorithm(), key.ID())
-	fmt.Println(strings.HasPrefix(fmt.Sprint(key), "[redacted ES256 key"))
-	// Output:
-	// ES256 2026-11
-	// true
-}
-
 // An error knows what a person may do about it.
 func ExampleError_Hint() {
 	var err error = fmt.Errorf("read orders: %w", &dpopauth.Error{Op: "call API", Status: 403, Code: "insufficient_scope"})
@@ -115,12 +102,10 @@ func ExampleError_Hint() {
 	// hint: the token lacks the scope for this call: grant it to the app and ask for it, and see that the app has an admin role
 }
 
-var signerOfTheKMS = p256()
-
 // keyFileOfTheClient writes a new key and returns where.
 func keyFileOfTheClient() string {
 	path := filepath.Join(os.TempDir(), "dpopauth-example-"+rand.Text()+".pem")
-	key, err := dpopauth.GenerateKey()
+	key, err := keys.Generate()
 	if err == nil {
 		err = key.WriteFile(path)
 	}
@@ -132,7 +117,7 @@ func keyFileOfTheClient() string {
 
 // newServer starts an authorization server and an API, both of package verify,
 // for one client. Both demand nonces.
-func newServer(client *dpopauth.Key, algorithms ...string) *httptest.Server {
+func newServer(client *keys.Key, algorithms ...string) *httptest.Server {
 	mux := http.NewServeMux()
 	server := httptest.NewTLSServer(mux)
 	keys := func(context.Context, string) ([]verify.Key, error) {

@@ -1,11 +1,16 @@
 package dpopauth
 
 import (
+	"cmp"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"oktasync/dpopauth/internal/parse"
+	"oktasync/dpopauth/keys"
 )
 
 // A wire is what requests to the token endpoint and to resource servers have in
@@ -13,8 +18,8 @@ import (
 // is heard for a nonce and the server's time.
 type wire struct {
 	base    http.RoundTripper
-	key     *Key // nil: no proofs
-	decoded bool // Config.DecodedPathHTU
+	key     *keys.Key // nil: no proofs
+	decoded bool      // Config.DecodedPathHTU
 	clock   *clock
 	nonces  nonces
 	sends   atomic.Uint64
@@ -48,7 +53,7 @@ func (w *wire) exchange(req *http.Request, role role, ath string) (*http.Respons
 		return nil, lesson{}, err
 	}
 	l := lesson{shift: w.clock.observe(resp, sent)}
-	if nonce := nonceOf(resp.Header); nonce != "" && w.key != nil {
+	if nonce := parse.Nonce(resp.Header); nonce != "" && w.key != nil {
 		w.nonces.put(p, nonce, n)
 		l.nonce = true
 	}
@@ -60,17 +65,14 @@ func (w *wire) exchange(req *http.Request, role role, ath string) (*http.Respons
 
 // prove puts a new proof on req.
 func (w *wire) prove(req *http.Request, p peer, ath string) error {
-	method := req.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	jws, err := proof{
-		method: method,
-		htu:    target(req.URL, w.decoded),
-		issued: w.clock.now(),
-		ath:    ath,
-		nonce:  w.nonces.get(p),
-	}.sign(w.key.m)
+	jws, err := w.key.SignProof(proof{
+		ID:        rand.Text(),
+		Method:    cmp.Or(req.Method, http.MethodGet),
+		URL:       target(req.URL, w.decoded),
+		IssuedAt:  w.clock.now().Unix(), // rounded down
+		TokenHash: ath,
+		Nonce:     w.nonces.get(p),
+	})
 	if err != nil {
 		return err
 	}

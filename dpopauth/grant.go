@@ -10,6 +10,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"oktasync/dpopauth/internal/parse"
+	"oktasync/dpopauth/keys"
 )
 
 const (
@@ -31,7 +34,7 @@ type endpoint struct {
 	url      string
 	audience string
 	clientID string
-	client   *Key // signs the assertions
+	client   *keys.Key // signs the assertions
 	scopes   []string
 	report   func(TokenRequest)
 	stats    *stats
@@ -106,7 +109,7 @@ func (e *endpoint) try(ctx context.Context) (*token, retry, error) {
 		defer discard(resp.Body)
 		tok, again, err = e.answer(resp, lesson)
 		r.Status = resp.StatusCode
-		r.RequestID = newError("", resp).RequestID
+		r.RequestID = parse.RequestID(resp.Header)
 	} else {
 		if !permanent(err) {
 			again.cause = causeTrouble
@@ -128,7 +131,7 @@ func (e *endpoint) try(ctx context.Context) (*token, retry, error) {
 }
 
 func (e *endpoint) post(ctx context.Context) (*http.Response, lesson, error) {
-	jwt, err := assertion(e.client, e.clientID, e.audience, e.clock.now())
+	jwt, err := e.client.SignAssertion(newAssertion(e.clientID, e.audience, e.clock.now()))
 	if err != nil {
 		return nil, lesson{}, err
 	}

@@ -4,11 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,12 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/internal/keytest"
+	"oktasync/dpopauth/keys"
 )
 
 // long reports whether the long forms of tests are wanted.
@@ -35,46 +30,25 @@ func scaled(n, much int) int {
 	return n
 }
 
+// Keys and key files that all tests of this package have.
 var (
-	p256 = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P256()) })
-	p384 = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P384()) })
-	p521 = sync.OnceValue(func() *ecdsa.PrivateKey { return newEC(elliptic.P521()) })
-	rsa1 = sync.OnceValue(func() *rsa.PrivateKey { return newRSA(2048) })
-	ed   = sync.OnceValue(func() ed25519.PrivateKey {
-		_, k, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		return k
-	})
+	p256, p384, p521 = keytest.P256, keytest.P384, keytest.P521
+	rsa1, ed         = keytest.RSA, keytest.Ed25519
+	newEC, newRSA    = keytest.NewEC, keytest.NewRSA
+	privateJWK       = keytest.JWK
+	keyFile          = keytest.File
 )
 
-func newEC(c elliptic.Curve) *ecdsa.PrivateKey {
-	k, err := ecdsa.GenerateKey(c, rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
-func newRSA(bits int) *rsa.PrivateKey {
-	k, err := rsa.GenerateKey(rand.Reader, bits)
-	if err != nil {
-		panic(err)
-	}
-	return k
-}
-
-func newKey(t testing.TB, s crypto.Signer) *dpopauth.Key {
+func newKey(t testing.TB, s crypto.Signer) *keys.Key {
 	t.Helper()
-	k, err := dpopauth.NewKey(s)
+	k, err := keys.New(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-func withKey(k *dpopauth.Key) func(*dpopauth.Config) {
+func withKey(k *keys.Key) func(*dpopauth.Config) {
 	return func(c *dpopauth.Config) { c.DPoPKey = k }
 }
 
@@ -95,7 +69,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // capture returns a transport with key whose API requests end in take, which may be nil.
-func capture(t testing.TB, key *dpopauth.Key, origin string, take func(r *http.Request)) *dpopauth.Transport {
+func capture(t testing.TB, key *keys.Key, origin string, take func(r *http.Request)) *dpopauth.Transport {
 	t.Helper()
 	tr, err := dpopauth.New(dpopauth.Config{
 		TokenURL: "https://as.example/token", ClientID: "c", ClientKey: clientKey(), DPoPKey: key, Origins: []string{origin},
@@ -196,17 +170,4 @@ func wantError(t testing.TB, err error, words ...string) {
 			t.Errorf("error = %q, want %q in it", err, w)
 		}
 	}
-}
-
-// keyFile writes data to a new file.
-func keyFile(t testing.TB, data []byte, mode os.FileMode) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

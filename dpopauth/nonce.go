@@ -1,11 +1,6 @@
 package dpopauth
 
-import (
-	"net/http"
-	"sync"
-)
-
-const maxNonce = 1 << 10
+import "sync"
 
 // A role is what a server is to us. Nonces of one role never go to the other,
 // even where both are at one origin, as on Okta's org server (RFC 9449,
@@ -51,19 +46,4 @@ func (n *nonces) put(p peer, value string, sent uint64) {
 	if n.held[p].sent <= sent {
 		n.held[p] = nonce{value, sent}
 	}
-}
-
-// nonceOf returns the nonce of an answer, or "" where there is none, several,
-// or one that is none by the grammar of RFC 9449, section 8.1.
-func nonceOf(h http.Header) string {
-	v := h.Values("DPoP-Nonce")
-	if len(v) != 1 || len(v[0]) > maxNonce {
-		return ""
-	}
-	for i := range len(v[0]) {
-		if c := v[0][i]; c < '!' || c > '~' || c == '"' || c == '\\' {
-			return ""
-		}
-	}
-	return v[0]
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/internal/parse"
 )
 
 func TestD69_NoncesAreKeptByRoleAndOrigin(t *testing.T) {
@@ -277,7 +278,7 @@ func TestD73_NoncesThatAreNone(t *testing.T) {
 		"not ASCII": {"é"}, "DEL": {"a\x7f"}, "twice": {"a", "b"}, "the same twice": {"a", "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if n := dpopauth.NonceOf(http.Header{"Dpop-Nonce": nonces}); n != "" {
+			if n := parse.Nonce(http.Header{"Dpop-Nonce": nonces}); n != "" {
 				t.Errorf("nonce = %q, want none", n)
 			}
 			if name == "DEL" {
@@ -302,7 +303,7 @@ func TestD73_NoncesThatAreNone(t *testing.T) {
 		})
 	}
 	for _, nonce := range []string{"a", strings.Repeat("x", 1024), "!#[]^_`{|}~"} {
-		if got := dpopauth.NonceOf(http.Header{"Dpop-Nonce": {nonce}}); got != nonce {
+		if got := parse.Nonce(http.Header{"Dpop-Nonce": {nonce}}); got != nonce {
 			t.Errorf("nonce = %q, want %q", got, nonce)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 )
 
 // An org is an authorization server and a resource server at one origin, with
@@ -40,8 +41,8 @@ type org struct {
 	lax     bool             // violations are wanted
 	noDate  bool
 	algs    []jose.SignatureAlgorithm
-	decoded bool          // htu shows the path decoded
-	client  *dpopauth.Key // whose assertions are taken
+	decoded bool      // htu shows the path decoded
+	client  *keys.Key // whose assertions are taken
 
 	mu     sync.Mutex
 	nonces map[string][]string // by "token" and "api": those accepted, newest last; none: no nonce is demanded
@@ -102,8 +103,8 @@ func startOrg(t testing.TB, overTLS bool, pipe *pipeListener, set ...func(*org))
 }
 
 // clientKey signs the assertions of all tests.
-var clientKey = sync.OnceValue(func() *dpopauth.Key {
-	k, err := dpopauth.GenerateKey()
+var clientKey = sync.OnceValue(func() *keys.Key {
+	k, err := keys.Generate()
 	if err != nil {
 		panic(err)
 	}

@@ -1,60 +1,19 @@
 package dpopauth
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 )
 
-// A proof is what a DPoP proof says beyond its key (RFC 9449, section 4.2).
+// A proof is what a DPoP proof claims (RFC 9449, section 4.2).
 type proof struct {
-	method string
-	htu    string
-	issued time.Time
-	ath    string // hash of the access token; "" at the token endpoint
-	nonce  string // "": the server has given none
-}
-
-// sign returns the proof with an id of its own, signed by m. The header is
-// encoded once a key; what is left costs little more than the signature.
-func (p proof) sign(m *material) (string, error) {
-	b := make([]byte, 0, 512)
-	b = append(b, `{"jti":"`...)
-	b = appendID(b)
-	b = append(b, `","htm":`...)
-	b = appendString(b, p.method)
-	b = append(b, `,"htu":`...)
-	b = appendString(b, p.htu)
-	b = append(b, `,"iat":`...)
-	b = strconv.AppendInt(b, p.issued.Unix(), 10) // rounded down
-	if p.ath != "" {
-		b = append(b, `,"ath":"`...)
-		b = append(b, p.ath...)
-		b = append(b, '"')
-	}
-	if p.nonce != "" {
-		b = append(b, `,"nonce":`...)
-		b = appendString(b, p.nonce)
-	}
-	return m.compact(m.proof, append(b, '}'))
-}
-
-// appendID appends 128 random bits.
-func appendID(b []byte) []byte {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return base64.RawURLEncoding.AppendEncode(b, id[:])
-}
-
-// hash returns what RFC 9449 has for a token (ath) and RFC 7638 for a key (jkt).
-func hash(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	ID        string `json:"jti"`
+	Method    string `json:"htm"`
+	URL       string `json:"htu"`
+	IssuedAt  int64  `json:"iat"`
+	TokenHash string `json:"ath,omitempty"`   // empty at the token endpoint
+	Nonce     string `json:"nonce,omitempty"` // empty: the server has given none
 }
 
 // target returns the htu for a request to u: scheme, host and path as the

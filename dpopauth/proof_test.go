@@ -2,7 +2,6 @@ package dpopauth_test
 
 import (
 	"cmp"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,26 +11,6 @@ import (
 
 	"oktasync/dpopauth"
 )
-
-func TestD8_IDsAreLongAndNeverRepeat(t *testing.T) {
-	seen := map[string]bool{}
-	for range 2 { // the second is what a restart is
-		tr := capture(t, newKey(t, p256()), "https://rs.example", func(r *http.Request) {
-			_, claims, _ := parts(t, r.Header.Get("DPoP"))
-			jti := object(t, claims)["jti"].(string)
-			if b, err := base64.RawURLEncoding.DecodeString(jti); err != nil || len(b) != 16 {
-				t.Fatalf("jti has %d octets (%v), want 16", len(b), err)
-			}
-			if seen[jti] {
-				t.Fatal("jti again")
-			}
-			seen[jti] = true
-		})
-		for range scaled(2000, 500_000) {
-			do(t, tr, "https://rs.example/")
-		}
-	}
-}
 
 func TestD9_HtmIsTheMethodOnTheWire(t *testing.T) {
 	for _, method := range []string{"", "GET", "POST", "PATCH", "get", "PuRgE"} {

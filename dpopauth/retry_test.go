@@ -10,10 +10,11 @@ import (
 	"testing"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/internal/parse"
 )
 
 func TestD74_Challenges(t *testing.T) {
-	type c = dpopauth.Challenge
+	type c = parse.Challenge
 	dpop := func(kv ...string) c {
 		m := map[string]string{}
 		for i := 0; i < len(kv); i += 2 {
@@ -31,10 +32,10 @@ func TestD74_Challenges(t *testing.T) {
 		{[]string{`DPoP error="use_dpop_nonce"`}, []c{dpop("error", "use_dpop_nonce")}},
 		{[]string{`dPoP ERROR=use_dpop_nonce`}, []c{dpop("error", "use_dpop_nonce")}},
 		{[]string{`DPoP algs="ES256 RS256", error="use_dpop_nonce"`}, []c{dpop("algs", "ES256 RS256", "error", "use_dpop_nonce")}},
-		{[]string{`Bearer realm="a, b", DPoP error="x"`}, []c{{"bearer", map[string]string{"realm": "a, b"}}, dpop("error", "x")}},
-		{[]string{`Negotiate abc==, Basic realm="x", DPoP error="y"`}, []c{{"negotiate", none}, {"basic", map[string]string{"realm": "x"}}, dpop("error", "y")}},
-		{[]string{`Basic`, `DPoP error="x"`}, []c{{"basic", none}, dpop("error", "x")}},
-		{[]string{`Basic, , DPoP error="x" ,, algs="ES256",`}, []c{{"basic", none}, dpop("error", "x", "algs", "ES256")}},
+		{[]string{`Bearer realm="a, b", DPoP error="x"`}, []c{{Scheme: "bearer", Params: map[string]string{"realm": "a, b"}}, dpop("error", "x")}},
+		{[]string{`Negotiate abc==, Basic realm="x", DPoP error="y"`}, []c{{Scheme: "negotiate", Params: none}, {Scheme: "basic", Params: map[string]string{"realm": "x"}}, dpop("error", "y")}},
+		{[]string{`Basic`, `DPoP error="x"`}, []c{{Scheme: "basic", Params: none}, dpop("error", "x")}},
+		{[]string{`Basic, , DPoP error="x" ,, algs="ES256",`}, []c{{Scheme: "basic", Params: none}, dpop("error", "x", "algs", "ES256")}},
 		{[]string{`DPoP error_description="say \"no\", DPoP error=\\\"x\\\"", error="y"`}, []c{dpop("error_description", `say "no", DPoP error=\"x\"`, "error", "y")}},
 		{[]string{"DPoP error = \"x\"\t, algs\t=\tES256"}, []c{dpop("error", "x", "algs", "ES256")}},
 		{[]string{`DPoP error="x", error="y"`}, []c{dpop("error", "x")}},
@@ -47,7 +48,7 @@ func TestD74_Challenges(t *testing.T) {
 		{[]string{`DPoP abc/def=`}, []c{dpop()}},
 	} {
 		h := http.Header{"Www-Authenticate": test.fields}
-		if got := dpopauth.ParseChallenges(h); !reflect.DeepEqual(got, test.want) {
+		if got := parse.Challenges(h); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("challenges of %q = %v, want %v", test.fields, got, test.want)
 		}
 	}

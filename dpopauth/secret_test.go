@@ -16,9 +16,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -26,6 +23,8 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/internal/keytest"
+	"oktasync/dpopauth/keys"
 )
 
 // secretPieces are all pieces of 16 octets of the secrets that went over the
@@ -151,9 +150,9 @@ func TestD85_NoSecretIsShown(t *testing.T) {
 }
 
 func TestD86_NothingPrintsAKey(t *testing.T) {
-	for _, kind := range kinds {
-		t.Run(kind.name, func(t *testing.T) {
-			key := newKey(t, kind.signer()).WithID("k1")
+	for _, kind := range keytest.Kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			key := newKey(t, kind.Signer()).WithID("k1")
 			cfg := dpopauth.Config{
 				TokenURL: "https://as.example/token", ClientID: "c", ClientKey: key, Origins: []string{"https://as.example"},
 				Base: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -166,21 +165,21 @@ func TestD86_NothingPrintsAKey(t *testing.T) {
 			}
 			do(t, tr, "https://as.example/a")
 			type nest struct {
-				Key       dpopauth.Key
-				PKey      *dpopauth.Key
+				Key       keys.Key
+				PKey      *keys.Key
 				Transport dpopauth.Transport
-				key       dpopauth.Key
+				key       keys.Key
 				transport dpopauth.Transport
-				pkey      *dpopauth.Key
+				pkey      *keys.Key
 				cfg       dpopauth.Config
 				any       any
-				list      []*dpopauth.Key
-				m         map[string]dpopauth.Key
+				list      []*keys.Key
+				m         map[string]keys.Key
 			}
-			n := nest{*key, key, *tr, *key, *tr, key, cfg, key, []*dpopauth.Key{key}, map[string]dpopauth.Key{"k": *key}}
+			n := nest{*key, key, *tr, *key, *tr, key, cfg, key, []*keys.Key{key}, map[string]keys.Key{"k": *key}}
 			var out strings.Builder
 			for _, v := range []any{
-				key, *key, tr, *tr, cfg, &cfg, n, &n, []any{key, tr, cfg}, tr.Status(), tr.Client(), *tr.Client(), dpopauth.Key{},
+				key, *key, tr, *tr, cfg, &cfg, n, &n, []any{key, tr, cfg}, tr.Status(), tr.Client(), *tr.Client(), keys.Key{},
 				&dpopauth.Error{Err: dpopauth.ErrClock}, dpopauth.TokenRequest{}, dpopauth.Skew{},
 			} {
 				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X"} {
@@ -196,7 +195,7 @@ func TestD86_NothingPrintsAKey(t *testing.T) {
 			if strings.Contains(text, "cAnArY") {
 				t.Error("the token is shown")
 			}
-			for _, form := range privateForms(t, kind.signer()) {
+			for _, form := range privateForms(t, kind.Signer()) {
 				if strings.Contains(text, form) {
 					t.Errorf("the private key is shown as %.4s…", form)
 				}
@@ -250,46 +249,5 @@ func TestD87_ErrorChainsHoldNoRequest(t *testing.T) {
 		if !errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &ue) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("error = %v, want the bare cause", err)
 		}
-	}
-}
-
-func TestD88_KeyFilesAreWiped(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed") // the file must not have been in our memory before
-	}
-	debug.SetGCPercent(-1) // or the collector would hide what was not wiped
-	defer debug.SetGCPercent(100)
-	path := filepath.Join(t.TempDir(), "key.pem")
-	if out, err := exec.Command(openssl, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := dpopauth.LoadKey(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dump, err := os.Create(filepath.Join(t.TempDir(), "heap"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dump.Close()
-	debug.WriteHeapDump(dump.Fd())
-	heap, err := os.ReadFile(dump.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(heap, []byte(key.Thumbprint())) {
-		t.Fatal("the dump is no dump of our heap")
-	}
-	line := strings.Split(string(file), "\n")[1]
-	if bytes.Contains(heap, []byte(line[len(line)-40:])) {
-		t.Error("the file's text is still in memory")
 	}
 }

@@ -2,6 +2,8 @@ package dpopauth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -32,7 +34,9 @@ func newToken(value, scheme string, life time.Duration) *token {
 	if life >= 2*time.Minute {
 		early = min(early, life-30*time.Second)
 	}
-	return &token{value: value, scheme: scheme, ath: hash(value), life: life, early: early}
+	sum := sha256.Sum256([]byte(value))
+	ath := base64.RawURLEncoding.EncodeToString(sum[:])
+	return &token{value: value, scheme: scheme, ath: ath, life: life, early: early}
 }
 
 // start counts the token's life from before it was asked for.

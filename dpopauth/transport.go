@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"oktasync/dpopauth/internal/parse"
 )
 
 const maxSends = 3 // of one request: the first, and one retry each for two causes
@@ -82,12 +84,12 @@ func (t *Transport) check(req *http.Request) error {
 		return refuse(fmt.Errorf("%w: its path is relative", ErrRequest))
 	}
 	to := origin(u)
-	if !ascii(u.Host) || !t.origins[to] {
+	if !parse.Visible(u.Host) || !t.origins[to] {
 		t.stats.refused()
 		return refuse(fmt.Errorf("%w: %.100q", ErrOrigin, to))
 	}
 	if host := *u; req.Host != "" {
-		if host.Host = req.Host; !ascii(req.Host) || origin(&host) != to {
+		if host.Host = req.Host; !parse.Visible(req.Host) || origin(&host) != to {
 			return refuse(fmt.Errorf("%w: its Host is not its URL's", ErrRequest))
 		}
 	}
@@ -124,9 +126,9 @@ func (t *Transport) judge(resp *http.Response, l lesson) (cause, *Error) {
 		return causeNone, nil
 	}
 	fail := newError("call API", resp)
-	c, named := refusal(resp.Header)
+	c, named := parse.Refusal(resp.Header)
 	if l.nonce && !named && resp.StatusCode != http.StatusForbidden && nonceInBody(resp) {
-		c, named = challenge{"dpop", map[string]string{"error": "use_dpop_nonce"}}, true
+		c, named = parse.Challenge{Scheme: "dpop", Params: map[string]string{"error": "use_dpop_nonce"}}, true
 	}
 	if !named {
 		if unauthorized {
@@ -134,8 +136,8 @@ func (t *Transport) judge(resp *http.Response, l lesson) (cause, *Error) {
 		}
 		return causeNone, nil
 	}
-	fail.Code, fail.Description = code(c.params["error"]), clean(c.params["error_description"], 200)
-	ours := c.scheme == "dpop" && t.wire.key != nil && resp.StatusCode != http.StatusForbidden
+	fail.Code, fail.Description = parse.Code(c.Params["error"]), parse.Clean(c.Params["error_description"], 200)
+	ours := c.Scheme == "dpop" && t.wire.key != nil && resp.StatusCode != http.StatusForbidden
 	switch {
 	case ours && fail.Code == "use_dpop_nonce" && l.nonce:
 		fail.Err, fail.again = ErrNonce, true
@@ -145,7 +147,7 @@ func (t *Transport) judge(resp *http.Response, l lesson) (cause, *Error) {
 		return causeNone, fail
 	case ours && fail.Code == "invalid_dpop_proof":
 		again := t.wire.blame(fail, c, l)
-		if fail.Err == nil && again.cause == causeNone && passing(c.params["error_description"]) {
+		if fail.Err == nil && again.cause == causeNone && passing(c.Params["error_description"]) {
 			return causeProof, fail
 		}
 		return again.cause, fail
@@ -170,7 +172,7 @@ func passing(description string) bool {
 // nonceInBody looks for the demand for a nonce in a JSON body, where some
 // servers have it, and leaves the body to be read again.
 func nonceInBody(resp *http.Response) bool {
-	if mediaType(resp.Header) != "application/json" {
+	if parse.MediaType(resp.Header) != "application/json" {
 		return false
 	}
 	head, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // an error comes again when the caller reads on
@@ -181,8 +183,8 @@ func nonceInBody(resp *http.Response) bool {
 	if err != nil {
 		return false
 	}
-	m, err := members(head)
-	return err == nil && jwk(m).text("error") == "use_dpop_nonce"
+	o, err := parse.JSON(head)
+	return err == nil && o.Text("error") == "use_dpop_nonce"
 }
 
 func replayable(req *http.Request) bool {

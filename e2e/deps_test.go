@@ -25,8 +25,19 @@ type imports struct {
 // dpopauth, and scheduler never sees reconcile; they meet in cmd/oktasync.
 var mayImport = map[string]imports{
 	"dpopauth": {
-		others: []string{"github.com/golang-jwt/jwt/v5"},
-		tests:  []string{"github.com/go-jose/go-jose/v4"}, // a second opinion
+		ours: []string{"dpopauth/keys", "dpopauth/internal/parse"},
+		tests: []string{
+			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // a second opinion, and a third
+			"dpopauth/internal/keytest",
+		},
+	},
+	"dpopauth/keys": {
+		ours:  []string{"dpopauth/internal/parse"},
+		tests: []string{"github.com/go-jose/go-jose/v4", "dpopauth/internal/keytest"},
+	},
+	"dpopauth/internal/parse": {},
+	"dpopauth/internal/keytest": { // imported by tests only
+		others: []string{"github.com/go-jose/go-jose/v4"},
 	},
 	"dpopauth/verify": {
 		others: []string{"github.com/go-jose/go-jose/v4"},
@@ -56,7 +67,7 @@ var mayImport = map[string]imports{
 	},
 	"cmd/oktasync": {
 		ours: []string{
-			"dpopauth", "dpopauth/verify", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
+			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
 		},
 		others: []string{
 			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
@@ -68,7 +79,7 @@ var mayImport = map[string]imports{
 	"e2e": {
 		tests: []string{
 			"oktaclient/sandbox", "reconcile/snapshot", "github.com/rogpeppe/go-internal",
-			"dpopauth",         // for clients of other APIs than Okta's, which the program has no part in
+			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's, which the program has no part in
 			"golang.org/x/sys", // for a pseudo-terminal
 		},
 	},

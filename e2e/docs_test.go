@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -176,7 +176,7 @@ func (p *page) do(b block) {
 	words := strings.Fields(b.directive)
 	switch words[0] {
 	case "register": // a public key with the app, in Okta's console
-		key, err := dpopauth.LoadKey(filepath.Join(p.site.dir, words[1]))
+		key, err := keys.Load(filepath.Join(p.site.dir, words[1]))
 		if err != nil {
 			p.Fatalf("line %d: %v", b.line, err)
 		}
@@ -322,7 +322,7 @@ func (p *page) checkYAML(b block) {
 		}
 	}
 	dir := p.TempDir()
-	key, err := dpopauth.GenerateKey()
+	key, err := keys.Generate()
 	for _, name := range []string{"client-key", "client-key.pem"} {
 		if err == nil {
 			err = key.WriteFile(filepath.Join(dir, name))

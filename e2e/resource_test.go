@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 	"oktasync/dpopauth/verify"
 	"oktasync/oktaclient/sandbox"
 )
@@ -82,9 +83,9 @@ func (a *ordersAPI) wantRefusals(t *testing.T, want ...verify.Reason) {
 
 // newOrg is an org with a custom authorization server, and the key of the client
 // that is registered there.
-func newOrg(t *testing.T, cfg sandbox.Config) (*sandbox.Org, *dpopauth.Key) {
+func newOrg(t *testing.T, cfg sandbox.Config) (*sandbox.Org, *keys.Key) {
 	t.Helper()
-	key, err := dpopauth.GenerateKey()
+	key, err := keys.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func newOrg(t *testing.T, cfg sandbox.Config) (*sandbox.Org, *dpopauth.Key) {
 
 // newCaller is a client of the API that gets its tokens from the authorization
 // server at path.
-func newCaller(t *testing.T, org *sandbox.Org, path string, key *dpopauth.Key, api string, base http.RoundTripper, scopes ...string) *http.Client {
+func newCaller(t *testing.T, org *sandbox.Org, path string, key *keys.Key, api string, base http.RoundTripper, scopes ...string) *http.Client {
 	t.Helper()
 	transport, err := dpopauth.New(dpopauth.Config{
 		TokenURL: org.URL() + path + "/v1/token", ClientID: clientID, ClientKey: key,
@@ -168,7 +169,7 @@ func wantRefused(t *testing.T, err error, status int, code string) {
 // wire to both.
 type protectedSite struct {
 	org  *sandbox.Org
-	key  *dpopauth.Key
+	key  *keys.Key
 	api  *ordersAPI
 	url  string // of the API
 	wire *wire

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 )
 
 // rsaBits is the size of a generated RSA key: what RFC 7518, section 3.3, asks
@@ -53,7 +53,7 @@ type initializer struct {
 	rsa, changeRequest bool
 
 	config, keyFile string
-	key             *dpopauth.Key
+	key             *keys.Key
 }
 
 func (a *app) init(in initializer) error {
@@ -103,12 +103,12 @@ func (in *initializer) take(env *environment) {
 // makeKey loads the key that was named, or makes one beside the configuration.
 func (in *initializer) makeKey() (err error) {
 	if in.keyFile != "" {
-		in.key, err = dpopauth.LoadKey(in.keyFile)
+		in.key, err = keys.Load(in.keyFile)
 		return err
 	}
 	in.keyFile = filepath.Join(filepath.Dir(in.config), "client-key.pem")
 	if _, err := os.Lstat(in.keyFile); err == nil && !in.rsa {
-		in.key, err = dpopauth.LoadKey(in.keyFile) // of an init before this one
+		in.key, err = keys.Load(in.keyFile) // of an init before this one
 		return err
 	}
 	if in.rsa {
@@ -116,10 +116,10 @@ func (in *initializer) makeKey() (err error) {
 		if err != nil {
 			return err
 		}
-		if in.key, err = dpopauth.NewKey(signer); err != nil {
+		if in.key, err = keys.New(signer); err != nil {
 			return err
 		}
-	} else if in.key, err = dpopauth.GenerateKey(); err != nil {
+	} else if in.key, err = keys.Generate(); err != nil {
 		return err
 	}
 	return in.key.WriteFile(in.keyFile)

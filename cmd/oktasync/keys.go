@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 
-	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 )
 
 // loadClientKey returns the key that signs client assertions.
-func loadClientKey(cfg *Config) (*dpopauth.Key, error) {
-	key, err := dpopauth.LoadKey(cfg.Okta.PrivateKeyFile)
+func loadClientKey(cfg *Config) (*keys.Key, error) {
+	key, err := keys.Load(cfg.Okta.PrivateKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("okta.private_key_file: %w", err)
 	}
@@ -31,7 +31,7 @@ func loadClientKey(cfg *Config) (*dpopauth.Key, error) {
 // oktaTakes refuses keys of algorithms that Okta doesn't know: it takes
 // RS256/384/512 and ES256/384/512 (developer.okta.com, client authentication
 // methods and DPoP).
-func oktaTakes(key *dpopauth.Key) error {
+func oktaTakes(key *keys.Key) error {
 	switch alg := key.Algorithm(); alg[:2] {
 	case "RS", "ES":
 		return nil
@@ -42,7 +42,7 @@ func oktaTakes(key *dpopauth.Key) error {
 
 // publicJWK is the public key in the form that Okta's console takes. Where the
 // configuration names no kid, it gets the key's thumbprint (RFC 7638).
-func publicJWK(key *dpopauth.Key) ([]byte, error) {
+func publicJWK(key *keys.Key) ([]byte, error) {
 	var members map[string]any
 	if err := json.Unmarshal(key.PublicJWK(), &members); err != nil {
 		return nil, err
@@ -56,11 +56,11 @@ func publicJWK(key *dpopauth.Key) ([]byte, error) {
 // one in memory. The walk-through's .env names the public key too; one that
 // does not belong to the private key is a mix-up that Okta would answer with a
 // refusal that says nothing of it.
-func loadDPoPKey(cfg *Config) (*dpopauth.Key, error) {
+func loadDPoPKey(cfg *Config) (*keys.Key, error) {
 	if cfg.Okta.DPoP.PrivateKeyFile == "" {
 		return nil, nil
 	}
-	key, err := dpopauth.LoadKey(cfg.Okta.DPoP.PrivateKeyFile)
+	key, err := keys.Load(cfg.Okta.DPoP.PrivateKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("okta.dpop.private_key_file: %w", err)
 	}
@@ -86,7 +86,7 @@ func loadDPoPKey(cfg *Config) (*dpopauth.Key, error) {
 }
 
 // isPublicKeyOf reports whether data, PEM or JWK, is the public key of key.
-func isPublicKeyOf(key *dpopauth.Key, data []byte) (bool, error) {
+func isPublicKeyOf(key *keys.Key, data []byte) (bool, error) {
 	if trimmed := bytes.TrimSpace(data); bytes.HasPrefix(trimmed, []byte("{")) {
 		return isPublicJWKOf(key, trimmed)
 	}
@@ -113,7 +113,7 @@ func isPublicKeyOf(key *dpopauth.Key, data []byte) (bool, error) {
 
 // isPublicJWKOf compares the members that make up a public key (RFC 7638,
 // section 3.2); others, such as kid and use, don't matter.
-func isPublicJWKOf(key *dpopauth.Key, data []byte) (bool, error) {
+func isPublicJWKOf(key *keys.Key, data []byte) (bool, error) {
 	var have, want map[string]any
 	if json.Unmarshal(data, &have) != nil || have["kty"] == nil {
 		return false, errors.New("holds JSON that is no JWK")

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -130,12 +130,12 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 func (s *sandboxSite) close() error { return s.server.Close() }
 
 // sandboxKey loads the client key of an earlier start, or makes one.
-func sandboxKey(path string) (*dpopauth.Key, error) {
-	key, err := dpopauth.LoadKey(path)
+func sandboxKey(path string) (*keys.Key, error) {
+	key, err := keys.Load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if key, err = dpopauth.GenerateKey(); err != nil {
+	if key, err = keys.Generate(); err != nil {
 		return nil, err
 	}
 	return key, key.WriteFile(path)

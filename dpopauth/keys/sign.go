@@ -1,6 +1,7 @@
-package dpopauth
+package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -82,21 +83,50 @@ func algorithmFor(pub crypto.PublicKey, name string) (algorithm, error) {
 	return algorithm{}, fmt.Errorf("algorithm %.20q does not fit the key, which signs by %s", name, strings.Join(fit, ", "))
 }
 
+// The header of a JWS (RFC 7515, section 4.1). A proof shows the key, an assertion
+// names it.
+type header struct {
+	Type      string          `json:"typ"`
+	Algorithm string          `json:"alg"`
+	JWK       json.RawMessage `json:"jwk,omitempty"`
+	ID        string          `json:"kid,omitempty"`
+}
+
+// SignProof returns a DPoP proof (RFC 9449, section 4.2) that makes these claims.
+// Its header is encoded once a key, so that the rest costs little more than the
+// signature.
+func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
+
+// SignAssertion returns a client assertion (RFC 7523, section 3) that makes these
+// claims.
+func (k *Key) SignAssertion(claims any) (string, error) {
+	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
+}
+
 // compact returns a JWS in compact form (RFC 7515, section 7.1). The header is
 // encoded already.
-func (m *material) compact(header string, claims []byte) (string, error) {
+func (m *material) compact(header string, claims any) (string, error) {
 	const enough = 1 << 10 // for the signature too, so that buf grows only for RSA
-	buf := make([]byte, 0, enough)
-	buf = append(buf, header...)
-	buf = append(buf, '.')
-	buf = base64.RawURLEncoding.AppendEncode(buf, claims)
+	buf := append(make([]byte, 0, enough), header...)
+	buf = base64.RawURLEncoding.AppendEncode(append(buf, '.'), marshal(claims))
 	sig, err := m.sign(buf)
 	if err != nil {
 		return "", err
 	}
-	buf = append(buf, '.')
-	return string(base64.RawURLEncoding.AppendEncode(buf, sig)), nil
+	return string(base64.RawURLEncoding.AppendEncode(append(buf, '.'), sig)), nil
 }
+
+// marshal returns v as JSON with no more escapes than JSON needs. It has to be of
+// a type that always encodes.
+func marshal(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func encode(h header) string { return base64.RawURLEncoding.EncodeToString(marshal(h)) }
 
 // sign returns the signature over input in the form that JWS has it. It may
 // take as long as a far-away signer takes: no lock is held around it.
@@ -122,16 +152,23 @@ func (m *material) sign(input []byte) ([]byte, error) {
 // raw turns an ASN.1 ECDSA signature into R and S side by side, each padded to
 // size octets (RFC 7518, section 3.4).
 func raw(der []byte, size int) ([]byte, error) {
-	var sig struct{ R, S *big.Int }
+	var sig struct{ R, S asn1.RawValue }
 	rest, err := asn1.Unmarshal(der, &sig)
-	bad := func(n *big.Int) bool { return n.Sign() <= 0 || n.BitLen() > 8*size }
-	if err != nil || len(rest) > 0 || bad(sig.R) || bad(sig.S) {
+	out := make([]byte, 2*size)
+	if err != nil || len(rest) > 0 || !pad(out[:size], sig.R) || !pad(out[size:], sig.S) {
 		return nil, errors.New("signer returned no ASN.1 ECDSA signature")
 	}
-	out := make([]byte, 2*size)
-	sig.R.FillBytes(out[:size])
-	sig.S.FillBytes(out[size:])
 	return out, nil
+}
+
+// pad writes a positive integer into all of dst.
+func pad(dst []byte, n asn1.RawValue) bool {
+	digits := bytes.TrimLeft(n.Bytes, "\x00")
+	if n.Class != asn1.ClassUniversal || n.Tag != asn1.TagInteger || len(digits) == 0 || len(digits) > len(dst) || n.Bytes[0] >= 0x80 {
+		return false
+	}
+	copy(dst[len(dst)-len(digits):], digits)
+	return true
 }
 
 // check signs once and verifies, so that a private key that does not belong to
@@ -160,22 +197,4 @@ func (m *material) check() error {
 		return errors.New("private key does not belong to its public key")
 	}
 	return nil
-}
-
-func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
-
-// appendString appends s as a JSON string, with no more escapes than JSON needs.
-func appendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			var b strings.Builder
-			e := json.NewEncoder(&b)
-			e.SetEscapeHTML(false)
-			_ = e.Encode(s) // a string always encodes
-			return append(dst, strings.TrimSuffix(b.String(), "\n")...)
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
 }

@@ -1,4 +1,4 @@
-package dpopauth
+package keys
 
 import (
 	"crypto/x509"
@@ -15,19 +15,19 @@ import (
 
 const maxKeyFile = 64 << 10
 
-// LoadKey reads a private key from a file, as [ParseKey] does. A file that
-// everyone may read is refused; one that its group may read loads, and [New]
-// logs a warning. Symbolic links are followed, and what is checked is what is
-// read. The error names the file and what was found in it, but no byte of it.
-func LoadKey(path string) (*Key, error) {
-	k, err := loadKey(path)
+// Load reads a private key from a file, as [Parse] does. A file that everyone
+// may read is refused; one that its group may read loads with a [Key.Warning].
+// Symbolic links are followed, and what is checked is what is read. The error
+// names the file and what was found in it, but no byte of it.
+func Load(path string) (*Key, error) {
+	k, err := load(path)
 	if err != nil {
 		return nil, fmt.Errorf("load key %s: %w", path, err)
 	}
 	return k, nil
 }
 
-func loadKey(path string) (*Key, error) {
+func load(path string) (*Key, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would block
 	if err != nil {
 		return nil, withoutPath(err)

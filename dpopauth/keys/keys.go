@@ -1,4 +1,23 @@
-package dpopauth
+// Package keys has the private keys of a DPoP client: those that sign its client
+// assertions (RFC 7523) and those that sign its proofs (RFC 9449). A key is read
+// from a PEM or JWK file, made, or any [crypto.Signer], such as a KMS has.
+//
+// # Algorithms
+//
+// P-256, P-384 and P-521 sign by ES256, ES384 and ES512, RSA of 2048 to 8192 bits
+// by RS256 and Ed25519 by EdDSA. For others of RSA (RS384, RS512, PS256, PS384,
+// PS512) and for Ed25519's newer name see [Key.WithAlgorithm], or let a JWK's alg
+// say so.
+//
+// # What is never written anywhere
+//
+// A private key is in no log and no error, and in no file but where
+// [Key.WriteFile] is asked for one. A Key prints as "[redacted …]" whatever the
+// verb, and is marshalled so. What is wrong about a file is said in one line
+// without a byte of it. The octets of a file are wiped from memory once they are
+// read; the key itself stays there for as long as it is in use, and Go has no way
+// to promise that no copy of it outlives that, or is never swapped out.
+package keys
 
 import (
 	"crypto"
@@ -7,7 +26,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -18,9 +39,9 @@ const (
 	maxRSABits = 8192 // beyond it a signature takes too long
 )
 
-// A Key signs: client assertions as [Config.ClientKey], proofs as
-// [Config.DPoPKey]. It is immutable and safe for concurrent use. However it is
-// printed, logged or marshalled, only its algorithm and thumbprint show.
+// A Key signs client assertions and proofs. It is immutable and safe for
+// concurrent use. However it is printed, logged or marshalled, only its algorithm
+// and thumbprint show.
 type Key struct {
 	id string
 	m  *material
@@ -33,26 +54,23 @@ type material struct {
 	jwk     string // the required public members in the order of RFC 7638
 	thumb   string
 	proof   string // the header of every proof by this key, encoded
-	warning string // about the file it came from, for New to log
+	warning string // about the file it came from
 }
 
-// GenerateKey returns a new P-256 key, for ES256. It is nowhere but in memory
+// Generate returns a new P-256 key, for ES256. It is nowhere but in memory
 // until [Key.WriteFile] is called.
-func GenerateKey() (*Key, error) {
+func Generate() (*Key, error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generate key: %w", err)
 	}
-	return NewKey(k)
+	return New(k)
 }
 
-// NewKey returns a key that signs by s, which may live elsewhere: in a KMS, a
-// TPM, a PKCS#11 token. An ECDSA signer returns ASN.1 DER, as crypto.Signer has
-// it. NewKey has s sign once, to see that it is what its public key says.
-//
-// P-256, P-384 and P-521 give ES256, ES384 and ES512, RSA gives RS256 and
-// Ed25519 gives EdDSA; for others of RSA see [Key.WithAlgorithm].
-func NewKey(s crypto.Signer) (*Key, error) {
+// New returns a key that signs by s, which may live elsewhere: in a KMS, a TPM, a
+// PKCS#11 token. An ECDSA signer returns ASN.1 DER, as crypto.Signer has it. New
+// has s sign once, to see that it is what its public key says.
+func New(s crypto.Signer) (*Key, error) {
 	if s == nil {
 		return nil, errors.New("new key: signer is nil")
 	}
@@ -73,8 +91,8 @@ func newKey(s crypto.Signer, id, alg string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &material{signer: func() crypto.Signer { return s }, alg: a, jwk: jwk, thumb: hash(jwk)}
-	m.proof = encode(`{"typ":"dpop+jwt","alg":"` + a.name + `","jwk":` + jwk + `}`)
+	m := &material{signer: func() crypto.Signer { return s }, alg: a, jwk: jwk, thumb: thumbprint(jwk)}
+	m.proof = encode(header{Type: "dpop+jwt", Algorithm: a.name, JWK: json.RawMessage(jwk)})
 	if err := m.check(); err != nil {
 		return nil, err
 	}
@@ -106,6 +124,12 @@ func publicJWK(pub crypto.PublicKey) (string, error) {
 	default:
 		return "", fmt.Errorf("key type %T is not ECDSA, RSA or Ed25519", pub)
 	}
+}
+
+// thumbprint hashes a JWK that has the required members in order (RFC 7638).
+func thumbprint(jwk string) string {
+	sum := sha256.Sum256([]byte(jwk))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // WithID returns a copy of k whose id, the kid of a client assertion's header,
@@ -140,12 +164,16 @@ func (k *Key) Public() crypto.PublicKey { return k.m.signer().Public() }
 // PublicJWK returns the public key as a JWK with use, alg and, where there is
 // an id, kid: what an app's list of keys takes.
 func (k *Key) PublicJWK() []byte {
-	jwk := []byte(k.m.jwk[:len(k.m.jwk)-1] + `,"use":"sig","alg":"` + k.m.alg.name + `"`)
-	if k.id != "" {
-		jwk = appendString(append(jwk, `,"kid":`...), k.id)
-	}
-	return append(jwk, '}')
+	further := marshal(struct {
+		Use       string `json:"use"`
+		Algorithm string `json:"alg"`
+		ID        string `json:"kid,omitempty"`
+	}{"sig", k.m.alg.name, k.id})
+	return append([]byte(k.m.jwk[:len(k.m.jwk)-1]+","), further[1:]...)
 }
+
+// Warning says what is dubious about the file that k was loaded from, or nothing.
+func (k *Key) Warning() string { return k.m.warning }
 
 // Format prints k for every verb of fmt, without its private part.
 func (k Key) Format(f fmt.State, verb rune) {

@@ -1,0 +1,69 @@
+package keys_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"oktasync/dpopauth/internal/keytest"
+	"oktasync/dpopauth/keys"
+)
+
+// FuzzParse: whatever loads signs proofs that go-jose verifies by the public
+// key that it shows, and what does not load is one line that shows nothing of it.
+func FuzzParse(f *testing.F) {
+	loaded := 0
+	seeds := [][]byte{
+		[]byte(`{"kty":"oct","k":"c2VjcmV0"}`), []byte("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"),
+		[]byte(`{"kty":"RSA","n":"_____w","e":"AQAB","d":"AQ","p":"AQ","q":"AQ"}`), {0x30, 0x82}, []byte("ssh-rsa AAAA"),
+		[]byte(`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`),
+	}
+	for _, kind := range keytest.Kinds {
+		for format, file := range keytest.Files(f, kind.Signer()) {
+			if !strings.Contains(format, ",") {
+				seeds = append(seeds, file)
+			}
+		}
+	}
+	for _, s := range seeds {
+		f.Add(s)
+		if _, err := keys.Parse(s); err == nil {
+			loaded++
+		}
+	}
+	if loaded != 18 {
+		f.Fatalf("of %d seeds %d load, want 18", len(seeds), loaded)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, err := keys.Parse(data)
+		if err != nil {
+			if text := err.Error(); len(text) > 200 || strings.ContainsAny(text, "\n\r\x00") || strings.Contains(text, "%!") {
+				t.Errorf("error = %q, want one line", text)
+			}
+			return
+		}
+		var public jose.JSONWebKey
+		if err := json.Unmarshal(key.PublicJWK(), &public); err != nil || !public.IsPublic() || !public.Valid() {
+			t.Fatalf("public JWK = %s, %v", key.PublicJWK(), err)
+		}
+		if got, want := key.Thumbprint(), joseThumbprint(t, public.Key); got != want {
+			t.Errorf("thumbprint = %s, want %s", got, want)
+		}
+		if key.Algorithm() == "Ed25519" {
+			return // go-jose knows it as EdDSA
+		}
+		jws, err := key.SignProof(map[string]string{"htu": "https://rs.example/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := jose.ParseSignedCompact(jws, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Algorithm())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sig.Verify(public.Key); err != nil {
+			t.Error(err)
+		}
+	})
+}

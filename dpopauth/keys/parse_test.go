@@ -1,0 +1,256 @@
+package keys_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"oktasync/dpopauth/internal/keytest"
+	"oktasync/dpopauth/keys"
+)
+
+func TestD29_FormatsOfKeys(t *testing.T) {
+	for _, kind := range keytest.Kinds {
+		want := mustNew(t, kind.Signer()).Thumbprint()
+		for format, file := range keytest.Files(t, kind.Signer()) {
+			k, err := keys.Parse(file)
+			if err != nil {
+				t.Errorf("%s as %s: %v", kind.Name, format, err)
+				continue
+			}
+			if k.Thumbprint() != want {
+				t.Errorf("%s as %s: another key", kind.Name, format)
+			}
+			if !k.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(kind.Signer().Public()) {
+				t.Errorf("%s as %s: another public key", kind.Name, format)
+			}
+		}
+	}
+	for name, file := range map[string][]byte{
+		"a set of one JWK":       []byte(`{"keys":[` + string(keytest.JWK(t, keytest.P256(), "")) + `]}`),
+		"a key with certificate": append(keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.PEM("CERTIFICATE", []byte{1})...),
+		"a certificate with key": append(keytest.PEM("CERTIFICATE", []byte{1}), keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256()))...),
+	} {
+		if _, err := keys.Parse(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestD30_EncryptedPEM(t *testing.T) {
+	sec1, err := x509.MarshalECPrivateKey(keytest.P256())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range [][]byte{
+		keytest.PEM("ENCRYPTED PRIVATE KEY", []byte("ciphertext")),
+		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1, Headers: map[string]string{
+			"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00112233445566778899AABBCCDDEEFF"}}),
+	} {
+		_, err := keys.Parse(file)
+		wantError(t, err, "encrypted", "openssl pkey")
+	}
+}
+
+// algorithmKey is PKCS#8 of a kind that crypto/x509 does not know.
+func algorithmKey(t testing.TB, oid, params asn1.ObjectIdentifier) []byte {
+	t.Helper()
+	algorithm := pkix.AlgorithmIdentifier{Algorithm: oid}
+	if params != nil {
+		b, err := asn1.Marshal(params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		algorithm.Parameters.FullBytes = b
+	}
+	der, err := asn1.Marshal(struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}{0, algorithm, []byte("0123456789abcdef0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keytest.PEM("PRIVATE KEY", der)
+}
+
+func TestD31_WhatIsNoPrivateKey(t *testing.T) {
+	public, err := x509.MarshalPKIXPublicKey(keytest.P256().Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keytest.JWK(t, keytest.P256(), "")
+	publicJWK := mustNew(t, keytest.P256()).PublicJWK()
+	for _, test := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"empty", nil, "it is empty"},
+		{"blank", []byte(" \r\n"), "it is empty"},
+		{"public key", keytest.PEM("PUBLIC KEY", public), "a public key"},
+		{"PKCS#1 public key", keytest.PEM("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&keytest.RSA().PublicKey)), "a public key"},
+		{"certificate", keytest.PEM("CERTIFICATE", []byte("secretsecretsecret")), "a certificate;"},
+		{"request", keytest.PEM("CERTIFICATE REQUEST", []byte("secretsecretsecret")), "a certificate request"},
+		{"OpenSSH key", keytest.PEM("OPENSSH PRIVATE KEY", []byte("secretsecretsecret")), "ssh-keygen"},
+		{"OpenSSH public key", []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me"), "an OpenSSH public key"},
+		{"X25519", keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, x25519)), "X25519"},
+		{"DSA", keytest.PEM("DSA PRIVATE KEY", []byte("secretsecretsecret")), "a DSA key"},
+		{"DSA, PKCS#8", algorithmKey(t, asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}, nil), "a DSA key"},
+		{"secp256k1", algorithmKey(t, asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, asn1.ObjectIdentifier{1, 3, 132, 0, 10}), "secp256k1"},
+		{"X448", algorithmKey(t, asn1.ObjectIdentifier{1, 3, 101, 111}, nil), "X448"},
+		{"Ed448", algorithmKey(t, asn1.ObjectIdentifier{1, 3, 101, 113}, nil), "Ed448"},
+		{"P-224", keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, p224)), "not on P-256"},
+		{"broken PKCS#8", keytest.PEM("PRIVATE KEY", []byte("secretsecretsecret")), "broken"},
+		{"other PEM", keytest.PEM("X509 CRL", []byte("secretsecretsecret")), "PEM of another type"},
+		{"broken PEM", []byte("-----BEGIN PRIVATE KEY-----\n*secretsecretsecret*\n"), "broken PEM"},
+		{"parameters alone", keytest.PEM("EC PARAMETERS", []byte("secretsecretsecret")), "broken PEM"},
+		{"two keys", append(keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P384()))...), "several private keys"},
+		{"JWK without d", publicJWK, "a JWK without d"},
+		{"symmetric JWK", []byte(`{"kty":"oct","k":"c2VjcmV0c2VjcmV0"}`), "a symmetric key"},
+		{"X25519 JWK", []byte(`{"kty":"OKP","crv":"X25519","x":"c2VjcmV0","d":"c2VjcmV0"}`), "X25519"},
+		{"secp256k1 JWK", []byte(`{"kty":"EC","crv":"secp256k1","x":"c2VjcmV0","y":"c2VjcmV0","d":"c2VjcmV0"}`), "another curve"},
+		{"JWK of no kty", []byte(`{"d":"c2VjcmV0"}`), "unknown kty"},
+		{"JWK for encryption", keytest.JWK(t, keytest.RSA(), `"use":"enc",`), "not for signing"},
+		{"JWK set", []byte(`{"keys":[` + string(key) + `,` + string(key) + `]}`), "a JWK set"},
+		{"empty JWK set", []byte(`{"keys":[]}`), "a JWK set"},
+		{"JWK set of a string", []byte(`{"keys":["secret"]}`), "broken JSON"},
+		{"broken JSON", []byte(`{"kty":"EC","d":"c2VjcmV0"`), "broken JSON"},
+		{"JSON and more", append(bytes.Clone(key), '{'), "broken JSON"},
+		{"doubled member", keytest.JWK(t, keytest.P256(), `"kty":"EC",`), "broken JSON"},
+		{"DER", keytest.PKCS8(t, keytest.P256()), "binary data"},
+		{"text", []byte("my secret key"), "neither PEM nor a JWK"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := keytest.File(t, test.file, 0o600)
+			_, err := keys.Load(path)
+			wantError(t, err, path, test.want)
+			if err == nil {
+				return
+			}
+			text := err.Error()
+			if strings.Contains(text, "\n") || len(text) > len(path)+150 {
+				t.Errorf("error = %q, want one line", text)
+			}
+			for _, content := range []string{"secret", "c2Vj", "AAAAC3"} {
+				if strings.Contains(text, content) {
+					t.Errorf("error = %q shows what the file holds", text)
+				}
+			}
+		})
+	}
+}
+
+func TestD32_WeakAndInconsistentKeys(t *testing.T) {
+	weak := keytest.NewRSA(1024)
+	for format, file := range keytest.Files(t, weak) {
+		_, err := keys.Parse(file)
+		wantError(t, err, "1024 bits")
+		if err == nil {
+			t.Error(format)
+		}
+	}
+	var other map[string]json.RawMessage
+	swap := func(s crypto.Signer, name string, from crypto.Signer) []byte {
+		t.Helper()
+		m := map[string]json.RawMessage{}
+		if json.Unmarshal(keytest.JWK(t, s, ""), &m) != nil || json.Unmarshal(keytest.JWK(t, from, ""), &other) != nil {
+			t.Fatal("unmarshal")
+		}
+		m[name] = other[name]
+		b, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	_, ed2, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsa2 := keytest.NewRSA(2048)
+	for name, file := range map[string][]byte{
+		"EC d":         swap(keytest.P256(), "d", keytest.NewEC(elliptic.P256())),
+		"EC x":         swap(keytest.P256(), "x", keytest.NewEC(elliptic.P256())),
+		"EC d too big": []byte(`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"` + strings.Repeat("_", 43) + `"}`),
+		"EC no x":      []byte(`{"kty":"EC","crv":"P-256","d":"AQ"}`),
+		"Ed25519 d":    swap(keytest.Ed25519(), "d", ed2),
+		"Ed25519 size": []byte(`{"kty":"OKP","crv":"Ed25519","x":"AA","d":"` + strings.Repeat("B", 60) + `"}`),
+		"RSA d":        swap(keytest.RSA(), "d", rsa2),
+		"RSA n":        swap(keytest.RSA(), "n", rsa2),
+		"RSA p":        swap(keytest.RSA(), "p", rsa2),
+		"RSA no p":     []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"p":`, `"P":`, 1)),
+		"RSA huge e":   []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"e":"AQAB"`, `"e":"AQABAQAB"`, 1)),
+		"RSA e of 1":   []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"e":"AQAB"`, `"e":"AQ"`, 1)),
+		"RSA no e":     []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"e":"AQAB"`, `"e":""`, 1)),
+		"three primes": keytest.JWK(t, keytest.RSA(), `"oth":[],`),
+	} {
+		if _, err := keys.Parse(file); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for name, s := range map[string]crypto.Signer{
+		"another private key": crossed{keytest.P256(), keytest.NewEC(elliptic.P256())},
+		"other RSA key":       crossed{keytest.RSA(), rsa2},
+		"other Ed25519 key":   crossed{keytest.Ed25519(), ed2},
+		"raw signature":       rawSigner{keytest.P256()},
+		"failing":             failingSigner{keytest.P256()},
+		"nil":                 nil,
+		"unknown type":        oddSigner{keytest.P256()},
+	} {
+		if _, err := keys.New(s); err == nil {
+			t.Errorf("New(%s) = nil, want an error", name)
+		}
+	}
+	if _, err := mustNew(t, keytest.RSA()).WithAlgorithm("PS256"); err != nil {
+		t.Error(err)
+	}
+}
+
+// crossed signs by another key than it shows.
+type crossed struct {
+	crypto.Signer
+	other crypto.Signer
+}
+
+func (c crossed) Sign(r io.Reader, d []byte, o crypto.SignerOpts) ([]byte, error) {
+	return c.other.Sign(r, d, o)
+}
+
+// rawSigner returns R and S side by side, where crypto.Signer wants ASN.1.
+type rawSigner struct{ crypto.Signer }
+
+func (rawSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return make([]byte, 64), nil
+}
+
+type failingSigner struct{ crypto.Signer }
+
+func (failingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the KMS is away")
+}
+
+type oddSigner struct{ crypto.Signer }
+
+func (oddSigner) Public() crypto.PublicKey { return "public" }
