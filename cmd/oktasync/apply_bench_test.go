@@ -36,7 +36,7 @@ import (
 func BenchmarkApply(b *testing.B) {
 	users, concurrency := benchSetting("USERS", 100_000), benchSetting("CONCURRENCY", 4)
 	dir := b.TempDir()
-	serveBench(b, dir, users, concurrency)
+	serveBench(b, dir, users, concurrency, "ndjson")
 	_, first, _ := benchChild(b, dir, "apply") // the org's pages are compressed now, and there is a snapshot
 	run := func(b *testing.B, what string) (cpu time.Duration, peak int) {
 		mallocs := 0
@@ -72,7 +72,7 @@ func benchSetting(name string, otherwise int) int {
 }
 
 // serveBench serves an org and writes a configuration for it.
-func serveBench(b *testing.B, dir string, users, concurrency int) {
+func serveBench(b *testing.B, dir string, users, concurrency int, formats string) *sandbox.Org {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
@@ -93,8 +93,8 @@ func serveBench(b *testing.B, dir string, users, concurrency int) {
 	config := fmt.Sprintf(`okta: {org_url: %q, client_id: 0oa1, private_key_file: key.pem, ca_file: ca.pem, rate_limit_share: 1, concurrency: %d}
 store: {path: snapshots}
 exports:
-  - {name: people, formats: [ndjson], users: {attributes: {exclude: []}}}
-`, server.URL, concurrency)
+  - {name: people, formats: [%s], users: {attributes: {exclude: []}}}
+`, server.URL, concurrency, formats)
 	for name, data := range map[string][]byte{
 		"key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "ca.pem": server.CAPEM(), "oktasync.yaml": []byte(config),
 	} {
@@ -102,6 +102,7 @@ exports:
 			b.Fatal(err)
 		}
 	}
+	return org
 }
 
 // benchChild runs TestBenchChild in a process of its own and returns the CPU
@@ -123,13 +124,13 @@ func benchChild(b *testing.B, dir, what string) (cpu time.Duration, peak, malloc
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), peak, mallocs
 }
 
-// TestBenchChild is the process that BenchmarkApply measures.
+// TestBenchChild is the process that BenchmarkApply and BenchmarkVerify measure.
 func TestBenchChild(t *testing.T) {
 	what := os.Getenv("OKTASYNC_BENCH_CHILD")
 	if what == "" {
-		t.Skip("for BenchmarkApply only")
+		t.Skip("for benchmarks only")
 	}
-	if path := os.Getenv("OKTASYNC_BENCH_PROFILE"); path != "" && what == "apply" {
+	if path := os.Getenv("OKTASYNC_BENCH_PROFILE"); path != "" && what != "floor" {
 		f, err := os.Create(path)
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ func TestBenchChild(t *testing.T) {
 		if err := benchFloor(); err != nil {
 			t.Fatal(err)
 		}
-	} else if status := run(t.Context(), []string{"apply"}, io.Discard, os.Stderr); status != 0 {
+	} else if status := run(t.Context(), []string{what}, io.Discard, os.Stderr); status != 0 {
 		t.Fatalf("status %d", status)
 	}
 	var memory runtime.MemStats

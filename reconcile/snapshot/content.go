@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,17 +15,16 @@ import (
 // checkedSnapshot is a snapshot that Verify has looked into.
 type checkedSnapshot struct {
 	*Snapshot
-	users    bool            // its users are what the manifest says
-	wrong    map[string]bool // files that something has been found about
-	byStatus map[string]int
-	columns  *Columns // nil: it has no CSV
-	passed   func()   // is called for each user that is looked at
+	users  bool            // its users are what the manifest says
+	wrong  map[string]bool // files that something has been found about
+	opened map[string]bool // files that have been read
+	passed func()          // is called for each user that is looked at
 }
 
 // checkSnapshot looks into the folder of snap. What it compares snap with is
 // before, the snapshot that was checked last, or nil.
 func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *checkedSnapshot) (*checkedSnapshot, error) {
-	c := &checkedSnapshot{Snapshot: snap, wrong: make(map[string]bool), byStatus: make(map[string]int), passed: v.checkedUser}
+	c := &checkedSnapshot{Snapshot: snap, wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedUser}
 	report := func(file, format string, args ...any) {
 		c.wrong[file] = true
 		v.add(snap.finding(file, format, args...))
@@ -36,33 +34,28 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *ch
 		v.sum.Pruned++
 		return c, nil
 	}
-	if snap.Manifest.Declared.HasFormat(FormatCSV) {
-		c.columns = NewColumns(snap.Manifest.Declared.Users.Attributes)
-	}
 	if err := c.checkNames(report); err != nil {
 		return nil, err
 	}
 	for _, file := range snap.Manifest.Files {
-		if c.wrong[file.Name] {
-			continue
+		if !c.wrong[file.Name] {
+			v.sum.Files++
+			v.sum.Bytes += file.Bytes
 		}
-		if err := c.checkFile(ctx, file, report); err != nil {
-			return nil, err
-		}
-		v.sum.Files++
-		v.sum.Bytes += file.Bytes
+	}
+	d, err := c.checkFiles(ctx, before, report)
+	if err != nil {
+		return nil, err
 	}
 	if !c.wrong[signatureFile] {
 		v.checkSigned(snap, report)
 	}
-	if c.users = !c.wrong[usersFile]; c.users {
+	if c.users {
 		v.sum.Users += snap.Manifest.Resources.Users.Total
 	}
 	v.sum.Snapshots++
-	if err := c.checkCSV(ctx, report); err != nil {
-		return nil, err
-	}
-	return c, c.checkChanges(ctx, before, report)
+	c.checkChanges(before, d, report)
+	return c, nil
 }
 
 type reportFunc func(file, format string, args ...any)
@@ -105,85 +98,85 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 	return nil
 }
 
-// checkFile reads a file once and holds it against what the manifest says.
-func (c *checkedSnapshot) checkFile(ctx context.Context, file File, report reportFunc) error {
-	f, err := openPlain(filepath.Join(c.dir, file.Name), os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		report(file.Name, "is missing")
-		return nil
+// checkFiles reads each file once and holds it against what the manifest says.
+// It returns the difference with before, if the users can be compared.
+func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) (d *difference, err error) {
+	_, csv := c.Manifest.file(csvFile)
+	if csv != c.Manifest.Declared.HasFormat(FormatCSV) {
+		report(csvFile, "does not fit the formats declared")
 	}
-	if err != nil {
+	if !c.wrong[usersFile] {
+		if d, err = c.checkUsers(ctx, before, report); err != nil {
+			return nil, err
+		}
+	}
+	for _, file := range c.Manifest.Files {
+		if c.wrong[file.Name] || c.opened[file.Name] {
+			continue
+		}
+		if err := c.checkFile(ctx, file, report); err != nil {
+			return nil, err
+		}
+	}
+	c.users = !c.wrong[usersFile]
+	return d, nil
+}
+
+// checkFile looks at a file that is not about users.
+func (c *checkedSnapshot) checkFile(ctx context.Context, file File, report reportFunc) error {
+	f, err := c.openFile(ctx, file.Name, report)
+	if f == nil {
 		return err
 	}
 	defer f.Close()
-	sum := newDigest()
-	r := io.TeeReader(cancelReader{ctx, f}, sum)
 	var problem error
 	switch file.Name {
-	case usersFile:
-		problem = c.readUsers(r, file)
 	case requestsFile:
-		problem = c.readRequests(r)
+		problem = c.readRequests(f)
 	case changesFile:
-		problem = checkRowCount(r, file)
+		problem = checkRowCount(f, file)
 	}
-	_, err = io.Copy(io.Discard, r)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	switch {
-	case err != nil:
-		report(file.Name, "can't be read: %v", err)
-	case sum.String() != file.SHA256:
-		report(file.Name, "its digest is %s, and the manifest says %s", sum, file.SHA256)
-	case sum.bytes != file.Bytes:
-		report(file.Name, "it has %d bytes, and the manifest says %d", sum.bytes, file.Bytes)
-	case problem != nil:
-		report(file.Name, "%v", problem)
-	}
-	return nil
+	_, err = io.Copy(io.Discard, f)
+	return f.hold(file, err, problem, report)
 }
 
-// readUsers checks users.ndjson.zst: its lines are canonical and in order,
-// and as many of each status as the manifest says.
-func (c *checkedSnapshot) readUsers(r io.Reader, file File) error {
-	content := newDigest()
-	users, err := newUserReader(r, content)
+// hashedFile is a file whose digest is taken as it is read.
+type hashedFile struct {
+	io.Reader
+	io.Closer
+	ctx context.Context
+	sum *digest
+}
+
+// openFile opens a file of the snapshot, nil where it is missing.
+func (c *checkedSnapshot) openFile(ctx context.Context, name string, report reportFunc) (*hashedFile, error) {
+	f, err := openPlain(filepath.Join(c.dir, name), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		report(name, "is missing")
+		return nil, nil
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer users.Close()
-	var again []byte
-	for {
-		user, err := users.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if again, err = Canonical(again[:0], user.JSON); err != nil || !bytes.Equal(again, user.JSON) {
-			return fmt.Errorf("line %d is not canonical JSON", users.lines.n)
-		}
-		status, err := text(user.JSON, "status")
-		if err != nil {
-			return fmt.Errorf("line %d: %w", users.lines.n, err)
-		}
-		c.byStatus[status]++
-		c.passed()
-		if c.columns != nil {
-			if err := c.columns.Add(user.JSON); err != nil {
-				return fmt.Errorf("line %d: %w", users.lines.n, err)
-			}
-		}
-	}
+	c.opened[name] = true
+	sum := newDigest()
+	return &hashedFile{Reader: io.TeeReader(cancelReader{ctx, f}, sum), Closer: f, ctx: ctx, sum: sum}, nil
+}
+
+// hold holds the file, which was read to its end or to readErr, against what the
+// manifest says of it; problem is what was found in it.
+func (h *hashedFile) hold(file File, readErr, problem error, report reportFunc) error {
 	switch {
-	case content.String() != file.ContentSHA256:
-		return fmt.Errorf("the digest of its content is %s, and the manifest says %s", content, file.ContentSHA256)
-	case users.lines.n != file.Rows:
-		return fmt.Errorf("it has %d users, and the manifest says %d", users.lines.n, file.Rows)
-	case !maps.Equal(c.byStatus, c.Manifest.Resources.Users.ByStatus):
-		return errors.New("its users by status are not those of the manifest")
+	case h.ctx.Err() != nil:
+		return h.ctx.Err()
+	case readErr != nil:
+		report(file.Name, "can't be read: %v", readErr)
+	case h.sum.String() != file.SHA256:
+		report(file.Name, "its digest is %s, and the manifest says %s", h.sum, file.SHA256)
+	case h.sum.bytes != file.Bytes:
+		report(file.Name, "it has %d bytes, and the manifest says %d", h.sum.bytes, file.Bytes)
+	case problem != nil:
+		report(file.Name, "%v", problem)
 	}
 	return nil
 }
@@ -222,97 +215,6 @@ func checkRowCount(r io.Reader, file File) error {
 			return fmt.Errorf("line %d: %w", lines.n+1, err)
 		}
 	}
-}
-
-// checkCSV renders the users as CSV anew, and holds the result against the
-// digest in the manifest.
-func (c *checkedSnapshot) checkCSV(ctx context.Context, report reportFunc) error {
-	file, listed := c.Manifest.file(csvFile)
-	if listed != (c.columns != nil) {
-		report(csvFile, "does not fit the formats declared")
-		return nil
-	}
-	if !listed || !c.users || c.wrong[csvFile] {
-		return nil
-	}
-	users, err := c.Users()
-	if err != nil {
-		return err
-	}
-	defer users.Close()
-	sum := newDigest()
-	if err := WriteCSV(sum, untilDone{ctx, users}, c.columns); err != nil {
-		return fmt.Errorf("render %s: %w", csvFile, err)
-	}
-	if sum.String() != file.SHA256 || file.Rows != c.Manifest.Resources.Users.Total {
-		report(csvFile, "is not what the users render to")
-	}
-	return nil
-}
-
-// checkChanges compares the users with those of the snapshot before, and
-// holds the difference against the changes file and the manifest.
-func (c *checkedSnapshot) checkChanges(ctx context.Context, before *checkedSnapshot, report reportFunc) error {
-	said := c.Manifest.Resources.Users
-	file, listed := c.Manifest.file(changesFile)
-	if listed != (said.Base == BasePrevious) {
-		report(changesFile, "does not fit the base %q", said.Base)
-		return nil
-	}
-	var declared *Declaration
-	if c.Manifest.Previous != nil {
-		if before == nil || before.Digest != c.Manifest.Previous.ManifestSHA256 {
-			return nil // the chain is broken here, and that has been said
-		}
-		declared = &before.Manifest.Declared
-	}
-	rules, base := RulesFor(declared, c.Manifest.Declared)
-	if base != said.Base {
-		report(manifestFile, "its base is %q, and should be %q", said.Base, base)
-		return nil
-	}
-	if !listed || !c.users || !before.users || c.wrong[changesFile] {
-		return nil
-	}
-	counts, sum, err := recompute(ctx, before.Snapshot, c.Snapshot, rules)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // pruned just now
-	}
-	if err != nil {
-		return err
-	}
-	switch {
-	case sum.String() != file.SHA256:
-		report(changesFile, "is not the difference with %s", before.Name())
-	case counts.Added != said.Added || counts.Changed != said.Changed || counts.Removed != said.Removed,
-		!maps.Equal(counts.Kinds, said.Kinds):
-		report(manifestFile, "its counts are not those of the difference with %s", before.Name())
-	}
-	return nil
-}
-
-// recompute returns the difference of two snapshots as counts, and as the
-// digest of its changes file.
-func recompute(ctx context.Context, before, after *Snapshot, rules Rules) (Counts, *digest, error) {
-	sum := newDigest()
-	from, err := before.Users()
-	if err != nil {
-		return Counts{}, nil, err
-	}
-	defer from.Close()
-	to, err := after.Users()
-	if err != nil {
-		return Counts{}, nil, err
-	}
-	defer to.Close()
-	var line []byte
-	counts, err := Diff(from, untilDone{ctx, to}, rules, func(c *Change) (err error) {
-		if line, err = c.Line(line[:0]); err == nil {
-			_, err = sum.Write(line)
-		}
-		return err
-	})
-	return counts, sum, err
 }
 
 // cancelReader is a reader that ends with its context.

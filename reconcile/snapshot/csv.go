@@ -53,39 +53,40 @@ func columnName(path string) string {
 // attribute of the profile and for each other member that is not null
 // throughout. Columns are used by one goroutine at a time.
 type Columns struct {
-	learn  bool            // rest comes from the users
-	fixed  []string        // paths of the first columns
-	rest   []string        // paths of the others, in no order
-	known  map[string]bool // paths in fixed and rest
-	opened map[string]bool // paths of objects that have columns inside
-	path   []byte          // of the member at hand, or, with a dot after it, of the object
+	learn  bool           // further ones come from the users
+	closed bool           // no more of them do
+	fixed  int            // so many of paths come first, in their order
+	paths  []string       // by number; those that were learned in the order of their coming
+	number map[string]int // by path
+	opened map[string]bool
+	shape  shape
+	cells  [][]byte // by number, values of the user at hand; nil: empty
+	line   []byte
 }
 
 // NewColumns returns the columns for users cut down to attrs. Where attrs
 // includes no paths by name, each user that will be written has to be shown
 // to Add first.
 func NewColumns(attrs Attributes) *Columns {
-	c := &Columns{
-		learn:  len(attrs.Include) == 0,
-		fixed:  attrs.Include,
-		known:  make(map[string]bool),
-		opened: make(map[string]bool),
-	}
+	c := &Columns{learn: len(attrs.Include) == 0, number: make(map[string]int), opened: make(map[string]bool)}
+	c.shape.columns, c.shape.root.open = c, true
+	fixed := slices.Clip(attrs.Include)
 	if c.learn {
 		c.opened["profile"] = true
 		for _, short := range shortNames {
 			if attrs.keeps(short.path) {
-				c.fixed = append(c.fixed, short.path)
+				fixed = append(fixed, short.path)
 			}
 		}
 	}
-	for _, path := range c.fixed {
-		c.known[path] = true
+	for _, path := range fixed {
+		c.add(path)
 		for dot := strings.LastIndexByte(path, '.'); dot > 0; dot = strings.LastIndexByte(path, '.') {
 			path = path[:dot]
 			c.opened[path] = true
 		}
 	}
+	c.fixed = len(c.paths)
 	return c
 }
 
@@ -111,46 +112,84 @@ func (c *Columns) Add(user []byte) error {
 	if !c.learn {
 		return nil
 	}
-	c.path = c.path[:0]
-	return c.walk(user, func(path, _ []byte) error {
-		if !c.known[string(path)] {
-			c.known[string(path)] = true
-			c.rest = append(c.rest, string(path))
-		}
-		return nil
-	})
+	return c.read(user)
 }
 
-// paths returns the path of each column.
-func (c *Columns) paths() []string {
-	slices.SortFunc(c.rest, func(a, b string) int {
-		return strings.Compare(columnName(a), columnName(b))
-	})
-	return slices.Concat(c.fixed, c.rest)
+// read fills the cells from a user.
+func (c *Columns) read(user []byte) error {
+	c.line = append(append(c.line[:0], user...), '\n')
+	return c.shape.read(c.line)
 }
 
-// walk calls visit for each value that may have a column in an object whose
-// path, with a dot after it, is c.path.
-func (c *Columns) walk(object []byte, visit func(path, value []byte) error) error {
-	prefix := len(c.path)
-	m := membersOf(object)
-	for m.next() {
-		c.path = appendText(c.path[:prefix], m.name)
-		open := c.opened[string(c.path)] && isObject(m.value)
-		if !isNull(m.value) && !(open && c.learn) {
-			if err := visit(c.path, m.value); err != nil {
-				return err
-			}
-		}
-		if open {
-			c.path = append(c.path, '.')
-			if err := c.walk(m.value, visit); err != nil {
-				return err
-			}
-		}
+func (c *Columns) add(path string) int {
+	n := len(c.paths)
+	c.paths, c.cells, c.number[path] = append(c.paths, path), append(c.cells, nil), n
+	return n
+}
+
+// pathOf returns the path of a member of o.
+func pathOf(o *object, p *place) string {
+	return string(appendText(bytes.Clone(o.path), p.key[1:len(p.key)-2]))
+}
+
+// place says what is wanted of a member of o.
+func (c *Columns) place(o *object, p *place) {
+	path := pathOf(o, p)
+	if c.opened[path] {
+		p.inside = &object{open: true, path: []byte(path + ".")}
 	}
-	c.path = c.path[:prefix]
-	return m.err
+	if n, ok := c.number[path]; ok {
+		p.column = n
+	} else if c.learn {
+		p.column = columnUnknown
+	}
+}
+
+// take takes the value of a member of o.
+func (c *Columns) take(o *object, p *place, value []byte) error {
+	if value[0] == 'n' || c.learn && value[0] == '{' && p.inside.open {
+		return nil // null, or its members have columns of their own
+	}
+	if p.column == columnUnknown {
+		path := pathOf(o, p)
+		n, ok := c.number[path] // a name with a dot in it may stand for the same
+		if !ok && c.closed {
+			return fmt.Errorf("no column for %q", path)
+		}
+		if !ok {
+			n = c.add(path)
+		}
+		p.column = n
+	}
+	c.cells[p.column] = value
+	return nil
+}
+
+// order returns the numbers of the columns as they stand in a row.
+func (c *Columns) order() []int {
+	order := make([]int, len(c.paths))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order[c.fixed:], func(a, b int) int {
+		return strings.Compare(columnName(c.paths[a]), columnName(c.paths[b]))
+	})
+	return order
+}
+
+// header returns the first row.
+func (c *Columns) header(order []int) []byte {
+	names := make([][]byte, len(c.paths))
+	for n := range names {
+		names[n] = c.head(n)
+	}
+	return appendRow(nil, names, order)
+}
+
+// head returns the JSON of the name of a column.
+func (c *Columns) head(n int) []byte {
+	name, _ := jsontext.AppendQuote(nil, columnName(c.paths[n])) // valid UTF-8
+	return name
 }
 
 // WriteCSV writes a header and users as CSV (RFC 4180, with CRLF). A list or
@@ -159,46 +198,32 @@ func (c *Columns) walk(object []byte, visit func(path, value []byte) error) erro
 // that begins with an apostrophe, has an apostrophe before it: whoever reads
 // the file takes one away from each cell that begins with one.
 func WriteCSV(w io.Writer, users UserReader, columns *Columns) error {
-	paths := columns.paths()
-	index := make(map[string]int, len(paths))
-	cells := make([][]byte, len(paths)) // JSON; nil: empty
-	for i, path := range paths {
-		index[path] = i
-		cells[i], _ = jsontext.AppendQuote(nil, columnName(path)) // valid UTF-8
-	}
-	row := appendRow(nil, cells)
+	order := columns.order()
+	row := columns.header(order)
 	if _, err := w.Write(row); err != nil {
 		return err
 	}
-	fill := func(path, value []byte) error {
-		i, ok := index[string(path)]
-		if ok {
-			cells[i] = value
-		} else if columns.learn {
-			return fmt.Errorf("no column for %q", path)
-		}
-		return nil
-	}
+	columns.closed = true
 	return each(w, users, func(out *bufio.Writer, user User) error {
-		clear(cells)
-		columns.path = columns.path[:0]
-		if err := columns.walk(user.JSON, fill); err != nil {
+		if err := columns.read(user.JSON); err != nil {
 			return fmt.Errorf("write user %q: %w", user.ID, err)
 		}
-		row = appendRow(row[:0], cells)
+		row = appendRow(row[:0], columns.cells, order)
 		_, err := out.Write(row)
 		return err
 	})
 }
 
-// appendRow appends a line of cells.
-func appendRow(dst []byte, cells [][]byte) []byte {
+// appendRow appends a line of cells, in their order.
+func appendRow(dst []byte, cells [][]byte, order []int) []byte {
 	start := len(dst)
-	for i, value := range cells {
+	for i, n := range order {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendCell(dst, value)
+		if n >= 0 {
+			dst = appendCell(dst, cells[n])
+		}
 	}
 	if len(dst) == start {
 		dst = append(dst, `""`...) // else many readers would take the line for no row at all
@@ -209,12 +234,16 @@ func appendRow(dst []byte, cells [][]byte) []byte {
 // appendCell appends what a JSON value says, in quotes where it needs them.
 func appendCell(dst, value []byte) []byte {
 	start := len(dst)
-	if len(value) > 0 && value[0] == '"' {
+	if len(value) > 2 && value[0] == '"' && harmless[value[1]] && bytes.IndexByte(value, '\\') < 0 {
+		if dst = append(dst, value[1:len(value)-1]...); bytes.IndexByte(dst[start:], ',') < 0 {
+			return dst
+		}
+	} else if len(value) > 0 && value[0] == '"' {
 		if dst = appendText(dst, value[1:len(value)-1]); needsApostrophe(dst[start:]) {
 			dst = slices.Insert(dst, start, '\'')
 		}
-	} else {
-		dst = append(dst, value...)
+	} else if dst = append(dst, value...); len(value) > 0 && value[0] != '[' && value[0] != '{' {
+		return dst
 	}
 	if !bytes.ContainsAny(dst[start:], ",\"\r\n") {
 		return dst
@@ -230,6 +259,15 @@ func appendCell(dst, value []byte) []byte {
 	dst = append(dst, '"')
 	return append(dst[:start], dst[end:]...)
 }
+
+// harmless marks the bytes with which most texts begin, and after which
+// needsApostrophe would not look further.
+var harmless = func() (set [256]bool) {
+	for b := range byte(utf8.RuneSelf) {
+		set[b] = b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+	}
+	return set
+}()
 
 // needsApostrophe reports whether text needs an apostrophe: to keep a spreadsheet from
 // running it, perhaps after it has dropped what can't be seen, or since it

@@ -131,16 +131,12 @@ func FuzzWriteCSV(f *testing.F) {
 		if err != nil || user[0] != '{' {
 			return
 		}
+		checkRendered(t, user, include)
 		object := decode(t, user).(map[string]any)
 		if dotted(object) {
 			return // such a path could stand for two values
 		}
-		attrs := snapshot.Attributes{}
-		for path := range strings.FieldsSeq(include) {
-			if !slices.Contains(attrs.Include, path) {
-				attrs.Include = append(attrs.Include, path)
-			}
-		}
+		attrs := including(include)
 		list := &userList{users: []snapshot.User{{JSON: user}}}
 		rows := readCSV(t, writeCSV(t, list, attrs))
 		if len(rows) != 2 || len(rows[0]) != len(rows[1]) {
@@ -279,5 +275,45 @@ func BenchmarkWriteCSV1000Users(b *testing.B) {
 		if err := snapshot.WriteCSV(io.Discard, users, columns); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// including returns attributes that name those in a text.
+func including(text string) (attrs snapshot.Attributes) {
+	for path := range strings.FieldsSeq(text) {
+		if !slices.Contains(attrs.Include, path) {
+			attrs.Include = append(attrs.Include, path)
+		}
+	}
+	return attrs
+}
+
+// checkRendered checks that Verify accepts the CSV that users render to, and no
+// other: it renders them in another way, with the columns that it learns.
+func checkRendered(t *testing.T, user []byte, include string) {
+	t.Helper()
+	attrs := including(include)
+	users := []snapshot.User{{JSON: canonical(t, `{"id":"0","a":{"b":[{"c":null}]},"profile":{"x":1}}`)}, {JSON: user}, {JSON: user}}
+	file := writeCSV(t, &userList{users: users}, attrs)
+	if same, err := snapshot.CheckCSV(users, attrs, file); err != nil || !same {
+		t.Fatalf("CheckCSV(%s) = %t, %v, want what WriteCSV writes to fit", file, same, err)
+	}
+	others := [][]byte{nil, file[:len(file)-1], append(bytes.Clone(file), '\n')}
+	for i := 0; i < len(file); i += 1 + len(file)/16 {
+		other := bytes.Clone(file)
+		other[i] ^= 1
+		others = append(others, other)
+	}
+	for _, other := range others {
+		if same, err := snapshot.CheckCSV(users, attrs, other); err != nil || same {
+			t.Fatalf("CheckCSV(%q) = %t, %v, want no other than %q to fit", other, same, err, file)
+		}
+	}
+}
+
+// Two columns with one head stand in the order in which they came.
+func TestCheckCSVHeads(t *testing.T) {
+	for _, user := range []string{`{"id":"1","login":"a",".login":"b"}`, `{".login":"b","id":"1","login":"a","profile":{".login":2,"login":1}}`} {
+		checkRendered(t, canonical(t, user), "")
 	}
 }

@@ -1,6 +1,9 @@
 package snapshot
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // The seam of publishing, for tests that make its calls fail.
 type (
@@ -17,3 +20,21 @@ func (s *Store) WriteThrough(files FileSystem) { s.files = files }
 
 // SetClock sets the clock of s, which is this machine's.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
+
+// A Shape tells users in canonical form from others.
+type Shape struct{ shape shape }
+
+// Read reads a user.
+func (s *Shape) Read(user []byte) error { return s.shape.read(append(bytes.Clone(user), '\n')) }
+
+// CheckCSV reports whether file is what users render to, as Verify does.
+func CheckCSV(users []User, attrs Attributes, file []byte) (bool, error) {
+	c := newCSVCheck(NewColumns(attrs), bytes.NewReader(file))
+	for _, user := range users {
+		if err := c.columns.read(user.JSON); err != nil {
+			return false, err
+		}
+		c.add()
+	}
+	return c.end()
+}

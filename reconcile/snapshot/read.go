@@ -166,7 +166,7 @@ func openUsers(dir, export string, total int) (*userReader, error) {
 // newUserReader reads users from r, and shows content every byte of theirs.
 // One goroutine does it all, and it keeps a window and a line in memory.
 func newUserReader(r io.Reader, content io.Writer) (*userReader, error) {
-	decoder, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8*window))
+	decoder, err := newDecoder(r)
 	if err != nil {
 		return nil, err
 	}
