@@ -328,8 +328,11 @@ func (p *page) checkYAML(b block) {
 			err = key.WriteFile(filepath.Join(dir, name))
 		}
 	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "oktasync.yaml"), []byte(text), 0o600)
+	text = strings.ReplaceAll(text, "/etc/oktasync/", dir+"/")
+	for name, data := range map[string]string{"hook.url": "https://hooks.acme.example/T0", "oktasync.yaml": text} {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600)
+		}
 	}
 	if err != nil {
 		p.Fatal(err)

@@ -172,7 +172,7 @@ func (c *Config) paths() map[string]*string {
 		"daemon.web_config_file":     &c.Daemon.WebConfigFile,
 	}
 	for i := range c.Daemon.Notify {
-		paths[fmt.Sprintf("daemon.notify[%d].url_file", i)] = &c.Daemon.Notify[i].URLFile
+		paths[notifyField(i)] = &c.Daemon.Notify[i].URLFile
 	}
 	return paths
 }

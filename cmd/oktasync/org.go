@@ -77,16 +77,10 @@ func connect(cfg *Config, log *slog.Logger) (*org, error) {
 // authenticate reads the keys and certificates that cfg names. The org that it
 // returns lacks a client.
 func authenticate(cfg *Config, log *slog.Logger) (*org, error) {
-	base, ca, err := baseTransport(cfg.Okta.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	clientKey, err := loadClientKey(cfg)
-	if err != nil {
-		return nil, err
-	}
+	base, ca, caErr := baseTransport(cfg.Okta.CAFile)
+	clientKey, clientErr := loadClientKey(cfg)
 	dpopKey, err := loadDPoPKey(cfg)
-	if err != nil {
+	if err := errors.Join(caErr, clientErr, err); err != nil {
 		return nil, err
 	}
 	o := &org{grants: &grants{}, access: access{
@@ -208,21 +202,20 @@ func openStore(cfg *Config) (*snapshot.Store, error) {
 // storeOptions finds the group and loads the key that the store is written with.
 func storeOptions(cfg *Config) (options snapshot.Options, err error) {
 	if name := cfg.Store.Group; name != "" {
-		group, err := user.LookupGroup(name)
-		if err != nil {
-			return options, fmt.Errorf("store.group: no group %s on this machine", shown(name))
+		group, lookup := user.LookupGroup(name)
+		if lookup != nil {
+			err = fmt.Errorf("store.group: no group %s on this machine", shown(name))
+		} else if options.GID, lookup = strconv.Atoi(group.Gid); lookup != nil {
+			err = fmt.Errorf("store.group: %w", lookup)
 		}
-		if options.GID, err = strconv.Atoi(group.Gid); err != nil {
-			return options, fmt.Errorf("store.group: %w", err)
+	}
+	if file := cfg.Store.SigningKeyFile; file != "" {
+		var load error
+		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
+			err = errors.Join(err, fmt.Errorf("store.signing_key_file: %w", load))
 		}
 	}
-	if cfg.Store.SigningKeyFile == "" {
-		return options, nil
-	}
-	if options.Signer, err = snapshot.LoadSigner(cfg.Store.SigningKeyFile); err != nil {
-		return options, fmt.Errorf("store.signing_key_file: %w", err)
-	}
-	return options, nil
+	return options, err
 }
 
 // loadAllowedSigners returns whose signatures count, nil where nobody says.

@@ -60,21 +60,31 @@ const (
 // tellers are those that cfg asks for, and its heartbeat, which may be nil.
 func (d *daemon) tellers(cfg *Config) (notify []*teller, heartbeat *teller, err error) {
 	for i, n := range cfg.Daemon.Notify {
-		field := fmt.Sprintf("daemon.notify[%d].url_file", i)
-		data, err := readBounded(n.URLFile, 4<<10)
+		address, err := notifyAddress(i, n)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", field, err)
+			return nil, nil, err
 		}
-		address := strings.TrimSpace(string(data))
-		if webAddressProblem(address) {
-			return nil, nil, fmt.Errorf("%s: %s holds no address; one begins with https://", field, n.URLFile)
-		}
-		notify = append(notify, d.teller(field, address, n.On))
+		notify = append(notify, d.teller(notifyField(i), address, n.On))
 	}
 	if address := cfg.Daemon.HeartbeatURL; address != "" {
 		heartbeat = d.teller("daemon.heartbeat_url", address, nil)
 	}
 	return notify, heartbeat, nil
+}
+
+func notifyField(i int) string { return fmt.Sprintf("daemon.notify[%d].url_file", i) }
+
+// notifyAddress reads where the i-th of daemon.notify sends to.
+func notifyAddress(i int, n NotifyConfig) (string, error) {
+	data, err := readBounded(n.URLFile, 4<<10)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", notifyField(i), err)
+	}
+	address := strings.TrimSpace(string(data))
+	if webAddressProblem(address) {
+		return "", fmt.Errorf("%s: %s holds no address; one begins with https://", notifyField(i), n.URLFile)
+	}
+	return address, nil
 }
 
 func webAddressProblem(address string) bool {

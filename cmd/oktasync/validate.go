@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"oktasync/dpopauth/keys"
+	"oktasync/reconcile/snapshot"
 )
 
 func (a *app) validateCommand() *cobra.Command {
-	var printJWK bool
+	var printJWK, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and the key files, without a network",
@@ -18,52 +23,157 @@ once. Nothing is sent anywhere.
 takes it (General, Client Credentials, Add key).`,
 		Example: "  oktasync validate --config oktasync.yaml\n  oktasync validate --public-jwk",
 		Args:    noArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.validate(printJWK) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if printJWK && asJSON {
+				return &usageError{"--public-jwk prints JSON of its own; leave --json out", cmd.CommandPath()}
+			}
+			v, err := a.checkConfiguration()
+			switch {
+			case asJSON:
+				return a.printValidationJSON(v, err)
+			case err != nil:
+				return err
+			case printJWK:
+				return a.printPublicJWK(v.key)
+			}
+			a.printValidation(v)
+			return nil
+		},
 	}
 	cmd.Flags().BoolVar(&printJWK, "public-jwk", false, "print the client key's public JWK")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
 
-func (a *app) validate(printJWK bool) error {
+// validated is a configuration with what was found in the files that it names.
+type validated struct {
+	cfg    *Config
+	key    *keys.Key
+	signer *snapshot.Signer // nil: snapshots are not signed
+}
+
+// checkConfiguration reads the configuration and every file that it names. The
+// error holds all that is wrong.
+func (a *app) checkConfiguration() (v validated, err error) {
 	cfg, log, err := a.load()
 	if err != nil {
-		return err
+		return v, err
 	}
-	if _, err := connect(cfg, log); err != nil {
-		return err
-	}
-	key, err := loadClientKey(cfg)
-	if err != nil {
-		return err
-	}
-	if printJWK {
-		jwk, err := publicJWK(key)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(a.stdout, "%s\n", jwk)
-		return nil
-	}
+	v.cfg = cfg
+	var errs []error
+	note := func(err error) { errs = append(errs, err) }
+	_, _, err = baseTransport(cfg.Okta.CAFile)
+	note(err)
+	v.key, err = loadClientKey(cfg)
+	note(err)
+	_, err = loadDPoPKey(cfg)
+	note(err)
 	options, err := storeOptions(cfg)
-	if err != nil {
-		return err
-	}
+	v.signer = options.Signer
+	note(err)
 	if _, err := loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
-		return fmt.Errorf("store.allowed_signers_file: %w", err)
+		note(fmt.Errorf("store.allowed_signers_file: %w", err))
 	}
-	if _, err := loadWebConfig(cfg.Daemon); err != nil {
-		return err
+	_, err = loadWebConfig(cfg.Daemon)
+	note(err)
+	for i, n := range cfg.Daemon.Notify {
+		_, err := notifyAddress(i, n)
+		note(err)
 	}
-	source := cfg.File
+	if err := errors.Join(errs...); err != nil {
+		return v, err
+	}
+	_, err = connect(cfg, log)
+	return v, err
+}
+
+func (a *app) printPublicJWK(key *keys.Key) error {
+	jwk, err := publicJWK(key)
+	if err == nil {
+		_, err = fmt.Fprintf(a.stdout, "%s\n", jwk)
+	}
+	return err
+}
+
+func (a *app) printValidation(v validated) {
+	source := v.cfg.File
 	if source == "" {
 		source = "the environment"
 	}
 	fmt.Fprintf(a.stdout, "%s is valid: %s; client key %s with thumbprint %s\n",
-		source, plural(len(cfg.Exports), "export"), key.Algorithm(), key.Thumbprint())
-	if signer := options.Signer; signer != nil {
-		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", signer.Fingerprint(), signer.PublicKey())
+		source, plural(len(v.cfg.Exports), "export"), v.key.Algorithm(), v.key.Thumbprint())
+	if v.signer != nil {
+		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", v.signer.Fingerprint(), v.signer.PublicKey())
+	}
+}
+
+// validationDocument is the shape of `validate --json`.
+type validationDocument struct {
+	Valid     bool              `json:"valid"`
+	Config    string            `json:"config"` // "": the environment
+	Problems  []problemDocument `json:"problems"`
+	Exports   []string          `json:"exports"`
+	ClientKey *keyDocument      `json:"client_key"` // null where it can't be read
+	SignedBy  *string           `json:"signed_by"`
+}
+
+// problemDocument is something that is wrong, and where in the configuration
+// file: line and column are 0 for what is wrong elsewhere.
+type problemDocument struct {
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+	Text   string `json:"text"`
+}
+
+type keyDocument struct {
+	Algorithm  string `json:"algorithm"`
+	Thumbprint string `json:"thumbprint"`
+}
+
+func (a *app) printValidationJSON(v validated, err error) error {
+	doc := validationDocument{Valid: err == nil, Problems: problemsOf(err), Exports: []string{}}
+	if v.cfg != nil {
+		doc.Config = v.cfg.File
+		for _, e := range v.cfg.Exports {
+			doc.Exports = append(doc.Exports, e.Name)
+		}
+	}
+	if v.key != nil {
+		doc.ClientKey = &keyDocument{v.key.Algorithm(), v.key.Thumbprint()}
+	}
+	if v.signer != nil {
+		fingerprint := v.signer.Fingerprint()
+		doc.SignedBy = &fingerprint
+	}
+	var bad *configError
+	if errors.As(err, &bad) {
+		doc.Config = bad.file
+	}
+	if err := writeJSON(a.stdout, doc); err != nil {
+		return err
+	}
+	if err != nil {
+		return exitError{exitFailed}
 	}
 	return nil
+}
+
+// problemsOf takes an error of checkConfiguration to pieces.
+func problemsOf(err error) []problemDocument {
+	list := []problemDocument{}
+	var bad *configError
+	switch {
+	case err == nil:
+	case errors.As(err, &bad):
+		for _, p := range bad.problems {
+			list = append(list, problemDocument{p.line, p.column, p.text})
+		}
+	default:
+		for _, line := range strings.Split(err.Error(), "\n") {
+			list = append(list, problemDocument{Text: line})
+		}
+	}
+	return list
 }
 
 // plural is "1 export" or "3 exports".

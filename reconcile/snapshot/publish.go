@@ -234,10 +234,12 @@ func (d Draft) read() Read {
 }
 
 func (d Draft) resource() Resource {
+	kinds := map[Kind]int{} // also where nothing was compared, so that no JSON of ours has null for it
+	maps.Copy(kinds, d.Counts.Kinds)
 	return Resource{
 		Total: d.Counts.Total, ByStatus: d.ByStatus,
 		Added: d.Counts.Added, Changed: d.Counts.Changed, Removed: d.Counts.Removed,
-		Kinds: maps.Clone(d.Counts.Kinds), Base: d.Base,
+		Kinds: kinds, Base: d.Base,
 	}
 }
 
