@@ -62,7 +62,7 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, o parse.Object, l l
 		fail.Description = parse.Clean(c.Params["error_description"], 200)
 	}
 	if fail.Code == "invalid_client" {
-		fail.hint = e.hintClient(fail.Description)
+		fail.Part, fail.hint = e.blameClient(fail.Description)
 	}
 	switch {
 	case overloaded(resp.StatusCode, fail.Code):
@@ -81,26 +81,26 @@ func (e *endpoint) refused(fail *Error, resp *http.Response, o parse.Object, l l
 	return e.blame(fail, c, l)
 }
 
-// hintClient says which of the things that make up a client assertion does not
+// blameClient says which of the things that make up a client assertion does not
 // fit. Okta has one code for all of them; only its words differ, and where they
 // are new the key is the likeliest.
-func (e *endpoint) hintClient(description string) string {
+func (e *endpoint) blameClient(description string) (Part, string) {
 	d := strings.ToLower(description)
 	switch {
 	case strings.Contains(d, "auth_method"):
-		return fmt.Sprintf("the app %s has to be a service app with private_key_jwt", e.clientID)
+		return PartMethod, fmt.Sprintf("the app %s has to be a service app with private_key_jwt", e.clientID)
 	case strings.Contains(d, "client_id") || strings.Contains(d, "subject") || strings.Contains(d, "issuer"):
-		return fmt.Sprintf("the org knows no app %.100q: see that the client ID is right, and the org URL is that of the app's org", e.clientID)
+		return PartClient, fmt.Sprintf("the org knows no app %.100q: see that the client ID is right, and the org URL is that of the app's org", e.clientID)
 	case strings.Contains(d, "audience") || strings.Contains(d, "'aud'"):
-		return "the assertion was made out to " + e.audience + ": see that the org URL is the org's own address, not an alias or -admin"
+		return PartAudience, "the assertion was made out to " + e.audience + ": see that the org URL is the org's own address, not an alias or -admin"
 	case strings.Contains(d, "expir") || strings.Contains(d, "issued before"):
-		return "see that this machine's clock is right"
+		return PartTime, "see that this machine's clock is right"
 	}
 	kid := ", and that the app has no other key"
 	if id := e.client.ID(); id != "" {
 		kid = fmt.Sprintf(" (kid %q), and no other by that kid", id)
 	}
-	return fmt.Sprintf("see that the app %s holds the public key with thumbprint %s%s", e.clientID, e.client.Thumbprint(), kid)
+	return PartKey, fmt.Sprintf("see that the app %s holds the public key with thumbprint %s%s", e.clientID, e.client.Thumbprint(), kid)
 }
 
 // hintPlain is for what a server that speaks TLS answers to plain http.
@@ -152,7 +152,8 @@ func (e *endpoint) token(o parse.Object) (*token, error) {
 		given := strings.Fields(o.Text("scope"))
 		missing := slices.DeleteFunc(slices.Clone(e.scopes), func(s string) bool { return slices.Contains(given, s) })
 		if len(missing) > 0 {
-			return nil, fmt.Errorf("%w: %s", ErrScope, strings.Join(missing, " "))
+			asked := slices.DeleteFunc(slices.Clone(e.scopes), func(s string) bool { return !slices.Contains(given, s) })
+			return nil, &ScopeError{Granted: asked, Missing: missing}
 		}
 	}
 	return newToken(value, want, life), nil

@@ -38,9 +38,31 @@ type Error struct {
 	RequestID   string // by which the server's operator finds the request
 	Err         error  // one of the errors above, or what the network said; may be nil
 
+	// Part is what invalid_client finds fault with, where the server's words tell.
+	// OAuth has this one code for all that makes up a client assertion.
+	Part Part
+
 	hint  string
 	again bool // see Retryable
 }
+
+// A Part of a client's authentication.
+type Part string
+
+const (
+	PartClient   Part = "client"   // the server knows no such client
+	PartMethod   Part = "method"   // the client authenticates in another way
+	PartKey      Part = "key"      // the client has no such key
+	PartAudience Part = "audience" // the assertion is made out to another server
+	PartTime     Part = "time"     // it is dated wrongly
+)
+
+// A ScopeError says that fewer scopes were granted than were asked for. It is an
+// [ErrScope].
+type ScopeError struct{ Granted, Missing []string } // both of those asked for
+
+func (e *ScopeError) Error() string { return ErrScope.Error() + ": " + strings.Join(e.Missing, " ") }
+func (e *ScopeError) Unwrap() error { return ErrScope }
 
 func (e *Error) Error() string {
 	var b strings.Builder

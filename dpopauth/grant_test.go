@@ -222,6 +222,10 @@ func TestD50_ScopesThatWereNotGranted(t *testing.T) {
 				t.Errorf("error = %v, want ErrScope", err)
 			}
 			wantError(t, err, "not granted"+test.missing)
+			var scopes *dpopauth.ScopeError
+			if !errors.As(err, &scopes) || ": "+strings.Join(scopes.Missing, " ") != test.missing || len(scopes.Granted)+len(scopes.Missing) != 2 {
+				t.Errorf("scopes = %+v, want%s missing and the rest granted", scopes, test.missing)
+			}
 		}
 	}
 }
@@ -285,14 +289,18 @@ func TestD51_ErrorAnswers(t *testing.T) {
 
 func TestHintsForInvalidClient(t *testing.T) {
 	key := clientKey()
-	for _, test := range []struct{ description, hint string }{
-		{"Invalid value for 'client_id' parameter.", `the org knows no app "0oa1"`},
-		{"The issuer claim for client_assertion is not a valid client_id.", `the org knows no app "0oa1"`},
-		{"The audience claim for client_assertion must be the endpoint invoked for the request.", "org URL"},
-		{"The client_assertion token is expired.", "clock"},
-		{"Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.", "service app"},
-		{"The client_assertion signature is invalid.", "thumbprint " + key.Thumbprint() + ", and that"},
-		{"", "thumbprint " + key.Thumbprint() + ", and that"},
+	for _, test := range []struct {
+		description string
+		part        dpopauth.Part
+		hint        string
+	}{
+		{"Invalid value for 'client_id' parameter.", dpopauth.PartClient, `the org knows no app "0oa1"`},
+		{"The issuer claim for client_assertion is not a valid client_id.", dpopauth.PartClient, `the org knows no app "0oa1"`},
+		{"The audience claim for client_assertion must be the endpoint invoked for the request.", dpopauth.PartAudience, "org URL"},
+		{"The client_assertion token is expired.", dpopauth.PartTime, "clock"},
+		{"Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.", dpopauth.PartMethod, "service app"},
+		{"The client_assertion signature is invalid.", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and that"},
+		{"", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and that"},
 	} {
 		o := newOrg(t)
 		o.token = func(w http.ResponseWriter, _ *seen) bool {
@@ -300,11 +308,30 @@ func TestHintsForInvalidClient(t *testing.T) {
 			return true
 		}
 		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.ClientKey = key.WithID("") }), o.URL+"/a")
+		if part := asError(t, err).Part; part != test.part {
+			t.Errorf("part for %q = %q, want %q", test.description, part, test.part)
+		}
 		hint := asError(t, err).Hint()
 		if !strings.Contains(hint, test.hint) || strings.Contains(hint, "kid") {
 			t.Errorf("hint for %q = %q, want %q in it and no kid", test.description, hint, test.hint)
 		}
 	}
+}
+
+// Fetch asks the token endpoint and nobody else, and holds what it got.
+func TestFetch(t *testing.T) {
+	o := newOrg(t)
+	tr := o.transport()
+	for range 2 {
+		if err := tr.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := tr.Status(); got.Counters.Granted["first"] != 1 || got.Expiry.IsZero() {
+		t.Errorf("status = %+v, want one token fetched and held", got)
+	}
+	o.token = func(w http.ResponseWriter, _ *seen) bool { o.oauthError(w, 401, "invalid_client", ""); return true }
+	wantError(t, o.transport().Fetch(t.Context()), "invalid_client")
 }
 
 func TestPlainHTTPToTLS(t *testing.T) {

@@ -2,6 +2,7 @@ package dpopauth
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,6 +70,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.stats.retry(why)
 		t.wire.log.Debug("request sent again", "cause", why, "status", fail.Status, "request_id", fail.RequestID)
 	}
+}
+
+// Fetch gets a token, unless a good one is held, and sends nothing else: for
+// whoever wants to know beforehand whether there is one to be had.
+func (t *Transport) Fetch(ctx context.Context) error {
+	_, err := t.tokens.get(ctx)
+	return err
 }
 
 // check refuses a request before anything of it is sent or signed.
