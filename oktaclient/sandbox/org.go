@@ -65,20 +65,6 @@ func NewOrg(cfg Config) *Org {
 	return o
 }
 
-// Register adds an app, or replaces the one with the same ID.
-func (o *Org) Register(app ClientApp) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.apps[app.ID] = app
-}
-
-func (o *Org) app(id string) (ClientApp, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	app, ok := o.apps[id]
-	return app, ok
-}
-
 // URL is where clients see the org, without a slash at the end.
 func (o *Org) URL() string { return *o.url.Load() }
 

@@ -68,6 +68,16 @@ type Config struct {
 	CachePages           bool // keep compressed pages; costs 0.2 kB a user
 	ReadOnly             bool // maintenance: reads and tokens only
 	Control              bool // serve /sandbox/
+
+	Certificate Certificate // of a [Server]
+}
+
+// Certificate says what is odd about the certificate that a [Server] shows. The
+// zero value is a good one.
+type Certificate struct {
+	Issuer string    // name of the CA; "": oktasync sandbox CA
+	Host   string    // the one name in it; "": those that the server is reached by
+	Until  time.Time // zero: for a year
 }
 
 // ClientApp is a service app in the org.

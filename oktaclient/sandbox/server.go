@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -34,7 +35,7 @@ func NewServer(o *Org, addr string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve sandbox: %w", err)
 	}
-	certificate, caPEM, err := newCertificate(addr)
+	certificate, caPEM, err := newCertificate(addr, o.cfg.Certificate)
 	if err != nil {
 		l.Close()
 		return nil, fmt.Errorf("serve sandbox: make certificate: %w", err)
@@ -119,7 +120,7 @@ func (s *Server) Client() *http.Client {
 
 // newCertificate makes a CA and a certificate by it for addr and for loopback.
 // The CA's key is gone afterwards.
-func newCertificate(addr string) (leaf tls.Certificate, caPEM []byte, err error) {
+func newCertificate(addr string, odd Certificate) (leaf tls.Certificate, caPEM []byte, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return leaf, nil, err
@@ -129,8 +130,11 @@ func newCertificate(addr string) (leaf tls.Certificate, caPEM []byte, err error)
 		return leaf, nil, err
 	}
 	from, until := time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0)
+	if !odd.Until.IsZero() {
+		from, until = odd.Until.AddDate(-1, 0, 0), odd.Until
+	}
 	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "oktasync sandbox CA"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cmp.Or(odd.Issuer, "oktasync sandbox CA")},
 		NotBefore: from, NotAfter: until, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, MaxPathLenZero: true,
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
@@ -142,7 +146,9 @@ func newCertificate(addr string) (leaf tls.Certificate, caPEM []byte, err error)
 		NotBefore: from, NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	if host, _, _ := net.SplitHostPort(addr); net.ParseIP(host) != nil {
+	if odd.Host != "" {
+		site.DNSNames, site.IPAddresses = []string{odd.Host}, nil
+	} else if host, _, _ := net.SplitHostPort(addr); net.ParseIP(host) != nil {
 		site.IPAddresses = append(site.IPAddresses, net.ParseIP(host))
 	} else if host != "" {
 		site.DNSNames = append(site.DNSNames, host)

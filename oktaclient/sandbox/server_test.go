@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -54,6 +55,41 @@ func TestServer(t *testing.T) {
 	var unknown *tls.CertificateVerificationError
 	if _, err := stranger.Get(s.URL + "/api/v1/users"); !errors.As(err, &unknown) {
 		t.Errorf("without the CA: %v, want an unknown authority", err)
+	}
+}
+
+// Certificates that a client has to refuse, and why.
+func TestOddCertificates(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		odd  sandbox.Certificate
+		want func(error) bool
+	}{
+		{"by nobody known", sandbox.Certificate{Issuer: "Gateway"}, func(err error) bool {
+			var shown *tls.CertificateVerificationError
+			return errors.As(err, &shown) && shown.UnverifiedCertificates[0].Issuer.CommonName == "Gateway"
+		}},
+		{"another host's", sandbox.Certificate{Host: "portal.example"}, func(err error) bool {
+			var host x509.HostnameError
+			return errors.As(err, &host)
+		}},
+		{"expired", sandbox.Certificate{Until: time.Now().Add(-time.Hour)}, func(err error) bool {
+			var invalid x509.CertificateInvalidError
+			return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+		}},
+	} {
+		s, err := sandbox.NewServer(sandbox.NewOrg(sandbox.Config{Certificate: test.odd}), "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := s.Client()
+		if test.odd.Issuer != "" {
+			client = &http.Client{Transport: &http.Transport{}}
+		}
+		if _, err := client.Get(s.URL); !test.want(err) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		s.Close()
 	}
 }
 

@@ -183,6 +183,30 @@ func TestClientKeys(t *testing.T) {
 		r = c.postToken(c.form(url.Values{"client_assertion": {jwt(c.key, m{"alg": "ES256"}, c.assertionClaims())}}))
 		r.want(t, 401, "invalid_client", "kid is invalid")
 	})
+	t.Run("a key comes and another goes", func(t *testing.T) {
+		c := newClient(t, sandbox.Config{})
+		c.org.Register(sandbox.ClientApp{ID: clientID, Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{KID: kid, Key: c.key.Public()}}})
+		next := mustKey()
+		if err := c.org.AddKey(clientID, sandbox.PublicKey{KID: "next", Key: next.Public()}); err != nil {
+			t.Fatal(err)
+		}
+		byNext := func() result {
+			return c.postToken(c.form(url.Values{"client_assertion": {jwt(next, m{"alg": "ES256", "kid": "next"}, c.assertionClaims())}}))
+		}
+		if old, new := c.postToken(c.form(nil)), byNext(); old.status != 200 || new.status != 200 {
+			t.Errorf("old and new key = %d and %d, want both to do", old.status, new.status)
+		}
+		if err := c.org.RemoveKey(clientID, kid); err != nil {
+			t.Fatal(err)
+		}
+		c.postToken(c.form(nil)).want(t, 401, "invalid_client", "kid is invalid")
+		if r := byNext(); r.status != 200 {
+			t.Errorf("the key that stays = %d", r.status)
+		}
+		if c.org.RemoveKey(clientID, kid) == nil || c.org.RemoveKey("0oa9", "next") == nil || c.org.AddKey(clientID, sandbox.PublicKey{KID: "next"}) == nil {
+			t.Error("a key removed twice, of an unknown app, or added twice: want errors")
+		}
+	})
 }
 
 // Rules 6, 7 and 11: what is granted.
