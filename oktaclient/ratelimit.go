@@ -24,6 +24,14 @@ func parseRateLimit(h http.Header) (rateLimit, bool) {
 	return rateLimit{int(limit), int(remaining), time.Unix(reset, 0)}, ok1 && ok2 && ok3
 }
 
+// RateLimitOf returns what an answer's headers say of its rate limit's window:
+// requests in all and left, and when the next one begins, by Okta's clock. ok is
+// false where a header is missing.
+func RateLimitOf(h http.Header) (limit, remaining int, reset time.Time, ok bool) {
+	l, ok := parseRateLimit(h)
+	return l.limit, l.remaining, l.reset, ok
+}
+
 // crowded tells the 429 for too many requests in flight.
 func (l rateLimit) crowded() bool { return l.limit == 0 && l.remaining == 0 }
 

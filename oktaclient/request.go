@@ -229,6 +229,10 @@ func readBody(buf []byte, r io.Reader, progress func()) ([]byte, error) {
 	}
 }
 
+// ErrorCode returns the code of an error answer: Okta's, or the OAuth one of a
+// challenge; "" where there is none, as from what stands before Okta.
+func ErrorCode(resp *http.Response, body []byte) string { return errorCode(resp.Header, body) }
+
 // errorCode is the code of an error answer: Okta's own in the JSON body, or
 // the OAuth one of a challenge, whose body is empty (RFC 6750, section 3).
 func errorCode(h http.Header, body []byte) string {

@@ -15,15 +15,24 @@ import (
 
 // loadClientKey returns the key that signs client assertions.
 func loadClientKey(cfg *Config) (*keys.Key, error) {
-	key, err := keys.Load(cfg.Okta.PrivateKeyFile)
+	key, err := loadOktaKey(cfg.Okta.PrivateKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("okta.private_key_file: %w", err)
 	}
-	if err := oktaTakes(key); err != nil {
-		return nil, fmt.Errorf("okta.private_key_file: %s %w", cfg.Okta.PrivateKeyFile, err)
-	}
 	if cfg.Okta.PrivateKeyID != "" {
 		key = key.WithID(cfg.Okta.PrivateKeyID)
+	}
+	return key, nil
+}
+
+// loadOktaKey loads a key that Okta can be shown.
+func loadOktaKey(file string) (*keys.Key, error) {
+	key, err := keys.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := oktaTakes(key); err != nil {
+		return nil, fmt.Errorf("%s %w", file, err)
 	}
 	return key, nil
 }
@@ -60,12 +69,9 @@ func loadDPoPKey(cfg *Config) (*keys.Key, error) {
 	if cfg.Okta.DPoP.PrivateKeyFile == "" {
 		return nil, nil
 	}
-	key, err := keys.Load(cfg.Okta.DPoP.PrivateKeyFile)
+	key, err := loadOktaKey(cfg.Okta.DPoP.PrivateKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("okta.dpop.private_key_file: %w", err)
-	}
-	if err := oktaTakes(key); err != nil {
-		return nil, fmt.Errorf("okta.dpop.private_key_file: %s %w", cfg.Okta.DPoP.PrivateKeyFile, err)
 	}
 	if cfg.DPoPPublicKeyFile == "" {
 		return key, nil

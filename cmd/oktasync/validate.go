@@ -13,6 +13,7 @@ import (
 
 func (a *app) validateCommand() *cobra.Command {
 	var printJWK, asJSON bool
+	var keyFile string
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and the key files, without a network",
@@ -20,12 +21,16 @@ func (a *app) validateCommand() *cobra.Command {
 once. Nothing is sent anywhere.
 
 --public-jwk prints the public half of okta.private_key_file as Okta's console
-takes it (General, Client Credentials, Add key).`,
+takes it (General, Client Credentials, Add key); with --key that of another key,
+for which no configuration is needed.`,
 		Example: "  oktasync validate --config oktasync.yaml\n  oktasync validate --public-jwk",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if printJWK && asJSON {
 				return &usageError{"--public-jwk prints JSON of its own; leave --json out", cmd.CommandPath()}
+			}
+			if keyFile != "" {
+				return a.printJWKOf(keyFile, printJWK, cmd)
 			}
 			v, err := a.checkConfiguration()
 			switch {
@@ -41,8 +46,21 @@ takes it (General, Client Credentials, Add key).`,
 		},
 	}
 	cmd.Flags().BoolVar(&printJWK, "public-jwk", false, "print the client key's public JWK")
+	cmd.Flags().StringVar(&keyFile, "key", "", "with --public-jwk: of the key in `FILE`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
+}
+
+// printJWKOf is --public-jwk for a key that no configuration names yet.
+func (a *app) printJWKOf(file string, wanted bool, cmd *cobra.Command) error {
+	if !wanted {
+		return &usageError{"--key goes with --public-jwk", cmd.CommandPath()}
+	}
+	key, err := loadOktaKey(file)
+	if err != nil {
+		return fmt.Errorf("--key: %w", err)
+	}
+	return a.printPublicJWK(key)
 }
 
 // validated is a configuration with what was found in the files that it names.

@@ -141,6 +141,13 @@ func (a *AllowedSigners) allow(key ssh.PublicKey, at time.Time) (principals stri
 	return "", err
 }
 
+// Allows says why signatures that s makes at the time at would not count, nil
+// where they would.
+func (a *AllowedSigners) Allows(s *Signer, at time.Time) error {
+	_, err := a.allow(s.key.PublicKey(), at)
+	return err
+}
+
 // matchList matches text against patterns as ssh_config(5) has them: separated
 // by commas, with * and ?, and ! before those that must not match.
 func matchList(patterns, text string) bool {

@@ -2,6 +2,9 @@ package snapshot
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +72,39 @@ func loadSigner(path string) (*Signer, error) {
 	return parseSigner(data)
 }
 
+// NewSigningKey makes a key and writes it to a new file, mode 0600, as ssh-keygen
+// -t ed25519 does. A file that is there already is left alone, and is an error.
+func NewSigningKey(path string) (*Signer, error) {
+	s, err := newSigningKey(path)
+	if err != nil {
+		return nil, fmt.Errorf("make signing key %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func newSigningKey(path string) (*Signer, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	block, err := ssh.MarshalPrivateKey(key, "oktasync")
+	if err != nil {
+		return nil, err
+	}
+	data := pem.EncodeToMemory(block)
+	defer clear(data)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, cause(err)
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, cause(err)
+	}
+	return parseSigner(data)
+}
+
 func parseSigner(data []byte) (*Signer, error) {
 	key, err := ssh.ParsePrivateKey(data)
 	var locked *ssh.PassphraseMissingError
@@ -97,6 +133,12 @@ func (s *Signer) Fingerprint() string { return ssh.FingerprintSHA256(s.key.Publi
 // it, behind the principal.
 func (s *Signer) PublicKey() string {
 	return string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(s.key.PublicKey())))
+}
+
+// AllowedSigner returns the line of an allowed_signers file by which the key of
+// s counts, for snapshots only.
+func (s *Signer) AllowedSigner(principal string) string {
+	return fmt.Sprintf("%s namespaces=%q %s", principal, signNamespace, s.PublicKey())
 }
 
 // signedBy is what the manifest says of s, which may be nil.

@@ -8,12 +8,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -171,6 +174,33 @@ func TestSigned(t *testing.T) {
 }
 
 // A key can be changed, and the times in allowed_signers say from when on.
+// What NewSigningKey makes is a key for LoadSigner and for ssh-keygen, and its
+// line lets it sign snapshots and nothing else.
+func TestNewSigningKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "signing-key")
+	made, err := snapshot.NewSigningKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := snapshot.LoadSigner(path)
+	if err != nil || loaded.Fingerprint() != made.Fingerprint() {
+		t.Errorf("loaded = %v, %v, want the key that was made", loaded, err)
+	}
+	if _, err := snapshot.NewSigningKey(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second one in its place: %v, want it refused", err)
+	}
+	if err := allowed(t, made.AllowedSigner("archive@acme.example")).Allows(loaded, time.Now()); err != nil {
+		t.Errorf("its own line does not allow it: %v", err)
+	}
+	if err := allowed(t, newSigner(t).AllowedSigner("archive@acme.example")).Allows(loaded, time.Now()); err == nil {
+		t.Error("another key's line allows it")
+	}
+	needs(t, "ssh-keygen")
+	if out, err := exec.Command("ssh-keygen", "-l", "-f", path).CombinedOutput(); err != nil || !strings.Contains(string(out), made.Fingerprint()) {
+		t.Errorf("ssh-keygen = %s, %v, want %s", out, err, made.Fingerprint())
+	}
+}
+
 func TestSignerRotation(t *testing.T) {
 	old, next := newSigner(t), newSigner(t)
 	s := signedDays(t, old)
