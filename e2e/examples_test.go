@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -53,6 +54,7 @@ var examples = []example{
 	{line: "oktasync sandbox --users 5000 --dir ./sandbox", until: "people at https://127.0.0.1:", meanwhile: &example{
 		line: "oktasync plan --config ./sandbox/oktasync.yaml", says: "the first snapshot, of 5000 users"}},
 	{line: "oktasync sandbox --fault nth=3,status=500 --fault every=10,reset", until: "people at https://127.0.0.1:"},
+	{line: "oktasync sandbox --misconfigured no-role", until: "doctor --config sandbox/oktasync.yaml"},
 	{line: "oktasync completion zsh > ~/.zfunc/_oktasync"},
 	{line: "oktasync completion fish > ~/.config/fish/completions/oktasync.fish"},
 	{line: "source <(oktasync completion bash)"},
@@ -60,7 +62,10 @@ var examples = []example{
 
 	{line: "oktasync validate --config oktasync.yaml", says: "^oktasync.yaml is valid: 1 export"},
 	{line: "oktasync validate --public-jwk", says: `"kty": "EC"`},
-	{line: "oktasync plan", says: "Plan: the first snapshot, of 120 users"},
+	{line: "oktasync doctor", says: "^all is well$"},
+	{line: "oktasync doctor --json", says: `"id": "allowed_signers"`},
+	{line: "oktasync doctor --key new-client-key.pem", before: newClientKey, says: "the app takes the key in new-client-key.pem"},
+	{line: "oktasync plan", before: oldKeyAlone, says: "Plan: the first snapshot, of 120 users"},
 	{line: "oktasync apply", says: "published +[0-9TZ]+"},
 	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, says: "Plan: 3 deleted"},
 	{line: `oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`, before: after(leave(60)), says: "CHG-1042: contractors removed"},
@@ -94,6 +99,30 @@ var examples = []example{
 		}
 	}, says: "all-users: adopted"},
 	{line: "oktasync run --config /etc/oktasync/oktasync.yaml", until: "daemon started"},
+}
+
+// newClientKey is a key that the app has beside its old one, for now.
+func newClientKey(t *testing.T, s *site) {
+	key, err := keys.Generate()
+	if err == nil {
+		err = key.WriteFile(filepath.Join(s.dir, "new-client-key.pem"))
+	}
+	if err == nil {
+		err = s.org.AddKey(clientID, sandbox.PublicKey{KID: key.Thumbprint(), Key: key.Public()})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func oldKeyAlone(t *testing.T, s *site) {
+	key, err := keys.Load(filepath.Join(s.dir, "new-client-key.pem"))
+	if err == nil {
+		err = s.org.RemoveKey(clientID, key.Thumbprint())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func readlink(t *testing.T, path string) string {

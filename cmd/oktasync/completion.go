@@ -60,8 +60,9 @@ func argumentsOf() map[string]candidates {
 
 // flagWords are the flags that take one of a few words.
 var flagWords = map[string][]string{
-	"format":    {"ndjson", "csv", "json"},
-	"log-level": {"debug", "info", "warn", "error"},
+	"format":        {"ndjson", "csv", "json"},
+	"log-level":     {"debug", "info", "warn", "error"},
+	"misconfigured": misconfigurationNames(),
 }
 
 // complete makes cmd and the commands below it complete their arguments and

@@ -99,7 +99,7 @@ reading back, and 2 when plan or diff found changes, with --detailed-exitcode.`,
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default from the configuration)")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
 	root.AddCommand(
-		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(),
+		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
 		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.verifyCommand(), a.quarantineCommand(), a.adoptCommand(),
 		a.apiCommand(), a.completionCommand(), a.versionCommand(), a.manCommand(),

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
+	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -90,7 +91,18 @@ func authenticate(cfg *Config, log *slog.Logger) (*org, error) {
 	if dpopKey != nil {
 		o.access.dpopKey = dpopKey.Thumbprint()
 	}
-	o.auth, err = dpopauth.New(dpopauth.Config{
+	auth := authConfig(cfg, base, clientKey, dpopKey)
+	auth.Logger, auth.OnTokenRequest = log, o.grants.record
+	if o.auth, err = dpopauth.New(auth); err != nil {
+		return nil, fmt.Errorf("okta: %w", err)
+	}
+	return o, nil
+}
+
+// authConfig is how the org is asked for tokens, and where they may go. dpopKey
+// may be nil.
+func authConfig(cfg *Config, base http.RoundTripper, clientKey, dpopKey *keys.Key) dpopauth.Config {
+	return dpopauth.Config{
 		TokenURL:       cfg.Okta.OrgURL + tokenPath,
 		ClientID:       cfg.Okta.ClientID,
 		Scopes:         cfg.Okta.Scopes,
@@ -100,13 +112,7 @@ func authenticate(cfg *Config, log *slog.Logger) (*org, error) {
 		Origins:        []string{cfg.Okta.OrgURL},
 		DecodedPathHTU: true,
 		Base:           base,
-		Logger:         log,
-		OnTokenRequest: o.grants.record,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("okta: %w", err)
 	}
-	return o, nil
 }
 
 // join makes the client. Of the connection before, which may be nil, it keeps
@@ -201,14 +207,7 @@ func openStore(cfg *Config) (*snapshot.Store, error) {
 
 // storeOptions finds the group and loads the key that the store is written with.
 func storeOptions(cfg *Config) (options snapshot.Options, err error) {
-	if name := cfg.Store.Group; name != "" {
-		group, lookup := user.LookupGroup(name)
-		if lookup != nil {
-			err = fmt.Errorf("store.group: no group %s on this machine", shown(name))
-		} else if options.GID, lookup = strconv.Atoi(group.Gid); lookup != nil {
-			err = fmt.Errorf("store.group: %w", lookup)
-		}
-	}
+	options, err = groupOptions(cfg)
 	if file := cfg.Store.SigningKeyFile; file != "" {
 		var load error
 		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
@@ -216,6 +215,22 @@ func storeOptions(cfg *Config) (options snapshot.Options, err error) {
 		}
 	}
 	return options, err
+}
+
+// groupOptions are the options without a signer.
+func groupOptions(cfg *Config) (options snapshot.Options, err error) {
+	name := cfg.Store.Group
+	if name == "" {
+		return options, nil
+	}
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		return options, fmt.Errorf("store.group: no group %s on this machine", shown(name))
+	}
+	if options.GID, err = strconv.Atoi(group.Gid); err != nil {
+		return options, fmt.Errorf("store.group: %w", err)
+	}
+	return options, nil
 }
 
 // loadAllowedSigners returns whose signatures count, nil where nobody says.

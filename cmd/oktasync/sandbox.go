@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,7 @@ func (a *app) sandboxCommand() *cobra.Command {
 		limit       int
 		noDPoP      bool
 		faults      []string
+		wrong       string
 	)
 	cmd := &cobra.Command{
 		Use:   "sandbox",
@@ -39,16 +42,21 @@ suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.
 --fault makes requests fail: which ones by nth, every or forever, under path (the
 API, or token for the token endpoint), and how by status, code, cut, stall,
 lose, reset, broken-json, html, revoke-token, rotate-nonce, busy, bearer, or next.
-Each can be given several times.`,
+Each can be given several times.
+
+--misconfigured has something be wrong with the configuration, the network, the
+app or the store, for oktasync doctor to find:
+` + inLines(misconfigurationNames()),
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
   oktasync sandbox --fault nth=3,status=500 --fault every=10,reset
+  oktasync sandbox --misconfigured no-role
   oktasync plan --config ./sandbox/oktasync.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit > 0 {
 				cfg.RateLimit = sandbox.Limits(limit)
 			}
-			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP, faults)
+			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP, faults, wrong)
 		},
 	}
 	f := cmd.Flags()
@@ -65,18 +73,19 @@ Each can be given several times.`,
 	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "the API demands nonces, new after that many uses")
 	f.IntVar(&limit, "rate-limit", 0, "requests a minute and bucket (default Okta's workforce limits)")
 	f.StringArrayVar(&faults, "fault", nil, "make requests fail, as in `nth=3,status=500`")
+	f.StringVar(&wrong, "misconfigured", "", "what is to be wrong: a `STATE` of those above")
 	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
 	return cmd
 }
 
-func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string) error {
+func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string, wrong string) error {
 	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
 	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
 		return errors.New("--users must not be negative, and --deprovisioned not more than that")
 	}
-	site, err := newSandboxSite(dir, listen, cfg, dpop)
+	site, err := newMisconfiguredSite(ctx, dir, listen, cfg, dpop, wrong)
 	if err != nil {
 		return err
 	}
@@ -88,8 +97,12 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		}
 		site.org.Inject(fault)
 	}
+	try := "plan"
+	if wrong != "" {
+		try = "doctor"
+	}
 	fmt.Fprintf(a.stdout, "sandbox org of %d people at %s\n", cfg.Users, site.server.URL)
-	fmt.Fprintf(a.stdout, "try it:  oktasync plan --config %s\n", site.config)
+	fmt.Fprintf(a.stdout, "try it:  %s\n", strings.Join(append(site.env, "oktasync", try, "--config", site.config), " "))
 	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", filepath.Join(dir, "ca.pem"), site.server.URL)
 	<-ctx.Done()
 	return nil
@@ -98,9 +111,13 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 // sandboxSite is a sandbox org that is being served, and the folder with what a
 // client of it needs.
 type sandboxSite struct {
-	org    *sandbox.Org
-	server *sandbox.Server
-	config string // the configuration file
+	org     *sandbox.Org
+	server  *sandbox.Server
+	key     *keys.Key
+	dir     string
+	config  string      // the configuration file
+	env     []string    // what the environment of a client has to be, as NAME=value
+	closers []io.Closer // what else is served
 }
 
 func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandboxSite, error) {
@@ -111,13 +128,8 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 	if err != nil {
 		return nil, err
 	}
-	cfg.Clients = []sandbox.ClientApp{{
-		ID:          sandboxClientID,
-		Keys:        []sandbox.PublicKey{{Key: key.Public()}},
-		RequireDPoP: dpop,
-		Scopes:      []string{usersScope},
-	}}
-	site := &sandboxSite{org: sandbox.NewOrg(cfg), config: filepath.Join(dir, defaultConfigFile)}
+	cfg.Clients = []sandbox.ClientApp{sandboxApp(key, dpop)}
+	site := &sandboxSite{org: sandbox.NewOrg(cfg), key: key, dir: dir, config: filepath.Join(dir, defaultConfigFile)}
 	if site.server, err = sandbox.NewServer(site.org, listen); err != nil {
 		return nil, fmt.Errorf("serve sandbox org: %w", err)
 	}
@@ -127,7 +139,23 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 	return site, nil
 }
 
-func (s *sandboxSite) close() error { return s.server.Close() }
+// sandboxApp is the app as it should be.
+func sandboxApp(key *keys.Key, dpop bool) sandbox.ClientApp {
+	return sandbox.ClientApp{
+		ID:          sandboxClientID,
+		Keys:        []sandbox.PublicKey{{Key: key.Public()}},
+		RequireDPoP: dpop,
+		Scopes:      []string{usersScope},
+	}
+}
+
+func (s *sandboxSite) close() error {
+	err := s.server.Close()
+	for _, c := range s.closers {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
 
 // sandboxKey loads the client key of an earlier start, or makes one.
 func sandboxKey(path string) (*keys.Key, error) {

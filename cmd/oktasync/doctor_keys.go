@@ -1,0 +1,108 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"oktasync/dpopauth/keys"
+)
+
+// checkClientKey loads the key that signs client assertions.
+func checkClientKey(_ context.Context, x *examination) finding {
+	file := cmp.Or(x.newKey, x.cfg.Okta.PrivateKeyFile)
+	key, f := loadKeyFor(file, "okta.private_key_file")
+	if key == nil {
+		return f
+	}
+	switch {
+	case x.newKey != "": // the app has the old key too, so that the kid has to say which
+		key = key.WithID(cmp.Or(key.ID(), key.Thumbprint()))
+	case x.cfg.Okta.PrivateKeyID != "":
+		key = key.WithID(x.cfg.Okta.PrivateKeyID)
+	}
+	x.clientKey = key
+	return f
+}
+
+// checkDPoPKey loads the key that tokens are bound to.
+func checkDPoPKey(_ context.Context, x *examination) finding {
+	dpop := x.cfg.Okta.DPoP
+	switch {
+	case dpop.Mode == dpopOff:
+		return ok("none: okta.dpop.mode is off")
+	case dpop.PrivateKeyFile == "":
+		return ok("a new P-256 key in memory at every start")
+	}
+	key, f := loadKeyFor(dpop.PrivateKeyFile, "okta.dpop.private_key_file")
+	if key == nil {
+		return f
+	}
+	if key.Thumbprint() == x.clientKey.Thumbprint() {
+		return failed(inConfig, "set okta.dpop.private_key_file to another key, or leave it out for one in memory",
+			"%s is the client key: whoever steals one has both", dpop.PrivateKeyFile)
+	}
+	if _, err := loadDPoPKey(x.cfg); err != nil { // its public half, which the walk-through's file names
+		return failed(inConfig, "name the two halves of one key, or leave "+envDPoPPublic+" out", "%v", err)
+	}
+	x.dpopKey = key
+	return f
+}
+
+// loadKeyFor loads the key that a setting names, and says how its file is. The
+// key is nil where it can't be used.
+func loadKeyFor(file, setting string) (*keys.Key, finding) {
+	key, err := loadOktaKey(file)
+	if err != nil {
+		return nil, badFile(err, file, setting, 0o007, "set "+setting+" to a P-256 or RSA private key, PEM or JWK; `oktasync init` makes one")
+	}
+	seen := fmt.Sprintf("%s: %s, thumbprint %s, %s", file, key.Algorithm(), key.Thumbprint(), accessTo(file))
+	if key.Warning() != "" {
+		return key, warning(onHost, "chmod 600 "+file, "%s: the group has access to it", seen)
+	}
+	return key, ok("%s", seen)
+}
+
+// badFile says why a file with a secret can't be used: it is not there, or has a
+// bit of shut in its mode, or else content says what to do about what is in it.
+func badFile(err error, file, setting string, shut fs.FileMode, content string) finding {
+	info, statErr := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return failed(inConfig, fmt.Sprintf("correct %s, or put the file there", setting), "there is no %s", file)
+	case errors.Is(err, fs.ErrPermission):
+		return failed(onHost, fmt.Sprintf("give the file to the user that runs oktasync: chown %s %s", me(), file), "%s may not be read by %s", file, me())
+	case statErr == nil && info.Mode().IsRegular() && info.Mode().Perm()&shut != 0:
+		return failed(onHost, fmt.Sprintf("chmod 600 %s, and make a new key where somebody may have read this one", file),
+			"others have access to %s (mode %04o)", file, info.Mode().Perm())
+	}
+	return failed(inConfig, content, "%v", err)
+}
+
+// accessTo says who may read a file.
+func accessTo(file string) string {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err.Error()
+	}
+	owner := "its owner"
+	if stat, isUnix := info.Sys().(*syscall.Stat_t); isUnix {
+		owner = userName(int(stat.Uid))
+	}
+	return fmt.Sprintf("mode %04o, owner %s", info.Mode().Perm(), owner)
+}
+
+func me() string { return userName(os.Geteuid()) }
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return "uid " + strconv.Itoa(uid)
+}
