@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"oktasync/dpopauth/verify/internal/jws"
 )
 
 const (
@@ -27,8 +29,8 @@ type Key struct {
 }
 
 // fits says whether k may have signed by alg (RFC 8725, section 3.1).
-func (k Key) fits(alg algorithm) bool {
-	return (k.Algorithm == "" || k.Algorithm == alg.name) && alg.fits(k.Public)
+func (k Key) fits(alg jws.Algorithm) bool {
+	return (k.Algorithm == "" || k.Algorithm == alg.Name) && alg.Fits(k.Public)
 }
 
 // ClientsConfig says how an authorization server knows its clients.
@@ -55,7 +57,7 @@ func NewClients(cfg ClientsConfig) (*Clients, error) {
 		return nil, fmt.Errorf("configure clients: no source of keys")
 	}
 	var err error
-	if cfg.Algorithms, err = allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = jws.Allowed(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure clients: %w", err)
 	}
 	cfg.MaxLife = cmp.Or(cfg.MaxLife, defaultMaxLife)
@@ -77,7 +79,7 @@ type Assertion struct {
 // endpoint goes by, each taken literally: the URL of the token endpoint (Okta),
 // or the issuer. An error is an [*Error].
 func (c *Clients) Assertion(ctx context.Context, assertion string, audiences ...string) (*Assertion, error) {
-	t, ok := parseJWS(assertion, maxAssertion)
+	t, ok := jws.Parse(assertion, maxAssertion)
 	if !ok {
 		return nil, refuse(AssertionMalformed)
 	}
@@ -86,19 +88,19 @@ func (c *Clients) Assertion(ctx context.Context, assertion string, audiences ...
 		return nil, err
 	}
 	// RFC 7523, section 3: 1. and 2. iss and sub are both the client.
-	if sub, _ := t.claims.string("sub"); sub != a.ClientID {
+	if sub, _ := t.Claims.Text("sub"); sub != a.ClientID {
 		return nil, refuse(AssertionSubject)
 	}
 	// 3. It is for this endpoint and nobody else, who could pass it on.
-	aud, _ := t.claims.strings("aud")
+	aud, _ := t.Claims.Texts("aud")
 	if len(aud) != 1 || !slices.Contains(audiences, aud[0]) {
 		return nil, refuse(AssertionAudience)
 	}
-	if err := c.checkTimes(t.claims, a); err != nil {
+	if err := c.checkTimes(t.Claims, a); err != nil {
 		return nil, err
 	}
 	// 7. It is good for once.
-	if err := c.spend(ctx, t.claims, a); err != nil {
+	if err := c.spend(ctx, t.Claims, a); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -106,12 +108,12 @@ func (c *Clients) Assertion(ctx context.Context, assertion string, audiences ...
 
 // checkKey finds the client that t is said to be from, and has t signed by one
 // of its keys (RFC 7523, section 3, 9.).
-func (c *Clients) checkKey(ctx context.Context, t *jws) (*Assertion, error) {
-	alg, ok := t.algorithm(c.cfg.Algorithms)
+func (c *Clients) checkKey(ctx context.Context, t *jws.JWS) (*Assertion, error) {
+	alg, ok := t.Algorithm(c.cfg.Algorithms)
 	if !ok {
 		return nil, refuse(AssertionAlgorithm)
 	}
-	client, ok := t.claims.string("iss")
+	client, ok := t.Claims.Text("iss")
 	if !ok || client == "" {
 		return nil, refuse(AssertionIssuer)
 	}
@@ -124,14 +126,14 @@ func (c *Clients) checkKey(ctx context.Context, t *jws) (*Assertion, error) {
 	case len(keys) == 0:
 		return nil, refuse(AssertionNoKeys)
 	}
-	key, ok := pick(keys, t.header)
+	key, ok := pick(keys, t.Header)
 	if !ok {
 		return nil, refuse(AssertionKeyID)
 	}
 	if !key.fits(alg) {
 		return nil, refuse(AssertionAlgorithm)
 	}
-	if !alg.verifies(key.Public, t) {
+	if !alg.Verifies(key.Public, t) {
 		return nil, refuse(AssertionSignature)
 	}
 	return &Assertion{ClientID: client, KeyID: key.ID}, nil
@@ -139,10 +141,10 @@ func (c *Clients) checkKey(ctx context.Context, t *jws) (*Assertion, error) {
 
 // pick returns the key that header names. Only where there is a single key may
 // the header leave it unnamed.
-func pick(keys []Key, header object) (Key, bool) {
-	kid, named := header.string("kid")
+func pick(keys []Key, header jws.Object) (Key, bool) {
+	kid, named := header.Text("kid")
 	if !named {
-		return keys[0], len(keys) == 1 && !header.has("kid")
+		return keys[0], len(keys) == 1 && !header.Has("kid")
 	}
 	i := slices.IndexFunc(keys, func(k Key) bool { return k.ID == kid })
 	if i < 0 {
@@ -152,10 +154,10 @@ func pick(keys []Key, header object) (Key, bool) {
 }
 
 // checkTimes is RFC 7523, section 3, 4. to 6.
-func (c *Clients) checkTimes(claims object, a *Assertion) error {
+func (c *Clients) checkTimes(claims jws.Object, a *Assertion) error {
 	now := c.cfg.Now()
 	var ok bool
-	if a.Expiry, ok = claims.time("exp"); !ok {
+	if a.Expiry, ok = claims.Time("exp"); !ok {
 		return refuse(AssertionNoExpiry)
 	}
 	if !a.Expiry.After(now) {
@@ -165,22 +167,22 @@ func (c *Clients) checkTimes(claims object, a *Assertion) error {
 		return refuse(AssertionTooLong)
 	}
 	latest := now.Add(c.cfg.Leeway)
-	if t, ok := claims.time("nbf"); claims.has("nbf") && (!ok || t.After(latest)) {
+	if t, ok := claims.Time("nbf"); claims.Has("nbf") && (!ok || t.After(latest)) {
 		return refuse(AssertionNotYet)
 	}
-	if t, ok := claims.time("iat"); claims.has("iat") && (!ok || t.After(latest)) {
+	if t, ok := claims.Time("iat"); claims.Has("iat") && (!ok || t.After(latest)) {
 		return refuse(AssertionIssuedAt)
 	}
 	return nil
 }
 
 // spend remembers the assertion's jti until it expires.
-func (c *Clients) spend(ctx context.Context, claims object, a *Assertion) error {
-	if !claims.has("jti") && c.cfg.OptionalID {
+func (c *Clients) spend(ctx context.Context, claims jws.Object, a *Assertion) error {
+	if !claims.Has("jti") && c.cfg.OptionalID {
 		return nil
 	}
 	var ok bool
-	if a.ID, ok = claims.string("jti"); !ok || a.ID == "" || len(a.ID) > maxID {
+	if a.ID, ok = claims.Text("jti"); !ok || a.ID == "" || len(a.ID) > maxID {
 		return refuse(AssertionID)
 	}
 	fresh, err := c.cfg.Replay.Add(ctx, replayKey("assertion", a.ClientID, a.ID), c.cfg.Now(), a.Expiry)

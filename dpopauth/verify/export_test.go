@@ -1,35 +1,16 @@
 package verify
 
 import (
-	"crypto"
+	"oktasync/dpopauth/verify/internal/jws"
 )
-
-// ParseJWK is publicKey, for comparing it with another reader of JWKs.
-func ParseJWK(data []byte) (crypto.PublicKey, bool) {
-	jwk, ok := unmarshalObject(data)
-	if !ok {
-		return nil, false
-	}
-	key, err := publicKey(jwk)
-	return key, err == nil
-}
-
-// ParseObject is unmarshalObject, for comparing it with another reader of JSON.
-func ParseObject(data []byte) (map[string]any, bool) { return unmarshalObject(data) }
-
-// VerifySignature checks a bare signature, for vectors that have no JWS.
-func VerifySignature(name string, key crypto.PublicKey, message string, signature []byte) bool {
-	alg := algorithms[name]
-	return alg.fits(key) && alg.verifies(key, &jws{signed: message, signature: signature})
-}
 
 // VerifyJWS checks a JWS with any payload by a JWKS, for vectors that are no JWTs.
 func VerifyJWS(compact string, jwks []byte) bool {
-	t, _, ok := splitJWS(compact)
+	t, _, ok := jws.Split(compact)
 	if !ok {
 		return false
 	}
-	document, ok := unmarshalObject(jwks)
+	document, ok := jws.ReadObject(jwks)
 	if !ok {
 		return false
 	}
@@ -37,10 +18,10 @@ func VerifyJWS(compact string, jwks []byte) bool {
 	if err != nil {
 		return false
 	}
-	alg, ok := t.algorithm(Algorithms())
+	alg, ok := t.Algorithm(Algorithms())
 	if !ok {
 		return false
 	}
-	key, ok := pick(keys, t.header)
-	return ok && key.fits(alg) && alg.verifies(key.Public, t)
+	key, ok := pick(keys, t.Header)
+	return ok && key.fits(alg) && alg.Verifies(key.Public, t)
 }

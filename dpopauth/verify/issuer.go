@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"oktasync/dpopauth/verify/internal/jws"
 )
 
 const maxToken = 16 << 10 // bytes of an access token
@@ -44,7 +46,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 		return nil, fmt.Errorf("configure issuer %s: no audience", cfg.URL)
 	}
 	var err error
-	if cfg.Algorithms, err = allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = jws.Allowed(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure issuer %s: %w", cfg.URL, err)
 	}
 	cfg.Leeway = leeway(cfg.Leeway)
@@ -79,36 +81,36 @@ type Token struct {
 // times. Scopes and the binding to a key are for [Resource.Protect] to check. An
 // error is an [*Error].
 func (i *Issuer) Token(ctx context.Context, token string) (*Token, error) {
-	t, ok := parseJWS(token, maxToken)
+	t, ok := jws.Parse(token, maxToken)
 	if !ok {
 		return nil, refuse(TokenMalformed)
 	}
 	// Not an ID token, a proof or an assertion by the same issuer (RFC 9068,
 	// section 4; RFC 8725, section 3.11). Many issuers say JWT, or nothing.
-	switch typ, _ := t.header.string("typ"); strings.ToLower(typ) {
+	switch typ, _ := t.Header.Text("typ"); strings.ToLower(typ) {
 	case "at+jwt", "application/at+jwt", "jwt", "":
 	default:
 		return nil, refuse(TokenType)
 	}
 	// The issuer first: a foreign token must not make us ask for new keys.
-	if iss, _ := t.claims.string("iss"); iss != i.cfg.URL {
+	if iss, _ := t.Claims.Text("iss"); iss != i.cfg.URL {
 		return nil, refuse(TokenIssuer)
 	}
 	if err := i.checkSignature(ctx, t); err != nil {
 		return nil, err
 	}
-	if aud, _ := t.claims.strings("aud"); !slices.Contains(aud, i.cfg.Audience) {
+	if aud, _ := t.Claims.Texts("aud"); !slices.Contains(aud, i.cfg.Audience) {
 		return nil, refuse(TokenAudience)
 	}
-	return i.readToken(t.claims)
+	return i.readToken(t.Claims)
 }
 
-func (i *Issuer) checkSignature(ctx context.Context, t *jws) error {
-	alg, ok := t.algorithm(i.cfg.Algorithms)
+func (i *Issuer) checkSignature(ctx context.Context, t *jws.JWS) error {
+	alg, ok := t.Algorithm(i.cfg.Algorithms)
 	if !ok {
 		return refuse(TokenAlgorithm)
 	}
-	key, ok, err := i.keys.find(ctx, t.header)
+	key, ok, err := i.keys.find(ctx, t.Header)
 	if err != nil {
 		return &Error{Reason: KeysUnavailable, Err: err}
 	}
@@ -118,42 +120,42 @@ func (i *Issuer) checkSignature(ctx context.Context, t *jws) error {
 	if !key.fits(alg) {
 		return refuse(TokenAlgorithm)
 	}
-	if !alg.verifies(key.Public, t) {
+	if !alg.Verifies(key.Public, t) {
 		return refuse(TokenSignature)
 	}
 	return nil
 }
 
 // readToken checks the times of a token and takes from it what servers ask for.
-func (i *Issuer) readToken(claims object) (*Token, error) {
+func (i *Issuer) readToken(claims jws.Object) (*Token, error) {
 	token := &Token{Claims: claims}
 	now := i.cfg.Now()
 	var ok bool
-	if token.Expiry, ok = claims.time("exp"); !ok || !token.Expiry.Add(i.cfg.Leeway).After(now) {
+	if token.Expiry, ok = claims.Time("exp"); !ok || !token.Expiry.Add(i.cfg.Leeway).After(now) {
 		return nil, refuse(TokenExpired)
 	}
 	for _, name := range []string{"nbf", "iat"} {
-		if t, ok := claims.time(name); claims.has(name) && (!ok || t.After(now.Add(i.cfg.Leeway))) {
+		if t, ok := claims.Time(name); claims.Has(name) && (!ok || t.After(now.Add(i.cfg.Leeway))) {
 			return nil, refuse(TokenNotYet)
 		}
 	}
-	if claims.has("cnf") {
-		cnf, ok := claims.object("cnf")
+	if claims.Has("cnf") {
+		cnf, ok := claims.Object("cnf")
 		if !ok {
 			return nil, refuse(TokenMalformed)
 		}
-		if token.Thumbprint, ok = cnf.string("jkt"); !ok && cnf.has("jkt") {
+		if token.Thumbprint, ok = cnf.Text("jkt"); !ok && cnf.Has("jkt") {
 			return nil, refuse(TokenMalformed)
 		}
 	}
-	token.Subject, _ = claims.string("sub")
-	if token.ClientID, ok = claims.string("client_id"); !ok {
-		token.ClientID, _ = claims.string("cid") // Okta
+	token.Subject, _ = claims.Text("sub")
+	if token.ClientID, ok = claims.Text("client_id"); !ok {
+		token.ClientID, _ = claims.Text("cid") // Okta
 	}
-	if scope, ok := claims.string("scope"); ok {
+	if scope, ok := claims.Text("scope"); ok {
 		token.Scopes = strings.Fields(scope)
 	} else {
-		token.Scopes, _ = claims.strings("scp") // Okta
+		token.Scopes, _ = claims.Texts("scp") // Okta
 	}
 	return token, nil
 }

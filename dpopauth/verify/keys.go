@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"oktasync/dpopauth/verify/internal/jws"
 )
 
 // Bounds of asking an issuer for its keys. Anyone can send a token with an
@@ -51,7 +53,7 @@ func newKeySet(cfg IssuerConfig) *keySet {
 
 // find returns the key that header names. A key that is not known makes it ask
 // the issuer, which may have a new one; so does the age of what is known.
-func (s *keySet) find(ctx context.Context, header object) (Key, bool, error) {
+func (s *keySet) find(ctx context.Context, header jws.Object) (Key, bool, error) {
 	if key, ok, _ := s.lookup(header, keysFresh); ok {
 		return key, true, nil
 	}
@@ -68,7 +70,7 @@ func (s *keySet) find(ctx context.Context, header object) (Key, bool, error) {
 
 // lookup looks among the keys that are known, if they are not older than age.
 // The error says why none are.
-func (s *keySet) lookup(header object, age time.Duration) (Key, bool, error) {
+func (s *keySet) lookup(header jws.Object, age time.Duration) (Key, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fetched.IsZero() || time.Since(s.fetched) > age {
@@ -120,23 +122,23 @@ func (s *keySet) fetch(ctx context.Context) ([]Key, error) {
 
 // signingKeys returns the keys of a JWKS that signatures may be by. Others, and
 // those of a kind that we don't know, are not for us (RFC 7517, section 5).
-func signingKeys(jwks object) ([]Key, error) {
+func signingKeys(jwks jws.Object) ([]Key, error) {
 	list, _ := jwks["keys"].([]any)
 	if len(list) > maxKeys {
 		return nil, fmt.Errorf("more than %d keys", maxKeys)
 	}
 	var keys []Key
 	for _, entry := range list {
-		entry, _ := entry.(map[string]any) // publicKey refuses what is none
-		jwk := object(entry)
-		use, _ := jwk.string("use")
-		ops, _ := jwk.strings("key_ops")
-		if use != "" && use != "sig" || jwk.has("key_ops") && !slices.Contains(ops, "verify") {
+		entry, _ := entry.(map[string]any) // PublicKey refuses what is none
+		jwk := jws.Object(entry)
+		use, _ := jwk.Text("use")
+		ops, _ := jwk.Texts("key_ops")
+		if use != "" && use != "sig" || jwk.Has("key_ops") && !slices.Contains(ops, "verify") {
 			continue
 		}
-		if public, err := publicKey(jwk); err == nil {
-			id, _ := jwk.string("kid")
-			alg, _ := jwk.string("alg")
+		if public, err := jws.PublicKey(jwk); err == nil {
+			id, _ := jwk.Text("kid")
+			alg, _ := jwk.Text("alg")
 			keys = append(keys, Key{ID: id, Algorithm: alg, Public: public})
 		}
 	}
@@ -178,10 +180,10 @@ func (s *keySet) metadata(ctx context.Context, place string) (string, error) {
 		return "", err
 	}
 	// The same issuer, to the letter (RFC 8414, section 3.3).
-	if issuer, _ := document.string("issuer"); issuer != s.issuer {
+	if issuer, _ := document.Text("issuer"); issuer != s.issuer {
 		return "", fmt.Errorf("%s is of another issuer", place)
 	}
-	address, _ := document.string("jwks_uri")
+	address, _ := document.Text("jwks_uri")
 	if err := checkServerURL(address); err != nil {
 		return "", fmt.Errorf("jwks_uri of %s: %w", place, err)
 	}
@@ -189,7 +191,7 @@ func (s *keySet) metadata(ctx context.Context, place string) (string, error) {
 }
 
 // get reads a JSON object.
-func (s *keySet) get(ctx context.Context, address string) (object, error) {
+func (s *keySet) get(ctx context.Context, address string) (jws.Object, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
@@ -209,7 +211,7 @@ func (s *keySet) get(ctx context.Context, address string) (object, error) {
 	case len(body) > maxDocument:
 		return nil, fmt.Errorf("get %s: more than %d bytes", address, maxDocument)
 	}
-	document, ok := unmarshalObject(body)
+	document, ok := jws.ReadObject(body)
 	if !ok {
 		return nil, fmt.Errorf("get %s: not a JSON object", address)
 	}

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"oktasync/dpopauth/verify/internal/jws"
 )
 
 // A NonceSource hands out the nonces that proofs must carry (RFC 9449, sections
@@ -92,7 +94,7 @@ func (n *Nonces) Rotate() {
 
 // Check says whether the nonce is one of ours and still good.
 func (n *Nonces) Check(nonce string) error {
-	b, ok := decode(nonce)
+	b, ok := jws.Decode(nonce)
 	if !ok || len(b) < 8 {
 		return ErrNonceUnknown
 	}

@@ -5,11 +5,15 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"oktasync/dpopauth/verify/internal/jws"
 )
 
 // Limits that no RFC gives.
@@ -60,7 +64,7 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, fmt.Errorf("configure verifier: negative max age %v", cfg.MaxAge)
 	}
 	var err error
-	if cfg.Algorithms, err = allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = jws.Allowed(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure verifier: %w", err)
 	}
 	cfg.MaxAge = cmp.Or(cfg.MaxAge, defaultMaxAge)
@@ -128,11 +132,11 @@ func (v *Verifier) check(r *http.Request, token, thumbprint string) (*Proof, err
 		return nil, err
 	}
 	// 2. It is one well-formed JWT. 3. All required claims are there.
-	t, ok := parseJWS(compact, maxProof)
+	t, ok := jws.Parse(compact, maxProof)
 	if !ok {
 		return nil, refuse(ProofMalformed)
 	}
-	c, err := readClaims(t.claims)
+	c, err := readClaims(t.Claims)
 	if err != nil {
 		return nil, err
 	}
@@ -197,62 +201,62 @@ type claims struct {
 	tokenHash, nonce string // "" where absent
 }
 
-func readClaims(o object) (c claims, err error) {
+func readClaims(o jws.Object) (c claims, err error) {
 	var ok bool
-	if c.id, ok = o.string("jti"); !ok || c.id == "" || len(c.id) > maxID {
+	if c.id, ok = o.Text("jti"); !ok || c.id == "" || len(c.id) > maxID {
 		return c, refuse(ProofID)
 	}
-	if c.method, ok = o.string("htm"); !ok || c.method == "" {
+	if c.method, ok = o.Text("htm"); !ok || c.method == "" {
 		return c, refuse(ProofMethodMalformed)
 	}
-	if c.url, ok = o.string("htu"); !ok {
+	if c.url, ok = o.Text("htu"); !ok {
 		return c, refuse(ProofURLMalformed)
 	}
 	if _, _, err := splitURL(c.url); err != nil {
 		return c, refuse(ProofURLMalformed)
 	}
-	if c.issuedAt, ok = o.time("iat"); !ok {
+	if c.issuedAt, ok = o.Time("iat"); !ok {
 		return c, refuse(ProofIssuedAtMalformed)
 	}
-	if c.tokenHash, ok = o.string("ath"); !ok && o.has("ath") {
+	if c.tokenHash, ok = o.Text("ath"); !ok && o.Has("ath") {
 		return c, refuse(ProofMalformed)
 	}
-	if c.nonce, ok = o.string("nonce"); !ok && o.has("nonce") {
+	if c.nonce, ok = o.Text("nonce"); !ok && o.Has("nonce") {
 		return c, refuse(ProofMalformed)
 	}
 	return c, nil
 }
 
 // checkKey checks steps 4 to 7 of RFC 9449, section 4.3.
-func (v *Verifier) checkKey(t *jws) (*Proof, error) {
+func (v *Verifier) checkKey(t *jws.JWS) (*Proof, error) {
 	// 4. It is a proof and no other kind of JWT.
-	if typ, _ := t.header.string("typ"); typ != "dpop+jwt" {
+	if typ, _ := t.Header.Text("typ"); typ != "dpop+jwt" {
 		return nil, refuse(ProofType)
 	}
 	// 5. The algorithm is asymmetric and allowed.
-	alg, ok := t.algorithm(v.cfg.Algorithms)
+	alg, ok := t.Algorithm(v.cfg.Algorithms)
 	if !ok {
 		return nil, refuse(ProofAlgorithm)
 	}
 	// 7. The key holds nothing private, and it is of the kind that alg needs
 	// (RFC 8725, section 3.1).
-	jwk, ok := t.header.object("jwk")
+	jwk, ok := t.Header.Object("jwk")
 	if !ok {
 		return nil, refuse(ProofKey)
 	}
-	key, err := publicKey(jwk)
-	if err != nil || !alg.fits(key) {
+	key, err := jws.PublicKey(jwk)
+	if err != nil || !alg.Fits(key) {
 		return nil, refuse(ProofKey)
 	}
-	thumbprint, err := Thumbprint(key)
+	thumbprint, err := jws.Thumbprint(key)
 	if err != nil {
 		return nil, refuse(ProofKey)
 	}
 	// 6. The signature is by that key.
-	if !alg.verifies(key, t) {
+	if !alg.Verifies(key, t) {
 		return nil, refuse(ProofSignature)
 	}
-	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: alg.name}, nil
+	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: alg.Name}, nil
 }
 
 func (v *Verifier) checkNonce(nonce string) error {
@@ -308,3 +312,20 @@ func replayKey(parts ...string) [32]byte {
 	}
 	return [32]byte(h.Sum(nil))
 }
+
+// Algorithms returns the names of all signature algorithms that this package
+// knows. None of them is symmetric, and none is "none".
+func Algorithms() []string { return jws.Algorithms() }
+
+// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638; RFC 8037,
+// section 2) in base64url. It is what an access token carries as cnf.jkt.
+func Thumbprint(key crypto.PublicKey) (string, error) { return jws.Thumbprint(key) }
+
+// AccessTokenHash returns what a proof for token has as its ath
+// (RFC 9449, section 4.2).
+func AccessTokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,4 +1,4 @@
-package verify
+package jws
 
 import (
 	"crypto"
@@ -6,8 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -25,17 +23,17 @@ const (
 
 var errKey = errors.New("not an accepted public key")
 
-// publicKey reads a JWK (RFC 7517) of a stranger: cheap checks first, so that a
+// PublicKey reads a JWK (RFC 7517) of a stranger: cheap checks first, so that a
 // monstrous key costs nothing. Members it does not know, such as kid, use or
 // x5u, are ignored and never followed.
-func publicKey(jwk object) (crypto.PublicKey, error) {
+func PublicKey(jwk Object) (crypto.PublicKey, error) {
 	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
-		if jwk.has(private) {
+		if jwk.Has(private) {
 			return nil, errKey
 		}
 	}
-	kty, _ := jwk.string("kty")
-	crv, _ := jwk.string("crv")
+	kty, _ := jwk.Text("kty")
+	crv, _ := jwk.Text("crv")
 	switch {
 	case kty == "RSA":
 		return rsaKey(jwk)
@@ -46,7 +44,7 @@ func publicKey(jwk object) (crypto.PublicKey, error) {
 	case kty == "EC" && crv == "P-521":
 		return ecKey(elliptic.P521(), jwk)
 	case kty == "OKP" && crv == "Ed25519":
-		x, ok := jwk.bytes("x")
+		x, ok := jwk.Bytes("x")
 		if !ok || len(x) != ed25519.PublicKeySize {
 			return nil, errKey
 		}
@@ -57,9 +55,9 @@ func publicKey(jwk object) (crypto.PublicKey, error) {
 
 // ecKey reads x and y, padded to the curve's width (RFC 7518, section 6.2.1.2).
 // ecdsa refuses a point off the curve; the point at infinity has no such form.
-func ecKey(curve elliptic.Curve, jwk object) (crypto.PublicKey, error) {
-	x, okX := jwk.bytes("x")
-	y, okY := jwk.bytes("y")
+func ecKey(curve elliptic.Curve, jwk Object) (crypto.PublicKey, error) {
+	x, okX := jwk.Bytes("x")
+	y, okY := jwk.Bytes("y")
 	width := (curve.Params().BitSize + 7) / 8
 	if !okX || !okY || len(x) != width || len(y) != width {
 		return nil, errKey
@@ -73,9 +71,9 @@ func ecKey(curve elliptic.Curve, jwk object) (crypto.PublicKey, error) {
 
 // rsaKey reads n and e, neither with leading zero octets (RFC 7518, section
 // 6.3.1), so that a key has one form only.
-func rsaKey(jwk object) (crypto.PublicKey, error) {
-	n, okN := jwk.bytes("n")
-	e, okE := jwk.bytes("e")
+func rsaKey(jwk Object) (crypto.PublicKey, error) {
+	n, okN := jwk.Bytes("n")
+	e, okE := jwk.Bytes("e")
 	if !okN || !okE || len(n) > maxRSABits/8 || len(e) > 4 {
 		return nil, errKey
 	}
@@ -105,12 +103,3 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	}
 	return base64.RawURLEncoding.EncodeToString(sum), nil
 }
-
-// AccessTokenHash returns what a proof for token has as its ath
-// (RFC 9449, section 4.2).
-func AccessTokenHash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
