@@ -62,7 +62,7 @@ func (e *endpoint) fetch(ctx context.Context) (*token, error) {
 			return tok, nil
 		case again.cause == causeNonce && !nonced:
 			nonced = true
-			e.stats.challenge(tokenRole)
+			e.stats.count(func(c *Counters) { c.Challenges[string(tokenRole)]++ })
 		case again.cause == causeProof && !corrected:
 			corrected = true
 		case again.cause == causeTrouble && try < maxTries:
@@ -73,7 +73,7 @@ func (e *endpoint) fetch(ctx context.Context) (*token, error) {
 		default:
 			return nil, err
 		}
-		e.stats.retry(again.cause)
+		e.stats.count(func(c *Counters) { c.Retries[string(again.cause)]++ })
 		e.log.Debug("token request sent again", "cause", again.cause, "err", err)
 	}
 }

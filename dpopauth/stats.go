@@ -18,7 +18,7 @@ type Counters struct {
 // A Status says how a [Transport] is doing. No secret is in it.
 type Status struct {
 	Expiry     time.Time     // of the token held, by our clock; zero: none is held
-	Thumbprint string        // of the DPoP key; empty with mode off
+	Thumbprint string        // of the DPoP key; empty without proofs
 	Offset     time.Duration // by which the server's clock is ahead of ours, as far as known
 	LastError  error         `json:"-"` // of the last token fetch; nil where that went well
 	Counters   Counters
@@ -49,27 +49,10 @@ func zeros[T ~string](labels []T) map[string]uint64 {
 	return m
 }
 
-func (s *stats) fetch(reason string, granted bool) {
-	if granted {
-		s.count(s.c.Granted, reason)
-	} else {
-		s.count(s.c.Failed, reason)
-	}
-}
-
-func (s *stats) challenge(r role) { s.count(s.c.Challenges, string(r)) }
-func (s *stats) retry(c cause)    { s.count(s.c.Retries, string(c)) }
-
-func (s *stats) count(m map[string]uint64, label string) {
+func (s *stats) count(add func(*Counters)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m[label]++
-}
-
-func (s *stats) refused() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.c.Refused++
+	add(&s.c)
 }
 
 func (s *stats) counters() Counters {

@@ -159,12 +159,13 @@ func (s *source) land(f *flight, reason string, tok *token, err error) {
 		return
 	}
 	s.flight = nil
-	s.stats.fetch(reason, err == nil)
 	if err == nil {
+		s.stats.count(func(c *Counters) { c.Granted[reason]++ })
 		s.cur, s.err, s.fails = tok, nil, 0
 		s.log.Info("token fetched", "reason", reason, "lifetime", tok.life)
 		return
 	}
+	s.stats.count(func(c *Counters) { c.Failed[reason]++ })
 	s.err = err
 	window := min(firstWindow<<min(s.fails, 10), maxWindow)
 	s.retryAt = s.clock.mono() + window/2 + rand.N(window/2)

@@ -58,7 +58,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		discard(resp.Body)
 		if why == causeNonce {
-			t.stats.challenge(apiRole)
+			t.stats.count(func(c *Counters) { c.Challenges[string(apiRole)]++ })
 		}
 		if why == causeNone || slices.Contains(tried, why) || sends == maxSends {
 			return nil, fail
@@ -67,7 +67,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if why == causeToken {
 			t.tokens.refuse(tok)
 		}
-		t.stats.retry(why)
+		t.stats.count(func(c *Counters) { c.Retries[string(why)]++ })
 		t.wire.log.Debug("request sent again", "cause", why, "status", fail.Status, "request_id", fail.RequestID)
 	}
 }
@@ -93,7 +93,7 @@ func (t *Transport) check(req *http.Request) error {
 	}
 	to := origin(u)
 	if !parse.Visible(u.Host) || !t.origins[to] {
-		t.stats.refused()
+		t.stats.count(func(c *Counters) { c.Refused++ })
 		return refuse(fmt.Errorf("%w: %.100q", ErrOrigin, to))
 	}
 	if host := *u; req.Host != "" {
