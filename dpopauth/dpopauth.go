@@ -15,38 +15,6 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// A Mode says whether tokens are bound to a key.
-type Mode int
-
-const (
-	Required Mode = iota // tokens have to be bound by DPoP
-	Off                  // plain Bearer tokens, no proofs
-)
-
-func (m Mode) String() string {
-	switch m {
-	case Required:
-		return "required"
-	case Off:
-		return "off"
-	}
-	return fmt.Sprintf("Mode(%d)", int(m))
-}
-
-// MarshalText returns "required" or "off".
-func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
-
-// UnmarshalText takes "required" or "off".
-func (m *Mode) UnmarshalText(text []byte) error {
-	for _, mode := range []Mode{Required, Off} {
-		if string(text) == mode.String() {
-			*m = mode
-			return nil
-		}
-	}
-	return errors.New("mode is neither required nor off")
-}
-
 // A Config says who asks for tokens, where, and where they may go.
 type Config struct {
 	TokenURL  string    // https://acme.okta.com/oauth2/v1/token
@@ -54,9 +22,9 @@ type Config struct {
 	Scopes    []string  // empty: what the server gives by default
 	ClientKey *keys.Key // signs the client assertion
 	DPoPKey   *keys.Key // signs the proofs, and is another key; nil: a new P-256 key in memory
-	Mode      Mode
-	Audience  string   // of the client assertion; empty: TokenURL, as Okta has it
-	Origins   []string // resource servers that may see the token: https://acme.okta.com; at least one
+	Bearer    bool      // plain Bearer tokens and no proofs, for an app that does not require DPoP
+	Audience  string    // of the client assertion; empty: TokenURL, as Okta has it
+	Origins   []string  // resource servers that may see the token: https://acme.okta.com; at least one
 
 	// Algorithms are those that the server's metadata lists as
 	// dpop_signing_alg_values_supported (RFC 9449, section 5.1). Where the DPoP key's is not
@@ -141,14 +109,10 @@ func newTransport(cfg Config) (*Transport, error) {
 	return &Transport{wire: w, tokens: s, origins: origins, stats: st}, nil
 }
 
-// proofKey returns the key for proofs, nil with mode off.
+// proofKey returns the key for proofs, nil where there are none.
 func proofKey(cfg Config) (*keys.Key, error) {
-	switch cfg.Mode {
-	case Off:
+	if cfg.Bearer {
 		return nil, nil
-	case Required:
-	default:
-		return nil, fmt.Errorf("%s is no mode", cfg.Mode)
 	}
 	key := cfg.DPoPKey
 	if key == nil {

@@ -82,20 +82,20 @@ func TestD46_NonceThatNeverSuffices(t *testing.T) {
 
 func TestD47_TokenType(t *testing.T) {
 	for _, test := range []struct {
-		mode dpopauth.Mode
-		kind any
-		good bool
+		bearer bool
+		kind   any
+		good   bool
 	}{
-		{dpopauth.Required, "DPoP", true}, {dpopauth.Required, "dpop", true}, {dpopauth.Required, "DPOP", true},
-		{dpopauth.Required, "Bearer", false}, {dpopauth.Required, "", false}, {dpopauth.Required, nil, false},
-		{dpopauth.Required, 7, false}, {dpopauth.Required, "N_A", false},
-		{dpopauth.Off, "Bearer", true}, {dpopauth.Off, "bearer", true}, {dpopauth.Off, "DPoP", false},
+		{false, "DPoP", true}, {false, "dpop", true}, {false, "DPOP", true},
+		{false, "Bearer", false}, {false, "", false}, {false, nil, false},
+		{false, 7, false}, {false, "N_A", false},
+		{true, "Bearer", true}, {true, "bearer", true}, {true, "DPoP", false},
 	} {
-		t.Run(fmt.Sprint(test.mode, " ", test.kind), func(t *testing.T) {
+		t.Run(fmt.Sprint("bearer ", test.bearer, " ", test.kind), func(t *testing.T) {
 			o := newOrg(t)
-			o.unbound = test.mode == dpopauth.Off
+			o.unbound = test.bearer
 			o.members = map[string]any{"token_type": test.kind}
-			_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Mode = test.mode }), o.URL+"/a")
+			_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Bearer = test.bearer }), o.URL+"/a")
 			if test.good {
 				if err != nil {
 					t.Error(err)
@@ -112,10 +112,10 @@ func TestD47_TokenType(t *testing.T) {
 			o.wantRequests(1, 0)
 		})
 	}
-	t.Run("mode off sends no proof", func(t *testing.T) {
+	t.Run("Bearer sends no proof", func(t *testing.T) {
 		o := newOrg(t)
 		o.unbound = true
-		tr := o.transport(func(c *dpopauth.Config) { c.Mode = dpopauth.Off })
+		tr := o.transport(func(c *dpopauth.Config) { c.Bearer = true })
 		mustGet(t, tr, o.URL+"/a")
 		for _, s := range append(o.tokenRequests(), o.apiRequests()...) {
 			if len(s.proofs) != 0 {

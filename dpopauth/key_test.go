@@ -22,7 +22,7 @@ func TestD35_DPoPKeyIsNotTheClientKey(t *testing.T) {
 	cfg.DPoPKey = clientKey().WithID("other-name")
 	_, err := dpopauth.New(cfg)
 	wantError(t, err, "the DPoP key is the client key")
-	cfg.Mode = dpopauth.Off // then it signs nothing
+	cfg.Bearer = true // then it signs nothing
 	if _, err := dpopauth.New(cfg); err != nil {
 		t.Error(err)
 	}

@@ -203,7 +203,7 @@ func TestD76_RefusedProofsAsOktaSaysIt(t *testing.T) {
 			w.WriteHeader(400)
 			return true
 		}
-		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Mode = dpopauth.Off }), o.URL+"/a")
+		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Bearer = true }), o.URL+"/a")
 		wantError(t, err, "400 invalid_request", "requires a DPoP proof")
 	})
 }

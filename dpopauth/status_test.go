@@ -118,21 +118,3 @@ func TestD110_LogsAndStatus(t *testing.T) {
 		}
 	})
 }
-
-func TestMode(t *testing.T) {
-	for _, mode := range []dpopauth.Mode{dpopauth.Required, dpopauth.Off} {
-		text, err := mode.MarshalText()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back dpopauth.Mode = -1
-		if err := back.UnmarshalText(text); err != nil || back != mode {
-			t.Errorf("%s became %v, %v", text, back, err)
-		}
-	}
-	var m dpopauth.Mode
-	wantError(t, m.UnmarshalText([]byte("maybe")), "neither required nor off")
-	if got := dpopauth.Mode(7).String(); got != "Mode(7)" {
-		t.Errorf("String() = %s", got)
-	}
-}

@@ -201,7 +201,6 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 			"no origin":           func(c *dpopauth.Config) { c.Origins = nil },
 			"no client ID":        func(c *dpopauth.Config) { c.ClientID = "" },
 			"no client key":       func(c *dpopauth.Config) { c.ClientKey = nil },
-			"is no mode":          func(c *dpopauth.Config) { c.Mode = 7 },
 			"an origin has no p":  func(c *dpopauth.Config) { c.Origins = []string{"https://acme.okta.com/api"} },
 			"check certificates":  func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{InsecureSkipVerify: true}) },
 			"takes TLS before 1.": func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{MinVersion: tls.VersionTLS11}) },

@@ -108,7 +108,7 @@ func authConfig(cfg *Config, base http.RoundTripper, clientKey, dpopKey *keys.Ke
 		Scopes:         cfg.Okta.Scopes,
 		ClientKey:      clientKey,
 		DPoPKey:        dpopKey,
-		Mode:           dpopMode(cfg.Okta.DPoP.Mode),
+		Bearer:         cfg.Okta.DPoP.Mode == "off",
 		Origins:        []string{cfg.Okta.OrgURL},
 		DecodedPathHTU: true,
 		Base:           base,
@@ -139,13 +139,6 @@ func (o *org) join(cfg *Config, log *slog.Logger, before *org) (err error) {
 		return fmt.Errorf("okta: %w", err)
 	}
 	return nil
-}
-
-func dpopMode(mode string) dpopauth.Mode {
-	if mode == "off" {
-		return dpopauth.Off
-	}
-	return dpopauth.Required
 }
 
 // Users implements reconcile.Source.
