@@ -27,27 +27,30 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 		o.demand("token", "t0")
 		o.demand("api", "n0")
 		rnd := rand.New(rand.NewPCG(1, 2))
-		served, lives := 0, 0
+		served, asked, faults := 0, 0, map[int]int{}
 		o.token = func(w http.ResponseWriter, s *seen) bool {
-			lives++
-			o.demand("token", fmt.Sprint("t", lives/3))
+			asked++
+			o.demand("token", fmt.Sprint("t", asked/3))
 			return false
 		}
 		o.api = func(w http.ResponseWriter, s *seen) bool {
 			if served++; served%3 == 0 {
 				o.demand("api", fmt.Sprint("n", served))
 			}
+			fault := 0
 			switch p := rnd.IntN(100); {
 			case p < 2:
+				fault = -1
 				hangUp(w)
 			case p < 4:
-				w.WriteHeader(500)
+				fault = 500
+				w.WriteHeader(fault)
 			case p < 5:
-				w.WriteHeader(429)
-			default:
-				return false
+				fault = 429
+				w.WriteHeader(fault)
 			}
-			return true
+			faults[fault]++
+			return fault != 0
 		}
 		start := time.Now()
 		for page := range 1000 {
@@ -64,10 +67,14 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		most := int(time.Since(start)/o.life) + 1
-		challenges := int(tr.Status().Counters.Challenges["token"])
-		if n := len(o.tokenRequests()); n > most+challenges {
-			t.Errorf("token requests = %d, want at most %d for lives and %d for challenges", n, most, challenges)
+		lives := int(time.Since(start)/o.life) + 1
+		count := tr.Status().Counters
+		challenges := int(count.Challenges["token"])
+		if n := len(o.tokenRequests()); n > lives+challenges || lives < 5 {
+			t.Errorf("token requests = %d, want at most %d for lives and %d for challenges", n, lives, challenges)
+		}
+		if faults[-1] < 10 || faults[500] < 10 || faults[429] < 5 || count.Challenges["api"] < 300 || challenges < 1 {
+			t.Errorf("faults = %v, challenges = %v: hardly any", faults, count.Challenges)
 		}
 	})
 	t.Run("a connection that net/http replaces by itself", func(t *testing.T) {
