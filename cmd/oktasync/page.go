@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"oktasync/reconcile/snapshot"
@@ -22,28 +23,32 @@ import (
 //go:embed web
 var web embed.FS
 
-var pageTemplate = template.Must(template.New("").Funcs(template.FuncMap{
-	"at": moments, "number": grouped, "bytes": bytesText, "plural": plural, "trend": trendOf, "statuses": statuses,
-	"kinds": kindCounts, "list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower,
-	"card": func(e exportOverview, now snapshot.Time) card { return card{e, now} },
-	"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
-	"percent": func(part, of int) int {
-		if of <= 0 {
-			return 0
-		}
-		return min(100*part/of, 100)
-	},
-	"reverse": func(runs []runOverview) []runOverview {
-		runs = slices.Clone(runs)
-		slices.Reverse(runs)
-		return runs
-	},
-}).ParseFS(web, "web/*.html"))
+// pageTemplate is parsed when it is first asked for, and not by every command at
+// its start.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"at": moments, "number": grouped, "bytes": bytesText, "plural": plural, "trend": trendOf, "statuses": statuses,
+		"kinds": kindCounts, "list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower,
+		"card": func(e exportOverview, now snapshot.Time) card { return card{e, now} },
+		"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
+		"percent": func(part, of int) int {
+			if of <= 0 {
+				return 0
+			}
+			return min(100*part/of, 100)
+		},
+		"reverse": func(runs []runOverview) []runOverview {
+			runs = slices.Clone(runs)
+			slices.Reverse(runs)
+			return runs
+		},
+	}).ParseFS(web, "web/*.html"))
+})
 
 // page answers with the status page.
 func (d *daemon) page(w http.ResponseWriter, _ *http.Request) {
 	var page bytes.Buffer // so that an error is no half page
-	if err := pageTemplate.ExecuteTemplate(&page, "status.html", d.current.Load().overview()); err != nil {
+	if err := pageTemplate().ExecuteTemplate(&page, "status.html", d.current.Load().overview()); err != nil {
 		d.log.Error("status page not made", "err", err)
 		http.Error(w, "the page could not be made; the log says why", http.StatusInternalServerError)
 		return

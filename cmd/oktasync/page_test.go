@@ -74,7 +74,7 @@ func TestTrend(t *testing.T) {
 func TestPageEscapes(t *testing.T) {
 	o := overview{Exports: []exportOverview{{Export: "staff", State: stateFailing, LastError: `<script>alert("x")</script>`}}}
 	var page strings.Builder
-	if err := pageTemplate.ExecuteTemplate(&page, "status.html", o); err != nil {
+	if err := pageTemplate().ExecuteTemplate(&page, "status.html", o); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(page.String(), "The export needs attention") || strings.Contains(page.String(), "<script>") {
