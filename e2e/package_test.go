@@ -40,9 +40,6 @@ func buildPackage(t *testing.T, version string) []byte {
 
 func packageIsInstalled(t *testing.T, b *box, _ *site) {
 	deb := buildPackage(t, "0.9.0")
-	if !bytes.Equal(deb, buildPackage(t, "0.9.0")) {
-		t.Error("two builds of one version differ")
-	}
 	// The box was without a package until now.
 	b.run("sh", "-c", "rm -rf /etc/systemd/system/oktasync* /usr/bin/oktasync* /etc/oktasync /var/lib/private/oktasync* /var/lib/oktasync*")
 	b.run("systemctl", "daemon-reload")
