@@ -211,6 +211,9 @@ func loadConfig(opts configOptions) (*Config, error) {
 		}
 	}
 	data, err := readBounded(file, maxConfigFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, advice{fmt.Errorf("read configuration: %w", err), "`oktasync init --config FILE` writes one"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

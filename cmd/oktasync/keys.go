@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"oktasync/dpopauth/keys"
 )
@@ -16,6 +17,10 @@ import (
 // loadClientKey returns the key that signs client assertions.
 func loadClientKey(cfg *Config) (*keys.Key, error) {
 	key, err := loadOktaKey(cfg.Okta.PrivateKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, advice{fmt.Errorf("okta.private_key_file: %w", err),
+			"name the key that the app has; `oktasync init` makes one, and prints the public half to add to the app"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("okta.private_key_file: %w", err)
 	}

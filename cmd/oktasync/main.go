@@ -142,6 +142,17 @@ func (a *app) printError(err error) {
 	}
 }
 
+// advice is an error with what to do about it.
+type advice struct {
+	error
+	hint string
+}
+
+func (e advice) Unwrap() error { return e.error }
+
+// Hint implements what hintFor looks for.
+func (e advice) Hint() string { return e.hint }
+
 // hintFor finds the remedy that some error in the chain knows.
 func hintFor(err error) string {
 	var h interface{ Hint() string }

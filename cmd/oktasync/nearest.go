@@ -14,7 +14,7 @@ func nearest(word string, known []string) string {
 		return ""
 	}
 	for _, k := range known {
-		if len(k) > 3 && strings.HasPrefix(word, k) || len(word) > 3 && strings.HasPrefix(k, word) {
+		if len(k) > 3 && strings.HasPrefix(word, k) || len(word) > 2 && strings.HasPrefix(k, word) {
 			return k
 		}
 		if d := distance(plain(word), plain(k)); d <= bound {

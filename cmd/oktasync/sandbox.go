@@ -83,7 +83,7 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
 	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
-		return errors.New("--users must not be negative, and --deprovisioned not more than that")
+		return fmt.Errorf("--users %d --deprovisioned %d: there can't be more deprovisioned users than users, or fewer than none", cfg.Users, cfg.Deprovisioned)
 	}
 	site, err := newMisconfiguredSite(ctx, dir, listen, cfg, dpop, wrong)
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 	for _, text := range faults {
 		fault, err := sandbox.ParseFault(text)
 		if err != nil {
-			return fmt.Errorf("--fault %s: %w", shown(text), err)
+			return fmt.Errorf("--%w", err)
 		}
 		site.org.Inject(fault)
 	}

@@ -77,7 +77,7 @@ func (a *app) show(s userSource, declared snapshot.Declaration, format string) e
 		},
 	}[format]
 	if !ok {
-		return fmt.Errorf("--format %s: must be ndjson, csv or json", format)
+		return fmt.Errorf("--format %s: must be ndjson, csv or json", shown(format))
 	}
 	users, err := s.Users()
 	if err != nil {

@@ -140,5 +140,20 @@ func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
 		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` makes one", export, export)
 	}
+	if bad := (*snapshot.BadNameError)(nil); errors.As(err, &bad) {
+		if near := nearest(name, r.snapshotNames(export)); near != "" {
+			err = fmt.Errorf("%s names no snapshot of %s; did you mean %s?", shown(name), export, near)
+		}
+	}
 	return s, err
+}
+
+// snapshotNames are those of an export, as far as their manifests can be read.
+func (r *reader) snapshotNames(export string) []string {
+	list, _ := r.List(export)
+	names := make([]string, len(list))
+	for i, s := range list {
+		names[i] = s.Name()
+	}
+	return names
 }

@@ -59,7 +59,15 @@ func knownCommand(root *cobra.Command, args []string) error {
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
+	var bare *pflag.ValueRequiredError
+	var odd *pflag.InvalidSyntaxError
 	switch {
+	case errors.As(err, &bare):
+		f := bare.GetFlag()
+		kind, _ := pflag.UnquoteUsage(f)
+		return &usageError{fmt.Sprintf("--%s has nothing behind it: it takes a %s", f.Name, strings.ToUpper(kind)), cmd.CommandPath()}
+	case errors.As(err, &odd):
+		return &usageError{"an argument begins with - and can be no flag", cmd.CommandPath()} // and could be anything, a key included
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -248,10 +249,26 @@ func ParseFault(s string) (f Fault, err error) {
 	for word := range strings.SplitSeq(s, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(word), "=")
 		if err := f.set(name, value); err != nil {
-			return Fault{}, fmt.Errorf("parse fault %q: %s: %w", s, name, err)
+			return Fault{}, fmt.Errorf("fault %q: %s: %w", s, name, err)
 		}
 	}
 	return f, nil
+}
+
+func number(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, errors.New("must be a whole number")
+	}
+	return n, nil
+}
+
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, errors.New("must be a duration such as 500ms or 2h")
+	}
+	return d, nil
 }
 
 // set sets one word of a written fault.
@@ -268,25 +285,25 @@ func (f *Fault) set(name, value string) (err error) {
 	case "redirect":
 		f.Redirect = value
 	case "nth":
-		f.Nth, err = strconv.Atoi(value)
+		f.Nth, err = number(value)
 	case "every":
-		f.Every, err = strconv.Atoi(value)
+		f.Every, err = number(value)
 	case "status":
-		f.Status, err = strconv.Atoi(value)
+		f.Status, err = number(value)
 	case "cut":
-		f.CutAfter, err = strconv.Atoi(value)
+		f.CutAfter, err = number(value)
 	case "stall":
 		if f.Stall = -1; value != "" {
-			f.Stall, err = time.ParseDuration(value)
+			f.Stall, err = duration(value)
 		}
 	case "retry-after":
-		f.RetryAfter, err = time.ParseDuration(value)
+		f.RetryAfter, err = duration(value)
 	default:
 		flag, ok := map[string]*bool{"forever": &f.Forever, "busy": &f.Busy, "html": &f.HTML, "broken-json": &f.BrokenJSON,
 			"lose": &f.Lose, "reset": &f.Reset, "revoke-token": &f.RevokeToken, "rotate-nonce": &f.RotateNonce,
 			"no-nonce": &f.NoNonce, "bearer": &f.Bearer}[name]
 		if !ok || value != "" {
-			return fmt.Errorf("unknown word")
+			return errors.New("unknown word")
 		}
 		*flag = true
 	}
