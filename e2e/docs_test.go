@@ -184,6 +184,16 @@ func (p *page) do(b block) {
 			ID: pageClient, RequireDPoP: true, Scopes: []string{"okta.users.read"},
 			Keys: []sandbox.PublicKey{{Key: key.Public(), KID: key.Thumbprint()}},
 		})
+	case "add-key", "remove-key": // there, beside those that the app has
+		key, err := keys.Load(filepath.Join(p.site.dir, words[1]))
+		if err == nil && words[0] == "add-key" {
+			err = p.site.org.AddKey(pageClient, sandbox.PublicKey{Key: key.Public(), KID: key.Thumbprint()})
+		} else if err == nil {
+			err = p.site.org.RemoveKey(pageClient, key.Thumbprint())
+		}
+		if err != nil {
+			p.Fatalf("line %d: %v", b.line, err)
+		}
 	case "setup": // what an earlier page has left
 		p.sh(b.line, "oktasync init --org-url "+pageOrg+" --client-id "+pageClient)
 		p.do(block{line: b.line, directive: "register client-key.pem"})

@@ -51,6 +51,7 @@ var examples = []example{
 	{line: "oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9", fresh: true, says: `"kty": "EC"`},
 	{line: "oktasync init --env-file .env", fresh: true, says: "wrote oktasync.yaml"},
 	{line: "oktasync init --org-url https://acme.okta.com --change-request > change-request.txt", fresh: true, says: "oktasync.yaml"},
+	{line: "oktasync init --new-key new-client-key.pem", fresh: true, says: "^wrote new-client-key.pem "},
 	{line: "oktasync sandbox --users 5000 --dir ./sandbox", until: "people at https://127.0.0.1:", meanwhile: &example{
 		line: "oktasync plan --config ./sandbox/oktasync.yaml", says: "the first snapshot, of 5000 users"}},
 	{line: "oktasync sandbox --fault nth=3,status=500 --fault every=10,reset", until: "people at https://127.0.0.1:"},

@@ -64,8 +64,10 @@ func runEverything(t *testing.T, s *site, show func(status int, kind string, arg
 			t.Fatal(err)
 		}
 	}
+	show(0, "initialisation", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
 	show(0, "validation", "validate")
+	show(0, "list of finding", "doctor")
 	show(0, "list of plan", "plan")
 	show(0, "list of manifest", "apply")
 	s.org.Join(2)

@@ -56,7 +56,7 @@ func envConfig(env *environment, storeOnly bool) (*Config, error) {
 	cfg.Okta.OrgURL, _ = env.lookup(envOrgURL)
 	cfg.Okta.ClientID, _ = env.lookup(envClientID)
 	scopes, _ := env.lookup(envScopes)
-	cfg.Okta.Scopes = strings.FieldsFunc(scopes, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	cfg.Okta.Scopes = splitScopes(scopes)
 	cfg.Okta.PrivateKeyFile, _ = env.lookup(envClientKey)
 	cfg.Okta.DPoP.PrivateKeyFile, _ = env.lookup(envDPoPKey)
 	cfg.DPoPPublicKeyFile, _ = env.lookup(envDPoPPublic)
@@ -73,6 +73,11 @@ func envConfig(env *environment, storeOnly bool) (*Config, error) {
 	cfg.Okta.OrgURL = normalOrgURL(cfg.Okta.OrgURL)
 	cfg.SHA256 = hexSHA256([]byte(digest.String()))
 	return cfg, nil
+}
+
+// splitScopes reads a list that is separated by commas or blanks.
+func splitScopes(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 }
 
 // checkEnv is check with the names of the environment.

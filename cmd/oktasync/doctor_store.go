@@ -181,7 +181,7 @@ func checkAllowedSigners(_ context.Context, x *examination) finding {
 		return ok("%s", file)
 	}
 	if err := signers.Allows(x.signer, time.Now()); err != nil {
-		return failed(onHost, fmt.Sprintf("have the auditor add a line to %s: WHO namespaces=\"oktasync-snapshot@v1\" %s", file, x.signer.PublicKey()),
+		return failed(onHost, fmt.Sprintf("have the auditor add a line to %s: %s", file, x.signer.AllowedSigner("WHO")),
 			"verify would refuse what is signed here: the signature %v", err)
 	}
 	return ok("%s accepts the signing key", file)

@@ -4,17 +4,20 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"oktasync/dpopauth/keys"
+	"oktasync/reconcile/snapshot"
 )
 
 // rsaBits is the size of a generated RSA key: what RFC 7518, section 3.3, asks
@@ -29,19 +32,33 @@ func (a *app) initCommand() *cobra.Command {
 		Long: `Writes a commented configuration and a new client key beside it, and prints the
 public JWK to paste into Okta. It overwrites nothing and asks nothing.
 
-With --env-file, org, client and key are those of Okta's DPoP walk-through, and
-no new key is made. --change-request also prints a page for whoever holds Super
-Admin in Okta, with all that the service app needs and how to undo it.`,
+With --env-file, org, client, scopes and keys are those of Okta's DPoP
+walk-through, and no new key is made. --signing-key also makes a key that signs
+snapshots, and prints the line for the auditor's allowed_signers. --change-request
+prints a page for whoever holds Super Admin in Okta, with all that the service
+app needs and how to undo it.
+
+--new-key FILE makes a client key and nothing else, for when the old one is to go.`,
 		Example: `  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9
   oktasync init --env-file .env
-  oktasync init --org-url https://acme.okta.com --change-request > change-request.txt`,
+  oktasync init --org-url https://acme.okta.com --change-request > change-request.txt
+  oktasync init --new-key new-client-key.pem`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return a.init(in) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if in.newKey != "" && (in.orgURL != "" || in.clientID != "" || in.changeRequest || in.sign) {
+				return &usageError{"--new-key makes a key and nothing else: only --rsa and --json go with it", cmd.CommandPath()}
+			}
+			return a.init(in)
+		},
 	}
-	cmd.Flags().StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
-	cmd.Flags().StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, where there is one already")
-	cmd.Flags().BoolVar(&in.rsa, "rsa", false, "make an RSA key (RS256) instead of P-256 (ES256)")
-	cmd.Flags().BoolVar(&in.changeRequest, "change-request", false, "print a change request for Okta's administrator")
+	f := cmd.Flags()
+	f.StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
+	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, where there is one already")
+	f.BoolVar(&in.rsa, "rsa", false, "make an RSA key (RS256) instead of P-256 (ES256)")
+	f.BoolVar(&in.sign, "signing-key", false, "make a key that signs snapshots, too")
+	f.BoolVar(&in.changeRequest, "change-request", false, "print a change request for Okta's administrator")
+	f.StringVar(&in.newKey, "new-key", "", "make only a client key, in the new `FILE`")
+	f.BoolVar(&in.json, "json", false, "print one JSON document")
 	return cmd
 }
 
@@ -49,14 +66,26 @@ var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // initializer is what init was asked for, and what it found out.
 type initializer struct {
-	orgURL, clientID   string
-	rsa, changeRequest bool
+	orgURL, clientID               string
+	rsa, sign, changeRequest, json bool
+	newKey                         string
 
+	scopes          []string // "": the default
+	dpopKeyFile     string   // "": in memory
 	config, keyFile string
 	key             *keys.Key
+	signingKeyFile  string
+	signer          *snapshot.Signer // nil: none
 }
 
 func (a *app) init(in initializer) error {
+	if in.newKey != "" {
+		in.keyFile = in.newKey
+		if err := in.generate(); err != nil {
+			return err
+		}
+		return a.printNewKey(in)
+	}
 	env, err := newEnvironment(configOptions{EnvFile: a.envFile, Getenv: a.getenv})
 	if err != nil {
 		return err
@@ -81,6 +110,9 @@ func (a *app) init(in initializer) error {
 	if err := in.makeKey(); err != nil {
 		return err
 	}
+	if err := in.makeSigningKey(); err != nil {
+		return err
+	}
 	if err := in.writeConfig(); err != nil {
 		return err
 	}
@@ -93,24 +125,33 @@ func (in *initializer) take(env *environment) {
 		v, _ := env.lookup(name)
 		return v
 	}
-	in.orgURL = cmp.Or(in.orgURL, value("OKTA_ORG_URL"))
-	in.clientID = cmp.Or(in.clientID, value("OKTA_CLIENT_ID"))
-	if key := value("OKTA_CC_PRIVATE_KEY_FILE"); key != "" {
-		in.keyFile = env.resolve("OKTA_CC_PRIVATE_KEY_FILE", key)
+	in.orgURL = cmp.Or(in.orgURL, value(envOrgURL))
+	in.clientID = cmp.Or(in.clientID, value(envClientID))
+	in.scopes = splitScopes(value(envScopes))
+	if key := value(envClientKey); key != "" {
+		in.keyFile = env.resolve(envClientKey, key)
+	}
+	if key := value(envDPoPKey); key != "" {
+		in.dpopKeyFile = env.resolve(envDPoPKey, key)
 	}
 }
 
 // makeKey loads the key that was named, or makes one beside the configuration.
 func (in *initializer) makeKey() (err error) {
 	if in.keyFile != "" {
-		in.key, err = keys.Load(in.keyFile)
+		in.key, err = loadOktaKey(in.keyFile)
 		return err
 	}
 	in.keyFile = filepath.Join(filepath.Dir(in.config), "client-key.pem")
 	if _, err := os.Lstat(in.keyFile); err == nil && !in.rsa {
-		in.key, err = keys.Load(in.keyFile) // of an init before this one
+		in.key, err = loadOktaKey(in.keyFile) // of an init before this one
 		return err
 	}
+	return in.generate()
+}
+
+// generate makes a client key in a new file.
+func (in *initializer) generate() (err error) {
 	if in.rsa {
 		signer, err := rsa.GenerateKey(rand.Reader, rsaBits)
 		if err != nil {
@@ -125,15 +166,42 @@ func (in *initializer) makeKey() (err error) {
 	return in.key.WriteFile(in.keyFile)
 }
 
+// makeSigningKey makes a key for snapshots, or loads that of an init before.
+func (in *initializer) makeSigningKey() (err error) {
+	if !in.sign {
+		return nil
+	}
+	in.signingKeyFile = filepath.Join(filepath.Dir(in.config), "signing-key")
+	if in.signer, err = snapshot.NewSigningKey(in.signingKeyFile); errors.Is(err, fs.ErrExist) {
+		in.signer, err = snapshot.LoadSigner(in.signingKeyFile)
+	}
+	return err
+}
+
 func (in *initializer) writeConfig() error {
-	keyFile := in.keyFile
-	if rel, err := filepath.Rel(filepath.Dir(in.config), keyFile); err == nil && filepath.IsLocal(rel) {
-		keyFile = rel
+	beside := func(file string) string { // as seen from the configuration's folder
+		if rel, err := filepath.Rel(filepath.Dir(in.config), file); err == nil && filepath.IsLocal(rel) {
+			file = rel
+		} else if abs, err := filepath.Abs(file); err == nil {
+			file = abs
+		}
+		return fmt.Sprintf("%q", file)
+	}
+	var okta, store string
+	if scopes := in.scopes; len(scopes) > 0 && !slices.Equal(scopes, []string{usersScope}) {
+		okta += fmt.Sprintf("  # %s is all that oktasync needs.\n  scopes: [%s]\n", usersScope, strings.Join(scopes, ", "))
+	}
+	if in.dpopKeyFile != "" {
+		okta += "  dpop:\n    # Left out, tokens are bound to a key that is nowhere but in memory.\n    private_key_file: " + beside(in.dpopKeyFile) + "\n"
+	}
+	if in.signer != nil {
+		store = "  # Signs snapshots. Keep it from whoever could want one changed.\n  signing_key_file: " + beside(in.signingKeyFile) + "\n"
 	}
 	text := strings.NewReplacer(
 		"@org_url@", cmp.Or(in.orgURL, "${OKTA_ORG_URL}"),
 		"@client_id@", cmp.Or(in.clientID, "${OKTA_CLIENT_ID}"),
-		"@private_key_file@", fmt.Sprintf("%q", keyFile),
+		"@private_key_file@", beside(in.keyFile),
+		"@okta@", okta, "@store@", store,
 	).Replace(initialConfig)
 	f, err := os.OpenFile(in.config, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -146,100 +214,109 @@ func (in *initializer) writeConfig() error {
 	return nil
 }
 
+// initDocument is the shape of `init --json`.
+type initDocument struct {
+	Config        string      `json:"config"` // "" with --new-key
+	ClientKey     initKey     `json:"client_key"`
+	SigningKey    *initSigner `json:"signing_key"` // null without --signing-key
+	ChangeRequest string      `json:"change_request"`
+	Missing       []string    `json:"missing"` // what is still to be set in Config
+	Next          string      `json:"next"`    // the command to go on with
+}
+
+type initKey struct {
+	File      string          `json:"file"`
+	Algorithm string          `json:"algorithm"`
+	KeyID     string          `json:"kid"`
+	PublicJWK json.RawMessage `json:"public_jwk"`
+}
+
+type initSigner struct {
+	File          string `json:"file"`
+	Fingerprint   string `json:"fingerprint"`
+	AllowedSigner string `json:"allowed_signer"` // a line of an allowed_signers file
+}
+
+func newInitDocument(in initializer) (doc initDocument, err error) {
+	jwk, err := publicJWK(in.key)
+	if err != nil {
+		return doc, err
+	}
+	doc = initDocument{Config: in.config, Missing: []string{},
+		ClientKey: initKey{in.keyFile, in.key.Algorithm(), cmp.Or(in.key.ID(), in.key.Thumbprint()), jwk}}
+	if in.newKey != "" {
+		doc.Next = "oktasync doctor --key " + in.newKey
+		return doc, nil
+	}
+	doc.Next = "oktasync doctor --config " + in.config
+	if in.signer != nil {
+		host, _ := os.Hostname()
+		doc.SigningKey = &initSigner{in.signingKeyFile, in.signer.Fingerprint(), in.signer.AllowedSigner("oktasync@" + cmp.Or(host, "localhost"))}
+	}
+	if in.changeRequest {
+		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
+			"@origin@", asSentence(origin(in.orgURL))).Replace(changeRequest)
+	}
+	for _, needed := range []struct{ value, key string }{{in.orgURL, "okta.org_url"}, {in.clientID, "okta.client_id"}} {
+		if needed.value == "" {
+			doc.Missing = append(doc.Missing, needed.key)
+		}
+	}
+	return doc, nil
+}
+
+// asSentence is a clause as a sentence of its own, in lines for the page.
+func asSentence(clause string) string {
+	words := strings.Fields(strings.ToUpper(clause[:1]) + clause[1:] + ".")
+	return strings.ReplaceAll(inLines(words, 72), "\n", "\n     ")
+}
+
 // printInit writes the public key to standard output, and what to do with it
 // beside that.
 func (a *app) printInit(in initializer) error {
-	jwk, err := publicJWK(in.key)
+	doc, err := newInitDocument(in)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "wrote %s; the client key is %s (%s, kid %s)\n", in.config, in.keyFile, in.key.Algorithm(), in.key.Thumbprint())
-	if in.changeRequest {
-		fmt.Fprint(a.stdout, strings.NewReplacer(
-			"@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk)).Replace(changeRequest))
-	} else {
-		fmt.Fprintf(a.stdout, "%s\n", jwk)
+	fmt.Fprintf(a.stderr, "wrote %s; the client key is %s (%s, kid %s)\n", doc.Config, doc.ClientKey.File, doc.ClientKey.Algorithm, doc.ClientKey.KeyID)
+	switch {
+	case in.json:
+		if err := writeJSON(a.stdout, doc); err != nil {
+			return err
+		}
+	case in.changeRequest:
+		fmt.Fprint(a.stdout, doc.ChangeRequest)
+	default:
+		fmt.Fprintf(a.stdout, "%s\n", doc.ClientKey.PublicJWK)
 		fmt.Fprintln(a.stderr, "paste the public key above into the service app: General, Client Credentials, Add key")
 	}
-	for _, missing := range []struct{ value, key string }{{in.orgURL, "okta.org_url"}, {in.clientID, "okta.client_id"}} {
-		if missing.value == "" {
-			fmt.Fprintf(a.stderr, "set %s in %s\n", missing.key, in.config)
+	if s := doc.SigningKey; s != nil {
+		fmt.Fprintf(a.stderr, "snapshots will be signed by %s (%s); the auditor's allowed_signers gets this line:\n", s.File, s.Fingerprint)
+		to := a.stdout
+		if in.json || in.changeRequest { // that is for somebody else
+			to = a.stderr
 		}
+		fmt.Fprintln(to, s.AllowedSigner)
 	}
-	fmt.Fprintf(a.stderr, "then: oktasync plan --config %s\n", in.config)
+	for _, key := range doc.Missing {
+		fmt.Fprintf(a.stderr, "set %s in %s\n", key, doc.Config)
+	}
+	fmt.Fprintf(a.stderr, "then: %s\n", doc.Next)
 	return nil
 }
 
-// initialConfig keeps some twenty attributes: enough to say who is who and who
-// may do what, and what privacy will ask about is left out by default.
-const initialConfig = `# Configuration of oktasync. config.example.yaml has every key with its default.
-okta:
-  # The org's address: not the admin console's (acme-admin.okta.com).
-  org_url: @org_url@
-  # The service app's client ID.
-  client_id: @client_id@
-  # Signs the client assertion. Readable by its owner alone.
-  private_key_file: @private_key_file@
-store:
-  path: snapshots
-exports:
-  - name: all-users
-    schedule: "0 6 * * *" # for oktasync run
-    time_zone: UTC
-    users:
-      attributes:
-        # What a snapshot keeps of each user; anything else touches no disk.
-        # "include: []" keeps everything that Okta returns.
-        include:
-          - id
-          - status
-          - created
-          - activated
-          - statusChanged
-          - lastLogin
-          - lastUpdated
-          - passwordChanged
-          - type.id
-          - profile.login
-          - profile.email
-          - profile.firstName
-          - profile.lastName
-          - profile.displayName
-          - profile.title
-          - profile.department
-          - profile.division
-          - profile.costCenter
-          - profile.employeeNumber
-          - profile.userType
-          - profile.manager
-          - profile.managerId
-`
-
-// changeRequest is a page for whoever holds Super Admin in Okta.
-const changeRequest = `CHANGE REQUEST: read-only service app "oktasync" in @org@
-
-Purpose   oktasync keeps a dated, verifiable record of who is in the org. It reads
-          users and changes nothing: GET at the API, POST at the token endpoint.
-
-To do, in the Admin Console
-  1. Applications > Create App Integration > API Services. Name: oktasync.
-  2. General > Client Credentials > Edit: Public key / Private key, Add key, and
-     paste:
-
-@jwk@
-
-  3. General > General Settings > Proof of possession: leave "Require DPoP" on.
-  4. Okta API Scopes: grant okta.users.read. No other scope.
-  5. Admin roles > Edit assignments: Read-only Administrator. No other role.
-  6. Application rate limits: half of each limit, which is Okta's default, is more
-     than enough; oktasync takes half of what it is shown.
-  7. Where network zones limit the token endpoint or the API: add the address
-     that the host of oktasync is seen from.
-
-To send back
-  The app's client ID.
-
-To undo
-  Deactivate, then delete the app. Tokens end within an hour. Nothing else in the
-  org was changed.
-`
+// printNewKey is printInit for a key alone.
+func (a *app) printNewKey(in initializer) error {
+	doc, err := newInitDocument(in)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "wrote %s (%s, kid %s)\n", doc.ClientKey.File, doc.ClientKey.Algorithm, doc.ClientKey.KeyID)
+	if in.json {
+		err = writeJSON(a.stdout, doc)
+	} else {
+		_, err = fmt.Fprintf(a.stdout, "%s\n", doc.ClientKey.PublicJWK)
+	}
+	fmt.Fprintf(a.stderr, "add the public key to the service app, beside the old one: General, Client Credentials, Add key\nthen: %s\n", doc.Next)
+	return err
+}

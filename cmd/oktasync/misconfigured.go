@@ -151,17 +151,14 @@ func newMisconfiguredSite(ctx context.Context, dir, listen string, cfg sandbox.C
 	return site, nil
 }
 
-// inLines sets words in lines of 80 letters.
-func inLines(words []string) string {
+// inLines sets words in lines of at most width letters.
+func inLines(words []string, most int) string {
 	var b strings.Builder
 	width := 0
-	for i, word := range words {
-		if i < len(words)-1 {
-			word += ","
-		}
+	for _, word := range words {
 		switch {
 		case width == 0:
-		case width+1+len(word) > 80:
+		case width+1+len(word) > most:
 			b.WriteByte('\n')
 			width = 0
 		default:

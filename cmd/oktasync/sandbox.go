@@ -46,7 +46,7 @@ Each can be given several times.
 
 --misconfigured has something be wrong with the configuration, the network, the
 app or the store, for oktasync doctor to find:
-` + inLines(misconfigurationNames()),
+` + inLines(strings.SplitAfter(strings.Join(misconfigurationNames(), ", "), " "), 80),
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
   oktasync sandbox --fault nth=3,status=500 --fault every=10,reset
   oktasync sandbox --misconfigured no-role
