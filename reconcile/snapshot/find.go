@@ -163,11 +163,29 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 
 // endOf returns the first instant after what a date or a time stands for.
 func endOf(name string, zone *time.Location) (time.Time, bool) {
-	if t, err := time.ParseInLocation(time.DateOnly, name, zone); err == nil {
-		return time.Date(t.Year(), t.Month(), t.Day()+1, 0, 0, 0, 0, zone), true
+	if day, err := time.Parse(time.DateOnly, name); err == nil {
+		return midnight(day.AddDate(0, 0, 1), zone), true
 	}
 	t, err := time.Parse(time.RFC3339, name)
 	return t.Add(1), err == nil
+}
+
+// midnight returns the first instant in zone at which day, a date in UTC, has
+// begun. Clocks are set at midnight too: there may be none, or two, and
+// time.Date gives the second, or one in the day before.
+func midnight(day time.Time, zone *time.Location) time.Time {
+	for t := day.Add(-26 * time.Hour); ; { // before it in every zone
+		start, end := t.In(zone).ZoneBounds()
+		_, offset := t.In(zone).Zone()
+		begins := day.Add(-time.Duration(offset) * time.Second)
+		switch {
+		case begins.Before(start): // the clocks went past it
+			return start
+		case end.IsZero() || begins.Before(end):
+			return begins
+		}
+		t = end
+	}
 }
 
 // nearest returns the one of names, which are not empty, that takes the

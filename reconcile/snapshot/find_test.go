@@ -63,3 +63,38 @@ func TestFind(t *testing.T) {
 		t.Errorf("Find in an empty export: %v, want ErrNoSnapshot", err)
 	}
 }
+
+// A date stands for the whole of its day, also where the clocks are set at
+// midnight.
+func TestFindWhereMidnightIsMissing(t *testing.T) {
+	at := func(text string) time.Time {
+		instant, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return instant
+	}
+	for _, test := range []struct {
+		zone, date   string
+		within, next time.Time // by UTC: in the last hour of the day, and not any more
+	}{
+		{"America/Santiago", "2026-09-05", at("2026-09-06T03:30:00Z"), at("2026-09-06T04:00:00Z")}, // 24:00 is 01:00
+		{"America/Havana", "2026-03-07", at("2026-03-08T04:30:00Z"), at("2026-03-08T05:00:00Z")},
+		{"America/Santiago", "2026-04-04", at("2026-04-05T03:30:00Z"), at("2026-04-05T04:00:00Z")}, // 24:00 is 23:00
+		{"Asia/Gaza", "2020-10-23", at("2020-10-23T20:59:59Z"), at("2020-10-23T21:00:00Z")},        // 00:00 comes twice
+		{"Pacific/Apia", "2011-12-29", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},     // the 30th never was
+		{"Pacific/Apia", "2011-12-30", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},
+	} {
+		zone, err := time.LoadLocation(test.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newStore(t)
+		publish(t, s, test.within.Add(-6*time.Hour), people(2)...)
+		want := publish(t, s, test.within, people(2)...)
+		publish(t, s, test.next, people(2)...)
+		if snap, err := s.Find(staff, test.date, zone); err != nil || snap.Name() != want.Name() {
+			t.Errorf("Find(%q) in %s = %v, %v, want %s", test.date, test.zone, snap, err, want.Name())
+		}
+	}
+}
