@@ -246,8 +246,9 @@ func (b *bucket) observe(o outcome) {
 		b.silent = !b.known
 		b.used++
 		b.window.remaining = max(b.window.remaining-1, 0)
-	case !b.known || o.limit.reset.After(b.window.reset.Add(sameReset)):
-		if b.starved++; !b.cut || o.limit.reset.Sub(b.window.reset) > maxWindow {
+	case !b.known, o.limit.reset.After(b.window.reset.Add(sameReset)),
+		!o.sent.Before(b.until): // whatever the reset: Okta's clock may have been off, or be set
+		if b.starved++; !b.cut || o.limit.reset.Sub(b.window.reset).Abs() > maxWindow {
 			b.starved = 0
 		}
 		b.known, b.silent, b.cut = true, false, false

@@ -328,3 +328,59 @@ func TestGovernorIsShared(t *testing.T) {
 		}
 	})
 }
+
+// One answer names a window that ends in a year, as a clock that is off by so
+// much does. That window ends when it is no longer believed, and the next ones
+// count like any others.
+func TestGovernorForgetsAnAbsurdWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 300, okay)
+		l.latency = 20 * time.Millisecond
+		first := true
+		c := governed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !first {
+				l.ServeHTTP(w, r)
+				return
+			}
+			first = false
+			limited(w, "300", "299", time.Now().AddDate(1, 0, 0))
+			okay(w, r)
+		}), 0.5, 4)
+		if err := readers(t.Context(), c, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if err := readers(t.Context(), c, 600, 4); err != nil {
+			t.Fatal(err)
+		}
+		for w, used := range l.ours {
+			if used > 150 {
+				t.Errorf("window %d: %d requests, want at most 150", w, used)
+			}
+		}
+	})
+}
+
+// A reset too far away for a time.Duration to reach is waited for too.
+func TestResetBeyondAllTimes(t *testing.T) {
+	for _, reset := range []string{"9223372036854775807", "1795586400000" /* milliseconds */} {
+		synctest.Test(t, func(t *testing.T) {
+			n, began := 0, time.Now()
+			c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if n++; n > 1 {
+					okay(w, nil)
+					return
+				}
+				limited(w, "300", "0", time.Now())
+				w.Header().Set("X-Rate-Limit-Reset", reset)
+				fail(w, 429, "E0000047")
+			})}}, nil)
+			if err := readers(t.Context(), c, 1, 1); err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(began); waited != 5*time.Minute {
+				t.Errorf("reset %s: waited %v, want 5m", reset, waited)
+			}
+		})
+	}
+}

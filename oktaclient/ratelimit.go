@@ -21,6 +21,7 @@ func parseRateLimit(h http.Header) (rateLimit, bool) {
 	limit, ok1 := smallest(h, "X-Rate-Limit-Limit")
 	remaining, ok2 := smallest(h, "X-Rate-Limit-Remaining")
 	reset, ok3 := smallest(h, "X-Rate-Limit-Reset")
+	reset = min(reset, 1<<40) // beyond which a time.Time wraps around some day
 	return rateLimit{int(limit), int(remaining), time.Unix(reset, 0)}, ok1 && ok2 && ok3
 }
 
@@ -38,7 +39,7 @@ func (l rateLimit) crowded() bool { return l.limit == 0 && l.remaining == 0 }
 // untilReset is how long to wait for a fresh window: until a second after the
 // reset, since Okta's times are cut to seconds.
 func (l rateLimit) untilReset(now time.Time) time.Duration {
-	return max(l.reset.Sub(now), 0) + time.Second
+	return min(max(l.reset.Sub(now), 0), maxLimitWait) + time.Second
 }
 
 func smallest(h http.Header, name string) (least int64, ok bool) {
