@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -188,6 +189,43 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 	if r := s.must(t, 0, "verify"); strings.ContainsAny(r.stdout+r.stderr, "\r\x1b") {
 		t.Errorf("a pipe shows %q", r.stdout+r.stderr)
+	}
+	s.noViolations(t)
+}
+
+// Whatever Okta's users hold, no command shows a control character of theirs on
+// a terminal, and no text for people has one in a pipe either.
+func TestNoCommandsForATerminal(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 3})
+	s.must(t, 0, "apply")
+	const odd = `\u001b]0;x\u0007\u001b[2J\r\n- deleted ceo\u009b31m\u202e`
+	for i, id := range []string{"00uodd0000000000000a", "00uodd0000000000000b"} {
+		user := fmt.Sprintf(`{"id":%q,"status":"ACTIVE","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[3]s"}}`,
+			id, i, odd)
+		if err := s.org.Put([]byte(user)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.must(t, 0, "plan")
+	s.must(t, 0, "apply")
+	for _, args := range [][]string{
+		{"diff", "all-users"}, {"diff", "all-users", "--json"}, {"history", "all-users", "00uodd0000000000000a"},
+		{"show", "all-users"}, {"show", "all-users", "--format", "csv"}, {"api", "/api/v1/users/00uodd0000000000000a"}, {"plan"},
+	} {
+		r := s.record(t, 200, 50, args...)
+		text := strings.NewReplacer("\r\r\n", "\n", "\r\n", "\n", "\r\x1b[K", "").Replace(r.bytes.String())
+		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\u202e' }) {
+			t.Errorf("oktasync %s shows %q", strings.Join(args, " "), text)
+		}
+		if args[0] != "plan" && !strings.Contains(text, `\u001b]0;x`) {
+			t.Errorf("oktasync %s does not show the title: %q", strings.Join(args, " "), text)
+		}
+	}
+	for _, args := range [][]string{{"diff", "all-users"}, {"history", "all-users", "00uodd0000000000000b"}} {
+		if r := s.must(t, 0, args...); strings.ContainsAny(r.stdout, "\x1b\u009b\u202e\r") || strings.Contains(r.stdout, "\n- deleted") {
+			t.Errorf("oktasync %s in a pipe shows %q", strings.Join(args, " "), r.stdout)
+		}
 	}
 	s.noViolations(t)
 }

@@ -29,6 +29,9 @@ the break a problem, and from then on it notes it.`,
 		if reason = strings.TrimSpace(reason); reason == "" {
 			return errors.New("adopt takes --reason TEXT: the next manifest records who adopted the break, and why")
 		}
+		if err := checkReason(reason); err != nil {
+			return err
+		}
 		return a.adopt(args[0], reason)
 	}
 	return cmd

@@ -125,8 +125,9 @@ func eachPage(path string, get func(string) (*http.Response, error), show func(*
 
 func (a *app) printResponse(resp *http.Response, include bool) error {
 	defer resp.Body.Close()
+	out := a.data()
 	if include {
-		fmt.Fprintf(a.stdout, "%s %s\n", resp.Proto, resp.Status)
+		fmt.Fprintf(out, "%s %s\n", resp.Proto, resp.Status)
 		names := make([]string, 0, len(resp.Header))
 		for name := range resp.Header {
 			names = append(names, name)
@@ -134,14 +135,14 @@ func (a *app) printResponse(resp *http.Response, include bool) error {
 		slices.Sort(names)
 		for _, name := range names {
 			for _, value := range resp.Header[name] {
-				fmt.Fprintf(a.stdout, "%s: %s\n", name, value)
+				fmt.Fprintf(out, "%s: %s\n", name, value)
 			}
 		}
-		fmt.Fprintln(a.stdout)
+		fmt.Fprintln(out)
 	}
-	if _, err := io.Copy(a.stdout, resp.Body); err != nil {
+	if _, err := io.Copy(out, resp.Body); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
-	fmt.Fprintln(a.stdout)
+	fmt.Fprintln(out)
 	return nil
 }

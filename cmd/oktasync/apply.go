@@ -33,8 +33,8 @@ manifest and journal say who did so, and why.`,
   oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			reason = strings.TrimSpace(reason)
-			if strings.ContainsFunc(reason, unicode.IsControl) {
-				return errors.New("--reason: must be one line")
+			if err := checkReason(reason); err != nil {
+				return err
 			}
 			if publishAnyway != (reason != "") {
 				return errors.New("--publish-anyway and --reason TEXT go together: the manifest records who overrode the guard, and why")
@@ -47,6 +47,15 @@ manifest and journal say who did so, and why.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)
 	return cmd
+}
+
+// checkReason refuses a reason that would make more than a line of whatever shows
+// it.
+func checkReason(reason string) error {
+	if strings.ContainsFunc(reason, unicode.IsControl) {
+		return errors.New("--reason: must be one line")
+	}
+	return nil
 }
 
 func (a *app) apply(ctx context.Context, names []string, reason string, asJSON bool) error {

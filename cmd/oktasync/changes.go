@@ -25,9 +25,9 @@ func (l *changeList) add(c *snapshot.Change) error {
 	if who == "" {
 		who = c.ID
 	}
-	fmt.Fprintf(l.w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, who)
+	fmt.Fprintf(l.w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, printable(who))
 	for _, path := range c.Paths {
-		fmt.Fprintf(l.w, "      %s: %s -> %s\n", path, valueText(c.Before, path), valueText(c.After, path))
+		fmt.Fprintf(l.w, "      %s: %s -> %s\n", printable(path), printable(valueText(c.Before, path)), printable(valueText(c.After, path)))
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 				plural(len(between), "snapshot"), spanText(between))
 		}
 		if asJSON {
-			err = d.printJSON(a.stdout)
+			err = d.printJSON(a.data())
 		} else {
 			err = d.print(a.stdout)
 		}

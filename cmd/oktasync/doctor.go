@@ -211,7 +211,7 @@ func (a *app) printFinding(f finding) {
 	if a.colour(a.stdout) {
 		mark = "\x1b[" + marks[f.Status].colour + "m" + mark + "\x1b[0m"
 	}
-	fmt.Fprintf(a.stdout, "%s  %-16s%s\n", mark, f.ID, strings.ReplaceAll(f.Seen, "\n", indent))
+	fmt.Fprintf(a.stdout, "%s  %-16s%s\n", mark, f.ID, strings.ReplaceAll(printableText(f.Seen), "\n", indent))
 	if f.Remedy != "" {
 		fmt.Fprintf(a.stdout, "%s%s%s\n", indent[1:], places[f.Where], f.Remedy)
 	}

@@ -39,7 +39,7 @@ is shown: what came and went within is not known.`,
 			return err
 		}
 		if asJSON {
-			return writeJSON(a.stdout, h.document)
+			return writeJSON(a.data(), h.document)
 		}
 		h.print(a.stdout)
 		return nil
@@ -249,7 +249,7 @@ func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) boo
 
 func (h *history) print(w io.Writer) {
 	d := h.document
-	fmt.Fprintf(w, "%s (%s) in %s\n", d.Login, d.ID, d.Export)
+	fmt.Fprintf(w, "%s (%s) in %s\n", printable(d.Login), printable(d.ID), d.Export)
 	zone := h.r.zone(h.export)
 	for _, e := range d.Entries {
 		if len(e.Pruned) > 0 {

@@ -32,7 +32,7 @@ func (a *app) listCommand() *cobra.Command {
 		for _, name := range names {
 			list, damage := r.survey(name)
 			for _, text := range damage {
-				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", text)
+				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", printable(text))
 			}
 			for _, s := range list {
 				manifests = append(manifests, s.Manifest)

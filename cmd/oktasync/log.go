@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/journal"
@@ -20,13 +21,23 @@ func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slo
 	if format == "json" || format == "auto" && !isTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour, ReplaceAttr: visibleEscape}))
 }
 
 // readableDuration writes 1.5s where slog's JSON would have nanoseconds.
 func readableDuration(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		return slog.String(a.Key, a.Value.Duration().String())
+	}
+	return a
+}
+
+// visibleEscape shows an escape character in a value: tint quotes other controls,
+// and passes this one on to the terminal where there are colours.
+func visibleEscape(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Any().(type) {
+	case string, error:
+		a.Value = slog.StringValue(strings.ReplaceAll(a.Value.String(), "\x1b", "\u241b"))
 	}
 	return a
 }

@@ -135,10 +135,10 @@ func (a *app) printError(err error) {
 		priority = "<3>" // an error's, in sd-daemon(3)'s way
 	}
 	for _, line := range strings.Split(err.Error(), "\n") {
-		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, line)
+		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, printable(line))
 	}
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", hint)
+		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", printable(hint))
 	}
 }
 

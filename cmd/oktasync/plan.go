@@ -88,7 +88,7 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 		}
 	}
 	if asJSON {
-		if err := writeJSON(a.stdout, plans); err != nil {
+		if err := writeJSON(a.data(), plans); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func printReadings(w io.Writer, readings []*snapshot.Reading) error {
 	fmt.Fprintln(t, "EXPORT\tREADING\tUSERS\tCHANGES\tHELD BACK BECAUSE")
 	for _, r := range readings {
 		u := r.Resources.Users
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, shortChanges(u), r.Reason)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, shortChanges(u), printable(r.Reason))
 	}
 	return t.Flush()
 }
@@ -148,7 +148,7 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 			return err
 		}
 		if asJSON {
-			return d.printJSON(a.stdout)
+			return d.printJSON(a.data())
 		}
 		return d.print(a.stdout)
 	}
@@ -171,6 +171,9 @@ snapshot.`,
 		if reason = strings.TrimSpace(reason); reason == "" {
 			return errors.New("release takes --reason TEXT: the manifest records who overrode the guard, and why")
 		}
+		if err := checkReason(reason); err != nil {
+			return err
+		}
 		return a.writeQuarantine(args[0], func(cfg *Config, w *snapshot.Writer, reading *snapshot.Reading) error {
 			by := snapshot.Override{User: runFacts(cfg, "").User, Reason: reason}
 			return a.release(cmd.Context(), w, reading, by)
@@ -187,7 +190,7 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot
 	if s != nil {
 		u := s.Manifest.Resources.Users
 		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %d users: %s\n", reading.Export, s.Name(), s.Manifest.Sequence, u.Total, changesText(u))
-		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, by.Reason, s.Digest)
+		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, printable(by.Reason), s.Digest)
 	}
 	return err
 }
@@ -204,6 +207,9 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if !strings.Contains(args[0], "@") {
 			return fmt.Errorf("name the reading, as %s@READING; `oktasync quarantine list` has the names", args[0])
+		}
+		if err := checkReason(reason); err != nil {
+			return err
 		}
 		return a.writeQuarantine(args[0], func(cfg *Config, w *snapshot.Writer, reading *snapshot.Reading) error {
 			if err := w.Drop(reading.Name(), runFacts(cfg, "").User, reason); err != nil {

@@ -84,7 +84,7 @@ func (a *app) show(s userSource, declared snapshot.Declaration, format string) e
 		return err
 	}
 	defer users.Close()
-	w := bufio.NewWriter(a.stdout)
+	w := bufio.NewWriter(a.data())
 	if err := write(w, users); err != nil {
 		return err
 	}

@@ -160,13 +160,13 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 	}
 	for _, st := range statuses {
 		if st.LastError != "" && st.State != stateFresh {
-			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, st.LastError)
+			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, printableText(st.LastError))
 		}
 		if v := st.Verified; v != nil {
-			fmt.Fprintf(a.stdout, "%s: verified %s: %s\n", st.Export, v.Time.In(r.zone(st.Export)).Format(shortTime), v)
+			fmt.Fprintf(a.stdout, "%s: verified %s: %s\n", st.Export, v.Time.In(r.zone(st.Export)).Format(shortTime), printable(v.String()))
 		}
 		for _, damage := range st.Damage {
-			fmt.Fprintf(a.stdout, "%s\n", damage)
+			fmt.Fprintln(a.stdout, printable(damage))
 		}
 	}
 	return nil

@@ -71,7 +71,7 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	report := func(found snapshot.Finding) {
 		findings = append(findings, found)
 		if !f.asJSON {
-			fmt.Fprintln(a.stdout, found)
+			fmt.Fprintln(a.stdout, printable(found.String()))
 		}
 	}
 	tell, stop := a.showVerify()
