@@ -22,7 +22,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descState       = desc("export_state", "1 for the state that an export is in: fresh, failing, quarantined, overdue or unknown.", "export", "state")
+	descState       = desc("export_state", "1 for the state that an export is in: fresh, failing, quarantined, overdue, damaged or unknown.", "export", "state")
 	descStateSince  = desc("export_state_since_timestamp_seconds", "Since when an export is in a state that is not fresh; 0 while it is.", "export")
 	descRunning     = desc("export_running", "1 while the daemon reconciles the export.", "export")
 	descUsers       = desc("users", "Users in the newest snapshot, by Okta's status.", "export", "status")

@@ -3,7 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"oktasync/reconcile/snapshot"
 )
@@ -11,17 +15,66 @@ import (
 // survey lists the snapshots of an export with what is wrong with them as far
 // as it is cheap to see: what is missing, can't be parsed, or has another size
 // than its manifest says. Nothing is hashed; that is for verify.
-func (r *reader) survey(export string) (list []*snapshot.Snapshot, damage []string) {
-	list, err := r.List(export)
+func survey(store *snapshot.Store, export string) (list []*snapshot.Snapshot, damage []string) {
+	list, err := store.List(export)
 	if err != nil {
 		damage = strings.Split(err.Error(), "\n")
 	}
 	for _, s := range list {
-		for _, text := range s.Damage() {
+		found := s.Damage()
+		if _, err := os.Lstat(s.Dir()); len(found) > 0 && errors.Is(err, fs.ErrNotExist) {
+			continue // pruned just now
+		}
+		for _, text := range found {
 			damage = append(damage, fmt.Sprintf("%s@%s: %s", export, s.Name(), text))
 		}
 	}
 	return list, damage
+}
+
+// damaged is h where the last verify or a look at the store found something.
+func (h health) damaged(v *verified, damage []string, now time.Time) health {
+	switch {
+	case v != nil && v.Problems != "":
+		h.State, h.Since, h.Damage = stateDamaged, v.Time.Time, "the last verify found "+v.Problems
+	case len(damage) == 1:
+		h.State, h.Since, h.Damage = stateDamaged, now, damage[0]
+	case len(damage) > 1:
+		h.State, h.Since, h.Damage = stateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
+	}
+	return h
+}
+
+// damages remembers what a look at each export found: it takes a while in a
+// store with years of snapshots.
+type damages struct {
+	mu   sync.Mutex
+	seen map[string]seenDamage
+}
+
+type seenDamage struct {
+	store  string
+	lines  int // of the journal: whatever the daemon does adds to it
+	looked time.Time
+	damage []string
+}
+
+// damageAgain is how old what was seen may be.
+const damageAgain = time.Minute
+
+func (d *damages) of(store *snapshot.Store, export string, lines int) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.seen[export]
+	if ok && s.store == store.Dir() && s.lines == lines && time.Since(s.looked) < damageAgain {
+		return s.damage
+	}
+	_, damage := survey(store, export)
+	if d.seen == nil {
+		d.seen = make(map[string]seenDamage)
+	}
+	d.seen[export] = seenDamage{store.Dir(), lines, time.Now(), damage}
+	return damage
 }
 
 // verified is what the daemon's last verify found, as the journal has it.
@@ -37,11 +90,33 @@ func lastVerified(h snapshot.History) *verified {
 	return &verified{Time: h.LastVerified.Time, Problems: h.LastVerified.Error}
 }
 
+// problems is how many there were.
+func (v *verified) problems() (n int) {
+	fmt.Sscan(v.Problems, &n)
+	return n
+}
+
 func (v *verified) String() string {
 	if v.Problems == "" {
 		return "everything fitted"
 	}
 	return v.Problems + " found; see `oktasync verify`"
+}
+
+// rememberVerified has the metrics say what the last verify found, before this
+// daemon's first.
+func (s *service) rememberVerified() {
+	problems, at := 0, time.Time{}
+	for _, export := range s.cfg.Exports {
+		history, err := s.histories.get(s.store, export.Name)
+		if v := lastVerified(history); err == nil && v != nil {
+			problems += v.problems()
+			if v.Time.After(at) {
+				at = v.Time.Time
+			}
+		}
+	}
+	s.metrics.remembered(problems, at)
 }
 
 // record puts what a verify found into the journals. A journal that somebody

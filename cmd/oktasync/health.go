@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,23 +19,29 @@ const (
 	stateFailing     state = "failing"     // the last reconcile failed
 	stateQuarantined state = "quarantined" // a guard held the last reading back
 	stateOverdue     state = "overdue"     // a due time has passed without a reconcile
+	stateDamaged     state = "damaged"     // the last verify found something, or it is plain to see
 	stateUnknown     state = "unknown"     // the journal can't be read
 )
 
-var states = []state{stateFresh, stateFailing, stateQuarantined, stateOverdue, stateUnknown}
+var states = []state{stateFresh, stateFailing, stateQuarantined, stateOverdue, stateDamaged, stateUnknown}
 
 // health is the state of an export, and since when it is so.
 type health struct {
 	Export string
 	State  state
 	Since  time.Time
+	Damage string // a clause, of stateDamaged
 }
 
 func (h health) String() string {
-	if h.Since.IsZero() {
-		return string(h.State)
+	text := string(h.State)
+	if !h.Since.IsZero() {
+		text += " since " + h.Since.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("%s since %s", h.State, h.Since.UTC().Format(time.RFC3339))
+	if h.Damage != "" {
+		text += ": " + h.Damage
+	}
+	return text
 }
 
 // healthOf finds the state of an export from its journal. when is nil for an
@@ -79,8 +84,11 @@ func (s *service) health(export reconcile.Export) health {
 	if err != nil {
 		return s.histories.steady(health{Export: export.Name, State: stateUnknown, Since: now})
 	}
-	since := s.since[export.Name]
-	return s.histories.steady(healthOf(export, history, s.whens[export.Name], since, now))
+	h := healthOf(export, history, s.whens[export.Name], s.since[export.Name], now)
+	if h.State == stateFresh {
+		h = h.damaged(lastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
+	}
+	return s.histories.steady(h)
 }
 
 // histories remembers what journals said, by their size and time.

@@ -48,3 +48,29 @@ func TestHealthOf(t *testing.T) {
 		}
 	}
 }
+
+// What the last verify found, or what is plain to see, is a state of its own: it
+// hides no failure, and a later verify without problems heals it.
+func TestHealthDamaged(t *testing.T) {
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	hour := snapshot.At(now.Add(-time.Hour))
+	for _, test := range []struct {
+		verified *verified
+		damage   []string
+		want     string
+	}{
+		{nil, nil, "fresh"},
+		{&verified{Time: hour}, nil, "fresh"},
+		{&verified{Time: hour, Problems: "3 problems"}, nil, "damaged since 2026-11-22T23:00:00Z: the last verify found 3 problems"},
+		{&verified{Time: hour, Problems: "1 problem"}, []string{"a is missing"}, "damaged since 2026-11-22T23:00:00Z: the last verify found 1 problem"},
+		{&verified{Time: hour}, []string{"a is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing"},
+		{nil, []string{"a is missing", "b is missing", "c is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing, and 2 more"},
+	} {
+		if got := (health{State: stateFresh}).damaged(test.verified, test.damage, now).String(); got != test.want {
+			t.Errorf("damaged(%v, %q) = %q, want %q", test.verified, test.damage, got, test.want)
+		}
+	}
+	if n := (&verified{Problems: "12 problems"}).problems(); n != 12 {
+		t.Errorf("problems() = %d, want 12", n)
+	}
+}

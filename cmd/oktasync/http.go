@@ -157,9 +157,9 @@ func (d *daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// fresh answers 503 while an export is failing, overdue or quarantined. It is
-// computed from the journals at each request, so it also knows of an `apply`
-// that ran beside the daemon.
+// fresh answers 503 while an export is failing, overdue, quarantined or damaged.
+// It is computed from the journals at each request, so it also knows of an
+// `apply` that ran beside the daemon. It hashes nothing: the last verify did.
 func (d *daemon) fresh(w http.ResponseWriter, _ *http.Request) {
 	s := d.current.Load()
 	var stale []health

@@ -30,7 +30,7 @@ func (a *app) listCommand() *cobra.Command {
 		}
 		manifests := []snapshot.Manifest{}
 		for _, name := range names {
-			list, damage := r.survey(name)
+			list, damage := survey(r.Store, name)
 			for _, text := range damage {
 				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", printable(text))
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -104,6 +105,12 @@ func (m *metrics) reloaded(err error) {
 	}
 	m.reloadOK.Set(1)
 	m.reloadTime.SetToCurrentTime()
+}
+
+// remembered is what journals have of the last verify: a restart loses nothing.
+func (m *metrics) remembered(problems int, at time.Time) {
+	m.verifyProblems.Set(float64(problems))
+	m.verifyTime.Set(unix(at))
 }
 
 func (m *metrics) verified(problems int) {

@@ -44,6 +44,7 @@ type exportOverview struct {
 	Export      string            `json:"export"`
 	State       state             `json:"state"`
 	Since       *snapshot.Time    `json:"since"`
+	Damage      string            `json:"damage"` // of the state damaged
 	Declared    declaredOverview  `json:"declared"`
 	Running     bool              `json:"running"`
 	LastStarted *snapshot.Time    `json:"last_started"`
@@ -186,7 +187,7 @@ func (s *service) look() overview {
 func (s *service) lookAt(export reconcile.Export) exportOverview {
 	h := s.health(export)
 	e := exportOverview{
-		Export: export.Name, State: h.State, Since: timeOf(h.Since), Declared: declared(export),
+		Export: export.Name, State: h.State, Since: timeOf(h.Since), Damage: h.Damage, Declared: declared(export),
 		Running: s.scheduler.Running(export.Name), Next: timeOf(s.scheduler.Next(export.Name)),
 		Runs: []runOverview{}, Quarantined: []readingOverview{},
 	}

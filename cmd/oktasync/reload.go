@@ -167,6 +167,9 @@ func (d *daemon) use(s *service) {
 	for _, export := range s.cfg.Exports {
 		d.metrics.declared(export.Name)
 	}
+	if before == nil {
+		s.rememberVerified()
+	}
 	s.tellStates()
 	for _, t := range s.allTellers() {
 		t.start()

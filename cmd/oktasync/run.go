@@ -51,6 +51,7 @@ type daemon struct {
 	scheduler *scheduler.Scheduler
 	started   time.Time
 	histories histories
+	damages   damages
 	size      storeSize
 	views     views
 	rejected  atomic.Pointer[time.Time] // when a configuration was not taken; nil: the last one was

@@ -82,7 +82,7 @@ type exportStatus struct {
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name}
-	list, damage := r.survey(name)
+	list, damage := survey(r.Store, name)
 	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
 	if len(list) > 0 {
 		newest := list[len(list)-1]
@@ -106,8 +106,11 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		began = t
 	}
 	h := healthOf(export, history, when, began, now)
+	if h.State == stateFresh {
+		h = h.damaged(st.Verified, damage, now)
+	}
 	st.State = h.State
-	if !h.Since.IsZero() {
+	if !h.Since.IsZero() && !h.Since.Equal(now) { // nobody knows since when what was seen just now is so
 		st.Since = &h.Since
 	}
 	if when != nil {

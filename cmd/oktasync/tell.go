@@ -275,7 +275,9 @@ func (s *service) tellStates() {
 			since := h.Since.UTC()
 			m.Since = &since
 		}
-		if history, err := s.histories.get(s.store, export.Name); err == nil && m.Event == "failed" {
+		if h.State == stateDamaged {
+			m.Error = h.Damage
+		} else if history, err := s.histories.get(s.store, export.Name); err == nil && m.Event == "failed" {
 			m.Error = history.LastEnd.Error
 		} else if err == nil && history.LastEnd.Event == snapshot.EventQuarantined {
 			m.Error = history.LastEnd.Reason
@@ -285,5 +287,5 @@ func (s *service) tellStates() {
 }
 
 var eventOf = map[state]string{
-	stateFresh: "recovered", stateFailing: "failed", stateUnknown: "failed", stateQuarantined: "quarantined", stateOverdue: "overdue",
+	stateFresh: "recovered", stateFailing: "failed", stateDamaged: "failed", stateUnknown: "failed", stateQuarantined: "quarantined", stateOverdue: "overdue",
 }
