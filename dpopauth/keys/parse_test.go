@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -226,6 +227,40 @@ func TestD32_WeakAndInconsistentKeys(t *testing.T) {
 	if _, err := mustNew(t, keytest.RSA()).WithAlgorithm("PS256"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestD7_SignaturesThatAreNone(t *testing.T) {
+	order := elliptic.P256().Params().N.Bytes()
+	for name, der := range map[string][]byte{
+		"empty":          {},
+		"R and S aside":  make([]byte, 64),
+		"R is nothing":   {0x30, 5, 2, 0, 2, 1, 1},
+		"R is 0":         {0x30, 6, 2, 1, 0, 2, 1, 1},
+		"S is 0":         {0x30, 6, 2, 1, 1, 2, 1, 0},
+		"S is negative":  {0x30, 6, 2, 1, 1, 2, 1, 0x80},
+		"S is no number": {0x30, 6, 2, 1, 1, 4, 1, 1},
+		"one number":     {0x30, 3, 2, 1, 1},
+		"more after it":  {0x30, 6, 2, 1, 1, 2, 1, 1, 0},
+		"R is too long":  slices.Concat([]byte{0x30, 38, 2, 33, 1}, order, []byte{2, 1, 1}),
+	} {
+		_, err := keys.New(answering{keytest.P256(), der})
+		if wantError(t, err, "no ASN.1 ECDSA signature"); err == nil {
+			t.Error(name)
+		}
+	}
+	// In form, but by nobody: the numbers are there, and padded.
+	_, err := keys.New(answering{keytest.P256(), []byte{0x30, 6, 2, 1, 1, 2, 1, 1}})
+	wantError(t, err, "private key does not belong to its public key")
+}
+
+// answering returns the same signature whatever it is asked for.
+type answering struct {
+	crypto.Signer
+	signature []byte
+}
+
+func (a answering) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return a.signature, nil
 }
 
 // crossed signs by another key than it shows.
