@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/elliptic"
 	"encoding/base64"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -139,23 +140,26 @@ func TestD7_ECDSASignaturesAreRAndSSideBySide(t *testing.T) {
 		size   int
 		runs   int
 	}{{p256(), 64, 2000}, {p384(), 96, scaled(20, 2000)}, {p521(), 132, scaled(20, 2000)}} {
-		short := 0
-		tr := capture(t, newKey(t, test.signer), "https://rs.example", func(r *http.Request) {
-			_, _, sig := parts(t, r.Header.Get("DPoP"))
-			if len(sig) != test.size {
-				t.Fatalf("signature has %d octets, want %d", len(sig), test.size)
+		t.Run(fmt.Sprint(test.size), func(t *testing.T) {
+			t.Parallel()
+			short := 0
+			tr := capture(t, newKey(t, test.signer), "https://rs.example", func(r *http.Request) {
+				_, _, sig := parts(t, r.Header.Get("DPoP"))
+				if len(sig) != test.size {
+					t.Fatalf("signature has %d octets, want %d", len(sig), test.size)
+				}
+				if sig[0] == 0 || sig[test.size/2] == 0 {
+					short++
+				}
+				joseVerify(t, r.Header.Get("DPoP"))
+			})
+			for range test.runs {
+				do(t, tr, "https://rs.example/")
 			}
-			if sig[0] == 0 || sig[test.size/2] == 0 {
-				short++
+			if short == 0 && test.runs == 2000 {
+				t.Errorf("no short R or S in %d signatures: padding was not tried", test.runs)
 			}
-			joseVerify(t, r.Header.Get("DPoP"))
 		})
-		for range test.runs {
-			do(t, tr, "https://rs.example/")
-		}
-		if short == 0 && test.runs == 2000 {
-			t.Errorf("no short R or S in %d signatures: padding was not tried", test.runs)
-		}
 	}
 }
 
