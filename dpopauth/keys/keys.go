@@ -164,7 +164,7 @@ func (k *Key) Public() crypto.PublicKey { return k.m.signer().Public() }
 // PublicJWK returns the public key as a JWK with use, alg and, where there is
 // an id, kid: what an app's list of keys takes.
 func (k *Key) PublicJWK() []byte {
-	further := marshal(struct {
+	further, _ := marshal(struct { // strings always encode
 		Use       string `json:"use"`
 		Algorithm string `json:"alg"`
 		ID        string `json:"kid,omitempty"`

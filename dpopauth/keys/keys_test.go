@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
@@ -36,6 +37,16 @@ func wantError(t testing.TB, err error, words ...string) {
 	for _, w := range words {
 		if err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("error = %v, want %q in it", err, w)
+		}
+	}
+}
+
+func TestClaimsThatCantBeEncoded(t *testing.T) {
+	k := mustNew(t, keytest.P256())
+	for name, sign := range map[string]func(any) (string, error){"proof": k.SignProof, "assertion": k.SignAssertion} {
+		jws, err := sign(func() {})
+		if wantError(t, err, "encode claims"); jws != "" {
+			t.Errorf("%s = %q", name, jws)
 		}
 	}
 }

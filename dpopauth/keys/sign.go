@@ -92,13 +92,13 @@ type header struct {
 	ID        string          `json:"kid,omitempty"`
 }
 
-// SignProof returns a DPoP proof (RFC 9449, section 4.2) that makes these claims.
-// Its header is encoded once a key, so that the rest costs little more than the
-// signature.
+// SignProof returns a DPoP proof (RFC 9449, section 4.2) of these claims, which
+// encode as a JSON object. Its header is encoded once a key, so that the rest costs
+// little more than the signature. It may take as long as a far-away signer takes.
 func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
 
-// SignAssertion returns a client assertion (RFC 7523, section 3) that makes these
-// claims.
+// SignAssertion returns a client assertion (RFC 7523, section 3) of these claims,
+// likewise.
 func (k *Key) SignAssertion(claims any) (string, error) {
 	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
 }
@@ -106,9 +106,13 @@ func (k *Key) SignAssertion(claims any) (string, error) {
 // compact returns a JWS in compact form (RFC 7515, section 7.1). The header is
 // encoded already.
 func (m *material) compact(header string, claims any) (string, error) {
+	payload, err := marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
 	const enough = 1 << 10 // for the signature too, so that buf grows only for RSA
 	buf := append(make([]byte, 0, enough), header...)
-	buf = base64.RawURLEncoding.AppendEncode(append(buf, '.'), marshal(claims))
+	buf = base64.RawURLEncoding.AppendEncode(append(buf, '.'), payload)
 	sig, err := m.sign(buf)
 	if err != nil {
 		return "", err
@@ -116,24 +120,26 @@ func (m *material) compact(header string, claims any) (string, error) {
 	return string(base64.RawURLEncoding.AppendEncode(append(buf, '.'), sig)), nil
 }
 
-// marshal returns v as JSON with no more escapes than JSON needs. It has to be of
-// a type that always encodes.
-func marshal(v any) []byte {
+// marshal returns v as JSON with no more escapes than JSON needs.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-func encode(h header) string { return base64.RawURLEncoding.EncodeToString(marshal(h)) }
+func encode(h header) string {
+	b, _ := marshal(h) // strings always encode
+	return base64.RawURLEncoding.EncodeToString(b)
+}
 
-// sign returns the signature over input in the form that JWS has it. It may
-// take as long as a far-away signer takes: no lock is held around it.
+// sign returns the signature over input in the form that JWS has it.
 //
-// crypto/ecdsa signs by RFC 6979 where it is given no randomness, at four fifths
-// of the time. That is as safe here: what is signed has a random id of 128 bits
-// in it, so no two signatures are over the same.
+// crypto/ecdsa signs by RFC 6979 where it is given no randomness, in four fifths
+// of the time. Its own way adds randomness for the case that one message is signed
+// many times and faults are provoked meanwhile; proofs and assertions have a random
+// id in them, so that each is signed once.
 func (m *material) sign(input []byte) ([]byte, error) {
 	signer, random := m.signer(), rand.Reader
 	if _, ok := signer.(*ecdsa.PrivateKey); ok {
