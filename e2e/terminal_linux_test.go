@@ -229,3 +229,25 @@ func TestNoCommandsForATerminal(t *testing.T) {
 	}
 	s.noViolations(t)
 }
+
+// On a terminal the demo is paced and in colours, and over before anybody
+// leaves.
+func TestDemoOnATerminal(t *testing.T) {
+	if !long() {
+		t.Skip("takes ten seconds")
+	}
+	t.Parallel()
+	s := &site{dir: t.TempDir()}
+	began := time.Now()
+	s.must(t, 0, "demo", "--dir", "plain")
+	plain := time.Since(began)
+	r := s.record(t, 100, 40, "demo", "--dir", "paced")
+	if pauses := r.took - plain; pauses < 5*time.Second || pauses > 14*time.Second {
+		t.Errorf("the demo took %s on a terminal and %s without, want pauses of 5 to 14 s", r.took, plain)
+	}
+	for _, want := range []string{"\x1b[36m$ oktasync apply\x1b[0m", "\x1b[32meverything fits", "\x1b[31moktasync: error: "} {
+		if !strings.Contains(r.bytes.String(), want) {
+			t.Errorf("the demo lacks %q on a terminal:\n%s", want, r.bytes.String())
+		}
+	}
+}

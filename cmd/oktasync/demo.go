@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +25,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: `Starts the built-in sandbox org on loopback, writes a configuration and keys,
 and runs the real commands against it: plan, apply, what happens when people
 join, move and leave, a guard that holds, and verify. It leaves its folder
-behind for a closer look.`,
+behind for a closer look. On a terminal it takes some ten seconds, so that one
+can read along.`,
 		Example: "  oktasync demo\n  oktasync demo --dir ./demo",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,33 +54,39 @@ func (a *app) demo(ctx context.Context, dir string, users int) error {
 		return err
 	}
 	defer site.close()
-	d := &demo{app: a, ctx: ctx, config: site.config}
-	d.say("A sandbox org of %d made-up people answers at %s as Okta would.\nNo Okta account is involved, and nothing leaves this machine.", users, site.server.URL)
-	d.show("What is declared: an export of all users.", site.config)
+	d := &demo{app: a, ctx: ctx, config: site.config, colour: a.colour(a.stdout), paced: isTerminal(a.stdout)}
+	d.say("A sandbox org of %d made-up people answers at %s as Okta would.\n"+
+		"Every command below is the real one, with --config left out. No Okta account is\ninvolved, and nothing leaves this machine.", users, site.server.URL)
+	d.show("oktasync.yaml declares an export of all users:", site.config)
+	return d.tell(site, dir)
+}
 
-	d.step("The store is empty. plan reads the org and says what apply would do.")
+// tell is the story: a first snapshot, a day of changes, a reading that is held
+// back.
+func (d *demo) tell(site *sandboxSite, dir string) error {
+	d.step("The store is empty. plan reads the org and says what apply would do.\nIt publishes nothing.")
 	d.run(exitChanges, "plan", "--detailed-exitcode")
-	d.step("apply publishes the first snapshot.")
+	d.step("apply publishes the first snapshot, and ends with facts for a change ticket.")
 	d.run(exitDone, "apply")
 
 	site.org.Join(2)
-	site.org.Move(3)
+	moved := site.org.Move(3)
 	site.org.Deactivate(2)
 	site.org.Delete(2)
-	d.step("A day goes by: 2 people join, 3 change department, 2 are deactivated, 2 are deleted.")
+	d.step("A day goes by: 2 people join, 3 change department, 2 are deactivated and 2 deleted.\nplan sees each of them, the deleted ones too; exit status 2 says so to a script.")
 	d.run(exitChanges, "plan", "--detailed-exitcode")
 	d.run(exitDone, "apply")
-	d.step("Who was it? diff compares the newest two snapshots.")
+	d.step("Who was it? An auditor asks between any two snapshots, by name or date;\ndiff by itself compares the newest two.")
 	d.run(exitDone, "diff", "all-users")
 
 	site.org.Wipe()
-	d.step("Somebody takes the app's admin role away: Okta now answers 200 with an empty list.\nThe guard holds that reading back, and the newest snapshot stays.")
+	d.step("Somebody takes the app's admin role away: Okta now answers with status 200 and an\nempty list. A script would write an empty file. The guard holds the reading back:\nexit status 3, and the newest snapshot stays.")
 	d.run(exitHeld, "apply")
 	d.run(exitDone, "list")
 	d.step("verify reads every file and holds it against manifests, chain and journal.")
 	d.run(exitDone, "verify")
 	if d.err == nil {
-		d.leave(filepath.Join(dir, "snapshots"))
+		d.leave(dir, moved[0])
 	}
 	return d.err
 }
@@ -92,18 +102,33 @@ func demoDir(dir string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-// demo tells the story. After an error it says nothing more.
+// demo tells a story. After an error it says nothing more.
 type demo struct {
 	app    *app
 	ctx    context.Context // of the one command that the demo is
 	config string
+	colour bool
+	paced  bool // there is somebody who reads along
 	steps  int
 	err    error
 }
 
+// The pauses of a paced demo, eight seconds in all.
+const (
+	afterCommand = 400 * time.Millisecond
+	afterOutput  = 600 * time.Millisecond
+)
+
+// pause gives whoever reads along a moment.
+func (d *demo) pause(how time.Duration) {
+	if d.err == nil && d.paced && !wait(d.ctx, how) {
+		d.err = d.ctx.Err()
+	}
+}
+
 func (d *demo) say(format string, args ...any) {
 	if d.err == nil {
-		fmt.Fprintln(d.app.stdout, d.paint("1", fmt.Sprintf(format, args...)))
+		fmt.Fprintln(d.app.stdout, d.paint(bold, fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -119,6 +144,7 @@ func (d *demo) show(title, file string) {
 	}
 	d.say("\n%s", title)
 	d.indent(data)
+	d.pause(afterOutput)
 }
 
 // run runs a command as a person would, and wants it to end with status.
@@ -126,7 +152,8 @@ func (d *demo) run(status int, args ...string) {
 	if d.err != nil {
 		return
 	}
-	fmt.Fprintln(d.app.stdout, d.paint("36", "\n   $ oktasync "+strings.Join(args, " ")))
+	fmt.Fprintln(d.app.stdout, "\n   "+d.paint(cyan, "$ oktasync "+strings.Join(args, " ")))
+	d.pause(afterCommand)
 	var out bytes.Buffer
 	got := run(d.ctx, append(args, "--config", d.config, "--log-level", "error", "--no-color"), &out, &out)
 	d.indent(out.Bytes())
@@ -138,6 +165,7 @@ func (d *demo) run(status int, args ...string) {
 	} else if got != status {
 		d.err = fmt.Errorf("the demo went wrong: `oktasync %s` ended with status %d instead of %d", strings.Join(args, " "), got, status)
 	}
+	d.pause(afterOutput)
 }
 
 func (d *demo) indent(text []byte) {
@@ -145,21 +173,34 @@ func (d *demo) indent(text []byte) {
 		return
 	}
 	for line := range bytes.Lines(text) {
-		fmt.Fprintf(d.app.stdout, "   %s", line)
+		line := strings.TrimRight(string(line), "\n")
+		fmt.Fprintln(d.app.stdout, strings.TrimRight("   "+d.paint(lineColour(line), line), " "))
 	}
 }
 
-func (d *demo) leave(store string) {
-	latest := filepath.Join(store, "all-users", "latest")
-	d.say("\nThat was all of it. What it left behind:")
-	fmt.Fprintf(d.app.stdout, "   %s\n\nTry:\n", latest)
-	for _, command := range []string{
-		fmt.Sprintf("(cd %s && sha256sum -c SHA256SUMS && zstd -t users.ndjson.zst)", latest),
-		fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), store),
-		fmt.Sprintf("%s diff all-users --json --store %s", d.program(), store),
-	} {
-		fmt.Fprintf(d.app.stdout, "   %s\n", command)
+// leave says what is there now, and what to try on it.
+func (d *demo) leave(dir, person string) {
+	store, sums := filepath.Join(dir, "snapshots"), "sha256sum -c SHA256SUMS"
+	if runtime.GOOS == "darwin" {
+		sums = "shasum -a 256 -c SHA256SUMS"
 	}
+	d.say("\nThat was all of it: two snapshots, a reading held back, and a chain that fits.\nThey are in %s. Try:", store)
+	for _, try := range []struct{ why, command string }{
+		{"check the newest snapshot with nothing of ours", fmt.Sprintf("(cd %s && %s)", quoteArg(filepath.Join(store, "all-users", "latest")), sums)},
+		{"all that is known of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, quoteArg(store))},
+		{"the users, for a spreadsheet", fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), quoteArg(store))},
+	} {
+		fmt.Fprintf(d.app.stdout, "\n   # %s\n   %s\n", try.why, d.paint(cyan, try.command))
+	}
+	fmt.Fprintln(d.app.stdout, "\nThen your own org: \"The first snapshot\" in README.md.")
+}
+
+// quoteArg is a word for a shell.
+func quoteArg(word string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./-]+$`).MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // program is what to type for oktasync: what was typed for the demo.
@@ -167,13 +208,44 @@ func (d *demo) program() string {
 	if self, err := os.Executable(); err == nil && strings.Contains(self, "go-build") {
 		return "go run ./cmd/oktasync"
 	}
-	return os.Args[0]
+	return quoteArg(os.Args[0])
 }
 
-// paint colours text where standard output is a terminal.
+// Colours, as ECMA-48 selects them.
+const (
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+// lineColour is the colour of a line of output, "" for most.
+func lineColour(line string) string {
+	text := strings.TrimSpace(line)
+	switch {
+	case strings.HasPrefix(text, "+ "), strings.HasPrefix(text, "everything fits"):
+		return green
+	case strings.HasPrefix(text, "- ") && !strings.HasPrefix(text, "- name:"), strings.HasPrefix(text, "oktasync: error:"):
+		return red
+	case strings.HasPrefix(text, "~ "), strings.HasPrefix(text, "oktasync: hint:"):
+		return yellow
+	case strings.HasPrefix(text, "Plan: "), strings.Contains(text, ": published "):
+		return bold
+	}
+	return ""
+}
+
+// paint colours text, a line at a time, where there is a terminal.
 func (d *demo) paint(code, text string) string {
-	if !d.app.colour(d.app.stdout) {
+	if !d.colour || code == "" {
 		return text
 	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = "\x1b[" + code + "m" + line + "\x1b[0m"
+		}
+	}
+	return strings.Join(lines, "\n")
 }
