@@ -45,7 +45,7 @@ func (a *app) demo(ctx context.Context, dir string, users int) error {
 	if users < leastDemo {
 		return fmt.Errorf("--users %d: the story needs at least %d", users, leastDemo)
 	}
-	dir, err := demoDir(dir)
+	dir, err := freshDir(dir, "demo")
 	if err != nil {
 		return err
 	}
@@ -91,10 +91,10 @@ func (d *demo) tell(site *sandboxSite, dir string) error {
 	return d.err
 }
 
-// demoDir returns an empty folder.
-func demoDir(dir string) (string, error) {
+// freshDir returns an empty folder: dir, or where that is "" a new one.
+func freshDir(dir, what string) (string, error) {
 	if dir == "" {
-		return os.MkdirTemp("", "oktasync-demo-")
+		return os.MkdirTemp("", "oktasync-"+what+"-")
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return "", fmt.Errorf("--dir %s: must be empty or not there yet", dir)

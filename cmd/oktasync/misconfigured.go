@@ -136,6 +136,9 @@ func newMisconfiguredSite(ctx context.Context, dir, listen string, cfg sandbox.C
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = freshDir(dir, name); err != nil {
+		return nil, err
+	}
 	if wrong.org != nil {
 		wrong.org(&cfg)
 	}
@@ -145,7 +148,7 @@ func newMisconfiguredSite(ctx context.Context, dir, listen string, cfg sandbox.C
 	}
 	if wrong.site != nil {
 		if err := wrong.site(&mishap{site, func(args ...string) int { return run(ctx, args, io.Discard, io.Discard) }}); err != nil {
-			return nil, errors.Join(fmt.Errorf("--misconfigured %s: %w; use an empty --dir", name, err), site.close())
+			return nil, errors.Join(fmt.Errorf("--misconfigured %s: %w", name, err), site.close())
 		}
 	}
 	return site, nil

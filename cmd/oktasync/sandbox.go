@@ -56,11 +56,14 @@ app or the store, for oktasync doctor to find:
 			if limit > 0 {
 				cfg.RateLimit = sandbox.Limits(limit)
 			}
+			if wrong != "" && !cmd.Flags().Changed("dir") {
+				dir = "" // one that no other state has left anything in
+			}
 			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP, faults, wrong)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&dir, "dir", "sandbox", "`folder` for configuration, key and CA certificate")
+	f.StringVar(&dir, "dir", "sandbox", "`folder` for configuration, key and CA certificate; a new one with --misconfigured")
 	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `address` to serve on; port 0 picks one")
 	f.IntVar(&cfg.Users, "users", 1000, "how many people the org begins with")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "how many of them are deprovisioned (default 5 %)")
@@ -103,7 +106,7 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 	}
 	fmt.Fprintf(a.stdout, "sandbox org of %d people at %s\n", cfg.Users, site.server.URL)
 	fmt.Fprintf(a.stdout, "try it:  %s\n", strings.Join(append(site.env, "oktasync", try, "--config", site.config), " "))
-	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", filepath.Join(dir, "ca.pem"), site.server.URL)
+	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", filepath.Join(site.dir, "ca.pem"), site.server.URL)
 	<-ctx.Done()
 	return nil
 }
