@@ -45,7 +45,7 @@ func (a *app) adopt(export, reason string) (err error) {
 	if _, err := cfg.selectExports([]string{export}); err != nil {
 		return err
 	}
-	store, err := openStore(cfg)
+	store, err := openStore(cfg, nil)
 	if err != nil {
 		return err
 	}

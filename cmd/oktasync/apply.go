@@ -71,7 +71,7 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 	if err != nil {
 		return err
 	}
-	store, err := openStore(cfg)
+	store, err := openStore(cfg, nil)
 	if err != nil {
 		return err
 	}

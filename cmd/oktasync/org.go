@@ -190,11 +190,13 @@ func runFacts(cfg *Config, trigger string) snapshot.Run {
 }
 
 // openStore opens the store for writing, and makes it where there is none.
-func openStore(cfg *Config) (*snapshot.Store, error) {
+// witness may be nil.
+func openStore(cfg *Config, witness *snapshot.Witness) (*snapshot.Store, error) {
 	options, err := storeOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
+	options.Witness = witness
 	return snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
 }
 

@@ -229,7 +229,7 @@ func (a *app) writeQuarantine(arg string, do func(*Config, *snapshot.Writer, *sn
 	if err != nil {
 		return err
 	}
-	store, err := openStore(cfg)
+	store, err := openStore(cfg, nil)
 	if err != nil {
 		return err
 	}

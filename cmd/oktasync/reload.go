@@ -63,7 +63,7 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if _, err = loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
 		return nil, err // now, and not when daemon.verify reads it
 	}
-	if s.store, err = openStore(cfg); err != nil {
+	if s.store, err = openStore(cfg, &d.witness); err != nil {
 		return nil, err
 	}
 	if before != nil && before.store.Dir() == s.store.Dir() {

@@ -52,6 +52,7 @@ type daemon struct {
 	started   time.Time
 	histories histories
 	damages   damages
+	witness   snapshot.Witness // of what was published, logged and notified
 	size      storeSize
 	views     views
 	rejected  atomic.Pointer[time.Time] // when a configuration was not taken; nil: the last one was

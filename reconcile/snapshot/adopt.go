@@ -15,8 +15,12 @@ type Adoption struct {
 }
 
 // BehindError refuses to publish where the newest snapshot is not the one that
-// the journal knows: what comes next would hide that something is missing.
-type BehindError struct{ Export, Newest, Known string } // names of snapshots, or ""
+// the journal knows, or lacks one that somebody was told of: what comes next
+// would hide that something is missing.
+type BehindError struct {
+	Export, Newest, Known string // names of snapshots, or ""
+	Told                  bool   // of the known one the journal knows nothing, or only that it was lost
+}
 
 func (e *BehindError) Error() string {
 	name := func(name string) string {
@@ -24,6 +28,10 @@ func (e *BehindError) Error() string {
 			return "none"
 		}
 		return name
+	}
+	if e.Told {
+		return fmt.Sprintf("the newest snapshot is %s, and %s was published after it: the store was put back from a backup, or is a copy",
+			name(e.Newest), e.Known)
 	}
 	return fmt.Sprintf("the newest snapshot is %s, and the journal knows %s: something was lost, or put back from a backup",
 		name(e.Newest), name(e.Known))
@@ -35,37 +43,44 @@ func (e *BehindError) Hint() string {
 		"`oktasync adopt %s --reason TEXT`", e.Export)
 }
 
-// behind returns why nothing can be published, nil where the newest snapshot is
-// the one that the journal knows.
-func (w *Writer) behind() *BehindError {
-	known := w.journal.seen.LastPublished
-	e := &BehindError{Export: w.export, Known: known.Snapshot}
+// behind returns why nothing can be published and which snapshot is known, nil
+// for none. Both are nil where the newest snapshot is the one that the journal
+// knows, and the chain has all that anybody was told of.
+func (w *Writer) behind() (*BehindError, *Link) {
+	last := w.journal.seen.LastPublished
+	e := &BehindError{Export: w.export, Known: last.Snapshot}
 	digest := ""
 	if w.newest != nil {
 		e.Newest, digest = w.newest.Name(), w.newest.Digest
 	}
-	if e.Newest == e.Known && digest == known.ManifestSHA256 {
-		return nil
+	lost := w.lost()
+	switch {
+	case lost != nil:
+		e.Known, e.Told = lost.Snapshot, lost.Snapshot != last.Snapshot
+		return e, lost
+	case e.Newest == e.Known && digest == last.ManifestSHA256:
+		return nil, nil
+	case e.Known == "":
+		return e, nil
 	}
-	return e
+	return e, &Link{Snapshot: last.Snapshot, ManifestSHA256: last.ManifestSHA256}
 }
 
 // adopted returns what the next manifest has to say of a break, and refuses
 // one that nobody has adopted.
 func (w *Writer) adopted() (*Adoption, error) {
-	behind := w.behind()
+	behind, known := w.behind()
 	if behind == nil {
 		return nil, nil
 	}
 	said := w.journal.seen.lastAdopted
 	if said.Event == "" || said.Snapshot != behind.Newest {
+		if behind.Told {
+			w.noted = known
+		}
 		return nil, behind
 	}
-	a := &Adoption{Time: said.Time, User: said.User, Reason: said.Reason}
-	if known := w.journal.seen.LastPublished; known.Snapshot != "" {
-		a.Known = &Link{Snapshot: known.Snapshot, ManifestSHA256: known.ManifestSHA256}
-	}
-	return a, nil
+	return &Adoption{Time: said.Time, User: said.User, Reason: said.Reason, Known: known}, nil
 }
 
 // Adopt lets the next snapshot go on from the newest one, although the journal
@@ -75,7 +90,7 @@ func (w *Writer) Adopt(user, reason string) error {
 	if w.damaged != nil {
 		return fmt.Errorf("adopt: %w", w.damaged)
 	}
-	behind := w.behind()
+	behind, _ := w.behind()
 	if behind == nil {
 		return errors.New("adopt: there is nothing to adopt: the newest snapshot is the one that the journal knows")
 	}

@@ -171,6 +171,10 @@ func (c *chain) take(e Event) {
 		c.open = e
 	case EventPublished:
 		c.published[e.Snapshot] = e.ManifestSHA256
+	case EventFailed: // it says what somebody was told of, and the chain had not
+		if e.ManifestSHA256 != "" && c.published[e.Snapshot] == "" {
+			c.published[e.Snapshot] = e.ManifestSHA256
+		}
 	case EventPruned:
 		c.pruned[e.Snapshot], c.openPrune = e.ManifestSHA256, e.Snapshot
 		c.gone[e.Snapshot] = true

@@ -73,6 +73,7 @@ type History struct {
 	size          int64   // of all whole lines
 	lastPruned    string
 	lastAdopted   Event
+	lost          *Link           // a snapshot that the chain has not, and somebody was told of
 	pruned        map[string]bool // every snapshot that was pruned
 }
 
@@ -97,7 +98,11 @@ func (h *History) add(line []byte) {
 	case EventIntent:
 		h.Open = e
 	case EventPublished:
-		h.LastPublished = e
+		h.LastPublished, h.lost = e, nil
+	case EventFailed:
+		if e.ManifestSHA256 != "" {
+			h.lost = &Link{Snapshot: e.Snapshot, ManifestSHA256: e.ManifestSHA256}
+		}
 	case EventVerified:
 		h.LastVerified = e
 	case EventAdopted:

@@ -60,6 +60,7 @@ func (w *Writer) Publish(ctx context.Context, d Draft) (*Snapshot, error) {
 		return nil, fmt.Errorf("publish snapshot: %w", err)
 	}
 	w.newest = snap
+	w.store.witness.saw(w.path(), snap.link())
 	return snap, nil
 }
 

@@ -39,8 +39,9 @@
 // Pages and users add up: rows in requests.ndjson = read.rows = users +
 // duplicates + outside.
 //
-// Where the newest snapshot is not the one that the journal published last,
-// nothing is published until a line "adopted" follows. The next manifest then
+// Where the newest snapshot is not the one that the journal published last, or a
+// line "failed" names one that was published and is gone, nothing is published
+// until a line "adopted" follows. The next manifest then
 // has a member adopted, which excuses what is missing before it.
 //
 // Names that end in .partial are unfinished, and nothing reads them. A crash

@@ -38,8 +38,9 @@ func (e *OrgError) Error() string {
 
 // Options say how a store is written.
 type Options struct {
-	GID    int     // a group that may read what is published; 0: none
-	Signer *Signer // signs what is published; nil: nobody does
+	GID     int      // a group that may read what is published; 0: none
+	Signer  *Signer  // signs what is published; nil: nobody does
+	Witness *Witness // remembers what was published, and does so beyond this Store; nil: nobody does
 }
 
 // Names in a store and in the folder of an export. What begins with a dot is
@@ -66,7 +67,8 @@ type Store struct {
 	meta      storeMeta
 	published access
 	private   access
-	signer    *Signer // nil: snapshots are not signed
+	signer    *Signer  // nil: snapshots are not signed
+	witness   *Witness // nil: there is none
 	files     fileSystem
 	now       func() time.Time
 }
@@ -107,6 +109,7 @@ func newStore(dir string, o Options) *Store {
 		dir:     dir,
 		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
 		signer:  o.Signer,
+		witness: o.Witness,
 		files:   osFiles{},
 		now:     time.Now,
 	}

@@ -19,6 +19,7 @@ type Writer struct {
 	newest  *Snapshot // nil: none yet
 	failed  bool      // a publish has failed, so newest may be wrong
 	damaged error     // why nothing can follow the newest snapshot; nil: something can
+	noted   *Link     // what the chain has lost, for the journal's line of the failure; nil: nothing
 }
 
 // Writer takes the export's lock and mends what an interrupted publish left:
@@ -64,6 +65,9 @@ func (w *Writer) open() (err error) {
 	}
 	if err := w.repair(); err != nil {
 		return fmt.Errorf("repair: %w", err)
+	}
+	if w.lost() == nil {
+		w.store.witness.saw(w.path(), w.newest.link())
 	}
 	return nil
 }
@@ -185,6 +189,9 @@ func (w *Writer) append(e Event) error {
 	e.Time, e.Export = At(w.store.now()), w.export
 	if e.User == "" {
 		e.User = w.holder.User
+	}
+	if e.Event == EventFailed && w.noted != nil {
+		e.Snapshot, e.ManifestSHA256 = w.noted.Snapshot, w.noted.ManifestSHA256
 	}
 	return w.journal.append(e)
 }
