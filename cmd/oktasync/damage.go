@@ -36,11 +36,11 @@ func survey(store *snapshot.Store, export string) (list []*snapshot.Snapshot, da
 func (h health) damaged(v *verified, damage []string, now time.Time) health {
 	switch {
 	case v != nil && v.Problems != "":
-		h.State, h.Since, h.Damage = stateDamaged, v.Time.Time, "the last verify found "+v.Problems
+		h.State, h.Since, h.Reason = stateDamaged, v.Time.Time, "the last verify found "+v.Problems
 	case len(damage) == 1:
-		h.State, h.Since, h.Damage = stateDamaged, now, damage[0]
+		h.State, h.Since, h.Reason = stateDamaged, now, damage[0]
 	case len(damage) > 1:
-		h.State, h.Since, h.Damage = stateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
+		h.State, h.Since, h.Reason = stateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
 	}
 	return h
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,12 +27,12 @@ const (
 
 var states = []state{stateFresh, stateFailing, stateQuarantined, stateOverdue, stateDamaged, stateUnknown}
 
-// health is the state of an export, and since when it is so.
+// health is the state of an export, since when it is so, and why.
 type health struct {
 	Export string
 	State  state
 	Since  time.Time
-	Damage string // a clause, of stateDamaged
+	Reason string // "" where there is no more to say
 }
 
 func (h health) String() string {
@@ -38,8 +40,8 @@ func (h health) String() string {
 	if !h.Since.IsZero() {
 		text += " since " + h.Since.UTC().Format(time.RFC3339)
 	}
-	if h.Damage != "" {
-		text += ": " + h.Damage
+	if h.Reason != "" {
+		text += ": " + h.Reason
 	}
 	return text
 }
@@ -52,14 +54,14 @@ func healthOf(export reconcile.Export, history snapshot.History, when scheduler.
 	done, started := history.LastDone, history.LastStarted.Time
 	switch {
 	case done.Event == snapshot.EventFailed:
-		h.State, h.Since = stateFailing, done.Time.Time
+		h.State, h.Since, h.Reason = stateFailing, done.Time.Time, done.Error
 		return h
 	case done.Event == snapshot.EventQuarantined:
-		h.State, h.Since = stateQuarantined, done.Time.Time
+		h.State, h.Since, h.Reason = stateQuarantined, done.Time.Time, done.Reason
 		return h
 	case export.Timeout > 0 && started.After(history.LastEnd.Time.Time) && now.After(started.Add(export.Timeout)):
 		// It was killed, or it would have failed by now.
-		h.State, h.Since = stateFailing, started.Time
+		h.State, h.Since, h.Reason = stateFailing, started.Time, "the reconcile did not come to an end"
 		return h
 	}
 	if when == nil {
@@ -76,19 +78,53 @@ func healthOf(export reconcile.Export, history snapshot.History, when scheduler.
 	return h
 }
 
-// health is healthOf for the daemon. A journal is read again only when it has
-// grown.
+// health is healthOf for the daemon, which also knows of failures that no
+// journal could take, as on a full disk. A journal is read again only when it
+// has grown.
 func (s *service) health(export reconcile.Export) health {
 	now := time.Now()
 	history, err := s.histories.get(s.store, export.Name)
 	if err != nil {
-		return s.histories.steady(health{Export: export.Name, State: stateUnknown, Since: now})
+		return s.histories.steady(health{Export: export.Name, State: stateUnknown, Since: now, Reason: err.Error()})
 	}
 	h := healthOf(export, history, s.whens[export.Name], s.since[export.Name], now)
 	if h.State == stateFresh {
 		h = h.damaged(lastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
 	}
+	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && !slices.Contains([]state{stateFailing, stateQuarantined}, h.State) {
+		h = f
+	}
 	return s.histories.steady(h)
+}
+
+// failures remembers how the last reconcile of each export failed.
+type failures struct {
+	mu   sync.Mutex
+	last map[string]health
+}
+
+// note takes how a reconcile ended. Where somebody else is at work on the
+// export, nothing has failed.
+func (f *failures) note(export string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last == nil {
+		f.last = make(map[string]health)
+	}
+	if locked := (*snapshot.LockedError)(nil); errors.As(err, &locked) {
+		return
+	}
+	delete(f.last, export)
+	if err != nil {
+		f.last[export] = health{Export: export, State: stateFailing, Since: time.Now(), Reason: err.Error()}
+	}
+}
+
+func (f *failures) of(export string) (health, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.last[export]
+	return h, ok
 }
 
 // histories remembers what journals said, by their size and time.

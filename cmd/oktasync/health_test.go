@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -72,5 +74,27 @@ func TestHealthDamaged(t *testing.T) {
 	}
 	if n := (&verified{Problems: "12 problems"}).problems(); n != 12 {
 		t.Errorf("problems() = %d, want 12", n)
+	}
+}
+
+// What failed last, as far as no journal knows it. Somebody else at work on an
+// export is no failure, and a success ends it.
+func TestFailuresThatNoJournalTook(t *testing.T) {
+	var f failures
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"well", nil, ""},
+		{"failed", errors.New("disk full"), "disk full"},
+		{"somebody else is at work", fmt.Errorf("open: %w", &snapshot.LockedError{}), "disk full"},
+		{"well again", nil, ""},
+	} {
+		f.note("staff", test.err)
+		h, failed := f.of("staff")
+		if failed != (test.want != "") || h.Reason != test.want || failed && h.State != stateFailing {
+			t.Errorf("%s: %+v, %t", test.name, h, failed)
+		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +35,7 @@ type org struct {
 	grants   *grants
 	governor *oktaclient.Governor
 	client   *oktaclient.Client
+	keyFiles map[string]string // that must still be there when a reading begins, by field
 }
 
 // access is everything that a token rests on. Where it stays, the token is
@@ -143,8 +146,23 @@ func (o *org) join(cfg *Config, log *slog.Logger, before *org) (err error) {
 
 // Users implements reconcile.Source.
 func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error) {
+	if err := o.keysAreThere(); err != nil {
+		return oktaclient.Reading{}, err
+	}
 	held := o.auth.Status().Expiry.After(time.Now())
 	return o.read(sink, held, func(s oktaclient.Sink) (oktaclient.Reading, error) { return o.client.Users(ctx, q, s) })
+}
+
+// keysAreThere finds a key file that has been taken away. Its key is not used
+// any more, though a copy is in memory: who removes the file means that, or has
+// made a mistake that else only the next start would show.
+func (o *org) keysAreThere() error {
+	for _, field := range slices.Sorted(maps.Keys(o.keyFiles)) {
+		if _, err := os.Stat(o.keyFiles[field]); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	return nil
 }
 
 // Find implements reconcile.Source.

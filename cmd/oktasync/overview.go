@@ -44,13 +44,12 @@ type exportOverview struct {
 	Export      string            `json:"export"`
 	State       state             `json:"state"`
 	Since       *snapshot.Time    `json:"since"`
-	Damage      string            `json:"damage"` // of the state damaged
 	Declared    declaredOverview  `json:"declared"`
 	Running     bool              `json:"running"`
 	LastStarted *snapshot.Time    `json:"last_started"`
 	LastEnded   *snapshot.Time    `json:"last_ended"`
 	LastOutcome string            `json:"last_outcome"` // "" for never
-	LastError   string            `json:"last_error"`   // or what the guard said
+	Reason      string            `json:"reason"`       // why it is not fresh, as far as known
 	LastSuccess *snapshot.Time    `json:"last_success"`
 	Next        *snapshot.Time    `json:"next"` // a retry included; null: only by apply
 	Snapshots   int               `json:"snapshots"`
@@ -187,13 +186,13 @@ func (s *service) look() overview {
 func (s *service) lookAt(export reconcile.Export) exportOverview {
 	h := s.health(export)
 	e := exportOverview{
-		Export: export.Name, State: h.State, Since: timeOf(h.Since), Damage: h.Damage, Declared: declared(export),
+		Export: export.Name, State: h.State, Since: timeOf(h.Since), Reason: h.Reason, Declared: declared(export),
 		Running: s.scheduler.Running(export.Name), Next: timeOf(s.scheduler.Next(export.Name)),
 		Runs: []runOverview{}, Quarantined: []readingOverview{},
 	}
 	if history, err := s.histories.get(s.store, export.Name); err == nil {
 		e.LastStarted, e.LastEnded = timeOf(history.LastStarted.Time.Time), timeOf(history.LastEnd.Time.Time)
-		e.LastOutcome, e.LastError = history.LastEnd.Event, cmp.Or(history.LastEnd.Error, heldBecause(history.LastEnd))
+		e.LastOutcome = history.LastEnd.Event
 		e.LastSuccess, e.Verified = timeOf(lastSuccess(history)), lastVerified(history)
 		e.Runs = s.runs(export.Name, history.Recent)
 	}
@@ -208,13 +207,6 @@ func (s *service) lookAt(export reconcile.Export) exportOverview {
 		})
 	}
 	return e
-}
-
-func heldBecause(e snapshot.Event) string {
-	if e.Event == snapshot.EventQuarantined {
-		return e.Reason
-	}
-	return ""
 }
 
 func newestOf(newest *snapshot.Snapshot) *newestOverview {

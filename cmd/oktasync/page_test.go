@@ -72,7 +72,7 @@ func TestTrend(t *testing.T) {
 
 // The page comes from templates that escape: an error can't bring its own markup.
 func TestPageEscapes(t *testing.T) {
-	o := overview{Exports: []exportOverview{{Export: "staff", State: stateFailing, LastError: `<script>alert("x")</script>`}}}
+	o := overview{Exports: []exportOverview{{Export: "staff", State: stateFailing, Reason: `<script>alert("x")</script>`}}}
 	var page strings.Builder
 	if err := pageTemplate().ExecuteTemplate(&page, "status.html", o); err != nil {
 		t.Fatal(err)

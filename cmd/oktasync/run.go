@@ -53,6 +53,7 @@ type daemon struct {
 	histories histories
 	damages   damages
 	witness   snapshot.Witness // of what was published, logged and notified
+	failures  failures
 	size      storeSize
 	views     views
 	rejected  atomic.Pointer[time.Time] // when a configuration was not taken; nil: the last one was
@@ -123,10 +124,13 @@ func (s *service) reconcile(ctx context.Context, export reconcile.Export) error 
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.observe(ctx, export, result, err)
 	s.tellResult(export.Name, result, err)
-	s.tellStates()
 	if held := (*reconcile.HeldError)(nil); errors.As(err, &held) {
-		return nil
+		err = nil
 	}
+	if ctx.Err() == nil {
+		s.failures.note(export.Name, err)
+	}
+	s.tellStates()
 	return err
 }
 

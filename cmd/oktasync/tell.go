@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 )
 
 // message is what daemon.notify posts: facts for programs and a line for
@@ -270,17 +269,10 @@ func (s *service) tellStates() {
 		if !known || before == h.State {
 			continue
 		}
-		m := message{Event: eventOf[h.State], Export: export.Name}
+		m := message{Event: eventOf[h.State], Export: export.Name, Error: h.Reason}
 		if !h.Since.IsZero() {
 			since := h.Since.UTC()
 			m.Since = &since
-		}
-		if h.State == stateDamaged {
-			m.Error = h.Damage
-		} else if history, err := s.histories.get(s.store, export.Name); err == nil && m.Event == "failed" {
-			m.Error = history.LastEnd.Error
-		} else if err == nil && history.LastEnd.Event == snapshot.EventQuarantined {
-			m.Error = history.LastEnd.Reason
 		}
 		s.tell(m)
 	}
