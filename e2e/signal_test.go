@@ -36,8 +36,14 @@ func (s *site) start(t *testing.T, more string) *daemon {
 // startWith is start with a whole configuration.
 func (s *site) startWith(t *testing.T, config string) *daemon {
 	t.Helper()
+	return s.startCommand(t, config, s.command(t.Context(), "run"))
+}
+
+// startCommand is startWith for a command that comes to run the daemon.
+func (s *site) startCommand(t *testing.T, config string, cmd *exec.Cmd) *daemon {
+	t.Helper()
 	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(config))
-	d := &daemon{t: t, cmd: s.command(t.Context(), "run"), logs: make(chan string, 1000)}
+	d := &daemon{t: t, cmd: cmd, logs: make(chan string, 1000)}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
