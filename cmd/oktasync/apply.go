@@ -91,6 +91,9 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		}
 		result, err := reconciler.Reconcile(ctx, export, facts)
 		outcomes.add(a, export.Name, err)
+		if err := a.nameHeld(store, export, err); err != nil {
+			log.Warn("people not named", "export", export.Name, "err", err)
+		}
 		if err == nil && result.Snapshot != nil {
 			manifests = append(manifests, result.Snapshot.Manifest)
 		}

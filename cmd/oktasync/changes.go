@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"oktasync/reconcile/snapshot"
 )
@@ -12,6 +14,7 @@ import (
 // changeList prints changes for people, a line each, up to mostShown of them.
 type changeList struct {
 	w     io.Writer
+	zone  *time.Location // of the times that Okta gives; nil: they are not shown
 	count int
 }
 
@@ -21,15 +24,26 @@ func (l *changeList) add(c *snapshot.Change) error {
 	if l.count++; l.count > mostShown {
 		return nil
 	}
-	who := c.Login
-	if who == "" {
-		who = c.ID
-	}
-	fmt.Fprintf(l.w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, printable(who))
+	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, printable(nameOf(c)), l.at(c))
 	for _, path := range c.Paths {
 		fmt.Fprintf(l.w, "      %s: %s -> %s\n", printable(path), printable(valueText(c.Before, path)), printable(valueText(c.After, path)))
 	}
 	return nil
+}
+
+// nameOf is what people call whom c is about.
+func nameOf(c *snapshot.Change) string { return cmp.Or(c.Login, c.ID) }
+
+// at is when Okta says that c came about.
+func (l *changeList) at(c *snapshot.Change) string {
+	if l.zone == nil {
+		return ""
+	}
+	at, err := time.Parse(time.RFC3339, c.At())
+	if err != nil {
+		return ""
+	}
+	return "  " + at.In(l.zone).Format(shortTime)
 }
 
 // end prints how many were left out, and who tells of them.

@@ -61,6 +61,7 @@ func argumentsOf() map[string]candidates {
 // flagWords are the flags that take one of a few words.
 var flagWords = map[string][]string{
 	"format":        {"ndjson", "csv", "json"},
+	"format text":   {"text", "json", "csv"}, // where that is the default
 	"log-level":     {"debug", "info", "warn", "error"},
 	"misconfigured": misconfigurationNames(),
 }
@@ -76,7 +77,11 @@ func (a *app) complete(cmd *cobra.Command, arguments map[string]candidates) {
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		none := cobra.ShellCompDirectiveNoFileComp
-		switch words := flagWords[f.Name]; {
+		words := flagWords[f.Name+" "+f.DefValue]
+		if words == nil {
+			words = flagWords[f.Name]
+		}
+		switch {
 		case words != nil:
 			cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, none))
 		case f.Name == "store" || f.Name == "dir":

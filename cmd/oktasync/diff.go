@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func (a *app) diffCommand() *cobra.Command {
-	var detailed, asJSON bool
+	var detailed bool
 	cmd := &cobra.Command{
 		Use:   "diff EXPORT [FROM] [TO]",
 		Short: "Show who joined, moved and left between two snapshots",
@@ -20,15 +21,23 @@ newest where one is named. A snapshot is named by its folder, by a date (the
 last one up to the end of that day in the export's time zone), or by @-1 for the
 one before the newest.
 
+Beside each change stands when it came about, as far as Okta says so: when
+somebody was activated (or created), their status changed, or their record was
+last updated.
+
 With --detailed-exitcode the exit status is 2 where there are changes.`,
 		Example: `  oktasync diff all-users
-  oktasync diff all-users 2026-03-31 2026-06-30 --json`,
+  oktasync diff all-users 2026-03-31 2026-06-30 --json
+  oktasync diff all-users @-7 --format csv > week.csv`,
 		Args: args(1, 3, "EXPORT [FROM] [TO]"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	format := diffFormatFlags(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if err := format.check(); err != nil {
+			return err
+		}
 		r, err := a.openReader(*store)
 		if err != nil {
 			return err
@@ -45,12 +54,7 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: what came and went meanwhile does not show\n",
 				plural(len(between), "snapshot"), spanText(between))
 		}
-		if asJSON {
-			err = d.printJSON(a.data())
-		} else {
-			err = d.print(a.stdout)
-		}
-		if err != nil {
+		if err := a.printDifference(d, format, r.zone(args[0])); err != nil {
 			return err
 		}
 		if detailed && d.changes > 0 {
@@ -59,6 +63,41 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 		return nil
 	}
 	return cmd
+}
+
+// diffFormat is what a difference is printed as.
+type diffFormat struct {
+	name   string
+	asJSON bool
+}
+
+func diffFormatFlags(cmd *cobra.Command) *diffFormat {
+	f := new(diffFormat)
+	cmd.Flags().StringVar(&f.name, "format", "text", "text, json or csv")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON document, as --format json does")
+	return f
+}
+
+func (f *diffFormat) check() error {
+	switch {
+	case f.name != "text" && f.name != "json" && f.name != "csv":
+		return fmt.Errorf("--format %s: must be text, json or csv", shown(f.name))
+	case f.asJSON && f.name == "csv":
+		return errors.New("--json and --format csv ask for two formats; give one of them")
+	case f.asJSON:
+		f.name = "json"
+	}
+	return nil
+}
+
+func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location) error {
+	switch f.name {
+	case "json":
+		return d.printJSON(a.data())
+	case "csv":
+		return d.printCSV(a.data())
+	}
+	return d.print(a.stdout, zone)
 }
 
 // difference is what lies between two states of an export.
@@ -132,11 +171,11 @@ var groups = []struct {
 
 // print writes the changes under headings, one pass a heading, so that memory
 // does not grow with them.
-func (d *difference) print(w io.Writer) error {
+func (d *difference) print(w io.Writer, zone *time.Location) error {
 	fmt.Fprintf(w, "%s: %s to %s\n", d.export, d.from.Name(), d.to.Name())
 	var counts snapshot.Counts
 	for _, g := range groups {
-		list := changeList{w: w}
+		list := changeList{w: w, zone: zone}
 		titled := false
 		d.changes = 0
 		var err error
@@ -166,6 +205,30 @@ func (d *difference) print(w io.Writer) error {
 	return nil
 }
 
+// printCSV writes a row for each change, joiners before movers before leavers.
+func (d *difference) printCSV(w io.Writer) error {
+	if _, err := w.Write(snapshot.ChangesHeader()); err != nil {
+		return err
+	}
+	var row []byte
+	for _, g := range groups {
+		d.changes = 0
+		_, err := d.each(func(c *snapshot.Change) (err error) {
+			if c.Kind.Group() != g.group {
+				return nil
+			}
+			if row, err = c.Row(row[:0]); err == nil {
+				_, err = w.Write(row)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // printJSON writes one document; the changes stand in it a line each.
 func (d *difference) printJSON(w io.Writer) error {
 	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.export, d.from.Name(), d.to.Name())
@@ -173,7 +236,7 @@ func (d *difference) printJSON(w io.Writer) error {
 	var line []byte
 	counts, err := d.each(func(c *snapshot.Change) error {
 		var err error
-		if line, err = c.Line(line[:0]); err != nil {
+		if line, err = c.TimedLine(line[:0]); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(w, "%s%s", separator, line[:len(line)-1])

@@ -173,6 +173,9 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 	for _, reason := range p.Held {
 		fmt.Fprintf(w, "Guard: %s; apply would quarantine this reading.\n", reason)
 	}
+	if len(p.Held) > 0 && p.Base == snapshot.BasePrevious {
+		return nameGone(w, "oktasync plan "+p.Export.Name+" --json", p.Changes)
+	}
 	return nil
 }
 

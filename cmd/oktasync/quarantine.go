@@ -118,7 +118,6 @@ func (a *app) quarantineShowCommand() *cobra.Command {
 }
 
 func (a *app) quarantineDiffCommand() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "diff " + readingArg,
 		Short:   "Show what a reading that is held back would change",
@@ -126,8 +125,11 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 		Args:    args(1, 1, readingArg),
 	}
 	store := storeFlag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	format := diffFormatFlags(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if err := format.check(); err != nil {
+			return err
+		}
 		r, err := a.openReader(*store)
 		if err != nil {
 			return err
@@ -147,10 +149,7 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if asJSON {
-			return d.printJSON(a.data())
-		}
-		return d.print(a.stdout)
+		return a.printDifference(d, format, r.zone(reading.Export))
 	}
 	return cmd
 }

@@ -35,6 +35,8 @@ type Change struct {
 	Paths  []string       `json:"paths"`  // what differs, sorted; empty for added and removed
 	Before jsontext.Value `json:"before"` // what differs, as it was; null for added
 	After  jsontext.Value `json:"after"`  // what differs, as it is; null for removed
+
+	user []byte // as it is, while Diff hands the change on; nil: nobody knows
 }
 
 // Line appends c to dst as a line of a changes file: canonical JSON and a
@@ -199,8 +201,13 @@ func (d *differ) compare(order int) error {
 		return nil
 	}
 	c.ID = string(id)
+	if order >= 0 {
+		c.user = d.is.user
+	}
 	d.count.Kinds[c.Kind]++
-	return d.emit(c)
+	err = d.emit(c)
+	c.user = nil
+	return err
 }
 
 // whole returns the change of a user that is on one side only.
