@@ -14,7 +14,7 @@ var (
 		`[0-9]{8}T[0-9]{6}Z`, // a snapshot's name
 		`[0-9a-f]{64}`,       // a digest
 		`SHA256:[A-Za-z0-9+/]{43}`,
-		`\b[A-Za-z0-9_-]{43}\b`, // of a key
+		`[A-Za-z0-9_-]{43}`, // of a key
 	}, "|"))
 	varying = regexp.MustCompile(binding.String() + "|" + strings.Join([]string{
 		`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z`,

@@ -258,7 +258,7 @@ func (b *mistakeBench) brokenOrg(t *testing.T, c mistake) *site {
 // masked is text with the names of an example for those of this run.
 func (b *mistakeBench) masked(text, dir string, org *site) string {
 	for i, name := range exampleNames {
-		text = strings.ReplaceAll(text, strings.TrimSuffix(b.names[i], "Z"), strings.TrimSuffix(name, "Z"))
+		text = strings.ReplaceAll(text, b.names[i][1:15], name[1:15]) // also where a case has bent it
 	}
 	who := "nobody"
 	if me, err := user.Current(); err == nil {
@@ -271,15 +271,15 @@ func (b *mistakeBench) masked(text, dir string, org *site) string {
 		strings.TrimPrefix(org.server.URL, "https://"), "acme.okta.com:443",
 		who+" on "+host, "oktasync on idp-1",
 	).Replace(text)
-	for form, example := range map[string]string{
-		`request [A-Za-z0-9]{20,}`:    "request aZ3k",
-		`\b[0-9a-f]{64}\b`:            "9f86d081",
-		`\b[A-Za-z0-9_-]{43}\b`:       "KeTQnvbT",
-		`https://127\.0\.0\.1:[0-9]+`: "https://other.okta.com",
-		`process [0-9]+`:              "process 4711",
-		`[0-9]+ bytes read`:           "65536 bytes read",
+	for _, m := range [][2]string{
+		{`request [A-Za-z0-9]{20,}`, "request aZ3k"},
+		{`\b[0-9a-f]{64}\b`, "9f86d081"},
+		{`(thumbprint|kid) [A-Za-z0-9_-]{43}`, "$1 KeTQnvbT"},
+		{`https://127\.0\.0\.1:[0-9]+`, "https://other.okta.com"},
+		{`process [0-9]+`, "process 4711"},
+		{`[0-9]+ bytes read`, "65536 bytes read"},
 	} {
-		text = regexp.MustCompile(form).ReplaceAllString(text, example)
+		text = regexp.MustCompile(m[0]).ReplaceAllString(text, m[1])
 	}
 	for layout, example := range map[string]string{"20060102T150405Z": "20261126T060000Z", time.RFC3339: "2026-11-26T06:00:00Z"} {
 		text = regexp.MustCompile(`[0-9]{4}-?[0-9]{2}-?[0-9]{2}T[0-9:]{6,8}Z`).ReplaceAllStringFunc(text, func(found string) string {

@@ -15,9 +15,10 @@ func TestReadmeInACleanClone(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants := map[string]string{ // and what it prints
-		"go run ./cmd/oktasync demo": "That was all of it.",
+		"go run ./cmd/oktasync demo": "That was all of it",
 		"go test ./...":              "", // this is it
-		"CGO_ENABLED=0 go build -trimpath -o oktasync ./cmd/oktasync": "",
+		"CGO_ENABLED=0 go build -trimpath -o oktasync ./cmd/oktasync\n" +
+			"export PATH=\"$PWD:$PATH\"      # or: sudo install oktasync /usr/local/bin/": "oktasync reads Okta",
 	}
 	var commands []string
 	for _, b := range blocks(strings.Split(string(text), "\n")) {
@@ -41,11 +42,15 @@ func TestReadmeInACleanClone(t *testing.T) {
 	if out, err := exec.Command("git", "clone", "-q", "..", clone).CombinedOutput(); err != nil {
 		t.Fatalf("git clone: %v\n%s", err, out)
 	}
-	for _, command := range append(commands, "./oktasync --help") {
-		if command == "go test ./..." {
+	for _, command := range commands {
+		after := ""
+		switch {
+		case command == "go test ./...":
 			continue
+		case strings.Contains(command, "go build"):
+			after = "\noktasync --help"
 		}
-		cmd := exec.Command("bash", "-c", command)
+		cmd := exec.Command("bash", "-c", command+after)
 		cmd.Dir, cmd.Env = clone, append(os.Environ(), "TMPDIR="+t.TempDir())
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), wants[command]) {
 			t.Errorf("%s: %v\n%s", command, err, out)
