@@ -131,11 +131,21 @@ type shapes struct {
 	t        *testing.T
 	sections map[string]map[string]string // field, as in a table, to its type
 	seen     map[string]bool              // "section field"
+	said     map[string]bool              // what has been found wrong
+}
+
+// wrong reports something once.
+func (s *shapes) wrong(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !s.said[text] {
+		s.said[text] = true
+		s.t.Error(text)
+	}
 }
 
 func readShapes(t *testing.T, page string) *shapes {
 	t.Helper()
-	s := &shapes{t: t, sections: map[string]map[string]string{}, seen: map[string]bool{}}
+	s := &shapes{t: t, sections: map[string]map[string]string{}, seen: map[string]bool{}, said: map[string]bool{}}
 	section := ""
 	for line := range strings.Lines(page) {
 		if name, ok := strings.CutPrefix(line, "## "); ok {
@@ -166,7 +176,7 @@ func (s *shapes) check(kind string, v any, where string) {
 	if element, ok := strings.CutPrefix(kind, "list of "); ok {
 		list, ok := v.([]any)
 		if !ok {
-			s.t.Errorf("%s is %T, want a list", where, v)
+			s.wrong("%s is %T, want a list", where, v)
 		}
 		for _, e := range list {
 			s.check(element, e, where+"[]")
@@ -176,7 +186,7 @@ func (s *shapes) check(kind string, v any, where string) {
 	if element, ok := strings.CutPrefix(kind, "map of "); ok {
 		m, ok := v.(map[string]any)
 		if !ok {
-			s.t.Errorf("%s is %T, want an object", where, v)
+			s.wrong("%s is %T, want an object", where, v)
 		}
 		for _, e := range m {
 			s.check(element, e, where+".*")
@@ -188,7 +198,7 @@ func (s *shapes) check(kind string, v any, where string) {
 		return
 	}
 	if got := jsonKind(v, kind == "time"); got != kind {
-		s.t.Errorf("%s is %s, want %s", where, got, kind)
+		s.wrong("%s is %s, want %s", where, got, kind)
 	}
 }
 
@@ -214,12 +224,12 @@ func jsonKind(v any, timed bool) string {
 func (s *shapes) members(section, prefix string, v any, where string) {
 	object, ok := v.(map[string]any)
 	if !ok {
-		s.t.Errorf("%s is %T, want an object", where, v)
+		s.wrong("%s is %T, want an object", where, v)
 		return
 	}
 	for name := range object {
 		if _, known := s.sections[section][prefix+name]; !known {
-			s.t.Errorf("%s.%s is not in docs/json.md, under %s", where, name, section)
+			s.wrong("%s.%s is not in docs/json.md, under %s", where, name, section)
 		}
 	}
 	for field, kind := range s.sections[section] {
@@ -231,7 +241,7 @@ func (s *shapes) members(section, prefix string, v any, where string) {
 		kind, optional := strings.CutSuffix(kind, ", optional")
 		if !there {
 			if !optional {
-				s.t.Errorf("%s.%s is not there", where, name)
+				s.wrong("%s.%s is not there", where, name)
 			}
 			continue
 		}
