@@ -39,8 +39,9 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 		}
 		run("apply")
 	}
+	run("doctor") // the org gives plain tokens by now
 	s.org.ClearFaults()
-	for _, args := range [][]string{{"plan"}, {"plan", "--json"}, {"validate"}, {"status", "--json"}, {"list", "--json"},
+	for _, args := range [][]string{{"doctor"}, {"doctor", "--json"}, {"plan"}, {"plan", "--json"}, {"validate"}, {"status", "--json"}, {"list", "--json"},
 		{"diff", "all-users"}, {"show", "all-users"}, {"verify", "--json"}, {"api", "/api/v1/users?limit=1", "--include"}} {
 		run(args...)
 	}

@@ -55,14 +55,30 @@ func (x *examination) admit(ctx context.Context) *admission {
 	}
 	x.admitted = x.ask(ctx, x.clientKey, x.cfg.Okta.Scopes)
 	if x.admitted.cause == causeKey {
-		for _, kid := range []string{"", x.clientKey.Thumbprint()} {
-			if kid != x.clientKey.ID() && x.ask(ctx, x.clientKey.WithID(kid), x.cfg.Okta.Scopes).cause != causeKey {
-				x.admitted.kid = &kid
-				break
-			}
-		}
+		x.tryNames(ctx)
 	}
 	return x.admitted
+}
+
+// tryNames asks with other kids. A key that no configuration names yet is looked
+// at by the one that does.
+func (x *examination) tryNames(ctx context.Context) {
+	for _, kid := range []string{"", x.clientKey.Thumbprint()} {
+		if kid == x.clientKey.ID() {
+			continue
+		}
+		key := x.clientKey.WithID(kid)
+		a := x.ask(ctx, key, x.cfg.Okta.Scopes)
+		switch {
+		case a.cause == causeKey:
+			continue
+		case x.newKey != "":
+			x.clientKey, x.admitted = key, a
+		default:
+			x.admitted.kid = &kid
+		}
+		return
+	}
 }
 
 func (x *examination) ask(ctx context.Context, key *keys.Key, scopes []string) *admission {
@@ -127,6 +143,8 @@ func checkKeyKnown(ctx context.Context, x *examination) finding {
 		sent = "kid " + clean(key.ID())
 	}
 	switch {
+	case a.cause != causeKey && x.newKey != "" && key.ID() == "":
+		return ok("the app takes the key in %s, and has no other: leave okta.private_key_id out", x.newKey)
 	case a.cause != causeKey && x.newKey != "":
 		return ok("the app takes the key in %s with %s; set okta.private_key_id to that when you set okta.private_key_file to it", x.newKey, sent)
 	case a.cause != causeKey:
@@ -156,7 +174,11 @@ func checkDPoP(ctx context.Context, x *examination) finding {
 	here := x.cfg.Okta.DPoP.Mode != dpopOff
 	switch {
 	case a.cause != causeDPoP && here:
-		return ok("required here and in the app; tokens are bound to thumbprint %s", a.auth.Status().Thumbprint)
+		status, in := a.auth.Status(), ""
+		if a.cause == "" || status.Counters.Challenges["token"] > 0 {
+			in = " and in the app"
+		}
+		return ok("required here%s; tokens are bound to thumbprint %s", in, status.Thumbprint)
 	case a.cause != causeDPoP:
 		return warning(inOkta, setting+"; then set okta.dpop.mode to required", "off here and in the app: whoever sees a token can use it")
 	case errors.Is(a.err, dpopauth.ErrTokenType):
