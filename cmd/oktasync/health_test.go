@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +97,19 @@ func TestFailuresThatNoJournalTook(t *testing.T) {
 		h, failed := f.of("staff")
 		if failed != (test.want != "") || h.Reason != test.want || failed && h.State != stateFailing {
 			t.Errorf("%s: %+v, %t", test.name, h, failed)
+		}
+	}
+}
+
+// docs/operating.md says what to do about every state.
+func TestEveryStateIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range states {
+		if !strings.Contains(string(page), "\n| `"+string(s)+"` | ") {
+			t.Errorf("docs/operating.md has no row for the state %s", s)
 		}
 	}
 }
