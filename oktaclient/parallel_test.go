@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +175,7 @@ func paced(t testing.TB, users int, share float64, known bool) (took, bound time
 	c := newClient(t, o.org.URL(), &http.Client{Transport: windows}, func(cfg *oktaclient.Config) {
 		cfg.BaseWait, cfg.Concurrency, cfg.PageSize, cfg.RateLimitShare = 0, 8, 200, share
 	})
+	untilNextWindow(t, c)
 	began, read := time.Now(), 0
 	if _, err := c.Users(t.Context(), q, counter{&read}); err != nil || read < users {
 		t.Fatalf("read %d users: %v", read, err)
@@ -188,6 +190,20 @@ func paced(t testing.TB, users int, share float64, known bool) (took, bound time
 		t.Errorf("%d requests refused", n)
 	}
 	return time.Since(began), time.Duration((pages+each-1)/each-1) * time.Minute
+}
+
+// untilNextWindow waits for a window's beginning, so that what is left of one
+// is no present.
+func untilNextWindow(t testing.TB, c *oktaclient.Client) {
+	resp, err := c.Get(t.Context(), "/api/v1/users?limit=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reset, err := strconv.ParseInt(resp.Header.Get("X-Rate-Limit-Reset"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(time.Unix(reset+1, 0)))
 }
 
 // windows counts the answers of each window.
