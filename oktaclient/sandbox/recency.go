@@ -107,7 +107,7 @@ func (s *store) withinLocked(r span, after string, t time.Time) iter.Seq[*user] 
 	if !narrow {
 		return s.scanLocked(after, t)
 	}
-	others := slices.DeleteFunc(s.othersLocked(t), func(u *user) bool { return !r.holds(u.lastUpdated) || u.id() <= after })
+	others := s.othersWithinLocked(r, after, t)
 	slices.SortFunc(others, func(a, b *user) int { return strings.Compare(a.id(), b.id()) })
 	start, _ := slices.BinarySearch(numbers, int32(s.people.after(after)))
 	return func(yield func(*user) bool) {
@@ -134,4 +134,27 @@ func (s *store) withinLocked(r span, after string, t time.Time) iter.Seq[*user] 
 			}
 		}
 	}
+}
+
+// othersWithinLocked returns everybody after an id whom the store has a record
+// of, and whose lastUpdated was in the range at t.
+func (s *store) othersWithinLocked(r span, after string, t time.Time) (others []*user) {
+	add := func(u *user) {
+		if u != nil && r.holds(u.lastUpdated) && u.id() > after {
+			copied := *u
+			others = append(others, &copied)
+		}
+	}
+	for i, record := range s.changed {
+		u, ok := record.asOf(t)
+		if !ok {
+			u = &user{number: i, store: s, facts: s.people.facts(i)}
+		}
+		add(u)
+	}
+	for _, record := range s.added {
+		u, _ := record.asOf(t)
+		add(u)
+	}
+	return others
 }
