@@ -17,14 +17,14 @@
 // lists come from an index that lags by up to about a second. A [Reading] is
 // as between its start and its finish, and a user may come more than once; the
 // caller keeps the newest. What changed meanwhile is read again at the end,
-// until nothing new shows up. What no list tells stays unknown:
+// until nothing new shows up. Where Okta's cursors count users instead of naming
+// one, somebody who leaves a list moves another past its next page; so where
+// lists had several pages and somebody changed, those whom the caller does not
+// know from a reading before are read once more in single pages. What no list
+// tells stays unknown:
 //
 //   - Who was read and then deleted stays in the reading. The next one misses
 //     them, and [Client.Find] proves it.
-//   - Where Okta's cursors count users instead of naming one, somebody who
-//     leaves a list moves the others past its next page. That can hide a user
-//     from a list of several pages; who was known before is missed, and found
-//     by [Client.Find].
 //   - A change that does not move lastUpdated, such as a sign-in, may be seen or
 //     not, and so may one in the last second.
 package oktaclient

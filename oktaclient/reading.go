@@ -24,6 +24,7 @@ type reading struct {
 	recent map[uint64]int64 // their lastUpdated in milliseconds, by a hash of it and of the id
 	seed   maphash.Seed
 	fresh  int // copies that were new in this pass
+	hiding hiding
 
 	Reading
 }

@@ -207,7 +207,9 @@ func tryFault(t *testing.T, text, want string, forever bool, concurrency int) {
 
 func TestSandboxPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newSandbox(t, sandbox.Config{Users: 4000, Deprovisioned: -1, RateLimit: sandbox.Limits(300), ClientShare: 1})
+		cfg := settled(4000) // or somebody changed just before, and all would be read again
+		cfg.Latency, cfg.Deprovisioned, cfg.RateLimit, cfg.ClientShare = 0, -1, sandbox.Limits(300), 1
+		b := newSandbox(t, cfg)
 		began, users := time.Now(), 0
 		c := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize, cfg.RateLimitShare = 20, 0.5 })
 		if _, err := c.Users(t.Context(), oktaclient.Query{}, counter{&users}); err != nil {

@@ -20,9 +20,11 @@ const (
 // The passes are of the whole org. Whoever changed and is no longer of the
 // query is told of as outside; of an export that a search narrows this is
 // everybody at first, and those whom the search still finds are told of after.
+//
+// Whom a list may have hidden is read in single pages after the first pass.
 func (r *reading) settle(ctx context.Context) error {
 	from := r.time.at(r.time.start).Add(-overlap)
-	for range maxPasses {
+	for pass := range maxPasses {
 		began := r.now()
 		r.forget()
 		if r.query.Settling != nil {
@@ -36,7 +38,14 @@ func (r *reading) settle(ctx context.Context) error {
 				return err
 			}
 		}
-		if r.fresh == 0 {
+		again := false
+		if pass == 0 { // and it is known whether somebody changed
+			var err error
+			if again, err = r.unhide(ctx); err != nil {
+				return err
+			}
+		}
+		if r.fresh == 0 && !again {
 			r.Settled = true
 			return nil
 		}
@@ -96,9 +105,11 @@ func (r *reading) forget() {
 // or during it, as a hash, and counts it if it is new.
 func (r *reading) noteLocked(u User) {
 	if r.since == "" {
-		r.since = r.time.at(r.time.start).Add(-overlap).Format(timeLayout)
+		start := r.time.at(r.time.start)
+		r.since, r.hiding.since = start.Add(-overlap).Format(timeLayout), start.Add(-lateToShow).Format(timeLayout)
 		r.recent, r.seed = map[uint64]int64{}, maphash.MakeSeed()
 	}
+	r.hiding.noteLocked(u)
 	if u.LastUpdated < r.since {
 		return
 	}

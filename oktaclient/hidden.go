@@ -1,0 +1,82 @@
+package oktaclient
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// hiding watches for what can hide users from a reading: a list of several
+// pages whose cursors count users, when somebody leaves it for having changed.
+// The others move up by one, and one of them past the next page. Nobody tells
+// what Okta's cursors are made of. A span that is a single page hides nobody.
+type hiding struct {
+	since   string // whoever changed then or later did so while others were read
+	changed bool   // somebody did
+	several bool   // there was a list of several pages
+
+	sample []string // lastUpdated of every so-manieth user
+	stride int
+	passed int
+}
+
+const (
+	maxSample  = 1 << 16
+	lateToShow = 5 * time.Second // that an index and clocks cut to seconds have at most
+)
+
+// noteLocked looks at a user.
+func (h *hiding) noteLocked(u User) {
+	h.changed = h.changed || u.LastUpdated >= h.since
+	if h.passed++; h.passed%max(h.stride, 1) > 0 {
+		return
+	}
+	if len(h.sample) == maxSample {
+		for i := range maxSample / 2 {
+			h.sample[i] = h.sample[2*i]
+		}
+		h.sample, h.stride = h.sample[:maxSample/2], 2*max(h.stride, 1)
+	}
+	h.sample = append(h.sample, u.LastUpdated)
+}
+
+// paged notes how many pages a list has had.
+func (r *reading) paged(pages int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hiding.several = r.hiding.several || pages > 1
+}
+
+// unhide reads in single pages those whom a list may have hidden, if there was
+// one and somebody changed; false: nobody can be hidden. Of an org that was read
+// before these are only the ones who have changed since: whoever else is missing
+// is asked for by id (see Find).
+func (r *reading) unhide(ctx context.Context) (bool, error) {
+	if !r.hiding.changed || !r.hiding.several {
+		return false, nil
+	}
+	all := always
+	if r.query.Borders != nil {
+		borders, err := r.query.Borders(r.c.cfg.PageSize)
+		if err != nil {
+			return true, err
+		}
+		if len(borders) > 0 {
+			all.from = borders[len(borders)-1]
+		}
+	}
+	spans := all.cut(r.sampled())
+	r.c.log.DebugContext(ctx, "reading in single pages", "since", all.from, "spans", len(spans))
+	l := r.everyone()
+	p := r.partition(l[len(l)-1], spans, r.c.cfg.Concurrency)
+	p.paged = true
+	return true, p.read(ctx)
+}
+
+// sampled returns where to cut the org so that each part is likely a page.
+func (r *reading) sampled() []time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	parts := r.hiding.passed*4/(r.c.cfg.PageSize*3) + 1
+	return slices.Compact(quantiles(slices.Clone(r.hiding.sample), parts))
+}

@@ -1,0 +1,62 @@
+package oktaclient_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+)
+
+// Where cursors count users, who leaves a list moves somebody else past its next
+// page. Nobody is missing all the same: in a first reading whoever it is, and in
+// a later one those whom the caller can't miss, since they have come since.
+func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for _, known := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d in flight, borders known %t", concurrency, known), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					cfg := settled(150)
+					cfg.OffsetCursors, cfg.Deprovisioned = true, -1
+					b := newSandbox(t, cfg)
+					q := everyone
+					if known {
+						q.Borders = bordersOf(b.org)
+						b.org.Join(100)
+						time.Sleep(20 * time.Minute)
+					}
+					b.org.OnRequest(func(n int, _ *http.Request) {
+						if n%2 == 0 && n < 40 {
+							b.org.Deactivate(2)
+						}
+					})
+					s := &sink{}
+					reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), q, s)
+					if err != nil || !reading.Settled {
+						t.Fatalf("settled = %t, %v", reading.Settled, err)
+					}
+					b.org.OnRequest(nil)
+					of, missing := s.of(), []string{}
+					for id := range b.org.UsersJSON() {
+						if of[id].JSON == nil {
+							missing = append(missing, id)
+						}
+					}
+					found := &sink{}
+					if known && len(missing) > 0 { // as a caller does with those it knows
+						if _, err := b.client(t, nil).Find(t.Context(), q, missing, found); err != nil {
+							t.Fatal(err)
+						}
+					}
+					for _, id := range missing {
+						if created := found.of()[id].LastUpdated; !known || created > "2000" {
+							t.Errorf("user %s is missing", id)
+						}
+					}
+				})
+			})
+		}
+	}
+}
