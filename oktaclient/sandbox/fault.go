@@ -49,6 +49,9 @@ const (
 	NextShort     = "short"      // pages hold fewer users than they could
 )
 
+// Nexts returns all of these.
+func Nexts() []string { return []string{NextLoop, NextOtherHost, NextEmpty, NextShort} }
+
 // OtherHost is where next links lead that lead astray. No such host exists
 // (RFC 2606), and [Org.Client] counts whoever asks it as a violation.
 const OtherHost = "elsewhere.invalid"
