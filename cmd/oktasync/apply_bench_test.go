@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/dpopauth"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -39,6 +40,7 @@ func BenchmarkApply(b *testing.B) {
 	serveBench(b, dir, users, concurrency, "ndjson")
 	_, first, _ := benchChild(b, dir, "apply") // the org's pages are compressed now, and there is a snapshot
 	run := func(b *testing.B, what string) (cpu time.Duration, peak int) {
+		b.Helper()
 		mallocs := 0
 		for b.Loop() {
 			c, p, m := benchChild(b, dir, what)
@@ -62,6 +64,47 @@ func BenchmarkApply(b *testing.B) {
 			b.ReportMetric(float64(first)/1024, "MiB-peak-first")
 		}
 	})
+	var http2 time.Duration
+	b.Run("http2", func(b *testing.B) { http2, _ = run(b, "http2") })
+	b.Run("http1", func(b *testing.B) {
+		if cpu, _ := run(b, "http1"); http2 > 0 {
+			b.ReportMetric(cpu.Seconds()/http2.Seconds(), "of-http2")
+		}
+	})
+}
+
+// benchProtocol is an apply over HTTP/2, or over HTTP/1.1 with a connection for
+// each request in flight, whichever the program uses.
+func benchProtocol(ctx context.Context, protocol string) error {
+	a := &app{stdout: io.Discard, stderr: os.Stderr, getenv: os.LookupEnv}
+	cfg, log, err := a.load()
+	if err != nil {
+		return err
+	}
+	base, _, err := baseTransport(cfg.Okta.CAFile)
+	if err != nil {
+		return err
+	}
+	base.Protocols, base.MaxIdleConnsPerHost = new(http.Protocols), cfg.Okta.Concurrency
+	base.Protocols.SetHTTP1(protocol == "http1")
+	base.Protocols.SetHTTP2(protocol == "http2")
+	key, err := loadClientKey(cfg)
+	if err != nil {
+		return err
+	}
+	o := &org{grants: &grants{}}
+	if o.auth, err = dpopauth.New(authConfig(cfg, base, key, nil)); err != nil {
+		return err
+	}
+	if err := o.join(cfg, log, nil); err != nil {
+		return err
+	}
+	store, err := openStore(cfg, nil)
+	if err != nil {
+		return err
+	}
+	_, err = o.reconciler(cfg, store, log, nil).Reconcile(ctx, cfg.Exports[0], runFacts(cfg, "apply"))
+	return err
 }
 
 func benchSetting(name string, otherwise int) int {
@@ -141,12 +184,19 @@ func TestBenchChild(t *testing.T) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	if what == "floor" {
-		if err := benchFloor(); err != nil {
-			t.Fatal(err)
+	var err error
+	switch what {
+	case "floor":
+		err = benchFloor()
+	case "http1", "http2":
+		err = benchProtocol(t.Context(), what)
+	default:
+		if status := run(t.Context(), []string{what}, io.Discard, os.Stderr); status != 0 {
+			t.Fatalf("status %d", status)
 		}
-	} else if status := run(t.Context(), []string{what}, io.Discard, os.Stderr); status != 0 {
-		t.Fatalf("status %d", status)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)

