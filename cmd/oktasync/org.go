@@ -46,6 +46,9 @@ type access struct {
 	ca                          string // digest of the further certificates
 }
 
+// maxHeader is how many bytes of header an answer may have.
+const maxHeader = 256 << 10
+
 // baseTransport is what both the token requests and the API requests go
 // through. It honours HTTPS_PROXY and NO_PROXY, and speaks HTTP/2 where the
 // server does: HTTP/1.1 with a connection for each request in flight takes 0.97
@@ -54,6 +57,7 @@ type access struct {
 func baseTransport(caFile string) (t *http.Transport, digest string, err error) {
 	t = http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	t.MaxResponseHeaderBytes = maxHeader
 	if caFile == "" {
 		return t, "", nil
 	}
