@@ -1,0 +1,152 @@
+package oktaclient_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+)
+
+// What is over a bound ends the reading with the page and the request named.
+func TestBoundsNameThePage(t *testing.T) {
+	for name, test := range map[string]struct {
+		body func(w io.Writer)
+		want string
+	}{
+		"answer": {func(w io.Writer) {
+			for range 20 {
+				io.WriteString(w, strings.Repeat(" ", 1<<20))
+			}
+		}, "over 16777216 bytes on page 3 (request req3)"},
+		"user": {func(w io.Writer) {
+			fmt.Fprintf(w, `[%s,{"id":"00u00099","status":"ACTIVE","lastUpdated":%q,"x":%q}]`, user("00u00098"), updated, strings.Repeat("x", 1<<20))
+		}, "user 2 of the page is over 1048576 bytes on page 3 (request req3)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrg(95)
+			o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+				if n == 3 {
+					test.body(w)
+				}
+				return n == 3
+			}
+			if _, err := readError(t, o.client(t, nil)); err.Error() != "okta: "+test.want || err.Tries != 1 {
+				t.Errorf("error = %q after %d tries, want %q", err, err.Tries, test.want)
+			}
+		})
+	}
+}
+
+// A list that always has one page more, each with somebody new, ends too.
+func TestListWithoutEnd(t *testing.T) {
+	if !long() {
+		t.Skip("100,000 pages: a long form")
+	}
+	o, n := newOrg(0), 0
+	o.hook = func(request int, w http.ResponseWriter, r *http.Request) bool {
+		o.writeLinks(w, "http://"+r.Host, fmt.Sprintf("http://%s/api/v1/users?after=%d", r.Host, request))
+		fmt.Fprintf(w, "[%s]", user(fmt.Sprintf("00u%08d", request)))
+		return true
+	}
+	_, err := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{o}}, nil).Users(t.Context(), everyone, counter{&n})
+	if err == nil || !strings.Contains(err.Error(), "list does not end: 100000 pages") || n != 100_000 {
+		t.Errorf("read %d users: %v", n, err)
+	}
+}
+
+// waiting holds back each page's users until another page is asked for, or for
+// a second.
+type waiting struct {
+	http.RoundTripper
+	mu    sync.Mutex
+	asked chan struct{} // closed when another page is
+}
+
+func (p *waiting) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := p.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked != nil {
+		close(p.asked)
+	}
+	p.asked = make(chan struct{})
+	if strings.Contains(strings.Join(resp.Header.Values("Link"), ","), `rel="next"`) {
+		resp.Body = &held{resp.Body, p.asked}
+	}
+	return resp, nil
+}
+
+type held struct {
+	io.ReadCloser
+	until chan struct{}
+}
+
+func (h *held) Read(b []byte) (int, error) {
+	select {
+	case <-h.until:
+	case <-time.After(time.Second):
+	}
+	return h.ReadCloser.Read(b)
+}
+
+// The next page is asked for by the headers of the one before, while that one's
+// users are still to come.
+func TestNextPageIsAskedForByTheHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, governor := newOrg(95), oktaclient.NewGovernor()
+		serial := newClient(t, "http://127.0.0.1", &http.Client{Transport: &waiting{RoundTripper: inProcess{o}}}, func(cfg *oktaclient.Config) { cfg.Governor = governor })
+		newClient(t, "http://127.0.0.1", http.DefaultClient, func(cfg *oktaclient.Config) { cfg.Governor, cfg.Concurrency = governor, 2 })
+		began := time.Now()
+		o.read(t, serial)
+		if took := time.Since(began); took > 2*time.Second { // the first answers tell of the limit
+			t.Errorf("took %v, a second for each page that waited for the one before", took)
+		}
+	})
+}
+
+// expiring has Okta take no cursor once.
+type expiring struct {
+	http.RoundTripper
+	done bool
+}
+
+func (e *expiring) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Has("after") && !e.done {
+		e.done = true
+		return &http.Response{StatusCode: 400, Header: http.Header{"Content-Type": {"application/json"}, "X-Okta-Request-Id": {"req"}},
+			Body: io.NopCloser(strings.NewReader(`{"errorCode":"E0000029"}`)), Request: r}, nil
+	}
+	return e.RoundTripper.RoundTrip(r)
+}
+
+// Where a cursor expires, only the users of its part of the org come again.
+func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, settled(300))
+		q := everyone
+		borders := bordersOf(b.org)
+		q.Borders = func(users int) ([]time.Time, error) { return borders(3 * users) } // three pages each
+		expiring := &expiring{RoundTripper: b}
+		c := newClient(t, b.org.URL(), &http.Client{Transport: expiring}, func(cfg *oktaclient.Config) {
+			cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 10, 4, 1
+		})
+		s := &sink{}
+		reading, err := c.Users(t.Context(), q, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkReading(t, b.org, s)
+		if again := reading.Rows - 300; !expiring.done || again < 10 || again > 100 {
+			t.Errorf("%d users came again, want those of a part or two and what was cut in vain", again)
+		}
+	})
+}
