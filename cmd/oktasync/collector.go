@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 )
 
 // collector looks up, when somebody asks for metrics, how the daemon, its store
@@ -85,7 +84,7 @@ func collectExport(ch chan<- prometheus.Metric, s *service, export reconcile.Exp
 	gauge(ch, descRunning, oneIf(s.scheduler.Running(export.Name)), export.Name)
 	gauge(ch, descNext, unix(s.scheduler.Next(export.Name)), export.Name)
 	if history, err := s.histories.get(s.store, export.Name); err == nil {
-		gauge(ch, descLastSuccess, unix(lastSuccess(history)), export.Name)
+		gauge(ch, descLastSuccess, unix(history.LastSuccess.Time.Time), export.Name)
 	}
 	newest, err := s.store.Latest(export.Name)
 	if err != nil {
@@ -95,14 +94,6 @@ func collectExport(ch chan<- prometheus.Metric, s *service, export reconcile.Exp
 	for status, n := range newest.Manifest.Resources.Users.ByStatus {
 		gauge(ch, descUsers, float64(n), export.Name, status)
 	}
-}
-
-// lastSuccess is when a reconcile last ended well.
-func lastSuccess(h snapshot.History) time.Time {
-	if h.LastEnd.Event == snapshot.EventUnchanged {
-		return h.LastEnd.Time.Time
-	}
-	return h.LastPublished.Time.Time
 }
 
 func collectOrg(ch chan<- prometheus.Metric, o *org) {

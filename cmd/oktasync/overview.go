@@ -193,7 +193,7 @@ func (s *service) lookAt(export reconcile.Export) exportOverview {
 	if history, err := s.histories.get(s.store, export.Name); err == nil {
 		e.LastStarted, e.LastEnded = timeOf(history.LastStarted.Time.Time), timeOf(history.LastEnd.Time.Time)
 		e.LastOutcome = history.LastEnd.Event
-		e.LastSuccess, e.Verified = timeOf(lastSuccess(history)), lastVerified(history)
+		e.LastSuccess, e.Verified = timeOf(history.LastSuccess.Time.Time), lastVerified(history)
 		e.Runs = s.runs(export.Name, history.Recent)
 	}
 	if newest, err := s.store.Latest(export.Name); err == nil {

@@ -94,11 +94,8 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	}
 	st.Verified = lastVerified(history)
 	st.LastEvent, st.LastError = history.LastEnd.Event, history.LastEnd.Error
-	if t := history.LastPublished.Time; !t.IsZero() {
+	if t := history.LastSuccess.Time; !t.IsZero() {
 		st.LastSuccess = &t
-	}
-	if history.LastEnd.Event == snapshot.EventUnchanged {
-		st.LastSuccess = &history.LastEnd.Time
 	}
 	export, when := r.declared(name)
 	began := now // what never ran is not overdue: nobody says that the daemon is meant to run

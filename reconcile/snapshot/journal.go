@@ -65,6 +65,7 @@ type History struct {
 	LastDone      Event // the same without cancelled: the last reconcile that came to its end
 	Undone        Event // the first started since then; zero where there is none
 	LastPublished Event
+	LastSuccess   Event   // published or unchanged
 	LastVerified  Event   // Error says how many problems there were, if any
 	Open          Event   // an intent that neither published nor repaired has followed
 	Recent        []Event // the last thirty that ended a reconcile, oldest first
@@ -112,6 +113,9 @@ func (h *History) add(line []byte) {
 			h.pruned = make(map[string]bool)
 		}
 		h.lastPruned, h.pruned[e.Snapshot] = e.Snapshot, true
+	}
+	if e.Event == EventPublished || e.Event == EventUnchanged {
+		h.LastSuccess = e
 	}
 	if e.ends() {
 		h.LastEnd = e

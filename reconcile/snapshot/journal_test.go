@@ -78,6 +78,26 @@ func TestJournalRemembersTheLastEnds(t *testing.T) {
 	}
 }
 
+// A failure after a reconcile that found nothing new takes nothing away from
+// that success, however long ago the last snapshot was published.
+func TestLastSuccess(t *testing.T) {
+	s := newStore(t)
+	publish(t, s, day(1), people(2)...)
+	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for _, event := range []string{snapshot.EventStarted, snapshot.EventUnchanged, snapshot.EventStarted, snapshot.EventFailed} {
+		if err := w.Journal(snapshot.Event{Event: event}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h, err := s.Journal(staff); err != nil || h.LastSuccess.Event != snapshot.EventUnchanged {
+		t.Errorf("LastSuccess = %+v, %v, want the one that found nothing new", h.LastSuccess, err)
+	}
+}
+
 // A line that a crash has torn is cut off by the next writer, which says so.
 func TestTornLine(t *testing.T) {
 	s := newStore(t)
