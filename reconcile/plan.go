@@ -69,7 +69,7 @@ func (r *Reconciler) Plan(ctx context.Context, export Export) (plan *Plan, err e
 		}
 		return nil, fmt.Errorf("read users: %w", err)
 	}
-	if err := p.compare(r); err != nil {
+	if err := p.compare(ctx, r); err != nil {
 		return nil, fmt.Errorf("compare with newest snapshot: %w", err)
 	}
 	if err := p.proveRemovals(ctx, r); err != nil {
@@ -146,7 +146,7 @@ func (s sink) Request(req oktaclient.Request) error {
 
 // compare merges the reading with the newest snapshot: counts stay in memory,
 // the changes go to a temporary file.
-func (p *Plan) compare(r *Reconciler) error {
+func (p *Plan) compare(ctx context.Context, r *Reconciler) error {
 	users, err := p.users.merge()
 	if err != nil {
 		return err
@@ -154,9 +154,9 @@ func (p *Plan) compare(r *Reconciler) error {
 	p.watch.enter(PhaseComparing, 0, int(p.users.records))
 	after := &counting{merge: users, byStatus: make(map[string]int)}
 	if p.Base == snapshot.BasePrevious {
-		err = p.diff(r, watched{after, &p.watch})
+		err = p.diff(r, watched{ctx, after, &p.watch})
 	} else {
-		err = drain(watched{after, &p.watch})
+		err = drain(watched{ctx, after, &p.watch})
 	}
 	if err != nil {
 		return err
@@ -290,7 +290,7 @@ func (p *Plan) closeChanges() error {
 }
 
 // draft is the snapshot that the plan would publish.
-func (p *Plan) draft(cfg Config, run snapshot.Run) (snapshot.Draft, error) {
+func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapshot.Draft, error) {
 	users, err := p.users.merge()
 	if err != nil {
 		return snapshot.Draft{}, err
@@ -310,7 +310,7 @@ func (p *Plan) draft(cfg Config, run snapshot.Run) (snapshot.Draft, error) {
 			Rows: p.Reading.Rows, Duplicates: p.Duplicates, Outside: p.Outside, Settled: p.Reading.Settled,
 		},
 		ByStatus: p.ByStatus, Counts: p.Counts, Base: p.Base,
-		Users: watched{users, &p.watch}, Requests: requests,
+		Users: watched{ctx, users, &p.watch}, Requests: requests,
 	}
 	if p.changes != nil {
 		if _, err := p.changes.Seek(0, io.SeekStart); err != nil {

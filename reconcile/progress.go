@@ -1,6 +1,10 @@
 package reconcile
 
-import "oktasync/reconcile/snapshot"
+import (
+	"context"
+
+	"oktasync/reconcile/snapshot"
+)
 
 // Phase is a part of a reconcile that can take a while.
 type Phase string
@@ -56,8 +60,10 @@ func (w *watch) now() {
 	}
 }
 
-// watched is a UserReader whose users are counted as they pass.
+// watched is a UserReader whose users are counted as they pass, and which ends
+// with its context, so that an org of millions can be given up between two.
 type watched struct {
+	ctx context.Context
 	snapshot.UserReader
 	watch *watch
 }
@@ -65,6 +71,9 @@ type watched struct {
 func (r watched) Next() (snapshot.User, error) {
 	if r.watch.Users++; r.watch.Users%toldEvery == 0 {
 		r.watch.now()
+		if r.ctx.Err() != nil {
+			return snapshot.User{}, context.Cause(r.ctx)
+		}
 	}
 	return r.UserReader.Next()
 }

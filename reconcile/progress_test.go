@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -43,5 +45,23 @@ func TestProgress(t *testing.T) {
 		if got := last(want.Phase); got != want {
 			t.Errorf("last of %s = %+v, want %+v", want.Phase, got, want)
 		}
+	}
+}
+
+// A reconcile that is told to stop does so while it compares too, which takes
+// a while in an org of millions.
+func TestStopsWhileComparing(t *testing.T) {
+	f := newFixture(t, people(0, 5000)...)
+	ctx, stop := context.WithCancel(t.Context())
+	compared := 0
+	f.r = reconcile.New(reconcile.Config{Store: f.store, Source: f.org, Org: snapshot.Org{URL: "https://acme.okta.com"},
+		Progress: func(p reconcile.Progress) {
+			if p.Phase == reconcile.PhaseComparing {
+				stop()
+				compared = p.Users
+			}
+		}})
+	if _, err := f.r.Plan(ctx, f.export); !errors.Is(err, context.Canceled) || compared > 1<<10 {
+		t.Errorf("Plan() = %v after comparing %d users, want context.Canceled at once", err, compared)
 	}
 }

@@ -45,7 +45,7 @@ func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler) error {
 	if err := p.users.finish(); err != nil {
 		return err
 	}
-	return p.compare(r)
+	return p.compare(ctx, r)
 }
 
 // find reads the users with these ids, as a part of the reading.

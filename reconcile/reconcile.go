@@ -165,7 +165,7 @@ func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export E
 	if run.Override != nil {
 		run.Override = overridden(*run.Override, plan.Held)
 	}
-	draft, err := plan.draft(r.cfg, run)
+	draft, err := plan.draft(ctx, r.cfg, run)
 	if err != nil {
 		return result, err
 	}
@@ -189,7 +189,7 @@ func overridden(o snapshot.Override, held []string) *snapshot.Override {
 // quarantine keeps a reading that the guard held back, where `latest` and those
 // who read it don't see it.
 func (r *Reconciler) quarantine(ctx context.Context, w *snapshot.Writer, plan *Plan, run snapshot.Run) (Result, error) {
-	draft, err := plan.draft(r.cfg, run)
+	draft, err := plan.draft(ctx, r.cfg, run)
 	if err != nil {
 		return Result{Plan: plan}, err
 	}
