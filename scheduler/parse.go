@@ -35,7 +35,9 @@ var descriptors = []string{"@yearly", "@annually", "@monthly", "@weekly", "@dail
 //
 // What cron/v3 would take and mean something else by is refused: a zone before
 // the fields (alone it makes cron/v3 panic), a date that never comes, an
-// interval under a second, steps and lists that say nothing.
+// interval under a second, steps and lists that say nothing. Of days of the
+// month and of the week the one that begins with a star is no alternative to the
+// other: "0 6 */2 * mon" is each Monday with an odd date.
 func Parse(spec string, zone *time.Location) (Schedule, error) {
 	if zone == nil {
 		zone = time.UTC
@@ -70,6 +72,10 @@ func parseCalendar(spec string, zone *time.Location) (Schedule, error) {
 		return nil, fmt.Errorf("%q is no schedule", spec)
 	}
 	wall.Location = time.UTC
+	if days := strings.Fields(spec); len(days) == 5 {
+		wall.Dom |= starred(days[2])
+		wall.Dow |= starred(days[4])
+	}
 	const allHours = 1<<24 - 1
 	c := &calendar{spec: wall, zone: zone, everyHour: wall.Hour&allHours == allHours}
 	// From before a leap year, so that 29 February is found.
@@ -77,6 +83,16 @@ func parseCalendar(spec string, zone *time.Location) (Schedule, error) {
 		return nil, fmt.Errorf("%q never comes: there is no such date", spec)
 	}
 	return c, nil
+}
+
+// starred is the mark of a field of days that begins with a star. Where one has
+// it, both have to fit, and otherwise either (crontab(5)); cron/v3 forgets it of
+// */2.
+func starred(field string) uint64 {
+	if field[0] == '*' {
+		return 1 << 63
+	}
+	return 0
 }
 
 func parseInterval(text string) (Schedule, error) {
