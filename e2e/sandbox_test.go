@@ -37,10 +37,14 @@ func TestSandboxCommandServesAnOrg(t *testing.T) {
 	}
 	s.must(t, 0, "apply", "--config", "org/oktasync.yaml")
 	s.must(t, 0, "plan", "--config", "org/oktasync.yaml", "--detailed-exitcode")
-	post(t, filepath.Join(s.dir, "org", "ca.pem"), url+"/sandbox/join?n=2")
+	post(t, filepath.Join(s.dir, "org", "ca.pem"), url+"/sandbox/join?n=2", "")
 	if r := s.must(t, 2, "plan", "--config", "org/oktasync.yaml", "--detailed-exitcode"); !strings.Contains(r.stdout, "Plan: 2 joined.") {
 		t.Errorf("plan = %s", r.stdout)
 	}
+	jwk := s.must(t, 0, "init", "--new-key", "new.pem").stdout
+	s.must(t, 1, "doctor", "--config", "org/oktasync.yaml", "--key", "new.pem")
+	post(t, filepath.Join(s.dir, "org", "ca.pem"), url+"/sandbox/add-key?client=0oa1sandboxapp000001", jwk)
+	s.must(t, 0, "doctor", "--config", "org/oktasync.yaml", "--key", "new.pem")
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("sandbox ended with %v", err)
@@ -53,7 +57,7 @@ func TestSandboxCommandServesAnOrg(t *testing.T) {
 	}
 }
 
-func post(t *testing.T, caFile, url string) {
+func post(t *testing.T, caFile, url, body string) {
 	t.Helper()
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -62,7 +66,7 @@ func post(t *testing.T, caFile, url string) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	resp, err := client.Post(url, "", nil)
+	resp, err := client.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

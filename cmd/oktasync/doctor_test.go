@@ -22,14 +22,14 @@ import (
 
 // examined is what doctor finds with a sandbox org in which something is odd,
 // beyond what --misconfigured has; e2e/doctor_test.go tests those.
-func examined(t *testing.T, change func(*sandbox.Org), args ...string) map[string]finding {
+func examined(t *testing.T, change func(*sandboxSite), args ...string) map[string]finding {
 	t.Helper()
 	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 50}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { site.close() })
-	change(site.org)
+	change(site)
 	for i, arg := range args {
 		args[i] = strings.ReplaceAll(arg, "DIR", site.dir)
 	}
@@ -49,14 +49,21 @@ func examined(t *testing.T, change func(*sandbox.Org), args ...string) map[strin
 	return found
 }
 
-func fault(text string) func(*sandbox.Org) {
-	return func(org *sandbox.Org) {
+func fault(text string) func(*sandboxSite) {
+	return func(s *sandboxSite) {
 		f, err := sandbox.ParseFault(text)
 		if err != nil {
 			panic(err)
 		}
-		org.Inject(f)
+		s.org.Inject(f)
 	}
+}
+
+// renamed gives the app's key another kid.
+func renamed(s *sandboxSite) {
+	app := sandboxApp(s.key, true)
+	app.Keys[0].KID = "other"
+	s.org.Register(app)
 }
 
 func TestDoctorOfOddAnswers(t *testing.T) {
@@ -89,18 +96,17 @@ func TestDoctorOfOddAnswers(t *testing.T) {
 // A new key that is the app's only one goes by no kid, and by its thumbprint
 // beside another.
 func TestDoctorProvesANewKey(t *testing.T) {
-	nothing := func(*sandbox.Org) {}
-	if f := examined(t, nothing, "--key", "DIR/client-key.pem")["key_known"]; f.Status != checkOK || !strings.Contains(f.Seen, "has no other") {
-		t.Errorf("the app's only key: %+v", f)
+	nothing := func(*sandboxSite) {}
+	if f := examined(t, nothing, "--key", "DIR/client-key.pem")["key_known"]; f.Status != checkOK || !strings.Contains(f.Seen, "set okta.private_key_id to that") {
+		t.Errorf("a key with a name: %+v", f)
+	}
+	if f := examined(t, renamed, "--key", "DIR/client-key.pem")["key_known"]; f.Status != checkOK || !strings.Contains(f.Seen, "has no other") {
+		t.Errorf("the app's only key, by another name: %+v", f)
 	}
 	if f := examined(t, nothing, "--key", "DIR/ca.pem")["client_key"]; f.Status != checkFailed {
 		t.Errorf("no key at all: %+v", f)
 	}
-	if f := examined(t, func(org *sandbox.Org) {
-		if err := org.RemoveKey(sandboxClientID, ""); err != nil {
-			t.Error(err)
-		}
-	}, "--key", "DIR/client-key.pem")["key_known"]; f.Status != checkFailed || !strings.Contains(f.Remedy, "validate --public-jwk --key ") {
+	if f := examined(t, func(s *sandboxSite) { s.org.Register(sandbox.ClientApp{ID: sandboxClientID, Keys: otherKeys()}) }, "--key", "DIR/client-key.pem")["key_known"]; f.Status != checkFailed || !strings.Contains(f.Remedy, "validate --public-jwk --key ") {
 		t.Errorf("a key that the app lacks: %+v", f)
 	}
 }
@@ -230,7 +236,7 @@ func TestDoctorIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { site.close() })
-	fault("stall,forever")(site.org)
+	fault("stall,forever")(site)
 	ctx, stop := context.WithCancel(t.Context())
 	site.org.OnRequest(func(int, *http.Request) { stop() })
 	var out, errs bytes.Buffer

@@ -62,7 +62,6 @@ var misconfigurations = []misconfiguration{
 	{"unknown-key", nil, func(m *mishap) error { return m.app(func(app *sandbox.ClientApp) { app.Keys = otherKeys() }) }},
 	{"kid-missing", nil, func(m *mishap) error {
 		return m.app(func(app *sandbox.ClientApp) {
-			app.Keys[0].KID = m.key.Thumbprint()
 			app.Keys = append(app.Keys, otherKeys()...)
 		})
 	}},

@@ -37,7 +37,8 @@ endpoint and a users API as strict as Okta's. The folder given by --dir gets a
 configuration, a client key and the CA certificate to go with it.
 
 People can be changed while it serves, by POST to /sandbox/join, move, touch,
-suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore.
+suspend, deactivate, reactivate, delete (each with ?n=), wipe and restore; and the
+app's keys, by add-key?client= with a public JWK, and remove-key?client=&kid=.
 
 --fault makes requests fail: which ones by nth, every or forever, under path (the
 API, or token for the token endpoint), and how by status, code, cut, stall,
@@ -146,7 +147,7 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 func sandboxApp(key *keys.Key, dpop bool) sandbox.ClientApp {
 	return sandbox.ClientApp{
 		ID:          sandboxClientID,
-		Keys:        []sandbox.PublicKey{{Key: key.Public()}},
+		Keys:        []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}},
 		RequireDPoP: dpop,
 		Scopes:      []string{usersScope},
 	}

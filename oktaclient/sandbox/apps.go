@@ -1,7 +1,15 @@
 package sandbox
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 )
 
@@ -55,4 +63,46 @@ func (o *Org) app(id string) (ClientApp, bool) {
 	defer o.mu.Unlock()
 	app, ok := o.apps[id]
 	return app, ok
+}
+
+// parseJWK reads a public key as it is pasted into Okta's console: P-256 or RSA,
+// with a kid.
+func parseJWK(data []byte) (PublicKey, error) {
+	var jwk struct {
+		KeyType    string `json:"kty"`
+		Curve      string `json:"crv"`
+		KID        string `json:"kid"`
+		D          string `json:"d"`
+		X, Y, N, E b64
+	}
+	if json.Unmarshal(data, &jwk) != nil {
+		return PublicKey{}, errors.New("no JWK")
+	}
+	var key crypto.PublicKey
+	var err error
+	switch {
+	case jwk.D != "":
+		err = errors.New("a private key, which has no business here")
+	case jwk.KID == "":
+		err = errors.New("a key without a kid")
+	case jwk.KeyType == "EC" && jwk.Curve == "P-256":
+		key, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, jwk.X, jwk.Y))
+	case jwk.KeyType == "RSA" && len(jwk.N) >= 256 && len(jwk.E) > 0 && len(jwk.E) <= 4:
+		key = &rsa.PublicKey{N: new(big.Int).SetBytes(jwk.N), E: int(new(big.Int).SetBytes(jwk.E).Int64())}
+	default:
+		err = errors.New("a key that is neither P-256 nor RSA of 2048 bits or more")
+	}
+	return PublicKey{jwk.KID, key}, err
+}
+
+// b64 is octets in a JWK.
+type b64 []byte
+
+func (b *b64) UnmarshalJSON(data []byte) (err error) {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	*b, err = base64.RawURLEncoding.DecodeString(text)
+	return err
 }

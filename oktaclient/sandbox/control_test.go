@@ -2,6 +2,8 @@ package sandbox_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -250,9 +252,42 @@ func TestControlOverHTTP(t *testing.T) {
 	if user, _ := org.User(joined); !strings.Contains(string(user), `"title":"Chef"`) {
 		t.Errorf("user = %s, want a chef", user)
 	}
-	for _, path := range []string{"join?n=0", "join?n=x", "promote", "move?id=00uNobody", "fault?fault=what", "put", "set?id=x&path=y"} {
+	for _, path := range []string{"join?n=0", "join?n=x", "promote", "add-key?client=0oa1", "remove-key?client=0oa1&kid=k", "move?id=00uNobody", "fault?fault=what", "put", "set?id=x&path=y"} {
 		if status, _ := control(t, org, "POST", path, ""); status != 400 {
 			t.Errorf("%s: %d, want 400", path, status)
+		}
+	}
+}
+
+// Keys come to an app and go as they do in Okta's console.
+func TestControlOfKeys(t *testing.T) {
+	org := sandbox.NewOrg(sandbox.Config{Control: true, Clients: []sandbox.ClientApp{{ID: "0oa1"}}})
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(j m, name, value string) string {
+		j[name] = value
+		text, _ := json.Marshal(j)
+		return string(text)
+	}
+	for _, test := range []struct {
+		status     int
+		path, body string
+	}{
+		{200, "add-key?client=0oa1", with(jwk(mustKey()), "kid", "a")},
+		{400, "add-key?client=0oa1", with(jwk(mustKey()), "kid", "a")},
+		{200, "add-key?client=0oa1", with(jwk(rsaKey), "kid", "b")},
+		{400, "add-key?client=0oa2", with(jwk(mustKey()), "kid", "c")},
+		{400, "add-key?client=0oa1", with(jwk(mustKey()), "use", "sig")},
+		{400, "add-key?client=0oa1", with(jwk(mustKey()), "x", "AAAA")},
+		{400, "add-key?client=0oa1", `{"kty":"EC","crv":"P-256","kid":"d","d":"AA"}`},
+		{400, "add-key?client=0oa1", `{"kty":"OKP","crv":"Ed25519","kid":"e","x":"AA"}`},
+		{200, "remove-key?client=0oa1&kid=a", ""},
+		{400, "remove-key?client=0oa1&kid=a", ""},
+	} {
+		if status, answer := control(t, org, "POST", test.path, test.body); status != test.status {
+			t.Errorf("%s %s: %d %s, want %d", test.path, test.body, status, answer, test.status)
 		}
 	}
 }

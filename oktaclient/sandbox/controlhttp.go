@@ -18,6 +18,8 @@ import (
 //	POST /sandbox/set?id=00u…&path=profile.title a JSON value as body
 //	POST /sandbox/wipe  /sandbox/restore
 //	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
+//	POST /sandbox/add-key?client=0oa…            a public JWK with a kid as body
+//	POST /sandbox/remove-key?client=0oa…&kid=…
 //	POST /sandbox/clear-faults  /sandbox/revoke  /sandbox/rotate-nonces  /sandbox/reset-stats
 //	GET  /sandbox/stats  /sandbox/count          JSON
 //	GET  /sandbox/users                          every user, one a line, as lists show them
@@ -95,6 +97,14 @@ func (o *Org) control(what string, r *http.Request) (ids []string, err error) {
 			o.Inject(f)
 		}
 		return nil, err
+	case "add-key":
+		key, err := parseJWK(body)
+		if err == nil {
+			err = o.AddKey(query.Get("client"), key)
+		}
+		return nil, err
+	case "remove-key":
+		return nil, o.RemoveKey(query.Get("client"), query.Get("kid"))
 	case "clear-faults":
 		o.ClearFaults()
 	case "revoke":
