@@ -138,14 +138,16 @@ type mistakeBench struct {
 func newMistakeBench(t *testing.T) *mistakeBench {
 	t.Helper()
 	b := &mistakeBench{site: newTestSite(t, sandbox.Config{Seed: 1, Users: 60})}
+	b.site.org.SetClockOffset(-2 * time.Second) // each reading has a second of its own
 	b.site.must(t, 0, "apply")
-	b.site.org.SetClockOffset(time.Second)
+	b.site.org.SetClockOffset(-time.Second)
 	b.site.org.Move(1)
 	b.site.must(t, 0, "apply")
-	b.site.org.SetClockOffset(2 * time.Second)
+	b.site.org.SetClockOffset(0)
 	b.site.org.Wipe()
 	b.site.must(t, 3, "apply")
 	b.site.org.Restore()
+	b.site.org.SetClockOffset(time.Second)
 	for _, pattern := range []string{"snapshots/all-users/2*", "snapshots/.quarantine/all-users/2*"} {
 		found, err := filepath.Glob(filepath.Join(b.site.dir, pattern))
 		if err != nil {
