@@ -11,7 +11,7 @@
 //     timers follow the monotonic clock, which stands still while a machine is
 //     suspended and does not see that the clock was set.
 //   - A failed run is tried again as Job.Retry says, before its next regular
-//     time. The other jobs don't notice.
+//     time, also by the next process (Job.Failed). The other jobs don't notice.
 package scheduler
 
 import (
@@ -37,6 +37,9 @@ type Job struct {
 	// Last is when the job last started, by this machine's clock, as far as
 	// anybody knows; zero for never.
 	Last time.Time
+	// Failed is when that run ended, if it failed; else zero. It is tried again as
+	// if it had failed here.
+	Failed time.Time
 	// Run does the work. It must return soon after its context has ended.
 	Run   func(context.Context) error
 	Retry Retry
@@ -219,8 +222,20 @@ type state struct {
 	running bool
 }
 
-// begin computes the first start, which is now where one was missed.
+// begin computes the first start, which is now where one was missed, and the
+// retry that was pending when whoever ran the job before ended.
 func (st *state) begin(now time.Time) {
+	st.count(now)
+	if at := st.Failed.Add(st.firstWait()); !st.Failed.IsZero() && st.Retry.Most > 0 && (st.regular.IsZero() || at.Before(st.regular)) {
+		st.retry, st.failures = at, 1
+	}
+}
+
+// firstWait is how soon a failed run is tried again.
+func (st *state) firstWait() time.Duration { return max(st.Retry.FirstWait, time.Second) }
+
+// count computes the next regular start from the last one.
+func (st *state) count(now time.Time) {
 	st.seen = st.Last
 	switch {
 	case !st.Last.IsZero():
@@ -238,7 +253,7 @@ func (st *state) begin(now time.Time) {
 func (st *state) reschedule(now time.Time) {
 	st.retry, st.failures = time.Time{}, 0
 	if isInterval(st.Schedule) {
-		st.begin(now)
+		st.count(now)
 		return
 	}
 	st.regular = st.Schedule.Next(now)
@@ -280,7 +295,7 @@ func (st *state) ended(now time.Time, failed bool) {
 	if !failed || st.failures >= st.Retry.Most {
 		return
 	}
-	wait := max(st.Retry.FirstWait, time.Second)
+	wait := st.firstWait()
 	for range st.failures {
 		wait = min(2*wait, 24*time.Hour)
 	}

@@ -171,49 +171,6 @@ func TestRunWithoutJobsWaitsForItsContext(t *testing.T) {
 	})
 }
 
-func TestFailedRunIsTriedAgainWithBackOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 3, FirstWait: time.Minute},
-			Run: func(context.Context) error { got.add(); return errors.New("Okta is down") },
-		})
-		runFor(t, s, 30*time.Hour+90*time.Second)
-		const six = 6 * time.Hour
-		got.check(t, six, six+time.Minute, six+3*time.Minute, six+7*time.Minute, 24*time.Hour+six, 24*time.Hour+six+time.Minute)
-	})
-}
-
-func TestRetryEndsWithTheFirstSuccess(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 3, FirstWait: time.Minute},
-			Run: func(context.Context) error {
-				got.add()
-				if len(got) == 1 {
-					return errors.New("Okta is down")
-				}
-				return nil
-			},
-		})
-		runFor(t, s, 24*time.Hour)
-		got.check(t, 6*time.Hour, 6*time.Hour+time.Minute)
-	})
-}
-
-func TestRetryNeverDisplacesTheNextRegularTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "*/5 * * * *"), Retry: scheduler.Retry{Most: 9, FirstWait: 2 * time.Minute},
-			Run: func(context.Context) error { got.add(); return errors.New("Okta is down") },
-		})
-		runFor(t, s, 14*time.Minute)
-		got.check(t, 5*time.Minute, 7*time.Minute, 10*time.Minute, 12*time.Minute)
-	})
-}
-
 func TestNextAndRunningTellWhereAJobStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var healed atomic.Bool

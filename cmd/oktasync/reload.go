@@ -113,6 +113,15 @@ func lastMet(h snapshot.History) time.Time {
 	return h.Undone.Time.Add(-time.Second) // there was none before it
 }
 
+// lastFailed is when the last reconcile ended, if it failed, so that a retry
+// that was pending when a daemon stopped is not lost until the next regular time.
+func lastFailed(h snapshot.History) time.Time {
+	if h.LastEnd.Event != snapshot.EventFailed || h.LastStarted.Time.After(h.LastEnd.Time.Time) {
+		return time.Time{}
+	}
+	return h.LastEnd.Time.Time
+}
+
 // schedule makes a job of each export that has a schedule. When a job ran last
 // is what the journal says, so that a missed run is made up.
 func (s *service) schedule(before *service) error {
@@ -134,6 +143,7 @@ func (s *service) schedule(before *service) error {
 			Name:     export.Name,
 			Schedule: when,
 			Last:     lastMet(history),
+			Failed:   lastFailed(history),
 			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
 			Run:      func(ctx context.Context) error { return s.reconcile(ctx, export) },
 		})
