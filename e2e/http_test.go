@@ -123,8 +123,9 @@ func (d *daemon) burden(i int, end time.Time) {
 		fmt.Fprintf(conn, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: %s", strings.Repeat("x", 8<<20))
 		io.Copy(io.Discard, conn)
 	default: // asks, and does not read
-		for range 100 {
-			if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		for n := range 100 {
+			path := []string{"/healthz", "/", "/metrics", "/api/v1/status"}[n%4]
+			if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
 				return
 			}
 		}
