@@ -79,6 +79,7 @@ var examples = []example{
 	{line: "oktasync show all-users --at 2026-06-30 --format json", says: `^\[`},
 	{line: "oktasync diff all-users", says: "120 users, then 57: 63 deleted"},
 	{line: "oktasync diff all-users 2026-03-31 2026-06-30 --json", says: `"removed":63`},
+	{line: "oktasync diff all-users @-7 --format csv > week.csv"},
 	{line: "oktasync history all-users jane@acme.example", says: "^    present"},
 	{line: "oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json", says: `"sequence": 1,`},
 	{line: "oktasync status", says: "all-users"},
@@ -254,6 +255,7 @@ func (s *site) real(t *testing.T, line string) string {
 		"/etc/oktasync/":     func() string { return "" },
 		"/var/lib/oktasync/": func() string { return "" },
 		"/mnt/backup/":       func() string { return "" },
+		"@-7":                func() string { return "@-1" },
 		"oktasync sandbox":   func() string { return "exec oktasync sandbox --listen 127.0.0.1:0" },
 		"oktasync run":       func() string { return "exec oktasync run" },
 		"12:9f86d081884c7d65...": func() string {
