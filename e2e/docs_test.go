@@ -151,7 +151,8 @@ func (p *page) start() {
 		return
 	}
 	needs(p, "bash")
-	org := sandbox.NewOrg(sandbox.Config{Seed: 1, Users: 300, RateLimit: sandbox.Limits(100_000)})
+	p.ahead = -time.Second // so that it is never far off
+	org := sandbox.NewOrg(sandbox.Config{Seed: 1, Users: 300, ClockOffset: p.ahead, RateLimit: sandbox.Limits(100_000)})
 	server, err := sandbox.NewServer(org, "127.0.0.1:0")
 	if err != nil {
 		p.Fatal(err)
@@ -213,7 +214,7 @@ func (p *page) do(b block) {
 		}
 	case "clean": // another reader, who has nothing yet
 		p.end()
-		p.site, p.ahead, p.bound = nil, 0, map[string]string{}
+		p.site, p.bound = nil, map[string]string{}
 		p.start()
 	case "sh":
 		p.sh(b.line, strings.TrimPrefix(b.directive, "sh "))
