@@ -59,7 +59,7 @@ var mayImport = map[string]imports{
 	"reconcile/snapshot": {
 		others: []string{
 			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
-			"github.com/gofrs/flock", "golang.org/x/sys",
+			"golang.org/x/sys",
 			"golang.org/x/crypto", // its ssh: sshsig takes and gives the keys of that
 		},
 	},

@@ -60,7 +60,7 @@ type syscallOrder struct {
 
 var (
 	syscallLine  = regexp.MustCompile(`^(\d+) +(<\.\.\. )?(\w+)(?: resumed>|\()(.*)$`)
-	syscallPath  = regexp.MustCompile(`"([^"]*)"`)
+	syscallPath  = regexp.MustCompile(`(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"([^"]*)"`) // and the folder that it counts from
 	syscallFD    = regexp.MustCompile(`^\d+<([^>]*)>`)
 	snapshotName = regexp.MustCompile(`\d{8}T\d{6}Z`)
 )
@@ -89,8 +89,12 @@ func (o *syscallOrder) line(line string) {
 func (o *syscallOrder) call(name, args string) {
 	var paths []string
 	for _, quoted := range syscallPath.FindAllStringSubmatch(args, -1) {
-		path := quoted[1]
-		if !filepath.IsAbs(path) {
+		path := quoted[2]
+		switch {
+		case filepath.IsAbs(path):
+		case quoted[1] != "":
+			path = filepath.Join(quoted[1], path)
+		default:
 			path = filepath.Join(filepath.Dir(o.root), path)
 		}
 		paths = append(paths, path)

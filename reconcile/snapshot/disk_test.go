@@ -17,13 +17,19 @@ import (
 // or the power is gone. It keeps what was not synced apart, so that a power
 // cut can take it back.
 type disk struct {
+	system   snapshot.FileSystem
 	kind     faultKind
 	at       int      // the number of the call that fails, from 1; 0: none does
 	calls    []string // that can fail so, up to now
 	failed   string   // the call that did
 	stopped  bool
 	unsynced []undo
+
+	meanwhile func() // what somebody else does before the call, instead of its failure
 }
+
+// Over says what d stands on.
+func (d *disk) Over(system snapshot.FileSystem) { d.system = system }
 
 type faultKind int
 
@@ -65,6 +71,10 @@ func (d *disk) do(name string, call, half func() error) error {
 		return call()
 	}
 	d.failed = name
+	if d.meanwhile != nil {
+		d.meanwhile()
+		return call()
+	}
 	switch d.kind {
 	case fails:
 		return syscall.EIO
@@ -113,7 +123,7 @@ func (d *disk) synced(is func(undo) bool) {
 
 func (d *disk) Create(path string, a snapshot.Access) (f snapshot.OpenFile, err error) {
 	err = d.do("create "+filepath.Base(path), func() error {
-		f, err = snapshot.SystemFiles.Create(path, a)
+		f, err = d.system.Create(path, a)
 		if err == nil {
 			d.undo(path, func() error { return os.RemoveAll(path) })
 		}
@@ -125,7 +135,7 @@ func (d *disk) Create(path string, a snapshot.Access) (f snapshot.OpenFile, err 
 func (d *disk) Append(path string, a snapshot.Access) (f snapshot.OpenFile, err error) {
 	err = d.do("append to "+filepath.Base(path), func() error {
 		_, missing := os.Lstat(path)
-		f, err = snapshot.SystemFiles.Append(path, a)
+		f, err = d.system.Append(path, a)
 		if err == nil && missing != nil {
 			d.undo(path, func() error { return os.RemoveAll(path) })
 		}
@@ -147,7 +157,7 @@ func (d *disk) opened(path string, f snapshot.OpenFile, err error) (snapshot.Ope
 
 func (d *disk) Open(path string) (r io.ReadCloser, err error) {
 	err = d.do("open "+filepath.Base(path), func() error {
-		r, err = snapshot.SystemFiles.Open(path)
+		r, err = d.system.Open(path)
 		return err
 	}, nil)
 	if err != nil && r != nil {
@@ -158,7 +168,7 @@ func (d *disk) Open(path string) (r io.ReadCloser, err error) {
 
 func (d *disk) Mkdir(path string, a snapshot.Access) error {
 	return d.do("mkdir "+filepath.Base(path), func() error {
-		err := snapshot.SystemFiles.Mkdir(path, a)
+		err := d.system.Mkdir(path, a)
 		if err == nil {
 			d.undo(path, func() error { return os.RemoveAll(path) })
 		}
@@ -169,7 +179,7 @@ func (d *disk) Mkdir(path string, a snapshot.Access) error {
 func (d *disk) Rename(from, to string) error {
 	return d.do("rename "+filepath.Base(from), func() error {
 		target, replaced := os.Readlink(to)
-		err := snapshot.SystemFiles.Rename(from, to)
+		err := d.system.Rename(from, to)
 		if err == nil {
 			d.undo(from, func() error {
 				if err := os.Rename(to, from); err != nil || replaced != nil {
@@ -184,7 +194,7 @@ func (d *disk) Rename(from, to string) error {
 
 func (d *disk) Symlink(target, path string, a snapshot.Access) error {
 	return d.do("symlink "+filepath.Base(path), func() error {
-		err := snapshot.SystemFiles.Symlink(target, path, a)
+		err := d.system.Symlink(target, path, a)
 		if err == nil {
 			d.undo(path, func() error { return os.RemoveAll(path) })
 		}
@@ -196,7 +206,7 @@ func (d *disk) Remove(path string) error {
 	return d.do("remove "+filepath.Base(path), func() error {
 		again, err := remake(path)
 		if err == nil {
-			err = snapshot.SystemFiles.Remove(path)
+			err = d.system.Remove(path)
 		}
 		if err == nil {
 			d.unsynced = append(d.unsynced, undo{dir: filepath.Dir(path), removes: path, do: again})

@@ -12,11 +12,15 @@ type (
 	Access     = access
 )
 
-// SystemFiles are the files that a store writes where nobody interferes.
-var SystemFiles FileSystem = osFiles{}
-
-// WriteThrough makes s write through files.
-func (s *Store) WriteThrough(files FileSystem) { s.files = files }
+// WriteThrough makes s write through files, which are told of those that it
+// writes where nobody interferes.
+func (s *Store) WriteThrough(files interface {
+	FileSystem
+	Over(FileSystem)
+}) {
+	files.Over(osFiles{s.dir})
+	s.files = files
+}
 
 // SetClock sets the clock of s, which is this machine's.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }

@@ -35,56 +35,107 @@ type access struct {
 	uid, gid  int // -1: as the system sets it
 }
 
-// osFiles is the fileSystem of the system.
-type osFiles struct{}
+// osFiles is the fileSystem of the system, of the store in the folder dir.
+// Whoever owns a store can put a link in the place of a folder between any two
+// calls, and root must not be led out of it: each call opens the store's folder
+// and goes from there, and the system refuses what leads elsewhere (os.Root).
+// Nothing is kept open, as a store may be moved and another put in its place.
+type osFiles struct{ dir string }
 
-func (osFiles) Create(path string, a access) (file, error) {
-	return openFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, a)
-}
-
-func (osFiles) Append(path string, a access) (file, error) {
-	return openFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, a)
-}
-
-func openFile(path string, flags int, a access) (file, error) {
-	f, err := openPlain(path, flags, a.file)
-	if err != nil {
-		return nil, err
+// in calls do with the store's folder and the path of a name in it. The folder
+// itself, and what is outside of it, is for the caller.
+func (o osFiles) in(path string, do func(root *os.Root, name string) error) (inside bool, err error) {
+	name, err := filepath.Rel(o.dir, path)
+	if err != nil || name == "." || !filepath.IsLocal(name) {
+		return false, nil
 	}
-	if err := a.apply(f, a.file); err != nil {
+	root, err := os.OpenRoot(o.dir)
+	if err != nil {
+		return true, err
+	}
+	return true, errors.Join(do(root, name), root.Close())
+}
+
+func (o osFiles) Create(path string, a access) (file, error) {
+	return o.open(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, a)
+}
+
+func (o osFiles) Append(path string, a access) (file, error) {
+	return o.open(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, a)
+}
+
+func (o osFiles) open(path string, flags int, a access) (file, error) {
+	var f *os.File
+	_, err := o.in(path, func(root *os.Root, name string) (err error) {
+		if f, err = openPlainIn(root, name, flags, a.file); err == nil {
+			err = a.apply(f, a.file)
+		}
+		return err
+	})
+	if err != nil && f != nil {
 		f.Close()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-func (osFiles) Open(path string) (io.ReadCloser, error) { return openPlain(path, os.O_RDONLY, 0) }
+func (o osFiles) Open(path string) (io.ReadCloser, error) { return openPlain(path, os.O_RDONLY, 0) }
 
-func (osFiles) Mkdir(path string, a access) error {
+func (o osFiles) Mkdir(path string, a access) error {
+	inside, err := o.in(path, func(root *os.Root, name string) error {
+		if err := root.Mkdir(name, a.dir.Perm()); err != nil {
+			return err
+		}
+		dir, err := openFolderIn(root, name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(a.apply(dir, a.dir), dir.Close())
+	})
+	if inside || err != nil {
+		return err
+	}
 	if err := os.Mkdir(path, a.dir.Perm()); err != nil {
 		return err
 	}
 	return a.applyFolder(path)
 }
 
-func (osFiles) Rename(from, to string) error { return os.Rename(from, to) }
-
-func (osFiles) Symlink(target, path string, a access) error {
-	if err := os.Symlink(target, path); err != nil {
-		return err
-	}
-	info, err := os.Lstat(path)
-	if err != nil || a.owns(info) {
-		return err
-	}
-	return os.Lchown(path, a.uid, a.gid)
+func (o osFiles) Rename(from, to string) error {
+	_, err := o.in(from, func(root *os.Root, name string) error {
+		target, err := filepath.Rel(o.dir, to)
+		if err != nil {
+			return err
+		}
+		return root.Rename(name, target)
+	})
+	return err
 }
 
-func (osFiles) Remove(path string) error { return os.Remove(path) }
+func (o osFiles) Symlink(target, path string, a access) error {
+	_, err := o.in(path, func(root *os.Root, name string) error {
+		if err := root.Symlink(target, name); err != nil {
+			return err
+		}
+		info, err := root.Lstat(name)
+		if err != nil || a.owns(info) {
+			return err
+		}
+		return root.Lchown(name, a.uid, a.gid)
+	})
+	return err
+}
+
+func (o osFiles) Remove(path string) error {
+	_, err := o.in(path, func(root *os.Root, name string) error { return root.Remove(name) })
+	return err
+}
 
 // SyncDir makes the names in a folder last. A file system that has no such
 // thing for folders says EINVAL or ENOTSUP, and then nothing more can be done.
-func (osFiles) SyncDir(path string) error {
+func (o osFiles) SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err

@@ -1,18 +1,16 @@
 package snapshot
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
 // Holder says who holds a lock.
@@ -60,32 +58,45 @@ func (s *Store) LockRun(h Holder) (release func() error, err error) {
 
 // A lock is a file that an open descriptor holds by flock(2), so that the end
 // of the process, however it comes, gives it up. It names its holder.
-type lock struct {
-	flock *flock.Flock
-	path  string
-}
+type lock struct{ file *os.File }
 
 // lock takes the lock in the folder dir for h, and waits for it if it must.
 func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
-	l := &lock{path: filepath.Join(dir, lockFile)}
-	l.flock = flock.New(l.path, flock.SetPermissions(s.private.file),
-		flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK))
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	ok, err := l.flock.TryLock()
-	if err == nil && !ok && wait > 0 {
-		ok, err = l.flock.TryLockContext(ctx, 10*time.Millisecond)
+	f, err := s.openLock(filepath.Join(dir, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", what, err)
 	}
-	if err == nil && !ok || errors.Is(err, context.DeadlineExceeded) {
-		return nil, &LockedError{What: what, Holder: l.holder()}
+	l := &lock{f}
+	err = l.take(wait)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(&LockedError{What: what, Holder: l.holder()}, f.Close())
+	case err == nil:
+		err = l.name(h, s.private)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", what, plainError(l.path, err))
-	}
-	if err := l.name(h, s.private); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", what, err), l.flock.Close())
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", what, err), f.Close())
 	}
 	return l, nil
+}
+
+// openLock opens a lock's file, and makes it where it is missing.
+func (s *Store) openLock(path string) (f *os.File, err error) {
+	_, err = osFiles{s.dir}.in(path, func(root *os.Root, name string) (err error) {
+		f, err = openPlainIn(root, name, os.O_CREATE|os.O_RDWR, s.private.file)
+		return err
+	})
+	return f, err
+}
+
+// take takes the lock, and tries for as long as wait if another holds it.
+func (l *lock) take(wait time.Duration) error {
+	for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
+		err := syscall.Flock(int(l.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) && (!errors.Is(err, syscall.EWOULDBLOCK) || !time.Now().Before(end)) {
+			return err
+		}
+	}
 }
 
 // name writes who holds the lock, for people and for LockedError alone. It
@@ -96,28 +107,24 @@ func (l *lock) name(h Holder, a access) error {
 		return err
 	}
 	data = append(data, '\n')
-	f, err := openPlain(l.path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	err = a.apply(f, a.file)
+	err = a.apply(l.file, a.file)
 	if err == nil {
-		_, err = f.Write(data)
+		_, err = l.file.WriteAt(data, 0)
 	}
 	if err == nil {
-		err = f.Truncate(int64(len(data)))
+		err = l.file.Truncate(int64(len(data)))
 	}
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // holder reads who holds the lock. One who is about to say so is the zero
 // Holder.
 func (l *lock) holder() (h Holder) {
-	data, err := readBounded(l.path, 64<<10)
+	data, err := readAtMost(io.NewSectionReader(l.file, 0, 1<<20), 64<<10)
 	if err != nil || json.Unmarshal(data, &h) != nil {
 		return Holder{}
 	}
 	return h
 }
 
-func (l *lock) release() error { return l.flock.Close() }
+func (l *lock) release() error { return l.file.Close() }

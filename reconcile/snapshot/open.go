@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -19,6 +20,21 @@ var (
 // or a FIFO, on which an open never ends. Both are refused.
 func openPlain(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, mode)
+	return plainFile(path, f, err)
+}
+
+// openPlainIn is openPlain within root, which no path leads out of.
+func openPlainIn(root *os.Root, name string, flags int, mode fs.FileMode) (*os.File, error) {
+	path := filepath.Join(root.Name(), name)
+	if info, err := root.Lstat(name); err == nil && flags&os.O_EXCL == 0 && info.Mode().Type() == fs.ModeSymlink {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotPlain} // which root would follow
+	}
+	f, err := root.OpenFile(name, flags|syscall.O_NONBLOCK, mode)
+	return plainFile(path, f, err)
+}
+
+// plainFile refuses what was opened and is no plain file.
+func plainFile(path string, f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, plainError(path, err)
 	}
@@ -51,6 +67,14 @@ func openFolder(path string) (*os.File, error) {
 		err = &fs.PathError{Op: "open", Path: path, Err: errNotFolder}
 	}
 	return f, err
+}
+
+// openFolderIn is openFolder within root.
+func openFolderIn(root *os.Root, name string) (*os.File, error) {
+	if info, err := root.Lstat(name); err == nil && !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: errNotFolder}
+	}
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 }
 
 // checkFolder refuses what stands in the place of a folder.

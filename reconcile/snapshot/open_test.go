@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,6 +53,50 @@ func TestLinksAreNotFollowed(t *testing.T) {
 				t.Errorf("what the link leads to was\n%sand is\n%s", before, after)
 			}
 		})
+	}
+}
+
+// A folder may become a link between any two calls. Wherever it leads, nothing
+// there is made, changed or removed.
+func TestLinksBetweenTwoCalls(t *testing.T) {
+	points, step := 0, 41
+	if long() {
+		step = 7
+	}
+	from := fourDays(t)
+	if err := quarantine(t, from, 9); err != nil {
+		t.Fatal(err)
+	}
+	for i, folder := range []string{staff, staff + "/pruned", ".quarantine", ".quarantine/" + staff} {
+		for at := 1 + i; ; at += step {
+			s := reopen(t, from.Dir(), t.TempDir())
+			inside, outside := filepath.Join(s.Dir(), folder), filepath.Join(t.TempDir(), "outside")
+			if err := os.MkdirAll(inside, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.CopyFS(outside, os.DirFS(inside)); err != nil {
+				t.Fatal(err)
+			}
+			before := treeOf(t, outside)
+			d := &disk{at: at, meanwhile: func() {
+				if err := errors.Join(os.Rename(inside, inside+".away"), os.Symlink(outside, inside)); err != nil {
+					t.Error(err)
+				}
+			}}
+			s.WriteThrough(d)
+			_, err := reconcile(t, s, day(5), people(4)...)
+			err = errors.Join(err, quarantine(t, s, 6), pruneToOne(t, s))
+			if after := treeOf(t, outside); after != before {
+				t.Fatalf("%s became a link before call %d, %s: %v\nwhat it leads to was\n%sand is\n%s", folder, at, d.failed, err, before, after)
+			}
+			if d.failed == "" {
+				break
+			}
+			points++
+		}
+	}
+	if points < 500/step {
+		t.Errorf("only %d points", points)
 	}
 }
 

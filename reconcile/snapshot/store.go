@@ -110,7 +110,7 @@ func newStore(dir string, o Options) *Store {
 		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
 		signer:  o.Signer,
 		witness: o.Witness,
-		files:   osFiles{},
+		files:   osFiles{dir},
 		now:     time.Now,
 	}
 	if info, err := os.Stat(dir); err == nil && os.Geteuid() == 0 {
