@@ -98,8 +98,8 @@ func (e *HeldError) Error() string { return "quarantined: " + joinReasons(e.Reas
 
 // Hint says what to look at first, and what to do if the reading is right.
 func (e *HeldError) Hint() string {
-	return "an app without an admin role sees nobody; `oktasync quarantine diff EXPORT` shows who it is about; if that is right, " +
-		"`oktasync quarantine release EXPORT --reason TEXT`, or read anew with `oktasync apply --publish-anyway --reason TEXT`"
+	return "an app without an admin role sees nobody (`oktasync doctor` tells); `oktasync quarantine diff EXPORT` shows who it is about; " +
+		"if that is right, `oktasync quarantine release EXPORT --reason TEXT`, or read anew with `oktasync apply --publish-anyway --reason TEXT`"
 }
 
 // Reconcile makes the store agree with what export declares: read and compare,
