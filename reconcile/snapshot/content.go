@@ -88,11 +88,11 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 		return nil
 	}
 	data, err := readBounded(filepath.Join(c.dir, sumsFile), maxManifest)
-	if err != nil {
+	if isSystem(err) {
 		return err
 	}
 	files := append(slices.Clone(c.Manifest.Files), File{Name: manifestFile, SHA256: c.Digest})
-	if !bytes.Equal(data, sums(files)) {
+	if err != nil || !bytes.Equal(data, sums(files)) {
 		report(sumsFile, "does not say what the manifest says")
 	}
 	return nil
@@ -148,7 +148,8 @@ type hashedFile struct {
 	sum *digest
 }
 
-// openFile opens a file of the snapshot, nil where it is missing.
+// openFile opens a file of the snapshot, nil where it is missing, or longer than
+// what was published: one without an end would be read without an end.
 func (c *checkedSnapshot) openFile(ctx context.Context, name string, report reportFunc) (*hashedFile, error) {
 	f, err := openPlain(filepath.Join(c.dir, name), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,6 +158,15 @@ func (c *checkedSnapshot) openFile(ctx context.Context, name string, report repo
 	}
 	if err != nil {
 		return nil, err
+	}
+	said, _ := c.Manifest.file(name)
+	info, err := f.Stat()
+	if err == nil && info.Size() > said.Bytes {
+		report(name, "it has %d bytes, and the manifest says %d", info.Size(), said.Bytes)
+		return nil, f.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	c.opened[name] = true
 	sum := newDigest()

@@ -97,7 +97,7 @@ func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 			return false, nil
 		}
 		sum := newDigest()
-		_, err = io.Copy(sum, cancelReader{ctx, f})
+		_, err = io.Copy(sum, io.LimitReader(cancelReader{ctx, f}, file.Bytes+1))
 		f.Close()
 		if ctx.Err() != nil {
 			return false, ctx.Err()

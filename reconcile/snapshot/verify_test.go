@@ -261,6 +261,34 @@ func cutLines(path string, from, to int) error {
 	return os.WriteFile(path, bytes.Join(slices.Concat(lines[:from], lines[to:]), nil), 0o600)
 }
 
+// A file that somebody has made so long that reading it would take days is no
+// longer one that was published.
+func TestVerifyReadsNoFurtherThanPublished(t *testing.T) {
+	s := newStore(t)
+	snap := publish(t, s, day(1), people(3)...)
+	publish(t, s, day(2), people(3)...)
+	sums, err := os.Stat(filepath.Join(snap.Dir(), "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(snap.Manifest.Files, snapshot.File{Name: "SHA256SUMS", Bytes: sums.Size()}) {
+		path := filepath.Join(snap.Dir(), file.Name)
+		if err := os.Truncate(path, 1<<33); err != nil {
+			t.Skip("no sparse files here:", err)
+		}
+		want := []string{fmt.Sprintf("staff@%s/%s: it has %d bytes, and the manifest says %d", snap.Name(), file.Name, 1<<33, file.Bytes)}
+		if file.Name == "SHA256SUMS" {
+			want = []string{"staff@" + snap.Name() + "/SHA256SUMS: does not say what the manifest says"}
+		}
+		if problems, notes := verify(t, s); !slices.Equal(problems, want) || len(notes) > 0 {
+			t.Errorf("Verify: %q %q, want %q", problems, notes, want)
+		}
+		if err := os.Truncate(path, file.Bytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A copy of a store is as good as the store, and so is one that nothing can
 // be written to.
 func TestVerifyCopy(t *testing.T) {
