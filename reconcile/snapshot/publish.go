@@ -155,6 +155,12 @@ func (w *Writer) name(started time.Time) string {
 	if w.newest != nil {
 		before = max(before, w.newest.Name())
 	}
+	return nameAfter(before, started)
+}
+
+// nameAfter returns the name for what began at started, and a later one than
+// before.
+func nameAfter(before string, started time.Time) string {
 	name := started.UTC().Format(nameLayout)
 	if last, err := nameTime(before); err == nil && name <= before {
 		name = last.Add(time.Second).Format(nameLayout)

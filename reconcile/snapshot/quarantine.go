@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -137,18 +136,18 @@ func (w *Writer) hold(ctx context.Context, d Draft, reason string) (string, erro
 	return name, fsys.SyncDir(w.quarantine())
 }
 
-// readingName returns a name that no reading has.
+// readingName returns a name later than that of each reading that is there: the
+// oldest is what is dropped, and the clock may have been set back.
 func (w *Writer) readingName(started time.Time) (string, error) {
-	for t := started.UTC(); ; t = t.Add(time.Second) {
-		name := t.Format(nameLayout)
-		_, err := os.Lstat(w.quarantine(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			return name, nil
-		}
-		if err != nil {
-			return "", err
-		}
+	names, err := snapshotNames(w.quarantine())
+	if err != nil {
+		return "", err
 	}
+	before := ""
+	if n := len(names); n > 0 {
+		before = names[n-1]
+	}
+	return nameAfter(before, started), nil
 }
 
 func (w *Writer) stageReading(ctx context.Context, name, dir string, d Draft, reason string) error {

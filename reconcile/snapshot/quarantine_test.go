@@ -20,6 +20,9 @@ func TestQuarantine(t *testing.T) {
 	if err := quarantine(t, s, 5); err != nil { // the clock has stood still
 		t.Fatal(err)
 	}
+	if err := quarantine(t, s, 2); err != nil { // and was set back
+		t.Fatal(err)
+	}
 	list, err := s.Quarantined(staff)
 	if err != nil {
 		t.Fatal(err)
@@ -28,10 +31,10 @@ func TestQuarantine(t *testing.T) {
 	for _, r := range list {
 		names = append(names, r.Name())
 	}
-	if want := []string{"20261126T060000Z", "20261127T060000Z", "20261127T060001Z"}; !slices.Equal(names, want) {
+	if want := []string{"20261127T060000Z", "20261127T060001Z", "20261127T060002Z"}; !slices.Equal(names, want) {
 		t.Errorf("Quarantined() = %v, want %v", names, want)
 	}
-	r := list[1]
+	r := list[0]
 	users, err := r.Users()
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +50,7 @@ func TestQuarantine(t *testing.T) {
 		t.Error(err)
 	}
 	h, err := s.Journal(staff)
-	if err != nil || h.LastEnd.Event != snapshot.EventQuarantined || h.LastEnd.Snapshot != "20261127T060001Z" {
+	if err != nil || h.LastEnd.Event != snapshot.EventQuarantined || h.LastEnd.Snapshot != "20261127T060002Z" {
 		t.Errorf("LastEnd = %+v, %v", h.LastEnd, err)
 	}
 	if latest, err := s.Latest(staff); err != nil || latest.Digest != snap.Digest {
