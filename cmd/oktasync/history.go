@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,6 +40,9 @@ is shown: what came and went within is not known.`,
 		if err := h.read(args[1]); err != nil {
 			return err
 		}
+		for _, id := range h.others {
+			fmt.Fprintf(a.stderr, "oktasync: note: the login was another person's before: `oktasync history %s %s`\n", h.export, printable(id))
+		}
 		if asJSON {
 			return writeJSON(a.data(), h.document)
 		}
@@ -53,6 +58,7 @@ type history struct {
 	export   string
 	list     []*snapshot.Snapshot // oldest first
 	document historyDocument
+	others   []string // ids of other people who had the login that was asked for
 }
 
 // historyDocument is the shape of `history --json`.
@@ -95,29 +101,44 @@ func (h *history) read(user string) (err error) {
 	return nil
 }
 
-// identify finds whose id or login user is, in the newest snapshot that knows.
+// identify finds whose id or login user is, in the newest snapshot that knows,
+// and who else has had that login before.
 func (h *history) identify(user string) error {
+	var ids []string
 	is := func(id, login string) bool {
-		if id != user && !strings.EqualFold(login, user) {
+		if slices.Contains(ids, id) || id != user && !strings.EqualFold(login, user) {
 			return false
 		}
-		h.document.ID, h.document.Login = id, login
+		if ids = append(ids, id); len(ids) == 1 {
+			h.document.ID, h.document.Login = id, login
+		}
 		return true
 	}
-	for i := len(h.list) - 1; i >= 0; i-- {
+	isUser := func(u snapshot.User) bool { return is(string(u.ID), loginOf(u.JSON)) }
+	isChange := func(c *snapshot.Change) bool { return is(c.ID, c.Login) }
+	for i := len(h.list) - 1; i >= 0 && !slices.Contains(ids, user); i-- {
 		s := h.list[i]
-		if i == len(h.list)-1 || i == 0 || h.list[i-1].Manifest.Sequence+1 != s.Manifest.Sequence || !compared(s) {
-			found, err := findUser(s, func(u snapshot.User) bool { return is(string(u.ID), loginOf(u.JSON)) })
-			if err != nil || found != nil {
+		whole := i == len(h.list)-1 || i == 0 || h.list[i-1].Manifest.Sequence+1 != s.Manifest.Sequence || !compared(s)
+		for found := whole; found; {
+			u, err := findUser(s, isUser)
+			if err != nil {
 				return err
 			}
+			found = u != nil
 		}
-		found, err := findChange(s, user, func(c *snapshot.Change) bool { return is(c.ID, c.Login) })
-		if err != nil || found != nil {
-			return err
+		for found := true; found; {
+			c, err := findChange(s, user, isChange)
+			if err != nil {
+				return err
+			}
+			found = c != nil
 		}
 	}
-	return fmt.Errorf("no snapshot of %s knows anybody with the id or login %s", h.export, shown(user))
+	if len(ids) == 0 {
+		return fmt.Errorf("no snapshot of %s knows anybody with the id or login %s", h.export, shown(user))
+	}
+	h.others = ids[1:]
+	return nil
 }
 
 // compared reports whether s has a changes file.
@@ -213,7 +234,11 @@ func findUser(s *snapshot.Snapshot, is func(snapshot.User) bool) (*nobodyOr, err
 
 // loginOf returns a user's login.
 func loginOf(user []byte) string {
-	return strings.Trim(valueText(user, "profile.login"), `"`)
+	var login string
+	if json.Unmarshal([]byte(valueText(user, "profile.login")), &login) != nil {
+		return "" // there is none
+	}
+	return login
 }
 
 // findChange returns the change of s for which is says yes, nil without one.
@@ -225,15 +250,10 @@ func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) boo
 	}
 	defer changes.Close()
 	wanted := bytes.ToLower([]byte(text))
-	lines := bufio.NewReader(changes)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
-		}
+	lines := bufio.NewScanner(changes)
+	lines.Buffer(nil, maxChange)
+	for lines.Scan() {
+		line := lines.Bytes()
 		if !bytes.Contains(bytes.ToLower(line), wanted) {
 			continue
 		}
@@ -245,7 +265,13 @@ func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) boo
 			return c, nil
 		}
 	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
+	}
+	return nil, nil
 }
+
+const maxChange = 16 << 20 // bytes of a line: a user twice, as long as one can be
 
 func (h *history) print(w io.Writer) {
 	d := h.document
