@@ -33,6 +33,7 @@ type diagnosis struct {
 var diagnoses = map[string]diagnosis{
 	"unknown-key-in-config": {"failed", "config", "unknown key stoer; did you mean store?", "config", "`oktasync validate`"},
 	"console-url":           {"failed", "config", "okta.org_url: is the admin console; did you mean https://acme.okta.com?", "config", "correct it"},
+	"hook-missing":          {"failed", "config", "hook.url", "config", "`oktasync validate`"},
 	"key-missing":           {"failed", "client_key", "there is no ", "config", "okta.private_key_file"},
 	"key-open":              {"failed", "client_key", "others have access to ", "host", "chmod 600 "},
 	"key-group":             {"warning", "client_key", "the group has access to it", "host", "chmod 600 "},

@@ -241,6 +241,9 @@ func verdict(findings []finding) string {
 // checkConfig reads the configuration.
 func checkConfig(_ context.Context, x *examination) finding {
 	cfg, level, err := x.app.config()
+	if err == nil {
+		err = checkDaemonFiles(cfg)
+	}
 	if err != nil {
 		return failed(inConfig, cmp.Or(hintFor(err), "correct it; `oktasync validate` looks at it without a network"), "%v", err)
 	}

@@ -26,6 +26,9 @@ type misconfiguration struct {
 var misconfigurations = []misconfiguration{
 	{"unknown-key-in-config", nil, func(m *mishap) error { return m.edit("store:\n", "stoer:\n") }},
 	{"console-url", nil, func(m *mishap) error { return m.edit(m.server.URL, "https://acme-admin.okta.com") }},
+	{"hook-missing", nil, func(m *mishap) error {
+		return m.edit("listen: \"\"\n", "listen: \"\"\n  notify: [{url_file: hook.url}]\n")
+	}},
 	{"key-missing", nil, func(m *mishap) error { return m.edit("client-key.pem", "key.pem") }},
 	{"key-open", nil, func(m *mishap) error { return os.Chmod(m.path("client-key.pem"), 0o644) }},
 	{"key-group", nil, func(m *mishap) error { return os.Chmod(m.path("client-key.pem"), 0o640) }},

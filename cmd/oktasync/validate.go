@@ -92,17 +92,23 @@ func (a *app) checkConfiguration() (v validated, err error) {
 	if _, err := loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
 		note(fmt.Errorf("store.allowed_signers_file: %w", err))
 	}
-	_, err = loadWebConfig(cfg.Daemon)
-	note(err)
-	for i, n := range cfg.Daemon.Notify {
-		_, err := notifyAddress(i, n)
-		note(err)
-	}
+	note(checkDaemonFiles(cfg))
 	if err := errors.Join(errs...); err != nil {
 		return v, err
 	}
 	_, err = connect(cfg, log)
 	return v, err
+}
+
+// checkDaemonFiles reads what only `oktasync run` needs.
+func checkDaemonFiles(cfg *Config) error {
+	_, err := loadWebConfig(cfg.Daemon)
+	errs := []error{err}
+	for i, n := range cfg.Daemon.Notify {
+		_, err := notifyAddress(i, n)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func (a *app) printPublicJWK(key *keys.Key) error {
