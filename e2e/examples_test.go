@@ -82,6 +82,7 @@ var examples = []example{
 	{line: "oktasync diff all-users @-7 --format csv > week.csv"},
 	{line: "oktasync history all-users jane@acme.example", says: "^    present"},
 	{line: "oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json", says: `"sequence": 1,`},
+	{line: "oktasync history all-users jane@acme.example --format csv", says: ",present,"},
 	{line: "oktasync status", says: "all-users"},
 	{line: "oktasync status --heads", says: "^all-users=2:"},
 	{line: "oktasync status --store /var/lib/oktasync/snapshots", says: "all-users"},

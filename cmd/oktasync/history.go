@@ -16,19 +16,22 @@ import (
 )
 
 func (a *app) historyCommand() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one person over all snapshots",
 		Long: `Shows what the snapshots of an export say of one person, by id or login. Where
 retention has pruned snapshots, those beside the gap are compared, and the gap
 is shown: what came and went within is not known.`,
-		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json",
-		Args:    args(2, 2, "EXPORT USER"),
+		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
+			"  oktasync history all-users jane@acme.example --format csv",
+		Args: args(2, 2, "EXPORT USER"),
 	}
 	store := storeFlag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	format := diffFormatFlags(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if err := format.check(); err != nil {
+			return err
+		}
 		r, err := a.openReader(*store)
 		if err != nil {
 			return err
@@ -43,8 +46,11 @@ is shown: what came and went within is not known.`,
 		for _, id := range h.others {
 			fmt.Fprintf(a.stderr, "oktasync: note: the login was another person's before: `oktasync history %s %s`\n", h.export, printable(id))
 		}
-		if asJSON {
+		switch format.name {
+		case "json":
 			return writeJSON(a.data(), h.document)
+		case "csv":
+			return h.printCSV(a.data())
 		}
 		h.print(a.stdout)
 		return nil
@@ -272,6 +278,32 @@ func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) boo
 }
 
 const maxChange = 16 << 20 // bytes of a line: a user twice, as long as one can be
+
+// printCSV writes a row for each entry: when the reading of the snapshot began,
+// its name, and the change. A gap is a row of the kind pruned, with the names of
+// what is gone, and a snapshot that only knows the person one of the kind
+// present.
+func (h *history) printCSV(w io.Writer) error {
+	text := "started,snapshot," + string(snapshot.ChangesHeader())
+	for _, e := range h.document.Entries {
+		if len(e.Pruned) > 0 {
+			text += "," + spanText(e.Pruned) + ",,pruned,,,,,,\r\n"
+		}
+		about := e.Started.String() + "," + e.Snapshot + ","
+		switch {
+		case e.Change != nil:
+			row, err := e.Change.Row([]byte(about))
+			if err != nil {
+				return err
+			}
+			text += string(row)
+		case e.Present:
+			text += about + ",present,,,,,,\r\n"
+		}
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
 
 func (h *history) print(w io.Writer) {
 	d := h.document
