@@ -34,7 +34,7 @@ func scaled(n, much int) int {
 var (
 	p256, p384, p521 = keytest.P256, keytest.P384, keytest.P521
 	rsa1, ed         = keytest.RSA, keytest.Ed25519
-	newEC, newRSA    = keytest.NewEC, keytest.NewRSA
+	newEC            = keytest.NewEC
 	privateJWK       = keytest.JWK
 	keyFile          = keytest.File
 )
