@@ -75,6 +75,10 @@ func hintCause(err error) string {
 		return "no answer came in time; check the network, HTTPS_PROXY and the firewall, and see status.okta.com"
 	case errors.As(err, &rejected) && rejected.class == "not JSON":
 		return "something else than Okta's API answers; check the org URL and the proxy between"
+	case errors.As(err, &rejected) && rejected.class == "broken JSON":
+		return "the answer broke off or was changed on its way; check the proxy between, see status.okta.com, and read again later"
+	case errors.As(err, &rejected) && rejected.class == "broken Link":
+		return "the links between the pages are not Okta's own; check that the org URL is the address that Okta itself answers at, and the proxy between"
 	case errors.As(err, &rejected) && rejected.class == "no connection":
 		return "no connection to Okta; check the network, HTTPS_PROXY and the firewall"
 	}

@@ -163,7 +163,11 @@ func (in *initializer) generate() (err error) {
 	} else if in.key, err = keys.Generate(); err != nil {
 		return err
 	}
-	return in.key.WriteFile(in.keyFile)
+	err = in.key.WriteFile(in.keyFile)
+	if errors.Is(err, fs.ErrExist) {
+		err = advice{err, "init overwrites nothing: name another file, or use the key that is there"}
+	}
+	return err
 }
 
 // makeSigningKey makes a key for snapshots, or loads that of an init before.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"oktasync/dpopauth"
@@ -222,7 +223,11 @@ func openStore(cfg *Config, witness *snapshot.Witness) (*snapshot.Store, error) 
 		return nil, err
 	}
 	options.Witness = witness
-	return snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
+	store, err := snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = advice{err, "store.path has to be a folder, or one that can be made"}
+	}
+	return store, err
 }
 
 // storeOptions finds the group and loads the key that the store is written with.

@@ -27,7 +27,7 @@ func args(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return &usageError{"missing argument: " + what, cmd.CommandPath()}
+			return &usageError{"missing argument: " + strings.Join(strings.Fields(what)[len(args):least], " "), cmd.CommandPath()}
 		case len(args) > most && what == "":
 			return &usageError{fmt.Sprintf("unexpected argument %s", shown(args[most])), cmd.CommandPath()}
 		case len(args) > most:

@@ -134,7 +134,7 @@ func (s *Store) load() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return ErrNoStore
 	case errors.Is(err, syscall.ENOTDIR):
-		return errors.New("not a directory")
+		return syscall.ENOTDIR
 	case err != nil:
 		return err
 	}
