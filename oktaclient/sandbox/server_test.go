@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"oktasync/oktaclient/sandbox"
@@ -159,4 +160,17 @@ func TestClientInProcess(t *testing.T) {
 	if r := c.get("/api/v1/users"); r.status != 200 {
 		t.Errorf("afterwards = %d", r.status)
 	}
+}
+
+// A client that is told to stop in the middle of a request has done nothing wrong.
+func TestTokenRequestBrokenOffIsNoViolation(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 1})
+	r := httptest.NewRequest(http.MethodPost, c.org.URL()+"/oauth2/v1/token", iotest.ErrReader(io.ErrUnexpectedEOF))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	c.org.ServeHTTP(w, r)
+	if w.Code != http.StatusBadRequest {
+		t.Errorf("status %d", w.Code)
+	}
+	c.noViolations()
 }

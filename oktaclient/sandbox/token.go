@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -164,8 +166,12 @@ func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 		}
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil || kind != "application/x-www-form-urlencoded" {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxForm))
+	if large := (*http.MaxBytesError)(nil); err != nil && !errors.As(err, &large) {
+		return nil, badRequest("invalid_request", "The request was broken off.") // by a client that was told to stop
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if formErr := r.ParseForm(); err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" {
 		o.stats.violate("token request that is no form")
 		return nil, badRequest("invalid_request", "The token request must be a form.")
 	}
