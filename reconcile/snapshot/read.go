@@ -129,14 +129,13 @@ func (s *Snapshot) Changes() (io.ReadCloser, error) {
 
 // userReader reads the users of a users.ndjson.zst.
 type userReader struct {
-	file    io.Closer
-	wrong   func(error) error // says whose an error is; nil: the caller does
-	total   int               // how many there should be; -1: whatever comes
-	zstd    *zstd.Decoder
-	lines   *lineReader
-	content io.Writer // sees each line, line feed included
-	id      []byte    // of the last user
-	next    []byte
+	file  io.Closer
+	wrong func(error) error // says whose an error is; nil: the caller does
+	total int               // how many there should be; -1: whatever comes
+	zstd  *zstd.Decoder
+	lines *lineReader
+	id    []byte // of the last user
+	next  []byte
 }
 
 // openUsers reads the total users in dir, which are those of an export or, where
@@ -154,7 +153,7 @@ func openUsers(dir, export string, total int) (*userReader, error) {
 	if err != nil {
 		return nil, wrong(err)
 	}
-	u, err := newUserReader(f, io.Discard)
+	u, err := newUserReader(f)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -163,14 +162,14 @@ func openUsers(dir, export string, total int) (*userReader, error) {
 	return u, nil
 }
 
-// newUserReader reads users from r, and shows content every byte of theirs.
-// One goroutine does it all, and it keeps a window and a line in memory.
-func newUserReader(r io.Reader, content io.Writer) (*userReader, error) {
+// newUserReader reads users from r. One goroutine does it all, and it keeps a
+// window and a line in memory.
+func newUserReader(r io.Reader) (*userReader, error) {
 	decoder, err := newDecoder(r)
 	if err != nil {
 		return nil, err
 	}
-	return &userReader{zstd: decoder, lines: newLineReader(decoder), content: content, total: -1}, nil
+	return &userReader{zstd: decoder, lines: newLineReader(decoder), total: -1}, nil
 }
 
 func (u *userReader) Next() (User, error) {
@@ -189,7 +188,6 @@ func (u *userReader) read() (User, error) {
 	if err != nil {
 		return User{}, unpackError(err)
 	}
-	u.content.Write(line)
 	line = line[:len(line)-1]
 	if u.next, err = userID(u.next[:0], line); err != nil {
 		return User{}, fmt.Errorf("line %d: %w", u.lines.n, err)

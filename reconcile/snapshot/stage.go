@@ -124,7 +124,7 @@ func (s *stage) csv(ctx context.Context, columns *Columns) error {
 			return err
 		}
 		defer f.Close()
-		users, err := newUserReader(f, io.Discard)
+		users, err := newUserReader(f)
 		if err != nil {
 			return err
 		}
