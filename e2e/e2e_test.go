@@ -43,8 +43,8 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(bin, "oktasync"), "oktasync/cmd/oktasync")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		build := exec.Command("go", append(buildFlags, "-o", filepath.Join(bin, "oktasync"), "oktasync/cmd/oktasync")...)
+		build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "build the program under test:", err)

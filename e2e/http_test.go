@@ -70,6 +70,11 @@ func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 62})
 	d := s.start(t, everySecond)
 	d.wait("snapshot published")
+	quiet := time.Now()
+	for range 3 {
+		d.wait("snapshot published")
+	}
+	usual := time.Since(quiet) / 3 // a second, where the machine is idle
 	before := d.rss()
 	length := 5 * time.Second
 	if long() {
@@ -90,10 +95,10 @@ func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
 		reconciles++
 	}
 	load.Wait()
-	if least := int(length/time.Second)/2 - 1; reconciles < least {
-		t.Errorf("%d reconciles in %s, one is due each second", reconciles, length)
+	if least := int(length/usual)/2 - 1; reconciles < least {
+		t.Errorf("%d reconciles in %s, and one in %s before", reconciles, length, usual)
 	}
-	if grown := d.rss() - before; grown > 64<<20 {
+	if grown := d.rss() - before; grown > 64<<20 && !raceDetector { // which keeps a shadow of all memory
 		t.Errorf("memory grew by %d MiB", grown>>20)
 	}
 	d.stop(syscall.SIGTERM)
