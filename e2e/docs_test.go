@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"flag"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,11 +36,7 @@ var update = flag.Bool("update", false, "write what the pages show, and the gold
 // and times stand for any of their kind, and a name or digest for the same one
 // all over the page; … for anything in a line or, alone in one, any lines.
 func TestDocs(t *testing.T) {
-	files, err := filepath.Glob("../docs/*.md")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no docs, %v", err)
-	}
-	for _, file := range append(files, "../README.md") {
+	for _, file := range markdown(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(file)
@@ -68,13 +65,29 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// markdown is every page of the repository.
+func markdown(t *testing.T) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && path != ".." && (strings.HasPrefix(e.Name(), ".") || e.Name() == "testdata" || e.Name() == "dist"):
+			return filepath.SkipDir
+		case filepath.Ext(path) == ".md":
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil || len(files) < 15 {
+		t.Fatalf("found %q, %v", files, err)
+	}
+	return files
+}
+
 // What a page leads to is there.
 func TestDocsLinks(t *testing.T) {
-	files, err := filepath.Glob("../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(files, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md") {
+	for _, file := range markdown(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
