@@ -167,7 +167,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			a, b, x := filepath.Join(dir, second, "users.csv"), filepath.Join(dir, third, "users.csv"), filepath.Join(dir, "..", ".x")
 			return errors.Join(os.Rename(a, x), os.Rename(b, a), os.Rename(x, b))
 		}, []string{
-			"staff@20261124T060000Z/users.csv: its digest is …",
+			"staff@20261124T060000Z/users.csv: it has 1116 bytes, and the manifest says 1107",
 			"staff@20261125T060000Z/users.csv: its digest is …",
 		}},
 		{"snapshot linked elsewhere", func(dir string) error {
