@@ -191,7 +191,7 @@ func newFaulty(t *testing.T, dir string, concurrency int) *faulty {
 	cfg := &Config{}
 	cfg.Okta = OktaConfig{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, Concurrency: concurrency, RateLimitShare: 1}
 	f := &faulty{T: t, export: reconcile.DefaultExport()}
-	f.sandbox = sandbox.NewOrg(sandbox.Config{Users: 450, Epoch: time.Date(1999, 6, 1, 0, 0, 0, 0, time.UTC), RateLimit: sandbox.Limits(1 << 20), ClientShare: 1,
+	f.sandbox = sandbox.NewOrg(sandbox.Config{Users: 250, Epoch: time.Date(1999, 6, 1, 0, 0, 0, 0, time.UTC), RateLimit: sandbox.Limits(1 << 20), ClientShare: 1,
 		Clients: []sandbox.ClientApp{{ID: "0oa1", RequireDPoP: true, Scopes: cfg.Okta.Scopes, Keys: []sandbox.PublicKey{{Key: private.Public()}}}}})
 	cfg.Okta.OrgURL = f.sandbox.URL()
 	o := &org{grants: &grants{}}
