@@ -15,7 +15,7 @@ type hiding struct {
 	changed bool   // somebody did
 	several bool   // there was a list of several pages
 
-	sample []string // lastUpdated of every so-manieth user
+	sample []int64 // lastUpdated of every so-manieth user, in milliseconds: a text would hold on to its page
 	stride int
 	passed int
 }
@@ -37,7 +37,9 @@ func (h *hiding) noteLocked(u User) {
 		}
 		h.sample, h.stride = h.sample[:maxSample/2], 2*max(h.stride, 1)
 	}
-	h.sample = append(h.sample, u.LastUpdated)
+	if at, err := time.Parse(timeLayout, u.LastUpdated); err == nil {
+		h.sample = append(h.sample, at.UnixMilli())
+	}
 }
 
 // paged notes how many pages a list has had.
@@ -74,9 +76,13 @@ func (r *reading) unhide(ctx context.Context) (bool, error) {
 }
 
 // sampled returns where to cut the org so that each part is likely a page.
-func (r *reading) sampled() []time.Time {
+func (r *reading) sampled() (borders []time.Time) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	parts := r.hiding.passed*4/(r.c.cfg.PageSize*3) + 1
-	return slices.Compact(quantiles(slices.Clone(r.hiding.sample), parts))
+	sample, users := slices.Sorted(slices.Values(r.hiding.sample)), r.hiding.passed
+	r.mu.Unlock()
+	parts := users*4/(r.c.cfg.PageSize*3) + 1
+	for i := 1; i < parts && len(sample) > 0; i++ {
+		borders = append(borders, time.UnixMilli(sample[i*len(sample)/parts]))
+	}
+	return borders
 }
