@@ -94,15 +94,15 @@ func (d *daemon) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", d.readyz)
-	mux.HandleFunc("GET /fresh", d.fresh)
-	mux.HandleFunc("GET /{$}", d.page)
-	mux.HandleFunc("GET /api/v1/status", d.pageJSON)
+	metrics := promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{Timeout: 20 * time.Second})
+	turn := make(turn, 1)
+	mux.HandleFunc("GET /readyz", turn.take(d.readyz))
+	mux.HandleFunc("GET /fresh", turn.take(d.fresh))
+	mux.HandleFunc("GET /{$}", turn.take(d.page))
+	mux.HandleFunc("GET /api/v1/status", turn.take(d.pageJSON))
+	mux.HandleFunc("GET /metrics", turn.take(metrics.ServeHTTP))
 	mux.HandleFunc("GET /style.css", part("style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /icon.svg", part("icon.svg", "image/svg+xml"))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{
-		MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
-	}))
 	return mux
 }
 
