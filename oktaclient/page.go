@@ -34,8 +34,19 @@ func (p *page) parse(a *answer, at *url.URL, size int) (err error) {
 	if p.next, err = nextPage(a.resp.Header, at); err != nil {
 		return &rejection{class: "broken Link", err: err}
 	}
+	if p.next != nil && !sameUsers(p.next, at) {
+		return &rejection{class: "broken Link", err: errors.New("next link is of other users")}
+	}
 	a.request.Rows = len(p.users)
 	return nil
+}
+
+// sameUsers is whether two pages are of one list. Okta's next links repeat the
+// query, and have at times forgotten a part of it: without its search, a list
+// goes on with people who are not of it.
+func sameUsers(a, b *url.URL) bool {
+	p, q := a.Query(), b.Query()
+	return p.Get("search") == q.Get("search") && p.Get("filter") == q.Get("filter")
 }
 
 // parseUser takes a single user from an answer.

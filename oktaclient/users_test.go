@@ -173,6 +173,32 @@ func TestUsersRefusesLinks(t *testing.T) {
 	}
 }
 
+// A next link that has lost its search would go on with everybody else.
+func TestUsersRefusesLinksToOtherUsers(t *testing.T) {
+	for _, lost := range []string{"search", "filter"} {
+		o := newOrg(950)
+		o.link = func(self, next string) []string {
+			u, err := url.Parse(next)
+			if err != nil || next == "" {
+				return []string{"<" + self + `>; rel="self"`}
+			}
+			q := u.Query()
+			q.Del(lost)
+			u.RawQuery = q.Encode()
+			return []string{"<" + u.String() + `>; rel="next"`}
+		}
+		search := ""
+		if lost == "search" {
+			search = `profile.department eq "IT"`
+		}
+		s := &sink{}
+		_, err := o.client(t, nil).Users(t.Context(), oktaclient.Query{IncludeDeprovisioned: true, Search: search}, s)
+		if err == nil || !strings.Contains(err.Error(), "next link is of other users") {
+			t.Errorf("without its %s: %v, want the link refused", lost, err)
+		}
+	}
+}
+
 func TestUsersEndsEndlessLists(t *testing.T) {
 	t.Run("circle", func(t *testing.T) {
 		o := newOrg(95)
