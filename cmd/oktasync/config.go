@@ -57,7 +57,7 @@ type OktaConfig struct {
 	// used: more than 0, up to 1. The rest is for everybody else who calls the
 	// same endpoints.
 	RateLimitShare float64 `yaml:"rate_limit_share" example:"0.25"`
-	// Concurrency is the most requests in flight. 1: plain lists, one after the
+	// Concurrency is the most requests in flight, up to 75. 1: plain lists, one after the
 	// other.
 	Concurrency int `yaml:"concurrency" example:"8"`
 }

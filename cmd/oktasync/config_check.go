@@ -23,6 +23,9 @@ const (
 	dpopOff      = "off"
 
 	isEmpty = "is empty"
+
+	// maxConcurrency is what Okta takes of a workforce org; more only costs memory.
+	maxConcurrency = 75
 )
 
 // notifiable is what daemon.notify can tell of.
@@ -94,8 +97,11 @@ func (k *checks) okta(o OktaConfig) {
 	if !(o.RateLimitShare > 0 && o.RateLimitShare <= 1) { // NaN too
 		k.wrong("okta.rate_limit_share", "%v is not more than 0 and up to 1", o.RateLimitShare)
 	}
-	if o.Concurrency < 1 {
+	switch {
+	case o.Concurrency < 1:
 		k.wrong("okta.concurrency", "%d is less than 1", o.Concurrency)
+	case o.Concurrency > maxConcurrency:
+		k.wrong("okta.concurrency", "%d is more than %d, which is all that Okta takes at once of a whole org", o.Concurrency, maxConcurrency)
 	}
 }
 
