@@ -27,9 +27,9 @@ import (
 // connection with tokens, proofs and nonces to an org where something goes wrong
 // all the time. Every due run happens once, a failed one is tried again before
 // the next, and at the end there are as many goroutines and as much on the heap
-// as after the first hour. The short form is 8 exports for 3 hours.
+// as after the first hour. The short form is 6 exports for 2 hours.
 func TestDayOfTheDaemon(t *testing.T) {
-	exports, length := 8, 3*time.Hour
+	exports, length := 6, 2*time.Hour
 	if os.Getenv("OKTASYNC_LONG_TESTS") == "1" {
 		exports, length = 40, 24*time.Hour
 	}
