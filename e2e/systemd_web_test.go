@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// answersWithTLS sets up what docs/web.md says of systemd.
+func answersWithTLS(t *testing.T, b *box, s *site) {
+	roots := s.webCertificate(t)
+	dropIn := "[Service]\n"
+	for name, text := range map[string]string{
+		"web.yaml":     webTLS + webUsers,
+		"web-cert.pem": read(t, filepath.Join(s.dir, "web-cert.pem")),
+		"web-key.pem":  read(t, filepath.Join(s.dir, "web-key.pem")),
+	} {
+		b.write("/etc/oktasync/"+name, text)
+		dropIn += "LoadCredential=" + name + ":/etc/oktasync/" + name + "\n"
+	}
+	b.run("chmod", "0600", "/etc/oktasync/web-key.pem")
+	b.write("/etc/systemd/system/oktasync.service.d/web.conf", dropIn)
+	config := s.unitConfig("oktasync", everySecond)
+	b.write("/etc/oktasync/oktasync.yaml", strings.Replace(config, "listen: 127.0.0.1:0", "listen: 0.0.0.0:0\n  web_config_file: ${CREDENTIALS_DIRECTORY}/web.yaml", 1))
+	b.run("systemctl", "daemon-reload")
+	b.run("systemctl", "restart", "oktasync")
+	var port string
+	b.eventually("it listens", func() bool {
+		said := b.logged("oktasync", "daemon started")
+		m := regexp.MustCompile(`listen="?\[::\]:(\d+)`).FindStringSubmatch(said)
+		if m != nil {
+			port = m[1]
+		}
+		return m != nil
+	})
+	for user, want := range map[string]int{"ops": http.StatusOK, "nobody": http.StatusUnauthorized} {
+		resp, err := visit(roots, "https://127.0.0.1:"+port+"/", "idp.acme.example", user, "right")
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("as %s: %v, %v; want %d", user, resp, err, want)
+		}
+	}
+	b.run("rm", "/etc/systemd/system/oktasync.service.d/web.conf")
+	b.write("/etc/oktasync/oktasync.yaml", config)
+	b.run("systemctl", "daemon-reload")
+	b.run("systemctl", "restart", "oktasync")
+}
