@@ -103,6 +103,25 @@ func adopt(t *testing.T, s *snapshot.Store) {
 	}
 }
 
+// What goes on from a snapshot older than some that retention has pruned, or
+// from none, fits all the same once that was adopted.
+func TestAdoptBehindPruned(t *testing.T) {
+	for _, hold := range [][]string{{"20261123T060000Z"}, nil} {
+		s := signedDays(t, newSigner(t))
+		if _, err := retain(t, s, snapshot.Retention{Last: 1, Hold: hold}); err != nil {
+			t.Fatal(err)
+		}
+		removeAll(t, s.Dir(), staff+"/20261125T060000Z")
+		adopt(t, s)
+		for n := range 2 {
+			publish(t, s, day(4+n), people(4)...)
+			if problems, notes := verify(t, s); len(problems) > 0 || len(notes) != 1 {
+				t.Errorf("with %q left: Verify: %q %q", hold, problems, notes)
+			}
+		}
+	}
+}
+
 func TestAdoptNothing(t *testing.T) {
 	s := threeDays(t)
 	w, err := s.Writer(staff, snapshot.ThisProcess("test"))

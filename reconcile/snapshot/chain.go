@@ -191,6 +191,7 @@ func (c *chain) checkLinks() {
 	var before *Snapshot
 	for _, snap := range c.links {
 		m := &snap.Manifest
+		last := c.followed(snap, before)
 		find := func(format string, args ...any) { c.find(snap.finding(manifestFile, format, args...)) }
 		switch {
 		case m.StoreID != c.store.meta.StoreID:
@@ -198,26 +199,45 @@ func (c *chain) checkLinks() {
 		case m.Org.URL != c.store.meta.Org.URL:
 			find("belongs to the org %s", m.Org.URL)
 		case m.Previous == nil:
-			if before != nil {
-				find("is the first of a chain, and %s comes before it", before.Name())
+			if last != nil {
+				find("is the first of a chain, and %s comes before it", last.Name())
 			}
 		case !c.has(m.Previous.Snapshot):
 			find("follows %s, which is gone", m.Previous.Snapshot)
 			c.gone[m.Previous.Snapshot] = true
-		case before == nil || before.Name() != m.Previous.Snapshot:
+		case last == nil || last.Name() != m.Previous.Snapshot:
 			if manifestRead(c.links, m.Previous.Snapshot) {
 				find("follows %s, which is not the snapshot before it", m.Previous.Snapshot)
 			}
-		case before.Digest != m.Previous.ManifestSHA256:
-			find("follows another %s than the one that is there", before.Name())
-		case m.Sequence != before.Manifest.Sequence+1:
-			find("has the sequence %d after %d", m.Sequence, before.Manifest.Sequence)
+		case last.Digest != m.Previous.ManifestSHA256:
+			find("follows another %s than the one that is there", last.Name())
+		case m.Sequence != last.Manifest.Sequence+1:
+			find("has the sequence %d after %d", m.Sequence, last.Manifest.Sequence)
 		}
 		if before != nil && before.Manifest.SignedBy != nil && m.SignedBy == nil {
 			find("is not signed, and %s before it is", before.Name())
 		}
 		before = snap
 	}
+}
+
+// followed returns the snapshot that snap goes on from: the one before it, or,
+// where it adopted a break, the one that it names. What retention had pruned
+// after that one hangs on it too, and leads nowhere.
+func (c *chain) followed(snap, before *Snapshot) *Snapshot {
+	m := &snap.Manifest
+	switch {
+	case m.Adopted == nil:
+		return before
+	case m.Previous == nil:
+		return nil
+	}
+	for _, link := range c.links {
+		if link.Name() == m.Previous.Snapshot && link.Name() < snap.Name() {
+			return link
+		}
+	}
+	return before
 }
 
 // manifestRead reports whether name is among snapshots: where it is not, its
