@@ -122,6 +122,19 @@ func TestAdoptBehindPruned(t *testing.T) {
 	}
 }
 
+// An adoption excuses what was missing then, and nothing that goes later.
+func TestAdoptOnce(t *testing.T) {
+	s := threeDays(t)
+	removeAll(t, s.Dir(), staff+"/20261125T060000Z")
+	adopt(t, s)
+	snap := publish(t, s, day(4), people(4)...)
+	removeAll(t, s.Dir(), filepath.Join(staff, snap.Name()))
+	var behind *snapshot.BehindError
+	if _, err := reconcile(t, s, day(5), people(4)...); !errors.As(err, &behind) {
+		t.Errorf("publish after another loss: %v, want a *BehindError", err)
+	}
+}
+
 func TestAdoptNothing(t *testing.T) {
 	s := threeDays(t)
 	w, err := s.Writer(staff, snapshot.ThisProcess("test"))

@@ -100,6 +100,7 @@ func (h *History) add(line []byte) {
 		h.Open = e
 	case EventPublished:
 		h.LastPublished, h.lost = e, nil
+		h.lastAdopted = Event{} // it was for this one
 	case EventFailed:
 		if e.ManifestSHA256 != "" {
 			h.lost = &Link{Snapshot: e.Snapshot, ManifestSHA256: e.ManifestSHA256}
