@@ -114,9 +114,15 @@ func TestNextAgreesWithLookingAtEveryMinute(t *testing.T) {
 			spec, loc, from = "30 2 * * *", zone(t, "Pacific/Apia"), time.Date(2011, 12, 20, 0, 0, 0, 0, time.UTC)
 			s, _ = scheduler.Parse(spec, loc)
 		}
+		if seed == 1 { // over the end of a leap year that no table of a zone has
+			from = time.Date(2040, 12, 1, 0, 0, 0, 0, time.UTC)
+		}
 		to := from.AddDate(0, 0, 90)
 		var got []time.Time
 		for at := s.Next(from); !at.IsZero() && at.Before(to); at = s.Next(at) {
+			if len(got) > 0 && !at.After(got[len(got)-1]) {
+				t.Fatalf("%q in %s: after %s comes %s", spec, loc, got[len(got)-1], at.UTC())
+			}
 			got = append(got, at.UTC())
 		}
 		want := dueByTheMinute(spec, loc, from, to)

@@ -85,7 +85,34 @@ type span struct {
 	offset     time.Duration
 }
 
+// spanOf returns the span that t lies in. The bounds that Go has of a zone are
+// good near a change of its offset only: where the zone goes by a rule, which is
+// after the last change of its table, they also part one year from the next, in
+// a leap year a day early. So they are followed to where the offset changes, or
+// to where nobody looks: cron/v3 gives up five years ahead.
 func spanOf(t time.Time, zone *time.Location) span {
+	s := boundsOf(t, zone)
+	for s.start.After(t.AddDate(-6, 0, 0)) {
+		before := boundsOf(s.start.Add(-1), zone)
+		if before.offset != s.offset {
+			break
+		}
+		s.start = before.start
+	}
+	for last := t; !s.end.IsZero() && s.end.Before(t.AddDate(6, 0, 0)); {
+		if !s.end.After(last) {
+			s.end = last.Add(time.Hour) // on the last day of a leap year
+		}
+		after := boundsOf(s.end, zone)
+		if after.offset != s.offset {
+			break
+		}
+		last, s.end = s.end, after.end
+	}
+	return s
+}
+
+func boundsOf(t time.Time, zone *time.Location) span {
 	t = t.In(zone)
 	start, end := t.ZoneBounds()
 	_, offset := t.Zone()

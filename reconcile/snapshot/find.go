@@ -176,6 +176,9 @@ func endOf(name string, zone *time.Location) (time.Time, bool) {
 func midnight(day time.Time, zone *time.Location) time.Time {
 	for t := day.Add(-26 * time.Hour); ; { // before it in every zone
 		start, end := t.In(zone).ZoneBounds()
+		if !end.IsZero() && !end.After(t) { // as ZoneBounds has it on the last day of a leap year
+			end = t.Add(time.Hour)
+		}
 		_, offset := t.In(zone).Zone()
 		begins := day.Add(-time.Duration(offset) * time.Second)
 		switch {

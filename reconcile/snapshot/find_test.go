@@ -84,6 +84,9 @@ func TestFindWhereMidnightIsMissing(t *testing.T) {
 		{"Asia/Gaza", "2020-10-23", at("2020-10-23T20:59:59Z"), at("2020-10-23T21:00:00Z")},        // 00:00 comes twice
 		{"Pacific/Apia", "2011-12-29", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},     // the 30th never was
 		{"Pacific/Apia", "2011-12-30", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},
+		{"Europe/Berlin", "2040-12-30", at("2040-12-30T22:59:59Z"), at("2040-12-30T23:00:00Z")}, // no table goes so far,
+		{"Europe/Berlin", "2040-12-31", at("2040-12-31T22:59:59Z"), at("2040-12-31T23:00:00Z")}, // and a rule ends a leap year early
+		{"America/New_York", "2040-12-31", at("2041-01-01T04:59:59Z"), at("2041-01-01T05:00:00Z")},
 	} {
 		zone, err := time.LoadLocation(test.zone)
 		if err != nil {
