@@ -103,10 +103,9 @@ func (v *verified) String() string {
 	return v.Problems + " found; see `oktasync verify`"
 }
 
-// rememberVerified has the metrics say what the last verify found, before this
-// daemon's first.
-func (s *service) rememberVerified() {
-	problems, at := 0, time.Time{}
+// lastVerify is when a daemon last checked the store, zero for never, and how
+// many problems it found.
+func (s *service) lastVerify() (at time.Time, problems int) {
 	for _, export := range s.cfg.Exports {
 		history, err := s.histories.get(s.store, export.Name)
 		if v := lastVerified(history); err == nil && v != nil {
@@ -116,7 +115,7 @@ func (s *service) rememberVerified() {
 			}
 		}
 	}
-	s.metrics.remembered(problems, at)
+	return at, problems
 }
 
 // record puts what a verify found into the journals. A journal that somebody

@@ -158,7 +158,11 @@ func (s *service) schedule(before *service) error {
 	if err != nil {
 		return fmt.Errorf("daemon.verify: %w", err)
 	}
-	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: time.Now(), Run: s.verify})
+	last, _ := s.lastVerify()
+	if last.IsZero() {
+		last = time.Now() // the first one is due when the schedule says so, not at once
+	}
+	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: last, Run: s.verify})
 	return nil
 }
 
@@ -182,7 +186,8 @@ func (d *daemon) use(s *service) {
 		d.metrics.declared(export.Name)
 	}
 	if before == nil {
-		s.rememberVerified()
+		at, problems := s.lastVerify() // before this daemon's first
+		s.metrics.remembered(problems, at)
 	}
 	s.tellStates()
 	for _, t := range s.allTellers() {

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
 )
 
 // What was cancelled is made up at the next start, what was killed is not.
@@ -34,4 +38,40 @@ func TestLastMet(t *testing.T) {
 			t.Errorf("%s: last met = %s, want %s", test.name, got, test.want)
 		}
 	}
+}
+
+// A verify that was due while no daemon ran is made up like a reconcile: when the
+// last one was stands in the journal. Before the first there was none to miss.
+func TestVerifyIsMadeUp(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := defaultConfig()
+		cfg.Okta.OrgURL, cfg.Store.Path, cfg.Daemon.Verify = "https://acme.okta.com", dir, "@weekly"
+		export := reconcile.DefaultExport()
+		export.Name = "staff"
+		cfg.Exports = append(cfg.Exports, export)
+		store, err := openStore(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := func() time.Time {
+			t.Helper()
+			d := &daemon{log: slog.New(slog.DiscardHandler)}
+			s := &service{daemon: d, cfg: cfg, store: store, whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
+			if err := s.schedule(nil); err != nil || len(s.jobs) != 1 || s.jobs[0].Name != verifyJob {
+				t.Fatalf("jobs %+v, %v", s.jobs, err)
+			}
+			return s.jobs[0].Last
+		}
+		if got := last(); !got.Equal(time.Now()) {
+			t.Errorf("before the first verify the last is %s, want %s", got, time.Now())
+		}
+		s := &service{daemon: &daemon{log: slog.New(slog.DiscardHandler)}, cfg: cfg, store: store}
+		s.record([]string{export.Name}, nil)
+		verified := time.Now()
+		time.Sleep(9 * 24 * time.Hour)
+		if got := last(); !got.Equal(verified) {
+			t.Errorf("the last verify was %s, want %s", got, verified)
+		}
+	})
 }

@@ -182,6 +182,10 @@ func (s *service) verify(ctx context.Context) error {
 		}
 		s.log.Log(ctx, level, "store checked", "finding", f.String())
 	})
+	if err != nil && ctx.Err() != nil {
+		s.log.Warn("verify cancelled")
+		return err
+	}
 	if err != nil {
 		s.log.Error("verify failed", "err", err)
 		return err
