@@ -186,12 +186,15 @@ func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := o.transport().RoundTrip(req)
+			tr := o.transport()
+			resp, err := tr.RoundTrip(req)
 			if err != nil || resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") == "" {
 				t.Fatalf("answer = %v, %v, want the 401", resp, err)
 			}
 			resp.Body.Close()
 			o.wantRequests(1, 1)
+			mustGet(t, tr, o.URL+"/a") // which has what the answer taught
+			o.wantRequests(map[string]int{"nonce": 1, "token": 2}[name], 2)
 		})
 	}
 	t.Run("GetBody fails", func(t *testing.T) {

@@ -53,7 +53,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		resp.Request = req
 		why, fail := t.judge(resp, l)
-		if fail == nil || why != causeNone && !replayable(req) {
+		if fail == nil {
+			return resp, nil
+		}
+		if why != causeNone && !replayable(req) {
+			if why == causeToken {
+				t.tokens.refuse(tok) // the next request is not to meet the same answer
+			}
 			return resp, nil
 		}
 		discard(resp.Body)
