@@ -78,9 +78,9 @@
 //
 // Everything here is safe for use by any number of goroutines. A Transport has
 // no goroutine but for the time of a fetch, which ends when nobody waits for it
-// any more, in two minutes at most. No lock is held while something is signed
-// or sent. A cancelled request returns at once and leaves the fetch to the
-// others.
+// any more, in two minutes at most. No lock is held while something is signed,
+// sent or logged. A cancelled request returns at once and leaves the fetch to
+// the others.
 //
 // # What is never written anywhere
 //

@@ -107,6 +107,25 @@ func TestD110_LogsAndStatus(t *testing.T) {
 	}, withLog(&log), func(c *dpopauth.Config) {
 		c.OnTokenRequest = func(r dpopauth.TokenRequest) { requests = append(requests, r) }
 	})
+	t.Run("a slow log holds nobody up", func(t *testing.T) {
+		o := newOrg(t)
+		var tr *dpopauth.Transport
+		lines := 0
+		tr = o.transport(withLog(writer(func(p []byte) (int, error) {
+			lines++
+			done := make(chan bool)
+			go func() { tr.Status(); close(done) }()
+			select {
+			case <-done:
+			case <-time.After(10 * time.Second):
+				t.Errorf("Status waits until %q is written", p)
+			}
+			return len(p), nil
+		})))
+		if mustGet(t, tr, o.URL+"/a"); lines == 0 {
+			t.Error("nothing was logged")
+		}
+	})
 	t.Run("last error", func(t *testing.T) {
 		o := newOrg(t)
 		o.token = func(w http.ResponseWriter, _ *seen) bool { o.oauthError(w, 400, "invalid_scope", ""); return true }

@@ -149,29 +149,38 @@ func (s *source) startLocked(reason string) {
 }
 
 // land takes what a flight brought, unless it was abandoned, and wakes those who
-// wait.
+// wait. It logs without the lock: where a log is slow, a good token still is one.
 func (s *source) land(f *flight, reason string, tok *token, err error) {
 	defer close(f.done)
 	f.tok, f.err = tok, err
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.flight != f {
+		s.mu.Unlock()
 		return
 	}
 	s.flight = nil
-	if err == nil {
-		s.stats.count(func(c *Counters) { c.Granted[reason]++ })
-		s.cur, s.err, s.fails = tok, nil, 0
-		s.log.Info("token fetched", "reason", reason, "lifetime", tok.life)
+	if err != nil {
+		good := s.failLocked(reason, err)
+		s.mu.Unlock()
+		if good {
+			s.log.Warn("token not renewed; the held one is still good", "err", err)
+		}
 		return
 	}
+	s.stats.count(func(c *Counters) { c.Granted[reason]++ })
+	s.cur, s.err, s.fails = tok, nil, 0
+	s.mu.Unlock()
+	s.log.Info("token fetched", "reason", reason, "lifetime", tok.life)
+}
+
+// failLocked takes note of a failed fetch. It reports whether it is the first in a
+// row and the token held is still good.
+func (s *source) failLocked(reason string, err error) bool {
 	s.stats.count(func(c *Counters) { c.Failed[reason]++ })
-	s.err = err
 	window := min(firstWindow<<min(s.fails, 10), maxWindow)
-	s.retryAt = s.clock.mono() + window/2 + rand.N(window/2)
-	if s.fails++; s.fails == 1 && s.cur != nil && s.cur.age(s.clock) < s.cur.life {
-		s.log.Warn("token not renewed; the held one is still good", "err", err)
-	}
+	s.err, s.retryAt = err, s.clock.mono()+window/2+rand.N(window/2)
+	s.fails++
+	return s.fails == 1 && s.cur != nil && s.cur.age(s.clock) < s.cur.life
 }
 
 // leave takes one waiter from f, and ends it when that was the last.
