@@ -9,6 +9,10 @@
 // PS512) and for Ed25519's newer name see [Key.WithAlgorithm], or let a JWK's alg
 // say so.
 //
+// An [*ecdsa.PrivateKey], as those from files are, signs by RFC 6979: without
+// randomness, so that the same claims have the same signature. Any other signer is
+// given [rand.Reader].
+//
 // # What is never written anywhere
 //
 // A private key is in no log and no error, and in no file but where

@@ -92,13 +92,15 @@ type header struct {
 	ID        string          `json:"kid,omitempty"`
 }
 
-// SignProof returns a DPoP proof (RFC 9449, section 4.2) of these claims, which
-// encode as a JSON object. Its header is encoded once a key, so that the rest costs
-// little more than the signature. It may take as long as a far-away signer takes.
+// SignProof returns a DPoP proof (RFC 9449, section 4.2) of these claims. They
+// encode as a JSON object, and a random jti in them is what makes each proof a new
+// one. The header is encoded once a key, so that the rest costs little more than the
+// signature. An error is the encoder's or the signer's, and a far-away signer may
+// take its time.
 func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
 
 // SignAssertion returns a client assertion (RFC 7523, section 3) of these claims,
-// likewise.
+// likewise. Its header has the key's id, if there is one.
 func (k *Key) SignAssertion(claims any) (string, error) {
 	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
 }
@@ -139,7 +141,7 @@ func encode(h header) string {
 // crypto/ecdsa signs by RFC 6979 where it is given no randomness, in four fifths
 // of the time. Its own way adds randomness for the case that one message is signed
 // many times and faults are provoked meanwhile; proofs and assertions have a random
-// id in them, so that each is signed once.
+// id in them, so that each is signed once, and what check signs leaves no trace.
 func (m *material) sign(input []byte) ([]byte, error) {
 	signer, random := m.signer(), rand.Reader
 	if _, ok := signer.(*ecdsa.PrivateKey); ok {

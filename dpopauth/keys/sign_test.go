@@ -1,0 +1,52 @@
+package keys_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"io"
+	"testing"
+
+	"oktasync/dpopauth/internal/keytest"
+)
+
+// A key at hand signs by RFC 6979; a signer that lives elsewhere is given
+// randomness, since how it signs is its own business.
+func TestRandomness(t *testing.T) {
+	claims := map[string]string{"jti": "1"}
+	for _, kind := range keytest.Kinds[:3] {
+		k := mustNew(t, kind.Signer())
+		a, err := k.SignProof(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := k.SignProof(claims); a != b || err != nil {
+			t.Errorf("%s: two signatures over the same differ, %v", kind.Name, err)
+		}
+	}
+	for _, kind := range keytest.Kinds {
+		given := &witness{Signer: kind.Signer()}
+		k := mustNew(t, given)
+		for _, sign := range []func(any) (string, error){k.SignProof, k.SignAssertion} {
+			if _, err := sign(claims); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if given.all != 3 || given.random != 3 {
+			t.Errorf("%s: of %d signatures %d were given randomness, want 3 of 3", kind.Name, given.all, given.random)
+		}
+	}
+}
+
+// A witness counts the signatures that it is asked for, and those for which it
+// is given crypto/rand.
+type witness struct {
+	crypto.Signer
+	all, random int
+}
+
+func (w *witness) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if w.all++; r == rand.Reader {
+		w.random++
+	}
+	return w.Signer.Sign(r, digest, opts)
+}
