@@ -74,8 +74,9 @@ func isCredential(path string) bool {
 }
 
 // WriteFile writes the private key to a new file as PKCS#8 PEM, mode 0600, and
-// syncs it. A file that is there already is left alone, and is an error. A key
-// whose signer lives elsewhere can't be written.
+// syncs it. A file that is there already is left alone, and is an error; one that
+// can't be written whole is removed. A key whose signer lives elsewhere can't be
+// written.
 func (k *Key) WriteFile(path string) error {
 	der, err := x509.MarshalPKCS8PrivateKey(k.m.signer())
 	if err != nil {
@@ -89,9 +90,9 @@ func (k *Key) WriteFile(path string) error {
 		return fmt.Errorf("write key %s: %w", path, withoutPath(err))
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("write key %s: %w", path, err)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path) // of no use, and in the way of another try
+		return fmt.Errorf("write key %s: %w", path, withoutPath(err))
 	}
 	return nil
 }

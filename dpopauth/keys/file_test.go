@@ -5,6 +5,7 @@ package keys_test
 import (
 	"bytes"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -129,4 +130,30 @@ func TestD34_GeneratedKeysAreWrittenOnlyWhenAsked(t *testing.T) {
 		t.Errorf("the file was written over, %v", err)
 	}
 	wantError(t, b.WriteFile(filepath.Join(dir, "none", "key")), "no such file")
+
+	// Where not all of it fits, none of it stays, and the next try has its way.
+	half := filepath.Join(dir, "half")
+	withoutRoom(t, 100, func() { err = b.WriteFile(half) })
+	wantError(t, err, "write key "+half+": file too large")
+	if err := b.WriteFile(half); err != nil {
+		t.Error(err)
+	}
+}
+
+// withoutRoom has f run where no file can have more octets than these.
+func withoutRoom(t *testing.T, octets int, f func()) {
+	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ) // which would end us
+	defer signal.Reset(syscall.SIGXFSZ)
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	small := old
+	small.Cur = uint64(octets)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old)
+	f()
 }
