@@ -146,6 +146,13 @@ func TestD48_AccessToken(t *testing.T) {
 			o.wantRequests(1, 0)
 		})
 	}
+	t.Run("by another name", func(t *testing.T) { // encoding/json would fill a struct from it
+		o := newOrg(t)
+		o.members = map[string]any{"access_token": nil, "Access_Token": "tok", "ACCESS_TOKEN": "tok"}
+		if _, _, err := get(t, o.transport(), o.URL+"/a"); !errors.Is(err, dpopauth.ErrAnswer) {
+			t.Errorf("error = %v, want ErrAnswer", err)
+		}
+	})
 	t.Run("what else there is does no harm", func(t *testing.T) {
 		o := newOrg(t)
 		o.members = map[string]any{"refresh_token": "r", "id_token": 7, "x": []int{1}}
