@@ -36,7 +36,7 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("nonce %q is taken as %q", nonce, got)
 		}
 	}
-	for id, want := range map[string]string{"aZ3k:1": "aZ3k:1", "a b": "", strings.Repeat("i", 65): ""} {
+	for id, want := range map[string]string{"": "", "aZ3k:1": "aZ3k:1", "a b": "", "a\n": "", strings.Repeat("i", 64): strings.Repeat("i", 64), strings.Repeat("i", 65): ""} {
 		if got := parse.RequestID(http.Header{"X-Request-Id": {id}}); got != want {
 			t.Errorf("request id %q is taken as %q", id, got)
 		}

@@ -10,8 +10,12 @@ import (
 
 var (
 	tokenLike = regexp.MustCompile(`[\w.~+/=-]{16,}`)
-	requestID = regexp.MustCompile(`^[\w.:@+/=-]{1,64}$`) // too short for a JWT
+	requestID = regexp.MustCompile(`^[\w.:@+/=-]+$`)
 )
+
+// maxRequestID is too little for a JWT. It is no {1,64} in the pattern, which would
+// take longer to compile than all others, at every start.
+const maxRequestID = 64
 
 // Clean makes a server's text fit for a log: printable ASCII, at most n octets,
 // and nothing in it that could be a piece of a token.
@@ -47,7 +51,7 @@ func Code(candidates ...string) string {
 
 // RequestID is by what the server's operator finds a request, or "".
 func RequestID(h http.Header) string {
-	if id := cmp.Or(h.Get("X-Okta-Request-Id"), h.Get("X-Request-Id")); requestID.MatchString(id) {
+	if id := cmp.Or(h.Get("X-Okta-Request-Id"), h.Get("X-Request-Id")); len(id) <= maxRequestID && requestID.MatchString(id) {
 		return id
 	}
 	return ""
