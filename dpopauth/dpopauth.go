@@ -47,7 +47,8 @@ type Config struct {
 }
 
 // New returns a Transport for cfg. It sends nothing yet: the first request
-// fetches the first token.
+// fetches the first token. What is dubious about a key's file is logged. An error
+// says what of cfg will not do; a key that Algorithms leaves out is an [ErrAlgorithm].
 func New(cfg Config) (*Transport, error) {
 	t, err := newTransport(cfg)
 	if err != nil {

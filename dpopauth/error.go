@@ -38,8 +38,9 @@ type Error struct {
 	RequestID   string // by which the server's operator finds the request
 	Err         error  // one of the errors above, or what the network said; may be nil
 
-	// Part is what invalid_client finds fault with, where the server's words tell.
-	// OAuth has this one code for all that makes up a client assertion.
+	// Part is what invalid_client of the token endpoint finds fault with: OAuth has
+	// this one code for all that makes up a client assertion. It is told by the
+	// server's words, and is PartKey where they do not tell. Else it is empty.
 	Part Part
 
 	hint  string

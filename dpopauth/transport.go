@@ -31,8 +31,8 @@ type Transport struct {
 // GetBody.
 //
 // An answer that refuses the authentication even so is returned as an *[Error];
-// any other answer as it came. RoundTrip waits for a token for as long as req's
-// context lasts.
+// any other as it came, as is a refusal after which req would be sent again if it
+// could. RoundTrip waits for a token for as long as req's context lasts.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.check(req); err != nil {
 		closeBody(req)
@@ -79,7 +79,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Fetch gets a token, unless a good one is held, and sends nothing else: for
-// whoever wants to know beforehand whether there is one to be had.
+// whoever wants to know beforehand whether there is one to be had. It waits for as
+// long as ctx lasts; an error is ctx's, or says as an *[Error] why there is none.
 func (t *Transport) Fetch(ctx context.Context) error {
 	_, err := t.tokens.get(ctx)
 	return err

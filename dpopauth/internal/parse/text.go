@@ -18,7 +18,7 @@ var (
 const maxRequestID = 64
 
 // Clean makes a server's text fit for a log: printable ASCII, at most n octets,
-// and nothing in it that could be a piece of a token.
+// and in it no 16 of a token's characters in a row, but for words without digits.
 func Clean(s string, n int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -57,7 +57,7 @@ func RequestID(h http.Header) string {
 	return ""
 }
 
-// MediaType is what an answer says it is.
+// MediaType is what an answer says it is, in words.
 func MediaType(h http.Header) string {
 	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {

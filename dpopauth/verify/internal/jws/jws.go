@@ -1,7 +1,9 @@
 // Package jws reads what a stranger has signed: JSON web signatures (RFC 7515), the
 // JSON in them, and keys (RFC 7517). It takes everything in one form only:
-// base64url, JSON members, points and RSA numbers. It decides nothing: what must be
-// in a header, which key may sign and by which algorithm is its callers' business.
+// base64url, JSON members, points and RSA numbers, and refuses what nobody here could
+// use: extensions that must be understood, private keys, RSA keys that are too small
+// or too large. What must be in a header, which key may sign and by which algorithm is
+// its callers' business.
 package jws
 
 import (
