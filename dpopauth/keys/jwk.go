@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"oktasync/dpopauth/internal/parse"
 )
@@ -22,14 +21,12 @@ func parseJWK(data []byte) (*Key, error) {
 	if err != nil {
 		return nil, found("broken JSON")
 	}
+	defer o.Wipe()
 	if set, ok := o["keys"]; ok {
-		var keys []json.RawMessage
-		if json.Unmarshal(set, &keys) != nil || len(keys) != 1 {
-			return nil, found("a JWK set that has not just one key; one is needed")
+		if o, err = onlyKey(set); err != nil {
+			return nil, err
 		}
-		if o, err = parse.JSON(keys[0]); err != nil {
-			return nil, found("broken JSON")
-		}
+		defer o.Wipe()
 	}
 	j := jwk{o}
 	if j.Text("kty") == "oct" {
@@ -48,13 +45,40 @@ func parseJWK(data []byte) (*Key, error) {
 	return newKey(s, j.Text("kid"), j.Text("alg"))
 }
 
+// onlyKey returns the members of the one key of a set.
+func onlyKey(set json.RawMessage) (parse.Object, error) {
+	var keys []json.RawMessage
+	err := json.Unmarshal(set, &keys)
+	defer func() {
+		for _, k := range keys {
+			clear(k)
+		}
+	}()
+	if err != nil || len(keys) != 1 {
+		return nil, found("a JWK set that has not just one key; one is needed")
+	}
+	o, err := parse.JSON(keys[0])
+	if err != nil {
+		return nil, found("broken JSON")
+	}
+	return o, nil
+}
+
 // jwk has the members of a JSON Web Key as they stand in the file.
 type jwk struct{ parse.Object }
 
 // octets returns a member that is a base64url string, padded on the left to
 // width. One that is absent or malformed fails the check of the key it is for.
 func (j jwk) octets(name string, width int) []byte {
-	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(j.Text(name), "="))
+	raw := j.Object[name]
+	if len(raw) < 2 || raw[0] != '"' {
+		return nil
+	}
+	text := raw[1 : len(raw)-1] // not as a string, which could not be wiped
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text = []byte(j.Text(name))
+	}
+	b, err := base64.RawURLEncoding.AppendDecode(nil, bytes.TrimRight(text, "="))
 	if err != nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,12 @@ func TestD29_FormatsOfKeys(t *testing.T) {
 			}
 		}
 	}
+	padded := func(by string) []byte {
+		return regexp.MustCompile(`("d":"[^"]+)`).ReplaceAll(keytest.JWK(t, keytest.P256(), ""), []byte("${1}"+by))
+	}
 	for name, file := range map[string][]byte{
+		"a JWK with padding":     padded("="),
+		"a JWK with an escape":   padded(`\u003d`),
 		"a set of one JWK":       []byte(`{"keys":[` + string(keytest.JWK(t, keytest.P256(), "")) + `]}`),
 		"a key with certificate": append(keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.PEM("CERTIFICATE", []byte{1})...),
 		"a certificate with key": append(keytest.PEM("CERTIFICATE", []byte{1}), keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256()))...),

@@ -2,6 +2,7 @@ package keys_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,26 +10,31 @@ import (
 	"strings"
 	"testing"
 
+	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
 func TestD88_KeyFilesAreWiped(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed") // the file must not have been in our memory before
+	const folder = "OKTASYNC_TEST_KEYS"
+	if dir := os.Getenv(folder); dir != "" {
+		writeKeys(t, dir)
+		return
+	}
+	dir := t.TempDir()
+	child := exec.Command(os.Args[0], "-test.run=^TestD88_KeyFilesAreWiped$") // the files must not have been in our memory before
+	child.Env = append(os.Environ(), folder+"="+dir)
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	debug.SetGCPercent(-1) // or the collector would hide what was not wiped
 	defer debug.SetGCPercent(100)
-	path := filepath.Join(t.TempDir(), "key.pem")
-	if out, err := exec.Command(openssl, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := keys.Load(path)
-	if err != nil {
-		t.Fatal(err)
+	var thumbprint string
+	for _, name := range []string{"key.pem", "key.jwk", "set.jwks"} {
+		key, err := keys.Load(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		thumbprint = key.Thumbprint()
 	}
 	dump, err := os.Create(filepath.Join(t.TempDir(), "heap"))
 	if err != nil {
@@ -40,15 +46,35 @@ func TestD88_KeyFilesAreWiped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(heap, []byte(key.Thumbprint())) {
+	if !bytes.Contains(heap, []byte(thumbprint)) {
 		t.Fatal("the dump is no dump of our heap")
 	}
-	line := strings.Split(string(file), "\n")[1]
-	if bytes.Contains(heap, []byte(line[len(line)-40:])) {
-		t.Error("the file's text is still in memory")
+	for _, name := range []string{"pem", "jwk"} {
+		secret, err := os.ReadFile(filepath.Join(dir, "secret."+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(heap, secret); n > 0 {
+			t.Errorf("the text of a %s file is still in memory, %d times", name, n)
+		}
+	}
+}
+
+// writeKeys writes a key to files of all forms, and apart from them what of each
+// form nobody may find.
+func writeKeys(t *testing.T, dir string) {
+	pem, jwk := keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.JWK(t, keytest.P256(), "")
+	line := strings.Split(string(pem), "\n")[1]
+	var members struct{ D string }
+	if err := json.Unmarshal(jwk, &members); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"key.pem": string(pem), "key.jwk": string(jwk), "set.jwks": `{"keys":[` + string(jwk) + `]}`,
+		"secret.pem": line[len(line)-40:], "secret.jwk": members.D,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package parse_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"oktasync/dpopauth/internal/parse"
 )
@@ -96,26 +98,28 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-// FuzzJSON: what is read has the members that encoding/json reads, and each once.
+// FuzzJSON: what is read has the members that encoding/json reads, and each once;
+// what is not read is no object for encoding/json, or has one twice.
 func FuzzJSON(f *testing.F) {
 	read := 0
-	for _, s := range []string{"{}", `{"a":1,"b":{"a":2}}`, ` {"a":"é"} `, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"a":1}{}`, "[]", "null", "", "{\"a\":\"\xff\"}"} {
+	for _, s := range []string{"{}", `{"a":1,"b":{"a":2}}`, ` {"a":"é"} `, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{":{":{"b:\":":[{"c":1}]},"\\":2}`, `{"a":1}{}`, "[]", "null", "", "{\"a\":\"\xff\"}"} {
 		f.Add([]byte(s))
 		if _, err := parse.JSON([]byte(s)); err == nil {
 			read++
 		}
 	}
-	if read != 3 {
-		f.Fatalf("%d seeds are read, want 3", read)
+	if read != 4 {
+		f.Fatalf("%d seeds are read, want 4", read)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := parse.JSON(data)
+		var want map[string]json.RawMessage
+		good := utf8.Valid(data) && json.Unmarshal(data, &want) == nil && want != nil && count(data) == len(want)
+		if good != (err == nil) || good && len(o) != len(want) {
+			t.Fatalf("%q is read as %d members, %v, by encoding/json as %d", data, len(o), err, len(want))
+		}
 		if err != nil {
 			return
-		}
-		var want map[string]json.RawMessage
-		if err := json.Unmarshal(data, &want); err != nil || len(o) != len(want) {
-			t.Fatalf("%q is read as %d members, by encoding/json as %d, %v", data, len(o), len(want), err)
 		}
 		for name, value := range want {
 			if string(o[name]) != string(value) {
@@ -126,4 +130,16 @@ func FuzzJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+// count returns how many members a well-formed object has.
+func count(object []byte) (n int) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	_, _ = dec.Token()
+	for ; dec.More(); n++ {
+		var value json.RawMessage
+		_, _ = dec.Token()
+		_ = dec.Decode(&value)
+	}
+	return n
 }

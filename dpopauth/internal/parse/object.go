@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -18,17 +17,41 @@ func JSON(data []byte) (Object, error) {
 	if !utf8.Valid(data) || json.Unmarshal(data, &o) != nil || o == nil {
 		return nil, errors.New("no JSON object")
 	}
-	dec, n := json.NewDecoder(bytes.NewReader(data)), 0
-	_, _ = dec.Token() // all is well-formed, so nothing fails here
-	for ; dec.More(); n++ {
-		var value json.RawMessage
-		_, _ = dec.Token()
-		_ = dec.Decode(&value)
-	}
-	if n != len(o) {
+	if members(data) != len(o) {
+		o.Wipe()
 		return nil, errors.New("a JSON object with a member twice")
 	}
 	return o, nil
+}
+
+// members counts the members of a well-formed object: each has one colon that is
+// neither in a string nor further down. A json.Decoder would keep a copy of data,
+// which may be a private key.
+func members(data []byte) (n int) {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		case c == ':' && depth == 1:
+			n++
+		}
+	}
+	return n
+}
+
+// Wipe overwrites the values of o. Strings that [Object.Text] returned are copies.
+func (o Object) Wipe() {
+	for _, value := range o {
+		clear(value)
+	}
 }
 
 // Has reports whether there is such a member, and it is not null.
