@@ -28,20 +28,23 @@ func JSON(data []byte) (Object, error) {
 // neither in a string nor further down. A json.Decoder would keep a copy of data,
 // which may be a private key.
 func members(data []byte) (n int) {
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
+		switch data[i] {
+		case '{', '[':
 			depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
-		case c == ':' && depth == 1:
-			n++
+		case ':':
+			if depth == 1 {
+				n++
+			}
+		case '"': // to the end of the string
+			for i++; data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
 		}
 	}
 	return n
