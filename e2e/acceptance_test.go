@@ -107,6 +107,7 @@ func withoutExcluded(user map[string]any) map[string]any {
 }
 
 func TestTenThousandUsersBecomeExactlyTheOrg(t *testing.T) {
+	t.Parallel()
 	needs(t, "zstd")
 	s := newTestSite(t, sandbox.Config{Users: 10_000, Deprovisioned: 500, Seed: 7})
 	s.must(t, 0, "apply")
@@ -167,6 +168,7 @@ type diffDocument struct {
 }
 
 func TestDiffNamesExactlyThoseWhoChanged(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 10_000, Deprovisioned: 500, Seed: 8})
 	s.must(t, 2, "plan", "--detailed-exitcode")
 	s.must(t, 0, "apply")

@@ -17,6 +17,7 @@ const everyHour = "    schedule: \"@every 1h\"\n"
 // apply and quarantine release beside run: what they do shows in the daemon,
 // which need not do anything itself.
 func TestApplyAndReleaseWorkBesideRun(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 100, Seed: 121})
 	d := s.start(t, everyHour)
 	d.wait("snapshot published")
@@ -40,6 +41,7 @@ func TestApplyAndReleaseWorkBesideRun(t *testing.T) {
 
 // What is known of Okta's limits belongs to the org, and outlives a reload.
 func TestReloadKeepsWhatIsKnownOfTheLimits(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 122})
 	d := s.start(t, everyHour)
 	d.wait("snapshot published")
@@ -53,6 +55,7 @@ func TestReloadKeepsWhatIsKnownOfTheLimits(t *testing.T) {
 // The first signal lets what is under way come to an end, here a message that
 // nobody takes; the second does not.
 func TestSecondSignalEndsItAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 123})
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
 	if err != nil {
@@ -83,6 +86,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 // A failed reconcile whose retry was pending when the daemon stopped is tried
 // again by the next one, though its regular time is far off.
 func TestRetryPendingAtRestartIsNotLost(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 124})
 	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
 	more := everyHour + "    retry: {most: 1, first_wait: 1s}\n"

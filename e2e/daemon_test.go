@@ -31,6 +31,7 @@ const everySecond = "    schedule: \"@every 1s\"\n"
 
 // The token stays where org and key do; a new key gets a new one.
 func TestReloadNamesWhatChangedAndKeepsTheToken(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 31})
 	d := s.start(t, everySecond)
 	d.wait("snapshot published")
@@ -56,6 +57,7 @@ func TestReloadNamesWhatChangedAndKeepsTheToken(t *testing.T) {
 
 // Whatever is wrong with the new configuration, all of the old one goes on.
 func TestReloadIsWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 32})
 	d := s.start(t, everySecond)
 	good := s.daemonConfig(everySecond)
@@ -91,6 +93,7 @@ func TestReloadIsWholeOrNotAtAll(t *testing.T) {
 // A key is read again from where it always was, and a token that an old key got
 // is not used with a new one.
 func TestReloadReadsTheKeyAgain(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 35})
 	other := newTestSite(t, sandbox.Config{Users: 1})
 	key := filepath.Join(s.dir, "client-key.pem")
@@ -121,6 +124,7 @@ func TestReloadReadsTheKeyAgain(t *testing.T) {
 // The next reconcile of an export waits for the one under way, which finishes
 // under the configuration that it began with, in its store.
 func TestReloadLetsAReconcileFinishUnderItsOldConfiguration(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 1000, Seed: 33})
 	hold := make(chan struct{})
 	reading := make(chan struct{}, 100)
@@ -156,6 +160,7 @@ func TestReloadLetsAReconcileFinishUnderItsOldConfiguration(t *testing.T) {
 // The journal knows of the start, so a reconcile that kills the process each
 // time does not run again before its next due time.
 func TestRunThatKillsTheProcessIsNotMadeUpAgain(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 1000, Seed: 34})
 	reading := make(chan struct{}, 1000)
 	s.org.Inject(sandbox.Fault{Forever: true, Stall: -1})

@@ -16,6 +16,7 @@ import (
 // shows in the metrics, after a restart too, until a later verify finds nothing.
 // Nothing is hashed for it.
 func TestFreshKnowsOfDamage(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 91})
 	s.must(t, 0, "apply")
 	const once = "    schedule: 0 0 1 1 *\n"

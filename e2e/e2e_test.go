@@ -12,12 +12,14 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +45,10 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
+		flag.Parse()
+		if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+			parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))) // most of what is tested here waits
+		}
 		build := exec.Command("go", append(buildFlags, "-o", filepath.Join(bin, "oktasync"), "oktasync/cmd/oktasync")...)
 		build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr

@@ -40,6 +40,7 @@ func (s *site) sh(t *testing.T, command string) string {
 // A store of seven signed snapshots, and of two that were pruned, passes a
 // check that uses none of our code; and an edit does not.
 func TestStoreHoldsWithoutOurCode(t *testing.T) {
+	t.Parallel()
 	for _, program := range []string{"python3", "zstd", "sha256sum"} {
 		needs(t, program)
 	}

@@ -20,6 +20,7 @@ import (
 // docs/metrics.md and what a daemon at work serves say the same: every metric
 // with its type, its labels and its meaning.
 func TestMetricsAreInTheirTable(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 51})
 	s.org.Join(1)
 	beats := make(chan struct{}, 100)

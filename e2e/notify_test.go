@@ -25,6 +25,7 @@ type told struct {
 // Failing twice is told once, and so is recovering; a heartbeat follows each
 // success. The addresses are secrets.
 func TestNotifiesOnceForEachChangeOfState(t *testing.T) {
+	t.Parallel()
 	messages := make(chan told, 100)
 	var beats, refused atomic.Int64
 	mux := http.NewServeMux()

@@ -48,6 +48,7 @@ func (b *browser) sound(url, name string) {
 // The page in a browser, while all is fresh, an export fails, is held back and
 // recovers.
 func TestPageInABrowser(t *testing.T) {
+	t.Parallel()
 	b := newBrowser(t)
 	s := newTestSite(t, sandbox.Config{Users: 1200, Seed: 91})
 	d := s.startWith(t, s.daemonConfig(everySecond+"    retry: {most: 0}\n    snapshot: on_change\n"+
@@ -94,6 +95,7 @@ func TestPageInABrowser(t *testing.T) {
 
 // /api/v1/status has what the page shows, and neither a secret nor a user.
 func TestStatusAsJSON(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 92})
 	d := s.start(t, everySecond)
 	d.wait("snapshot published")

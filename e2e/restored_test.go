@@ -16,6 +16,7 @@ import (
 // not with the heads that the daemon has told of: its next publish refuses, and
 // so does everybody after it, until somebody adopts the loss.
 func TestStoreRestoredUnderTheDaemon(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 92})
 	store, backup := filepath.Join(s.dir, "snapshots"), filepath.Join(s.dir, "backup")
 	s.must(t, 0, "apply")

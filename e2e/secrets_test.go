@@ -21,6 +21,7 @@ var looksLikeJWT = regexp.MustCompile(`eyJ[\w-]{20,}`)
 // At debug level, with faults, nothing that anybody could use to get in is in a
 // log, in any output, or in the store.
 func TestNoSecretIsWrittenAnywhere(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 600, Seed: 18, NonceEvery: 2, APINonceEvery: 2})
 	var written bytes.Buffer
 	run := func(args ...string) {

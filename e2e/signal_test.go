@@ -99,6 +99,7 @@ func (d *daemon) stop(signal os.Signal) {
 }
 
 func TestRunPublishesOnScheduleUntilTold(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			s := newTestSite(t, sandbox.Config{Users: 50, Seed: 12})
@@ -120,6 +121,7 @@ func TestRunPublishesOnScheduleUntilTold(t *testing.T) {
 
 // While an export fails, /fresh says so, and the newest snapshot stays.
 func TestFreshTellsOfAFailingExport(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 13})
 	s.must(t, 0, "apply")
 	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
@@ -139,6 +141,7 @@ func TestFreshTellsOfAFailingExport(t *testing.T) {
 
 // A run missed while the daemon was down is made up at the start.
 func TestMissedRunIsMadeUpAtStart(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 14})
 	s.must(t, 0, "apply")
 	time.Sleep(1100 * time.Millisecond) // the real program, the real clock
@@ -148,6 +151,7 @@ func TestMissedRunIsMadeUpAtStart(t *testing.T) {
 }
 
 func TestSecondRunIsToldWhoHoldsTheStore(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 15})
 	d := s.start(t, "")
 	r := s.must(t, 1, "run")
@@ -161,6 +165,7 @@ func TestSecondRunIsToldWhoHoldsTheStore(t *testing.T) {
 // A SIGTERM in the middle of a reading: the daemon stops at once, the journal
 // says cancelled, and nothing is published.
 func TestSignalInAReadingIsJournaledAsCancelled(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 1000, Seed: 16})
 	s.org.Inject(sandbox.Fault{Nth: 2, Stall: -1})
 	reading := make(chan struct{}, 100)
@@ -179,6 +184,7 @@ func TestSignalInAReadingIsJournaledAsCancelled(t *testing.T) {
 // kill -9 at a random moment of apply: verify ends 0 each time, and the next
 // apply publishes.
 func TestKillAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	s := newTestSite(t, sandbox.Config{Users: 3000, Seed: 17, CachePages: true})
 	start := time.Now()
 	s.must(t, 0, "apply")
