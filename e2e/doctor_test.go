@@ -327,12 +327,12 @@ func tunnel(t *testing.T, to string) (address string) {
 			return
 		}
 		w.WriteHeader(http.StatusOK)
-		down, _, err := http.NewResponseController(w).Hijack()
+		down, read, err := http.NewResponseController(w).Hijack() // read may have the first of what comes
 		if err != nil {
 			up.Close()
 			return
 		}
-		go func() { io.Copy(up, down); up.Close() }()
+		go func() { io.Copy(up, read); up.Close() }()
 		io.Copy(down, up)
 		down.Close()
 	})}
