@@ -100,6 +100,7 @@ func newSigningKey(path string) (*Signer, error) {
 	}
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path) // of no use, and in the way of another try
 		return nil, cause(err)
 	}
 	return parseSigner(data)

@@ -12,9 +12,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -278,6 +280,33 @@ func TestVerifyFindsOtherNamespace(t *testing.T) {
 	problems, _ := verifyWith(t, s, snapshot.VerifyOptions{})
 	if len(problems) != 1 || !strings.Contains(problems[0], `was made for "file"`) {
 		t.Errorf("found %q", problems)
+	}
+}
+
+// A signing key that the disk has no room for leaves nothing in the way of
+// another try.
+func TestNewSigningKeyIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "signing-key")
+	signal.Ignore(syscall.SIGXFSZ) // which would end us
+	defer signal.Reset(syscall.SIGXFSZ)
+	var whole syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &whole); err != nil {
+		t.Fatal(err)
+	}
+	small := whole
+	small.Cur = 100
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	_, err := snapshot.NewSigningKey(path)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &whole); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, syscall.EFBIG) {
+		t.Fatalf("NewSigningKey = %v, want %v", err, syscall.EFBIG)
+	}
+	if _, err := snapshot.NewSigningKey(path); err != nil {
+		t.Errorf("the next try = %v", err)
 	}
 }
 
