@@ -33,7 +33,7 @@ func Date(resp *http.Response) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t, err := http.ParseTime(date[0])
-	return t, err == nil
+	return t, err == nil && t.Nanosecond() == 0 // time.Parse takes a fraction, RFC 9110 has none
 }
 
 // RetryAfter reads Retry-After (RFC 9110, section 10.2.3), in seconds or as a
