@@ -95,7 +95,11 @@ func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
 		reconciles++
 	}
 	load.Wait()
-	if least := int(length/usual)/2 - 1; reconciles < least {
+	least := int(length/max(usual, time.Second))/2 - 1
+	if raceDetector {
+		least = 1 // it slows those down who make the load as well
+	}
+	if reconciles < least {
 		t.Errorf("%d reconciles in %s, and one in %s before", reconciles, length, usual)
 	}
 	grown := d.rss() - before
