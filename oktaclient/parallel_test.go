@@ -143,7 +143,7 @@ func TestParallelPaced(t *testing.T) {
 		for _, known := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d users, share %v, borders known %t", test.users, test.share, known), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					if took, bound := paced(t, test.users, test.share, known); took > bound*105/100+2*time.Second {
+					if took, bound := paced(t, test.users, test.share, known); took > bound*105/100 {
 						t.Errorf("took %v, want at most 1.05 of %v", took, bound)
 					}
 				})
