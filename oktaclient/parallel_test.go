@@ -2,6 +2,7 @@ package oktaclient_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -80,6 +81,56 @@ func TestParallelReadsWhatSerialReads(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A span is cut for idle workers also if others have given them something to do
+// before its page is in: it is not read again as a whole.
+func TestParallelCutsForWorkersThatFoundOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := settled(2000)
+		cfg.Latency = 300 * time.Millisecond
+		b := newSandbox(t, cfg)
+		q, s := everyone, &sink{}
+		q.Borders = func(int) ([]time.Time, error) { return bordersOf(b.org)(1000) } // two spans for four workers
+		c := newClient(t, b.org.URL(), &http.Client{Transport: &lateBody{RoundTripper: b}}, func(cfg *oktaclient.Config) {
+			cfg.RateLimitShare, cfg.Concurrency, cfg.PageSize = 1, 4, 50
+		})
+		if _, err := c.Users(t.Context(), q, s); err != nil {
+			t.Fatal(err)
+		}
+		checkReading(t, b.org, s)
+		asked := map[string]bool{}
+		for _, r := range s.requests {
+			if asked[r.Path] {
+				t.Errorf("%s was asked for twice", r.Path)
+			}
+			asked[r.Path] = true
+		}
+	})
+}
+
+// lateBody holds up the body of the first page that has a page before it.
+type lateBody struct {
+	http.RoundTripper
+	once sync.Once
+}
+
+func (l *lateBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.RoundTripper.RoundTrip(r)
+	if err == nil && r.URL.Query().Has("after") {
+		l.once.Do(func() { resp.Body = &slowStart{ReadCloser: resp.Body} })
+	}
+	return resp, err
+}
+
+type slowStart struct {
+	io.ReadCloser
+	once sync.Once
+}
+
+func (s *slowStart) Read(b []byte) (int, error) {
+	s.once.Do(func() { time.Sleep(time.Second) })
+	return s.ReadCloser.Read(b)
 }
 
 // speed reads 20,000 users at 300 ms a request and returns how long the pages

@@ -146,9 +146,9 @@ func (p *partition) cut(s span, l *list) []span {
 	case p.paged:
 	case s == always:
 		parts = spread * p.workers
-	default:
+	default: // for whoever has nothing to do still
 		p.mu.Lock()
-		parts = p.workers - p.busy + 1
+		parts = max(parts, p.workers-p.busy+1)
 		p.mu.Unlock()
 	}
 	return s.cut(quantiles(l.updated, parts))
