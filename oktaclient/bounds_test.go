@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -149,4 +150,47 @@ func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
 			t.Errorf("%d users came again, want those of a part or two and what was cut in vain", again)
 		}
 	})
+}
+
+// A header over a bound is told of by page and path, whatever HTTP makes of it,
+// and with the request id unless the HTTP client itself gave it up.
+func TestHeaderOverABound(t *testing.T) {
+	const (
+		ours    = "okta: header of over 262144 bytes on page 3 (request req)"
+		clients = "okta: no header that can be read, nor a request id, came from /api/v1/users on page 3, tried 2 times"
+	)
+	for _, http2 := range []bool{false, true} {
+		for _, test := range []struct {
+			name  string
+			sizes []int
+			want  string
+		}{
+			{"ours", []int{300 << 10}, ours},
+			{"ours, in many", slices.Repeat([]int{1000}, 300), ours},
+			{"the client's", []int{2 << 20}, clients},
+			{"the client's, in many", slices.Repeat([]int{1000}, 2000), clients},
+		} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %t", test.name, http2), func(t *testing.T) {
+				o := newOrg(95)
+				o.hook = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+					if (r.ProtoMajor == 2) != http2 {
+						t.Errorf("asked over %s", r.Proto)
+					}
+					w.Header().Set("X-Okta-Request-Id", "req")
+					if r.URL.Query().Get("after") > "00u00020" {
+						for i, size := range test.sizes {
+							w.Header().Set(fmt.Sprint("X-Large-", i), strings.Repeat("x", size))
+						}
+					}
+					return false
+				}
+				server := newTLSServer(t, o, http2)
+				server.Client().Transport.(*http.Transport).MaxResponseHeaderBytes = 1 << 20
+				_, err := readError(t, newClient(t, server.URL, server.Client(), func(cfg *oktaclient.Config) { cfg.Tries = 2 }))
+				if err.Error() != test.want || (err.Tries == 1) != (test.want == ours) || (err.Hint() == "") != (test.want == ours) {
+					t.Errorf("error = %q after %d tries, want %q; hint %q", err, err.Tries, test.want, err.Hint())
+				}
+			})
+		}
+	}
 }

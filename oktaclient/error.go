@@ -59,7 +59,11 @@ func (e *Error) Error() string {
 		}
 	}
 	var r *rejection
-	access := errors.As(e.Err, &r) && r.access
+	rejected := errors.As(e.Err, &r)
+	access := rejected && r.access
+	if rejected && r.class == headless {
+		b.WriteString(" from " + e.Path) // all that is known, apart from the page
+	}
 	if !access && (e.Page > 1 || e.Page == 1 && e.Tries > 1) {
 		fmt.Fprintf(&b, " on page %d", e.Page)
 	}
@@ -138,6 +142,19 @@ func transportError(err error) *rejection {
 	}
 	return r
 }
+
+// headless is the class of an answer whose header is malformed, or longer than
+// the HTTP client takes. Over HTTP/2 that is the end of the connection and of all
+// that is asked for on it, so that the request may be at fault or another one: it
+// is tried again.
+const headless = "no header"
+
+// unread is the error of such an answer, without its text, which may be the
+// server's own.
+type unread struct{ err error }
+
+func (unread) Error() string   { return "no header that can be read, nor a request id, came" }
+func (u unread) Unwrap() error { return u.err }
 
 // broken is the error of a connection that stood, without the ports at its ends.
 type broken struct{ op *net.OpError }

@@ -65,6 +65,17 @@ func resetter(t *testing.T, start string) *httptest.Server {
 	return server
 }
 
+// net/http's own errors repeat what the server sent.
+func TestMalformedHeaderIsNotRepeated(t *testing.T) {
+	for _, head := range []string{"secret\r\n\r\n", "HTTP/1.1 200 OK\r\nsecret\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: secret\r\n\r\n"} {
+		server := resetter(t, head)
+		_, err := readError(t, newClient(t, server.URL, server.Client(), nil))
+		if got := err.Error(); got != "okta: no header that can be read, nor a request id, came from /api/v1/users on page 1, tried 5 times" {
+			t.Errorf("error = %q", got)
+		}
+	}
+}
+
 func TestErrorsShowNoPorts(t *testing.T) {
 	for _, start := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n["} {
 		server := resetter(t, start)

@@ -87,13 +87,15 @@ func (o *org) list(w http.ResponseWriter, r *http.Request) {
 	from, _ := slices.BinarySearch(matching, q.Get("after"))
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	page := matching[from:min(from+limit, len(matching))]
-	self := "http://" + r.Host + r.URL.RequestURI()
-	next := ""
+	origin, next := "http://"+r.Host, ""
+	if r.TLS != nil {
+		origin = "https://" + r.Host
+	}
 	if from+limit < len(matching) {
 		q.Set("after", matching[from+limit])
-		next = "http://" + r.Host + r.URL.Path + "?" + q.Encode()
+		next = origin + r.URL.Path + "?" + q.Encode()
 	}
-	o.writeLinks(w, self, next)
+	o.writeLinks(w, origin+r.URL.RequestURI(), next)
 	var b strings.Builder
 	for i, id := range page {
 		b.WriteString(cmp.Or(map[bool]string{true: "[\n"}[i == 0], ",\n") + user(id))

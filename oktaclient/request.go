@@ -10,15 +10,18 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // What an answer may be at most. A page is 200 users of a few kB.
 const (
 	maxAnswer = 16 << 20
+	maxHeader = 256 << 10
 	maxError  = 64 << 10
 )
 
@@ -134,12 +137,19 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	setDefault(req.Header, "Accept", "application/json")
 	setDefault(req.Header, "User-Agent", c.cfg.UserAgent)
 
-	resp, err := c.http.Do(req)
+	var sent atomic.Bool // the whole request; told by another goroutine
+	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(w.Err == nil) },
+	})))
 	if err != nil {
 		if refused := interface{ HTTPStatus() int }(nil); errors.As(err, &refused) {
 			a.request.Status = refused.HTTPStatus()
 		}
-		return transportError(err)
+		r := transportError(err)
+		if r.class == "no answer" && sent.Load() {
+			r = &rejection{class: headless, err: unread{err}}
+		}
+		return r
 	}
 	defer resp.Body.Close()
 	progress()
@@ -147,7 +157,9 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	a.request.Status = resp.StatusCode
 	a.request.RequestID = word(resp.Header.Get("X-Okta-Request-Id"))
 	c.clock.observe(a.sent, time.Now(), resp.Header)
-
+	if headerSize(resp.Header) > maxHeader {
+		return &rejection{class: "too large", final: true, err: fmt.Errorf("header of over %d bytes", maxHeader)}
+	}
 	if a.ok() && call.head != nil {
 		call.head(a)
 	}
@@ -206,6 +218,15 @@ func setDefault(h http.Header, name, value string) {
 	if h.Get(name) == "" {
 		h.Set(name, value)
 	}
+}
+
+func headerSize(h http.Header) (bytes int) {
+	for name, values := range h {
+		for _, value := range values {
+			bytes += len(name) + len(value)
+		}
+	}
+	return bytes
 }
 
 // readBody appends all of r to buf.

@@ -17,11 +17,11 @@ import (
 	"oktasync/oktaclient"
 )
 
-func newTLSServer(t *testing.T, h http.Handler) *httptest.Server {
+func newTLSServer(t *testing.T, h http.Handler, http2 bool) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.EnableHTTP2 = true
+	server.EnableHTTP2 = http2
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
@@ -202,7 +202,7 @@ func TestNoConnection(t *testing.T) {
 
 func TestUntrustedCertificate(t *testing.T) {
 	o := newOrg(5)
-	server := newTLSServer(t, o)
+	server := newTLSServer(t, o, true)
 	_, err := readError(t, newClient(t, server.URL, &http.Client{Transport: &http.Transport{}}, nil))
 	if err.Tries != 1 || !strings.Contains(err.Hint(), "CA") {
 		t.Errorf("error = %v after %d tries, hint %q", err, err.Tries, err.Hint())

@@ -294,8 +294,7 @@ func TestUser(t *testing.T) {
 
 func TestReadingCertificates(t *testing.T) {
 	o := newOrg(5)
-	server := newTLSServer(t, o)
-	o.link = func(self, next string) []string { return []string{"<" + self + `>; rel="self"`} }
+	server := newTLSServer(t, o, true)
 	_, reading := o.read(t, newClient(t, server.URL, server.Client(), nil))
 	if len(reading.PeerCertificates) == 0 || !reading.PeerCertificates[0].Equal(server.Certificate()) {
 		t.Errorf("peer certificates = %v", reading.PeerCertificates)

@@ -47,8 +47,9 @@ type access struct {
 	ca                          string // digest of the further certificates
 }
 
-// maxHeader is how many bytes of header an answer may have.
-const maxHeader = 256 << 10
+// maxHeader is how many bytes of an answer's header are read. The client takes
+// fewer, but knows by then which request it was.
+const maxHeader = 1 << 20
 
 // baseTransport is what both the token requests and the API requests go
 // through. It honours HTTPS_PROXY and NO_PROXY, and speaks HTTP/2 where the

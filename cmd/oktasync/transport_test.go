@@ -33,9 +33,8 @@ func TestTransport(t *testing.T) {
 		if r.ProtoMajor != 2 || r.Header.Get("Accept-Encoding") != "gzip" {
 			t.Errorf("%s, Accept-Encoding %q", r.Proto, r.Header.Get("Accept-Encoding"))
 		}
-		if large.Load() > 0 {
-			w.Header().Set("X-Large", strings.Repeat("x", 2*maxHeader))
-		}
+		w.Header().Set("X-Okta-Request-Id", "aZ3k")
+		w.Header().Set("X-Large", strings.Repeat("x", int(large.Load())))
 		var page int
 		fmt.Sscan(r.URL.Query().Get("after"), &page)
 		w.Header().Set("Content-Type", "application/json")
@@ -76,8 +75,13 @@ func TestTransport(t *testing.T) {
 	if n := connections.Load(); n != 1 {
 		t.Errorf("%d connections for 22 requests, want 1", n)
 	}
-	large.Store(1)
-	if _, err := c.Get(t.Context(), "/api/v1/users", nil); err == nil {
-		t.Errorf("took a header of %d bytes", 2*maxHeader)
+	large.Store(maxHeader / 2)
+	if _, err := c.Get(t.Context(), "/api/v1/users", nil); err == nil || err.Error() != "okta: header of over 262144 bytes (request aZ3k)" {
+		t.Errorf("header of %d bytes: %v", large.Load(), err)
+	}
+	large.Store(2 * maxHeader)
+	if _, err := c.Get(t.Context(), "/api/v1/users", nil); err == nil ||
+		err.Error() != "okta: no header that can be read, nor a request id, came from /api/v1/users, tried 5 times" {
+		t.Errorf("header of %d bytes: %v", large.Load(), err)
 	}
 }
