@@ -1,6 +1,7 @@
 package oktaclient
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -15,11 +16,22 @@ type clock struct {
 	known    bool
 }
 
+// farthest is how far a Date and our clock are apart at most: more than where a
+// time zone was taken for another. Nothing is dated by one that is further off.
+const farthest = 48 * time.Hour
+
+func near(date, ours time.Time) bool { return ours.Sub(date).Abs() <= farthest }
+
 // observe takes the Date of an answer. Only one with a request id is Okta's own.
-func (c *clock) observe(sent, received time.Time, h http.Header) {
+// One that can't be believed is an error.
+func (c *clock) observe(sent, received time.Time, h http.Header) error {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil || h.Get("X-Okta-Request-Id") == "" {
-		return
+		return nil
+	}
+	if !near(date, received) {
+		return &rejection{class: misdated, err: fmt.Errorf("answer is dated %s, and our clock shows %s: more than %v apart",
+			date.UTC().Format(time.RFC3339), received.UTC().Format(time.RFC3339), farthest)}
 	}
 	// Date <= Okta's time < Date + 1 s, and sent <= our time <= received.
 	low, top := sent.Sub(date)-time.Second, received.Sub(date)
@@ -27,9 +39,10 @@ func (c *clock) observe(sent, received time.Time, h http.Header) {
 	defer c.mu.Unlock()
 	if c.known && low <= c.top && top >= c.low {
 		c.low, c.top = max(low, c.low), min(top, c.top)
-		return
+		return nil
 	}
 	c.low, c.top, c.known = low, top, true // the first, or one of the clocks was set
+	return nil
 }
 
 // offset is ours less Okta's: 0 if that is possible, else the middle of what is.

@@ -1,8 +1,10 @@
 package oktaclient_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,4 +84,47 @@ func TestReadingIsDatedByOktasClock(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A Date that can't be anybody's ends a reading, unless the next answer has a
+// better one; it dates nothing and drives no wait.
+func TestAbsurdDate(t *testing.T) {
+	for _, year := range []int{1, 1970, 9999} {
+		for _, forever := range []bool{false, true} {
+			t.Run(fmt.Sprintf("year %d, for ever %t", year, forever), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					o := newOrg(95)
+					o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
+						if n == 1 || n == 4 || n == 5 || forever {
+							w.Header().Set("Date", time.Date(year, 2, 3, 4, 5, 6, 0, time.UTC).Format(http.TimeFormat))
+						}
+						if n == 4 && !forever {
+							w.Header().Set("Retry-After", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+							fail(w, 429, "E0000047")
+						}
+						return n == 4 && !forever
+					}
+					c, began := o.clientInProcess(t, nil), time.Now()
+					if forever {
+						_, err := readError(t, c)
+						want := fmt.Sprintf("okta: answer is dated %04d-02-03T04:05:06Z, and our clock shows 2000-", year)
+						if got := err.Error(); !strings.HasPrefix(got, want) || !strings.Contains(got, "Z: more than 48h0m0s apart on page 1, tried 5 times (request req") || err.Hint() == "" {
+							t.Errorf("error = %q, hint %q; want %s", got, err.Hint(), want)
+						}
+						return
+					}
+					s, reading := o.read(t, c)
+					took := reading.Finished.Sub(reading.Started)
+					if reading.Offset != 0 || !reading.Started.Equal(began) || took < time.Minute || took > 2*time.Minute {
+						t.Errorf("began at %v, took %v, offset %v; want %v and a minute", reading.Started, took, reading.Offset, began)
+					}
+					for i, r := range s.requests {
+						if wrong := i == 0 || i == 4; (r.Error == "wrong Date") != wrong {
+							t.Errorf("request %d: %+v", i+1, r)
+						}
+					}
+				})
+			})
+		}
+	}
 }

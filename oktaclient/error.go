@@ -143,6 +143,9 @@ func transportError(err error) *rejection {
 	return r
 }
 
+// misdated is the class of an answer whose Date can't be believed.
+const misdated = "wrong Date"
+
 // headless is the class of an answer whose header is malformed, or longer than
 // the HTTP client takes. Over HTTP/2 that is the end of the connection and of all
 // that is asked for on it, so that the request may be at fault or another one: it

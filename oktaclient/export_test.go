@@ -25,7 +25,7 @@ func CutUsers(body []byte) ([]User, error) { return new(cutter).cut(body) }
 type Clock struct{ clock }
 
 // Observe takes an answer's Date.
-func (c *Clock) Observe(sent, received time.Time, h http.Header) { c.observe(sent, received, h) }
+func (c *Clock) Observe(sent, received time.Time, h http.Header) { _ = c.observe(sent, received, h) }
 
 // Offset is ours less Okta's.
 func (c *Clock) Offset() (time.Duration, bool) { return c.offset() }

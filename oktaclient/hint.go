@@ -73,6 +73,8 @@ func hintCause(err error) string {
 		return "nothing listens at that address; check okta.org_url, HTTPS_PROXY and the firewall"
 	case timedOut(err):
 		return "no answer came in time; check the network, HTTPS_PROXY and the firewall, and see status.okta.com"
+	case errors.As(err, &rejected) && rejected.class == misdated:
+		return "set this machine's clock if it is wrong (timedatectl set-ntp true); else see what changes the Date of answers on their way"
 	case errors.As(err, &rejected) && rejected.class == headless:
 		return "the answer's header is malformed or far too long; see what the proxy between adds to it, and status.okta.com, and read again later"
 	case errors.As(err, &rejected) && rejected.class == "not JSON":

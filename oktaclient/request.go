@@ -156,7 +156,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	a.resp = resp
 	a.request.Status = resp.StatusCode
 	a.request.RequestID = word(resp.Header.Get("X-Okta-Request-Id"))
-	c.clock.observe(a.sent, time.Now(), resp.Header)
+	wrong := c.clock.observe(a.sent, time.Now(), resp.Header)
 	if headerSize(resp.Header) > maxHeader {
 		return &rejection{class: "too large", final: true, err: fmt.Errorf("header of over %d bytes", maxHeader)}
 	}
@@ -173,6 +173,8 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 		return err
 	case call.accept == nil:
 		return nil
+	case wrong != nil: // a reading that is not dated is no evidence
+		return wrong
 	}
 	return call.accept(a)
 }
@@ -180,7 +182,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 // dated is Okta's time: as a says, or as far as we know it.
 func (c *Client) dated(a *answer) time.Time {
 	if a.resp != nil {
-		if date, err := http.ParseTime(a.resp.Header.Get("Date")); err == nil {
+		if date, err := http.ParseTime(a.resp.Header.Get("Date")); err == nil && near(date, time.Now()) {
 			return date
 		}
 	}
