@@ -11,9 +11,10 @@ import (
 // The others move up by one, and one of them past the next page. Nobody tells
 // what Okta's cursors are made of. A span that is a single page hides nobody.
 type hiding struct {
-	since   string // whoever changed then or later did so while others were read
-	changed bool   // somebody did
-	several bool   // there was a list of several pages
+	since   string    // whoever changed then or later did so while others were read
+	changed bool      // somebody did
+	several bool      // there was a list of several pages
+	plain   time.Time // by our clock, when the last page was in of a plain list of several
 
 	sample []int64 // lastUpdated of every so-manieth user, in milliseconds: a text would hold on to its page
 	stride int
@@ -42,11 +43,28 @@ func (h *hiding) noteLocked(u User) {
 	}
 }
 
-// paged notes how many pages a list has had.
-func (r *reading) paged(pages int) {
+// paged notes that a list has had a page more.
+func (r *reading) paged(l *list) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hiding.several = r.hiding.several || pages > 1
+	if l.pages > 1 {
+		r.hiding.several = true
+		if l.listing == (listing{}) {
+			r.hiding.plain = time.Now()
+		}
+	}
+}
+
+// awaitIndex waits until the index shows who left a plain list of several pages,
+// in a reading in which nobody is known to have changed yet. Okta's plain list is
+// current: who was the only one to leave it, just before its end, would else not
+// be seen to have. The other lists are of the index themselves, and it shows at
+// once that somebody left one and that they have changed.
+func (r *reading) awaitIndex(ctx context.Context) error {
+	if r.hiding.changed || r.hiding.plain.IsZero() {
+		return nil
+	}
+	return sleep(ctx, time.Until(r.hiding.plain.Add(r.c.cfg.IndexLag)))
 }
 
 // unhide reads in single pages those whom a list may have hidden, if there was

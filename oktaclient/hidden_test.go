@@ -2,12 +2,15 @@ package oktaclient_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"oktasync/oktaclient"
+	"oktasync/oktaclient/sandbox"
 )
 
 // Where cursors count users, who leaves a list moves somebody else past its next
@@ -56,6 +59,36 @@ func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
 						}
 					}
 				})
+			})
+		}
+	}
+}
+
+// The plain list is current and the index lags: for it, who leaves that list just
+// before its end has not changed yet, and hides somebody all the same.
+func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for request := range 15 {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := settled(150)
+				cfg.OffsetCursors, cfg.Deprovisioned, cfg.IndexLag = true, -1, time.Second
+				b := newSandbox(t, cfg)
+				first := slices.Min(slices.Collect(maps.Keys(maps.Collect(b.org.UsersJSON()))))
+				b.org.OnRequest(func(n int, _ *http.Request) {
+					if n == 1+request {
+						if err := b.org.Change(sandbox.Deactivate, first); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+				s := &sink{}
+				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.IndexLag = concurrency, 0 }).Users(t.Context(), everyone, s)
+				if err != nil || !reading.Settled {
+					t.Fatalf("settled = %t, %v", reading.Settled, err)
+				}
+				if n := len(s.of()); n != 150 {
+					t.Errorf("%d in flight, left at request %d: read %d users, want 150", concurrency, 1+request, n)
+				}
 			})
 		}
 	}

@@ -174,7 +174,7 @@ func (l *list) take(f *fetch) error {
 		l.updated = append(l.updated, u.LastUpdated)
 	}
 	l.pages++
-	l.r.paged(l.pages)
+	l.r.paged(l)
 	l.seen[f.at.RawQuery] = true
 	if l.empty++; len(f.page.users) > 0 {
 		l.empty = 0

@@ -25,6 +25,8 @@
 //
 //   - Who was read and then deleted stays in the reading. The next one misses
 //     them, and [Client.Find] proves it.
+//   - Where nothing changes but that people are deleted, nobody is read once more,
+//     and one whom the caller does not know can be missing.
 //   - A change that does not move lastUpdated, such as a sign-in, may be seen or
 //     not, and so may one in the last second.
 package oktaclient
@@ -73,6 +75,7 @@ type Config struct {
 	Tries    int           // most tries of a page that fails in passing; 0: 5
 	BaseWait time.Duration // longest wait before the second try, doubled for each further one; 0: 1s
 	Stall    time.Duration // longest time in which an answer makes no progress; 0: 1m
+	IndexLag time.Duration // longest time in which lists by search or filter show no change; 0: 1s
 
 	Logger    *slog.Logger // nil: nothing is logged
 	UserAgent string       // "": "oktasync"
@@ -102,8 +105,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("rate limit share %v is not between 0 and 1", cfg.RateLimitShare)
 	case cfg.PageSize < 0 || cfg.PageSize > 200:
 		return nil, fmt.Errorf("page size %d is not between 1 and 200", cfg.PageSize)
-	case cfg.Concurrency < 0 || cfg.Tries < 0 || cfg.BaseWait < 0 || cfg.Stall < 0:
-		return nil, errors.New("concurrency, tries, base wait and stall must not be negative")
+	case cfg.Concurrency < 0 || cfg.Tries < 0 || cfg.BaseWait < 0 || cfg.Stall < 0 || cfg.IndexLag < 0:
+		return nil, errors.New("concurrency, tries, base wait, stall and index lag must not be negative")
 	}
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 1)
 	cfg.RateLimitShare = cmp.Or(cfg.RateLimitShare, 0.5)
@@ -111,6 +114,7 @@ func New(cfg Config) (*Client, error) {
 	cfg.Tries = cmp.Or(cfg.Tries, 5)
 	cfg.BaseWait = cmp.Or(cfg.BaseWait, time.Second)
 	cfg.Stall = cmp.Or(cfg.Stall, time.Minute)
+	cfg.IndexLag = cmp.Or(cfg.IndexLag, time.Second)
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "oktasync")
 	if cfg.Governor == nil {
 		cfg.Governor = NewGovernor()

@@ -154,7 +154,7 @@ func (o *org) client(t *testing.T, change func(*oktaclient.Config)) *oktaclient.
 
 func newClient(t testing.TB, url string, hc *http.Client, change func(*oktaclient.Config)) *oktaclient.Client {
 	t.Helper()
-	cfg := oktaclient.Config{OrgURL: url, HTTPClient: hc, PageSize: 10, BaseWait: time.Nanosecond}
+	cfg := oktaclient.Config{OrgURL: url, HTTPClient: hc, PageSize: 10, BaseWait: time.Nanosecond, IndexLag: time.Nanosecond}
 	if change != nil {
 		change(&cfg)
 	}

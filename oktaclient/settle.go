@@ -23,6 +23,9 @@ const (
 //
 // Whom a list may have hidden is read in single pages after the first pass.
 func (r *reading) settle(ctx context.Context) error {
+	if err := r.awaitIndex(ctx); err != nil {
+		return err
+	}
 	from := r.time.at(r.time.start).Add(-overlap)
 	for pass := range maxPasses {
 		began := r.now()
