@@ -163,7 +163,9 @@ func TestStoreIsPrivateWhateverTheUmask(t *testing.T) {
 		p.must(uid, "022", "oktasync list --store snapshots", 1, "permission denied")
 		p.must(uid, "022", "cat snapshots/oktasync.json", 1, "Permission denied")
 	}
-	p.must(stranger, "022", "oktasync apply", 1, "permission denied")
+	p.must(stranger, "022", "oktasync apply", 1, "oktasync.yaml may not be read by uid 61004 (mode 0600, owner uid 61001)")
+	p.must(keeper, "022", "mkdir -m 700 own && cp oktasync.yaml own", 0, "")
+	p.must(stranger, "022", "oktasync apply --config own/oktasync.yaml", 1, "own/oktasync.yaml may not be read by uid 61004\n")
 }
 
 // What root does in another's store stays that user's, who goes on in it.

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,7 +16,8 @@ import (
 
 // Config is the configuration file. Values may hold ${NAME} for a variable of
 // the environment, ${NAME:-default}, and $${ for a literal ${. Relative paths
-// are relative to the file's folder. A key that is left out has its default.
+// are relative to the file's folder, or where it is a pipe, to the current one.
+// A key that is left out has its default.
 type Config struct {
 	Okta    OktaConfig         `yaml:"okta"`
 	Store   StoreConfig        `yaml:"store"`
@@ -200,9 +200,9 @@ func loadConfig(opts configOptions) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := opts.File
+	file, by := opts.File, ""
 	if named, ok := opts.Getenv("OKTASYNC_CONFIG"); ok && file == "" {
-		file = named
+		file, by = named, ", which OKTASYNC_CONFIG names"
 	}
 	if file == "" {
 		file = defaultConfigFile
@@ -210,9 +210,9 @@ func loadConfig(opts configOptions) (*Config, error) {
 			return envConfig(env, opts.StoreOnly)
 		}
 	}
-	data, err := readBounded(file, maxConfigFile)
+	data, err := readNamed(file, maxConfigFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, advice{fmt.Errorf("read configuration: %w", err), "`oktasync init --config FILE` writes one"}
+		return nil, advice{fmt.Errorf("read configuration: %w%s", err, by), fmt.Sprintf("`oktasync init --config %s` writes one", quoteArg(file))}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -239,7 +239,7 @@ func decodeConfig(file string, data []byte, getenv func(string) (string, bool), 
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(file)
+	dir := folderOf(file)
 	for _, path := range cfg.paths() {
 		*path = resolve(dir, *path)
 	}
@@ -254,20 +254,6 @@ func resolve(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
-}
-
-// readBounded reads a file that people write by hand, and no more than that.
-func readBounded(file string, most int64) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s: is larger than %d bytes", file, most)
-	}
-	return data, err
 }
 
 func hexSHA256(data []byte) string {

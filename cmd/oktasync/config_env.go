@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"oktasync/reconcile"
@@ -69,7 +68,7 @@ func envConfig(env *environment, storeOnly bool) (*Config, error) {
 	cfg.Okta.PrivateKeyFile = env.resolve(envClientKey, cfg.Okta.PrivateKeyFile)
 	cfg.Okta.DPoP.PrivateKeyFile = env.resolve(envDPoPKey, cfg.Okta.DPoP.PrivateKeyFile)
 	cfg.DPoPPublicKeyFile = env.resolve(envDPoPPublic, cfg.DPoPPublicKeyFile)
-	cfg.Store.Path = resolve(filepath.Dir(env.file), cfg.Store.Path)
+	cfg.Store.Path = resolve(folderOf(env.file), cfg.Store.Path)
 	cfg.Okta.OrgURL = normalOrgURL(cfg.Okta.OrgURL)
 	cfg.SHA256 = hexSHA256([]byte(digest.String()))
 	return cfg, nil

@@ -238,7 +238,7 @@ func TestLoadConfigFindsTheFile(t *testing.T) {
 		}
 	}
 	_, err = loadConfig(configOptions{Getenv: none, File: "gone.yaml"})
-	if want := "read configuration: open gone.yaml: no such file or directory"; err == nil || err.Error() != want {
+	if want := "read configuration: there is no gone.yaml"; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}
 }

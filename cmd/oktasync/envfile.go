@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,7 +20,7 @@ func newEnvironment(opts configOptions) (*environment, error) {
 	if e.file == "" {
 		return e, nil
 	}
-	data, err := readBounded(e.file, maxConfigFile)
+	data, err := readNamed(e.file, maxConfigFile)
 	if err != nil {
 		return nil, fmt.Errorf("read environment file: %w", err)
 	}
@@ -43,7 +42,7 @@ func (e *environment) resolve(name, path string) string {
 	if _, ok := e.getenv(name); ok {
 		return path
 	}
-	return resolve(filepath.Dir(e.file), path)
+	return resolve(folderOf(e.file), path)
 }
 
 // parseEnv reads lines of NAME=value as dotenv files have them: with comments,

@@ -207,7 +207,7 @@ func TestStoreOnlyNeedsNoneOfTheNames(t *testing.T) {
 func TestMissingEnvironmentFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := loadConfig(configOptions{EnvFile: ".env", Getenv: noEnv})
-	if want := "read environment file: open .env: no such file or directory"; err == nil || err.Error() != want {
+	if want := "read environment file: there is no .env"; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}
 }

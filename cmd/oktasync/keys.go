@@ -34,7 +34,7 @@ func loadClientKey(cfg *Config) (*keys.Key, error) {
 func loadOktaKey(file string) (*keys.Key, error) {
 	key, err := keys.Load(file)
 	if err != nil {
-		return nil, err
+		return nil, inWords(file, err)
 	}
 	if err := oktaTakes(key); err != nil {
 		return nil, fmt.Errorf("%s %w", file, err)

@@ -237,7 +237,7 @@ func storeOptions(cfg *Config) (options snapshot.Options, err error) {
 	if file := cfg.Store.SigningKeyFile; file != "" {
 		var load error
 		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
-			err = errors.Join(err, fmt.Errorf("store.signing_key_file: %w", load))
+			err = errors.Join(err, fmt.Errorf("store.signing_key_file: %w", inWords(file, load)))
 		}
 	}
 	return options, err
@@ -264,7 +264,15 @@ func loadAllowedSigners(file string) (*snapshot.AllowedSigners, error) {
 	if file == "" {
 		return nil, nil
 	}
-	return snapshot.LoadAllowedSigners(file)
+	data, err := readNamed(file, 1<<20)
+	if err != nil {
+		return nil, fmt.Errorf("load allowed signers: %w", err)
+	}
+	signers, err := snapshot.ParseAllowedSigners(data)
+	if err != nil {
+		return nil, fmt.Errorf("load allowed signers %s: %w", file, err)
+	}
+	return signers, nil
 }
 
 // existingStore opens the store for a plan, which makes none: nil stands for a

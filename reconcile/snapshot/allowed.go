@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -22,24 +21,6 @@ type allowedSigner struct {
 	key           []byte
 	namespaces    string    // patterns; "": all
 	after, before time.Time // zero: unbounded
-}
-
-// LoadAllowedSigners reads an allowed_signers file.
-func LoadAllowedSigners(path string) (*AllowedSigners, error) {
-	f, err := os.Open(path) // no file of the store: it may be a link, or <(a command)
-	if err != nil {
-		return nil, fmt.Errorf("load allowed signers: %w", err)
-	}
-	defer f.Close()
-	data, err := readAtMost(f, 1<<20)
-	if err != nil {
-		return nil, fmt.Errorf("load allowed signers: %w", err)
-	}
-	a, err := ParseAllowedSigners(data)
-	if err != nil {
-		return nil, fmt.Errorf("load allowed signers %s: %w", path, err)
-	}
-	return a, nil
 }
 
 // ParseAllowedSigners parses what is in an allowed_signers file.

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+)
+
+func newPipe(t *testing.T) string {
+	t.Helper()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return pipe
+}
+
+// What the command line names may be a pipe, also one whose writer comes late.
+func TestReadNamedPipe(t *testing.T) {
+	for size, problem := range map[int]string{100_000: "", 200_000: "larger than 150000 bytes"} {
+		pipe, want := newPipe(t), bytes.Repeat([]byte("x"), size)
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			f, err := os.OpenFile(pipe, os.O_WRONLY, 0) // once there is a reader
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			f.Write(want) // of which the reader may have enough
+			f.Close()
+		}()
+		got, err := readNamed(pipe, 150_000)
+		<-written
+		switch {
+		case problem == "" && (err != nil || !bytes.Equal(got, want)):
+			t.Errorf("%d bytes and %v, want %d", len(got), err, size)
+		case problem != "" && (err == nil || !strings.Contains(err.Error(), problem)):
+			t.Errorf("%d bytes: error = %v, want %q", size, err, problem)
+		}
+	}
+}
+
+// Nobody waits for ever for what nobody writes.
+func TestReadNamedPipeOfNobody(t *testing.T) {
+	pipe := newPipe(t)
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := readNamed(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is a pipe, and nobody writes to it") {
+			t.Errorf("a pipe of nobody: %v", err)
+		}
+	})
+	if _, err := readBounded(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is no regular file") {
+		t.Errorf("a pipe that the configuration names: %v", err)
+	}
+}
+
+func TestFolderOf(t *testing.T) {
+	for file, want := range map[string]string{
+		"/etc/oktasync/oktasync.yaml": "/etc/oktasync", "oktasync.yaml": ".", "a/b": "a",
+		"/dev/stdin": ".", "/dev/fd/63": ".", "/proc/self/fd/0": ".", "//dev/stdin": ".", "/device/x": "/device",
+	} {
+		if got := folderOf(file); got != want {
+			t.Errorf("folderOf(%q) = %q, want %q", file, got, want)
+		}
+	}
+}
