@@ -44,7 +44,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	a := &app{getenv: os.LookupEnv}
 	a.screen = a.newScreen(stderr)
-	a.stdout, a.stderr = a.screen.over(stdout), a.screen.over(stderr)
+	out := &output{Writer: a.screen.over(stdout)}
+	a.stdout, a.stderr = out, a.screen.over(stderr)
 	defer func() {
 		if p := recover(); p != nil {
 			a.printError(reconcile.PanicError(p))
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	return a.exit(root.ExecuteContext(ctx))
+	return a.exit(out.whole(root.ExecuteContext(ctx)))
 }
 
 // app is what the commands share: where to write, and the flags that every one

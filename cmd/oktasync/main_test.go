@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -22,6 +24,26 @@ func TestPanicIsOneLineAndStatusOne(t *testing.T) {
 	}
 	if strings.Contains(got, "secret") {
 		t.Errorf("the value of the panic shows: %q", got)
+	}
+}
+
+// full is a standard output on a disk that has no space left.
+type full struct{}
+
+func (full) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
+}
+
+// What could not be printed is a failure, also of commands that don't look.
+func TestOutputThatIsNotWhole(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"--help"}, {"help", "apply"}, {"completion", "bash"}, {"init"}, {"doctor"}} {
+		var stderr bytes.Buffer
+		status := run(t.Context(), args, full{}, &stderr)
+		const want = "oktasync: error: standard output is not whole: no space left on device\n"
+		if status != exitFailed || strings.Count(stderr.String(), "error: ") != 1 || !strings.HasSuffix(stderr.String(), want) {
+			t.Errorf("%q: status %d, stderr %q", args, status, stderr.String())
+		}
 	}
 }
 
