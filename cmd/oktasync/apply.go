@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode"
 
 	"github.com/spf13/cobra"
 
-	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -59,32 +57,23 @@ func checkReason(reason string) error {
 }
 
 func (a *app) apply(ctx context.Context, names []string, reason string, asJSON bool) error {
-	cfg, log, err := a.load()
+	r, err := a.newRound(names)
 	if err != nil {
 		return err
 	}
-	exports, err := cfg.selectExports(names)
+	store, err := openStore(r.cfg, nil)
 	if err != nil {
 		return err
 	}
-	o, err := connect(cfg, log)
-	if err != nil {
-		return err
-	}
-	store, err := openStore(cfg, nil)
-	if err != nil {
-		return err
-	}
-	facts := runFacts(cfg, "apply")
+	facts := runFacts(r.cfg, "apply")
 	if reason != "" {
 		facts.Override = &snapshot.Override{User: facts.User, Reason: reason}
 	}
-	tell, stop := a.showReconciles(o)
+	reconciler, stop := r.reconciler(store)
 	defer stop()
-	reconciler := o.reconciler(cfg, store, log, tell)
 	var outcomes outcomes
 	manifests := []snapshot.Manifest{}
-	for _, export := range exports {
+	for _, export := range r.exports {
 		if ctx.Err() != nil {
 			outcomes.add(a, export.Name, ctx.Err())
 			continue
@@ -92,7 +81,7 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		result, err := reconciler.Reconcile(ctx, export, facts)
 		outcomes.add(a, export.Name, err)
 		if err := a.nameHeld(store, export, err); err != nil {
-			log.Warn("people not named", "export", export.Name, "err", err)
+			r.log.Warn("people not named", "export", export.Name, "err", err)
 		}
 		if err == nil && result.Snapshot != nil {
 			manifests = append(manifests, result.Snapshot.Manifest)
@@ -107,35 +96,4 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		}
 	}
 	return outcomes.err()
-}
-
-// outcomes joins the exit statuses of several exports: 1 beats 3 beats 2 beats 0.
-type outcomes struct{ failed, held, changed bool }
-
-// add takes how one export ended, and prints the error where there is one.
-func (o *outcomes) add(a *app, export string, err error) {
-	if err == nil {
-		return
-	}
-	if held := (*reconcile.HeldError)(nil); errors.As(err, &held) {
-		o.held = true
-	} else {
-		o.failed = true
-	}
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("cancelled; the newest snapshot is as it was")
-	}
-	a.printError(fmt.Errorf("%s: %w", export, err))
-}
-
-func (o *outcomes) err() error {
-	switch {
-	case o.failed:
-		return exitError{exitFailed}
-	case o.held:
-		return exitError{exitHeld}
-	case o.changed:
-		return exitError{exitChanges}
-	}
-	return nil
 }

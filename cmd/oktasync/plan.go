@@ -40,28 +40,19 @@ where a guard would hold the reading back.`,
 }
 
 func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) error {
-	cfg, log, err := a.load()
+	r, err := a.newRound(names)
 	if err != nil {
 		return err
 	}
-	exports, err := cfg.selectExports(names)
+	store, err := existingStore(r.cfg)
 	if err != nil {
 		return err
 	}
-	o, err := connect(cfg, log)
-	if err != nil {
-		return err
-	}
-	store, err := existingStore(cfg)
-	if err != nil {
-		return err
-	}
-	tell, stop := a.showReconciles(o)
+	reconciler, stop := r.reconciler(store)
 	defer stop()
-	reconciler := o.reconciler(cfg, store, log, tell)
 	var outcomes outcomes
 	plans := []planDocument{}
-	for _, export := range exports {
+	for _, export := range r.exports {
 		plan, err := reconciler.Plan(ctx, export)
 		if err != nil {
 			outcomes.add(a, export.Name, err)
