@@ -95,6 +95,10 @@ func (e *endpoint) blameClient(description string) (Part, string) {
 		return PartAudience, "the assertion was made out to " + e.audience + ": see that the org URL is the org's own address, not an alias or -admin"
 	case strings.Contains(d, "expir") || strings.Contains(d, "issued before"):
 		return PartTime, "see that this machine's clock is right"
+	case strings.Contains(d, "already been used"):
+		return PartReplay, "no assertion is sent twice from here: see what repeats requests on their way, a proxy or a gateway"
+	case strings.Contains(d, "no client credentials"):
+		return PartMissing, "the request arrived without its assertion: see what changes requests on their way, a proxy or a gateway, and that the org URL is the org's own address"
 	}
 	kid := ", and that the app has no other key"
 	if id := e.client.ID(); id != "" {

@@ -56,6 +56,8 @@ const (
 	PartKey      Part = "key"      // the client has no such key
 	PartAudience Part = "audience" // the assertion is made out to another server
 	PartTime     Part = "time"     // it is dated wrongly
+	PartReplay   Part = "replay"   // the server has had it before
+	PartMissing  Part = "missing"  // none arrived
 )
 
 // A ScopeError says that fewer scopes were granted than were asked for. It is an

@@ -306,6 +306,8 @@ func TestHintsForInvalidClient(t *testing.T) {
 		{"The audience claim for client_assertion must be the endpoint invoked for the request.", dpopauth.PartAudience, "org URL"},
 		{"The client_assertion token is expired.", dpopauth.PartTime, "clock"},
 		{"Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.", dpopauth.PartMethod, "service app"},
+		{"The client_assertion token has already been used.", dpopauth.PartReplay, "what repeats requests"},
+		{"No client credentials found.", dpopauth.PartMissing, "without its assertion"},
 		{"The client_assertion signature is invalid.", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and that"},
 		{"", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and that"},
 	} {

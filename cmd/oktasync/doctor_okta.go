@@ -40,13 +40,6 @@ func (a *admission) oauth() *dpopauth.Error {
 	return e
 }
 
-func (a *admission) status() int {
-	if e := a.oauth(); e != nil {
-		return e.Status
-	}
-	return 0
-}
-
 // admit asks for a token, once for all checks. Where the key is what was
 // refused, it tries whether only its kid was wrong.
 func (x *examination) admit(ctx context.Context) *admission {
@@ -117,7 +110,8 @@ func tokenCause(err error) string {
 		return causeScopes
 	case "invalid_client":
 		return map[dpopauth.Part]string{dpopauth.PartClient: causeClient, dpopauth.PartMethod: causeClient,
-			dpopauth.PartAudience: causeEndpoint, dpopauth.PartTime: causeEndpoint, dpopauth.PartKey: causeKey}[e.Part]
+			dpopauth.PartAudience: causeEndpoint, dpopauth.PartTime: causeEndpoint, dpopauth.PartReplay: causeEndpoint,
+			dpopauth.PartMissing: causeEndpoint, dpopauth.PartKey: causeKey}[e.Part]
 	}
 	if e.Status == http.StatusForbidden {
 		return causeZone

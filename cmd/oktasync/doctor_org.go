@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -70,11 +71,10 @@ func checkTokenEndpoint(ctx context.Context, x *examination) finding {
 	if a.cause != causeEndpoint {
 		return ok("%s answers", tokenPath)
 	}
-	where, remedy := onHost, hintFor(a.err)
-	if status := a.status(); status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || remedy == "" {
-		where, remedy = "", trouble
+	if e := a.oauth(); e == nil || e.Status == 0 && e.Hint() == "" || e.Status != 0 && e.Retryable() {
+		return failed("", trouble, "%v", a.err)
 	}
-	return failed(where, remedy, "%v", a.err)
+	return failed(onHost, cmp.Or(hintFor(a.err), "see what stands between this machine and the org: it changes requests, or answers in the org's place"), "%v", a.err)
 }
 
 // checkNetworkZone sees whether this address is let in: at all, at the token

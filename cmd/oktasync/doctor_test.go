@@ -114,7 +114,8 @@ func TestDoctorProvesANewKey(t *testing.T) {
 func TestTokenCause(t *testing.T) {
 	for cause, errs := range map[string][]error{
 		"":            {nil},
-		causeEndpoint: {errors.New("x"), &dpopauth.Error{Status: 503}, &dpopauth.Error{Err: io.EOF}, invalid(dpopauth.PartAudience), invalid(dpopauth.PartTime)},
+		causeEndpoint: {errors.New("x"), &dpopauth.Error{Status: 503}, &dpopauth.Error{Err: io.EOF}, invalid(dpopauth.PartAudience), invalid(dpopauth.PartTime),
+			invalid(dpopauth.PartReplay), invalid(dpopauth.PartMissing)},
 		causeZone:     {&dpopauth.Error{Status: 403}, &dpopauth.Error{Status: 400, Code: "access_denied"}},
 		causeClient:   {invalid(dpopauth.PartClient), invalid(dpopauth.PartMethod), &dpopauth.Error{Code: "unauthorized_client"}},
 		causeKey:      {invalid(dpopauth.PartKey)},
@@ -126,6 +127,24 @@ func TestTokenCause(t *testing.T) {
 			if got := tokenCause(err); got != cause {
 				t.Errorf("tokenCause(%#v) = %q, want %q", err, got, cause)
 			}
+		}
+	}
+}
+
+// What Okta's trouble is and what something on the way is are told apart.
+func TestRemedyAtTheTokenEndpoint(t *testing.T) {
+	for _, test := range []struct {
+		err           error
+		where, remedy string
+	}{
+		{&dpopauth.Error{Status: 503}, "", "wait"},
+		{&dpopauth.Error{Status: 400, Code: "temporarily_unavailable"}, "", "wait"},
+		{&dpopauth.Error{Status: 400, Code: "invalid_request", Description: "Cannot supply multiple client credentials."}, onHost, "it changes requests"},
+		{&dpopauth.Error{Status: 200, Err: dpopauth.ErrAnswer}, onHost, "answers in the org's place"},
+	} {
+		x := examination{met: &meeting{resp: &http.Response{}}, admitted: &admission{err: test.err, cause: tokenCause(test.err)}}
+		if f := checkTokenEndpoint(t.Context(), &x); f.Status != checkFailed || f.Where != test.where || !strings.Contains(f.Remedy, test.remedy) {
+			t.Errorf("%v: %+v, want a remedy in %q with %q", test.err, f, test.where, test.remedy)
 		}
 	}
 }
