@@ -36,7 +36,8 @@ type Config struct {
 	DecodedPathHTU bool
 
 	// Base sends the requests to the token endpoint and to the resource servers. It
-	// follows no redirect. Nil: a clone of http.DefaultTransport.
+	// follows no redirect. Nil: http.DefaultTransport, or a clone of it where it is an
+	// *http.Transport.
 	Base http.RoundTripper `json:"-"`
 
 	Logger *slog.Logger `json:"-"` // nil: nothing is logged
@@ -135,12 +136,15 @@ func proofKey(cfg Config) (*keys.Key, error) {
 // certificates checked.
 func baseTransport(base http.RoundTripper) (http.RoundTripper, error) {
 	if base == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		if t.TLSClientConfig == nil {
-			t.TLSClientConfig = &tls.Config{}
+		base = http.DefaultTransport
+		if t, ok := base.(*http.Transport); ok { // a program may have put something else there
+			t = t.Clone()
+			if t.TLSClientConfig == nil {
+				t.TLSClientConfig = &tls.Config{}
+			}
+			t.TLSClientConfig.MinVersion = max(t.TLSClientConfig.MinVersion, tls.VersionTLS12)
+			base = t
 		}
-		t.TLSClientConfig.MinVersion = tls.VersionTLS12
-		base = t
 	}
 	if t, ok := base.(*http.Transport); ok && t.TLSClientConfig != nil {
 		c := t.TLSClientConfig

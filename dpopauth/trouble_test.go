@@ -221,17 +221,31 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 		}
 		o.wantRequests(0, 0)
 	})
+	t.Run("the default transport", func(t *testing.T) { // which is the program's to set; no parallel test is about
+		usual := http.DefaultTransport
+		defer func() { http.DefaultTransport = usual }()
+		strict := o.base()
+		strict.TLSClientConfig.MinVersion, strict.TLSClientConfig.MaxVersion = tls.VersionTLS13, tls.VersionTLS13
+		for name, def := range map[string]http.RoundTripper{"of another type": roundTripper(o.base().RoundTrip), "of TLS 1.3": strict} {
+			http.DefaultTransport = def
+			tr := o.transport(func(c *dpopauth.Config) { c.Base = nil })
+			if status, _, err := get(t, tr, o.URL+"/a"); status != 200 {
+				t.Errorf("%s: %d, %v", name, status, err)
+			}
+			tr.CloseIdleConnections()
+		}
+		strict.TLSClientConfig.MaxVersion = tls.VersionTLS12
+		http.DefaultTransport = strict
+		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Base = nil }), o.URL+"/a")
+		wantError(t, err, "no supported versions")
+	})
 	t.Run("TLS 1.1", func(t *testing.T) {
 		old := httptest.NewUnstartedServer(http.NotFoundHandler())
 		old.Config.ErrorLog = o.Config.ErrorLog
 		old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 		old.StartTLS()
 		defer old.Close()
-		var tries int
-		_, _, err := get(t, o.transport(func(c *dpopauth.Config) {
-			c.TokenURL = old.URL + "/token"
-			c.OnTokenRequest = func(dpopauth.TokenRequest) { tries++ }
-		}), o.URL+"/a")
+		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.TokenURL = old.URL + "/token" }), o.URL+"/a")
 		wantError(t, err, "protocol version")
 	})
 }
