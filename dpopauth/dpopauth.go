@@ -81,6 +81,8 @@ func newTransport(cfg Config) (*Transport, error) {
 		return nil, errors.New("no client ID is configured")
 	case cfg.ClientKey == nil:
 		return nil, errors.New("no client key is configured")
+	case slices.ContainsFunc(cfg.Scopes, func(s string) bool { return s == "" || !parse.Visible(s) }):
+		return nil, errors.New("a scope is empty, or has a space in it: each is an element of its own")
 	}
 	key, err := proofKey(cfg)
 	if err != nil {

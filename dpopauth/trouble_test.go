@@ -202,6 +202,8 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 			"no client ID":        func(c *dpopauth.Config) { c.ClientID = "" },
 			"no client key":       func(c *dpopauth.Config) { c.ClientKey = nil },
 			"an origin has no p":  func(c *dpopauth.Config) { c.Origins = []string{"https://acme.okta.com/api"} },
+			"a scope is empty":    func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read", ""} },
+			"or has a space":      func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read okta.groups.read"} },
 			"check certificates":  func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{InsecureSkipVerify: true}) },
 			"takes TLS before 1.": func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{MinVersion: tls.VersionTLS11}) },
 		} {
