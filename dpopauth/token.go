@@ -102,6 +102,10 @@ func (s *source) get(ctx context.Context) (*token, error) {
 		}
 		reason = reasonExpired
 	}
+	if ctx.Err() != nil { // who would leave at once neither starts a fetch nor ends one
+		s.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
 	if s.flight == nil {
 		if s.resting() {
 			defer s.mu.Unlock()

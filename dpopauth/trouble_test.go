@@ -378,6 +378,23 @@ func TestD58_CancelledCallers(t *testing.T) {
 		mustGet(t, tr, o.URL+"/a") // and is no error that is kept
 		o.wantRequests(2, 1)
 	})
+	bubble(t, "one that was cancelled before asks for nothing", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		if _, err := call(t, o, tr, -1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error = %v", err)
+		}
+		synctest.Wait()
+		mustGet(t, tr, o.URL+"/a")
+		o.wantRequests(1, 1)
+		time.Sleep(time.Hour - 2*time.Second)
+		slow(o)
+		mustGet(t, tr, o.URL+"/a") // begins to renew a token that does not last until that is done
+		time.Sleep(3 * time.Second)
+		call(t, o, tr, -1)
+		time.Sleep(20 * time.Second)
+		if n := tr.Status().Counters.Granted["early"]; n != 1 {
+			t.Errorf("renewed %d times, want once: the fetch was ended", n)
+		}
+	})
 	bubble(t, "in back-off", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.token = func(w http.ResponseWriter, _ *seen) bool {
 			w.Header().Set("Retry-After", "20")
