@@ -57,12 +57,14 @@ func (e *endpoint) fetch(ctx context.Context) (*token, error) {
 	var nonced, corrected bool
 	for try := 1; ; {
 		tok, again, err := e.try(ctx)
+		if again.cause == causeNonce {
+			e.stats.count(func(c *Counters) { c.Challenges[string(tokenRole)]++ })
+		}
 		switch {
 		case err == nil:
 			return tok, nil
 		case again.cause == causeNonce && !nonced:
 			nonced = true
-			e.stats.count(func(c *Counters) { c.Challenges[string(tokenRole)]++ })
 		case again.cause == causeProof && !corrected:
 			corrected = true
 		case again.cause == causeTrouble && try < maxTries:

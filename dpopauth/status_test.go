@@ -3,6 +3,7 @@ package dpopauth_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -38,6 +39,32 @@ func TestD109_Counters(t *testing.T) {
 		}
 		if got := tr.Status().Counters; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("counters = %v, want %v", got, want)
+		}
+	})
+	bubble(t, "a demand counts also where it ends the matter", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		o.token = func(w http.ResponseWriter, s *seen) bool {
+			w.Header().Set("DPoP-Nonce", fmt.Sprint("n", s.n))
+			o.oauthError(w, 400, "use_dpop_nonce", "")
+			return s.n <= 2
+		}
+		get(t, tr, o.URL+"/a")
+		time.Sleep(time.Minute)
+		o.token, o.api = nil, func(w http.ResponseWriter, _ *seen) bool {
+			w.Header().Set("DPoP-Nonce", "n")
+			o.challenge(w, 401, "use_dpop_nonce", "")
+			return true
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "POST", o.URL+"/a", io.NopCloser(strings.NewReader("x")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := tr.RoundTrip(req); err != nil || resp.StatusCode != 401 {
+			t.Fatalf("answer = %v, %v, want the 401, which can't be sent again", resp, err)
+		} else {
+			resp.Body.Close()
+		}
+		if got := tr.Status().Counters.Challenges; got["token"] != 2 || got["api"] != 1 {
+			t.Errorf("challenges = %v, want 2 of the token endpoint and 1 of the API", got)
 		}
 	})
 	t.Run("labels are fixed", func(t *testing.T) {

@@ -56,6 +56,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if fail == nil {
 			return resp, nil
 		}
+		if why == causeNonce {
+			t.stats.count(func(c *Counters) { c.Challenges[string(apiRole)]++ })
+		}
 		if why != causeNone && !replayable(req) {
 			if why == causeToken {
 				t.tokens.refuse(tok) // the next request is not to meet the same answer
@@ -63,9 +66,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		discard(resp.Body)
-		if why == causeNonce {
-			t.stats.count(func(c *Counters) { c.Challenges[string(apiRole)]++ })
-		}
 		if why == causeNone || slices.Contains(tried, why) || sends == maxSends {
 			return nil, fail
 		}
