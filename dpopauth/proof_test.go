@@ -136,6 +136,7 @@ func TestD15_RequestsThatCantBeSignedAreRefused(t *testing.T) {
 	host := strings.TrimPrefix(o.URL, "https://")
 	for name, change := range map[string]func(*http.Request){
 		"user information": func(r *http.Request) { r.URL.User = url.UserPassword("admin", "hunter2secret") },
+		"the same in Host": func(r *http.Request) { r.URL.Host = "admin:hunter2secret@" + host },
 		"opaque":           func(r *http.Request) { r.URL = &url.URL{Scheme: "https", Opaque: "//" + host + "/a"} },
 		"no URL":           func(r *http.Request) { r.URL = nil },
 		"other Host":       func(r *http.Request) { r.Host = "evil.example" },

@@ -93,7 +93,7 @@ func (t *Transport) check(req *http.Request) error {
 	switch {
 	case u == nil || u.Opaque != "" || u.Host == "":
 		return refuse(fmt.Errorf("%w: its URL has no host", ErrRequest))
-	case u.User != nil:
+	case u.User != nil || strings.Contains(u.Host, "@"):
 		return refuse(fmt.Errorf("%w: its URL has user information", ErrRequest))
 	case u.Path != "" && u.Path[0] != '/':
 		return refuse(fmt.Errorf("%w: its path is relative", ErrRequest))
