@@ -48,15 +48,16 @@ type memoryCache struct {
 func (c *memoryCache) Add(_ context.Context, key [32]byte, now, until time.Time) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.seen[key]; ok {
-		return false, nil
-	}
 	// Two out for one in: the cache shrinks after a peak, no call pays for all
-	// of it, and where not one can go the cache is really full.
+	// of it, and where not one can go the cache is really full. They go first, as
+	// key itself may be of those whose time is over.
 	for range 2 {
 		if len(c.order) > 0 && c.order[0].until < now.Unix() {
 			delete(c.seen, heap.Pop(&c.order).(expiry).key)
 		}
+	}
+	if _, ok := c.seen[key]; ok {
+		return false, nil
 	}
 	if len(c.order) >= c.most {
 		return false, ErrReplayFull

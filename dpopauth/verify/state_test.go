@@ -116,6 +116,18 @@ func TestD96_ReplayCache(t *testing.T) {
 			}
 		}
 	})
+	t.Run("is in nobody's way afterwards", func(t *testing.T) {
+		c := verify.NewReplayCache(0)
+		for _, step := range []struct {
+			now  int
+			want string
+		}{{0, "new"}, {10, "seen"}, {11, "new"}, {12, "seen"}} {
+			now := start.Add(time.Duration(step.now) * time.Second)
+			if got := add(c, 1, now, now.Add(10*time.Second)); got != step.want {
+				t.Errorf("at %d: %s, want %s", step.now, got, step.want)
+			}
+		}
+	})
 	t.Run("fails closed", func(t *testing.T) {
 		v := newVerifier(t, func(c *verify.Config) { c.Replay = verify.NewReplayCache(1) })
 		s := newSigner("ES256")
