@@ -33,7 +33,7 @@ var (
 // NonceConfig says how a server's nonces come and go. The zero value works.
 type NonceConfig struct {
 	Every time.Duration    // how long a nonce is the current one; 0: 5 minutes
-	Valid time.Duration    // how long it is good, from when it became current; 0: twice Every
+	Valid time.Duration    // how long it is good, from when it became current; at least Every; 0: twice Every
 	Now   func() time.Time // nil: time.Now
 
 	// Secret makes nonces good across restarts and on every server that has the
@@ -57,7 +57,7 @@ type Nonces struct {
 // NewNonces returns a source of nonces.
 func NewNonces(cfg NonceConfig) *Nonces {
 	cfg.Every = cmp.Or(cfg.Every, 5*time.Minute)
-	cfg.Valid = cmp.Or(cfg.Valid, 2*cfg.Every)
+	cfg.Valid = max(cmp.Or(cfg.Valid, 2*cfg.Every), cfg.Every) // the current one is always good
 	cfg.Now = clock(cfg.Now)
 	if len(cfg.Secret) == 0 {
 		cfg.Secret = make([]byte, sha256.Size)

@@ -234,6 +234,17 @@ func TestD97_NonceIsUnpredictable(t *testing.T) {
 	}
 }
 
+func TestD97_CurrentNonceIsGood(t *testing.T) {
+	now := start.Truncate(5 * time.Minute)
+	nonces := verify.NewNonces(verify.NonceConfig{Valid: time.Minute, Now: func() time.Time { return now }})
+	for range 20 {
+		if err := nonces.Check(nonces.Nonce()); err != nil {
+			t.Errorf("the current nonce, %v into its time: %v", now.Sub(start), err)
+		}
+		now = now.Add(31 * time.Second)
+	}
+}
+
 func TestD97_NonceSharedSecret(t *testing.T) {
 	secret := []byte("32 octets that servers share ...")
 	one := verify.NewNonces(verify.NonceConfig{Secret: secret, Now: at(start)})
