@@ -89,13 +89,10 @@ func (c *clock) offset() time.Duration {
 }
 
 // skew returns the clocks' difference that was seen and not believed, if the
-// newest answer is the one that showed it.
-func (c *clock) skew() error {
+// newest answer is the one that showed it, else nil.
+func (c *clock) skew() *Skew {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.far == nil {
-		return nil
-	}
 	return c.far
 }
 

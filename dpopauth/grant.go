@@ -119,7 +119,7 @@ func (e *endpoint) try(ctx context.Context) (*token, retry, error) {
 		err = &Error{Op: "get token", Err: lost(err)}
 	}
 	if tok != nil {
-		tok.start(sentWall, sentMono)
+		tok.wall, tok.mono = sentWall, sentMono
 		r.Granted = true
 	}
 	if oe := (*Error)(nil); errors.As(err, &oe) {

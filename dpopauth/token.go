@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A token is an access token, immutable once started. It is only ever held by
-// pointer, so that fmt can't reach its value.
+// A token is an access token, immutable once it is in use. It is only ever held
+// by pointer, so that fmt can't reach its value.
 type token struct {
 	value  string
 	scheme string // of the Authorization header: DPoP or Bearer
@@ -19,7 +19,7 @@ type token struct {
 	life   time.Duration
 	early  time.Duration // after which it is to be renewed
 
-	wall time.Time // when it was asked for, by both our clocks
+	wall time.Time // when it was asked for, by both our clocks: its life counts from there
 	mono time.Duration
 }
 
@@ -38,9 +38,6 @@ func newToken(value, scheme string, life time.Duration) *token {
 	ath := base64.RawURLEncoding.EncodeToString(sum[:])
 	return &token{value: value, scheme: scheme, ath: ath, life: life, early: early}
 }
-
-// start counts the token's life from before it was asked for.
-func (t *token) start(wall time.Time, mono time.Duration) { t.wall, t.mono = wall, mono }
 
 // age is by the clock that says more: the monotonic one stands still while the
 // machine sleeps, the wall clock may be set back.

@@ -79,7 +79,8 @@ type Token struct {
 
 // Token checks an access token: form, kind, issuer, signature, audience and
 // times. Scopes and the binding to a key are for [Resource.Protect] to check. An
-// error is an [*Error].
+// error is an [*Error]. Where the issuer has to be asked for its keys that takes 10
+// seconds at most, whenever ctx ends, since others may wait for them too.
 func (i *Issuer) Token(ctx context.Context, token string) (*Token, error) {
 	t, ok := jws.Parse(token, maxToken)
 	if !ok {
