@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +193,40 @@ func TestProgressOnATerminal(t *testing.T) {
 		t.Errorf("a pipe shows %q", r.stdout+r.stderr)
 	}
 	s.noViolations(t)
+}
+
+// What doctor finds is set in lines that fit a terminal, beside the marks, and in
+// a narrow one below them. A pipe gets a line a finding.
+func TestDoctorOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 5})
+	if err := os.Chmod(filepath.Join(s.dir, "client-key.pem"), 0o640); err != nil { // a warning, with its remedy
+		t.Fatal(err)
+	}
+	words := func(text string) []string { // but numbers, such as the space that is left
+		return slices.DeleteFunc(strings.Fields(text), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
+	}
+	plain := s.must(t, 0, "doctor").stdout
+	for _, columns := range []uint16{40, 78, 250} {
+		margin := regexp.MustCompile(`^(|all is well|nothing failed.*|(ok|warning|-) +\w+ +\S.*| {26}\S.*)$`)
+		if columns == 40 {
+			margin = regexp.MustCompile(`^(|all is well|nothing failed.*|(ok|warning|-) +\w+| {4}\S.*)$`)
+		}
+		d, _ := s.record(t, columns, 24, "doctor", "--no-color").play(t, int(columns))
+		text := d.text()
+		for line := range strings.Lines(text) {
+			line = strings.TrimRight(line, "\n")
+			if oneWord := len(strings.Fields(line)) == 1; len(line) >= int(columns) && !oneWord || !margin.MatchString(line) {
+				t.Errorf("%d columns: a line of %d: %q", columns, len(line), line)
+			}
+		}
+		if !slices.Equal(words(text), words(plain)) {
+			t.Errorf("%d columns:\n%s\nin a pipe:\n%s", columns, text, plain)
+		}
+	}
+	if !strings.Contains(plain, "\n                          on this host: chmod 600 client-key.pem\n") || strings.Count(plain, "\n") != 25+1+2 {
+		t.Errorf("in a pipe:\n%s", plain)
+	}
 }
 
 // Whatever Okta's users hold, no command shows a control character of theirs on

@@ -205,16 +205,52 @@ var marks = map[string]struct{ text, colour string }{
 }
 
 // printFinding is one line, and for what is not right one more with the remedy.
+// A terminal gets lines that fit: what wraps by itself starts at the edge, among
+// the marks.
 func (a *app) printFinding(f finding) {
-	const indent = "\n                          "
 	mark := fmt.Sprintf("%-8s", marks[f.Status].text)
 	if a.colour(a.stdout) {
 		mark = "\x1b[" + marks[f.Status].colour + "m" + mark + "\x1b[0m"
 	}
-	fmt.Fprintf(a.stdout, "%s  %-16s%s\n", mark, f.ID, strings.ReplaceAll(printableText(f.Seen), "\n", indent))
+	text := printableText(f.Seen)
 	if f.Remedy != "" {
-		fmt.Fprintf(a.stdout, "%s%s%s\n", indent[1:], places[f.Where], f.Remedy)
+		text += "\n" + places[f.Where] + printableText(f.Remedy)
 	}
+	text, below := besideMarks(text, columnsOf(a.stdout))
+	if below {
+		fmt.Fprintf(a.stdout, "%s  %s\n%s\n", mark, f.ID, text)
+	} else {
+		fmt.Fprintf(a.stdout, "%s  %-16s%s\n", mark, f.ID, text)
+	}
+}
+
+// besideMarks sets a finding's text in lines that leave a margin for marks and
+// ids, and end before the last of so many columns; 0: wherever they like. Where
+// too few columns are left, the text has to begin below.
+func besideMarks(text string, columns int) (lines string, below bool) {
+	const margin, least = 26, 30
+	indent := margin
+	if columns > 0 {
+		if below = columns-margin < least; below {
+			indent = 4
+		}
+		text = linesOf(text, max(columns-1-indent, 1))
+	}
+	blank := strings.Repeat(" ", indent)
+	text = strings.ReplaceAll(text, "\n", "\n"+blank)
+	if below {
+		text = blank + text
+	}
+	return text, below
+}
+
+// linesOf is inLines for a text of several lines.
+func linesOf(text string, most int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = inLines(strings.Fields(line), most)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // verdict sums up.

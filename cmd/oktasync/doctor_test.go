@@ -113,15 +113,15 @@ func TestDoctorProvesANewKey(t *testing.T) {
 
 func TestTokenCause(t *testing.T) {
 	for cause, errs := range map[string][]error{
-		"":            {nil},
+		"": {nil},
 		causeEndpoint: {errors.New("x"), &dpopauth.Error{Status: 503}, &dpopauth.Error{Err: io.EOF}, invalid(dpopauth.PartAudience), invalid(dpopauth.PartTime),
 			invalid(dpopauth.PartReplay), invalid(dpopauth.PartMissing)},
-		causeZone:     {&dpopauth.Error{Status: 403}, &dpopauth.Error{Status: 400, Code: "access_denied"}},
-		causeClient:   {invalid(dpopauth.PartClient), invalid(dpopauth.PartMethod), &dpopauth.Error{Code: "unauthorized_client"}},
-		causeKey:      {invalid(dpopauth.PartKey)},
-		causeDPoP:     {&dpopauth.Error{Status: 200, Err: dpopauth.ErrTokenType}, &dpopauth.Error{Code: "invalid_dpop_proof"}},
-		causeNonce:    {&dpopauth.Error{Code: "use_dpop_nonce", Err: fmt.Errorf("%w, x", dpopauth.ErrNonce)}},
-		causeScopes:   {&dpopauth.Error{Err: &dpopauth.ScopeError{}}, &dpopauth.Error{Code: "consent_required"}},
+		causeZone:   {&dpopauth.Error{Status: 403}, &dpopauth.Error{Status: 400, Code: "access_denied"}},
+		causeClient: {invalid(dpopauth.PartClient), invalid(dpopauth.PartMethod), &dpopauth.Error{Code: "unauthorized_client"}},
+		causeKey:    {invalid(dpopauth.PartKey)},
+		causeDPoP:   {&dpopauth.Error{Status: 200, Err: dpopauth.ErrTokenType}, &dpopauth.Error{Code: "invalid_dpop_proof"}},
+		causeNonce:  {&dpopauth.Error{Code: "use_dpop_nonce", Err: fmt.Errorf("%w, x", dpopauth.ErrNonce)}},
+		causeScopes: {&dpopauth.Error{Err: &dpopauth.ScopeError{}}, &dpopauth.Error{Code: "consent_required"}},
 	} {
 		for _, err := range errs {
 			if got := tokenCause(err); got != cause {

@@ -155,23 +155,3 @@ func newMisconfiguredSite(ctx context.Context, dir, listen string, cfg sandbox.C
 	}
 	return site, nil
 }
-
-// inLines sets words in lines of at most width letters.
-func inLines(words []string, most int) string {
-	var b strings.Builder
-	width := 0
-	for _, word := range words {
-		switch {
-		case width == 0:
-		case width+1+len(word) > most:
-			b.WriteByte('\n')
-			width = 0
-		default:
-			b.WriteByte(' ')
-			width++
-		}
-		b.WriteString(word)
-		width += len(word)
-	}
-	return b.String()
-}

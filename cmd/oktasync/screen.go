@@ -28,13 +28,18 @@ func (a *app) newScreen(w io.Writer) *screen {
 	if kind, _ := a.getenv("TERM"); kind == "dumb" || !isTerminal(w) {
 		return nil
 	}
-	fd := int(w.(*os.File).Fd())
-	return &screen{out: w, columns: func() int {
-		if columns, _, err := term.GetSize(fd); err == nil && columns > 0 {
-			return columns
-		}
-		return 80
-	}}
+	return &screen{out: w, columns: func() int { return columnsOf(w) }}
+}
+
+// columnsOf is how wide the terminal is that w writes to; 0 where it is none.
+func columnsOf(w io.Writer) int {
+	if !isTerminal(w) {
+		return 0
+	}
+	if columns, _, err := term.GetSize(int(w.(interface{ Fd() uintptr }).Fd())); err == nil && columns > 0 {
+		return columns
+	}
+	return 80
 }
 
 const (
@@ -142,6 +147,26 @@ func cut(text string, columns int) string {
 		}
 	}
 	return text
+}
+
+// inLines sets words in lines of at most so many columns.
+func inLines(words []string, most int) string {
+	var b strings.Builder
+	at := 0
+	for _, word := range words {
+		switch {
+		case at == 0:
+		case at+1+width(word) > most:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += width(word)
+	}
+	return b.String()
 }
 
 // above writes to the terminal that a screen is on, past its line.
