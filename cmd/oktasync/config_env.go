@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"oktasync/reconcile"
@@ -43,7 +44,7 @@ func envConfig(env *environment, storeOnly bool) (*Config, error) {
 	}
 	switch {
 	case digest.Len() == 0 && (env.file == "" || !storeOnly):
-		return nil, noConfig{env.file}
+		return nil, noConfig{env.file, unnamedEnv(env.file)}
 	case len(missing) > 0 && !storeOnly:
 		where := "the environment"
 		if env.file != "" {
@@ -95,8 +96,29 @@ func (c *Config) checkEnv(storeOnly bool) error {
 	return errors.Join(errs...)
 }
 
+// envHere is how the walk-through calls its file.
+const envHere = ".env"
+
+// unnamedEnv returns which of the walk-through's names a .env in the current
+// folder has, where named, what --env-file says, is "". Nobody's .env is taken
+// without being asked for, and who has one may not know that he has to ask.
+func unnamedEnv(named string) []string {
+	if named != "" {
+		return nil
+	}
+	data, err := readBounded(envHere, maxConfigFile)
+	if err != nil {
+		return nil
+	}
+	values, _ := parseEnv(envHere, data) // what is wrong with it is said once it is named
+	return slices.DeleteFunc(slices.Clone(envNames), func(name string) bool { return values[name] == "" })
+}
+
 // noConfig says that there is nothing to go by.
-type noConfig struct{ envFile string }
+type noConfig struct {
+	envFile string
+	unnamed []string // names that a .env has, which nobody has named
+}
 
 func (e noConfig) Error() string {
 	if e.envFile != "" {
@@ -107,5 +129,8 @@ func (e noConfig) Error() string {
 
 // Hint implements what printError looks for.
 func (e noConfig) Hint() string {
+	if len(e.unnamed) > 0 {
+		return fmt.Sprintf("%s has %s: say --env-file %[1]s to take it, or name the configuration with --config FILE", envHere, strings.Join(e.unnamed, ", "))
+	}
 	return "name the configuration with --config FILE, or try `oktasync demo`, which needs none"
 }

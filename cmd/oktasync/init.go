@@ -33,7 +33,8 @@ func (a *app) initCommand() *cobra.Command {
 public JWK to paste into Okta. It overwrites nothing and asks nothing.
 
 With --env-file, org, client, scopes and keys are those of Okta's DPoP
-walk-through, and no new key is made. --signing-key also makes a key that signs
+walk-through, and no new key is made. A .env that is not named is left alone, and
+spoken of. --signing-key also makes a key that signs
 snapshots, and prints the line for the auditor's allowed_signers. --change-request
 prints a page for whoever holds Super Admin in Okta, with all that the service
 app needs and how to undo it.
@@ -107,6 +108,9 @@ func (a *app) init(in initializer) error {
 	if _, err := os.Lstat(in.config); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already; init overwrites nothing", in.config)
 	}
+	if err := a.askForEnv(in); err != nil {
+		return err
+	}
 	if err := in.makeKey(); err != nil {
 		return err
 	}
@@ -117,6 +121,21 @@ func (a *app) init(in initializer) error {
 		return err
 	}
 	return a.printInit(in)
+}
+
+// askForEnv speaks of a walk-through's .env that was not named: before a file is
+// written beside it that has to go again, unless flags say what is meant.
+func (a *app) askForEnv(in initializer) error {
+	names := strings.Join(unnamedEnv(a.envFile), ", ")
+	switch {
+	case names == "":
+		return nil
+	case in.orgURL == "" && in.clientID == "":
+		return advice{fmt.Errorf("%s has %s, and nothing says whether to take them", envHere, names),
+			"`oktasync init --env-file " + envHere + "` takes them; with --org-url or --client-id it is left alone"}
+	}
+	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is left alone; --env-file %[1]s would take them\n", envHere, names)
+	return nil
 }
 
 // take fills in what the walk-through's file says and no flag does.
