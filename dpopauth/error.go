@@ -98,6 +98,9 @@ func (e *Error) Hint() string {
 	if e.hint != "" {
 		return e.hint
 	}
+	if errors.Is(e.Err, ErrScope) {
+		return "grant the scopes to the app, or ask for fewer"
+	}
 	switch e.Code {
 	case "invalid_scope", "consent_required":
 		return "grant the scopes to the app, or ask for fewer"

@@ -88,6 +88,8 @@ func (k *checks) okta(o OktaConfig) {
 		k.wrong("okta.client_id", isEmpty)
 	case !visible.MatchString(o.ClientID):
 		k.wrong("okta.client_id", "holds a space or another character that no client ID has")
+	case strings.ContainsAny(o.ClientID, "{}<>"):
+		k.wrong("okta.client_id", "holds a placeholder; use the Client ID that stands at the app > General")
 	}
 	k.scopes(o.Scopes)
 	if o.PrivateKeyFile == "" {
@@ -284,7 +286,7 @@ func pathProblem(path string) string {
 	case strings.ContainsAny(path, "\n\r\x00"):
 		return "holds a line break; a path is expected"
 	case path == "~" || strings.HasPrefix(path, "~/"):
-		return "\"~\" is not expanded here; ${HOME} is"
+		return "\"~\" is not expanded here; write the folder out"
 	}
 	return ""
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,6 +31,15 @@ var (
 	}
 )
 
+// named is what people call a field of c: the variable that stands for it where
+// there is no file.
+func (c *Config) named(field string) string {
+	if c.File != "" {
+		return field
+	}
+	return cmp.Or(envOf[field], field)
+}
+
 // envConfig is the configuration that the walk-through's names make by
 // themselves: one export, all-users, reconciled by `apply` alone. Its store is
 // the folder snapshots beside the environment file, or here where there is none.
@@ -39,7 +50,7 @@ func envConfig(env *environment, storeOnly bool) (*Config, error) {
 		if value, _ := env.lookup(name); value != "" {
 			fmt.Fprintf(&digest, "%s=%s\n", name, value)
 		} else if name != envDPoPKey && name != envDPoPPublic {
-			missing = append(missing, name)
+			missing = append(missing, name+env.misspelt(name))
 		}
 	}
 	switch {
@@ -75,6 +86,17 @@ func envConfig(env *environment, storeOnly bool) (*Config, error) {
 	return cfg, nil
 }
 
+// misspelt says which name of the file was likely meant to be one that nobody
+// has set.
+func (e *environment) misspelt(name string) string {
+	for _, other := range slices.Sorted(maps.Keys(e.values)) {
+		if !slices.Contains(envNames, other) && nearest(other, []string{name}) != "" {
+			return fmt.Sprintf(" (is %s meant to be it?)", other)
+		}
+	}
+	return ""
+}
+
 // splitScopes reads a list that is separated by commas or blanks.
 func splitScopes(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
@@ -85,7 +107,7 @@ func (c *Config) checkEnv(storeOnly bool) error {
 	var errs []error
 	for _, p := range c.check(storeOnly) {
 		field, _, _ := strings.Cut(p.field, "[")
-		errs = append(errs, fmt.Errorf("%s: %s", envOf[field], p.text))
+		errs = append(errs, fmt.Errorf("%s: %s", c.named(field), p.text))
 	}
 	if problem := pathProblem(c.DPoPPublicKeyFile); problem != "" {
 		errs = append(errs, fmt.Errorf("%s: %s", envDPoPPublic, problem))

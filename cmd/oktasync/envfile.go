@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,6 +24,9 @@ func newEnvironment(opts configOptions) (*environment, error) {
 	data, err := readNamed(e.file, maxConfigFile)
 	if err != nil {
 		return nil, fmt.Errorf("read environment file: %w", err)
+	}
+	if bytes.IndexByte(data, 0) >= 0 {
+		return nil, fmt.Errorf("%s: holds bytes that are no text; save it as UTF-8 where it is UTF-16", e.file)
 	}
 	e.values, err = parseEnv(e.file, data)
 	return e, err

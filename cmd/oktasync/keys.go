@@ -18,11 +18,11 @@ import (
 func loadClientKey(cfg *Config) (*keys.Key, error) {
 	key, err := loadOktaKey(cfg.Okta.PrivateKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, advice{fmt.Errorf("okta.private_key_file: %w", err),
+		return nil, advice{fmt.Errorf("%s: %w", cfg.named("okta.private_key_file"), err),
 			"name the key that the app has; `oktasync init` makes one, and prints the public half to add to the app"}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("okta.private_key_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", cfg.named("okta.private_key_file"), err)
 	}
 	if cfg.Okta.PrivateKeyID != "" {
 		key = key.WithID(cfg.Okta.PrivateKeyID)
@@ -76,7 +76,7 @@ func loadDPoPKey(cfg *Config) (*keys.Key, error) {
 	}
 	key, err := loadOktaKey(cfg.Okta.DPoP.PrivateKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("okta.dpop.private_key_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", cfg.named("okta.dpop.private_key_file"), err)
 	}
 	if cfg.DPoPPublicKeyFile == "" {
 		return key, nil

@@ -103,6 +103,10 @@ func authenticate(cfg *Config, log *slog.Logger) (*org, error) {
 	if dpopKey != nil {
 		o.access.dpopKey = dpopKey.Thumbprint()
 	}
+	if o.access.dpopKey == o.access.key {
+		return nil, fmt.Errorf("%s: %s is the client key: set it to another, or leave it out for one in memory",
+			cfg.named("okta.dpop.private_key_file"), cfg.Okta.DPoP.PrivateKeyFile)
+	}
 	auth := authConfig(cfg, base, clientKey, dpopKey)
 	auth.Logger, auth.OnTokenRequest = log, o.grants.record
 	if o.auth, err = dpopauth.New(auth); err != nil {
@@ -168,7 +172,7 @@ func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sin
 func (o *org) keysAreThere() error {
 	for _, field := range slices.Sorted(maps.Keys(o.keyFiles)) {
 		if _, err := os.Stat(o.keyFiles[field]); err != nil {
-			return fmt.Errorf("%s: %w", field, err)
+			return fmt.Errorf("%s: %w", field, inWords(o.keyFiles[field], err))
 		}
 	}
 	return nil

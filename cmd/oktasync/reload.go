@@ -57,9 +57,9 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 		return nil, err
 	}
 	s.org.grants.count = d.metrics.request
-	s.org.keyFiles = map[string]string{"okta.private_key_file": cfg.Okta.PrivateKeyFile}
+	s.org.keyFiles = map[string]string{cfg.named("okta.private_key_file"): cfg.Okta.PrivateKeyFile}
 	if file := cfg.Okta.DPoP.PrivateKeyFile; file != "" {
-		s.org.keyFiles["okta.dpop.private_key_file"] = file
+		s.org.keyFiles[cfg.named("okta.dpop.private_key_file")] = file
 	}
 	if s.notify, s.heartbeat, err = d.tellers(cfg); err != nil {
 		return nil, err
