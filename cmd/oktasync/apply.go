@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -47,11 +49,20 @@ manifest and journal say who did so, and why.`,
 	return cmd
 }
 
+// mostReason is how many characters a reason can have: a sentence and a ticket's
+// number, not the ticket.
+const mostReason = 1000
+
 // checkReason refuses a reason that would make more than a line of whatever shows
 // it.
 func checkReason(reason string) error {
-	if strings.ContainsFunc(reason, unicode.IsControl) {
+	switch n := utf8.RuneCountInString(reason); {
+	case !utf8.ValidString(reason):
+		return errors.New("--reason: is no UTF-8")
+	case strings.ContainsFunc(reason, unicode.IsControl):
 		return errors.New("--reason: must be one line")
+	case n > mostReason:
+		return fmt.Errorf("--reason: has %d characters, and manifest and journal take %d: name the ticket that says more", n, mostReason)
 	}
 	return nil
 }

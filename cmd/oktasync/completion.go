@@ -26,7 +26,7 @@ the scripts in place.`,
 		Example: `  source <(oktasync completion bash)
   oktasync completion zsh > ~/.zfunc/_oktasync
   oktasync completion fish > ~/.config/fish/completions/oktasync.fish`,
-		Args:      args(1, 1, "bash, zsh or fish"),
+		Args:      args(1, 1, "bash|zsh|fish"),
 		ValidArgs: []string{"bash", "zsh", "fish"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch args[0] {

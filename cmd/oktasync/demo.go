@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,7 +100,16 @@ func freshDir(dir, what string) (string, error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return "", fmt.Errorf("--dir %s: must be empty or not there yet", dir)
 	}
-	return dir, os.MkdirAll(dir, 0o700)
+	return dir, makeDir(dir)
+}
+
+// makeDir makes the folder that --dir names.
+func makeDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return fmt.Errorf("--dir %s: can't be made: %s: %w", dir, path.Path, path.Err)
+	}
+	return err
 }
 
 // demo tells a story. After an error it says nothing more.

@@ -82,6 +82,9 @@ type initializer struct {
 func (a *app) init(in initializer) error {
 	if in.newKey != "" {
 		in.keyFile = in.newKey
+		if err := folderIsThere(in.keyFile); err != nil {
+			return err
+		}
 		if err := in.generate(); err != nil {
 			return err
 		}
@@ -105,6 +108,9 @@ func (a *app) init(in initializer) error {
 	if in.clientID != "" && !plainID.MatchString(in.clientID) {
 		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", shown(in.clientID))
 	}
+	if err := folderIsThere(in.config); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(in.config); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already; init overwrites nothing", in.config)
 	}
@@ -121,6 +127,19 @@ func (a *app) init(in initializer) error {
 		return err
 	}
 	return a.printInit(in)
+}
+
+// folderIsThere finds a folder that is not there, before a file is to be written
+// into it.
+func folderIsThere(file string) error {
+	dir := filepath.Dir(file)
+	if info, err := os.Stat(dir); err != nil || info.IsDir() { // other errors are told of once it is written to
+		if errors.Is(err, fs.ErrNotExist) {
+			return advice{fmt.Errorf("there is no folder %s", dir), "mkdir -p " + quoteArg(dir)}
+		}
+		return nil
+	}
+	return fmt.Errorf("%s is no folder", dir)
 }
 
 // askForEnv speaks of a walk-through's .env that was not named: before a file is

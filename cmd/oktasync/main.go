@@ -105,6 +105,7 @@ reading back, and 2 when plan or diff found changes, with --detailed-exitcode.`,
 		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.verifyCommand(), a.quarantineCommand(), a.adoptCommand(),
 		a.apiCommand(), a.completionCommand(), a.versionCommand(), a.manCommand(),
 	)
+	root.SetHelpCommand(helpCommand())
 	a.complete(root, argumentsOf())
 	return root
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,6 +87,9 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
 	}
+	if problem := listenProblem(listen, false); problem != "" {
+		return fmt.Errorf("--listen: %s", problem)
+	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
 		return fmt.Errorf("--users %d --deprovisioned %d: there can't be more deprovisioned users than users, or fewer than none", cfg.Users, cfg.Deprovisioned)
 	}
@@ -125,7 +129,7 @@ type sandboxSite struct {
 }
 
 func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandboxSite, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
 	key, err := sandboxKey(filepath.Join(dir, "client-key.pem"))
@@ -134,8 +138,11 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 	}
 	cfg.Clients = []sandbox.ClientApp{sandboxApp(key, dpop)}
 	site := &sandboxSite{org: sandbox.NewOrg(cfg), key: key, dir: dir, config: filepath.Join(dir, defaultConfigFile)}
-	if site.server, err = sandbox.NewServer(site.org, listen); err != nil {
-		return nil, fmt.Errorf("serve sandbox org: %w", err)
+	if site.server, err = sandbox.NewServer(site.org, listen); errors.Is(err, syscall.EADDRINUSE) {
+		return nil, advice{fmt.Errorf("--listen %s: something listens there already", listen), "with port 0, as in 127.0.0.1:0, a free one is found"}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := site.write(dir, dpop); err != nil {
 		return nil, errors.Join(err, site.close())

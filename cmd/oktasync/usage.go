@@ -46,13 +46,46 @@ func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	return &usageError{fmt.Sprintf("unknown command %s; %s", shown(args[0]), suggestion(args[0], commandsOf(root))), root.CommandPath()}
+}
+
+// commandsOf are the commands below one, for people.
+func commandsOf(cmd *cobra.Command) []string {
 	var names []string
-	for _, c := range root.Commands() {
+	for _, c := range cmd.Commands() {
 		if !c.Hidden {
 			names = append(names, c.Name())
 		}
 	}
-	return &usageError{fmt.Sprintf("unknown command %s; %s", shown(args[0]), suggestion(args[0], names)), root.CommandPath()}
+	return names
+}
+
+// helpCommand stands in for cobra's, which shows what there is in general for a
+// command that there is not.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Example: "  oktasync help apply\n  oktasync help quarantine release",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err == nil {
+				err = knownCommand(of, rest)
+			}
+			if err != nil {
+				return err
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return commandsOf(of), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // flagError puts what is wrong with a flag into people's words.
@@ -78,6 +111,8 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := nearest(name, names); near != "" {
 			text += "; did you mean --" + near + "?"
+		} else if sub, _, err := cmd.Root().Find([]string{name}); err == nil && sub.Name() == name { // --version
+			text += "; did you mean `" + sub.CommandPath() + "`?"
 		}
 		return &usageError{text, cmd.CommandPath()}
 	case errors.As(err, &invalid):
