@@ -98,16 +98,14 @@ func (p *partition) span(ctx context.Context, s span, tries int) error {
 	l := &list{r: p.r, listing: s.of(p.list), further: p.further, tries: tries}
 	whole, err := l.read(ctx)
 	var parts []span
-	switch {
-	case ctx.Err() != nil:
-		// The error may be another worker's.
-	case tooMuch(err):
-		parts, err = p.halve(s, err)
-	case err == nil && !whole:
+	if err == nil && !whole && ctx.Err() == nil {
 		if parts = p.cut(s, l); len(parts) == 1 { // all of them within a millisecond
 			parts, l.further = nil, nil
 			_, err = l.read(ctx)
 		}
+	}
+	if tooMuch(err) && ctx.Err() == nil { // else it may be another worker's
+		parts, err = p.halve(s, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,19 +137,24 @@ func (p *partition) further(pages int) bool {
 	return false
 }
 
-// cut cuts a span by what the pages of it have shown.
+// cut cuts a span by what the pages of it have shown; a single part is the span,
+// and all that they have shown is of its first millisecond.
 func (p *partition) cut(s span, l *list) []span {
-	parts := 2
+	n := 2
 	switch {
 	case p.paged:
 	case s == always:
-		parts = spread * p.workers
+		n = spread * p.workers
 	default: // for whoever has nothing to do still
 		p.mu.Lock()
-		parts = max(parts, p.workers-p.busy+1)
+		n = max(n, p.workers-p.busy+1)
 		p.mu.Unlock()
 	}
-	return s.cut(quantiles(l.updated, parts))
+	parts := s.cut(quantiles(l.updated, n))
+	if len(parts) == 1 { // or only most of it
+		parts = s.cut(quantiles(slices.Compact(l.updated), 2))
+	}
+	return parts
 }
 
 // misfit is Okta's code for a page with a user whose data no longer fit the

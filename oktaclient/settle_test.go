@@ -2,9 +2,12 @@ package oktaclient_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -204,5 +207,80 @@ func (h *heavy) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.StatusCode, body = 504, nil
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
+}
+
+// pushed is an org in which 30 users were just changed in one millisecond, and
+// then 8 one after the other, and a client that reads pages of 10.
+func pushed(t *testing.T, wrap func(http.RoundTripper) http.RoundTripper) (org *sandbox.Org, c *oktaclient.Client, at string) {
+	b := newSandbox(t, settled(150))
+	ids := slices.Sorted(maps.Keys(maps.Collect(b.org.UsersJSON())))
+	for i, id := range slices.Concat(ids[8:38], ids[:8]) {
+		if i >= 30 {
+			time.Sleep(time.Millisecond)
+		}
+		if err := b.org.Set(id, "profile.title", []byte(`"x"`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, _ := b.org.User(ids[8])
+	_, rest, _ := strings.Cut(string(text), `"lastUpdated":"`)
+	return b.org, newClient(t, b.org.URL(), &http.Client{Transport: wrap(b)}, func(cfg *oktaclient.Config) { cfg.RateLimitShare = 1 }), rest[:24]
+}
+
+// Who settles in a list of several pages are those of one millisecond alone.
+func TestSettleCutsToTheMillisecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		org, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { return b })
+		q, s, pages := everyone, &sink{}, -1
+		q.Settling = func() {
+			if pages < 0 {
+				pages = len(s.requests)
+			}
+		}
+		if _, err := c.Users(t.Context(), q, s); err != nil {
+			t.Fatal(err)
+		}
+		checkReading(t, org, s)
+		later := map[string]int{}
+		for _, r := range s.requests[pages:] {
+			if u, _ := url.Parse(r.Path); u.Query().Has("after") {
+				later[u.Query().Get("filter")]++
+			}
+		}
+		first, _ := time.Parse(time.RFC3339, at)
+		alone := fmt.Sprintf(`lastUpdated ge %q and lastUpdated lt %q`, at, first.Add(time.Millisecond).Format("2006-01-02T15:04:05.000Z"))
+		if later[alone] == 0 || len(later) != 1 {
+			t.Errorf("pages after the first by filter = %v, want only of %s", later, alone)
+		}
+	})
+}
+
+// And where one of them is not to be had, the error names that millisecond.
+func TestPageOfAMillisecondThatCantBeHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var spoilt switched
+		_, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { spoilt.RoundTripper = b; return &spoilt })
+		q := everyone
+		q.Settling = func() { spoilt.on = true }
+		_, err := c.Users(t.Context(), q, &sink{})
+		e, ok := errors.AsType[*oktaclient.Error](err)
+		if !ok || e.Code != "E0000145" || !strings.Contains(err.Error(), "last updated from "+at) || e.To.Sub(e.From) != time.Millisecond {
+			t.Errorf("Users() = %v, want users last updated from %s to a millisecond later", err, at)
+		}
+	})
+}
+
+// switched fails later pages once it is on.
+type switched struct {
+	http.RoundTripper
+	on bool
+}
+
+func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(r)
+	if err == nil && s.on && r.URL.Query().Has("after") {
+		resp.StatusCode, resp.Body = 409, io.NopCloser(strings.NewReader(`{"errorCode":"E0000145"}`))
+	}
 	return resp, err
 }
