@@ -1,0 +1,242 @@
+package oktaclient_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/oktaclient"
+)
+
+// tell sets the headers of a window.
+func (l *limits) tell(w http.ResponseWriter, limit, remaining int, reset time.Time) {
+	limited(w, strconv.Itoa(limit), strconv.Itoa(remaining), reset)
+	w.Header().Set("X-Okta-Request-Id", "req")
+	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+}
+
+// slow is a handler that counts requests at once, and answers each after the
+// time that its query names.
+func slow(l *limits) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		left, reset, _ := l.take(l.ours)
+		takes, _ := time.ParseDuration(r.URL.Query().Get("takes"))
+		time.Sleep(takes)
+		l.tell(w, l.limit, left, reset)
+		okay(w, r)
+	})
+}
+
+// get makes n requests at once, and waits for those that are let in before ctx
+// ends.
+func get(ctx context.Context, c *oktaclient.Client, n int, query string) {
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { c.Get(ctx, "/api/v1/users"+query, nil) })
+	}
+	all.Wait()
+}
+
+// The share holds by our own count, whatever is told to be left, and with those
+// that are on their way.
+func TestGovernorCountsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 300, nil)
+		c := governed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, reset, _ := l.take(l.ours)
+			time.Sleep(300 * time.Millisecond)
+			l.tell(w, 300, 299, reset)
+			okay(w, r)
+		}), 0.5, 32)
+		if err := readers(t.Context(), c, 400, 32); err != nil {
+			t.Fatal(err)
+		}
+		for w, used := range l.ours {
+			if used > 150 {
+				t.Errorf("window %d: %d requests, want at most 150", w, used)
+			}
+		}
+	})
+}
+
+// Of what others have not used of our share we use all, and of theirs nothing.
+func TestGovernorUsesWhatIsLeftOfTheShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 100, nil)
+		l.others[0] = 40
+		if err := readers(t.Context(), governed(t, slow(l), 0.5, 1), 30, 1); err != nil {
+			t.Fatal(err)
+		}
+		if l.ours[0] != 10 {
+			t.Errorf("%d requests, want the 10 that are left of 60 above the others' 50", l.ours[0])
+		}
+	})
+}
+
+// A limit that changes in the middle of a window counts from then on.
+func TestGovernorTakesAnotherLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 100, nil)
+		c := governed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			left, reset, _ := l.take(l.ours)
+			if limit := 100; left >= 95 {
+				l.tell(w, limit, left, reset)
+			} else {
+				l.tell(w, 40, left-60, reset)
+			}
+			okay(w, r)
+		}), 0.5, 1)
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		defer stop()
+		readers(ctx, c, 60, 1)
+		if l.ours[0] != 20 {
+			t.Errorf("%d requests, want half of 40", l.ours[0])
+		}
+	})
+}
+
+// Of a window that nothing is known of, one request tells, and the others wait
+// for it: also where the answer to an older one comes first.
+func TestGovernorSendsOneAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor()
+		c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{slow(l)}}, func(cfg *oktaclient.Config) {
+			cfg.Governor, cfg.Concurrency, cfg.RateLimitShare = g, 8, 1
+		})
+		asked := func() (n int) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			for _, used := range l.ours {
+				n += used
+			}
+			return n
+		}
+		var all sync.WaitGroup
+		all.Go(func() { get(t.Context(), c, 8, "?takes=2s") })
+		time.Sleep(time.Second)
+		if n := asked(); n != 1 {
+			t.Errorf("%d requests before the first answer, want 1", n)
+		}
+		all.Wait()
+		over := g.Limits()[0].Reset
+		time.Sleep(time.Until(over) - time.Second)
+		all.Go(func() { get(t.Context(), c, 1, "?takes=3s") }) // of the old window
+		time.Sleep(time.Until(over) + time.Millisecond)
+		all.Go(func() { get(t.Context(), c, 6, "?takes=4s") })
+		time.Sleep(3 * time.Second)
+		if n := asked(); n != 8+1+1 {
+			t.Errorf("%d requests before the first answer of the next window, want 1", n-8-1)
+		}
+		all.Wait()
+	})
+}
+
+// An answer that was long on its way does not bring back what is used since.
+func TestGovernorBelievesTheLeastThatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 100, nil)
+		l.begun = time.Now()
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		defer stop()
+		c := governed(t, slow(l), 0.5, 32)
+		get(ctx, c, 1, "")
+		var late sync.WaitGroup
+		late.Go(func() { get(ctx, c, 1, "?takes=2s") })
+		time.Sleep(time.Second)
+		l.mu.Lock()
+		l.others[0] = 45
+		l.mu.Unlock()
+		get(ctx, c, 1, "")
+		late.Wait()
+		get(ctx, c, 20, "?takes=1s")
+		if l.ours[0] != 5 {
+			t.Errorf("%d requests, want 5: then what is left is the others'", l.ours[0])
+		}
+	})
+}
+
+// Windows in which others left us nothing, and that are hours apart, are none in
+// a row: no trickle.
+func TestGovernorStarvesInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimits(1, 300, nil)
+		c := governed(t, slow(l), 0.5, 8)
+		for range 5 {
+			w := l.window(time.Now())
+			l.others[w] = 200
+			ctx, stop := context.WithTimeout(t.Context(), 8*time.Second)
+			get(ctx, c, 4, "")
+			stop()
+			if l.ours[w] != 1 {
+				t.Errorf("window %d: %d requests, want 1", w, l.ours[w])
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// Many that are refused at once for being too many lower the number in flight
+// once, and it grows again to what is configured.
+func TestGovernorLowersOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		l, n, inFlight, most := newLimits(1, 1<<20, nil), 0, 0, 0
+		c := governed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			n++
+			crowded := n > 1 && n <= 17
+			inFlight++
+			if !crowded {
+				most = max(most, inFlight)
+			}
+			mu.Unlock()
+			time.Sleep(5 * time.Second)
+			mu.Lock()
+			inFlight--
+			mu.Unlock()
+			if crowded {
+				limited(w, "0", "0", time.Now().Add(time.Minute))
+				fail(w, 429, "E0000047")
+				return
+			}
+			left, reset, _ := l.take(l.ours)
+			l.tell(w, l.limit, left, reset)
+			okay(w, r)
+		}), 1, 16)
+		get(t.Context(), c, 1, "")
+		get(t.Context(), c, 16, "")
+		if most != 8 {
+			t.Errorf("%d in flight after 16 were too many, want 8", most)
+		}
+		if err := readers(t.Context(), c, 1000, 24); err != nil || most != 16 {
+			t.Errorf("%d in flight at last, want 16; %v", most, err)
+		}
+	})
+}
+
+// A client that is made with a higher concurrency lets in who waits.
+func TestGovernorIsWidened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor()
+		client := func(concurrency int) *oktaclient.Client {
+			return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{slow(l)}}, func(cfg *oktaclient.Config) {
+				cfg.Governor, cfg.Concurrency = g, concurrency
+			})
+		}
+		c := client(1)
+		get(t.Context(), c, 1, "")
+		var all sync.WaitGroup
+		began := time.Now()
+		all.Go(func() { get(t.Context(), c, 2, "?takes=20s") })
+		time.Sleep(time.Second)
+		client(2)
+		all.Wait()
+		if took := time.Since(began); took > 22*time.Second {
+			t.Errorf("two requests of 20 s took %v, want them side by side", took)
+		}
+	})
+}
