@@ -105,10 +105,12 @@ head -c 3000000 /dev/zero >snapshots/.filler || true
 ! oktasync apply 2>err
 grep -c "oktasync: error: " err | grep -qx 1
 grep "no space left on device" err
+grep "oktasync: hint: free some space there" err
 oktasync verify
 truncate -s 1900000 snapshots/.filler
 ! oktasync apply 2>err
 grep "no space left on device" err
+grep "oktasync: hint: free some space there" err
 oktasync verify
 rm snapshots/.filler
 oktasync apply

@@ -95,7 +95,11 @@ func (d *demo) tell(site *sandboxSite, dir string) error {
 // freshDir returns an empty folder: dir, or where that is "" a new one.
 func freshDir(dir, what string) (string, error) {
 	if dir == "" {
-		return os.MkdirTemp("", "oktasync-"+what+"-")
+		made, err := os.MkdirTemp("", "oktasync-"+what+"-")
+		if err != nil {
+			err = advice{fmt.Errorf("no folder can be made in %s: %w", os.TempDir(), err), "name one with --dir"}
+		}
+		return made, err
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return "", fmt.Errorf("--dir %s: must be empty or not there yet", dir)

@@ -89,7 +89,7 @@ func checkDNS(ctx context.Context, x *examination) finding {
 	if d := (*net.DNSError)(nil); errors.As(m.lookup, &d) && !d.IsNotFound {
 		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "%s", lookupText(m.lookup))
 	}
-	return failed(inConfig, "correct okta.org_url; the address is the one in the browser at the org's sign-in page, without -admin",
+	return failed(inConfig, "correct okta.org_url; the address is the one in the browser at the org's sign-in page, without -admin. If it is right: set HTTPS_PROXY where only a proxy knows the names outside",
 		"%s", lookupText(m.lookup))
 }
 

@@ -54,7 +54,7 @@ func checkSpace(_ context.Context, x *examination) finding {
 	case n.one == 0:
 		return ok("%s; what a snapshot takes is not known before the first", text)
 	case free < 2*n.one:
-		return failed(onHost, "free some, or set store.path to a larger disk", "%s, and a snapshot takes %s while it is made twice that", text, sizeText(n.one))
+		return failed(onHost, "free some, or set store.path to a larger disk", "%s, and a snapshot takes %s, and twice that while it is made", text, sizeText(n.one))
 	case n.declared > free:
 		return warning(inConfig, "keep fewer by retain, or set store.path to a larger disk", "%s, and what retain keeps will come to %s more", text, sizeText(n.declared))
 	case n.yearly > free:

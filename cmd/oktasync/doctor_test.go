@@ -259,7 +259,8 @@ func TestDoctorIsStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	site.org.OnRequest(func(int, *http.Request) { stop() })
 	var out, errs bytes.Buffer
-	if status := run(ctx, []string{"doctor", "--config", site.config}, &out, &errs); status != exitFailed || strings.Contains(out.String(), "FAILED") {
+	if status := run(ctx, []string{"doctor", "--config", site.config}, &out, &errs); status != exitFailed || strings.Contains(out.String(), "FAILED") ||
+		errs.String() != "oktasync: error: stopped by a signal before it was done\n" {
 		t.Errorf("status %d:\n%s%s", status, out.String(), errs.String())
 	}
 }

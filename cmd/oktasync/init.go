@@ -135,7 +135,7 @@ func folderIsThere(file string) error {
 	dir := filepath.Dir(file)
 	if info, err := os.Stat(dir); err != nil || info.IsDir() { // other errors are told of once it is written to
 		if errors.Is(err, fs.ErrNotExist) {
-			return advice{fmt.Errorf("there is no folder %s", dir), "mkdir -p " + quoteArg(dir)}
+			return advice{fmt.Errorf("there is no folder %s", dir), "`mkdir -p " + quoteArg(dir) + "` makes it"}
 		}
 		return nil
 	}
@@ -251,6 +251,7 @@ func (in *initializer) writeConfig() error {
 	}
 	_, err = f.WriteString(text)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(in.config) // half of one would be in the way of another try
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	return nil

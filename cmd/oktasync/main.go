@@ -56,7 +56,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	return a.exit(out.whole(root.ExecuteContext(ctx)))
+	return a.exit(out.whole(stopped(ctx, root.ExecuteContext(ctx))))
+}
+
+// stopped says in one way, for every command, that a signal ended it.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		return errors.New("stopped by a signal before it was done")
+	}
+	return err
 }
 
 // app is what the commands share: where to write, and the flags that every one
@@ -161,8 +169,12 @@ func hintFor(err error) string {
 	if errors.As(err, &h) && h.Hint() != "" {
 		return h.Hint()
 	}
-	if org := (*snapshot.OrgError)(nil); errors.As(err, &org) {
+	org := (*snapshot.OrgError)(nil)
+	switch {
+	case errors.As(err, &org):
 		return "a store belongs to one org for good: set another store.path for this one"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free some space there; `oktasync doctor` says how much a snapshot takes"
 	}
 	return ""
 }
