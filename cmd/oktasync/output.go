@@ -41,7 +41,7 @@ func (o *output) whole(err error) error {
 	if file := (*os.PathError)(nil); errors.As(cause, &file) {
 		cause = file.Err
 	}
-	lost := fmt.Errorf("standard output is not whole: %w", cause)
+	lost := fmt.Errorf("standard output is not whole: %v", cause) // a disk of somebody else's, not the store's
 	if told := (exitError{}); err == nil || errors.As(err, &told) || errors.Is(err, o.failed) {
 		return lost
 	}
