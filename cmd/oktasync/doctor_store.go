@@ -72,9 +72,9 @@ type need struct {
 	yearly   int64 // of the exports that keep everything
 }
 
-// userBytes is what a user takes in a snapshot, compressed and as CSV, where no
-// snapshot tells.
-const userBytes = 400
+// userBytes is what a user takes in a snapshot, compressed and as CSV with every
+// attribute, where no snapshot tells: 10,000 take 10 MB.
+const userBytes = 1000
 
 func (x *examination) need() (n need) {
 	store, _ := existingStore(x.cfg) // checkStore tells of trouble

@@ -55,6 +55,9 @@ app or the store, for oktasync doctor to find:
   oktasync plan --config ./sandbox/oktasync.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return fmt.Errorf("--rate-limit %d: must not be negative", limit)
+			}
 			if limit > 0 {
 				cfg.RateLimit = sandbox.Limits(limit)
 			}

@@ -155,7 +155,7 @@ type keyDocument struct {
 }
 
 func (a *app) printValidationJSON(v validated, err error) error {
-	doc := validationDocument{Valid: err == nil, Problems: problemsOf(err), Exports: []string{}}
+	doc := validationDocument{Valid: err == nil, Config: a.configFile, Problems: problemsOf(err), Exports: []string{}}
 	if v.cfg != nil {
 		doc.Config = v.cfg.File
 		for _, e := range v.cfg.Exports {
