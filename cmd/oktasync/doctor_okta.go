@@ -216,19 +216,20 @@ func checkScopes(ctx context.Context, x *examination) finding {
 // furtherScopes are those for which it is seen whether the app has them: what
 // orgs have had for years, so that none is unknown and spoils the answer for all
 // (developer.okta.com, OAuth 2.0 scopes).
-var furtherScopes = func() (scopes []string) {
+func furtherScopes() (scopes []string) {
 	for _, resource := range strings.Fields(`apps authenticators authorizationServers brands clients devices domains eventHooks
 		groups idps inlineHooks linkedObjects policies profileMappings roles schemas sessions trustedOrigins userTypes users`) {
 		scopes = append(scopes, "okta."+resource+".read", "okta."+resource+".manage")
 	}
 	return append(slices.DeleteFunc(scopes, func(s string) bool { return s == usersScope }), "okta.logs.read")
-}()
+}
 
 // checkExtraScopes asks for all of them at once: Okta gives those that the app
 // has. The token is forgotten at once; nothing is sent with it.
 func checkExtraScopes(ctx context.Context, x *examination) finding {
-	a := x.ask(ctx, x.clientKey, append([]string{usersScope}, furtherScopes...))
-	granted := furtherScopes
+	tried := furtherScopes()
+	a := x.ask(ctx, x.clientKey, append([]string{usersScope}, tried...))
+	granted := tried
 	var partly *dpopauth.ScopeError
 	switch {
 	case errors.As(a.err, &partly):
@@ -240,7 +241,7 @@ func checkExtraScopes(ctx context.Context, x *examination) finding {
 	slices.Sort(extra)
 	extra = slices.Compact(extra)
 	if len(extra) == 0 {
-		return ok("none beyond %s, of %d that were tried", usersScope, len(furtherScopes))
+		return ok("none beyond %s, of %d that were tried", usersScope, len(tried))
 	}
 	return warning(inOkta, "the app > Okta API Scopes: revoke them, unless `oktasync api` needs them; and ask for none in okta.scopes", "granted, and not needed: %s", strings.Join(extra, " "))
 }

@@ -65,7 +65,7 @@ func checkSpace(_ context.Context, x *examination) finding {
 	return ok("%s; what retain keeps will come to %s more", text, sizeText(n.declared))
 }
 
-// needs is how many bytes the store will grow by.
+// need is how many bytes the store will grow by.
 type need struct {
 	one      int64 // a snapshot of each export
 	declared int64 // until retention has its full number; 0: where an export keeps everything

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,41 @@ func TestWithin(t *testing.T) {
 		if got := within(path, store); got != want {
 			t.Errorf("within(%s) = %t, want %t", path, got, want)
 		}
+	}
+}
+
+// The people who are looked for are from all over the snapshot.
+func TestSampleIsSpread(t *testing.T) {
+	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 205}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { site.close() })
+	var out, errs bytes.Buffer
+	if status := run(t.Context(), []string{"apply", "--config", site.config}, &out, &errs); status != exitDone {
+		t.Fatal(errs.String())
+	}
+	x := examination{}
+	if x.cfg, err = loadConfig(configOptions{File: site.config, Getenv: noEnv}); err != nil {
+		t.Fatal(err)
+	}
+	users, err := x.newest().Users()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer users.Close()
+	var want []string
+	for i := range 200 {
+		u, err := users.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%10 == 0 {
+			want = append(want, string(u.ID))
+		}
+	}
+	if ids, _ := x.sample(); !slices.Equal(ids, want) {
+		t.Errorf("sample = %q, want %q", ids, want)
 	}
 }
 

@@ -211,7 +211,8 @@ func checkRole(ctx context.Context, x *examination) finding {
 	return ok("%s, and %d of %d people of snapshot %s", seen, found, len(sample), name)
 }
 
-// sample returns people of the newest snapshot that there is.
+// sample returns people from all over the newest snapshot that there is: its
+// first ones alone, the oldest accounts, could well be of one group.
 func (x *examination) sample() (ids []string, name string) {
 	newest := x.newest()
 	if newest == nil {
@@ -222,7 +223,8 @@ func (x *examination) sample() (ids []string, name string) {
 		return nil, ""
 	}
 	defer users.Close()
-	for len(ids) < sampled {
+	step := max(newest.Manifest.Resources.Users.Total/sampled, 1)
+	for i := 0; len(ids) < sampled; i++ {
 		u, err := users.Next()
 		if err != nil {
 			if err != io.EOF { // verify tells of damage
@@ -230,7 +232,9 @@ func (x *examination) sample() (ids []string, name string) {
 			}
 			break
 		}
-		ids = append(ids, string(u.ID))
+		if i%step == 0 {
+			ids = append(ids, string(u.ID))
+		}
 	}
 	return ids, newest.Name()
 }
