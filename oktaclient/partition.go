@@ -98,13 +98,13 @@ func (p *partition) span(ctx context.Context, s span, tries int) error {
 	l := &list{r: p.r, listing: s.of(p.list), further: p.further, tries: tries}
 	whole, err := l.read(ctx)
 	var parts []span
-	if err == nil && !whole && ctx.Err() == nil {
+	if err == nil && !whole {
 		if parts = p.cut(s, l); len(parts) == 1 { // all of them within a millisecond
 			parts, l.further = nil, nil
 			_, err = l.read(ctx)
 		}
 	}
-	if tooMuch(err) && ctx.Err() == nil { // else it may be another worker's
+	if tooMuch(err) {
 		parts, err = p.halve(s, err)
 	}
 	p.mu.Lock()

@@ -54,11 +54,7 @@ func (p *patience) wait(failure *Error, a *answer, now time.Time) (time.Duration
 		return 0, false
 	}
 	p.troubles++
-	wait := p.backoff.NextBackOff()
-	if a.resp != nil {
-		wait = max(wait, min(retryAfter(a.resp.Header, now), maxLimitWait))
-	}
-	return wait, p.troubles < p.most
+	return p.backoff.NextBackOff(), p.troubles < p.most // a Retry-After is the governor's
 }
 
 // limitWait is for a 429. Okta has two kinds: the window is used up, until a
