@@ -93,3 +93,32 @@ func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
 		}
 	}
 }
+
+// Whom a list may have hidden is found at about the cost of the pages that they
+// can be on: of an org that was read before, those of who has changed since.
+func TestCostOfWhoMayBeHidden(t *testing.T) {
+	for known, most := range map[bool]int{false: 40 + 65, true: 40 + 10} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newSandbox(t, settled(400))
+			q := everyone
+			if known {
+				q.Borders = bordersOf(b.org)
+			}
+			last := slices.Max(slices.Collect(maps.Keys(maps.Collect(b.org.UsersJSON()))))
+			b.org.OnRequest(func(n int, _ *http.Request) {
+				if n == 5 { // and is read like that
+					b.org.Set(last, "profile.title", []byte(`"x"`))
+				}
+			})
+			passes := 0
+			q.Settling = func() { passes++ }
+			reading, err := b.client(t, nil).Users(t.Context(), q, &sink{})
+			if err != nil || !reading.Settled || reading.Requests > most {
+				t.Errorf("borders known %t: reading = %+v, %v; want at most %d requests", known, reading, err, most)
+			}
+			if passes != 2 {
+				t.Errorf("settled in %d passes, want one more after who may be hidden was read", passes)
+			}
+		})
+	}
+}

@@ -53,6 +53,25 @@ func TestLinkHeadersOverTheirBound(t *testing.T) {
 	}
 }
 
+// What is too long for a code, or stands in too long a body, is none.
+func TestErrorCodesAreShort(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"errorCode":"E0000001"}`:                                    "okta: 400 E0000001 (request req1)",
+		`{"errorCode":"` + strings.Repeat("E", 129) + `"}`:            "okta: 400 (request req1)",
+		`{"errorCode":"E0000001"` + strings.Repeat(" ", 64<<10) + `}`: "okta: 400 (request req1)",
+	} {
+		o := newOrg(95)
+		o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(400)
+			fmt.Fprint(w, body)
+			return true
+		}
+		if _, err := readError(t, o.client(t, nil)); err.Error() != want {
+			t.Errorf("error = %q, want %q", err, want)
+		}
+	}
+}
+
 // A passing fault that names a time is waited out for as long.
 func TestRetryAfterOfAPassingFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
