@@ -28,3 +28,9 @@ func (s *Spool) Merge() (snapshot.UserReader, func() int, error) {
 	m, err := s.s.merge()
 	return m, func() int { return m.duplicates }, err
 }
+
+// Held is why a guard holds back a reading compared with the previous snapshot.
+func Held(g snapshot.Guard, base string, c snapshot.Counts) []string { return held(g, base, c) }
+
+// MayRemove is how many users can be gone before that.
+func MayRemove(g snapshot.Guard, total int) int { return mayRemove(g, total) }

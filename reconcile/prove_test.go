@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
@@ -72,5 +73,21 @@ func TestSpoolDropsWhoLeft(t *testing.T) {
 	m := f.publish().Manifest
 	if m.Resources.Users.Total != 2 || m.Read.Outside != 2 || m.Read.Duplicates != 4 || m.Read.Rows != 8 {
 		t.Errorf("total %d, read %+v; want users 2 and 3", m.Resources.Users.Total, m.Read)
+	}
+}
+
+// Many are asked for a thousand at a time, each once, and the reading ends when
+// the last answer is in.
+func TestManyRemovalsAreProvedOnce(t *testing.T) {
+	f := newFixture(t, people(0, 2501)...)
+	f.export.Users.Guard.MaxRemoved = snapshot.Percent(100)
+	f.publish()
+	f.org.users, f.org.later = people(0, 1), time.Hour
+	m := f.publish().Manifest
+	if n := len(slices.Compact(f.org.asked)); n != 2500 || len(f.org.asked) != n || m.Resources.Users.Removed != n {
+		t.Errorf("asked for %d, %d of them once, %d removed; want 2500", len(f.org.asked), n, m.Resources.Users.Removed)
+	}
+	if took := m.Read.Finished.Sub(m.Read.Started.Time); took < time.Hour {
+		t.Errorf("the reading took %v, want the hour that asking took", took)
 	}
 }
