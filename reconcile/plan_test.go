@@ -11,11 +11,13 @@ import (
 func TestPlanNamesWhatIsMissing(t *testing.T) {
 	f := newFixture(t, people(0, 3)...)
 	s := f.publish()
+	latest := filepath.Join(f.dir, "all-users", "latest")
 	for _, test := range []struct {
 		name string
 		take func() error
 	}{
-		{"latest", func() error { return os.Remove(filepath.Join(f.dir, "all-users", "latest")) }},
+		{"latest", func() error { return os.Remove(latest) }},
+		{"latest", func() error { return os.Symlink("20200101T000000Z", latest) }}, // of another snapshot
 		{"users.csv", func() error { return os.Remove(filepath.Join(s.Dir(), "users.csv")) }},
 	} {
 		if err := test.take(); err != nil {
