@@ -64,7 +64,7 @@ func loadKeyFor(file, setting string) (*keys.Key, finding) {
 	}
 	seen := fmt.Sprintf("%s: %s, thumbprint %s, %s", file, key.Algorithm(), key.Thumbprint(), accessTo(file))
 	if key.Warning() != "" {
-		return key, warning(onHost, "chmod 600 "+file, "%s: the group has access to it", seen)
+		return key, warning(onHost, "chmod 600 "+quoteArg(file), "%s: the group has access to it", seen)
 	}
 	return key, ok("%s", seen)
 }
@@ -77,9 +77,9 @@ func badFile(err error, file, setting string, shut fs.FileMode, content string) 
 	case errors.Is(err, fs.ErrNotExist):
 		return failed(inConfig, fmt.Sprintf("correct %s, or put the file there", setting), "there is no %s", file)
 	case errors.Is(err, fs.ErrPermission):
-		return failed(onHost, fmt.Sprintf("give the file to the user that runs oktasync: chown %s %s", me(), file), "%s may not be read by %s", file, me())
+		return failed(onHost, fmt.Sprintf("give the file to the user that runs oktasync: chown %s %s", me(), quoteArg(file)), "%s may not be read by %s", file, me())
 	case statErr == nil && info.Mode().IsRegular() && info.Mode().Perm()&shut != 0:
-		return failed(onHost, fmt.Sprintf("chmod 600 %s, and make a new key where somebody may have read this one", file),
+		return failed(onHost, fmt.Sprintf("chmod 600 %s, and make a new key where somebody may have read this one", quoteArg(file)),
 			"others have access to %s (mode %04o)", file, info.Mode().Perm())
 	}
 	return failed(inConfig, content, "%v", err)

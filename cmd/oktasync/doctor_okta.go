@@ -157,7 +157,7 @@ func checkKeyKnown(ctx context.Context, x *examination) finding {
 // jwkCommand prints the public half of the key that is looked at.
 func (x *examination) jwkCommand() string {
 	if x.newKey != "" {
-		return "oktasync validate --public-jwk --key " + x.newKey
+		return "oktasync validate --public-jwk --key " + quoteArg(x.newKey)
 	}
 	return "oktasync validate --public-jwk"
 }

@@ -288,10 +288,10 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	doc = initDocument{Config: in.config, Missing: []string{},
 		ClientKey: initKey{in.keyFile, in.key.Algorithm(), cmp.Or(in.key.ID(), in.key.Thumbprint()), jwk}}
 	if in.newKey != "" {
-		doc.Next = "oktasync doctor --key " + in.newKey
+		doc.Next = "oktasync doctor --key " + quoteArg(in.newKey)
 		return doc, nil
 	}
-	doc.Next = "oktasync doctor --config " + in.config
+	doc.Next = "oktasync doctor --config " + quoteArg(in.config)
 	if in.signer != nil {
 		host, _ := os.Hostname()
 		doc.SigningKey = &initSigner{in.signingKeyFile, in.signer.Fingerprint(), in.signer.AllowedSigner("oktasync@" + cmp.Or(host, "localhost"))}

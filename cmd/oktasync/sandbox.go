@@ -113,8 +113,8 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		try = "doctor"
 	}
 	fmt.Fprintf(a.stdout, "sandbox org of %d people at %s\n", cfg.Users, site.server.URL)
-	fmt.Fprintf(a.stdout, "try it:  %s\n", strings.Join(append(site.env, "oktasync", try, "--config", site.config), " "))
-	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", filepath.Join(site.dir, "ca.pem"), site.server.URL)
+	fmt.Fprintf(a.stdout, "try it:  %s\n", strings.Join(append(site.env, "oktasync", try, "--config", quoteArg(site.config)), " "))
+	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", quoteArg(filepath.Join(site.dir, "ca.pem")), site.server.URL)
 	<-ctx.Done()
 	return nil
 }
