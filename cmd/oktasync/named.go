@@ -64,7 +64,7 @@ func readFile(file string, most int64, pipe bool) ([]byte, error) {
 // readPipe reads r, which is of f, to its end. A pipe that nobody has opened for
 // writing yet has an end, too: that is waited out.
 func readPipe(f *os.File, r io.Reader) ([]byte, error) {
-	if err := f.SetReadDeadline(time.Now().Add(pipeEnds)); err != nil {
+	if err := f.SetReadDeadline(time.Now().Add(pipeEnds)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
 		return nil, err
 	}
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
