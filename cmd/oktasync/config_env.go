@@ -40,6 +40,18 @@ func (c *Config) named(field string) string {
 	return cmp.Or(envOf[field], field)
 }
 
+// inItsNames is a text about fields of c in the names that people know.
+func (c *Config) inItsNames(text string) string {
+	if c.File != "" {
+		return text
+	}
+	var names []string
+	for field, name := range envOf {
+		names = append(names, field, name)
+	}
+	return strings.NewReplacer(names...).Replace(text)
+}
+
 // envConfig is the configuration that the walk-through's names make by
 // themselves: one export, all-users, reconciled by `apply` alone. Its store is
 // the folder snapshots beside the environment file, or here where there is none.

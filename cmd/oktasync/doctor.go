@@ -196,6 +196,9 @@ func (x *examination) examine(ctx context.Context, c check, causes map[string]st
 	}
 	f := c.run(ctx, x)
 	f.ID = c.id
+	if x.cfg != nil {
+		f.Remedy = x.cfg.inItsNames(f.Remedy)
+	}
 	return f
 }
 

@@ -17,7 +17,7 @@ import (
 // checkClientKey loads the key that signs client assertions.
 func checkClientKey(_ context.Context, x *examination) finding {
 	file := cmp.Or(x.newKey, x.cfg.Okta.PrivateKeyFile)
-	key, f := loadKeyFor(file, x.cfg.named("okta.private_key_file"))
+	key, f := loadKeyFor(file, "okta.private_key_file")
 	if key == nil {
 		return f
 	}
@@ -33,19 +33,19 @@ func checkClientKey(_ context.Context, x *examination) finding {
 
 // checkDPoPKey loads the key that tokens are bound to.
 func checkDPoPKey(_ context.Context, x *examination) finding {
-	dpop, setting := x.cfg.Okta.DPoP, x.cfg.named("okta.dpop.private_key_file")
+	dpop := x.cfg.Okta.DPoP
 	switch {
 	case dpop.Mode == dpopOff:
 		return ok("none: okta.dpop.mode is off")
 	case dpop.PrivateKeyFile == "":
 		return ok("a new P-256 key in memory at every start")
 	}
-	key, f := loadKeyFor(dpop.PrivateKeyFile, setting)
+	key, f := loadKeyFor(dpop.PrivateKeyFile, "okta.dpop.private_key_file")
 	if key == nil {
 		return f
 	}
 	if key.Thumbprint() == x.clientKey.Thumbprint() {
-		return failed(inConfig, "set "+setting+" to another key, or leave it out for one in memory",
+		return failed(inConfig, "set okta.dpop.private_key_file to another key, or leave it out for one in memory",
 			"%s is the client key: whoever steals one has both", dpop.PrivateKeyFile)
 	}
 	if _, err := loadDPoPKey(x.cfg); err != nil { // its public half, which the walk-through's file names

@@ -249,6 +249,20 @@ func TestWithin(t *testing.T) {
 	}
 }
 
+// Whoever has only a walk-through's .env is told of its names.
+func TestRemedyInTheNamesOfTheEnvironment(t *testing.T) {
+	x := &examination{cfg: defaultConfig()}
+	x.cfg.Okta.PrivateKeyFile = filepath.Join(t.TempDir(), "gone.pem")
+	c := check{id: "client_key", run: checkClientKey}
+	if f := x.examine(t.Context(), c, nil); !strings.Contains(f.Remedy, "correct OKTA_CC_PRIVATE_KEY_FILE") {
+		t.Errorf("without a file: %+v", f)
+	}
+	x.cfg.File = "oktasync.yaml"
+	if f := x.examine(t.Context(), c, nil); !strings.Contains(f.Remedy, "correct okta.private_key_file") {
+		t.Errorf("with a file: %+v", f)
+	}
+}
+
 // The people who are looked for are from all over the snapshot.
 func TestSampleIsSpread(t *testing.T) {
 	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 205}, true)
