@@ -42,14 +42,19 @@ can read along.`,
 // leastDemo is how many people it takes for the guard to be of use.
 const leastDemo = 50
 
-func (a *app) demo(ctx context.Context, dir string, users int) error {
+func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 	if users < leastDemo {
 		return fmt.Errorf("--users %d: the story needs at least %d", users, leastDemo)
 	}
-	dir, err := freshDir(dir, "demo")
-	if err != nil {
+	named := dir != ""
+	if dir, err = freshDir(dir, "demo"); err != nil {
 		return err
 	}
+	defer func() {
+		if !named && err != nil && ctx.Err() != nil { // nobody will look for half of a story
+			os.RemoveAll(dir)
+		}
+	}()
 	site, err := newSandboxSite(dir, "127.0.0.1:0", sandbox.Config{Users: users, Seed: 1, CachePages: true}, true)
 	if err != nil {
 		return err

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"testing"
+)
+
+// A demo that is stopped leaves nothing in the folder for temporary ones.
+func TestDemoIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var out, errs bytes.Buffer
+	if status := run(ctx, []string{"demo", "--users", "50"}, &out, &errs); status != exitFailed ||
+		errs.String() != "oktasync: error: stopped by a signal before it was done\n" {
+		t.Errorf("status %d, stderr %q", status, errs.String())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+}
