@@ -79,6 +79,19 @@ type initializer struct {
 	signer          *snapshot.Signer // nil: none
 }
 
+// checkFlags looks at what was given.
+func (in *initializer) checkFlags() error {
+	if in.orgURL != "" {
+		if problem := orgURLProblem(in.orgURL); problem != "" {
+			return fmt.Errorf("--org-url: %s", problem)
+		}
+	}
+	if in.clientID != "" && !plainID.MatchString(in.clientID) {
+		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", shown(in.clientID))
+	}
+	return nil
+}
+
 func (a *app) init(in initializer) error {
 	if in.newKey != "" {
 		in.keyFile = in.newKey
@@ -96,18 +109,15 @@ func (a *app) init(in initializer) error {
 	}
 	fromEnv, _ := a.getenv("OKTASYNC_CONFIG")
 	in.config = cmp.Or(a.configFile, fromEnv, defaultConfigFile)
+	if err := in.checkFlags(); err != nil {
+		return err
+	}
 	if a.envFile != "" {
-		in.take(env)
-	}
-	if in.orgURL != "" {
-		if problem := orgURLProblem(in.orgURL); problem != "" {
-			return fmt.Errorf("--org-url: %s", problem)
+		if err := in.take(env); err != nil {
+			return err
 		}
-		in.orgURL = normalOrgURL(in.orgURL)
 	}
-	if in.clientID != "" && !plainID.MatchString(in.clientID) {
-		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", shown(in.clientID))
-	}
+	in.orgURL = normalOrgURL(in.orgURL)
 	if err := folderIsThere(in.config); err != nil {
 		return err
 	}
@@ -140,38 +150,6 @@ func folderIsThere(file string) error {
 		return nil
 	}
 	return fmt.Errorf("%s is no folder", dir)
-}
-
-// askForEnv speaks of a walk-through's .env that was not named: before a file is
-// written beside it that has to go again, unless flags say what is meant.
-func (a *app) askForEnv(in initializer) error {
-	names := strings.Join(unnamedEnv(a.envFile), ", ")
-	switch {
-	case names == "":
-		return nil
-	case in.orgURL == "" && in.clientID == "":
-		return advice{fmt.Errorf("%s has %s, and nothing says whether to take them", envHere, names),
-			"`oktasync init --env-file " + envHere + "` takes them; with --org-url or --client-id it is left alone"}
-	}
-	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is left alone; --env-file %[1]s would take them\n", envHere, names)
-	return nil
-}
-
-// take fills in what the walk-through's file says and no flag does.
-func (in *initializer) take(env *environment) {
-	value := func(name string) string {
-		v, _ := env.lookup(name)
-		return v
-	}
-	in.orgURL = cmp.Or(in.orgURL, value(envOrgURL))
-	in.clientID = cmp.Or(in.clientID, value(envClientID))
-	in.scopes = splitScopes(value(envScopes))
-	if key := value(envClientKey); key != "" {
-		in.keyFile = env.resolve(envClientKey, key)
-	}
-	if key := value(envDPoPKey); key != "" {
-		in.dpopKeyFile = env.resolve(envDPoPKey, key)
-	}
 }
 
 // makeKey loads the key that was named, or makes one beside the configuration.

@@ -32,6 +32,9 @@ func loadClientKey(cfg *Config) (*keys.Key, error) {
 
 // loadOktaKey loads a key that Okta can be shown.
 func loadOktaKey(file string) (*keys.Key, error) {
+	if problem := pathProblem(file); problem != "" {
+		return nil, errors.New(problem)
+	}
 	key, err := keys.Load(file)
 	if err != nil {
 		return nil, inWords(file, err)

@@ -33,6 +33,9 @@ func readBounded(file string, most int64) ([]byte, error) {
 }
 
 func readFile(file string, most int64, pipe bool) ([]byte, error) {
+	if problem := pathProblem(file); problem != "" {
+		return nil, errors.New(problem)
+	}
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would block
 	if err != nil {
 		return nil, inWords(file, err)
