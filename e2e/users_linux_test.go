@@ -160,7 +160,7 @@ func TestStoreIsPrivateWhateverTheUmask(t *testing.T) {
 	p.must(keeper, "000", "oktasync apply", 0, "published")
 	p.modes(keeper, 0o600, 0o700)
 	for _, uid := range []int{auditor, stranger} {
-		p.must(uid, "022", "oktasync list --store snapshots", 1, "permission denied")
+		p.must(uid, "022", "oktasync list --store snapshots", 1, "permission denied\noktasync: hint: this runs as uid "+fmt.Sprint(uid)+": run it as the user whose files these are;")
 		p.must(uid, "022", "cat snapshots/oktasync.json", 1, "Permission denied")
 	}
 	p.must(stranger, "022", "oktasync apply", 1, "oktasync.yaml may not be read by uid 61004 (mode 0600, owner uid 61001)")

@@ -32,7 +32,7 @@ func checkStore(_ context.Context, x *examination) finding {
 	case errors.Is(err, syscall.EPERM) && group != "":
 		return failed(onHost, fmt.Sprintf("usermod -a -G %s %s: only members may give files to a group", group, me()), "%s is not in the group %s", me(), group)
 	case errors.Is(err, os.ErrPermission):
-		return failed(onHost, fmt.Sprintf("let %s write there, or run as the user that owns it", me()), "%v", err)
+		return failed(onHost, fmt.Sprintf("let the user %s write there, or run as the one that owns it", me()), "%v", err)
 	case err != nil:
 		return failed(inConfig, "set store.path to a folder of its own", "%v", err)
 	}

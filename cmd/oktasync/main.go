@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -169,12 +170,14 @@ func hintFor(err error) string {
 	if errors.As(err, &h) && h.Hint() != "" {
 		return h.Hint()
 	}
-	org := (*snapshot.OrgError)(nil)
+	org, file := (*snapshot.OrgError)(nil), (*fs.PathError)(nil)
 	switch {
 	case errors.As(err, &org):
 		return "a store belongs to one org for good: set another store.path for this one"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space there; `oktasync doctor` says how much a snapshot takes"
+	case errors.As(err, &file) && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(worded)): // which says whose it is
+		return fmt.Sprintf("this runs as %s: run it as the user whose files these are; store.group lets others read a store", me())
 	}
 	return ""
 }
