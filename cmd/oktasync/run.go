@@ -87,24 +87,30 @@ func (a *app) runDaemon(ctx context.Context) error {
 	d.log.Info("daemon started", "exports", len(cfg.Exports), "path", s.store.Dir(), "listen", s.front.address())
 	d.tellSystemd(sd.SdNotifyReady)
 
-	var tending sync.WaitGroup
-	tending.Go(func() { d.tend(ctx, hangup) })
-	d.scheduler.Run(ctx)
-	tending.Wait()
-	d.tellSystemd(sd.SdNotifyStopping)
+	d.work(ctx, hangup)
 	err = d.current.Load().close()
 	d.retiring.Wait()
 	d.log.Info("daemon stopped")
 	return err
 }
 
-// tend reloads when told to, and keeps systemd's watchdog quiet, until ctx ends.
+// work reconciles until ctx ends, and then until no reconcile is under way.
+func (d *daemon) work(ctx context.Context, hangup <-chan os.Signal) {
+	var tending sync.WaitGroup
+	tending.Go(func() { d.tend(ctx, hangup) })
+	d.scheduler.Run(ctx)
+	tending.Wait()
+}
+
+// tend reloads when told to, and keeps systemd's watchdog quiet, until ctx ends;
+// systemd hears of that too, while reconciles still come to their end.
 func (d *daemon) tend(ctx context.Context, hangup <-chan os.Signal) {
 	beat := time.NewTicker(heartbeat())
 	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			d.tellSystemd(sd.SdNotifyStopping)
 			return
 		case <-hangup:
 			d.reload()
