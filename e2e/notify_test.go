@@ -5,11 +5,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -85,6 +87,68 @@ func TestNotifiesOnceForEachChangeOfState(t *testing.T) {
 	d.stop(syscall.SIGTERM)
 	if beats.Load() == 0 {
 		t.Error("no heartbeat")
+	}
+	s.must(t, 0, "verify")
+}
+
+// Where due times pass and no reconcile gets to the export, it is overdue: told
+// once, in /fresh and the metrics too, and over with the next one that does.
+func TestNotifiesOfAnOverdueExportOnce(t *testing.T) {
+	t.Parallel()
+	messages := make(chan told, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m told
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		messages <- m
+	}))
+	defer hook.Close()
+	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 72})
+	write(t, filepath.Join(s.dir, "hook.url"), []byte(hook.URL))
+	d := s.startWith(t, strings.Replace(s.daemonConfig(everySecond+"    timeout: 5s\n    retry: {most: 0}\n"), "daemon:\n",
+		"daemon:\n  notify: [{url_file: hook.url, on: [failed, overdue, recovered]}]\n", 1))
+	d.wait("snapshot published")
+	lock, err := os.OpenFile(filepath.Join(s.dir, "snapshots", "all-users", ".lock"), os.O_RDWR, 0)
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX) // as somebody who hangs in the export
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if m := <-messages; m.Event != "overdue" || !strings.HasPrefix(m.Text, "oktasync: all-users is overdue since 20") || m.Error != "" {
+		t.Errorf("told of %+v, want overdue", m)
+	}
+	if status, body := get(t, d.url+"/fresh"); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "all-users: overdue since ") {
+		t.Errorf("/fresh = %d %q", status, body)
+	}
+	if _, metrics := get(t, d.url+"/metrics"); !strings.Contains(metrics, `oktasync_export_state{export="all-users",state="overdue"} 1`) {
+		t.Error("no metric shows it")
+	}
+	for n, now := 0, time.Now(); n < 2; { // it stays so, and is not told again
+		var line struct {
+			Time time.Time
+			Err  string
+		}
+		if err := json.Unmarshal([]byte(d.wait("reconcile failed")), &line); err != nil || !strings.HasPrefix(line.Err, "all-users is locked by ") {
+			t.Errorf("log = %+v, %v", line, err)
+		}
+		if line.Time.After(now) {
+			n++
+		}
+	}
+	lock.Close()
+	if m := <-messages; m.Event != "recovered" || !strings.HasPrefix(m.Text, "oktasync: all-users is fresh again") {
+		t.Errorf("told of %+v, want recovered", m)
+	}
+	if status, body := get(t, d.url+"/fresh"); status != http.StatusOK {
+		t.Errorf("/fresh afterwards = %d %q", status, body)
+	}
+	d.wait("snapshot published")
+	d.stop(syscall.SIGTERM)
+	if len(messages) > 0 {
+		t.Errorf("told of %+v too", <-messages)
 	}
 	s.must(t, 0, "verify")
 }
