@@ -34,19 +34,23 @@ func (d *daemon) listen(address string, access *webAccess) (*front, error) {
 	if err != nil {
 		return nil, fmt.Errorf("daemon.listen: %w", err)
 	}
-	f := &front{log: d.log}
+	return newFront(l, access, d.handler(), d.log), nil
+}
+
+func newFront(l net.Listener, access *webAccess, handler http.Handler, log *slog.Logger) *front {
+	f := &front{log: log}
 	f.admit(access)
 	f.listener = newDoor(l, &f.access)
 	f.server = &http.Server{
-		Handler:           f.guarded(d.handler()),
+		Handler:           f.guarded(handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug), // of what strangers do
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of what strangers do
 	}
-	return f, nil
+	return f
 }
 
 // admit changes who may ask, from the next request on; TLS counts from the next
@@ -129,7 +133,7 @@ func (f *front) guarded(next http.Handler) http.Handler {
 		case !access.closed() && r.Host != "" && !isLoopback(hostName(r.Host)):
 			http.Error(w, "this is no name of the host that answers", http.StatusMisdirectedRequest)
 		case r.ContentLength != 0:
-			h.Set("Connection", "close") // and its body is not waited for
+			h.Set("Connection", "close") // whatever comes of its body
 			http.Error(w, "a request here has no body", http.StatusRequestEntityTooLarge)
 		default:
 			next.ServeHTTP(w, r)
