@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -118,15 +119,22 @@ func (s *service) lastVerify() (at time.Time, problems int) {
 	return at, problems
 }
 
-// record puts what a verify found into the journals. A journal that somebody
-// else is writing to goes without.
-func (s *service) record(exports []string, problems map[string]int) {
+// record puts what a verify found into the journals. It waits for whoever is
+// writing to one, but not for ever: that one goes without.
+func (s *service) record(ctx context.Context, exports []string, problems map[string]int) {
+	end := time.Now().Add(recordWait)
 	for _, export := range exports {
-		if err := s.recordOne(export, problems[export]); err != nil {
+		err := s.recordOne(export, problems[export])
+		for isLocked(err) && time.Now().Before(end) && wait(ctx, time.Second) {
+			err = s.recordOne(export, problems[export])
+		}
+		if err != nil {
 			s.log.Warn("verify not journaled", "export", export, "err", err)
 		}
 	}
 }
+
+const recordWait = 5 * time.Minute
 
 func (s *service) recordOne(export string, problems int) (err error) {
 	w, err := s.store.Writer(export, snapshot.ThisProcess("verify"))

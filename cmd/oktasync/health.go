@@ -111,13 +111,19 @@ func (f *failures) note(export string, err error) {
 	if f.last == nil {
 		f.last = make(map[string]health)
 	}
-	if locked := (*snapshot.LockedError)(nil); errors.As(err, &locked) {
+	if isLocked(err) {
 		return
 	}
 	delete(f.last, export)
 	if err != nil {
 		f.last[export] = health{Export: export, State: stateFailing, Since: time.Now(), Reason: err.Error()}
 	}
+}
+
+// isLocked reports whether err says that somebody else is at work.
+func isLocked(err error) bool {
+	locked := (*snapshot.LockedError)(nil)
+	return errors.As(err, &locked)
 }
 
 func (f *failures) of(export string) (health, bool) {

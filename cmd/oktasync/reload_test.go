@@ -67,7 +67,7 @@ func TestVerifyIsMadeUp(t *testing.T) {
 			t.Errorf("before the first verify the last is %s, want %s", got, time.Now())
 		}
 		s := &service{daemon: &daemon{log: slog.New(slog.DiscardHandler)}, cfg: cfg, store: store}
-		s.record([]string{export.Name}, nil)
+		s.record(t.Context(), []string{export.Name}, nil)
 		verified := time.Now()
 		time.Sleep(9 * 24 * time.Hour)
 		if got := last(); !got.Equal(verified) {

@@ -170,9 +170,20 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 func (s *service) verify(ctx context.Context) error {
 	s.running.RLock()
 	defer s.running.RUnlock()
+	err := s.check(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		s.log.Warn("verify cancelled")
+	case err != nil:
+		s.log.Error("verify failed", "err", err)
+	}
+	return err
+}
+
+// check is verify, but for what is said of an error.
+func (s *service) check(ctx context.Context) error {
 	signers, err := loadAllowedSigners(s.cfg.Store.AllowedSignersFile)
 	if err != nil {
-		s.log.Error("verify failed", "err", err)
 		return err
 	}
 	exports, err := s.store.Exports()
@@ -188,15 +199,10 @@ func (s *service) verify(ctx context.Context) error {
 		}
 		s.log.Log(ctx, level, "store checked", "finding", f.String())
 	})
-	if err != nil && ctx.Err() != nil {
-		s.log.Warn("verify cancelled")
-		return err
-	}
 	if err != nil {
-		s.log.Error("verify failed", "err", err)
 		return err
 	}
-	s.record(exports, problems)
+	s.record(ctx, exports, problems)
 	s.metrics.verified(summary.Problems)
 	s.log.Info("store verified", "snapshots", summary.Snapshots, "problems", summary.Problems)
 	return nil
