@@ -35,7 +35,7 @@ type service struct {
 	access     *webAccess                    // who may ask
 	notify     []*teller
 	heartbeat  *teller      // nil: none
-	running    sync.RWMutex // held for reading by whatever uses the service
+	running    sync.RWMutex // held for reading by whatever runs under the service
 }
 
 // configure makes a service of cfg, from everything that cfg names: keys and
@@ -145,7 +145,7 @@ func (s *service) schedule(before *service) error {
 			Last:     lastMet(history),
 			Failed:   lastFailed(history),
 			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
-			Run:      func(ctx context.Context) error { return s.reconcile(ctx, export) },
+			Run:      func(ctx context.Context) error { return s.reconcileNow(ctx, export.Name) },
 		})
 	}
 	if len(s.jobs) == 0 {
@@ -162,8 +162,40 @@ func (s *service) schedule(before *service) error {
 	if last.IsZero() {
 		last = time.Now() // the first one is due when the schedule says so, not at once
 	}
-	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: last, Run: s.verify})
+	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: last, Run: s.verifyNow})
 	return nil
+}
+
+// hold returns the service in use, which gives nothing up before release is
+// called. A job may be that of the service before, if it starts while a reload
+// replaces it.
+func (d *daemon) hold() (s *service, release func()) {
+	for {
+		s = d.current.Load()
+		s.running.RLock()
+		if s == d.current.Load() {
+			return s, s.running.RUnlock
+		}
+		s.running.RUnlock()
+	}
+}
+
+// reconcileNow reconciles an export as the service in use declares it, if it does.
+func (d *daemon) reconcileNow(ctx context.Context, name string) error {
+	s, release := d.hold()
+	defer release()
+	exports, err := s.cfg.selectExports([]string{name})
+	if err != nil {
+		return nil // it is gone
+	}
+	return s.reconcile(ctx, exports[0])
+}
+
+// verifyNow checks the store of the service in use.
+func (d *daemon) verifyNow(ctx context.Context) error {
+	s, release := d.hold()
+	defer release()
+	return s.verify(ctx)
 }
 
 // sinceWhen says from when on an export's due times count: from the reload

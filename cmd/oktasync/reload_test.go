@@ -75,3 +75,35 @@ func TestVerifyIsMadeUp(t *testing.T) {
 		}
 	})
 }
+
+// A reload may come between the moment at which a job is due and its start: it
+// then runs as the new configuration has it, and not at all where it is gone.
+func TestReloadAsAJobStarts(t *testing.T) {
+	cfg := defaultConfig()
+	cfg.Store.Path = t.TempDir()
+	export := reconcile.DefaultExport()
+	export.Name, export.Schedule = "staff", "@daily"
+	cfg.Exports = append(cfg.Exports, export)
+	store, err := snapshot.Init(cfg.Store.Path, snapshot.Org{URL: "https://acme.okta.com"}, snapshot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{log: slog.New(slog.DiscardHandler), metrics: newMetrics()}
+	before := &service{daemon: d, cfg: cfg, store: store, whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
+	if err := before.schedule(nil); err != nil || len(before.jobs) != 2 {
+		t.Fatalf("jobs %+v, %v", before.jobs, err)
+	}
+	after := &service{daemon: d, cfg: defaultConfig(), store: store}
+	d.current.Store(after)
+	before.running.Lock() // given up
+	for _, job := range before.jobs {
+		if err := job.Run(t.Context()); err != nil {
+			t.Errorf("%s: %v", job.Name, err)
+		}
+	}
+	_, release := d.hold()
+	if after.running.TryLock() {
+		t.Error("a reload would not wait for what runs")
+	}
+	release()
+}

@@ -124,8 +124,6 @@ func (d *daemon) tend(ctx context.Context, hangup <-chan os.Signal) {
 // reconcile is one run of one export's job. A reading that a guard held back
 // is done with: reading once more would not convince the guard.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
-	s.running.RLock()
-	defer s.running.RUnlock()
 	result, err := s.reconciler.Reconcile(ctx, export, runFacts(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.observe(ctx, export, result, err)
@@ -168,8 +166,6 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 
 // verify checks the whole store.
 func (s *service) verify(ctx context.Context) error {
-	s.running.RLock()
-	defer s.running.RUnlock()
 	err := s.check(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
