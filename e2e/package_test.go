@@ -60,8 +60,8 @@ func packageIsInstalled(t *testing.T, b *box, _ *site) {
 		t.Errorf("as it was installed, the configuration is refused with %s", said)
 	}
 	for _, path := range []string{
-		"man1/oktasync.1.gz", "man1/oktasync-quarantine-release.1.gz", "../bash-completion/completions/oktasync",
-		"../zsh/vendor-completions/_oktasync", "../fish/vendor_completions.d/oktasync.fish", "../doc/oktasync/copyright", "../doc/oktasync/README.md",
+		"man1/oktasync.1.gz", "man1/oktasync-quarantine-release.1.gz", "man1/oktasync-as-service.1.gz", "../bash-completion/completions/oktasync",
+		"../zsh/vendor-completions/_oktasync", "../fish/vendor_completions.d/oktasync.fish", "../doc/oktasync/copyright", "../doc/oktasync/README.md", "../doc/oktasync/changelog.gz",
 	} {
 		b.run("test", "-s", "/usr/share/man/"+path)
 	}
