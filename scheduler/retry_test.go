@@ -23,6 +23,28 @@ func TestFailedRunIsTriedAgainWithBackOff(t *testing.T) {
 	})
 }
 
+// A wait of nothing would be a loop.
+func TestRetryWaitsASecondAtLeast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got runs
+		s := scheduler.New(scheduler.Job{Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 2},
+			Run: func(context.Context) error { got.add(); return errors.New("Okta is down") }})
+		runFor(t, s, 24*time.Hour)
+		got.check(t, 6*time.Hour, 6*time.Hour+time.Second, 6*time.Hour+3*time.Second)
+	})
+}
+
+// Waits double up to a day.
+func TestRetryComesWithinADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got runs
+		s := scheduler.New(scheduler.Job{Name: "staff", Schedule: parse(t, "@yearly"), Last: midnight.Add(-time.Second), Retry: scheduler.Retry{Most: 3, FirstWait: 20 * time.Hour},
+			Run: func(context.Context) error { got.add(); return errors.New("Okta is down") }})
+		runFor(t, s, 90*time.Hour)
+		got.check(t, 0, 20*time.Hour, 44*time.Hour, 68*time.Hour)
+	})
+}
+
 func TestRetryEndsWithTheFirstSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got runs

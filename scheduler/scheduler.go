@@ -181,7 +181,7 @@ func (s *Scheduler) loop(ctx context.Context, st *state) {
 		}
 		st.started(now)
 		err := st.Run(ctx)
-		st.ended(s.wall(), err != nil && ctx.Err() == nil)
+		st.ended(s.wall(), err != nil)
 	}
 }
 

@@ -258,6 +258,52 @@ func TestClockSetBackIsNoticedWithinAMinute(t *testing.T) {
 	})
 }
 
+// A retry that was due by the clock as it was would hold the job back.
+func TestClockSetBackDropsAPendingRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var clock steppedClock
+		var got []time.Duration
+		s := scheduler.New(scheduler.Job{
+			Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: 30 * time.Minute},
+			Run: func(context.Context) error { got = append(got, clock.since()); return errors.New("Okta is down") },
+		})
+		clock.step(24 * time.Hour)
+		s.SetNow(clock.now)
+		time.AfterFunc(6*time.Hour+10*time.Minute, func() { clock.step(-24 * time.Hour) })
+		runFor(t, s, 30*time.Hour+5*time.Minute)
+		want := []time.Duration{30 * time.Hour, 30 * time.Hour}
+		if !slices.Equal(got, want) {
+			t.Errorf("by the wall clock runs began at %v, want %v", got, want)
+		}
+	})
+}
+
+// asked is a schedule that passes on which times it is asked about, and never
+// comes.
+type asked chan time.Time
+
+func (a asked) Next(t time.Time) time.Time {
+	a <- t
+	return time.Time{}
+}
+
+// Of two times with a monotonic reading Go compares these, which do not see that
+// the clock was set. A bubble's times have none.
+func TestOnlyTheWallClockCounts(t *testing.T) {
+	schedule := make(asked, 100)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		scheduler.New(scheduler.Job{Name: "staff", Schedule: schedule}).Run(ctx)
+	}()
+	if at := <-schedule; at != at.Round(0) {
+		t.Errorf("asked for what comes after %s, by a clock that nobody can set", at)
+	}
+	stop()
+	<-done
+}
+
 func TestClockCorrectedByMinutesStartsNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var clock steppedClock

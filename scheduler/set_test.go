@@ -43,6 +43,56 @@ func TestSetKeepsDueTimesAndRetriesOfAJobWhoseScheduleStays(t *testing.T) {
 	})
 }
 
+// Not at the next look at the clock, which may be a minute off.
+func TestSetIsNoticedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got, added runs
+		s := scheduler.New(got.job(t, "staff", "@yearly"))
+		time.AfterFunc(10*time.Second, func() { s.Set(got.job(t, "staff", "@every 20s"), added.job(t, "guests", "@every 30s")) })
+		runFor(t, s, 45*time.Second)
+		got.check(t, 10*time.Second, 30*time.Second)
+		added.check(t, 10*time.Second, 40*time.Second)
+	})
+}
+
+// Zones go by their names: one that was read again is no other.
+func TestNewZoneIsANewSchedule(t *testing.T) {
+	for name, want := range map[string][]time.Duration{
+		"UTC":            {9 * time.Hour, 9*time.Hour + 10*time.Minute, 33 * time.Hour},
+		"Asia/Kathmandu": {9 * time.Hour, 27*time.Hour + 15*time.Minute, 27*time.Hour + 25*time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var got runs
+			job := func(name string) scheduler.Job {
+				when, err := scheduler.Parse("0 9 * * *", zone(t, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return scheduler.Job{Name: "staff", Schedule: when, Retry: scheduler.Retry{Most: 1, FirstWait: 10 * time.Minute},
+					Run: func(context.Context) error { got.add(); return errors.New("Okta is down") }}
+			}
+			s := scheduler.New(job("UTC"))
+			time.AfterFunc(9*time.Hour+time.Minute, func() { s.Set(job(name)) })
+			runFor(t, s, 33*time.Hour+time.Minute)
+			got.check(t, want...)
+		})
+	}
+}
+
+func TestNewScheduleDropsAPendingRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got runs
+		job := func(spec string) scheduler.Job {
+			return scheduler.Job{Name: "staff", Schedule: parse(t, spec), Retry: scheduler.Retry{Most: 1, FirstWait: 10 * time.Minute},
+				Run: func(context.Context) error { got.add(); return errors.New("Okta is down") }}
+		}
+		s := scheduler.New(job("0 6 * * *"))
+		time.AfterFunc(6*time.Hour+time.Minute, func() { s.Set(job("0 7 * * *")) })
+		runFor(t, s, 7*time.Hour+30*time.Minute)
+		got.check(t, 6*time.Hour, 7*time.Hour, 7*time.Hour+10*time.Minute)
+	})
+}
+
 func TestNewScheduleCountsFromNowAndAnIntervalFromTheLastStart(t *testing.T) {
 	for _, test := range []struct {
 		spec string
