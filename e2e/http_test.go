@@ -64,8 +64,8 @@ func TestHTTPAnswersOnlyWhoHasBusinessThere(t *testing.T) {
 	d.stop(syscall.SIGTERM)
 }
 
-// 200 connections of slow, broken and huge requests delay no reconcile, and
-// cost little memory.
+// 200 connections of slow, broken and huge requests delay no reconcile, cost
+// little memory, and leave nothing behind.
 func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
 	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 62})
 	d := s.start(t, everySecond)
@@ -75,7 +75,7 @@ func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
 		d.wait("snapshot published")
 	}
 	usual := time.Since(quiet) / 3 // a second, where the machine is idle
-	before := d.rss()
+	before, served := d.rss(), d.served()
 	length := 5 * time.Second
 	if long() {
 		length = time.Minute
@@ -102,11 +102,24 @@ func TestHTTPLoadDelaysNoReconcile(t *testing.T) {
 	if reconciles < least {
 		t.Errorf("%d reconciles in %s, and one in %s before", reconciles, length, usual)
 	}
-	grown := d.rss() - before
+	grown, now := d.rss()-before, d.served()
 	if grown > 64<<20 && !raceDetector { // which keeps a shadow of all memory
 		t.Errorf("memory grew by %d MiB", grown>>20)
 	}
-	t.Logf("%d reconciles in %s; memory grew by %d MiB", reconciles, length, grown>>20)
+	asked := int64(now["go_memstats_sys_bytes"] - served["go_memstats_sys_bytes"]) // without that shadow, and never given back
+	if asked > 64<<20 {
+		t.Errorf("%d MiB more were asked for", asked>>20)
+	}
+	t.Logf("%d reconciles in %s; memory grew by %d MiB, %d MiB were asked for", reconciles, length, grown>>20, asked>>20)
+	for _, name := range []string{"go_goroutines", "process_open_fds"} {
+		for end := time.Now().Add(time.Minute); now[name] > served[name]+10 && time.Now().Before(end); now = d.served() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if now[name] > served[name]+10 { // those of a reconcile come and go
+			t.Errorf("%s was %g, and is %g", name, served[name], now[name])
+		}
+	}
+	d.wait("snapshot published")
 	d.stop(syscall.SIGTERM)
 	s.must(t, 0, "verify")
 }
@@ -142,6 +155,19 @@ func (d *daemon) burden(i int, end time.Time) {
 		}
 		time.Sleep(time.Second)
 	}
+}
+
+// served are the metrics without labels.
+func (d *daemon) served() map[string]float64 {
+	d.t.Helper()
+	metrics := make(map[string]float64)
+	_, body := get(d.t, d.url+"/metrics")
+	for line := range strings.Lines(body) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); !strings.ContainsAny(name, "#{") {
+			metrics[name], _ = strconv.ParseFloat(value, 64)
+		}
+	}
+	return metrics
 }
 
 // rss is the daemon's resident memory.
