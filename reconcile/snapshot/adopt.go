@@ -94,7 +94,37 @@ func (w *Writer) Adopt(user, reason string) error {
 	if behind == nil {
 		return errors.New("adopt: there is nothing to adopt: the newest snapshot is the one that the journal knows")
 	}
+	if err := w.announceTombs(); err != nil {
+		return fmt.Errorf("adopt: %w", err)
+	}
 	return w.Journal(Event{Event: EventAdopted, Snapshot: behind.Newest, User: user, Reason: reason})
+}
+
+// announceTombs tells the journal of the tombstones that it has lost, or never
+// knew: a snapshot that somebody prunes by hand from now on is not among them.
+func (w *Writer) announceTombs() error {
+	known, err := w.store.Journal(w.export)
+	if err != nil {
+		return err
+	}
+	names, err := snapshotNames(w.path(prunedDir))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if known.pruned[name] {
+			continue
+		}
+		tomb, err := readSnapshot(w.path(prunedDir, name))
+		if err != nil {
+			return err
+		}
+		event := Event{Event: EventPruned, Snapshot: name, ManifestSHA256: tomb.Digest, Reason: "its tombstone was there, and the journal did not know it"}
+		if err := w.append(event); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // adopter returns the snapshot that adopted a break after the snapshot name,
@@ -108,10 +138,47 @@ func (c *chain) adopter(name string) *Snapshot {
 	return nil
 }
 
-// excuse makes a note of a finding about a snapshot before a break that was
-// adopted.
-func (c *chain) excuse(f Finding) Finding {
-	if by := c.adopter(f.Snapshot); by != nil {
+// followAdopters finds the snapshots that each adoption goes on from: those are
+// there on somebody's word, and what else came before it is gone on that word.
+func (c *chain) followAdopters() {
+	links := make(map[string]*Snapshot, len(c.links))
+	for _, snap := range c.links {
+		links[snap.Name()] = snap
+	}
+	for _, by := range c.links {
+		if by.Manifest.Adopted == nil {
+			continue
+		}
+		for snap := by; snap != nil && snap.Manifest.Previous != nil; {
+			name := snap.Manifest.Previous.Snapshot
+			if snap = links[name]; c.adopted[name] != nil || name >= by.Name() {
+				break
+			}
+			c.adopted[name] = by
+		}
+	}
+}
+
+// excuseUnknown makes a note of a finding that the journal does not know a
+// snapshot, where one that adopted a break goes on from it: the journal was lost
+// then.
+func (c *chain) excuseUnknown(f Finding) Finding { return f.excusedBy(c.adopted[f.Snapshot]) }
+
+// excuseGone makes a note of a finding that a snapshot is gone, where one that
+// adopted a break goes on from an older one.
+func (c *chain) excuseGone(f Finding) Finding {
+	for _, by := range c.links {
+		from := by.Manifest.Previous
+		if by.Manifest.Adopted != nil && f.Snapshot < by.Name() && (from == nil || from.Snapshot < f.Snapshot) {
+			return f.excusedBy(by)
+		}
+	}
+	return f
+}
+
+// excusedBy is f as the note that it is once the snapshot by has adopted it.
+func (f Finding) excusedBy(by *Snapshot) Finding {
+	if by != nil {
 		a := by.Manifest.Adopted
 		f.Note = true
 		f.Problem += fmt.Sprintf("; %s adopted that in %s: %s", a.User, by.Name(), a.Reason)

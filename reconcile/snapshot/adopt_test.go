@@ -92,7 +92,7 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-func adopt(t *testing.T, s *snapshot.Store) {
+func adopt(t testing.TB, s *snapshot.Store) {
 	t.Helper()
 	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
 	if err != nil {
@@ -118,6 +118,72 @@ func TestAdoptBehindPruned(t *testing.T) {
 			if problems, notes := verify(t, s); len(problems) > 0 || len(notes) != 1 {
 				t.Errorf("with %q left: Verify: %q %q", hold, problems, notes)
 			}
+		}
+	}
+}
+
+// What goes on from an older snapshot is held against that one, also where
+// retention had pruned some that came between: whoever makes all digests fit is
+// found out.
+func TestVerifyComparesAcrossBreak(t *testing.T) {
+	s := threeDays(t)
+	if _, err := retain(t, s, snapshot.Retention{Last: 1, Hold: []string{"20261123T060000Z"}}); err != nil {
+		t.Fatal(err)
+	}
+	removeAll(t, s.Dir(), staff+"/20261125T060000Z")
+	adopt(t, s)
+	publish(t, s, day(4), people(17)...)
+	forge(t, s, func(f *forger) { f.replace("users.changes.ndjson", "Sales", "Sails") })
+	problems, _ := verify(t, s)
+	if want := []string{"staff@20261126T060000Z/users.changes.ndjson: is not the difference with 20261123T060000Z"}; !slices.Equal(problems, want) {
+		t.Errorf("Verify: %q, want %q", problems, want)
+	}
+}
+
+// An adoption excuses that the journal does not know what it goes on from, and
+// no snapshot that somebody has put beside that.
+func TestAdoptExcusesNothingElse(t *testing.T) {
+	s := threeDays(t)
+	removeAll(t, s.Dir(), staff+"/20261125T060000Z")
+	removeAll(t, s.Dir(), staff+"/journal.ndjson")
+	adopt(t, s)
+	publish(t, s, day(4), people(4)...)
+	from, err := s.Find(staff, "20261124T060000Z", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := from.Manifest
+	forged.Snapshot, forged.Sequence = "20261125T070000Z", 3
+	forged.Previous = &snapshot.Link{Snapshot: from.Name(), ManifestSHA256: from.Digest}
+	data, err := snapshot.MarshalCanonical(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.Dir(), staff, forged.Snapshot, "manifest.json"), string(data)+"\n")
+	problems, notes := verify(t, s)
+	if want := "staff@20261125T070000Z: the journal does not know it"; !slices.Contains(problems, want) || len(notes) != 2 {
+		t.Errorf("Verify: %q %q, want %q and two notes", problems, notes, want)
+	}
+}
+
+// Of two snapshots with one sequence, before a break and after it, either may
+// have been noted elsewhere.
+func TestHeadsAcrossBreak(t *testing.T) {
+	s := threeDays(t)
+	second, err := s.Find(staff, "20261124T060000Z", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := retain(t, s, snapshot.Retention{Last: 1, Hold: []string{"20261123T060000Z"}}); err != nil {
+		t.Fatal(err)
+	}
+	removeAll(t, s.Dir(), staff+"/20261125T060000Z")
+	adopt(t, s)
+	again := publish(t, s, day(4), people(4)...)
+	for digest, want := range map[string]int{second.Digest: 0, again.Digest: 0, hexSum(nil): 1} {
+		head := snapshot.Head{Export: staff, Sequence: 2, Digest: digest}
+		if problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Heads: []snapshot.Head{head}}); len(problems) != want {
+			t.Errorf("head 2:%s: %q, want %d problems", digest, problems, want)
 		}
 	}
 }

@@ -15,23 +15,24 @@ import (
 type chain struct {
 	store     *Store
 	export    string
-	names     []string          // of the folders that are named like snapshots, sorted
-	snapshots []*Snapshot       // those with a manifest that can be read
-	buried    []string          // names of tombstones
-	tombs     []*Snapshot       // those with a manifest that can be read
-	links     []*Snapshot       // snapshots and tombs, in order
-	published map[string]string // digests of manifests by snapshot, as the journal has them
-	pruned    map[string]string // the same of what was pruned
-	openPrune string            // the snapshot that was pruned last, until a run begins
-	gone      map[string]bool   // snapshots that are not there for a reason that has been given
-	open      Event             // the intent that nothing has followed
-	lines     int               // of the journal
+	names     []string             // of the folders that are named like snapshots, sorted
+	snapshots []*Snapshot          // those with a manifest that can be read
+	buried    []string             // names of tombstones
+	tombs     []*Snapshot          // those with a manifest that can be read
+	links     []*Snapshot          // snapshots and tombs, in order
+	published map[string]string    // digests of manifests by snapshot, as the journal has them
+	pruned    map[string]string    // the same of what was pruned
+	openPrune string               // the snapshot that was pruned last, until a run begins
+	gone      map[string]bool      // snapshots that are not there for a reason that has been given
+	adopted   map[string]*Snapshot // who goes on from a snapshot that was left by a break
+	open      Event                // the intent that nothing has followed
+	lines     int                  // of the journal
 	findings  []Finding
 }
 
 // survey reads the chain of an export and holds its parts against each other.
 func (s *Store) survey(export string) (*chain, error) {
-	c := &chain{store: s, export: export, gone: make(map[string]bool)}
+	c := &chain{store: s, export: export, gone: make(map[string]bool), adopted: make(map[string]*Snapshot)}
 	c.published, c.pruned = make(map[string]string), make(map[string]string)
 	if err := c.readFolder(); err != nil {
 		return nil, err
@@ -48,6 +49,7 @@ func (s *Store) survey(export string) (*chain, error) {
 		return nil, err
 	}
 	c.join()
+	c.followAdopters()
 	if err := c.readJournal(); err != nil {
 		return nil, err
 	}
@@ -198,6 +200,8 @@ func (c *chain) checkLinks() {
 			find("belongs to the store %s", m.StoreID)
 		case m.Org.URL != c.store.meta.Org.URL:
 			find("belongs to the org %s", m.Org.URL)
+		case m.Org.ID != c.store.meta.Org.ID && m.Org.ID != "" && c.store.meta.Org.ID != "":
+			find("belongs to the org with the id %s", m.Org.ID)
 		case m.Previous == nil:
 			if last != nil {
 				find("is the first of a chain, and %s comes before it", last.Name())
@@ -267,12 +271,12 @@ func (c *chain) checkPublished() {
 		case c.open.Snapshot == name && c.open.ManifestSHA256 == snap.Digest:
 			c.find(Finding{Snapshot: name, Problem: "unfinished publish: the next run finishes it", Note: true})
 		default:
-			c.find(c.excuse(Finding{Snapshot: name, Problem: "the journal does not know it"}))
+			c.find(c.excuseUnknown(Finding{Snapshot: name, Problem: "the journal does not know it"}))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.published)) {
 		if !c.gone[name] && !slices.Contains(c.names, name) {
-			c.find(c.excuse(Finding{Snapshot: name, Problem: "was published, and is gone"}))
+			c.find(c.excuseGone(Finding{Snapshot: name, Problem: "was published, and is gone"}))
 		}
 	}
 	if name := c.open.Snapshot; name != "" && !slices.Contains(c.names, name) {

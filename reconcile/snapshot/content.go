@@ -22,7 +22,7 @@ type checkedSnapshot struct {
 }
 
 // checkSnapshot looks into the folder of snap. What it compares snap with is
-// before, the snapshot that was checked last, or nil.
+// before, the snapshot that it follows, or nil.
 func (v *verifier) checkSnapshot(ctx context.Context, snap *Snapshot, before *checkedSnapshot) (*checkedSnapshot, error) {
 	c := &checkedSnapshot{Snapshot: snap, wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedUser}
 	report := func(file, format string, args ...any) {

@@ -42,3 +42,6 @@ func CheckCSV(users []User, attrs Attributes, file []byte) (bool, error) {
 	}
 	return c.end()
 }
+
+// Sign is what s writes beside a manifest.
+func (s *Signer) Sign(manifest []byte) ([]byte, error) { return s.sign(manifest) }

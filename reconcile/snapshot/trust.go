@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -85,12 +87,11 @@ func (v *verifier) checkCertificate(head *Snapshot) {
 // elsewhere. Another digest under the same sequence is another history: the
 // chain was made anew, or somebody went on from a copy.
 func (v *verifier) checkHeads(c *chain) {
-	known := make(map[int]string)
-	for _, snap := range c.links {
-		known[snap.Manifest.Sequence] = snap.Digest
-	}
+	known := make(map[int][]string) // two of one sequence where a break was adopted
 	last := 0
-	for sequence := range known {
+	for _, snap := range c.links {
+		sequence := snap.Manifest.Sequence
+		known[sequence] = append(known[sequence], snap.Digest)
 		last = max(last, sequence)
 	}
 	noted := make(map[int]string)
@@ -99,16 +100,16 @@ func (v *verifier) checkHeads(c *chain) {
 			continue
 		}
 		problem := ""
-		switch digest, ok := known[head.Sequence]; {
+		switch digests := known[head.Sequence]; {
 		case noted[head.Sequence] != "" && noted[head.Sequence] != head.Digest:
 			problem = fmt.Sprintf("two heads noted for sequence %d differ: there are two chains, forked at %d or before", head.Sequence, head.Sequence)
 		case head.Sequence > last:
 			problem = fmt.Sprintf("ends at sequence %d, and the head noted has %d: newer snapshots were cut off, or the store is an older copy", last, head.Sequence)
-		case !ok:
+		case len(digests) == 0:
 			problem = fmt.Sprintf("has no sequence %d to hold the head noted against", head.Sequence)
-		case digest != head.Digest:
+		case !slices.Contains(digests, head.Digest):
 			problem = fmt.Sprintf("sequence %d has the manifest %s, and the head noted has %s: two chains, forked at %d or before",
-				head.Sequence, digest, head.Digest, head.Sequence)
+				head.Sequence, strings.Join(digests, " and "), head.Digest, head.Sequence)
 		}
 		noted[head.Sequence] = head.Digest
 		if problem != "" {

@@ -159,7 +159,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		v.add(f)
 	}
 	v.sum.Exports++
-	var before *checkedSnapshot
+	checked := make(map[string]*checkedSnapshot)
 	v.at = VerifyProgress{Export: export}
 	for _, snap := range c.links {
 		v.at.Expected += snap.total()
@@ -168,17 +168,22 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	for _, snap := range c.links {
 		v.at.Users = expected
 		v.tell()
-		if before, err = v.checkSettled(ctx, snap, before); err != nil {
+		var before *checkedSnapshot
+		if m := &snap.Manifest; m.Previous != nil {
+			before = checked[m.Previous.Snapshot]
+		}
+		if checked[snap.Name()], err = v.checkSettled(ctx, snap, before); err != nil {
 			return err
 		}
 		expected += snap.total()
 	}
 	v.checkHeads(c)
-	if before != nil {
-		v.checkAnchor(before.Snapshot)
-		v.checkCertificate(before.Snapshot)
+	if n := len(c.links); n > 0 {
+		head := c.links[n-1]
+		v.checkAnchor(head)
+		v.checkCertificate(head)
 		v.sum.Heads = append(v.sum.Heads, Head{
-			Export: export, Sequence: before.Manifest.Sequence, Snapshot: before.Name(), Digest: before.Digest,
+			Export: export, Sequence: head.Manifest.Sequence, Snapshot: head.Name(), Digest: head.Digest,
 		})
 	}
 	return nil
