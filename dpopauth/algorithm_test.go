@@ -3,6 +3,7 @@ package dpopauth_test
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -55,6 +56,15 @@ func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
 					jwt.WithValidMethods([]string{alg.name}))
 				if err != nil {
 					t.Errorf("jwt/v5 refuses the proof: %v", err)
+				}
+				if pss, ok := jwt.GetSigningMethod(alg.name).(*jwt.SigningMethodRSAPSS); ok { // which takes any salt
+					header, claims, sig := parts(t, jws)
+					h := pss.Hash.New()
+					h.Write(signed(header, claims))
+					salt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash} // RFC 7518, section 3.5
+					if err := rsa.VerifyPSS(&rsa1().PublicKey, pss.Hash, h.Sum(nil), sig, salt); err != nil {
+						t.Errorf("salt is not as long as the hash: %v", err)
+					}
 				}
 			})
 			t.Run("assertion", func(t *testing.T) {

@@ -137,6 +137,19 @@ func TestD21_OffsetIsTakenWithCare(t *testing.T) {
 			o.wantRequests(2, 3) // none of which was dated in the server's future
 		})
 	}
+	bubble(t, "a slow answer says less than is known", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		mustGet(t, tr, o.URL+"/a")
+		time.Sleep(15 * time.Minute) // so that another reading is due
+		o.api = func(w http.ResponseWriter, _ *seen) bool {
+			w.Header().Set("Date", o.now().UTC().Format(http.TimeFormat))
+			time.Sleep(20 * time.Second)
+			return false
+		}
+		mustGet(t, tr, o.URL+"/a")
+		if got := tr.Status().Offset; got.Abs() > 2*time.Second {
+			t.Errorf("offset = %v, want none", got)
+		}
+	})
 	for _, offset := range []time.Duration{-1900 * time.Millisecond, -500 * time.Millisecond, 500 * time.Millisecond, 1900 * time.Millisecond} {
 		bubble(t, fmt.Sprint("within 2 s: ", offset), func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.now = ahead(offset)
@@ -166,7 +179,14 @@ func TestD22_OffsetBeyondTheBoundIsAnError(t *testing.T) {
 			t.Errorf("hint = %q, want NTP in it", hint)
 		}
 	}
-	for _, offset := range []time.Duration{20 * time.Minute, -20 * time.Minute, 300 * 24 * time.Hour} {
+	for _, offset := range []time.Duration{15 * time.Minute, -15 * time.Minute} {
+		bubble(t, fmt.Sprint("ahead by no more than ", offset), func(t *testing.T, o *org, tr *dpopauth.Transport) {
+			o.now = ahead(offset)
+			mustGet(t, tr, o.URL+"/a")
+			o.wantRequests(2, 1)
+		})
+	}
+	for _, offset := range []time.Duration{15*time.Minute + time.Second, -15*time.Minute - time.Second, 300 * 24 * time.Hour} {
 		bubble(t, fmt.Sprint("token endpoint ahead by ", offset), func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.now = ahead(offset)
 			_, _, err := get(t, tr, o.URL+"/a")

@@ -41,9 +41,11 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 		return k.Warning()
 	}
 	t.Run("group", func(t *testing.T) {
-		path := keytest.File(t, good, 0o640)
-		if w := warning(t, path); !strings.Contains(w, "group") || !strings.Contains(w, path) {
-			t.Errorf("warning = %q, want one that names %s", w, path)
+		for _, mode := range []os.FileMode{0o640, 0o620, 0o610} {
+			path := keytest.File(t, good, mode)
+			if w := warning(t, path); !strings.Contains(w, "group") || !strings.Contains(w, path) {
+				t.Errorf("warning = %q, want one that names %s", w, path)
+			}
 		}
 	})
 	t.Run("systemd's credentials", func(t *testing.T) {

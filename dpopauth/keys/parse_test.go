@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -170,12 +171,13 @@ func TestD31_WhatIsNoPrivateKey(t *testing.T) {
 }
 
 func TestD32_WeakAndInconsistentKeys(t *testing.T) {
-	weak := keytest.NewRSA(1024)
-	for format, file := range keytest.Files(t, weak) {
-		_, err := keys.Parse(file)
-		wantError(t, err, "1024 bits")
-		if err == nil {
-			t.Error(format)
+	for _, bits := range []int{1024, 2047} {
+		for format, file := range keytest.Files(t, keytest.NewRSA(bits)) {
+			_, err := keys.Parse(file)
+			wantError(t, err, fmt.Sprint(bits, " bits"))
+			if err == nil {
+				t.Error(format)
+			}
 		}
 	}
 	var other map[string]json.RawMessage

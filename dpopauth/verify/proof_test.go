@@ -120,6 +120,7 @@ func TestD7_ECDSASignature(t *testing.T) {
 				"short":     raw[:len(raw)-1],
 				"long":      append([]byte{0}, raw...),
 				"padded":    append(append(append([]byte{0}, raw[:width]...), 0), raw[width:]...),
+				"padded s":  append(append(raw[:width:width], 0), raw[width:]...),
 				"r = 0":     joinRS(curve, zero, ss),
 				"s = 0":     joinRS(curve, r, zero),
 				"r = s = 0": joinRS(curve, zero, zero),
