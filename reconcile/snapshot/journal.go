@@ -72,7 +72,7 @@ type History struct {
 	Damaged       int     // lines that are no events
 	Torn          bool    // the last line has no line feed
 	size          int64   // of all whole lines
-	lastPruned    string
+	lastPruned    string  // until a run begins, which mends an unfinished prune before
 	lastAdopted   Event
 	lost          *Link           // a snapshot that the chain has not, and somebody was told of
 	pruned        map[string]bool // every snapshot that was pruned
@@ -96,6 +96,9 @@ func (h *History) add(line []byte) {
 		if h.Undone.Event == "" {
 			h.Undone = e
 		}
+		h.lastPruned = ""
+	case EventReleased:
+		h.lastPruned = ""
 	case EventIntent:
 		h.Open = e
 	case EventPublished:

@@ -200,3 +200,26 @@ func removeAll(t testing.TB, dir, name string) {
 		t.Fatal(err)
 	}
 }
+
+// A snapshot that was pruned and that somebody has put back is for verify to
+// tell of: it is no unfinished prune once a run has begun since.
+func TestPrunedSnapshotPutBackIsLeftAlone(t *testing.T) {
+	s := threeDays(t)
+	old := filepath.Join(s.Dir(), staff, "20261123T060000Z")
+	kept := filepath.Join(t.TempDir(), "kept")
+	if err := os.CopyFS(kept, os.DirFS(old)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := retain(t, s, snapshot.Retention{Last: 2}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, s, day(4), people(4)...)
+	if err := os.CopyFS(old, os.DirFS(kept)); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, s, day(5), people(5)...)
+	problems, _ := verify(t, s)
+	if want := "staff/pruned/20261123T060000Z: was pruned, and the snapshot is there again"; !slices.Contains(problems, want) {
+		t.Errorf("Verify: %q, want %q", problems, want)
+	}
+}

@@ -41,8 +41,8 @@
 //
 // Where the newest snapshot is not the one that the journal published last, or a
 // line "failed" names one that was published and is gone, nothing is published
-// until a line "adopted" follows. The next manifest then
-// has a member adopted, which excuses what is missing before it.
+// until a line "adopted" follows. The next manifest then has a member adopted,
+// which excuses what it goes on from and what is gone since.
 //
 // Names that end in .partial are unfinished, and nothing reads them. A crash
 // can leave: one such folder; an intent in the journal without its folder; a
