@@ -16,9 +16,15 @@ import (
 
 // checkClientKey loads the key that signs client assertions.
 func checkClientKey(_ context.Context, x *examination) finding {
-	file := cmp.Or(x.newKey, x.cfg.Okta.PrivateKeyFile)
-	key, f := loadKeyFor(file, "okta.private_key_file")
+	file, setting := x.cfg.Okta.PrivateKeyFile, "okta.private_key_file"
+	if x.newKey != "" {
+		file, setting = x.newKey, "--key"
+	}
+	key, f := loadKeyFor(file, setting)
 	if key == nil {
+		if x.newKey != "" && f.Where == inConfig { // which says nothing of it yet
+			f.Where = onHost
+		}
 		return f
 	}
 	switch {

@@ -261,6 +261,10 @@ func TestRemedyInTheNamesOfTheEnvironment(t *testing.T) {
 	if f := x.examine(t.Context(), c, nil); !strings.Contains(f.Remedy, "correct okta.private_key_file") {
 		t.Errorf("with a file: %+v", f)
 	}
+	x.newKey = x.cfg.Okta.PrivateKeyFile + ".new"
+	if f := x.examine(t.Context(), c, nil); f.Where != onHost || !strings.Contains(f.Remedy, "correct --key") {
+		t.Errorf("of a new key: %+v", f)
+	}
 }
 
 // The people who are looked for are from all over the snapshot.
