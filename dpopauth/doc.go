@@ -53,10 +53,9 @@
 // The first request fetches a token, and all others wait for it. Renewal begins
 // at 80 to 90 % of its life, if that is a minute or more, beside the requests,
 // which go on with the old one; when it fails they go on until the end of that
-// life. A server that fails is
-// asked again only after a back-off, in which callers get its last error. A
-// token that an API has withdrawn (401) is replaced once for all who got that
-// answer.
+// life. A server that fails is asked again only after a back-off, in which
+// callers get its last error. A token that an API has withdrawn (401) is
+// replaced once for all who got that answer.
 //
 // # Errors
 //

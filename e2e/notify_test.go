@@ -24,6 +24,20 @@ type told struct {
 	ManifestSHA256             string `json:"manifest_sha256"`
 }
 
+// newHook serves an address that takes messages.
+func newHook(t *testing.T) (url string, messages <-chan told) {
+	got := make(chan told, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m told
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		got <- m
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, got
+}
+
 // Failing twice is told once, and so is recovering; a heartbeat follows each
 // success. The addresses are secrets.
 func TestNotifiesOnceForEachChangeOfState(t *testing.T) {
@@ -95,17 +109,9 @@ func TestNotifiesOnceForEachChangeOfState(t *testing.T) {
 // once, in /fresh and the metrics too, and over with the next one that does.
 func TestNotifiesOfAnOverdueExportOnce(t *testing.T) {
 	t.Parallel()
-	messages := make(chan told, 100)
-	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var m told
-		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
-			t.Error(err)
-		}
-		messages <- m
-	}))
-	defer hook.Close()
+	hook, messages := newHook(t)
 	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 72})
-	write(t, filepath.Join(s.dir, "hook.url"), []byte(hook.URL))
+	write(t, filepath.Join(s.dir, "hook.url"), []byte(hook))
 	d := s.startWith(t, strings.Replace(s.daemonConfig(everySecond+"    timeout: 5s\n    retry: {most: 0}\n"), "daemon:\n",
 		"daemon:\n  notify: [{url_file: hook.url, on: [failed, overdue, recovered]}]\n", 1))
 	d.wait("snapshot published")

@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,20 +52,12 @@ func lookPath(t *testing.T, program string) string {
 // restart.
 func TestWhatIsTakenAwayShowsAndHeals(t *testing.T) {
 	t.Parallel()
-	messages := make(chan told, 100)
-	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var m told
-		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
-			t.Error(err)
-		}
-		messages <- m
-	}))
-	defer hook.Close()
+	hook, messages := newHook(t)
 	s := newTestSite(t, sandbox.Config{Users: 100, Seed: 101})
 	okta := newLine(t, s.server.URL)
 	s.server.URL = "https://localhost:" + okta.port // a name to be looked up
 	s.org.SetURL(s.server.URL)
-	write(t, filepath.Join(s.dir, "hook.url"), []byte(hook.URL))
+	write(t, filepath.Join(s.dir, "hook.url"), []byte(hook))
 	d := s.startApart(t, strings.Replace(s.daemonConfig(everySecond+"    timeout: 3s\n    retry: {most: 0}\n    snapshot: on_change\n"),
 		"daemon:\n", "daemon:\n  notify: [{url_file: hook.url, on: [failed, recovered]}]\n", 1))
 	d.wait("snapshot published")

@@ -81,6 +81,16 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.Handler.ServeHTTP(w, r)
 }
 
+// wantAtMost fails t where a window saw more requests of ours than most.
+func (l *limits) wantAtMost(t *testing.T, most int) {
+	t.Helper()
+	for w, used := range l.ours {
+		if used > most {
+			t.Errorf("window %d: %d requests, want at most %d", w, used, most)
+		}
+	}
+}
+
 // newLimits starts windows some seconds ago.
 func newLimits(seed uint64, limit int, h http.Handler) *limits {
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -143,11 +153,7 @@ func TestGovernorSpendsItsShare(t *testing.T) {
 					t.Fatal(err)
 				}
 				own := int(test.share * 300)
-				for w, used := range l.ours {
-					if used > own {
-						t.Errorf("window %d: %d requests, want at most %d", w, used, own)
-					}
-				}
+				l.wantAtMost(t, own)
 				if l.refused > 0 {
 					t.Errorf("%d requests refused", l.refused)
 				}
@@ -224,11 +230,7 @@ func TestGovernorKeepsATrickle(t *testing.T) {
 		if took := time.Since(began); took > 12*time.Minute || took < 5*time.Minute {
 			t.Errorf("took %v, want some ten requests a minute", took)
 		}
-		for w, used := range l.ours {
-			if used > 13 {
-				t.Errorf("window %d: %d requests, want a trickle", w, used)
-			}
-		}
+		l.wantAtMost(t, 13)
 	})
 }
 
@@ -246,11 +248,7 @@ func TestGovernorLeavesTheLastFew(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Get() = %v, want it to wait", err)
 		}
-		for w, used := range l.ours {
-			if used > 1 {
-				t.Errorf("window %d: %d requests, want 1", w, used)
-			}
-		}
+		l.wantAtMost(t, 1)
 		if len(l.ours) < 14 {
 			t.Errorf("asked in %d windows, want each of 15", len(l.ours))
 		}
@@ -353,11 +351,7 @@ func TestGovernorForgetsAnAbsurdWindow(t *testing.T) {
 		if err := readers(t.Context(), c, 600, 4); err != nil {
 			t.Fatal(err)
 		}
-		for w, used := range l.ours {
-			if used > 150 {
-				t.Errorf("window %d: %d requests, want at most 150", w, used)
-			}
-		}
+		l.wantAtMost(t, 150)
 	})
 }
 

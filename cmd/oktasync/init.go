@@ -34,10 +34,11 @@ public JWK to paste into Okta. It overwrites nothing and asks nothing.
 
 With --env-file, org, client, scopes and keys are those of Okta's DPoP
 walk-through, and no new key is made. A .env that is not named is left alone, and
-spoken of. --signing-key also makes a key that signs
-snapshots, and prints the line for the auditor's allowed_signers. --change-request
-prints a page for whoever holds Super Admin in Okta, with all that the service
-app needs and how to undo it.
+spoken of.
+
+--signing-key also makes a key that signs snapshots, and prints the line for the
+auditor's allowed_signers. --change-request prints a page for whoever holds Super
+Admin in Okta, with all that the service app needs and how to undo it.
 
 --new-key FILE makes a client key and nothing else, for when the old one is to go.`,
 		Example: `  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9

@@ -20,8 +20,10 @@ var acme = snapshot.Org{URL: "https://acme.okta.com", ID: "00o1"}
 // long reports whether the long forms of the tests are asked for.
 func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
 
+// day is when the nth reading of most tests begins.
 func day(n int) time.Time { return time.Date(2026, 11, 22+n, 6, 0, 0, 0, time.UTC) }
 
+// newStore returns an empty store of acme.
 func newStore(t testing.TB) *snapshot.Store {
 	t.Helper()
 	s, err := snapshot.Init(filepath.Join(t.TempDir(), "snapshots"), acme, snapshot.Options{})
@@ -31,10 +33,12 @@ func newStore(t testing.TB) *snapshot.Store {
 	return s
 }
 
+// person returns a user as Okta sends it.
 func person(n int, status, department string) string {
 	return fmt.Sprintf(`{"id":"00u%04d","status":%q,"profile":{"login":"p%d@acme.example","department":%q}}`, n, status, n, department)
 }
 
+// people returns n active users, as Okta sends them.
 func people(n int) []string {
 	users := make([]string, n)
 	for i := range users {
@@ -43,6 +47,8 @@ func people(n int) []string {
 	return users
 }
 
+// draft compares users with the newest snapshot of an export, as a reconcile
+// does, and returns what there is to publish.
 func draft(t testing.TB, s *snapshot.Store, started time.Time, users ...string) snapshot.Draft {
 	t.Helper()
 	declared := snapshot.DefaultDeclaration()
@@ -91,6 +97,7 @@ func draft(t testing.TB, s *snapshot.Store, started time.Time, users ...string) 
 	return d
 }
 
+// requests returns the transcript of a reading of one page.
 func requests(t testing.TB, at time.Time, rows int) *bytes.Buffer {
 	t.Helper()
 	var b []byte
@@ -106,6 +113,7 @@ func requests(t testing.TB, at time.Time, rows int) *bytes.Buffer {
 	return bytes.NewBuffer(b)
 }
 
+// reconcile publishes users through a writer of its own, as one run does.
 func reconcile(t testing.TB, s *snapshot.Store, started time.Time, users ...string) (*snapshot.Snapshot, error) {
 	t.Helper()
 	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
@@ -125,6 +133,7 @@ func reconcile(t testing.TB, s *snapshot.Store, started time.Time, users ...stri
 	return snap, errors.Join(err, w.Close())
 }
 
+// publish is a reconcile that works.
 func publish(t testing.TB, s *snapshot.Store, started time.Time, users ...string) *snapshot.Snapshot {
 	t.Helper()
 	snap, err := reconcile(t, s, started, users...)
@@ -134,6 +143,7 @@ func publish(t testing.TB, s *snapshot.Store, started time.Time, users ...string
 	return snap
 }
 
+// ids returns the ids of all users of a snapshot.
 func ids(t testing.TB, snap *snapshot.Snapshot) (ids []string) {
 	t.Helper()
 	users, err := snap.Users()
@@ -153,6 +163,7 @@ func ids(t testing.TB, snap *snapshot.Snapshot) (ids []string) {
 	}
 }
 
+// write writes a file, and the folders above it.
 func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -163,6 +174,7 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
+// journalOf returns the events of the export's journal.
 func journalOf(t testing.TB, s *snapshot.Store) (events []snapshot.Event) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(s.Dir(), staff, "journal.ndjson"))

@@ -175,7 +175,6 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// A key can be changed, and the times in allowed_signers say from when on.
 // What NewSigningKey makes is a key for LoadSigner and for ssh-keygen, and its
 // line lets it sign snapshots and nothing else.
 func TestNewSigningKey(t *testing.T) {
@@ -203,6 +202,7 @@ func TestNewSigningKey(t *testing.T) {
 	}
 }
 
+// A key can be changed, and the times in allowed_signers say from when on.
 func TestSignerRotation(t *testing.T) {
 	old, next := newSigner(t), newSigner(t)
 	s := signedDays(t, old)

@@ -12,16 +12,6 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// day is when the nth reading of most tests begins.
-// newStore returns an empty store of acme.
-// person returns a user as Okta sends it.
-// people returns n active users, as Okta sends them.
-// draft compares users with the newest snapshot of an export, as a reconcile
-// does, and returns what there is to publish.
-// requests returns the transcript of a reading of one page.
-// reconcile publishes users through a writer of its own, as one run does.
-// publish is a reconcile that works.
-// ids returns the ids of all users of a snapshot.
 func TestInit(t *testing.T) {
 	s := newStore(t)
 	again, err := snapshot.Init(s.Dir(), snapshot.Org{URL: acme.URL}, snapshot.Options{})
@@ -149,8 +139,3 @@ func TestRootOnAnothersStore(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
-// A name is a second after the one before, whatever the clock says.
-// A draft whose numbers do not add up becomes no snapshot.
-// write writes a file, and the folders above it.
-// journalOf returns the events of the export's journal.
