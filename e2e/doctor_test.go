@@ -189,24 +189,13 @@ func sandboxStates(t *testing.T, help string) []string {
 	return strings.Fields(strings.ReplaceAll(list, ",", " "))
 }
 
-// docs/doctor.md lists every state with what doctor finds, and every check in the
-// order in which doctor prints them.
+// docs/doctor.md lists every check in the order in which doctor prints them.
 func TestDoctorIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../docs/doctor.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{dir: t.TempDir()}
-	var states []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| `([a-z_]+)` \\| (failed|warning) \\|").FindAllStringSubmatch(string(page), -1) {
-		states = append(states, row[1])
-		if d := diagnoses[row[1]]; d.id != row[2] || d.status != row[3] {
-			t.Errorf("the page has %s with %s %s, and doctor finds %s %s", row[1], row[2], row[3], d.id, d.status)
-		}
-	}
-	if want := sandboxStates(t, s.must(t, 0, "sandbox", "--help").stdout); !slices.Equal(states, want) {
-		t.Errorf("states of the page = %q, of the sandbox %q", states, want)
-	}
 	var ids []string
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+\\|$").FindAllStringSubmatch(string(page), -1) {
 		ids = append(ids, row[1])

@@ -129,7 +129,7 @@ func runEverything(t *testing.T, s *site, show func(status int, kind string, arg
 // shapes are the sections of docs/json.md, by their names.
 type shapes struct {
 	t        *testing.T
-	sections map[string]map[string]string // field, as in a table, to its type
+	sections map[string]map[string]string // field to its type
 	seen     map[string]bool              // "section field"
 	said     map[string]bool              // what has been found wrong
 }
@@ -146,20 +146,31 @@ func (s *shapes) wrong(format string, args ...any) {
 func readShapes(t *testing.T, page string) *shapes {
 	t.Helper()
 	s := &shapes{t: t, sections: map[string]map[string]string{}, seen: map[string]bool{}, said: map[string]bool{}}
+	item := regexp.MustCompile("^( *)- ((?:`[^`]+`(?:, )?)+): ([^.\n]+)")
 	section := ""
+	var parents []string // of an item, by its depth: "entries[]."
 	for line := range strings.Lines(page) {
 		if name, ok := strings.CutPrefix(line, "## "); ok {
 			section = strings.TrimSpace(name)
 			s.sections[section] = map[string]string{}
+			parents = []string{""}
 			continue
 		}
-		cells := strings.Split(line, " | ")
-		if section == "" || len(cells) < 3 || !strings.HasPrefix(line, "| `") {
+		m := item.FindStringSubmatch(line)
+		if section == "" || m == nil {
 			continue
 		}
-		kind := regexp.MustCompile(`\[(\w+)\]\(#\w+\)`).ReplaceAllString(strings.TrimSpace(cells[1]), "$1")
-		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[0], -1) {
-			s.sections[section][m[1]] = kind
+		depth := len(m[1]) / 2
+		kind := regexp.MustCompile(`\[(\w+)\]\(#\w+\)`).ReplaceAllString(m[3], "$1")
+		parent := parents[depth]
+		parents = parents[:depth+1]
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(m[2], -1) {
+			field := parent + name[1]
+			s.sections[section][field] = kind
+			if strings.HasPrefix(kind, "list of ") {
+				field += "[]"
+			}
+			parents = append(parents[:depth+1], field+".")
 		}
 	}
 	return s
@@ -252,8 +263,8 @@ func (s *shapes) members(section, prefix string, v any, where string) {
 	}
 }
 
-// member holds a value against the type of a field. An object whose fields stand
-// below it in the table is held against those.
+// member holds a value against the type of a field. An object whose fields are
+// in an indented list is checked against that list.
 func (s *shapes) member(section, field, kind string, v any, where string) {
 	below := func(prefix string) bool {
 		for f := range s.sections[section] {
