@@ -131,7 +131,7 @@ func BenchmarkUsers(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			n := 0
-			if _, err := c.Users(b.Context(), oktaclient.Query{}, counter{&n}); err != nil || n != pages*200 {
+			if _, err := c.Read(b.Context(), oktaclient.Query{Resource: oktaclient.Users}, counter{&n}); err != nil || n != pages*200 {
 				b.Fatalf("read %d users: %v", n, err)
 			}
 		}

@@ -55,7 +55,7 @@ func TestListWithoutEnd(t *testing.T) {
 		fmt.Fprintf(w, "[%s]", user(fmt.Sprintf("00u%08d", request)))
 		return true
 	}
-	_, err := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{o}}, nil).Users(t.Context(), everyone, counter{&n})
+	_, err := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{o}}, nil).Read(t.Context(), everyone, counter{&n})
 	if err == nil || !strings.Contains(err.Error(), "list does not end: 100000 pages") || n != 100_000 {
 		t.Errorf("read %d users: %v", n, err)
 	}
@@ -133,15 +133,13 @@ func (e *expiring) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(300))
-		q := everyone
-		borders := bordersOf(b.org)
-		q.Borders = func(users int) ([]time.Time, error) { return borders(3 * users) } // three pages each
+		q := known(everyone, b.org, 3*10) // three pages each
 		expiring := &expiring{RoundTripper: b}
 		c := newClient(t, b.org.URL(), &http.Client{Transport: expiring}, func(cfg *oktaclient.Config) {
 			cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 10, 4, 1
 		})
 		s := &sink{}
-		reading, err := c.Users(t.Context(), q, s)
+		reading, err := c.Read(t.Context(), q, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ const (
 // keeps its memory from page to page.
 type cutter struct {
 	found []found
-	users []User
+	users []Record
 }
 
 // found is where in a page a user is, and its members without their quotes.
@@ -33,7 +33,7 @@ func (at errAt) Error() string { return fmt.Sprintf("broken JSON at byte %d", in
 
 // cut returns the users of a page, in parts of page and valid as long as it is,
 // or until the next cut.
-func (c *cutter) cut(page []byte) ([]User, error) {
+func (c *cutter) cut(page []byte, hasStatus bool) ([]Record, error) {
 	c.found = c.found[:0]
 	i := skipSpace(page, 0)
 	if !is(page, i, '[') {
@@ -41,7 +41,7 @@ func (c *cutter) cut(page []byte) ([]User, error) {
 	}
 	i = skipSpace(page, i+1)
 	for !is(page, i, ']') || len(c.found) > 0 {
-		user, end, ok := findUser(page, i)
+		user, end, ok := findUser(page, i, hasStatus)
 		switch {
 		case !ok:
 			return nil, errAt(end)
@@ -68,7 +68,7 @@ func (c *cutter) cut(page []byte) ([]User, error) {
 
 // name makes users of what was found. All their strings are parts of one, which
 // is what keeps a user free of allocations.
-func (c *cutter) name() []User {
+func (c *cutter) name() []Record {
 	var all strings.Builder
 	size := 0
 	for _, f := range c.found {
@@ -87,7 +87,7 @@ func (c *cutter) name() []User {
 	}
 	c.users = c.users[:0]
 	for _, f := range c.found {
-		c.users = append(c.users, User{ID: take(len(f.id)), Status: take(len(f.status)), LastUpdated: take(len(f.lastUpdated)), JSON: f.json})
+		c.users = append(c.users, Record{ID: take(len(f.id)), Status: take(len(f.status)), LastUpdated: take(len(f.lastUpdated)), JSON: f.json})
 	}
 	return c.users
 }
@@ -95,7 +95,7 @@ func (c *cutter) name() []User {
 // findUser finds the user that begins at i and returns where it ends, or where
 // it is broken: an object with the strings id and status, each once and not
 // empty, and perhaps lastUpdated, a string or null.
-func findUser(b []byte, i int) (u found, end int, ok bool) {
+func findUser(b []byte, i int, hasStatus bool) (u found, end int, ok bool) {
 	start := i
 	if !is(b, i, '{') {
 		return u, i, false
@@ -116,7 +116,7 @@ func findUser(b []byte, i int) (u found, end int, ok bool) {
 			break
 		}
 	}
-	if !is(b, i, '}') || len(u.id) == 0 || len(u.status) == 0 {
+	if !is(b, i, '}') || len(u.id) == 0 || hasStatus && len(u.status) == 0 {
 		return u, i, false
 	}
 	u.json = b[start : i+1 : i+1]

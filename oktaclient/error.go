@@ -68,7 +68,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " on page %d", e.Page)
 	}
 	if !access && !e.From.IsZero() {
-		b.WriteString(", of users last updated from " + e.From.Format(timeLayout))
+		b.WriteString(", records last updated from " + e.From.Format(timeLayout))
 		if !e.To.IsZero() {
 			b.WriteString(" to before " + e.To.Format(timeLayout))
 		}

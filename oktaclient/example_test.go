@@ -14,16 +14,16 @@ import (
 // logins prints who is in an org as they come.
 type logins struct{}
 
-func (logins) User(u oktaclient.User) error {
+func (logins) Record(u oktaclient.Record) error {
 	fmt.Println(u.ID, u.Status)
 	return nil
 }
 
-func (logins) Outside(oktaclient.User) error { return nil }
+func (logins) Outside(oktaclient.Record) error { return nil }
 
 func (logins) Request(oktaclient.Request) error { return nil }
 
-func ExampleClient_Users() {
+func ExampleClient_Read() {
 	org := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch filter := r.URL.Query().Get("filter"); {
@@ -44,7 +44,7 @@ func ExampleClient_Users() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reading, err := client.Users(context.Background(), oktaclient.Query{IncludeDeprovisioned: true}, logins{})
+	reading, err := client.Read(context.Background(), oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true}, logins{})
 	if err != nil {
 		log.Fatal(err)
 	}

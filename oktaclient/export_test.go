@@ -19,7 +19,7 @@ func ParseLinks(headers []string) (links [][2]string, err error) {
 func Next(h http.Header, base *url.URL) (*url.URL, error) { return nextPage(h, base) }
 
 // CutUsers cuts a page.
-func CutUsers(body []byte) ([]User, error) { return new(cutter).cut(body) }
+func CutUsers(body []byte) ([]Record, error) { return new(cutter).cut(body, true) }
 
 // Clock is the clock that learns Okta's time.
 type Clock struct{ clock }
@@ -31,4 +31,7 @@ func (c *Clock) Observe(sent, received time.Time, h http.Header) { _ = c.observe
 func (c *Clock) Offset() (time.Duration, bool) { return c.offset() }
 
 // NewCutter returns a cutter of pages that keeps its memory from page to page.
-func NewCutter() func(page []byte) ([]User, error) { return new(cutter).cut }
+func NewCutter() func(page []byte) ([]Record, error) {
+	c := new(cutter)
+	return func(page []byte) ([]Record, error) { return c.cut(page, true) }
+}

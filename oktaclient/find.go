@@ -12,57 +12,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// User reads the user with the given id. Such a read is current, where lists
-// come from an index that lags. A user that does not exist, or no longer, is
-// an [*Error] with status 404. The user's JSON is the caller's to keep.
-func (c *Client) User(ctx context.Context, id string) (User, error) {
-	user, _, err := c.user(ctx, id, nil)
-	return user, err
-}
-
-func (c *Client) user(ctx context.Context, id string, record func(*answer) error) (User, *answer, error) {
-	if id == "" || id == "." || id == ".." {
-		return User{}, nil, errors.New("no user id")
-	}
-	u, err := c.org.Parse(usersPath + "/" + url.PathEscape(id))
-	if err != nil {
-		return User{}, nil, err
-	}
-	var user User
-	a, err := c.send(ctx, &call{url: u, record: record, accept: func(a *answer) (err error) {
-		if user, err = parseUser(a); err == nil && user.ID != id {
-			err = &rejection{class: "another user", err: errors.New("answer is about another user")}
-		}
-		return err
-	}})
-	return user, a, err
-}
-
-// Find looks for users whom a reading of q missed, by their ids. Only who is
-// not found does not exist: a read by id is current, and its 404 with Okta's
-// own code is the proof. Whoever exists is told to sink, as a User if q is of
-// them and as Outside if not.
+// Find reads the records with these ids, for a caller that misses them in the
+// result of a read of q. A read by id is current, while Okta's lists come from
+// an index that lags. Okta's own 404 with the code E0000007 proves that a record
+// doesn't exist, and Find passes nothing for it. Any other failure is an error.
 //
-// An object read by id can differ from the same one in a list, which has fewer
-// links for one. So whoever exists is read once more from a list, and it is the
-// list too that tells whether a search finds them.
-func (c *Client) Find(ctx context.Context, q Query, ids []string, sink Sink) (Reading, error) {
-	r := c.newReading(q, sink)
-	exist, err := r.exist(ctx, ids)
-	for len(exist) > 0 && err == nil {
-		some := exist[:min(len(exist), idsAtOnce)]
-		exist = exist[len(some):]
+// A record read by id can differ from the same record in a list: a user has more
+// links. So Find reads each existing record once more from a list. With a
+// search, the list also decides whether the query selects the record.
+func (c *Client) Find(ctx context.Context, q Query, ids []string, sink Sink) (ReadResult, error) {
+	r, err := c.newRead(q, sink)
+	if err != nil {
+		return ReadResult{}, err
+	}
+	existing, err := r.existing(ctx, ids)
+	for len(existing) > 0 && err == nil {
+		some := existing[:min(len(existing), idsPerList)]
+		existing = existing[len(some):]
 		_, err = (&list{r: r, listing: listOf(q, some)}).read(ctx)
 	}
 	return r.sum(), err
 }
 
-// idsAtOnce is how many users one expression names, so that Okta's Link
-// headers, which repeat it, stay short.
-const idsAtOnce = 20
+// idsPerList is the most ids in one expression, so that Okta's Link headers,
+// which repeat it, stay short.
+const idsPerList = 20
 
-// exist asks for each user by id and returns the ids of those who exist.
-func (r *reading) exist(ctx context.Context, ids []string) ([]string, error) {
+// existing requests each record by id and returns the ids of those that exist.
+func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 	var (
 		mu    sync.Mutex
 		found []string
@@ -74,7 +51,7 @@ func (r *reading) exist(ctx context.Context, ids []string) ([]string, error) {
 			break
 		}
 		g.Go(func() error {
-			user, a, err := r.c.user(ctx, id, r.record)
+			record, a, err := r.byID(ctx, id)
 			if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Code == "E0000007" {
 				return nil
 			}
@@ -84,18 +61,35 @@ func (r *reading) exist(ctx context.Context, ids []string) ([]string, error) {
 			mu.Lock()
 			found = append(found, id)
 			mu.Unlock()
-			return r.deliver([]User{user}, r.query.Search != "", a) // who fits a search, the list tells
+			return r.deliver([]Record{record}, r.query.Search != "", a)
 		})
 	}
 	err := g.Wait()
 	return found, err
 }
 
-// listOf is the list of those among the users with these ids whom q is of.
+func (r *read) byID(ctx context.Context, id string) (record Record, a *answer, err error) {
+	if id == "" || id == "." || id == ".." {
+		return Record{}, nil, errors.New("empty id")
+	}
+	u, err := r.c.org.Parse(r.query.Resource.Path + "/" + url.PathEscape(id))
+	if err != nil {
+		return Record{}, nil, err
+	}
+	a, err = r.c.send(ctx, &call{url: u, record: r.record, accept: func(a *answer) (err error) {
+		if record, err = parseRecord(a, r.query.Resource.hasStatus); err == nil && record.ID != id {
+			err = &rejection{class: "another record", err: errors.New("response has another id")}
+		}
+		return err
+	}})
+	return record, a, err
+}
+
+// listOf returns the list of the records with these ids that q selects.
 func listOf(q Query, ids []string) listing {
 	var terms []string
 	for _, id := range ids {
-		quoted, _ := json.Marshal(id) // a string always can be
+		quoted, _ := json.Marshal(id) // a string has no encoding error
 		terms = append(terms, "id eq "+string(quoted))
 	}
 	any := strings.Join(terms, " or ")

@@ -12,7 +12,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-func ids(users []oktaclient.User) (ids []string) {
+func ids(users []oktaclient.Record) (ids []string) {
 	for _, u := range users {
 		ids = append(ids, u.ID)
 	}
@@ -46,8 +46,8 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 			in, outside []string
 		}{
 			{"everyone", everyone, slices.Concat(moved, left), nil},
-			{"without deprovisioned", oktaclient.Query{}, moved, left},
-			{"search", oktaclient.Query{IncludeDeprovisioned: true, Search: fmt.Sprintf("profile.department eq %q", searched)}, fit, unfit},
+			{"without deprovisioned", oktaclient.Query{Resource: oktaclient.Users}, moved, left},
+			{"search", oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true, Search: fmt.Sprintf("profile.department eq %q", searched)}, fit, unfit},
 		}
 		for _, test := range tests {
 			s := &sink{}
@@ -88,5 +88,32 @@ func TestFindTakesNoOther404ForAProof(t *testing.T) {
 	}
 	if _, err := o.client(t, nil).Find(t.Context(), everyone, []string{"00u99999"}, &sink{}); err == nil {
 		t.Error("Find() took a proxy's 404")
+	}
+}
+
+func TestFindChecksIDs(t *testing.T) {
+	o := newOrg(20)
+	find := func(id string) (*sink, error) {
+		s := &sink{}
+		_, err := o.client(t, nil).Find(t.Context(), everyone, []string{id}, s)
+		return s, err
+	}
+	for _, id := range []string{"", ".", ".."} {
+		if _, err := find(id); err == nil || o.count() != 0 {
+			t.Errorf("Find(%q) = %v after %d requests, want an error before the first", id, err, o.count())
+		}
+	}
+	if s, err := find("a/../../groups?x#y"); err != nil || len(s.users) != 0 {
+		t.Errorf("Find() of an odd id = %v", err)
+	}
+	if got := o.requests[0].RequestURI; got != "/api/v1/users/a%2F..%2F..%2Fgroups%3Fx%23y" {
+		t.Errorf("request = %s", got)
+	}
+	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.Write([]byte(user("00u00001")))
+		return true
+	}
+	if _, err := find("00u00002"); err == nil || !strings.Contains(err.Error(), "another id") {
+		t.Errorf("Find() = %v, want an error about another id", err)
 	}
 }

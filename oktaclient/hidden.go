@@ -27,7 +27,7 @@ const (
 )
 
 // noteLocked looks at a user.
-func (h *hiding) noteLocked(u User) {
+func (h *hiding) noteLocked(u Record) {
 	h.changed = h.changed || u.LastUpdated >= h.since
 	if h.passed++; h.passed%max(h.stride, 1) > 0 {
 		return
@@ -44,7 +44,7 @@ func (h *hiding) noteLocked(u User) {
 }
 
 // paged notes that a list has had a page more.
-func (r *reading) paged(l *list) {
+func (r *read) paged(l *list) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if l.pages > 1 {
@@ -60,7 +60,7 @@ func (r *reading) paged(l *list) {
 // current: who was the only one to leave it, just before its end, would else not
 // be seen to have. The other lists are of the index themselves, and it shows at
 // once that somebody left one and that they have changed.
-func (r *reading) awaitIndex(ctx context.Context) error {
+func (r *read) awaitIndex(ctx context.Context) error {
 	if r.hiding.changed || r.hiding.plain.IsZero() {
 		return nil
 	}
@@ -71,19 +71,13 @@ func (r *reading) awaitIndex(ctx context.Context) error {
 // one and somebody changed; false: nobody can be hidden. Of an org that was read
 // before these are only the ones who have changed since: whoever else is missing
 // is asked for by id (see Find).
-func (r *reading) unhide(ctx context.Context) (bool, error) {
+func (r *read) unhide(ctx context.Context) (bool, error) {
 	if !r.hiding.changed || !r.hiding.several {
 		return false, nil
 	}
 	all := always
-	if r.query.Borders != nil {
-		borders, err := r.query.Borders(r.c.cfg.PageSize)
-		if err != nil {
-			return true, err
-		}
-		if len(borders) > 0 {
-			all.from = borders[len(borders)-1]
-		}
+	if known := r.query.KnownBefore; known.After(all.from) {
+		all.from = known.Truncate(time.Millisecond)
 	}
 	spans := all.cut(r.sampled())
 	r.c.log.DebugContext(ctx, "reading in single pages", "since", all.from, "spans", len(spans))
@@ -94,11 +88,11 @@ func (r *reading) unhide(ctx context.Context) (bool, error) {
 }
 
 // sampled returns where to cut the org so that each part is likely a page.
-func (r *reading) sampled() (borders []time.Time) {
+func (r *read) sampled() (borders []time.Time) {
 	r.mu.Lock()
 	sample, users := slices.Sorted(slices.Values(r.hiding.sample)), r.hiding.passed
 	r.mu.Unlock()
-	parts := users*4/(r.c.cfg.PageSize*3) + 1
+	parts := users*4/(r.size*3) + 1
 	for i := 1; i < parts && len(sample) > 0; i++ {
 		borders = append(borders, time.UnixMilli(sample[i*len(sample)/parts]))
 	}

@@ -18,15 +18,15 @@ import (
 // a later one those whom the caller can't miss, since they have come since.
 func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
-		for _, known := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d in flight, borders known %t", concurrency, known), func(t *testing.T) {
+		for _, again := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d in flight, borders known %t", concurrency, again), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					cfg := settled(150)
 					cfg.OffsetCursors, cfg.Deprovisioned = true, -1
 					b := newSandbox(t, cfg)
 					q := everyone
-					if known {
-						q.Borders = bordersOf(b.org)
+					if again {
+						q = known(q, b.org, 10)
 						b.org.Join(100)
 						time.Sleep(20 * time.Minute)
 					}
@@ -36,7 +36,7 @@ func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
 						}
 					})
 					s := &sink{}
-					reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), q, s)
+					reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), q, s)
 					if err != nil || !reading.Settled {
 						t.Fatalf("settled = %t, %v", reading.Settled, err)
 					}
@@ -48,13 +48,13 @@ func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
 						}
 					}
 					found := &sink{}
-					if known && len(missing) > 0 { // as a caller does with those it knows
+					if again && len(missing) > 0 { // as a caller does with those it knows
 						if _, err := b.client(t, nil).Find(t.Context(), q, missing, found); err != nil {
 							t.Fatal(err)
 						}
 					}
 					for _, id := range missing {
-						if created := found.of()[id].LastUpdated; !known || created > "2000" {
+						if created := found.of()[id].LastUpdated; !again || created > "2000" {
 							t.Errorf("user %s is missing", id)
 						}
 					}
@@ -82,7 +82,7 @@ func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
 					}
 				})
 				s := &sink{}
-				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.IndexLag = concurrency, 0 }).Users(t.Context(), everyone, s)
+				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.IndexLag = concurrency, 0 }).Read(t.Context(), everyone, s)
 				if err != nil || !reading.Settled {
 					t.Fatalf("settled = %t, %v", reading.Settled, err)
 				}
@@ -97,12 +97,12 @@ func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
 // Whom a list may have hidden is found at about the cost of the pages that they
 // can be on: of an org that was read before, those of who has changed since.
 func TestCostOfWhoMayBeHidden(t *testing.T) {
-	for known, most := range map[bool]int{false: 40 + 65, true: 40 + 10} {
+	for again, most := range map[bool]int{false: 40 + 65, true: 40 + 10} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newSandbox(t, settled(400))
 			q := everyone
-			if known {
-				q.Borders = bordersOf(b.org)
+			if again {
+				q = known(q, b.org, 10)
 			}
 			last := slices.Max(slices.Collect(maps.Keys(maps.Collect(b.org.UsersJSON()))))
 			b.org.OnRequest(func(n int, _ *http.Request) {
@@ -111,10 +111,10 @@ func TestCostOfWhoMayBeHidden(t *testing.T) {
 				}
 			})
 			passes := 0
-			q.Settling = func() { passes++ }
-			reading, err := b.client(t, nil).Users(t.Context(), q, &sink{})
+			q.OnPhase = onSettle(func() { passes++ })
+			reading, err := b.client(t, nil).Read(t.Context(), q, &sink{})
 			if err != nil || !reading.Settled || reading.Requests > most {
-				t.Errorf("borders known %t: reading = %+v, %v; want at most %d requests", known, reading, err, most)
+				t.Errorf("borders known %t: reading = %+v, %v; want at most %d requests", again, reading, err, most)
 			}
 			if passes != 2 {
 				t.Errorf("settled in %d passes, want one more after who may be hidden was read", passes)

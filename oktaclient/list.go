@@ -20,7 +20,7 @@ const (
 // that it is on its way while the page is read and taken in; never more than
 // one ahead.
 type list struct {
-	r *reading
+	r *read
 	listing
 
 	// further, if not nil, is asked with the number of pages so far, by a page's
@@ -38,7 +38,7 @@ type list struct {
 // longer takes a cursor of its own, the list is read once more from its
 // beginning: the users come again, which a sink must take anyway.
 func (l *list) read(ctx context.Context) (whole bool, err error) {
-	first, err := l.r.c.org.Parse(l.path(l.r.c.cfg.PageSize))
+	first, err := l.r.c.org.Parse(l.path(l.r.query.Resource, l.r.size))
 	if err != nil {
 		return false, err
 	}
@@ -153,7 +153,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, further func() bool) {
 				known(next)
 			}
 		},
-		accept: func(a *answer) error { return f.page.parse(a, f.at, l.r.c.cfg.PageSize) },
+		accept: func(a *answer) error { return f.page.parse(a, f.at, l.r) },
 	})
 	if f.err == nil {
 		f.page.buf = f.answer.body
@@ -164,19 +164,19 @@ func (l *list) fetch(ctx context.Context, f *fetch, further func() bool) {
 
 // take hands a page's users on and looks whether the list is in order.
 func (l *list) take(f *fetch) error {
-	if err := l.r.deliver(f.page.users, l.outside, f.answer); err != nil {
+	if err := l.r.deliver(f.page.records, l.outside, f.answer); err != nil {
 		return err
 	}
 	if l.pages%sampledPages == 0 {
 		l.updated = l.updated[:0]
 	}
-	for _, u := range f.page.users {
+	for _, u := range f.page.records {
 		l.updated = append(l.updated, u.LastUpdated)
 	}
 	l.pages++
 	l.r.paged(l)
 	l.seen[f.at.RawQuery] = true
-	if l.empty++; len(f.page.users) > 0 {
+	if l.empty++; len(f.page.records) > 0 {
 		l.empty = 0
 	}
 	next := f.page.next
@@ -184,11 +184,11 @@ func (l *list) take(f *fetch) error {
 	case next == nil:
 		return nil // the list's end
 	case l.seen[next.RawQuery]:
-		return f.broken("list goes in a circle: its next link came before")
+		return l.broken(f, "list goes in a circle: its next link came before")
 	case l.empty == maxEmpty:
-		return f.broken(fmt.Sprintf("list does not end: %d pages without a user", maxEmpty))
+		return l.broken(f, fmt.Sprintf("list does not end: %d pages without a record", maxEmpty))
 	case l.pages == maxPages:
-		return f.broken(fmt.Sprintf("list does not end: %d pages", maxPages))
+		return l.broken(f, fmt.Sprintf("list does not end: %d pages", maxPages))
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ const sampledPages = 16
 
 // broken is an error about a list that is wrong as a whole, though each page
 // could be read.
-func (f *fetch) broken(what string) error {
-	return &Error{RequestID: f.answer.request.RequestID, Path: usersPath, Page: f.number, Tries: 1,
+func (l *list) broken(f *fetch, what string) error {
+	return &Error{RequestID: f.answer.request.RequestID, Path: l.r.query.Resource.Path, Page: f.number, Tries: 1,
 		Err: &rejection{class: "endless", final: true, err: errors.New(what)}}
 }

@@ -103,9 +103,9 @@ func TestSettleLooksBack(t *testing.T) {
 			time.Sleep(50 * time.Second)
 		})
 		var passes []time.Time
-		q, s := oktaclient.Query{}, &sink{}
-		q.Settling = func() { passes = append(passes, time.Now()) }
-		reading, err := b.client(t, nil).Users(t.Context(), q, s)
+		q, s := oktaclient.Query{Resource: oktaclient.Users}, &sink{}
+		q.OnPhase = onSettle(func() { passes = append(passes, time.Now()) })
+		reading, err := b.client(t, nil).Read(t.Context(), q, s)
 		if err != nil || !reading.Settled || len(passes) < 2 {
 			t.Fatalf("reading = %+v in %d passes, %v", reading, len(passes), err)
 		}

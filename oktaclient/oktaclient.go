@@ -14,7 +14,7 @@
 // # What a reading is worth
 //
 // Okta has no snapshot isolation: people change while pages are read, and the
-// lists come from an index that lags by up to about a second. A [Reading] is
+// lists come from an index that lags by up to about a second. A [ReadResult] is
 // as between its start and its finish, and a user may come more than once; the
 // caller keeps the newest. What changed meanwhile is read again at the end,
 // until nothing new shows up. Where Okta's cursors count users instead of naming
@@ -66,7 +66,7 @@ type Config struct {
 
 	Concurrency    int     // most requests in flight; 0: 1
 	RateLimitShare float64 // of what Okta's headers show, 0 < share <= 1; 0: 0.5
-	PageSize       int     // users a page; 0: 200, which is the most that Okta gives
+	PageSize       int     // most records per page; 0: the most that the resource allows
 
 	// Governor keeps to the share, together with every other client that has
 	// the same one; nil: one of its own.
@@ -103,14 +103,13 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.New("no HTTP client to authenticate requests")
 	case cfg.RateLimitShare < 0 || cfg.RateLimitShare > 1:
 		return nil, fmt.Errorf("rate limit share %v is not between 0 and 1", cfg.RateLimitShare)
-	case cfg.PageSize < 0 || cfg.PageSize > 200:
-		return nil, fmt.Errorf("page size %d is not between 1 and 200", cfg.PageSize)
+	case cfg.PageSize < 0:
+		return nil, fmt.Errorf("page size %d is negative", cfg.PageSize)
 	case cfg.Concurrency < 0 || cfg.Tries < 0 || cfg.BaseWait < 0 || cfg.Stall < 0 || cfg.IndexLag < 0:
 		return nil, errors.New("concurrency, tries, base wait, stall and index lag must not be negative")
 	}
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 1)
 	cfg.RateLimitShare = cmp.Or(cfg.RateLimitShare, 0.5)
-	cfg.PageSize = cmp.Or(cfg.PageSize, 200)
 	cfg.Tries = cmp.Or(cfg.Tries, 5)
 	cfg.BaseWait = cmp.Or(cfg.BaseWait, time.Second)
 	cfg.Stall = cmp.Or(cfg.Stall, time.Minute)

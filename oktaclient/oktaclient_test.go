@@ -42,7 +42,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, change := range map[string]func(*oktaclient.Config){
 		"no client":   func(c *oktaclient.Config) { c.HTTPClient = nil },
 		"share":       func(c *oktaclient.Config) { c.RateLimitShare = 1.1 },
-		"page size":   func(c *oktaclient.Config) { c.PageSize = 201 },
+		"page size":   func(c *oktaclient.Config) { c.PageSize = -1 },
 		"concurrency": func(c *oktaclient.Config) { c.Concurrency = -1 },
 	} {
 		cfg := valid

@@ -25,6 +25,9 @@ type org struct {
 	users []string // ids; JSON from user()
 	link  func(self, next string) []string
 
+	// groups makes it an org of so many groups, which have no status.
+	groups bool
+
 	// hook may answer the nth request, from 1, in the org's place.
 	hook func(n int, w http.ResponseWriter, r *http.Request) bool
 
@@ -65,22 +68,36 @@ func (o *org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if o.hook != nil && o.hook(n, w, r) {
 		return
 	}
-	if id, single := strings.CutPrefix(r.URL.Path, "/api/v1/users/"); single {
+	if id, single := strings.CutPrefix(r.URL.Path, o.resource().Path+"/"); single {
 		if !slices.Contains(o.users, id) {
 			fail(w, 404, "E0000007")
 			return
 		}
-		fmt.Fprint(w, user(id))
+		fmt.Fprint(w, o.record(id))
 		return
 	}
 	o.list(w, r)
+}
+
+func (o *org) resource() oktaclient.Resource {
+	if o.groups {
+		return oktaclient.Groups
+	}
+	return oktaclient.Users
+}
+
+func (o *org) record(id string) string {
+	if o.groups {
+		return fmt.Sprintf(`{"id":%q,"lastUpdated":%q,"lastMembershipUpdated":%q,"type":"OKTA_GROUP","profile":{"name":%q}}`, id, updated, updated, id)
+	}
+	return user(id)
 }
 
 func (o *org) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	var matching []string
 	for _, id := range o.users {
-		if matches(q, id) {
+		if o.matches(q, id) {
 			matching = append(matching, id)
 		}
 	}
@@ -98,7 +115,7 @@ func (o *org) list(w http.ResponseWriter, r *http.Request) {
 	o.writeLinks(w, origin+r.URL.RequestURI(), next)
 	var b strings.Builder
 	for i, id := range page {
-		b.WriteString(cmp.Or(map[bool]string{true: "[\n"}[i == 0], ",\n") + user(id))
+		b.WriteString(cmp.Or(map[bool]string{true: "[\n"}[i == 0], ",\n") + o.record(id))
 	}
 	if len(page) == 0 {
 		b.WriteByte('[')
@@ -109,12 +126,14 @@ func (o *org) list(w http.ResponseWriter, r *http.Request) {
 // matches knows the three queries of a reading: a search finds everyone, a
 // filter the deprovisioned or those of a range of lastUpdated, and the plain
 // list all but the deprovisioned.
-func matches(q url.Values, id string) bool {
+func (o *org) matches(q url.Values, id string) bool {
 	dates := regexp.MustCompile(`"([0-9].*?)"`).FindAllStringSubmatch(q.Get("filter")+q.Get("search"), 2)
 	switch {
+	case strings.HasPrefix(q.Get("filter"), "id eq"):
+		return strings.Contains(q.Get("filter"), strconv.Quote(id))
 	case len(dates) > 0:
 		return updated >= dates[0][1] && (len(dates) == 1 || updated < dates[1][1])
-	case q.Has("search"):
+	case q.Has("search"), o.groups:
 		return true
 	}
 	return q.Has("filter") == (status(id) == "DEPROVISIONED")
@@ -190,18 +209,18 @@ func (o *org) clientInProcess(t *testing.T, change func(*oktaclient.Config)) *ok
 
 // sink keeps what it is given.
 type sink struct {
-	users    []oktaclient.User
-	outside  []oktaclient.User
+	users    []oktaclient.Record
+	outside  []oktaclient.Record
 	requests []oktaclient.Request
 	userErr  error
 
-	newest map[string]oktaclient.User // that counts, without JSON if outside
+	newest map[string]oktaclient.Record // that counts, without JSON if outside
 }
 
 // keep keeps the newest copy of a user, and of equal ones the last.
-func (s *sink) keep(u oktaclient.User) {
+func (s *sink) keep(u oktaclient.Record) {
 	if s.newest == nil {
-		s.newest = map[string]oktaclient.User{}
+		s.newest = map[string]oktaclient.Record{}
 	}
 	if u.LastUpdated >= s.newest[u.ID].LastUpdated {
 		s.newest[u.ID] = u
@@ -209,20 +228,20 @@ func (s *sink) keep(u oktaclient.User) {
 }
 
 // of are the users that the reading says the query is of, by id.
-func (s *sink) of() map[string]oktaclient.User {
+func (s *sink) of() map[string]oktaclient.Record {
 	of := maps.Clone(s.newest)
-	maps.DeleteFunc(of, func(_ string, u oktaclient.User) bool { return u.JSON == nil })
+	maps.DeleteFunc(of, func(_ string, u oktaclient.Record) bool { return u.JSON == nil })
 	return of
 }
 
-func (s *sink) User(u oktaclient.User) error {
+func (s *sink) Record(u oktaclient.Record) error {
 	u.JSON = slices.Clone(u.JSON)
 	s.users = append(s.users, u)
 	s.keep(u)
 	return s.userErr
 }
 
-func (s *sink) Outside(u oktaclient.User) error {
+func (s *sink) Outside(u oktaclient.Record) error {
 	u.JSON = nil
 	s.outside = append(s.outside, u)
 	s.keep(u)
@@ -244,15 +263,15 @@ func (s *sink) ids() []string {
 	return slices.Compact(ids)
 }
 
-var everyone = oktaclient.Query{IncludeDeprovisioned: true}
+var everyone = oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true}
 
 // read reads everyone, and fails the test unless everyone came.
-func (o *org) read(t *testing.T, c *oktaclient.Client) (*sink, oktaclient.Reading) {
+func (o *org) read(t *testing.T, c *oktaclient.Client) (*sink, oktaclient.ReadResult) {
 	t.Helper()
 	s := &sink{}
-	reading, err := c.Users(t.Context(), everyone, s)
+	reading, err := c.Read(t.Context(), oktaclient.Query{Resource: o.resource(), IncludeDeprovisioned: true}, s)
 	if err != nil {
-		t.Fatalf("Users() = %v", err)
+		t.Fatalf("Read() = %v", err)
 	}
 	if got := s.ids(); !slices.Equal(got, o.users) {
 		t.Fatalf("read %d users, want %d", len(got), len(o.users))
@@ -264,10 +283,10 @@ func (o *org) read(t *testing.T, c *oktaclient.Client) (*sink, oktaclient.Readin
 func readError(t *testing.T, c *oktaclient.Client) (*sink, *oktaclient.Error) {
 	t.Helper()
 	s := &sink{}
-	_, err := c.Users(context.WithoutCancel(t.Context()), everyone, s)
+	_, err := c.Read(context.WithoutCancel(t.Context()), everyone, s)
 	e, ok := errors.AsType[*oktaclient.Error](err)
 	if !ok {
-		t.Fatalf("Users() = %v, want an *Error", err)
+		t.Fatalf("Read() = %v, want an *Error", err)
 	}
 	return s, e
 }

@@ -11,13 +11,13 @@ import (
 )
 
 // cutByLibrary is what CutUsers must agree with.
-func cutByLibrary(body []byte) (users []oktaclient.User, ok bool) {
+func cutByLibrary(body []byte) (users []oktaclient.Record, ok bool) {
 	var elements []json.RawMessage
 	if !utf8.Valid(body) || json.Unmarshal(body, &elements) != nil || elements == nil {
 		return nil, false
 	}
 	for _, element := range elements {
-		user := oktaclient.User{JSON: element}
+		user := oktaclient.Record{JSON: element}
 		for name, field := range map[string]*string{"id": &user.ID, "status": &user.Status, "lastUpdated": &user.LastUpdated} {
 			if !member(element, name, field) {
 				return nil, false
@@ -142,9 +142,9 @@ func TestCutUsersTooDeep(t *testing.T) {
 		return `[{"id":"a","status":"A","x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}]`
 	}
 	if _, err := oktaclient.CutUsers([]byte(deep(62))); err != nil {
-		t.Errorf("CutUsers() of 64 levels = %v", err)
+		t.Errorf("CutRead() of 64 levels = %v", err)
 	}
 	if _, err := oktaclient.CutUsers([]byte(deep(63))); err == nil {
-		t.Error("CutUsers() of 65 levels succeeded")
+		t.Error("CutRead() of 65 levels succeeded")
 	}
 }

@@ -17,45 +17,50 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// bordersOf draws borders as a caller would who has read the org before.
-func bordersOf(org *sandbox.Org) func(int) ([]time.Time, error) {
+// known returns q as a caller states it that has read the org before: with
+// borders between ranges of size users.
+func known(q oktaclient.Query, org *sandbox.Org, size int) oktaclient.Query {
 	var updated []string
 	for _, text := range org.UsersJSON() {
 		_, rest, _ := strings.Cut(string(text), `"lastUpdated":"`)
 		updated = append(updated, rest[:24])
 	}
 	slices.Sort(updated)
-	return func(users int) (borders []time.Time, err error) {
-		for i := users; i < len(updated); i += users {
-			for i > 0 && updated[i-1] == updated[i] {
-				i-- // who has the same moment stays together
-			}
-			at, err := time.Parse(time.RFC3339, updated[i])
-			if err != nil {
-				return nil, err
-			}
-			borders = append(borders, at)
+	for i := size; i < len(updated); i += size {
+		for i > 0 && updated[i-1] == updated[i] {
+			i-- // equal moments stay in one range
 		}
-		return borders, nil
+		q.KnownBefore, _ = time.Parse(time.RFC3339, updated[i])
+		q.Borders = append(q.Borders, q.KnownBefore)
+	}
+	return q
+}
+
+// onSettle calls f at the start of each pass of settling.
+func onSettle(f func()) func(oktaclient.Phase) {
+	return func(p oktaclient.Phase) {
+		if p == oktaclient.PhaseSettle {
+			f()
+		}
 	}
 }
 
 // The union of the spans is the serial list.
 func TestParallelReadsWhatSerialReads(t *testing.T) {
 	for _, imported := range []float64{0, 1} {
-		for _, query := range []oktaclient.Query{everyone, {}, {Search: `profile.department sw "S"`, IncludeDeprovisioned: true}} {
-			for _, known := range []bool{false, true} {
+		for _, query := range []oktaclient.Query{everyone, {Resource: oktaclient.Users}, {Resource: oktaclient.Users, Search: `profile.department sw "S"`, IncludeDeprovisioned: true}} {
+			for _, again := range []bool{false, true} {
 				synctest.Test(t, func(t *testing.T) {
 					cfg := settled(500)
 					cfg.Imported = imported
 					b := newSandbox(t, cfg)
-					read := func(concurrency int) (map[string]oktaclient.User, *sink) {
+					read := func(concurrency int) (map[string]oktaclient.Record, *sink) {
 						q, s := query, &sink{}
-						if known {
-							q.Borders = bordersOf(b.org)
+						if again {
+							q = known(q, b.org, 9)
 						}
 						c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 9 })
-						reading, err := c.Users(t.Context(), q, s)
+						reading, err := c.Read(t.Context(), q, s)
 						if err != nil || !reading.Settled || reading.Rows != len(s.users)+len(s.outside) {
 							t.Fatalf("reading = %+v, %v", reading, err)
 						}
@@ -90,12 +95,11 @@ func TestParallelCutsForWorkersThatFoundOther(t *testing.T) {
 		cfg := settled(2000)
 		cfg.Latency = 300 * time.Millisecond
 		b := newSandbox(t, cfg)
-		q, s := everyone, &sink{}
-		q.Borders = func(int) ([]time.Time, error) { return bordersOf(b.org)(1000) } // two spans for four workers
+		q, s := known(everyone, b.org, 1000), &sink{} // two spans for four workers
 		c := newClient(t, b.org.URL(), &http.Client{Transport: &lateBody{RoundTripper: b}}, func(cfg *oktaclient.Config) {
 			cfg.RateLimitShare, cfg.Concurrency, cfg.PageSize = 1, 4, 50
 		})
-		if _, err := c.Users(t.Context(), q, s); err != nil {
+		if _, err := c.Read(t.Context(), q, s); err != nil {
 			t.Fatal(err)
 		}
 		checkReading(t, b.org, s)
@@ -135,20 +139,20 @@ func (s *slowStart) Read(b []byte) (int, error) {
 
 // speed reads 20,000 users at 300 ms a request and returns how long the pages
 // took, and how many requests there were.
-func speed(t *testing.T, concurrency int, imported float64, known bool) (took time.Duration, requests int) {
+func speed(t *testing.T, concurrency int, imported float64, again bool) (took time.Duration, requests int) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := settled(20_000)
 		cfg.Latency, cfg.Imported, cfg.RateLimit = 300*time.Millisecond, imported, sandbox.Limits(1<<20)
 		cfg.CachePages = true
 		b := newSandbox(t, cfg)
 		q := everyone
-		if known {
-			q.Borders = bordersOf(b.org)
+		if again {
+			q = known(q, b.org, 200)
 		}
 		c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 0 })
 		users := 0
 		began := time.Now()
-		reading, err := c.Users(t.Context(), q, counter{&users})
+		reading, err := c.Read(t.Context(), q, counter{&users})
 		if err != nil || users < 20_000 {
 			t.Fatalf("read %d users: %v", users, err)
 		}
@@ -213,14 +217,14 @@ func BenchmarkPaced(b *testing.B) {
 
 // paced reads users under a limit of 300 a minute. The bound is as many windows
 // as its share must last for the requests that there must be, but the last one.
-func paced(t testing.TB, users int, share float64, known bool) (took, bound time.Duration) {
+func paced(t testing.TB, users int, share float64, again bool) (took, bound time.Duration) {
 	const limit = 300
 	cfg := settled(users)
 	cfg.Latency, cfg.RateLimit, cfg.ClientShare = 50*time.Millisecond, sandbox.Limits(limit), 1
 	o := newSandbox(t, cfg)
 	q := everyone
-	if known {
-		q.Borders = bordersOf(o.org)
+	if again {
+		q = known(q, o.org, 200)
 	}
 	windows := &windows{RoundTripper: o, used: map[string]int{}}
 	c := newClient(t, o.org.URL(), &http.Client{Transport: windows}, func(cfg *oktaclient.Config) {
@@ -228,7 +232,7 @@ func paced(t testing.TB, users int, share float64, known bool) (took, bound time
 	})
 	untilNextWindow(t, c)
 	began, read := time.Now(), 0
-	if _, err := c.Users(t.Context(), q, counter{&read}); err != nil || read < users {
+	if _, err := c.Read(t.Context(), q, counter{&read}); err != nil || read < users {
 		t.Fatalf("read %d users: %v", read, err)
 	}
 	pages, each := users/200, int(share*limit)

@@ -18,7 +18,7 @@ import (
 // Whoever changes while the spans are read goes from one to the last of them,
 // and may be read twice or not at all: that is for settle to find.
 type partition struct {
-	r       *reading
+	r       *read
 	list    listing
 	workers int
 
@@ -45,7 +45,7 @@ const (
 	maxRefused = 10 // then it is not a page but Okta
 )
 
-func (r *reading) partition(of listing, spans []span, workers int) *partition {
+func (r *read) partition(of listing, spans []span, workers int) *partition {
 	p := &partition{r: r, list: of, workers: workers, waiting: spans}
 	p.changed.L = &p.mu
 	return p

@@ -127,7 +127,7 @@ func TestSandboxByteForByte(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newSandbox(t, cfg)
 				s := &sink{}
-				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 0 }).Users(t.Context(), everyone, s)
+				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 0 }).Read(t.Context(), everyone, s)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -187,21 +187,21 @@ func tryFault(t *testing.T, text, want string, forever bool, concurrency int) {
 	fault.Nth, fault.Forever = 3, forever
 	b.org.Inject(fault)
 	s := &sink{}
-	_, err = b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), everyone, s)
+	_, err = b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), everyone, s)
 	if err == nil {
 		checkReading(t, b.org, s)
 		if forever && want != "" {
-			t.Errorf("Users() succeeded, want %s", want)
+			t.Errorf("Read() succeeded, want %s", want)
 		}
 		return
 	}
 	e, ok := errors.AsType[*oktaclient.Error](err)
 	if !ok || !strings.Contains(err.Error(), want) || concurrency == 1 && e.Page != 3 && e.From.IsZero() {
-		t.Errorf("Users() = %v, want %s on page 3", err, want)
+		t.Errorf("Read() = %v, want %s on page 3", err, want)
 	}
 	once := []string{"next=loop", "next=other-host", "redirect=https://elsewhere.invalid/"}
 	if !forever && !slices.Contains(once, text) {
-		t.Errorf("Users() = %v, want one fault overcome", err)
+		t.Errorf("Read() = %v, want one fault overcome", err)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestSandboxPaced(t *testing.T) {
 		b := newSandbox(t, cfg)
 		began, users := time.Now(), 0
 		c := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize, cfg.RateLimitShare = 20, 0.5 })
-		if _, err := c.Users(t.Context(), oktaclient.Query{}, counter{&users}); err != nil {
+		if _, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.Users}, counter{&users}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); users < 4000 || took > 63*time.Second {
@@ -227,8 +227,8 @@ func TestSandboxPaced(t *testing.T) {
 // counter is a sink that counts users.
 type counter struct{ users *int }
 
-func (c counter) User(oktaclient.User) error { *c.users++; return nil }
+func (c counter) Record(oktaclient.Record) error { *c.users++; return nil }
 
-func (c counter) Outside(oktaclient.User) error { return nil }
+func (c counter) Outside(oktaclient.Record) error { return nil }
 
 func (c counter) Request(oktaclient.Request) error { return nil }

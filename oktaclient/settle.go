@@ -22,7 +22,7 @@ const (
 // everybody at first, and those whom the search still finds are told of after.
 //
 // Whom a list may have hidden is read in single pages after the first pass.
-func (r *reading) settle(ctx context.Context) error {
+func (r *read) settle(ctx context.Context) error {
 	if err := r.awaitIndex(ctx); err != nil {
 		return err
 	}
@@ -30,9 +30,7 @@ func (r *reading) settle(ctx context.Context) error {
 	for pass := range maxPasses {
 		began := r.now()
 		r.forget()
-		if r.query.Settling != nil {
-			r.query.Settling()
-		}
+		r.enter(PhaseSettle)
 		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.recent))
 		for _, l := range r.everyone() {
 			p := r.partition(l, r.recentSpans(from), 1)
@@ -62,7 +60,7 @@ func (r *reading) settle(ctx context.Context) error {
 
 // everyone are the lists of an org that can be narrowed to spans, in the order
 // in which they tell who is of the query.
-func (r *reading) everyone() []listing {
+func (r *read) everyone() []listing {
 	if r.query.Search == "" {
 		return []listing{{}}
 	}
@@ -71,7 +69,7 @@ func (r *reading) everyone() []listing {
 
 // recentSpans cuts the time since from into spans that are likely to be single
 // pages, by what is known of who changed.
-func (r *reading) recentSpans(from time.Time) []span {
+func (r *read) recentSpans(from time.Time) []span {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	since := span{from: from.Truncate(time.Millisecond)}
@@ -83,7 +81,7 @@ func (r *reading) recentSpans(from time.Time) []span {
 	}
 	slices.Sort(changed)
 	var borders []time.Time
-	each := max(r.c.cfg.PageSize*3/4, 1)
+	each := max(r.size*3/4, 1)
 	for i := each; i < len(changed); i += each {
 		borders = append(borders, time.UnixMilli(changed[i]))
 	}
@@ -91,14 +89,14 @@ func (r *reading) recentSpans(from time.Time) []span {
 }
 
 // now is Okta's time.
-func (r *reading) now() time.Time {
+func (r *read) now() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.time.at(time.Now())
 }
 
 // forget begins a pass.
-func (r *reading) forget() {
+func (r *read) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fresh = 0
@@ -106,7 +104,7 @@ func (r *reading) forget() {
 
 // noteLocked remembers a copy of a user who changed not long before the reading
 // or during it, as a hash, and counts it if it is new.
-func (r *reading) noteLocked(u User) {
+func (r *read) noteLocked(u Record) {
 	if r.since == "" {
 		start := r.time.at(r.time.start)
 		r.since, r.hiding.since = start.Add(-overlap).Format(timeLayout), start.Add(-lateToShow).Format(timeLayout)

@@ -39,8 +39,8 @@ func TestSettleFindsWhoChanged(t *testing.T) {
 			})
 			s, passes := &sink{}, 0
 			q := everyone
-			q.Settling = func() { passes++ }
-			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Users(t.Context(), q, s)
+			q.OnPhase = onSettle(func() { passes++ })
+			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), q, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,9 +68,9 @@ func TestSettleDropsWhoLeft(t *testing.T) {
 				b.org.Suspend(2)
 			}
 		})
-		for _, q := range []oktaclient.Query{{Search: search}, {}} {
+		for _, q := range []oktaclient.Query{{Resource: oktaclient.Users, Search: search}, {Resource: oktaclient.Users}} {
 			s := &sink{}
-			reading, err := b.client(t, nil).Users(t.Context(), q, s)
+			reading, err := b.client(t, nil).Read(t.Context(), q, s)
 			if err != nil || !reading.Settled {
 				t.Fatalf("settled = %t, %v", reading.Settled, err)
 			}
@@ -99,7 +99,7 @@ func TestSettleGivesUp(t *testing.T) {
 		b.org.OnRequest(func(int, *http.Request) {
 			b.org.Set(b.org.Move(1)[0], "profile.title", []byte(`"x"`))
 		})
-		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Users(t.Context(), everyone, &sink{})
+		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, &sink{})
 		if err != nil || reading.Settled || reading.Requests != 2+10 {
 			t.Errorf("reading = %+v, %v; want 10 passes and not settled", reading, err)
 		}
@@ -111,7 +111,7 @@ func TestSettlingAnOrgAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(1000))
 		s := &sink{}
-		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Users(t.Context(), everyone, s)
+		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, s)
 		if err != nil || !reading.Settled || reading.Requests != 5+1+1 || reading.Rows != 1000 {
 			t.Errorf("reading = %+v, %v; want 7 requests", reading, err)
 		}
@@ -183,7 +183,7 @@ func TestHeavyPage(t *testing.T) {
 				cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 50, concurrency, 1
 			})
 			s := &sink{}
-			if _, err := c.Users(t.Context(), everyone, s); err != nil {
+			if _, err := c.Read(t.Context(), everyone, s); err != nil {
 				t.Fatal(err)
 			}
 			checkReading(t, b.org, s)
@@ -233,12 +233,12 @@ func TestSettleCutsToTheMillisecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		org, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { return b })
 		q, s, pages := everyone, &sink{}, -1
-		q.Settling = func() {
+		q.OnPhase = onSettle(func() {
 			if pages < 0 {
 				pages = len(s.requests)
 			}
-		}
-		if _, err := c.Users(t.Context(), q, s); err != nil {
+		})
+		if _, err := c.Read(t.Context(), q, s); err != nil {
 			t.Fatal(err)
 		}
 		checkReading(t, org, s)
@@ -262,11 +262,11 @@ func TestPageOfAMillisecondThatCantBeHad(t *testing.T) {
 		var spoilt switched
 		_, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { spoilt.RoundTripper = b; return &spoilt })
 		q := everyone
-		q.Settling = func() { spoilt.on = true }
-		_, err := c.Users(t.Context(), q, &sink{})
+		q.OnPhase = onSettle(func() { spoilt.on = true })
+		_, err := c.Read(t.Context(), q, &sink{})
 		e, ok := errors.AsType[*oktaclient.Error](err)
 		if !ok || e.Code != "E0000145" || !strings.Contains(err.Error(), "last updated from "+at) || e.To.Sub(e.From) != time.Millisecond {
-			t.Errorf("Users() = %v, want users last updated from %s to a millisecond later", err, at)
+			t.Errorf("Read() = %v, want users last updated from %s to a millisecond later", err, at)
 		}
 	})
 }

@@ -49,14 +49,14 @@ func TestUsersLeavesOutDeprovisioned(t *testing.T) {
 		query                oktaclient.Query
 		users, rows, outside int
 	}{
-		{"plain", oktaclient.Query{}, 86, 86, 0},
-		{"search", oktaclient.Query{Search: `profile.city eq "Köln"`}, 86, 95, 9},
-		{"search, all", oktaclient.Query{Search: `id pr`, IncludeDeprovisioned: true}, 95, 95, 0},
+		{"plain", oktaclient.Query{Resource: oktaclient.Users}, 86, 86, 0},
+		{"search", oktaclient.Query{Resource: oktaclient.Users, Search: `profile.city eq "Köln"`}, 86, 95, 9},
+		{"search, all", oktaclient.Query{Resource: oktaclient.Users, Search: `id pr`, IncludeDeprovisioned: true}, 95, 95, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := &sink{}
-			reading, err := o.client(t, nil).Users(t.Context(), test.query, s)
+			reading, err := o.client(t, nil).Read(t.Context(), test.query, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,8 +192,8 @@ func TestUsersRefusesLinksToOtherUsers(t *testing.T) {
 			search = `profile.department eq "IT"`
 		}
 		s := &sink{}
-		_, err := o.client(t, nil).Users(t.Context(), oktaclient.Query{IncludeDeprovisioned: true, Search: search}, s)
-		if err == nil || !strings.Contains(err.Error(), "next link is of other users") {
+		_, err := o.client(t, nil).Read(t.Context(), oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true, Search: search}, s)
+		if err == nil || !strings.Contains(err.Error(), "next link is of another list") {
 			t.Errorf("without its %s: %v, want the link refused", lost, err)
 		}
 	}
@@ -220,7 +220,7 @@ func TestUsersEndsEndlessLists(t *testing.T) {
 			w.Write([]byte("[]"))
 			return true
 		}
-		if _, err := readError(t, o.client(t, nil)); !strings.Contains(err.Error(), "10 pages without a user") {
+		if _, err := readError(t, o.client(t, nil)); !strings.Contains(err.Error(), "10 pages without a record") {
 			t.Errorf("error = %v", err)
 		}
 	})
@@ -252,43 +252,8 @@ func TestUsersReadsAgainAfterAnExpiredCursor(t *testing.T) {
 func TestUsersEndsWithItsSink(t *testing.T) {
 	full := errors.New("disk full")
 	o := newOrg(95)
-	if _, err := o.client(t, nil).Users(t.Context(), everyone, &sink{userErr: full}); err != full {
-		t.Errorf("Users() = %v, want the sink's error as it is", err)
-	}
-}
-
-func TestUser(t *testing.T) {
-	o := newOrg(20)
-	c := o.client(t, nil)
-	u, err := c.User(t.Context(), "00u00013")
-	if err != nil || u.ID != "00u00013" || u.Status != "ACTIVE" || string(u.JSON) != user(u.ID) {
-		t.Errorf("User() = %v, %v", u, err)
-	}
-	_, err = c.User(t.Context(), "00u99999")
-	if e, ok := errors.AsType[*oktaclient.Error](err); !ok || e.Status != 404 || e.Code != "E0000007" {
-		t.Errorf("User() = %v, want a 404", err)
-	}
-	before := o.count()
-	for _, id := range []string{"", ".", ".."} {
-		if _, err := c.User(t.Context(), id); err == nil {
-			t.Errorf("User(%q) succeeded", id)
-		}
-	}
-	if o.count() != before {
-		t.Error("a request was sent for no user")
-	}
-	if _, err := c.User(t.Context(), "a/../../groups?x#y"); err == nil {
-		t.Error("User() of an odd id succeeded")
-	}
-	if got := o.requests[len(o.requests)-1].RequestURI; got != "/api/v1/users/a%2F..%2F..%2Fgroups%3Fx%23y" {
-		t.Errorf("request = %s", got)
-	}
-	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
-		w.Write([]byte(user("00u00001")))
-		return true
-	}
-	if _, err := c.User(t.Context(), "00u00002"); err == nil || !strings.Contains(err.Error(), "another user") {
-		t.Errorf("User() = %v, want an error about another user", err)
+	if _, err := o.client(t, nil).Read(t.Context(), everyone, &sink{userErr: full}); err != full {
+		t.Errorf("Read() = %v, want the sink's error as it is", err)
 	}
 }
 
@@ -314,9 +279,9 @@ func TestUsersEndsWithItsContext(t *testing.T) {
 	}
 	s := &sink{}
 	began := time.Now()
-	reading, err := o.client(t, nil).Users(ctx, everyone, s)
+	reading, err := o.client(t, nil).Read(ctx, everyone, s)
 	if !errors.Is(err, stop) || time.Since(began) > 10*time.Second {
-		t.Errorf("Users() = %v after %v, want %v at once", err, time.Since(began), stop)
+		t.Errorf("Read() = %v after %v, want %v at once", err, time.Since(began), stop)
 	}
 	if reading.Requests != 3 || reading.Rows != 20 {
 		t.Errorf("reading = %+v, want to hear how far it came", reading)

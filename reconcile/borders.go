@@ -18,24 +18,22 @@ const (
 	sampledPages = 20
 )
 
-// bordersOf returns what an [oktaclient.Query] wants to know of a snapshot: how
-// its users are spread over lastUpdated.
-func bordersOf(s *snapshot.Snapshot) func(users int) ([]time.Time, error) {
-	return func(users int) (borders []time.Time, err error) {
-		reader, err := s.Users()
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, reader.Close()) }()
-		moments, stride, err := moments(reader, min(s.Manifest.Resources.Users.Total, mostMoments))
-		if err != nil {
-			return nil, err
-		}
-		if stride > 1 {
-			users = max(users*sampledPages/stride, 1)
-		}
-		return bordersAt(moments, users), nil
+// bordersOf returns moments of lastUpdated between two of which the snapshot has
+// about so many users.
+func bordersOf(s *snapshot.Snapshot, users int) (borders []time.Time, err error) {
+	reader, err := s.Users()
+	if err != nil {
+		return nil, err
 	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	moments, stride, err := moments(reader, min(s.Manifest.Resources.Users.Total, mostMoments))
+	if err != nil {
+		return nil, err
+	}
+	if stride > 1 {
+		users = max(users*sampledPages/stride, 1)
+	}
+	return bordersAt(moments, users), nil
 }
 
 // moments returns the lastUpdated of every user, or of every so-manieth, in

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"oktasync/oktaclient"
+	"oktasync/reconcile"
 )
 
-// The borders that a reading gets from the newest snapshot leave at most so
-// many users between two of them as they were asked for.
-func TestBordersAreThoseOfTheNewestSnapshot(t *testing.T) {
+// Between two borders of a snapshot there are at most as many users as asked.
+func TestBordersOfASnapshot(t *testing.T) {
 	start := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
-	at := func(n int, minute int) oktaclient.User {
+	at := func(n int, minute int) oktaclient.Record {
 		updated := start.Add(time.Duration(minute) * time.Minute)
 		text := updated.Format("2006-01-02T15:04:05.000Z")
 		u := person(n, "2026-11-23T06:00:00.000Z", text)
@@ -34,17 +34,12 @@ func TestBordersAreThoseOfTheNewestSnapshot(t *testing.T) {
 		{"5 5 5 5 5", ""},
 	}
 	for _, test := range tests {
-		var users []oktaclient.User
+		var users []oktaclient.Record
 		for n, minute := range strings.Fields(test.minutes) {
 			users = append(users, at(n, int(minute[0]-'0')))
 		}
 		f := newFixture(t, users...)
-		f.publish()
-		if f.org.query.Borders != nil {
-			t.Error("borders before the first snapshot")
-		}
-		f.publish()
-		borders, err := f.org.query.Borders(3)
+		borders, err := reconcile.BordersOf(f.publish(), 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,10 +53,21 @@ func TestBordersAreThoseOfTheNewestSnapshot(t *testing.T) {
 	}
 }
 
-// Borders of other users would be worse than none.
-func TestBordersOfAnotherDeclarationAreNotUsed(t *testing.T) {
-	f := newFixture(t, people(0, 10)...)
+// A read gets the borders of the newest snapshot, unless its declaration differs.
+func TestBordersAreThoseOfTheNewestSnapshot(t *testing.T) {
+	users := people(0, 250)
+	for i := range users[:50] {
+		users[i] = person(i, "2026-11-23T06:00:00.000Z", "2026-11-22T06:00:00.000Z")
+	}
+	f := newFixture(t, users...)
 	f.publish()
+	if f.org.query.Borders != nil {
+		t.Error("borders before the first snapshot")
+	}
+	f.publish()
+	if q := f.org.query; len(q.Borders) != 1 || !q.KnownBefore.Equal(q.Borders[0]) || q.KnownBefore.Day() != 23 {
+		t.Errorf("query = %+v, want one border", q)
+	}
 	f.export.Users.Search = `profile.department eq "Sales"`
 	f.publish()
 	if f.org.query.Borders != nil {

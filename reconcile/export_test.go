@@ -2,10 +2,14 @@ package reconcile
 
 import (
 	"os"
+	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
 )
+
+// BordersOf returns the borders between so many users of a snapshot.
+func BordersOf(s *snapshot.Snapshot, users int) ([]time.Time, error) { return bordersOf(s, users) }
 
 // Spool is a spool whose runs have a size of the test's choosing.
 type Spool struct{ s *spool }
@@ -18,7 +22,7 @@ func NewSpool(runSize int) *Spool {
 	return &Spool{s}
 }
 
-func (s *Spool) Add(u oktaclient.User) error { return s.s.add(u) }
+func (s *Spool) Add(u oktaclient.Record) error { return s.s.add(u) }
 func (s *Spool) Finish() error               { return s.s.finish() }
 func (s *Spool) Runs() int                   { return len(s.s.runs) }
 func (s *Spool) Close() error                { return s.s.close() }

@@ -26,7 +26,7 @@ type Plan struct {
 	ByStatus   map[string]int // users by Okta's status
 	Duplicates int            // further copies of users
 	Outside    int            // users who were read and are not of the export
-	Reading    oktaclient.Reading
+	Reading    oktaclient.ReadResult
 	Declared   bool     // the declaration differs from the newest snapshot's
 	Missing    []string // what the newest snapshot should hold and the store lacks
 	Held       []string // why the guard holds the reading back; empty: it doesn't
@@ -105,7 +105,17 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 		expected = p.Previous.Manifest.Resources.Users.Total
 	}
 	p.watch.enter(PhaseReading, 0, expected)
-	reading, err := r.cfg.Source.Users(ctx, p.query(), sink{p})
+	query := p.query()
+	if p.Base == snapshot.BasePrevious {
+		borders, err := bordersOf(p.Previous, query.Resource.PageSize)
+		if err != nil {
+			return err
+		}
+		if query.Borders = borders; len(borders) > 0 {
+			query.KnownBefore = borders[len(borders)-1]
+		}
+	}
+	reading, err := r.cfg.Source.Read(ctx, query, sink{p})
 	if err != nil && reading.Rows > 0 {
 		return fmt.Errorf("%w, after %d users in %d requests", err, reading.Rows, reading.Requests)
 	}
@@ -117,26 +127,27 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 }
 
 func (p *Plan) query() oktaclient.Query {
-	q := oktaclient.Query{
+	return oktaclient.Query{
+		Resource:             oktaclient.Users,
 		IncludeDeprovisioned: p.Export.Users.IncludeDeprovisioned,
 		Search:               p.Export.Users.Search,
-		Settling:             func() { p.watch.enter(PhaseSettling, p.watch.Users, 0) },
+		OnPhase: func(phase oktaclient.Phase) {
+			if phase == oktaclient.PhaseSettle {
+				p.watch.enter(PhaseSettling, p.watch.Users, 0)
+			}
+		},
 	}
-	if p.Base == snapshot.BasePrevious {
-		q.Borders = bordersOf(p.Previous)
-	}
-	return q
 }
 
 // sink takes what a reading yields into a plan.
 type sink struct{ plan *Plan }
 
-func (s sink) User(u oktaclient.User) error {
+func (s sink) Record(u oktaclient.Record) error {
 	s.plan.watch.user()
 	return s.plan.users.add(u)
 }
 
-func (s sink) Outside(u oktaclient.User) error { return s.plan.users.drop(u) }
+func (s sink) Outside(u oktaclient.Record) error { return s.plan.users.drop(u) }
 
 func (s sink) Request(req oktaclient.Request) error {
 	s.plan.requests = append(s.plan.requests, req)

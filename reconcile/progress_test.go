@@ -33,7 +33,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("read %+v, want 3000 users, and no idea how many they are", p)
 	}
 	told = nil
-	f.org.users = slices.DeleteFunc(f.org.users, func(u oktaclient.User) bool { return u.ID < person(5).ID })
+	f.org.users = slices.DeleteFunc(f.org.users, func(u oktaclient.Record) bool { return u.ID < person(5).ID })
 	f.publish()
 	for _, want := range []reconcile.Progress{
 		{Phase: reconcile.PhaseReading, Users: 2995, Expected: 3000, Requests: 1},

@@ -82,9 +82,10 @@ func newWorld(t *testing.T, seed uint64, dir string) *world {
 		Latency: time.Duration(1+random.IntN(100)) * time.Millisecond, IndexLag: w.lag, RateLimit: sandbox.Limits(1 << 20),
 		OffsetCursors: random.IntN(2) == 0, ClockOffset: time.Duration(random.IntN(3)-1) * time.Hour,
 	})
+	size := 7 + random.IntN(194)
 	client, err := oktaclient.New(oktaclient.Config{
 		OrgURL: w.app.org.URL(), HTTPClient: &http.Client{Transport: w.app}, RateLimitShare: 1,
-		Concurrency: 1 + random.IntN(8), PageSize: 7 + random.IntN(194), Logger: slog.New(&w.passes),
+		Concurrency: 1 + random.IntN(8), PageSize: size, Logger: slog.New(&w.passes),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +102,29 @@ func newWorld(t *testing.T, seed uint64, dir string) *world {
 	w.export.Users.IncludeDeprovisioned = random.IntN(2) == 0
 	w.export.Users.Search = []string{"", active, sales}[random.IntN(3)]
 	w.export.Formats = []string{snapshot.FormatNDJSON}
-	w.r = reconcile.New(reconcile.Config{Store: w.store, Source: client, Org: of, Tool: snapshot.Tool{Name: "oktasync"}})
+	w.r = reconcile.New(reconcile.Config{Store: w.store, Source: smallPages{client, w, size}, Org: of, Tool: snapshot.Tool{Name: "oktasync"}})
 	return w
+}
+
+// smallPages makes the borders of the newest snapshot fit the client's pages.
+type smallPages struct {
+	*oktaclient.Client
+	w    *world
+	size int
+}
+
+func (s smallPages) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
+	if q.Borders != nil {
+		newest, err := s.w.store.Latest(s.w.export.Name)
+		if err == nil {
+			q.Borders, err = reconcile.BordersOf(newest, s.size)
+		}
+		if err != nil {
+			return oktaclient.ReadResult{}, err
+		}
+		q.KnownBefore = q.Borders[len(q.Borders)-1]
+	}
+	return s.Client.Read(ctx, q, sink)
 }
 
 // passes is a log handler that remembers when the last settling pass began.

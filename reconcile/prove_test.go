@@ -13,7 +13,7 @@ func TestRemovalIsProvedByID(t *testing.T) {
 	f := newFixture(t, people(0, 100)...)
 	f.publish()
 	f.org.users = people(3, 100)
-	f.org.skip = func(u oktaclient.User) bool { return u.ID >= "00u00090" } // a page that was never given
+	f.org.skip = func(u oktaclient.Record) bool { return u.ID >= "00u00090" } // a page that was never given
 	s := f.publish()
 	if u := s.Manifest.Resources.Users; u.Total != 97 || u.Removed != 3 || u.Kinds[snapshot.Deleted] != 3 || u.Changed+u.Added != 0 {
 		t.Errorf("users = %+v, want the 3 removed of which Okta says so", u)
@@ -31,7 +31,7 @@ func TestUserFoundOutsideTheExportIsRemovedFromIt(t *testing.T) {
 	f.export.Users.IncludeDeprovisioned = false
 	f.publish()
 	f.org.users[7] = person(7, "ACTIVE", "DEPROVISIONED")
-	f.org.skip = func(u oktaclient.User) bool { return u.ID == "00u00007" }
+	f.org.skip = func(u oktaclient.Record) bool { return u.ID == "00u00007" }
 	s := f.publish()
 	if u, r := s.Manifest.Resources.Users, s.Manifest.Read; u.Total != 99 || u.Removed != 1 || r.Outside != 1 || r.Rows != 100 {
 		t.Errorf("users = %+v, read = %+v; want one outside", u, r)
@@ -54,20 +54,20 @@ func TestNobodyIsAskedForWhereTheGuardDecides(t *testing.T) {
 // A user who was read and then left the narrowed range is dropped, and comes
 // back with a newer copy.
 func TestSpoolDropsWhoLeft(t *testing.T) {
-	at := func(n int, second string) oktaclient.User {
+	at := func(n int, second string) oktaclient.Record {
 		u := person(n)
 		u.LastUpdated = "2026-11-23T06:00:0" + second + ".000Z"
 		return u
 	}
 	f := newFixture(t)
 	f.org.script = func(sink oktaclient.Sink) {
-		sink.User(at(1, "1"))
+		sink.Record(at(1, "1"))
 		sink.Outside(at(1, "2")) // left
-		sink.User(at(2, "2"))
+		sink.Record(at(2, "2"))
 		sink.Outside(at(2, "1")) // an older page
 		sink.Outside(at(3, "1"))
-		sink.User(at(3, "1")) // the later answer
-		sink.User(at(4, "1"))
+		sink.Record(at(3, "1")) // the later answer
+		sink.Record(at(4, "1"))
 		sink.Outside(at(4, "1")) // the later answer
 	}
 	m := f.publish().Manifest

@@ -27,15 +27,14 @@ import (
 
 // Source reads the users of an org. [oktaclient.Client] is one.
 //
-// Users gives the sink every user that the query asks for at least once, in any
-// order, and every request that it made. Find does the same for the users with
-// these ids, asked for one by one: whom it does not give, does not exist. Both
-// return an error unless the reading is complete; they have made their retries
-// by then. Calls to the sink are serialised, and none comes after they have
-// returned. Several readings may be under way at once.
+// Read passes every record that the query selects to the sink at least once, in
+// any order, and every request that it made. Find does the same for the records
+// with these ids. A record that Find does not pass does not exist. Both return
+// an error unless the read is complete, after their retries. Calls of the sink
+// are serialized, and none follows the return. Several reads may run at once.
 type Source interface {
-	Users(ctx context.Context, query oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error)
-	Find(ctx context.Context, query oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.Reading, error)
+	Read(ctx context.Context, query oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error)
+	Find(ctx context.Context, query oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error)
 }
 
 // Config is what the reconciles of one org have in common.

@@ -19,8 +19,8 @@ import (
 
 // org is a Source: what it holds is what a reading gives.
 type org struct {
-	users  []oktaclient.User
-	skip   func(oktaclient.User) bool // whom no page holds, though they are there
+	users  []oktaclient.Record
+	skip   func(oktaclient.Record) bool // whom no page holds, though they are there
 	asked  []string                   // ids that were asked for
 	script func(oktaclient.Sink)      // what a reading gives in place of users: 8 rows
 	fail   error
@@ -29,14 +29,14 @@ type org struct {
 	later  time.Duration    // that asking for ids takes longer
 }
 
-func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error) {
+func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
 	o.query = q
 	started := time.Now()
 	if o.hook != nil {
 		o.hook(ctx)
 	}
 	if err := ctx.Err(); err != nil {
-		return oktaclient.Reading{}, err
+		return oktaclient.ReadResult{}, err
 	}
 	rows := 0
 	for _, u := range o.users {
@@ -44,7 +44,7 @@ func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sin
 			continue
 		}
 		if err := o.give(q, u, sink); err != nil {
-			return oktaclient.Reading{}, err
+			return oktaclient.ReadResult{}, err
 		}
 		rows++
 	}
@@ -54,24 +54,24 @@ func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sin
 	}
 	request := oktaclient.Request{Time: started, Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "r1"}
 	if err := sink.Request(request); err != nil {
-		return oktaclient.Reading{}, err
+		return oktaclient.ReadResult{}, err
 	}
-	return oktaclient.Reading{Started: started, Finished: time.Now(), Requests: 1, Rows: rows}, o.fail
+	return oktaclient.ReadResult{Started: started, Finished: time.Now(), Requests: 1, Rows: rows}, o.fail
 }
 
-func (o *org) give(q oktaclient.Query, u oktaclient.User, sink oktaclient.Sink) error {
+func (o *org) give(q oktaclient.Query, u oktaclient.Record, sink oktaclient.Sink) error {
 	if u.Status == "DEPROVISIONED" && !q.IncludeDeprovisioned {
 		return sink.Outside(u)
 	}
-	return sink.User(u)
+	return sink.Record(u)
 }
 
-func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.Reading, error) {
-	reading := oktaclient.Reading{Started: time.Now()}
+func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
+	reading := oktaclient.ReadResult{Started: time.Now()}
 	for _, id := range ids {
 		o.asked = append(o.asked, id)
 		request := oktaclient.Request{Time: time.Now(), Method: "GET", Path: "/api/v1/users/" + id, Status: 404, RequestID: "r2"}
-		if i := slices.IndexFunc(o.users, func(u oktaclient.User) bool { return u.ID == id }); i >= 0 {
+		if i := slices.IndexFunc(o.users, func(u oktaclient.Record) bool { return u.ID == id }); i >= 0 {
 			request.Status, request.Rows = 200, 1
 			if err := o.give(q, o.users[i], sink); err != nil {
 				return reading, err
@@ -88,7 +88,7 @@ func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink okt
 }
 
 // person returns the nth user; edits are pairs of a text and its replacement.
-func person(n int, edits ...string) oktaclient.User {
+func person(n int, edits ...string) oktaclient.Record {
 	id, updated := fmt.Sprintf("00u%05d", n), "2026-11-23T06:00:00.000Z"
 	text := fmt.Sprintf(`{"id":%q,"status":"ACTIVE","lastLogin":"2026-11-20T08:00:00.000Z","lastUpdated":%q,`+
 		`"profile":{"login":"p%d@example.com","department":"Sales","badge":12345678901234567890},"_links":{"self":{"href":"x"}}}`, id, updated, n)
@@ -97,11 +97,11 @@ func person(n int, edits ...string) oktaclient.User {
 	if strings.Contains(text, "DEPROVISIONED") {
 		status = "DEPROVISIONED"
 	}
-	return oktaclient.User{ID: id, Status: status, LastUpdated: updated, JSON: []byte(text)}
+	return oktaclient.Record{ID: id, Status: status, LastUpdated: updated, JSON: []byte(text)}
 }
 
-func people(from, to int) []oktaclient.User {
-	var users []oktaclient.User
+func people(from, to int) []oktaclient.Record {
+	var users []oktaclient.Record
 	for n := from; n < to; n++ {
 		users = append(users, person(n))
 	}
@@ -117,7 +117,7 @@ type fixture struct {
 	r      *reconcile.Reconciler
 }
 
-func newFixture(t *testing.T, users ...oktaclient.User) *fixture {
+func newFixture(t *testing.T, users ...oktaclient.Record) *fixture {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "snapshots")
 	of := snapshot.Org{URL: "https://acme.okta.com"}
@@ -304,8 +304,8 @@ func tree(t *testing.T, dir string) []string {
 func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
 	tests := []struct {
 		name  string
-		first []oktaclient.User
-		then  []oktaclient.User
+		first []oktaclient.Record
+		then  []oktaclient.Record
 		want  string
 	}{
 		{"everybody gone", people(0, 120), nil, "quarantined: 0 users read, the guard wants at least 1; 120 of 120 users gone, the guard allows 1%"},
@@ -348,7 +348,7 @@ func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
 }
 
 // deactivated returns n people of whom the first few are deactivated.
-func deactivated(n, few int) []oktaclient.User {
+func deactivated(n, few int) []oktaclient.Record {
 	users := people(0, n)
 	for i := range few {
 		users[i] = person(i, "ACTIVE", "DEPROVISIONED")

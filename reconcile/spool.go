@@ -73,7 +73,7 @@ func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte)
 }
 
 // add takes one copy of a user as Okta sent it.
-func (s *spool) add(u oktaclient.User) error {
+func (s *spool) add(u oktaclient.Record) error {
 	var err error
 	if s.canonical, err = snapshot.Canonical(s.canonical[:0], u.JSON); err != nil {
 		return fmt.Errorf("user %s: %w", u.ID, err)
@@ -86,10 +86,10 @@ func (s *spool) add(u oktaclient.User) error {
 
 // drop takes one copy of a user that is not of the export: where no newer copy
 // says otherwise, the merge leaves the user out.
-func (s *spool) drop(u oktaclient.User) error { return s.put(u, nil) }
+func (s *spool) drop(u oktaclient.Record) error { return s.put(u, nil) }
 
 // put takes a record; no JSON stands for a user who is outside.
-func (s *spool) put(u oktaclient.User, json []byte) error {
+func (s *spool) put(u oktaclient.Record, json []byte) error {
 	if len(s.arena)+len(u.ID)+len(u.LastUpdated)+len(u.Status)+len(json)+maxLengths > s.runSize {
 		if err := s.flush(); err != nil {
 			return err

@@ -27,7 +27,7 @@ func TestSpoolGivesEachUserOnceInItsNewestVersion(t *testing.T) {
 			if updated >= versions[id] {
 				versions[id], newest[id] = updated, text
 			}
-			if err := spool.Add(oktaclient.User{ID: id, LastUpdated: updated, Status: "ACTIVE", JSON: []byte(text)}); err != nil {
+			if err := spool.Add(oktaclient.Record{ID: id, LastUpdated: updated, Status: "ACTIVE", JSON: []byte(text)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -69,7 +69,7 @@ func TestSpoolGivesEachUserOnceInItsNewestVersion(t *testing.T) {
 func TestSpoolRefusesBrokenJSON(t *testing.T) {
 	spool := reconcile.NewSpool(1 << 20)
 	defer spool.Close()
-	if err := spool.Add(oktaclient.User{ID: "00u1", JSON: []byte(`{"id":"00u1","id":"00u1"}`)}); err == nil {
+	if err := spool.Add(oktaclient.Record{ID: "00u1", JSON: []byte(`{"id":"00u1","id":"00u1"}`)}); err == nil {
 		t.Error("a user with a member twice was taken")
 	}
 }

@@ -157,13 +157,13 @@ func (o *org) join(cfg *Config, log *slog.Logger, before *org) (err error) {
 	return nil
 }
 
-// Users implements reconcile.Source.
-func (o *org) Users(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.Reading, error) {
+// Read implements reconcile.Source.
+func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
 	if err := o.keysAreThere(); err != nil {
-		return oktaclient.Reading{}, err
+		return oktaclient.ReadResult{}, err
 	}
 	held := o.auth.Status().Expiry.After(time.Now())
-	return o.read(sink, held, func(s oktaclient.Sink) (oktaclient.Reading, error) { return o.client.Users(ctx, q, s) })
+	return o.read(sink, held, func(s oktaclient.Sink) (oktaclient.ReadResult, error) { return o.client.Read(ctx, q, s) })
 }
 
 // keysAreThere finds a key file that has been taken away. Its key is not used
@@ -179,13 +179,13 @@ func (o *org) keysAreThere() error {
 }
 
 // Find implements reconcile.Source.
-func (o *org) Find(ctx context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.Reading, error) {
-	return o.read(sink, false, func(s oktaclient.Sink) (oktaclient.Reading, error) { return o.client.Find(ctx, q, ids, s) })
+func (o *org) Find(ctx context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
+	return o.read(sink, false, func(s oktaclient.Sink) (oktaclient.ReadResult, error) { return o.client.Find(ctx, q, ids, s) })
 }
 
 // read puts the grants of the tokens that a reading uses into its transcript:
 // those that it waits for, and with held those of the token at hand.
-func (o *org) read(sink oktaclient.Sink, held bool, read func(oktaclient.Sink) (oktaclient.Reading, error)) (oktaclient.Reading, error) {
+func (o *org) read(sink oktaclient.Sink, held bool, read func(oktaclient.Sink) (oktaclient.ReadResult, error)) (oktaclient.ReadResult, error) {
 	s := &grantSink{Sink: sink, grants: o.grants, clock: func(t time.Time) time.Time { return t.Add(o.auth.Status().Offset) }}
 	o.grants.attach(s, held)
 	defer o.grants.detach(s)

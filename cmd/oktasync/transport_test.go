@@ -21,8 +21,8 @@ import (
 // tally is a sink that counts users.
 type tally struct{ users int }
 
-func (s *tally) User(oktaclient.User) error     { s.users++; return nil }
-func (*tally) Outside(oktaclient.User) error    { return nil }
+func (s *tally) Record(oktaclient.Record) error     { s.users++; return nil }
+func (*tally) Outside(oktaclient.Record) error    { return nil }
 func (*tally) Request(oktaclient.Request) error { return nil }
 
 // Pages come compressed and over one connection that is kept; a header without
@@ -69,7 +69,7 @@ func TestTransport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var users tally
-	if _, err := c.Users(t.Context(), oktaclient.Query{}, &users); err != nil || users.users < 21 {
+	if _, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.Users}, &users); err != nil || users.users < 21 {
 		t.Fatalf("read %d users: %v", users.users, err)
 	}
 	if n := connections.Load(); n != 1 {

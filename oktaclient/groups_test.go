@@ -1,0 +1,46 @@
+package oktaclient_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"oktasync/oktaclient"
+)
+
+func TestReadGroups(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		o := newOrg(95)
+		o.groups = true
+		c := o.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency })
+		s, result := o.read(t, c)
+		if !result.Settled || result.Requests != 10+1 || len(s.outside) != 0 {
+			t.Errorf("result = %+v, want ten pages and a settling pass", result)
+		}
+		for _, g := range s.users {
+			if g.Status != "" || g.LastUpdated != updated || string(g.JSON) != o.record(g.ID) {
+				t.Fatalf("group %s = %+v, %s", g.ID, g, g.JSON)
+			}
+		}
+		for i, r := range s.requests {
+			want := "/api/v1/groups?limit=10"
+			if i == 10 {
+				want += "&filter=lastUpdated%20ge%20"
+			}
+			if r.Resource != "groups" || !strings.HasPrefix(r.Path, strings.Split(want, "?")[0]) || i%10 == 0 && !strings.HasPrefix(r.Path, want) {
+				t.Errorf("request %d = %+v, want %s", i, r, want)
+			}
+		}
+		found := &sink{}
+		result, err := c.Find(t.Context(), oktaclient.Query{Resource: oktaclient.Groups}, []string{"00u00003", "00g"}, found)
+		if err != nil || !slices.Equal(found.ids(), []string{"00u00003"}) || result.Requests != 3 {
+			t.Errorf("Find() found %v in %+v, %v; want one group", found.ids(), result, err)
+		}
+	}
+}
+
+func TestReadNeedsAResource(t *testing.T) {
+	if _, err := newOrg(5).client(t, nil).Read(t.Context(), oktaclient.Query{}, &sink{}); err == nil {
+		t.Error("Read() without a resource succeeded")
+	}
+}

@@ -1,0 +1,276 @@
+package oktaclient
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Query selects the records of a read.
+type Query struct {
+	Resource Resource // [Users] or [Groups]
+
+	// IncludeDeprovisioned adds the users with the status DEPROVISIONED.
+	IncludeDeprovisioned bool
+
+	// Search is an Okta search expression. If it is empty, the query selects all
+	// records.
+	Search string
+
+	// Borders are moments of lastUpdated, ascending, between two of which there
+	// is about one page of records. A caller can take them from an earlier read.
+	// They make parallel reads faster. If they are missing or wrong, the read
+	// finds other borders itself.
+	Borders []time.Time
+
+	// KnownBefore, if set, limits the extra work that a read does if Okta's
+	// pages may have skipped a record. The caller then has an earlier complete
+	// read, compares it with this one, and uses [Client.Find] for each record
+	// that is missing and was last updated before KnownBefore.
+	KnownBefore time.Time
+
+	// OnPhase, if not nil, is called when the read enters a phase. No method of
+	// the sink runs at the same time.
+	OnPhase func(Phase)
+}
+
+// Phase is a part of a read.
+type Phase string
+
+const (
+	PhaseList   Phase = "list"   // all records are read
+	PhaseSettle Phase = "settle" // records that changed during the read are read again; once per pass
+)
+
+// Record is one object of a resource.
+type Record struct {
+	ID          string
+	Status      string // Okta's; "" if the resource has none
+	LastUpdated string // RFC 3339, as Okta sent it; "" if missing or null
+
+	// JSON is exactly what Okta sent. It is valid only during the call that
+	// passes the record.
+	JSON []byte
+}
+
+// Request describes one attempt to send a request, successful or not.
+type Request struct {
+	Resource  string    // name of the resource
+	Time      time.Time // when it was sent, by Okta's clock once that is known
+	Method    string
+	Path      string // path and query
+	Status    int    // 0: no response
+	Rows      int    // records in the response
+	RequestID string // Okta's
+	Error     string // "" or a short class: "reset", "timeout", "broken JSON", Okta's error code
+}
+
+// Sink receives the records and requests of a read. Its methods are called one
+// at a time. If a method returns an error, the read ends with that error.
+//
+// Record and Outside can receive the same id several times. Of all copies, the
+// one with the newest LastUpdated is valid, and of equal ones the last.
+type Sink interface {
+	// Record receives each copy of a record that the query selects.
+	Record(Record) error
+
+	// Outside receives each copy of a record that the query doesn't select, or
+	// no longer selects.
+	Outside(Record) error
+
+	// Request receives each attempt, after its records.
+	Request(Request) error
+}
+
+// ReadResult summarizes a read.
+type ReadResult struct {
+	Started, Finished time.Time // by Okta's clock, to about a second
+
+	// Offset is how far our clock was ahead of Okta's: ours less Offset is
+	// Okta's. It is 0 where Okta's Date headers, which know only whole
+	// seconds, leave that possible.
+	Offset time.Duration
+
+	Requests int // all attempts
+	Rows     int // records in all responses: calls of Sink.Record and Sink.Outside
+
+	// Settled reports that the last pass found no change since the start.
+	Settled bool
+
+	// PeerCertificates is the certificate chain of the org; nil without TLS.
+	PeerCertificates []*x509.Certificate
+}
+
+// Read passes all records that q selects to sink, and then the records that
+// changed during the read. The result is also valid with an error. It then
+// describes the read up to the error.
+func (c *Client) Read(ctx context.Context, q Query, sink Sink) (ReadResult, error) {
+	r, err := c.newRead(q, sink)
+	if err != nil {
+		return ReadResult{}, err
+	}
+	r.enter(PhaseList)
+	if q.Resource.Strategy == Spans && c.cfg.Concurrency > 1 {
+		err = r.spans(ctx)
+	} else {
+		err = r.lists(ctx)
+	}
+	if err == nil {
+		err = r.settle(ctx)
+	}
+	return r.sum(), err
+}
+
+// read is the state of a read. Several lists may be read at the same time; their
+// pages are passed to the sink one after the other.
+type read struct {
+	c     *Client
+	query Query
+	size  int // most records per page
+
+	mu    sync.Mutex // guards what follows
+	sink  Sink
+	ended bool // the sink returned an error
+	time  timeline
+	pages int // pages requested
+
+	since  string           // records that changed then or later are remembered for settle
+	recent map[uint64]int64 // their lastUpdated in milliseconds, by a hash of it and of the id
+	seed   maphash.Seed
+	fresh  int // copies that were new in this pass
+	hiding hiding
+
+	ReadResult
+}
+
+func (c *Client) newRead(q Query, sink Sink) (*read, error) {
+	if q.Resource.Path == "" || q.Resource.PageSize < 1 {
+		return nil, errors.New("query without a resource")
+	}
+	size := q.Resource.PageSize
+	if c.cfg.PageSize > 0 {
+		size = min(size, c.cfg.PageSize)
+	}
+	return &read{c: c, query: q, size: size, sink: sink, time: timeline{start: time.Now()}}, nil
+}
+
+func (r *read) enter(p Phase) {
+	if r.query.OnPhase != nil {
+		r.query.OnPhase(p)
+	}
+}
+
+// spans reads all records of the query in spans of lastUpdated. The newest come
+// first, since the number of records after the last border is unknown.
+func (r *read) spans(ctx context.Context) error {
+	spans := always.cut(r.query.Borders)
+	slices.Reverse(spans)
+	l := r.everyone()
+	return r.partition(l[len(l)-1], spans, r.c.cfg.Concurrency).read(ctx)
+}
+
+// lists reads all records of the query: with a search one list, else the plain
+// list and the records that it omits.
+func (r *read) lists(ctx context.Context) error {
+	lists := []listing{{}}
+	switch omitted := r.query.Resource.omitted; {
+	case r.query.Search != "":
+		lists = []listing{{search: r.query.Search}}
+	case r.query.IncludeDeprovisioned && omitted != "":
+		lists = append(lists, listing{filter: `status eq "` + omitted + `"`})
+	}
+	for _, l := range lists {
+		_, err := (&list{r: r, listing: l}).read(ctx)
+		if tooMuch(err) {
+			r.c.log.WarnContext(ctx, "page can't be had, users will be read in parts", "err", err)
+			return r.inParts(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inParts reads all records in smaller and smaller spans, after a list had a
+// page that Okta can't return.
+func (r *read) inParts(ctx context.Context, cause error) error {
+	l := r.everyone()
+	p := r.partition(l[len(l)-1], nil, r.c.cfg.Concurrency)
+	var err error
+	if p.waiting, err = p.halve(always, cause); err != nil {
+		return err
+	}
+	return p.read(ctx)
+}
+
+// sum returns the result of the read, which has ended.
+func (r *read) sum() ReadResult {
+	r.Started, r.Finished, r.Offset = r.time.at(r.time.start), r.time.at(time.Now()), r.time.offset
+	return r.ReadResult
+}
+
+// nextPage numbers the next page to request.
+func (r *read) nextPage() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pages++
+	return r.pages
+}
+
+// deliver passes the records of a response to the sink, and then its request.
+// With outside, the query selects none of them.
+func (r *read) deliver(records []Record, outside bool, a *answer) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return nil
+	}
+	r.learnLocked(a)
+	r.Rows += len(records)
+	omitted := r.query.Resource.omitted
+	for _, record := range records {
+		r.noteLocked(record)
+		take := r.sink.Record
+		if outside || omitted != "" && record.Status == omitted && !r.query.IncludeDeprovisioned {
+			take = r.sink.Outside
+		}
+		if err := take(record); err != nil {
+			r.ended = true
+			return err
+		}
+	}
+	return r.tellLocked(a)
+}
+
+// record passes an attempt without records to the sink.
+func (r *read) record(a *answer) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tellLocked(a)
+}
+
+// tellLocked counts and dates an attempt, and passes it to the sink.
+func (r *read) tellLocked(a *answer) error {
+	if r.ended {
+		return nil
+	}
+	r.learnLocked(a)
+	r.Requests++
+	a.request.Resource, a.request.Time = r.query.Resource.Name, r.time.at(a.sent)
+	err := r.sink.Request(a.request)
+	r.ended = err != nil
+	return err
+}
+
+// learnLocked takes from a response what the result says of the org.
+func (r *read) learnLocked(a *answer) {
+	r.time.learn(&r.c.clock)
+	if r.PeerCertificates == nil && a.resp != nil && a.resp.TLS != nil {
+		r.PeerCertificates = a.resp.TLS.PeerCertificates
+	}
+}
