@@ -125,7 +125,7 @@ func provers(tb testing.TB, s crypto.Signer, random io.Reader, opts crypto.Signe
 	key, ath, now := newKey(tb, s), hash("token"), time.Now()
 	input := make([]byte, n)
 	prove = func() {
-		if _, err := dpopauth.Prove(key, benchURL, ath, benchNonce, now); err != nil {
+		if _, err := dpopauth.NewProof(key, benchURL, ath, benchNonce, now); err != nil {
 			panic(err)
 		}
 	}

@@ -4,51 +4,49 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"oktasync/dpopauth/internal/parse"
 )
 
 const (
-	maxOffset = 15 * time.Minute // beyond it a server's clock is not believed
-	grain     = time.Second      // of the Date header
-	tolerance = 2 * time.Second  // what is no skew
-	maxAge    = 10 * time.Minute // of a reading that still beats a newer, vaguer one
+	maxOffset      = 15 * time.Minute // a larger difference is not corrected
+	dateResolution = time.Second      // of the Date header
+	skewTolerance  = 2 * time.Second  // a smaller difference is not reported as skew
+	maxSampleAge   = 10 * time.Minute // an older sample is replaced even by a less precise one
 )
 
-// A clock is the server's clock, as far as its answers show it. Proofs and
-// assertions are dated by it, since a server may refuse what is a second old by
-// ours (RFC 9449, section 11.1), and it never runs ahead of the server's, since
-// some have no tolerance for what is issued in their future.
+// A clock estimates the server's clock from the Date headers of its responses.
+// Proofs and assertions are dated by it, because a server may reject a proof that
+// is a few seconds old (RFC 9449, section 11.1). The estimate is never ahead of
+// the server, because some servers reject any iat in their future.
 //
-// It goes by the monotonic clock from the newest reading on, so that neither a
-// step of our wall clock nor a suspended machine misleads it for longer than
-// one answer.
+// Between samples it follows the monotonic clock. A step of the wall clock or a
+// suspended machine therefore causes at most one wrong estimate.
 type clock struct {
-	wall  func() time.Time     // no monotonic reading in it
+	wall  func() time.Time     // without a monotonic reading
 	mono  func() time.Duration // since start
-	start time.Time            // by wall
+	start time.Time            // of wall
 
-	mu   sync.Mutex
-	read *reading // nil: no answer seen
-	far  *Skew    // the last Date that was not believed
+	mu     sync.Mutex
+	sample *clockSample    // nil: no response yet
+	skew   *ClockSkewError // non-nil: the newest Date was out of bounds
 }
 
-// A reading: when our monotonic clock showed at, the server's showed date, or
-// up to a round trip and a second more.
-type reading struct {
+// A clockSample records that the server's clock showed date, or up to a round
+// trip and a second more, when the monotonic clock showed at.
+type clockSample struct {
 	at   time.Duration
 	date time.Time
 }
 
-// A Skew is the difference of two clocks that is too large to work around.
-type Skew struct{ Server, Ours time.Time }
+// A ClockSkewError reports that the clocks of server and client differ by more
+// than 15 minutes. It is an [ErrClock].
+type ClockSkewError struct{ Server, Client time.Time }
 
-func (s *Skew) Error() string {
-	return "server's clock shows " + s.Server.UTC().Format(time.RFC3339) + ", ours " + s.Ours.UTC().Format(time.RFC3339)
+func (e *ClockSkewError) Error() string {
+	return "the server's clock shows " + e.Server.UTC().Format(time.RFC3339) + ", this machine's clock " + e.Client.UTC().Format(time.RFC3339)
 }
 
-// Unwrap makes a Skew an [ErrClock].
-func (s *Skew) Unwrap() error { return ErrClock }
+// Unwrap returns ErrClock.
+func (e *ClockSkewError) Unwrap() error { return ErrClock }
 
 func newClock() *clock {
 	start := time.Now()
@@ -59,7 +57,7 @@ func newClock() *clock {
 	}
 }
 
-// now returns a time that the server's clock has reached.
+// now returns a time that the server's clock has already reached.
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,59 +66,61 @@ func (c *clock) now() time.Time {
 
 func (c *clock) nowLocked() time.Time {
 	wall := c.wall()
-	if c.read == nil {
-		return wall.Add(-grain)
+	if c.sample == nil {
+		return wall.Add(-dateResolution)
 	}
-	now := c.read.date.Add(c.mono() - c.read.at)
-	if ahead := now.Sub(wall); 0 < ahead && ahead <= tolerance {
-		return wall // Date's grain is no reason to go forward
+	now := c.estimateLocked()
+	if ahead := now.Sub(wall); 0 < ahead && ahead <= skewTolerance {
+		return wall // within the resolution of Date, so don't move forward
 	}
 	return now
 }
 
-// offset returns how far the server's clock is ahead of ours, 0 if unknown.
+func (c *clock) estimateLocked() time.Time { return c.sample.date.Add(c.mono() - c.sample.at) }
+
+// offset returns how far the server's clock is ahead of the wall clock, 0 if
+// unknown.
 func (c *clock) offset() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.read == nil {
+	if c.sample == nil {
 		return 0
 	}
-	return c.read.date.Add(c.mono() - c.read.at).Sub(c.wall())
+	return c.estimateLocked().Sub(c.wall())
 }
 
-// skew returns the clocks' difference that was seen and not believed, if the
-// newest answer is the one that showed it, else nil.
-func (c *clock) skew() *Skew {
+// skewError returns an error if the newest Date differed by more than maxOffset.
+func (c *clock) skewError() *ClockSkewError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.far
+	return c.skew
 }
 
-// observe reads the Date of an answer to a request that was sent at the
-// monotonic time sent. It returns by how much what we took for the server's time
-// was wrong, 0 where the two agree as far as a Date can tell.
+// observe takes the Date of the response to a request that was sent at the
+// monotonic time sent. It returns the change of the estimate, or 0 if the old
+// estimate agrees with Date.
 //
-// When in the round trip the server took the time is not known; the end of it
-// is the guess that can't put us ahead.
+// The server set Date at an unknown moment of the round trip. The end of the
+// round trip is the only assumption under which the estimate is never ahead.
 func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
-	date, ok := parse.Date(resp)
+	date, ok := dateHeader(resp)
 	if !ok {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before, wall, mono := c.nowLocked(), c.wall(), c.mono()
-	// Either of our clocks may have stepped, so the Date is believed by either.
-	// What it moved before is no third one, or a lying server could lead us on.
-	if !near(date, wall) && !near(date, c.start.Add(mono)) {
-		c.far = &Skew{Server: date, Ours: wall}
+	// Either local clock may have stepped, so a Date near one of them is accepted.
+	// Earlier samples don't count: else a server could move the estimate in steps.
+	if !withinBound(date, wall) && !withinBound(date, c.start.Add(mono)) {
+		c.skew = &ClockSkewError{Server: date, Client: wall}
 		return 0
 	}
-	c.far = nil
+	c.skew = nil
 	trip, lead := mono-sent, before.Sub(date)
-	agrees := 0 <= lead && lead < grain+trip // so what was dated by before was not ahead
-	if !agrees || trip <= tolerance && (c.read == nil || mono-c.read.at >= maxAge) {
-		c.read = &reading{at: mono, date: date} // else it says less sharply what is known
+	agrees := 0 <= lead && lead < dateResolution+trip // so the request was not dated ahead
+	if !agrees || trip <= skewTolerance && (c.sample == nil || mono-c.sample.at >= maxSampleAge) {
+		c.sample = &clockSample{at: mono, date: date} // otherwise the old sample is more precise
 	}
 	if agrees {
 		return 0
@@ -128,4 +128,4 @@ func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
 	return c.nowLocked().Sub(before)
 }
 
-func near(a, b time.Time) bool { return a.Sub(b).Abs() <= maxOffset }
+func withinBound(a, b time.Time) bool { return a.Sub(b).Abs() <= maxOffset }

@@ -170,7 +170,7 @@ func TestD21_OffsetIsTakenWithCare(t *testing.T) {
 func TestD22_OffsetBeyondTheBoundIsAnError(t *testing.T) {
 	wantSkew := func(t *testing.T, o *org, err error) {
 		t.Helper()
-		var skew *dpopauth.Skew
+		var skew *dpopauth.ClockSkewError
 		if !errors.Is(err, dpopauth.ErrClock) || !errors.As(err, &skew) {
 			t.Fatalf("error = %v, want ErrClock", err)
 		}

@@ -131,7 +131,7 @@ func TestD102_FaultsOfAServer(t *testing.T) {
 		}, dpopauth.ErrRedirect},
 		{"a page of HTML", func(o *org) {
 			o.token = func(w http.ResponseWriter, _ *seen) bool { io.WriteString(w, "<html>"); return true }
-		}, dpopauth.ErrAnswer},
+		}, dpopauth.ErrResponse},
 		{"a connection that breaks", func(o *org) {
 			o.token = func(w http.ResponseWriter, s *seen) bool {
 				if s.n == 1 {

@@ -1,6 +1,81 @@
+// Package dpopauth provides an [http.RoundTripper] that adds an OAuth access
+// token and a DPoP proof (RFC 9449) to every request. It obtains the tokens with
+// the client credentials grant and private_key_jwt (RFC 7523), as Okta's service
+// apps do, and works with every server that implements these RFCs.
+//
+// In oktasync, the commands use it to call Okta's API; oktaclient gets only the
+// resulting [http.Client]. It also works on its own: see docs/libraries.md. To
+// verify proofs on a server, use package [oktasync/dpopauth/verify].
+//
+// Start reading at [Transport.RoundTrip] (transport.go). It takes a token from
+// the tokenSource (token.go), which requests new ones (tokenrequest.go,
+// tokenresponse.go), and sends the request with a proof (sender.go, proof.go).
+// Nonces are stored in nonce.go; the server's clock is estimated in clock.go.
+//
+// # Proofs
+//
+// A bearer token can be used by every party that has a copy. A DPoP-bound token
+// can be used only with a private key: the token contains the thumbprint of the
+// public key (RFC 7638, cnf.jkt). A proof is a JWT that this key signs for one
+// request. It contains the method (htm), the URL without query and fragment
+// (htu), the time (iat), a unique id (jti) and the hash of the token (ath).
+//
+// Each request needs a new proof: each page, each retry, and each request that
+// net/http repeats after a broken connection. Therefore a [Transport] must be
+// below all layers that retry. It never returns a token to its caller.
+//
+// # Keys
+//
+// [Config.ClientKey] signs the client assertions; its public key is registered
+// at the server. [Config.DPoPKey] signs the proofs; it needs no registration,
+// and by default New generates one and keeps it in memory. The two must differ.
+// Package [oktasync/dpopauth/keys] loads keys from files and wraps any
+// [crypto.Signer], for example of a KMS or a TPM.
+//
+// # Nonces and clocks
+//
+// A server can require its own nonce in the proof. It sends the nonce in the
+// header DPoP-Nonce, with the error use_dpop_nonce or with any other response.
+// A Transport keeps the newest nonce for each origin and role (token endpoint or
+// API), and retries once after use_dpop_nonce.
+//
+// A server rejects a proof that is too old, or dated in its future. Therefore
+// proofs and assertions are dated by the server's clock, estimated from the Date
+// headers of its responses. A difference of up to 15 minutes is corrected;
+// beyond that the error is a [*ClockSkewError].
+//
+// # Tokens
+//
+// The first request obtains a token, and concurrent requests wait for it. A
+// token with a lifetime of a minute or more is renewed in the background after
+// 80 to 90 % of its lifetime. If a renewal fails, requests use the old token
+// until it expires. After a failed token request, the token endpoint is not
+// asked again before a back-off has passed; until then callers get the same
+// error. If an API rejects a token (401), the token is replaced once.
+//
+// # Errors
+//
+// RoundTrip returns an [*Error] if no token can be obtained, or if an API rejects
+// the authentication after all retries. This deviates from [http.RoundTripper],
+// which returns a 401 as a response. Responses that don't concern the
+// authentication are returned unchanged: 404, 429, 500, a 403 without challenge.
+//
+// # Concurrency and secrets
+//
+// All types are safe for concurrent use. The only goroutine is that of a token
+// request, which ends after two minutes at most, or when its last waiter's
+// context ends. No lock is held while a request is signed or sent.
+//
+// Tokens, proofs, assertions and private keys appear in no log, error or file;
+// only [keys.Key.WriteFile] writes a key. Keys and Transports print as
+// "[redacted …]". Error descriptions from a server are shortened, and parts that
+// may belong to a token are removed.
+//
+// CONFORMANCE.md lists the requirements for a DPoP client and their tests.
 package dpopauth
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,45 +86,43 @@ import (
 	"slices"
 	"strings"
 
-	"oktasync/dpopauth/internal/parse"
 	"oktasync/dpopauth/keys"
 )
 
-// A Config says who asks for tokens, where, and where they may go.
+// Config configures a [Transport]. TokenURL, ClientID, ClientKey and Origins are
+// required.
 type Config struct {
 	TokenURL  string    // https://acme.okta.com/oauth2/v1/token
 	ClientID  string    // 0oa1…, the app at the server
-	Scopes    []string  // empty: what the server gives by default
-	ClientKey *keys.Key // signs the client assertion
-	DPoPKey   *keys.Key // signs the proofs, and is another key; nil: a new P-256 key in memory
-	Bearer    bool      // plain Bearer tokens and no proofs, for an app that does not require DPoP
-	Audience  string    // of the client assertion; empty: TokenURL, as Okta has it
-	Origins   []string  // resource servers that may see the token: https://acme.okta.com; at least one
+	Scopes    []string  // empty: the server's default
+	ClientKey *keys.Key // signs the client assertions
+	DPoPKey   *keys.Key // signs the proofs, must differ from ClientKey; nil: a new P-256 key in memory
+	Bearer    bool      // use Bearer tokens without proofs, for an app that does not require DPoP
+	Audience  string    // of the client assertion; empty: TokenURL, as Okta requires
+	Origins   []string  // servers to which the token may be sent: https://acme.okta.com
 
-	// Algorithms are those that the server's metadata lists as
-	// dpop_signing_alg_values_supported (RFC 9449, section 5.1). Where the DPoP key's is not
-	// among them, New fails. Empty: not known.
+	// Algorithms is the server's metadata value dpop_signing_alg_values_supported
+	// (RFC 9449, section 5.1). If it lacks the algorithm of the DPoP key, New
+	// returns an ErrAlgorithm. Empty: unknown.
 	Algorithms []string
 
-	// DecodedPathHTU has a proof's htu show the path percent-decoded. Okta compares
-	// it so, unlike RFC 9449, section 4.3. It matters only for paths with escapes in them.
+	// DecodedPathHTU percent-decodes the path in htu. Okta compares htu with the
+	// decoded path, unlike RFC 9449, section 4.3. It affects only escaped paths.
 	DecodedPathHTU bool
 
-	// Base sends the requests to the token endpoint and to the resource servers. It
-	// follows no redirect. Nil: http.DefaultTransport, or a clone of it where it is an
-	// *http.Transport.
+	// Base sends all requests, and must not follow redirects. Nil:
+	// http.DefaultTransport, cloned if it is an *http.Transport.
 	Base http.RoundTripper `json:"-"`
 
-	Logger *slog.Logger `json:"-"` // nil: nothing is logged
+	Logger *slog.Logger `json:"-"` // nil: no log
 
-	// OnTokenRequest, if not nil, is called after each request to the token endpoint,
-	// and may be called by several goroutines at once.
+	// OnTokenRequest, if not nil, is called after each request to the token endpoint.
+	// Calls may be concurrent.
 	OnTokenRequest func(TokenRequest) `json:"-"`
 }
 
-// New returns a Transport for cfg. It sends nothing yet: the first request
-// fetches the first token. What is dubious about a key's file is logged. An error
-// says what of cfg will not do; a key that Algorithms leaves out is an [ErrAlgorithm].
+// New returns a Transport for cfg. It sends no request, and logs the warnings of
+// the keys. The error names the setting that is missing or invalid.
 func New(cfg Config) (*Transport, error) {
 	t, err := newTransport(cfg)
 	if err != nil {
@@ -67,7 +140,7 @@ func newTransport(cfg Config) (*Transport, error) {
 	for _, o := range cfg.Origins {
 		u, err := parseURL(o)
 		if err == nil && strings.Trim(u.Path, "/") != "" {
-			err = errors.New("an origin has no path")
+			err = errors.New("an origin must not have a path")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("origin: %w", err)
@@ -81,8 +154,8 @@ func newTransport(cfg Config) (*Transport, error) {
 		return nil, errors.New("no client ID is configured")
 	case cfg.ClientKey == nil:
 		return nil, errors.New("no client key is configured")
-	case slices.ContainsFunc(cfg.Scopes, func(s string) bool { return s == "" || !parse.Visible(s) }):
-		return nil, errors.New("a scope is empty, or has a space in it: each is an element of its own")
+	case slices.ContainsFunc(cfg.Scopes, func(s string) bool { return s == "" || !visible(s) }):
+		return nil, errors.New("a scope is empty or contains a space; list each scope as its own element")
 	}
 	key, err := proofKey(cfg)
 	if err != nil {
@@ -101,19 +174,15 @@ func newTransport(cfg Config) (*Transport, error) {
 			log.Warn(k.Warning())
 		}
 	}
-	w := &wire{base: base, key: key, decoded: cfg.DecodedPathHTU, clock: newClock(), log: log}
+	send := &sender{base: base, key: key, decodedPath: cfg.DecodedPathHTU, clock: newClock(), log: log}
 	st := newStats()
-	audience := cfg.Audience
-	if audience == "" {
-		audience = cfg.TokenURL
-	}
-	e := &endpoint{wire: w, url: tokenURL.String(), audience: audience, clientID: cfg.ClientID,
-		client: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
-	s := &source{fetch: e.fetch, clock: w.clock, log: log, stats: st, reason: reasonFirst}
-	return &Transport{wire: w, tokens: s, origins: origins, stats: st}, nil
+	e := &tokenEndpoint{sender: send, url: tokenURL.String(), audience: cmp.Or(cfg.Audience, cfg.TokenURL), clientID: cfg.ClientID,
+		clientKey: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
+	tokens := &tokenSource{request: e.requestToken, clock: send.clock, log: log, stats: st, reason: reasonFirst}
+	return &Transport{sender: send, tokens: tokens, origins: origins, stats: st}, nil
 }
 
-// proofKey returns the key for proofs, nil where there are none.
+// proofKey returns the DPoP key, or nil in Bearer mode.
 func proofKey(cfg Config) (*keys.Key, error) {
 	if cfg.Bearer {
 		return nil, nil
@@ -126,20 +195,20 @@ func proofKey(cfg Config) (*keys.Key, error) {
 		}
 	}
 	if key.Thumbprint() == cfg.ClientKey.Thumbprint() {
-		return nil, errors.New("the DPoP key is the client key; it has to be another")
+		return nil, errors.New("the DPoP key is the client key; use different keys")
 	}
 	if a := cfg.Algorithms; len(a) > 0 && !slices.Contains(a, key.Algorithm()) {
-		return nil, fmt.Errorf("%w: the DPoP key signs by %s, the server takes %s", ErrAlgorithm, key.Algorithm(), strings.Join(a, " "))
+		return nil, fmt.Errorf("%w: the DPoP key uses %s, the server accepts %s", ErrAlgorithm, key.Algorithm(), strings.Join(a, " "))
 	}
 	return key, nil
 }
 
-// baseTransport returns what sends the requests: TLS of 1.2 or later, and
-// certificates checked.
+// baseTransport returns the transport that sends the requests, and rejects one
+// that skips certificate checks or allows TLS before 1.2.
 func baseTransport(base http.RoundTripper) (http.RoundTripper, error) {
 	if base == nil {
 		base = http.DefaultTransport
-		if t, ok := base.(*http.Transport); ok { // a program may have put something else there
+		if t, ok := base.(*http.Transport); ok { // programs can replace it
 			t = t.Clone()
 			if t.TLSClientConfig == nil {
 				t.TLSClientConfig = &tls.Config{}
@@ -151,28 +220,28 @@ func baseTransport(base http.RoundTripper) (http.RoundTripper, error) {
 	if t, ok := base.(*http.Transport); ok && t.TLSClientConfig != nil {
 		c := t.TLSClientConfig
 		if c.InsecureSkipVerify || c.MinVersion != 0 && c.MinVersion < tls.VersionTLS12 {
-			return nil, errors.New("base transport does not check certificates, or takes TLS before 1.2")
+			return nil, errors.New("the base transport skips certificate checks or allows TLS before 1.2")
 		}
 	}
 	return base, nil
 }
 
-// parseURL reads a URL that a secret may go to: https, or http to this machine.
+// parseURL parses a URL to which secrets are sent: https, or http on a loopback host.
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return nil, errors.New("it is no URL")
+		return nil, errors.New("invalid URL")
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-		return nil, errors.New("it is not https, nor http on a loopback host")
+		return nil, errors.New("the URL is neither https nor http on a loopback host")
 	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
-		return nil, errors.New("it has no host")
+		return nil, errors.New("the URL has no host")
 	case u.User != nil:
-		return nil, errors.New("it has user information")
+		return nil, errors.New("the URL contains user information")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("it has a query or a fragment")
-	case !parse.Visible(u.Host):
-		return nil, errors.New("its host is not ASCII; write it as an A-label (xn--...)")
+		return nil, errors.New("the URL contains a query or a fragment")
+	case !visible(u.Host):
+		return nil, errors.New("the host is not ASCII; write it as an A-label (xn--...)")
 	}
 	return u, nil
 }

@@ -4,65 +4,72 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
-
-	"oktasync/dpopauth/internal/parse"
+	"syscall"
 )
 
-// What an [Error] wraps, where the server did not just say no.
+// The causes that an [Error] wraps, in addition to network errors.
 var (
-	ErrOrigin    error = final("origin is not configured")
-	ErrRequest   error = final("request can't be signed")
-	ErrTokenType error = final("token type is not the configured one")
-	ErrScope     error = final("scopes were not granted")
-	ErrNonce     error = final("nonce demanded again")
-	ErrAlgorithm error = final("algorithm is not supported")
-	ErrClock     error = final("clocks differ")
-	ErrRedirect  error = final("redirect is not followed")
-	ErrAnswer    error = final("answer is malformed")
+	ErrOrigin    error = permanentError("origin is not configured")
+	ErrRequest   error = permanentError("request can't be signed")
+	ErrTokenType error = permanentError("unexpected token type")
+	ErrScope     error = permanentError("scopes were not granted")
+	ErrNonce     error = permanentError("the server required another nonce")
+	ErrAlgorithm error = permanentError("algorithm is not supported")
+	ErrClock     error = permanentError("clocks differ")
+	ErrRedirect  error = permanentError("redirects are not followed")
+	ErrResponse  error = permanentError("malformed response")
 )
 
-// final is an error that another try would not mend.
-type final string
+// A permanentError remains if the same call is repeated.
+type permanentError string
 
-func (f final) Error() string { return string(f) }
+func (e permanentError) Error() string { return string(e) }
 
-// An Error says why there is no token, or how a resource server refused one. It
-// holds nothing of a token, a proof, an assertion or an answer's body.
+// missingNonce returns the error for use_dpop_nonce without a usable nonce.
+func missingNonce() error { return fmt.Errorf("%w, but sent no valid DPoP-Nonce", ErrNonce) }
+
+// An Error reports why no token could be obtained, or how a resource server
+// rejected one. It contains no part of a token, a proof, an assertion or a
+// response body.
 type Error struct {
 	Op          string // "get token" or "call API"
-	Status      int    // of the answer; 0: none came
-	Code        string // OAuth's error code, or Okta's: invalid_client, E0000015
-	Description string // the server's words, cut and cleaned
-	RequestID   string // by which the server's operator finds the request
-	Err         error  // one of the errors above, or what the network said; may be nil
+	Status      int    // HTTP status; 0: no response
+	Code        string // error code of OAuth or Okta: invalid_client, E0000015
+	Description string // the server's description, shortened and cleaned
+	RequestID   string // the server's id of the request
+	Err         error  // one of the errors above, a network error, or nil
 
-	// Part is what invalid_client of the token endpoint finds fault with: OAuth has
-	// this one code for all that makes up a client assertion. It is told by the
-	// server's words, and is PartKey where they do not tell. Else it is empty.
+	// Part is set if Code is invalid_client: the rejected part of the client
+	// authentication. OAuth has one code for all parts, so Part depends on the
+	// description. It is PartKey if the description is unknown.
 	Part Part
 
-	hint  string
-	again bool // see Retryable
+	hint      string
+	retryable bool
 }
 
-// A Part of a client's authentication.
+// A Part is a part of the client authentication.
 type Part string
 
 const (
-	PartClient   Part = "client"   // the server knows no such client
-	PartMethod   Part = "method"   // the client authenticates in another way
+	PartClient   Part = "client"   // unknown client ID
+	PartMethod   Part = "method"   // the client is registered with another method
 	PartKey      Part = "key"      // the client has no such key
-	PartAudience Part = "audience" // the assertion is made out to another server
-	PartTime     Part = "time"     // it is dated wrongly
-	PartReplay   Part = "replay"   // the server has had it before
-	PartMissing  Part = "missing"  // none arrived
+	PartAudience Part = "audience" // the assertion has the wrong audience
+	PartTime     Part = "time"     // the assertion has expired, or is not valid yet
+	PartReplay   Part = "replay"   // the assertion was already used
+	PartMissing  Part = "missing"  // no assertion arrived
 )
 
-// A ScopeError says that fewer scopes were granted than were asked for. It is an
-// [ErrScope].
-type ScopeError struct{ Granted, Missing []string } // both of those asked for
+// A ScopeError reports that not all requested scopes were granted. It is an
+// [ErrScope]. Both lists contain only requested scopes.
+type ScopeError struct{ Granted, Missing []string }
 
 func (e *ScopeError) Error() string { return ErrScope.Error() + ": " + strings.Join(e.Missing, " ") }
 func (e *ScopeError) Unwrap() error { return ErrScope }
@@ -93,47 +100,99 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint says what a person may do about the error, or nothing.
+// Hint returns what a person can do about the error, or "".
 func (e *Error) Hint() string {
 	if e.hint != "" {
 		return e.hint
 	}
 	if errors.Is(e.Err, ErrScope) {
-		return "grant the scopes to the app, or ask for fewer"
+		return "grant the scopes to the app, or request fewer"
 	}
 	switch e.Code {
 	case "invalid_scope", "consent_required":
-		return "grant the scopes to the app, or ask for fewer"
+		return "grant the scopes to the app, or request fewer"
 	case "unauthorized_client":
-		return "the app may not use the client credentials grant: it has to be a service app with private_key_jwt"
+		return "the app can't use the client credentials grant: it must be a service app with private_key_jwt"
 	case "invalid_dpop_proof":
-		return "the server refuses the proof: see that this machine's clock is right, that no proxy changes the URL, and that DPoP is on here if the app requires it"
+		return "check that this machine's clock is correct, that no proxy changes the URL, and that DPoP is enabled in the client if the app requires it"
 	case "insufficient_scope":
-		return "the token lacks the scope for this call: grant it to the app and ask for it, and see that the app has an admin role"
+		return "the token lacks the scope for this call: grant it to the app, request it, and check that the app has an admin role"
 	}
 	return ""
 }
 
-// Retryable reports whether the same call may succeed later with nothing
-// changed: no answer came, the server was overloaded, or the API's nonce changed
-// faster than we could follow.
+// Retryable reports whether the same call may succeed later without a change: the
+// response is missing, the server was overloaded, or the API changed its nonce
+// between all attempts.
 func (e *Error) Retryable() bool {
-	return e.again || overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
+	return e.retryable || overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
 }
 
 func permanent(err error) bool {
 	var certificate *tls.CertificateVerificationError
-	_, ok := errors.AsType[final](err)
+	_, ok := errors.AsType[permanentError](err)
 	return ok || errors.As(err, &certificate)
 }
 
-// overloaded reports an answer that asks for patience. Okta says
-// temporarily_unavailable by 400.
+// overloaded reports whether a response asks the client to wait. Okta sends
+// temporarily_unavailable with status 400.
 func overloaded(status int, code string) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || code == "temporarily_unavailable"
 }
 
-// newError takes from resp what an error may show.
 func newError(op string, resp *http.Response) *Error {
-	return &Error{Op: op, Status: resp.StatusCode, RequestID: parse.RequestID(resp.Header)}
+	return &Error{Op: op, Status: resp.StatusCode, RequestID: requestIDHeader(resp.Header)}
+}
+
+// A plainError is a network error whose text contains neither the URL nor the
+// local port, which differs each time.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }
+
+// networkError returns err with a short text.
+func networkError(err error) error {
+	if ue := (*url.Error)(nil); errors.As(err, &ue) {
+		err = ue.Err
+	}
+	var op *net.OpError
+	switch {
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return &plainError{"connection reset", err}
+	case err == io.EOF:
+		return &plainError{"connection closed", err}
+	case errors.As(err, &op):
+		return &plainError{networkText(op), err}
+	}
+	return err
+}
+
+// networkText returns "dial 192.0.2.1:443: connection refused", or only the cause
+// if the connection was already established.
+func networkText(err error) string {
+	switch e := err.(type) {
+	case *net.OpError:
+		switch {
+		case e.Source != nil:
+			return networkText(e.Err)
+		case e.Addr != nil:
+			return e.Op + " " + e.Addr.String() + ": " + networkText(e.Err)
+		}
+		return e.Op + ": " + networkText(e.Err)
+	case *net.DNSError: // its own text may contain the ports of the DNS server
+		switch {
+		case e.IsNotFound:
+			return "lookup " + e.Name + ": no such host"
+		case e.IsTimeout:
+			return "lookup " + e.Name + ": timeout"
+		}
+		return "lookup " + e.Name + ": name service failed"
+	case *os.SyscallError:
+		return e.Err.Error()
+	}
+	return err.Error()
 }

@@ -99,7 +99,7 @@ func ExampleError_Hint() {
 	}
 	// Output:
 	// error: read orders: call API: 403 insufficient_scope
-	// hint: the token lacks the scope for this call: grant it to the app and ask for it, and see that the app has an admin role
+	// hint: the token lacks the scope for this call: grant it to the app, request it, and check that the app has an admin role
 }
 
 // keyFileOfTheClient writes a new key and returns where.

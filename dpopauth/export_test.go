@@ -8,20 +8,44 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// StepWall sets the wall clock of t's machine by d, as NTP or a person does.
+// The parsers of response headers.
+var (
+	NonceHeader      = nonceHeader
+	DateHeader       = dateHeader
+	RetryAfterHeader = retryAfterHeader
+	RequestIDHeader  = requestIDHeader
+	CleanText        = cleanText
+	ErrorCode        = errorCode
+)
+
+// A Challenge is a challenge with exported fields.
+type Challenge struct {
+	Scheme string
+	Params map[string]string
+}
+
+// ParseChallenges parses the lines of a WWW-Authenticate header.
+func ParseChallenges(lines ...string) (all []Challenge) {
+	for _, c := range parseChallenges(http.Header{"Www-Authenticate": lines}) {
+		all = append(all, Challenge{c.scheme, c.params})
+	}
+	return all
+}
+
+// StepWall moves the wall clock of t by d.
 func StepWall(t *Transport, d time.Duration) {
-	wall := t.wire.clock.wall
-	t.wire.clock.wall = func() time.Time { return wall().Add(d) }
+	wall := t.sender.clock.wall
+	t.sender.clock.wall = func() time.Time { return wall().Add(d) }
 }
 
-// Suspend makes up for d in which t's machine slept: its monotonic clock stood
-// still.
+// Suspend sets the monotonic clock of t back by d, as if the machine had been
+// suspended during the last d.
 func Suspend(t *Transport, d time.Duration) {
-	mono := t.wire.clock.mono
-	t.wire.clock.mono = func() time.Duration { return mono() - d }
+	mono := t.sender.clock.mono
+	t.sender.clock.mono = func() time.Duration { return mono() - d }
 }
 
-// Prove makes a proof as RoundTrip does.
-func Prove(k *keys.Key, url, ath, nonce string, now time.Time) (string, error) {
-	return k.SignProof(proof{ID: rand.Text(), Method: http.MethodGet, URL: url, IssuedAt: now.Unix(), TokenHash: ath, Nonce: nonce})
+// NewProof returns a proof for a GET of url.
+func NewProof(k *keys.Key, url, ath, nonce string, now time.Time) (string, error) {
+	return k.SignProof(proofClaims{ID: rand.Text(), Method: http.MethodGet, URL: url, IssuedAt: now.Unix(), TokenHash: ath, Nonce: nonce})
 }

@@ -9,15 +9,14 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
-	"oktasync/dpopauth/internal/parse"
 )
 
-// FuzzNonce: what is taken for a nonce is in the proof byte for byte.
-func FuzzNonce(f *testing.F) {
+// FuzzNonceHeader: what is taken for a nonce is in the proof byte for byte.
+func FuzzNonceHeader(f *testing.F) {
 	taken := 0
 	for _, s := range []string{"", "abc", `a"b`, `a\b`, "a b", "é", "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", strings.Repeat("x", 1025)} {
 		f.Add(s)
-		if parse.Nonce(http.Header{"Dpop-Nonce": {s}}) != "" {
+		if dpopauth.NonceHeader(http.Header{"Dpop-Nonce": {s}}) != "" {
 			taken++
 		}
 	}
@@ -26,11 +25,11 @@ func FuzzNonce(f *testing.F) {
 	}
 	key := newKey(f, ed())
 	f.Fuzz(func(t *testing.T, s string) {
-		nonce := parse.Nonce(http.Header{"Dpop-Nonce": {s}})
+		nonce := dpopauth.NonceHeader(http.Header{"Dpop-Nonce": {s}})
 		if nonce == "" {
 			return
 		}
-		jws, err := dpopauth.Prove(key, "https://rs.example/", "", nonce, time.Now())
+		jws, err := dpopauth.NewProof(key, "https://rs.example/", "", nonce, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,10 +40,10 @@ func FuzzNonce(f *testing.F) {
 	})
 }
 
-// FuzzTokenAnswer: an answer gives an error of one line without its content, or
+// FuzzTokenResponse: an answer gives an error of one line without its content, or
 // a token that encoding/json reads the same, that fits a header, and that ends
 // within a day.
-func FuzzTokenAnswer(f *testing.F) {
+func FuzzTokenResponse(f *testing.F) {
 	for _, body := range []string{
 		`{"access_token":"tok","token_type":"DPoP","expires_in":3600,"scope":"okta.users.read"}`,
 		`{"access_token":"tok","token_type":"dpop","expires_in":"3.6e3"}`, `{"access_token":"tok","token_type":"DPoP","expires_in":1e400}`,

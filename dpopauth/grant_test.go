@@ -106,7 +106,7 @@ func TestD47_TokenType(t *testing.T) {
 			if !errors.Is(err, dpopauth.ErrTokenType) {
 				t.Fatalf("error = %v, want ErrTokenType", err)
 			}
-			if hint := asError(t, err).Hint(); !strings.Contains(hint, "requires DPoP") || !strings.Contains(hint, "strips") {
+			if hint := asError(t, err).Hint(); !strings.Contains(hint, "DPoP is required") || !strings.Contains(hint, "removes") {
 				t.Errorf("hint = %q", hint)
 			}
 			o.wantRequests(1, 0)
@@ -140,8 +140,8 @@ func TestD48_AccessToken(t *testing.T) {
 			o := newOrg(t)
 			o.members = map[string]any{"access_token": value}
 			_, _, err := get(t, o.transport(), o.URL+"/a")
-			if !errors.Is(err, dpopauth.ErrAnswer) || strings.Contains(fmt.Sprint(err), "tok\r") {
-				t.Errorf("error = %v, want ErrAnswer", err)
+			if !errors.Is(err, dpopauth.ErrResponse) || strings.Contains(fmt.Sprint(err), "tok\r") {
+				t.Errorf("error = %v, want ErrResponse", err)
 			}
 			o.wantRequests(1, 0)
 		})
@@ -149,8 +149,8 @@ func TestD48_AccessToken(t *testing.T) {
 	t.Run("by another name", func(t *testing.T) { // encoding/json would fill a struct from it
 		o := newOrg(t)
 		o.members = map[string]any{"access_token": nil, "Access_Token": "tok", "ACCESS_TOKEN": "tok"}
-		if _, _, err := get(t, o.transport(), o.URL+"/a"); !errors.Is(err, dpopauth.ErrAnswer) {
-			t.Errorf("error = %v, want ErrAnswer", err)
+		if _, _, err := get(t, o.transport(), o.URL+"/a"); !errors.Is(err, dpopauth.ErrResponse) {
+			t.Errorf("error = %v, want ErrResponse", err)
 		}
 	})
 	t.Run("what else there is does no harm", func(t *testing.T) {
@@ -189,8 +189,8 @@ func TestD49_ExpiresIn(t *testing.T) {
 			start := time.Now()
 			_, _, err := get(t, tr, o.URL+"/a")
 			if want == 0 {
-				if !errors.Is(err, dpopauth.ErrAnswer) {
-					t.Errorf("error = %v, want ErrAnswer", err)
+				if !errors.Is(err, dpopauth.ErrResponse) {
+					t.Errorf("error = %v, want ErrResponse", err)
 				}
 				return
 			}
@@ -301,15 +301,15 @@ func TestHintsForInvalidClient(t *testing.T) {
 		part        dpopauth.Part
 		hint        string
 	}{
-		{"Invalid value for 'client_id' parameter.", dpopauth.PartClient, `the org knows no app "0oa1"`},
-		{"The issuer claim for client_assertion is not a valid client_id.", dpopauth.PartClient, `the org knows no app "0oa1"`},
+		{"Invalid value for 'client_id' parameter.", dpopauth.PartClient, `the org has no app "0oa1"`},
+		{"The issuer claim for client_assertion is not a valid client_id.", dpopauth.PartClient, `the org has no app "0oa1"`},
 		{"The audience claim for client_assertion must be the endpoint invoked for the request.", dpopauth.PartAudience, "org URL"},
 		{"The client_assertion token is expired.", dpopauth.PartTime, "clock"},
 		{"Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.", dpopauth.PartMethod, "service app"},
-		{"The client_assertion token has already been used.", dpopauth.PartReplay, "what repeats requests"},
-		{"No client credentials found.", dpopauth.PartMissing, "without its assertion"},
-		{"The client_assertion signature is invalid.", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and that"},
-		{"", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and that"},
+		{"The client_assertion token has already been used.", dpopauth.PartReplay, "repeats requests"},
+		{"No client credentials found.", dpopauth.PartMissing, "without the client assertion"},
+		{"The client_assertion signature is invalid.", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and no other key"},
+		{"", dpopauth.PartKey, "thumbprint " + key.Thumbprint() + ", and no other key"},
 	} {
 		o := newOrg(t)
 		o.token = func(w http.ResponseWriter, _ *seen) bool {
@@ -367,8 +367,8 @@ func TestD52_AnswersThatAreNone(t *testing.T) {
 					return true
 				}
 				_, _, err := get(t, o.transport(), o.URL+"/a")
-				if !errors.Is(err, dpopauth.ErrAnswer) {
-					t.Errorf("error = %v, want ErrAnswer", err)
+				if !errors.Is(err, dpopauth.ErrResponse) {
+					t.Errorf("error = %v, want ErrResponse", err)
 				}
 				wantError(t, err, fmt.Sprint(status), "text/html")
 				if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {

@@ -119,7 +119,7 @@ func TestD39_AnySigner(t *testing.T) {
 		mustGet(t, tr, o.URL+"/a")
 		fail = true
 		_, _, err := get(t, tr, o.URL+"/a")
-		wantError(t, err, "sign by ES256: the KMS is away")
+		wantError(t, err, "sign with ES256: the KMS is away")
 		o.wantRequests(1, 1)
 	})
 	bubble(t, "the client key's as well", func(t *testing.T, o *org, _ *dpopauth.Transport) {
@@ -128,7 +128,7 @@ func TestD39_AnySigner(t *testing.T) {
 		tr := o.transport()
 		fail = true
 		_, _, err := get(t, tr, o.URL+"/a")
-		wantError(t, err, "get token: sign by ES256: the KMS is away")
+		wantError(t, err, "get token: sign with ES256: the KMS is away")
 		o.wantRequests(0, 0)
 	})
 }

@@ -2,8 +2,8 @@ package dpopauth
 
 import "sync"
 
-// A role is what a server is to us. Nonces of one role never go to the other,
-// even where both are at one origin, as on Okta's org server (RFC 9449,
+// A role is the function of a server. Nonces of one role are never sent to the
+// other, even if both have one origin, as on Okta's org server (RFC 9449,
 // sections 8 and 9).
 type role string
 
@@ -12,38 +12,38 @@ const (
 	apiRole   role = "api"
 )
 
-// nonces holds the newest nonce of each server.
-type nonces struct {
-	mu   sync.Mutex
-	held map[peer]nonce
+// A nonceStore stores the newest DPoP nonce of each server.
+type nonceStore struct {
+	mu     sync.Mutex
+	nonces map[nonceKey]storedNonce
 }
 
-// A peer is whom a nonce is from and for.
-type peer struct {
+type nonceKey struct {
 	role   role
 	origin string
 }
 
-type nonce struct {
+type storedNonce struct {
 	value string
-	sent  uint64 // the number of the request whose answer brought it
+	sent  uint64 // sequence number of the request whose response contained it
 }
 
-func (n *nonces) get(p peer) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.held[p].value
+// get returns the newest nonce, or "" if there is none.
+func (s *nonceStore) get(k nonceKey) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nonces[k].value
 }
 
-// put keeps the nonce that an answer brought, unless a request that was sent
-// later has brought one already.
-func (n *nonces) put(p peer, value string, sent uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.held == nil {
-		n.held = map[peer]nonce{}
+// put stores a nonce from the response to request number sent, unless a later
+// request has already returned one.
+func (s *nonceStore) put(k nonceKey, value string, sent uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nonces == nil {
+		s.nonces = map[nonceKey]storedNonce{}
 	}
-	if n.held[p].sent <= sent {
-		n.held[p] = nonce{value, sent}
+	if s.nonces[k].sent <= sent {
+		s.nonces[k] = storedNonce{value, sent}
 	}
 }

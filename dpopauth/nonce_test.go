@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
-	"oktasync/dpopauth/internal/parse"
 )
 
 func TestD69_NoncesAreKeptByRoleAndOrigin(t *testing.T) {
@@ -278,7 +277,7 @@ func TestD73_NoncesThatAreNone(t *testing.T) {
 		"not ASCII": {"é"}, "DEL": {"a\x7f"}, "twice": {"a", "b"}, "the same twice": {"a", "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if n := parse.Nonce(http.Header{"Dpop-Nonce": nonces}); n != "" {
+			if n := dpopauth.NonceHeader(http.Header{"Dpop-Nonce": nonces}); n != "" {
 				t.Errorf("nonce = %q, want none", n)
 			}
 			if name == "DEL" {
@@ -303,7 +302,7 @@ func TestD73_NoncesThatAreNone(t *testing.T) {
 		})
 	}
 	for _, nonce := range []string{"a", strings.Repeat("x", 1024), "!#[]^_`{|}~"} {
-		if got := parse.Nonce(http.Header{"Dpop-Nonce": {nonce}}); got != nonce {
+		if got := dpopauth.NonceHeader(http.Header{"Dpop-Nonce": {nonce}}); got != nonce {
 			t.Errorf("nonce = %q, want %q", got, nonce)
 		}
 	}

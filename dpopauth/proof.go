@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// A proof is what a DPoP proof claims (RFC 9449, section 4.2).
-type proof struct {
+// proofClaims are the claims of a DPoP proof (RFC 9449, section 4.2).
+type proofClaims struct {
 	ID        string `json:"jti"`
 	Method    string `json:"htm"`
 	URL       string `json:"htu"`
 	IssuedAt  int64  `json:"iat"`
 	TokenHash string `json:"ath,omitempty"`   // empty at the token endpoint
-	Nonce     string `json:"nonce,omitempty"` // empty: the server has given none
+	Nonce     string `json:"nonce,omitempty"` // empty if the server has sent none
 }
 
-// target returns the htu for a request to u: scheme, host and path as the
-// request line has them, in the normal form of RFC 3986, sections 6.2.2.1 and
-// 6.2.3, without query and fragment.
-func target(u *url.URL, decoded bool) string {
+// proofURL returns the htu for a request to u: scheme, host and path as on the
+// request line, without query and fragment, in the normal form of RFC 3986,
+// sections 6.2.2.1 and 6.2.3.
+func proofURL(u *url.URL, decodedPath bool) string {
 	path := u.EscapedPath()
-	if decoded {
-		path = escaper.Replace(u.Path)
+	if decodedPath {
+		path = pathEscaper.Replace(u.Path)
 	}
 	if path == "" {
 		path = "/"
@@ -30,11 +30,11 @@ func target(u *url.URL, decoded bool) string {
 	return origin(u) + path
 }
 
-// escaper leaves a decoded path readable and a URL still a URL: what Okta's Java
-// SDK escapes again after decoding, and what would end the path.
-var escaper = strings.NewReplacer("%", "%25", " ", "%20", `"`, "%22", "#", "%23", "?", "%3F")
+// pathEscaper escapes only the characters of a decoded path that would change the
+// URL's structure, as Okta's Java SDK does.
+var pathEscaper = strings.NewReplacer("%", "%25", " ", "%20", `"`, "%22", "#", "%23", "?", "%3F")
 
-// origin returns scheme, host and port (RFC 6454): in lower case, without a
+// origin returns scheme, host and port of u (RFC 6454) in lower case, without a
 // default port.
 func origin(u *url.URL) string {
 	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()

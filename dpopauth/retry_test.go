@@ -10,11 +10,10 @@ import (
 	"testing"
 
 	"oktasync/dpopauth"
-	"oktasync/dpopauth/internal/parse"
 )
 
 func TestD74_Challenges(t *testing.T) {
-	type c = parse.Challenge
+	type c = dpopauth.Challenge
 	dpop := func(kv ...string) c {
 		m := map[string]string{}
 		for i := 0; i < len(kv); i += 2 {
@@ -47,8 +46,7 @@ func TestD74_Challenges(t *testing.T) {
 		{[]string{`DPoP/error="x"`}, nil},
 		{[]string{`DPoP abc/def=`}, []c{dpop()}},
 	} {
-		h := http.Header{"Www-Authenticate": test.fields}
-		if got := parse.Challenges(h); !reflect.DeepEqual(got, test.want) {
+		if got := dpopauth.ParseChallenges(test.fields...); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("challenges of %q = %v, want %v", test.fields, got, test.want)
 		}
 	}

@@ -180,7 +180,7 @@ func TestD86_NothingPrintsAKey(t *testing.T) {
 			var out strings.Builder
 			for _, v := range []any{
 				key, *key, tr, *tr, cfg, &cfg, n, &n, []any{key, tr, cfg}, tr.Status(), tr.Client(), *tr.Client(), keys.Key{},
-				&dpopauth.Error{Err: dpopauth.ErrClock}, dpopauth.TokenRequest{}, dpopauth.Skew{},
+				&dpopauth.Error{Err: dpopauth.ErrClock}, dpopauth.TokenRequest{}, dpopauth.ClockSkewError{},
 			} {
 				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X"} {
 					fmt.Fprintf(&out, verb+"\n", v)

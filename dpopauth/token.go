@@ -10,47 +10,48 @@ import (
 	"time"
 )
 
-// A token is an access token, immutable once it is in use. It is only ever held
-// by pointer, so that fmt can't reach its value.
+// A token is an access token. It doesn't change once it is in use. It is passed
+// by pointer, so that fmt doesn't print its value.
 type token struct {
-	value  string
-	scheme string // of the Authorization header: DPoP or Bearer
-	ath    string
-	life   time.Duration
-	early  time.Duration // after which it is to be renewed
+	value      string
+	scheme     string // of the Authorization header: DPoP or Bearer
+	ath        string // RFC 9449, section 4.2
+	life       time.Duration
+	renewAfter time.Duration
 
-	wall time.Time // when it was asked for, by both our clocks: its life counts from there
-	mono time.Duration
+	// The life counts from the request for the token, on both local clocks.
+	requestedWall time.Time
+	requestedMono time.Duration
 }
 
 func newToken(value, scheme string, life time.Duration) *token {
-	// Renewal at 80 to 90 % of the life, and half a minute before its end where
-	// that leaves most of it. A life so short is used up, lest the server be asked
-	// more often than once a life.
-	early := life
+	// Renew after 80 to 90 % of the life, but at least 30 s before its end. A token
+	// that lives less than a minute is used to its end, so that the server gets at
+	// most one request per life.
+	renewAfter := life
 	if life >= time.Minute {
-		early = life*8/10 + rand.N(life/10)
+		renewAfter = life*8/10 + rand.N(life/10)
 	}
 	if life >= 2*time.Minute {
-		early = min(early, life-30*time.Second)
+		renewAfter = min(renewAfter, life-30*time.Second)
 	}
 	sum := sha256.Sum256([]byte(value))
 	ath := base64.RawURLEncoding.EncodeToString(sum[:])
-	return &token{value: value, scheme: scheme, ath: ath, life: life, early: early}
+	return &token{value: value, scheme: scheme, ath: ath, life: life, renewAfter: renewAfter}
 }
 
-// age is by the clock that says more: the monotonic one stands still while the
-// machine sleeps, the wall clock may be set back.
+// age returns the larger age of the two clocks: the monotonic one stops while the
+// machine is suspended, and the wall clock may be set back.
 func (t *token) age(c *clock) time.Duration {
-	return max(c.wall().Sub(t.wall), c.mono()-t.mono)
+	return max(c.wall().Sub(t.requestedWall), c.mono()-t.requestedMono)
 }
 
 const (
-	firstWindow = time.Second // in which a failed fetch is not tried again
-	maxWindow   = time.Minute
+	firstBackoff = time.Second // after a failed token request; doubled for each further one
+	maxBackoff   = time.Minute
 )
 
-// Why a token was fetched.
+// The reasons for a token request, as in [Counters].
 const (
 	reasonFirst   = "first"
 	reasonEarly   = "early"
@@ -58,138 +59,137 @@ const (
 	reasonRefused = "refused"
 )
 
-// A source holds the token and renews it: one fetch at a time, for all who wait.
-type source struct {
-	fetch func(context.Context) (*token, error)
-	clock *clock
-	log   *slog.Logger
-	stats *stats
+// A tokenSource caches the access token and renews it. At most one token request
+// runs at a time; all callers that need its result wait for it.
+type tokenSource struct {
+	request func(context.Context) (*token, error)
+	clock   *clock
+	log     *slog.Logger
+	stats   *stats
 
-	mu      sync.Mutex
-	cur     *token // nil: none yet, or refused
-	reason  string // for the next fetch, if cur is nil
-	flight  *flight
-	err     error         // of the last fetch
-	fails   int           // in a row
-	retryAt time.Duration // by the monotonic clock: not before, after a failure
+	mu       sync.Mutex
+	cached   *token        // nil: none yet, or invalidated
+	reason   string        // of the next request, if cached is nil
+	pending  *pendingToken // nil: no request is running
+	err      error         // of the last request
+	failures int           // in a row
+	retryAt  time.Duration // on the monotonic clock: end of the back-off
 }
 
-// A flight is a fetch under way.
-type flight struct {
+// A pendingToken is a token request that is running.
+type pendingToken struct {
 	cancel  context.CancelFunc
-	waiters int // owned by source.mu
+	waiters int // guarded by tokenSource.mu
 	done    chan struct{}
-	tok     *token // these two are set before done is closed
+	tok     *token // tok and err are set before done is closed
 	err     error
 }
 
-// get returns a token that is good as far as we know. It waits for one only
-// where there is none; when renewal is due, that goes on beside.
-func (s *source) get(ctx context.Context) (*token, error) {
+// get returns the cached token if it has not expired, and starts its renewal if
+// that is due. Otherwise it waits for a new token until ctx ends.
+func (s *tokenSource) get(ctx context.Context) (*token, error) {
 	s.mu.Lock()
 	reason := s.reason
-	if cur := s.cur; cur != nil {
-		age := cur.age(s.clock)
-		if age < cur.life {
-			if age >= cur.early && s.flight == nil && !s.resting() {
+	if tok := s.cached; tok != nil {
+		age := tok.age(s.clock)
+		if age < tok.life {
+			if age >= tok.renewAfter && s.pending == nil && !s.backingOffLocked() {
 				s.startLocked(reasonEarly)
 			}
 			s.mu.Unlock()
-			return cur, nil
+			return tok, nil
 		}
 		reason = reasonExpired
 	}
-	if ctx.Err() != nil { // who would leave at once neither starts a fetch nor ends one
+	if ctx.Err() != nil { // don't start a request that nothing waits for, or cancel one
 		s.mu.Unlock()
 		return nil, context.Cause(ctx)
 	}
-	if s.flight == nil {
-		if s.resting() {
+	if s.pending == nil {
+		if s.backingOffLocked() {
 			defer s.mu.Unlock()
 			return nil, s.err
 		}
 		s.startLocked(reason)
 	}
-	f := s.flight
-	f.waiters++
+	p := s.pending
+	p.waiters++
 	s.mu.Unlock()
 	select {
-	case <-f.done:
-		return f.tok, f.err
+	case <-p.done:
+		return p.tok, p.err
 	case <-ctx.Done():
-		s.leave(f)
+		s.stopWaiting(p)
 		return nil, context.Cause(ctx)
 	}
 }
 
-// resting reports whether the last fetch failed so lately that the server is
-// left alone.
-func (s *source) resting() bool { return s.err != nil && s.clock.mono() < s.retryAt }
+func (s *tokenSource) backingOffLocked() bool { return s.err != nil && s.clock.mono() < s.retryAt }
 
-// refuse drops tok, which a server did not take, unless another has replaced it.
-func (s *source) refuse(tok *token) {
+// invalidate drops tok, which a server rejected, if it is still cached.
+func (s *tokenSource) invalidate(tok *token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cur == tok {
-		s.cur, s.reason = nil, reasonRefused
+	if s.cached == tok {
+		s.cached, s.reason = nil, reasonRefused
 	}
 }
 
-// startLocked begins a fetch in a goroutine of its own, so that it outlives the
-// caller who happens to need it first. It ends within fetchTimeout, or when all
-// who waited have left.
-func (s *source) startLocked(reason string) {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-	f := &flight{cancel: cancel, done: make(chan struct{})}
-	s.flight = f
+// startLocked starts a token request in a goroutine, so that it doesn't end with
+// the first caller's context. The goroutine ends after requestTimeout at most, or
+// when its last waiter stops waiting.
+func (s *tokenSource) startLocked(reason string) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	p := &pendingToken{cancel: cancel, done: make(chan struct{})}
+	s.pending = p
 	go func() {
 		defer cancel()
-		tok, err := s.fetch(ctx)
-		s.land(f, reason, tok, err)
+		tok, err := s.request(ctx)
+		s.finish(p, reason, tok, err)
 	}()
 }
 
-// land takes what a flight brought, unless it was abandoned, and wakes those who
-// wait. It logs without the lock: where a log is slow, a good token still is one.
-func (s *source) land(f *flight, reason string, tok *token, err error) {
-	defer close(f.done)
-	f.tok, f.err = tok, err
+// finish stores the result of p, unless p was abandoned, and wakes the waiters.
+// It logs without the lock, so that a slow log doesn't delay other requests.
+func (s *tokenSource) finish(p *pendingToken, reason string, tok *token, err error) {
+	defer close(p.done)
+	p.tok, p.err = tok, err
 	s.mu.Lock()
-	if s.flight != f {
+	if s.pending != p {
 		s.mu.Unlock()
 		return
 	}
-	s.flight = nil
+	s.pending = nil
 	if err != nil {
-		good := s.failLocked(reason, err)
+		warn := s.failLocked(reason, err)
 		s.mu.Unlock()
-		if good {
-			s.log.Warn("token not renewed; the held one is still good", "err", err)
+		if warn {
+			s.log.Warn("token not renewed; the cached one is still valid", "err", err)
 		}
 		return
 	}
 	s.stats.count(func(c *Counters) { c.Granted[reason]++ })
-	s.cur, s.err, s.fails = tok, nil, 0
+	s.cached, s.err, s.failures = tok, nil, 0
 	s.mu.Unlock()
 	s.log.Info("token fetched", "reason", reason, "lifetime", tok.life)
 }
 
-// failLocked takes note of a failed fetch. It reports whether it is the first in a
-// row and the token held is still good.
-func (s *source) failLocked(reason string, err error) bool {
+// failLocked records a failed request and starts the back-off. It reports whether
+// this is the first failure in a row and the cached token is still valid.
+func (s *tokenSource) failLocked(reason string, err error) bool {
 	s.stats.count(func(c *Counters) { c.Failed[reason]++ })
-	window := min(firstWindow<<min(s.fails, 10), maxWindow)
-	s.err, s.retryAt = err, s.clock.mono()+window/2+rand.N(window/2)
-	s.fails++
-	return s.fails == 1 && s.cur != nil && s.cur.age(s.clock) < s.cur.life
+	backoff := min(firstBackoff<<min(s.failures, 10), maxBackoff)
+	s.err, s.retryAt = err, s.clock.mono()+backoff/2+rand.N(backoff/2)
+	s.failures++
+	return s.failures == 1 && s.cached != nil && s.cached.age(s.clock) < s.cached.life
 }
 
-// leave takes one waiter from f, and ends it when that was the last.
-func (s *source) leave(f *flight) {
+// stopWaiting removes one waiter from p, and cancels p after the last one.
+func (s *tokenSource) stopWaiting(p *pendingToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.waiters--; f.waiters == 0 && s.flight == f {
-		s.flight = nil
-		f.cancel()
+	if p.waiters--; p.waiters == 0 && s.pending == p {
+		s.pending = nil
+		p.cancel()
 	}
 }

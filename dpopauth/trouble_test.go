@@ -201,11 +201,11 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 			"no origin":           func(c *dpopauth.Config) { c.Origins = nil },
 			"no client ID":        func(c *dpopauth.Config) { c.ClientID = "" },
 			"no client key":       func(c *dpopauth.Config) { c.ClientKey = nil },
-			"an origin has no p":  func(c *dpopauth.Config) { c.Origins = []string{"https://acme.okta.com/api"} },
+			"an origin must not have a path":  func(c *dpopauth.Config) { c.Origins = []string{"https://acme.okta.com/api"} },
 			"a scope is empty":    func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read", ""} },
-			"or has a space":      func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read okta.groups.read"} },
-			"check certificates":  func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{InsecureSkipVerify: true}) },
-			"takes TLS before 1.": func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{MinVersion: tls.VersionTLS11}) },
+			"or contains a space":      func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read okta.groups.read"} },
+			"skips certificate checks":  func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{InsecureSkipVerify: true}) },
+			"allows TLS before 1.2": func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{MinVersion: tls.VersionTLS11}) },
 		} {
 			cfg := o.config()
 			change(&cfg)
@@ -297,7 +297,7 @@ func TestD57_ServersThatHang(t *testing.T) {
 				if e := asError(t, err); !e.Retryable() || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("error = %v, want a retryable one", err)
 				}
-				wantError(t, err, "no whole answer within 30s")
+				wantError(t, err, "no complete response within 30s")
 				if total := time.Since(start); total > 2*time.Minute+time.Second {
 					t.Errorf("gave up after %v, want at most 2 min", total)
 				}

@@ -25,17 +25,17 @@ type imports struct {
 // dpopauth, and scheduler never sees reconcile; they meet in cmd/oktasync.
 var mayImport = map[string]imports{
 	"dpopauth": {
-		ours: []string{"dpopauth/keys", "dpopauth/internal/parse"},
+		ours:   []string{"dpopauth/keys"},
+		others: []string{"github.com/go-json-experiment/json"}, // rejects duplicate members
 		tests: []string{
 			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // a second opinion, and a third
 			"dpopauth/internal/keytest",
 		},
 	},
 	"dpopauth/keys": {
-		ours:  []string{"dpopauth/internal/parse"},
-		tests: []string{"github.com/go-jose/go-jose/v4", "dpopauth/internal/keytest"},
+		others: []string{"github.com/go-json-experiment/json"},
+		tests:  []string{"github.com/go-jose/go-jose/v4", "dpopauth/internal/keytest"},
 	},
-	"dpopauth/internal/parse": {},
 	"dpopauth/internal/keytest": { // imported by tests only
 		others: []string{"github.com/go-jose/go-jose/v4"},
 	},

@@ -141,7 +141,7 @@ func TestRemedyAtTheTokenEndpoint(t *testing.T) {
 		{&dpopauth.Error{Status: 503}, "", "wait"},
 		{&dpopauth.Error{Status: 400, Code: "temporarily_unavailable"}, "", "wait"},
 		{&dpopauth.Error{Status: 400, Code: "invalid_request", Description: "Cannot supply multiple client credentials."}, onHost, "it changes requests"},
-		{&dpopauth.Error{Status: 200, Err: dpopauth.ErrAnswer}, onHost, "answers in the org's place"},
+		{&dpopauth.Error{Status: 200, Err: dpopauth.ErrResponse}, onHost, "answers in the org's place"},
 	} {
 		x := examination{met: &meeting{resp: &http.Response{}}, admitted: &admission{err: test.err, cause: tokenCause(test.err)}}
 		if f := checkTokenEndpoint(t.Context(), &x); f.Status != checkFailed || f.Where != test.where || !strings.Contains(f.Remedy, test.remedy) {

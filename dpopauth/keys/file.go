@@ -15,10 +15,10 @@ import (
 
 const maxKeyFile = 64 << 10
 
-// Load reads a private key from a file, as [Parse] does. A file that everyone
-// may read is refused; one that its group may read loads with a [Key.Warning].
-// Symbolic links are followed, and what is checked is what is read. The error
-// names the file and what was found in it, but no byte of it.
+// Load loads a private key from a file, as [Parse] does. It rejects a file that
+// all users can access. A key from a file that the group can access has a
+// [Key.Warning]. Load follows symbolic links, and checks the file that it opened.
+// The error names the file and its kind of content, but contains no part of it.
 func Load(path string) (*Key, error) {
 	k, err := load(path)
 	if err != nil {
@@ -39,15 +39,15 @@ func load(path string) (*Key, error) {
 	}
 	perm := info.Mode().Perm()
 	if runtime.GOOS == "windows" {
-		perm = 0 // means nothing there
+		perm = 0 // permission bits have no meaning there
 	}
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, errors.New("it is no regular file")
+		return nil, errors.New("not a regular file")
 	case info.Size() > maxKeyFile:
-		return nil, fmt.Errorf("it has %d bytes, which no key has", info.Size())
+		return nil, fmt.Errorf("%d bytes are too large for a key", info.Size())
 	case perm&0o007 != 0:
-		return nil, fmt.Errorf("everyone has access to it (mode %04o): run `chmod 600 %s`", perm, path)
+		return nil, fmt.Errorf("all users have access to it (mode %04o): run `chmod 600 %s`", perm, path)
 	}
 	data := make([]byte, maxKeyFile)
 	defer clear(data)
@@ -65,22 +65,21 @@ func load(path string) (*Key, error) {
 	return k, nil
 }
 
-// isCredential reports whether systemd passed the file (LoadCredential=): the
-// group's bits then show an access list for the service's user alone.
+// isCredential reports whether systemd provides the file (LoadCredential=). Its
+// group bits then represent an access list for the service's user.
 func isCredential(path string) bool {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	rel, err := filepath.Rel(dir, path)
 	return dir != "" && err == nil && filepath.IsLocal(rel)
 }
 
-// WriteFile writes the private key to a new file as PKCS#8 PEM, mode 0600, and
-// syncs it. A file that is there already is left alone, and is an error; one that
-// can't be written whole is removed. A key whose signer lives elsewhere can't be
-// written.
+// WriteFile writes the private key to a new file as PKCS#8 PEM with mode 0600,
+// and syncs it. It returns an error if the file exists, or if the signer of [New]
+// is not a private key. It removes a partly written file.
 func (k *Key) WriteFile(path string) error {
 	der, err := x509.MarshalPKCS8PrivateKey(k.m.signer())
 	if err != nil {
-		return fmt.Errorf("write key %s: its signer does not give it away", path)
+		return fmt.Errorf("write key %s: the signer does not export its private key", path)
 	}
 	defer clear(der)
 	data := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
@@ -91,13 +90,13 @@ func (k *Key) WriteFile(path string) error {
 	}
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(path) // of no use, and in the way of another try
+		_ = os.Remove(path) // so that a second call can succeed
 		return fmt.Errorf("write key %s: %w", path, withoutPath(err))
 	}
 	return nil
 }
 
-// withoutPath strips the path, which the caller's text has.
+// withoutPath removes the path, which the caller's error contains.
 func withoutPath(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -73,7 +73,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 	t.Run("what is no file of a key's size", func(t *testing.T) {
 		dir := t.TempDir()
 		_, err := keys.Load(dir)
-		wantError(t, err, dir, "no regular file")
+		wantError(t, err, dir, "not a regular file")
 		_, err = keys.Load(keytest.File(t, make([]byte, 64<<10+1), 0o600))
 		wantError(t, err, "65537 bytes")
 		_, err = keys.Load(filepath.Join(dir, "none"))
@@ -89,7 +89,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 		go func() { _, err := keys.Load(fifo); done <- err }()
 		select {
 		case err := <-done:
-			wantError(t, err, "no regular file")
+			wantError(t, err, "not a regular file")
 		case <-time.After(10 * time.Second):
 			t.Error("Load hangs on a FIFO")
 		}

@@ -8,75 +8,80 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 
-	"oktasync/dpopauth/internal/parse"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
+// A jwk contains the raw members of a JSON Web Key (RFC 7517).
+type jwk map[string]jsontext.Value
+
 func parseJWK(data []byte) (*Key, error) {
-	o, err := parse.JSON(data)
-	if err != nil {
+	var j jwk
+	defer func() { j.wipe() }()
+	if json.Unmarshal(data, &j) != nil { // also rejects duplicate members and invalid UTF-8
 		return nil, found("broken JSON")
 	}
-	defer o.Wipe()
-	if set, ok := o["keys"]; ok {
-		if o, err = onlyKey(set); err != nil {
-			return nil, err
+	if set, ok := j["keys"]; ok {
+		var keys []jwk
+		err := json.Unmarshal(set, &keys)
+		defer func() {
+			for _, k := range keys {
+				k.wipe()
+			}
+		}()
+		if err != nil || len(keys) != 1 {
+			return nil, found("a JWK set that does not contain exactly one key; one is needed")
 		}
-		defer o.Wipe()
+		return keys[0].parse()
 	}
-	j := jwk{o}
-	if j.Text("kty") == "oct" {
+	return j.parse()
+}
+
+func (j jwk) parse() (*Key, error) {
+	if j.text("kty") == "oct" {
 		return nil, found("a symmetric key; EC, RSA or Ed25519 is needed")
 	}
-	if _, ok := o["d"]; !ok {
-		return nil, found("a JWK without d, a public key; the private one is needed")
+	if _, ok := j["d"]; !ok {
+		return nil, found("a JWK without d, a public key; the private key is needed")
 	}
-	if use := j.Text("use"); use != "" && use != "sig" {
+	if use := j.text("use"); use != "" && use != "sig" {
 		return nil, found("a JWK that is not for signing")
 	}
 	s, err := j.signer()
 	if err != nil {
 		return nil, err
 	}
-	return newKey(s, j.Text("kid"), j.Text("alg"))
+	return newKey(s, j.text("kid"), j.text("alg"))
 }
 
-// onlyKey returns the members of the one key of a set.
-func onlyKey(set json.RawMessage) (parse.Object, error) {
-	var keys []json.RawMessage
-	err := json.Unmarshal(set, &keys)
-	defer func() {
-		for _, k := range keys {
-			clear(k)
-		}
-	}()
-	if err != nil || len(keys) != 1 {
-		return nil, found("a JWK set that has not just one key; one is needed")
+// wipe overwrites the members, which are copies of parts of the file.
+func (j jwk) wipe() {
+	for _, value := range j {
+		clear(value)
 	}
-	o, err := parse.JSON(keys[0])
-	if err != nil {
-		return nil, found("broken JSON")
-	}
-	return o, nil
 }
 
-// jwk has the members of a JSON Web Key as they stand in the file.
-type jwk struct{ parse.Object }
+// text returns a string member, or "" for other types.
+func (j jwk) text(name string) string {
+	var s string
+	_ = json.Unmarshal(j[name], &s)
+	return s
+}
 
-// octets returns a member that is a base64url string, padded on the left to
-// width. One that is absent or malformed fails the check of the key it is for.
+// octets returns a base64url member, padded on the left to width. It returns nil
+// if the member is absent or malformed; the checks of the key then fail.
 func (j jwk) octets(name string, width int) []byte {
-	raw := j.Object[name]
-	if len(raw) < 2 || raw[0] != '"' {
+	raw := j[name]
+	if raw.Kind() != jsontext.KindString {
 		return nil
 	}
-	text := raw[1 : len(raw)-1] // not as a string, which could not be wiped
+	text := raw[1 : len(raw)-1] // not a string, which could not be wiped
 	if bytes.IndexByte(text, '\\') >= 0 {
-		text = []byte(j.Text(name))
+		text = []byte(j.text(name))
 	}
 	b, err := base64.RawURLEncoding.AppendDecode(nil, bytes.TrimRight(text, "="))
 	if err != nil {
@@ -88,10 +93,10 @@ func (j jwk) octets(name string, width int) []byte {
 	return b
 }
 
-var errMismatch = errors.New("JWK's private members do not belong to its public ones")
+var errMismatch = errors.New("the private members of the JWK do not match its public ones")
 
 func (j jwk) signer() (crypto.Signer, error) {
-	switch kty, crv := j.Text("kty"), j.Text("crv"); {
+	switch kty, crv := j.text("kty"), j.text("crv"); {
 	case kty == "EC":
 		for _, c := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
 			if c.Params().Name != crv {
@@ -108,7 +113,7 @@ func (j jwk) signer() (crypto.Signer, error) {
 			}
 			return key, nil
 		}
-		return nil, found("an EC key on another curve than P-256, P-384 and P-521")
+		return nil, found("an EC key on a curve other than P-256, P-384 and P-521")
 	case kty == "RSA":
 		return j.rsa()
 	case kty == "OKP" && crv == "Ed25519":
@@ -122,15 +127,15 @@ func (j jwk) signer() (crypto.Signer, error) {
 		}
 		return key, nil
 	case kty == "OKP":
-		return nil, found("an OKP key on another curve than Ed25519, such as X25519, which can't sign")
+		return nil, found("an OKP key on a curve other than Ed25519, such as X25519, which can't sign")
 	default:
-		return nil, found("a JWK of an unknown kty")
+		return nil, found("a JWK of unknown kty")
 	}
 }
 
 func (j jwk) rsa() (crypto.Signer, error) {
-	if _, ok := j.Object["oth"]; ok {
-		return nil, found("an RSA key of more than two primes")
+	if _, ok := j["oth"]; ok {
+		return nil, found("an RSA key with more than two primes")
 	}
 	num := func(name string) *big.Int { return new(big.Int).SetBytes(j.octets(name, 0)) }
 	n, e := num("n"), num("e")

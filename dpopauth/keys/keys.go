@@ -1,26 +1,28 @@
-// Package keys has the private keys of a DPoP client: those that sign its client
-// assertions (RFC 7523) and those that sign its proofs (RFC 9449). A key is read
-// from a PEM or JWK file, made, or any [crypto.Signer], such as a KMS has.
+// Package keys provides the private keys of a DPoP client: the keys that sign
+// client assertions (RFC 7523) and proofs (RFC 9449). A key comes from a PEM or
+// JWK file, is generated, or wraps any [crypto.Signer], for example of a KMS.
+//
+// Package [oktasync/dpopauth] signs with these keys. The commands load and write
+// the key files of a configuration with it.
+//
+// Start reading at [Load] (file.go) and [Parse] (parse.go, jwk.go). Signatures are
+// made in sign.go.
 //
 // # Algorithms
 //
-// P-256, P-384 and P-521 sign by ES256, ES384 and ES512, RSA of 2048 to 8192 bits
-// by RS256 and Ed25519 by EdDSA. For others of RSA (RS384, RS512, PS256, PS384,
-// PS512) and for Ed25519's newer name see [Key.WithAlgorithm], or let a JWK's alg
-// say so.
+// The default is ES256, ES384 or ES512 for P-256, P-384 and P-521, RS256 for RSA
+// of 2048 to 8192 bits, and EdDSA for Ed25519. RS384, RS512, PS256, PS384, PS512
+// and Ed25519 are set by the alg of a JWK or with [Key.WithAlgorithm].
 //
-// An [*ecdsa.PrivateKey], as those from files are, signs by RFC 6979: without
-// randomness, so that the same claims have the same signature. Any other signer is
-// given [rand.Reader].
+// An [*ecdsa.PrivateKey] signs deterministically (RFC 6979). Other signers get
+// [rand.Reader].
 //
-// # What is never written anywhere
+// # Secrets
 //
-// A private key is in no log and no error, and in no file but where
-// [Key.WriteFile] is asked for one. A Key prints as "[redacted …]" whatever the
-// verb, and is marshalled so. What is wrong about a file is said in one line
-// without a byte of it. The octets of a file are wiped from memory once they are
-// read; the key itself stays there for as long as it is in use, and Go has no way
-// to promise that no copy of it outlives that, or is never swapped out.
+// A private key appears in no log and no error; only [Key.WriteFile] writes one.
+// A Key prints as "[redacted …]". Errors about a file are one line without any of
+// its content. Buffers with file content are overwritten after parsing. The
+// parsed key stays in memory, and Go can't guarantee that no copy remains.
 package keys
 
 import (
@@ -44,25 +46,25 @@ const (
 )
 
 // A Key signs client assertions and proofs. It is immutable and safe for
-// concurrent use. However it is printed, logged or marshalled, only its algorithm
-// and thumbprint show.
+// concurrent use. Printing, logging or marshaling it shows only its algorithm and
+// thumbprint.
 type Key struct {
 	id string
-	m  *material
+	m  *material // shared by all copies
 }
 
-// material is what all copies of a key share.
+// material is the key pair and the values derived from it.
 type material struct {
-	signer  func() crypto.Signer // a func: all else fmt may follow and print
+	signer  func() crypto.Signer // a func, because fmt can't print its value
 	alg     algorithm
-	jwk     string // the required public members in the order of RFC 7638
+	jwk     string // the required public members, in the order of RFC 7638
 	thumb   string
-	proof   string // the header of every proof by this key, encoded
-	warning string // about the file it came from
+	proof   string // the encoded header of every proof
+	warning string // about the key file
 }
 
-// Generate returns a new P-256 key, for ES256. It is nowhere but in memory
-// until [Key.WriteFile] is called.
+// Generate returns a new P-256 key for ES256. The key stays in memory unless
+// [Key.WriteFile] is called.
 func Generate() (*Key, error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -71,9 +73,10 @@ func Generate() (*Key, error) {
 	return New(k)
 }
 
-// New returns a key that signs by s, which may live elsewhere: in a KMS, a TPM, a
-// PKCS#11 token. An ECDSA signer returns ASN.1 DER, as crypto.Signer has it. New
-// has s sign once, to see that it is what its public key says.
+// New returns a key that signs with s, for example of a KMS, a TPM or a PKCS#11
+// token. An ECDSA signer must return ASN.1 DER, as crypto.Signer specifies. New
+// signs once with s, and returns an error if its public key doesn't verify the
+// signature or is not supported.
 func New(s crypto.Signer) (*Key, error) {
 	if s == nil {
 		return nil, errors.New("new key: signer is nil")
@@ -103,9 +106,9 @@ func newKey(s crypto.Signer, id, alg string) (*Key, error) {
 	return &Key{id: id, m: m}, nil
 }
 
-// publicJWK returns the JWK of pub with the required members alone, in
-// lexicographic order: the text that RFC 7638, section 3.2, has hashed, and all
-// that a proof may show (RFC 9449, section 4.2).
+// publicJWK returns the JWK of pub with only the required members in lexicographic
+// order. It is the input of the thumbprint (RFC 7638, section 3.2) and the jwk of
+// a proof (RFC 9449, section 4.2).
 func publicJWK(pub crypto.PublicKey) (string, error) {
 	enc := base64.RawURLEncoding.EncodeToString
 	switch pub := pub.(type) {
@@ -130,18 +133,18 @@ func publicJWK(pub crypto.PublicKey) (string, error) {
 	}
 }
 
-// thumbprint hashes a JWK that has the required members in order (RFC 7638).
+// thumbprint hashes the result of publicJWK (RFC 7638).
 func thumbprint(jwk string) string {
 	sum := sha256.Sum256([]byte(jwk))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// WithID returns a copy of k whose id, the kid of a client assertion's header,
-// is kid. Proofs never carry one.
+// WithID returns a copy of k with the id kid, which is the kid in the header of
+// client assertions. Proofs have no kid.
 func (k *Key) WithID(kid string) *Key { return &Key{id: kid, m: k.m} }
 
-// WithAlgorithm returns a copy of k that signs by alg, such as PS256 for an RSA
-// key, or says why k can't.
+// WithAlgorithm returns a copy of k that signs with alg, such as PS256 for an RSA
+// key. It returns an error if alg does not fit the key.
 func (k *Key) WithAlgorithm(alg string) (*Key, error) {
 	c, err := newKey(k.m.signer(), k.id, alg)
 	if err != nil {
@@ -151,41 +154,40 @@ func (k *Key) WithAlgorithm(alg string) (*Key, error) {
 	return c, nil
 }
 
-// ID returns the key's id: the kid of the JWK it was read from, or what
-// [Key.WithID] set.
+// ID returns the kid of the JWK file, or the id that [Key.WithID] set.
 func (k *Key) ID() string { return k.id }
 
 // Algorithm returns the JWS algorithm (RFC 7518, section 3.1).
 func (k *Key) Algorithm() string { return k.m.alg.name }
 
-// Thumbprint returns the SHA-256 thumbprint of the public key (RFC 7638), which
-// is the cnf.jkt of tokens bound to it.
+// Thumbprint returns the SHA-256 thumbprint of the public key (RFC 7638). It is
+// the cnf.jkt of tokens that are bound to the key.
 func (k *Key) Thumbprint() string { return k.m.thumb }
 
 // Public returns the public key.
 func (k *Key) Public() crypto.PublicKey { return k.m.signer().Public() }
 
-// PublicJWK returns the public key as a JWK with use, alg and, where there is
-// an id, kid: what an app's list of keys takes.
+// PublicJWK returns the public key as a JWK with use, alg and, if set, kid, for
+// registration at a server.
 func (k *Key) PublicJWK() []byte {
-	further, _ := marshal(struct { // strings always encode
+	more, _ := marshal(struct { // strings always encode
 		Use       string `json:"use"`
 		Algorithm string `json:"alg"`
 		ID        string `json:"kid,omitempty"`
 	}{"sig", k.m.alg.name, k.id})
-	return append([]byte(k.m.jwk[:len(k.m.jwk)-1]+","), further[1:]...)
+	return append([]byte(k.m.jwk[:len(k.m.jwk)-1]+","), more[1:]...)
 }
 
-// Warning says what is dubious about the file that k was loaded from, or nothing.
+// Warning returns a warning about the key file, or "".
 func (k *Key) Warning() string { return k.m.warning }
 
-// Format prints k for every verb of fmt, without its private part.
+// Format prints algorithm and thumbprint for every verb of fmt.
 func (k Key) Format(f fmt.State, verb rune) {
 	text, _ := k.MarshalText()
 	_, _ = f.Write(text)
 }
 
-// MarshalText keeps the private part out of JSON and logs as well.
+// MarshalText returns algorithm and thumbprint for JSON and logs.
 func (k Key) MarshalText() ([]byte, error) {
 	if k.m == nil {
 		return []byte("[redacted]"), nil

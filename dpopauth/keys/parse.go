@@ -11,9 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a private key: PEM with PKCS#8, PKCS#1 or SEC 1 inside, or a
-// JWK (RFC 7517). What data holds is told by its content. A JWK's kid and alg
-// count. data is not kept.
+// Parse parses a private key: PEM with PKCS#8, PKCS#1 or SEC 1, or a JWK
+// (RFC 7517) with optional kid and alg. The format is detected from the content.
+// The error describes the content, but contains no part of it. Parse keeps no
+// reference to data.
 func Parse(data []byte) (*Key, error) {
 	k, err := parseKey(data)
 	if err != nil {
@@ -26,7 +27,7 @@ func parseKey(data []byte) (*Key, error) {
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 	switch {
 	case len(data) == 0:
-		return nil, errors.New("it is empty")
+		return nil, errors.New("the file is empty")
 	case data[0] == '{':
 		return parseJWK(data)
 	case bytes.Contains(data, []byte("-----BEGIN ")):
@@ -40,13 +41,13 @@ func parseKey(data []byte) (*Key, error) {
 	}
 }
 
-// found is the error for whatever is no private key that can be used.
+// found returns the error for content that is not a usable private key.
 func found(what string) error { return errors.New("found " + what) }
 
-// What else PEM files hold, by the type of their block.
+// otherPEM describes PEM blocks that are not usable, by their type.
 var otherPEM = map[string]string{
-	"PUBLIC KEY":              "a public key; the private one is needed",
-	"RSA PUBLIC KEY":          "a public key; the private one is needed",
+	"PUBLIC KEY":              "a public key; the private key is needed",
+	"RSA PUBLIC KEY":          "a public key; the private key is needed",
 	"CERTIFICATE":             "a certificate; its private key is needed",
 	"CERTIFICATE REQUEST":     "a certificate request; its private key is needed",
 	"NEW CERTIFICATE REQUEST": "a certificate request; its private key is needed",
@@ -86,8 +87,8 @@ func parsePEM(data []byte) (*Key, error) {
 	}
 }
 
-// parseBlock returns the key of one PEM block; nil and no error for EC
-// PARAMETERS, which openssl puts before a SEC 1 key.
+// parseBlock returns the key of one PEM block. It returns nil for EC PARAMETERS,
+// which openssl writes before a SEC 1 key.
 func parseBlock(b *pem.Block) (*Key, error) {
 	if strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED") {
 		return nil, found(otherPEM["ENCRYPTED PRIVATE KEY"])
@@ -107,19 +108,19 @@ func parseBlock(b *pem.Block) (*Key, error) {
 		if what, ok := otherPEM[b.Type]; ok {
 			return nil, found(what)
 		}
-		return nil, found("PEM of another type than a private key")
+		return nil, found("PEM that is not a private key")
 	}
 	if err != nil {
-		return nil, found(brokenDER(b.Bytes)) // its own text is for who wrote the file, not for who reads our log
+		return nil, found(brokenDER(b.Bytes)) // the error of crypto/x509 is for developers
 	}
 	s, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, found("a key for key exchange (X25519 or the like), which can't sign")
+		return nil, found("a key for key exchange, such as X25519, which can't sign")
 	}
 	return newKey(s, "", "")
 }
 
-// brokenDER says what is in DER that crypto/x509 refuses.
+// brokenDER describes DER that crypto/x509 rejects.
 func brokenDER(der []byte) string {
 	for oid, what := range map[string]string{
 		"\x06\x05\x2b\x81\x04\x00\x0a":         "a secp256k1 key; P-256 is needed",

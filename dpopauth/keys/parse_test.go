@@ -115,8 +115,8 @@ func TestD31_WhatIsNoPrivateKey(t *testing.T) {
 		file []byte
 		want string
 	}{
-		{"empty", nil, "it is empty"},
-		{"blank", []byte(" \r\n"), "it is empty"},
+		{"empty", nil, "the file is empty"},
+		{"blank", []byte(" \r\n"), "the file is empty"},
 		{"public key", keytest.PEM("PUBLIC KEY", public), "a public key"},
 		{"PKCS#1 public key", keytest.PEM("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&keytest.RSA().PublicKey)), "a public key"},
 		{"certificate", keytest.PEM("CERTIFICATE", []byte("secretsecretsecret")), "a certificate;"},
@@ -131,19 +131,19 @@ func TestD31_WhatIsNoPrivateKey(t *testing.T) {
 		{"Ed448", algorithmKey(t, asn1.ObjectIdentifier{1, 3, 101, 113}, nil), "Ed448"},
 		{"P-224", keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, p224)), "not on P-256"},
 		{"broken PKCS#8", keytest.PEM("PRIVATE KEY", []byte("secretsecretsecret")), "broken"},
-		{"other PEM", keytest.PEM("X509 CRL", []byte("secretsecretsecret")), "PEM of another type"},
+		{"other PEM", keytest.PEM("X509 CRL", []byte("secretsecretsecret")), "PEM that is not a private key"},
 		{"broken PEM", []byte("-----BEGIN PRIVATE KEY-----\n*secretsecretsecret*\n"), "broken PEM"},
 		{"parameters alone", keytest.PEM("EC PARAMETERS", []byte("secretsecretsecret")), "broken PEM"},
 		{"two keys", append(keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P384()))...), "several private keys"},
 		{"JWK without d", publicJWK, "a JWK without d"},
 		{"symmetric JWK", []byte(`{"kty":"oct","k":"c2VjcmV0c2VjcmV0"}`), "a symmetric key"},
 		{"X25519 JWK", []byte(`{"kty":"OKP","crv":"X25519","x":"c2VjcmV0","d":"c2VjcmV0"}`), "X25519"},
-		{"secp256k1 JWK", []byte(`{"kty":"EC","crv":"secp256k1","x":"c2VjcmV0","y":"c2VjcmV0","d":"c2VjcmV0"}`), "another curve"},
+		{"secp256k1 JWK", []byte(`{"kty":"EC","crv":"secp256k1","x":"c2VjcmV0","y":"c2VjcmV0","d":"c2VjcmV0"}`), "a curve other than"},
 		{"JWK of no kty", []byte(`{"d":"c2VjcmV0"}`), "unknown kty"},
 		{"JWK for encryption", keytest.JWK(t, keytest.RSA(), `"use":"enc",`), "not for signing"},
 		{"JWK set", []byte(`{"keys":[` + string(key) + `,` + string(key) + `]}`), "a JWK set"},
 		{"empty JWK set", []byte(`{"keys":[]}`), "a JWK set"},
-		{"JWK set of a string", []byte(`{"keys":["secret"]}`), "broken JSON"},
+		{"JWK set of a string", []byte(`{"keys":["secret"]}`), "a JWK set"},
 		{"broken JSON", []byte(`{"kty":"EC","d":"c2VjcmV0"`), "broken JSON"},
 		{"JSON and more", append(bytes.Clone(key), '{'), "broken JSON"},
 		{"doubled member", keytest.JWK(t, keytest.P256(), `"kty":"EC",`), "broken JSON"},
@@ -252,13 +252,13 @@ func TestD7_SignaturesThatAreNone(t *testing.T) {
 		"R is too long":  slices.Concat([]byte{0x30, 38, 2, 33, 1}, order, []byte{2, 1, 1}),
 	} {
 		_, err := keys.New(answering{keytest.P256(), der})
-		if wantError(t, err, "no ASN.1 ECDSA signature"); err == nil {
+		if wantError(t, err, "did not return an ASN.1 ECDSA signature"); err == nil {
 			t.Error(name)
 		}
 	}
 	// In form, but by nobody: the numbers are there, and padded.
 	_, err := keys.New(answering{keytest.P256(), []byte{0x30, 6, 2, 1, 1, 2, 1, 1}})
-	wantError(t, err, "private key does not belong to its public key")
+	wantError(t, err, "private key does not match its public key")
 }
 
 // answering returns the same signature whatever it is asked for.

@@ -18,15 +18,15 @@ import (
 	"strings"
 )
 
-// An algorithm is a JWS algorithm: how a crypto.Signer is called, and what
-// becomes of what it returns.
+// An algorithm is a JWS algorithm: the options for a crypto.Signer, and the form
+// of its result.
 type algorithm struct {
 	name string
 	opts crypto.SignerOpts
-	size int // ECDSA: octets of R and of S
+	size int // ECDSA: length of R and of S in octets
 }
 
-// algorithms has the default of each kind of key first.
+// algorithms lists the default of each key type first.
 var algorithms = []algorithm{
 	{"ES256", crypto.SHA256, 32}, // RFC 7518, section 3.4
 	{"ES384", crypto.SHA384, 48},
@@ -45,7 +45,7 @@ func pss(h crypto.Hash) *rsa.PSSOptions {
 	return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
 }
 
-// fits reports whether keys like pub sign by a.
+// fits reports whether keys of pub's type sign with a.
 func (a algorithm) fits(pub crypto.PublicKey) bool {
 	switch pub := pub.(type) {
 	case *ecdsa.PublicKey:
@@ -57,7 +57,7 @@ func (a algorithm) fits(pub crypto.PublicKey) bool {
 	}
 }
 
-// digest returns what a signer is given: the hash of input, or for EdDSA all of it.
+// digest returns the hash of input, or input itself for EdDSA.
 func (a algorithm) digest(input []byte) []byte {
 	h := a.opts.HashFunc()
 	if h == 0 {
@@ -68,7 +68,7 @@ func (a algorithm) digest(input []byte) []byte {
 	return w.Sum(nil)
 }
 
-// algorithmFor returns the algorithm called name, or the default for pub where
+// algorithmFor returns the algorithm with that name, or the default for pub if
 // name is empty.
 func algorithmFor(pub crypto.PublicKey, name string) (algorithm, error) {
 	var fit []string
@@ -80,11 +80,11 @@ func algorithmFor(pub crypto.PublicKey, name string) (algorithm, error) {
 			fit = append(fit, a.name)
 		}
 	}
-	return algorithm{}, fmt.Errorf("algorithm %.20q does not fit the key, which signs by %s", name, strings.Join(fit, ", "))
+	return algorithm{}, fmt.Errorf("algorithm %.20q does not fit the key; use %s", name, strings.Join(fit, ", "))
 }
 
-// The header of a JWS (RFC 7515, section 4.1). A proof shows the key, an assertion
-// names it.
+// A header is a JWS header (RFC 7515, section 4.1). A proof contains the public
+// key, and an assertion its id.
 type header struct {
 	Type      string          `json:"typ"`
 	Algorithm string          `json:"alg"`
@@ -92,28 +92,25 @@ type header struct {
 	ID        string          `json:"kid,omitempty"`
 }
 
-// SignProof returns a DPoP proof (RFC 9449, section 4.2) of these claims. They
-// encode as a JSON object, and a random jti in them is what makes each proof a new
-// one. The header is encoded once a key, so that the rest costs little more than the
-// signature. An error is the encoder's or the signer's, and a far-away signer may
-// take its time.
+// SignProof returns a DPoP proof (RFC 9449, section 4.2) with the given claims,
+// which must encode as a JSON object with a random jti. The error comes from the
+// JSON encoder or from the signer. A remote signer may block.
 func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
 
-// SignAssertion returns a client assertion (RFC 7523, section 3) of these claims,
-// likewise. Its header has the key's id, if there is one.
+// SignAssertion returns a client assertion (RFC 7523, section 3) in the same way.
+// Its header contains the key's id, if it has one.
 func (k *Key) SignAssertion(claims any) (string, error) {
 	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
 }
 
-// compact returns a JWS in compact form (RFC 7515, section 7.1). The header is
-// encoded already.
+// compact returns a JWS in compact form (RFC 7515, section 7.1). header is already
+// encoded.
 func (m *material) compact(header string, claims any) (string, error) {
 	payload, err := marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("encode claims: %w", err)
 	}
-	const enough = 1 << 10 // for the signature too, so that buf grows only for RSA
-	buf := append(make([]byte, 0, enough), header...)
+	buf := append(make([]byte, 0, 1<<10), header...) // grows only for RSA
 	buf = base64.RawURLEncoding.AppendEncode(append(buf, '.'), payload)
 	sig, err := m.sign(buf)
 	if err != nil {
@@ -122,7 +119,7 @@ func (m *material) compact(header string, claims any) (string, error) {
 	return string(base64.RawURLEncoding.AppendEncode(append(buf, '.'), sig)), nil
 }
 
-// marshal returns v as JSON with no more escapes than JSON needs.
+// marshal returns v as JSON without HTML escapes.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -136,12 +133,12 @@ func encode(h header) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// sign returns the signature over input in the form that JWS has it.
+// sign returns the signature over input in JWS form.
 //
-// crypto/ecdsa signs by RFC 6979 where it is given no randomness, in four fifths
-// of the time. Its own way adds randomness for the case that one message is signed
-// many times and faults are provoked meanwhile; proofs and assertions have a random
-// id in them, so that each is signed once, and what check signs leaves no trace.
+// Without a random source, crypto/ecdsa signs as RFC 6979 specifies, in four fifths
+// of the time. Randomness protects against fault attacks on repeated signatures of
+// one message. Proofs and assertions contain a random id, so each message is signed
+// once, and the signature of check is never sent.
 func (m *material) sign(input []byte) ([]byte, error) {
 	signer, random := m.signer(), rand.Reader
 	if _, ok := signer.(*ecdsa.PrivateKey); ok {
@@ -149,7 +146,7 @@ func (m *material) sign(input []byte) ([]byte, error) {
 	}
 	sig, err := signer.Sign(random, m.alg.digest(input), m.alg.opts)
 	if err != nil {
-		return nil, fmt.Errorf("sign by %s: %w", m.alg.name, err)
+		return nil, fmt.Errorf("sign with %s: %w", m.alg.name, err)
 	}
 	if m.alg.size == 0 {
 		return sig, nil
@@ -157,19 +154,19 @@ func (m *material) sign(input []byte) ([]byte, error) {
 	return raw(sig, m.alg.size)
 }
 
-// raw turns an ASN.1 ECDSA signature into R and S side by side, each padded to
-// size octets (RFC 7518, section 3.4).
+// raw converts an ASN.1 ECDSA signature to R‖S, each padded to size octets
+// (RFC 7518, section 3.4).
 func raw(der []byte, size int) ([]byte, error) {
 	var sig struct{ R, S asn1.RawValue }
 	rest, err := asn1.Unmarshal(der, &sig)
 	out := make([]byte, 2*size)
 	if err != nil || len(rest) > 0 || !pad(out[:size], sig.R) || !pad(out[size:], sig.S) {
-		return nil, errors.New("signer returned no ASN.1 ECDSA signature")
+		return nil, errors.New("the signer did not return an ASN.1 ECDSA signature")
 	}
 	return out, nil
 }
 
-// pad writes a positive integer into all of dst.
+// pad writes a positive integer to dst with leading zeros.
 func pad(dst []byte, n asn1.RawValue) bool {
 	digits := bytes.TrimLeft(n.Bytes, "\x00")
 	if n.Class != asn1.ClassUniversal || n.Tag != asn1.TagInteger || len(digits) == 0 || len(digits) > len(dst) || n.Bytes[0] >= 0x80 {
@@ -179,30 +176,30 @@ func pad(dst []byte, n asn1.RawValue) bool {
 	return true
 }
 
-// check signs once and verifies, so that a private key that does not belong to
-// its public one is found at load and not by the server.
+// check signs once and verifies the signature, so that a private key that doesn't
+// match its public key is an error at load.
 func (m *material) check() error {
 	input := []byte("dpopauth")
 	sig, err := m.sign(input)
 	if err != nil {
 		return err
 	}
-	digest, good := m.alg.digest(input), false
+	digest, valid := m.alg.digest(input), false
 	switch pub := m.signer().Public().(type) {
 	case *ecdsa.PublicKey:
 		n := m.alg.size
-		good = ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))
+		valid = ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))
 	case *rsa.PublicKey:
 		if o, ok := m.alg.opts.(*rsa.PSSOptions); ok {
-			good = rsa.VerifyPSS(pub, o.Hash, digest, sig, o) == nil
+			valid = rsa.VerifyPSS(pub, o.Hash, digest, sig, o) == nil
 		} else {
-			good = rsa.VerifyPKCS1v15(pub, m.alg.opts.HashFunc(), digest, sig) == nil
+			valid = rsa.VerifyPKCS1v15(pub, m.alg.opts.HashFunc(), digest, sig) == nil
 		}
 	case ed25519.PublicKey:
-		good = ed25519.Verify(pub, input, sig)
+		valid = ed25519.Verify(pub, input, sig)
 	}
-	if !good {
-		return errors.New("private key does not belong to its public key")
+	if !valid {
+		return errors.New("the private key does not match its public key")
 	}
 	return nil
 }
