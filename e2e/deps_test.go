@@ -72,13 +72,30 @@ var mayImport = map[string]imports{
 	"cmd/oktasync": {
 		ours: []string{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
+			internal + "config", internal + "org", internal + "term",
 		},
 		others: []string{
 			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
 			"github.com/coreos/go-systemd/v22",
-			"github.com/prometheus/client_golang", "golang.org/x/term",
+			"github.com/prometheus/client_golang",
 			"golang.org/x/crypto", // its bcrypt: passwords as web_config_file has them
 		},
+	},
+	internal + "config": {
+		ours: []string{"reconcile", "reconcile/snapshot", "scheduler", internal + "term"},
+		others: []string{
+			"gopkg.in/yaml.v3",
+			"golang.org/x/crypto", // its bcrypt: passwords as web_config_file has them
+		},
+	},
+	internal + "org": {
+		ours: []string{
+			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot",
+			internal + "config", internal + "term",
+		},
+	},
+	internal + "term": {
+		others: []string{"golang.org/x/term"},
 	},
 	"e2e": {
 		tests: []string{
@@ -93,7 +110,10 @@ var mayImport = map[string]imports{
 // shares nothing with the client, so it can check anybody.
 var anyTest = []string{"dpopauth/verify", "oktaclient/sandbox"}
 
-const module = "oktasync"
+const (
+	module   = "oktasync"
+	internal = "cmd/oktasync/internal/"
+)
 
 // Every file counts, also those for other systems than this one.
 func TestPackagesImportOnlyWhatTheHousePlanAllows(t *testing.T) {

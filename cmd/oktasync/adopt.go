@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -42,10 +43,10 @@ func (a *app) adopt(export, reason string) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := cfg.selectExports([]string{export}); err != nil {
+	if _, err := cfg.Select([]string{export}); err != nil {
 		return err
 	}
-	store, err := openStore(cfg, nil)
+	store, err := org.OpenStore(cfg, nil)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (a *app) adopt(export, reason string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := w.Adopt(runFacts(cfg, "").User, reason); err != nil {
+	if err := w.Adopt(org.Run(cfg, "").User, reason); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: adopted; the next snapshot says so: `oktasync apply %s` makes it\n", export, export)

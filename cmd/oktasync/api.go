@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient"
 )
 
@@ -68,20 +70,20 @@ var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
 
 func (a *app) api(ctx context.Context, path string, header http.Header, paginate, include bool) error {
 	if !strings.HasPrefix(path, "/") {
-		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", shown(path))
+		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", term.Word(path))
 	}
 	cfg, log, err := a.load()
 	if err != nil {
 		return err
 	}
-	o, err := connect(cfg, log)
+	o, err := org.Connect(cfg, toolVersion(), log)
 	if err != nil {
 		return err
 	}
 	tell, stop := a.showPages(o)
 	defer stop()
 	pages := 0
-	get := func(path string) (*http.Response, error) { return o.client.Get(ctx, path, header) }
+	get := func(path string) (*http.Response, error) { return o.Client.Get(ctx, path, header) }
 	show := func(resp *http.Response) error {
 		pages++
 		tell(pages)

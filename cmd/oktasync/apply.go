@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -72,11 +73,11 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 	if err != nil {
 		return err
 	}
-	store, err := openStore(r.cfg, nil)
+	store, err := org.OpenStore(r.cfg, nil)
 	if err != nil {
 		return err
 	}
-	facts := runFacts(r.cfg, "apply")
+	facts := org.Run(r.cfg, "apply")
 	if reason != "" {
 		facts.Override = &snapshot.Override{User: facts.User, Reason: reason}
 	}

@@ -24,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"oktasync/dpopauth"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -81,29 +81,29 @@ func benchProtocol(ctx context.Context, protocol string) error {
 	if err != nil {
 		return err
 	}
-	base, _, err := baseTransport(cfg.Okta.CAFile)
+	base, _, err := org.Transport(cfg.Okta.CAFile)
 	if err != nil {
 		return err
 	}
 	base.Protocols, base.MaxIdleConnsPerHost = new(http.Protocols), cfg.Okta.Concurrency
 	base.Protocols.SetHTTP1(protocol == "http1")
 	base.Protocols.SetHTTP2(protocol == "http2")
-	key, err := loadClientKey(cfg)
+	key, err := org.ClientKey(cfg)
 	if err != nil {
 		return err
 	}
-	o := &org{grants: &grants{}}
-	if o.auth, err = dpopauth.New(authConfig(cfg, base, key, nil)); err != nil {
-		return err
-	}
-	if err := o.join(cfg, log, nil); err != nil {
-		return err
-	}
-	store, err := openStore(cfg, nil)
+	o, err := org.New(cfg, toolVersion(), log, base, key, nil)
 	if err != nil {
 		return err
 	}
-	_, err = o.reconciler(cfg, store, log, nil).Reconcile(ctx, cfg.Exports[0], runFacts(cfg, "apply"))
+	if err := o.Join(cfg, log, nil); err != nil {
+		return err
+	}
+	store, err := org.OpenStore(cfg, nil)
+	if err != nil {
+		return err
+	}
+	_, err = o.Reconciler(cfg, store, log, nil).Reconcile(ctx, cfg.Exports[0], org.Run(cfg, "apply"))
 	return err
 }
 
@@ -215,7 +215,7 @@ func benchFloor() error {
 	if err != nil {
 		return err
 	}
-	o, err := connect(cfg, log)
+	o, err := org.Connect(cfg, toolVersion(), log)
 	if err != nil {
 		return err
 	}
@@ -245,12 +245,12 @@ func benchFloor() error {
 	return w.Flush()
 }
 
-func floorPage(o *org, url string, page *bytes.Buffer, w *bufio.Writer) error {
+func floorPage(o *org.Org, url string, page *bytes.Buffer, w *bufio.Writer) error {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := o.auth.RoundTrip(req)
+	resp, err := o.Auth.RoundTrip(req)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -24,9 +25,9 @@ func (l *changeList) add(c *snapshot.Change) error {
 	if l.count++; l.count > mostShown {
 		return nil
 	}
-	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, printable(nameOf(c)), l.at(c))
+	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)), l.at(c))
 	for _, path := range c.Paths {
-		fmt.Fprintf(l.w, "      %s: %s -> %s\n", printable(path), printable(valueText(c.Before, path)), printable(valueText(c.After, path)))
+		fmt.Fprintf(l.w, "      %s: %s -> %s\n", term.Safe(path), term.Safe(valueText(c.Before, path)), term.Safe(valueText(c.After, path)))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile"
 )
 
@@ -96,8 +97,8 @@ func collectExport(ch chan<- prometheus.Metric, s *service, export reconcile.Exp
 	}
 }
 
-func collectOrg(ch chan<- prometheus.Metric, o *org) {
-	for _, l := range o.governor.Limits() {
+func collectOrg(ch chan<- prometheus.Metric, o *org.Org) {
+	for _, l := range o.Governor.Limits() {
 		gauge(ch, descLimit, float64(l.Limit), l.Bucket)
 		gauge(ch, descRemaining, float64(l.Remaining), l.Bucket)
 		gauge(ch, descUsed, float64(l.Used), l.Bucket)
@@ -105,7 +106,7 @@ func collectOrg(ch chan<- prometheus.Metric, o *org) {
 		gauge(ch, descWaiting, float64(l.Waiting), l.Bucket)
 		gauge(ch, descReset, unix(l.Reset), l.Bucket)
 	}
-	st := o.auth.Status()
+	st := o.Auth.Status()
 	counters(ch, descTokens, st.Counters.Granted)
 	counters(ch, descTokenErrors, st.Counters.Failed)
 	counters(ch, descChallenges, st.Counters.Challenges)

@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // bashCompletion stands in for cobra's, which needs the package bash-completion,
@@ -38,7 +41,7 @@ the scripts in place.`,
 			case "fish":
 				return cmd.Root().GenFishCompletion(a.stdout, true)
 			}
-			return &usageError{fmt.Sprintf("no completion for %s: must be bash, zsh or fish", shown(args[0])), cmd.CommandPath()}
+			return &usageError{fmt.Sprintf("no completion for %s: must be bash, zsh or fish", term.Word(args[0])), cmd.CommandPath()}
 		},
 	}
 }
@@ -115,7 +118,7 @@ func (a *app) fromStore(find candidates) cobra.CompletionFunc {
 
 // declaredExports are what there is to complete before there is a store.
 func (a *app) declaredExports(args []string) []string {
-	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
+	cfg, err := config.Load(config.Options{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
 	if err != nil || len(args) > 0 {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -144,7 +145,7 @@ func (s *service) recordOne(export string, problems int) (err error) {
 	defer func() { err = errors.Join(err, w.Close()) }()
 	event := snapshot.Event{Event: snapshot.EventVerified}
 	if problems > 0 {
-		event.Error = plural(problems, "problem")
+		event.Error = term.Plural(problems, "problem")
 	}
 	return w.Journal(event)
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -23,7 +24,7 @@ func verifying(t *testing.T, dir string) (*service, *bytes.Buffer) {
 	}
 	var log bytes.Buffer
 	d := &daemon{log: slog.New(slog.NewTextHandler(&log, nil)), metrics: newMetrics()}
-	return &service{daemon: d, cfg: defaultConfig(), store: store}, &log
+	return &service{daemon: d, cfg: config.Default(), store: store}, &log
 }
 
 // What a verify found is not lost where a reconcile writes to the journal just

@@ -15,7 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"oktasync/dpopauth"
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile"
@@ -90,7 +91,7 @@ func simulatedOrg(t *testing.T) (*sandbox.Org, *keys.Key) {
 	}
 	org := sandbox.NewOrg(sandbox.Config{
 		Users: 30, Seed: 111, Latency: 200 * time.Millisecond, RateLimit: sandbox.Limits(100_000), NonceEvery: 50, APINonceEvery: 30,
-		Clients: []sandbox.ClientApp{{ID: "0oa1", Keys: []sandbox.PublicKey{{Key: private.Public()}}, RequireDPoP: true, Scopes: []string{usersScope}}},
+		Clients: []sandbox.ClientApp{{ID: "0oa1", Keys: []sandbox.PublicKey{{Key: private.Public()}}, RequireDPoP: true, Scopes: []string{config.UsersScope}}},
 	})
 	for _, fault := range []sandbox.Fault{
 		{Nth: 17, Every: 41, Status: 503}, {Nth: 29, Every: 67, Reset: true}, {Nth: 31, Every: 89, CutAfter: 500},
@@ -105,7 +106,7 @@ func simulatedOrg(t *testing.T) (*sandbox.Org, *keys.Key) {
 // simulatedDaemon is what runDaemon makes, but for the network.
 func simulatedDaemon(t *testing.T, dir string, sim *sandbox.Org, key *keys.Key, exports int) *daemon {
 	t.Helper()
-	cfg := defaultConfig()
+	cfg := config.Default()
 	cfg.Okta.OrgURL, cfg.Okta.ClientID, cfg.Okta.RateLimitShare = sim.URL(), "0oa1", 1
 	cfg.Store.Path, cfg.Daemon.Verify = dir, ""
 	for i := range exports {
@@ -115,17 +116,13 @@ func simulatedDaemon(t *testing.T, dir string, sim *sandbox.Org, key *keys.Key, 
 		cfg.Exports = append(cfg.Exports, export)
 	}
 	d := &daemon{metrics: newMetrics(), scheduler: scheduler.New(), log: slog.New(slog.DiscardHandler), told: told{states: make(map[string]state)}}
-	s := &service{daemon: d, cfg: cfg, whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time), org: &org{grants: &grants{}}}
+	s := &service{daemon: d, cfg: cfg, whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
 	var err error
-	s.org.auth, err = dpopauth.New(dpopauth.Config{
-		TokenURL: cfg.Okta.OrgURL + tokenPath, ClientID: "0oa1", Scopes: cfg.Okta.Scopes, ClientKey: key,
-		Origins: []string{cfg.Okta.OrgURL}, DecodedPathHTU: true, Base: sim.Transport(), OnTokenRequest: s.org.grants.record,
-	})
-	if err == nil {
-		err = s.org.join(cfg, d.log, nil)
+	if s.org, err = org.New(cfg, toolVersion(), d.log, sim.Transport(), key, nil); err == nil {
+		err = s.org.Join(cfg, d.log, nil)
 	}
 	if err == nil {
-		s.store, err = openStore(cfg, &d.witness)
+		s.store, err = org.OpenStore(cfg, &d.witness)
 	}
 	if err == nil {
 		err = s.schedule(nil)
@@ -133,7 +130,7 @@ func simulatedDaemon(t *testing.T, dir string, sim *sandbox.Org, key *keys.Key, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.reconciler = s.org.reconciler(cfg, s.store, d.log, nil)
+	s.reconciler = s.org.Reconciler(cfg, s.store, d.log, nil)
 	d.use(s)
 	return d
 }

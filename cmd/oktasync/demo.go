@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -60,7 +61,7 @@ func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 		return err
 	}
 	defer site.close()
-	d := &demo{app: a, ctx: ctx, config: site.config, colour: a.colour(a.stdout), paced: isTerminal(a.stdout)}
+	d := &demo{app: a, ctx: ctx, config: site.config, colour: a.colour(a.stdout), paced: term.IsTerminal(a.stdout)}
 	d.say("A sandbox org of %d made-up people answers at %s as Okta would.\n"+
 		"Every command below is the real one, with --config left out. No Okta account is\ninvolved, and nothing leaves this machine.", users, site.server.URL)
 	d.show("oktasync.yaml declares an export of all users:", site.config)
@@ -102,7 +103,7 @@ func freshDir(dir, what string) (string, error) {
 	if dir == "" {
 		made, err := os.MkdirTemp("", "oktasync-"+what+"-")
 		if err != nil {
-			err = advice{fmt.Errorf("no folder can be made in %s: %w", os.TempDir(), err), "name one with --dir"}
+			err = config.WithHint(fmt.Errorf("no folder can be made in %s: %w", os.TempDir(), err), "name one with --dir")
 		}
 		return made, err
 	}
@@ -205,21 +206,13 @@ func (d *demo) leave(dir, person string) {
 	}
 	d.say("\nThat was all of it: two snapshots, a reading held back, and a chain that fits.\nThey are in %s. Try:", store)
 	for _, try := range []struct{ why, command string }{
-		{"check the newest snapshot with nothing of ours", fmt.Sprintf("(cd %s && %s)", quoteArg(filepath.Join(store, "all-users", "latest")), sums)},
-		{"all that is known of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, quoteArg(store))},
-		{"the users, for a spreadsheet", fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), quoteArg(store))},
+		{"check the newest snapshot with nothing of ours", fmt.Sprintf("(cd %s && %s)", term.ShellWord(filepath.Join(store, "all-users", "latest")), sums)},
+		{"all that is known of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},
+		{"the users, for a spreadsheet", fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), term.ShellWord(store))},
 	} {
 		fmt.Fprintf(d.app.stdout, "\n   # %s\n   %s\n", try.why, d.paint(cyan, try.command))
 	}
 	fmt.Fprintln(d.app.stdout, "\nThen your own org: \"The first snapshot\" in README.md.")
-}
-
-// quoteArg is a word for a shell.
-func quoteArg(word string) string {
-	if regexp.MustCompile(`^[A-Za-z0-9_./-]+$`).MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // program is what to type for oktasync: what was typed for the demo.
@@ -227,7 +220,7 @@ func (d *demo) program() string {
 	if self, err := os.Executable(); err == nil && strings.Contains(self, "go-build") {
 		return "go run ./cmd/oktasync"
 	}
-	return quoteArg(os.Args[0])
+	return term.ShellWord(os.Args[0])
 }
 
 // Colours, as ECMA-48 selects them.

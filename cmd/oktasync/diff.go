@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -52,7 +53,7 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 		}
 		if len(between) > 0 {
 			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: what came and went meanwhile does not show\n",
-				plural(len(between), "snapshot"), spanText(between))
+				term.Plural(len(between), "snapshot"), spanText(between))
 		}
 		if err := a.printDifference(d, format, r.zone(args[0])); err != nil {
 			return err
@@ -81,7 +82,7 @@ func diffFormatFlags(cmd *cobra.Command) *diffFormat {
 func (f *diffFormat) check() error {
 	switch {
 	case f.name != "text" && f.name != "json" && f.name != "csv":
-		return fmt.Errorf("--format %s: must be text, json or csv", shown(f.name))
+		return fmt.Errorf("--format %s: must be text, json or csv", term.Word(f.name))
 	case f.asJSON && f.name == "csv":
 		return errors.New("--json and --format csv ask for two formats; give one of them")
 	case f.asJSON:

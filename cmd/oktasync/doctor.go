@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
 )
@@ -136,7 +138,7 @@ type examination struct {
 	newKey string // --key
 	people int    // --people; 0: not said
 
-	cfg       *Config
+	cfg       *config.Config
 	log       *slog.Logger
 	clientKey *keys.Key
 	dpopKey   *keys.Key // nil: one in memory
@@ -197,7 +199,7 @@ func (x *examination) examine(ctx context.Context, c check, causes map[string]st
 	f := c.run(ctx, x)
 	f.ID = c.id
 	if x.cfg != nil {
-		f.Remedy = x.cfg.inItsNames(f.Remedy)
+		f.Remedy = x.cfg.Rename(f.Remedy)
 	}
 	return f
 }
@@ -215,11 +217,11 @@ func (a *app) printFinding(f finding) {
 	if a.colour(a.stdout) {
 		mark = "\x1b[" + marks[f.Status].colour + "m" + mark + "\x1b[0m"
 	}
-	text := printableText(f.Seen)
+	text := term.SafeLines(f.Seen)
 	if f.Remedy != "" {
-		text += "\n" + places[f.Where] + printableText(f.Remedy)
+		text += "\n" + places[f.Where] + term.SafeLines(f.Remedy)
 	}
-	text, below := besideMarks(text, columnsOf(a.stdout))
+	text, below := besideMarks(text, term.Columns(a.stdout))
 	if below {
 		fmt.Fprintf(a.stdout, "%s  %s\n%s\n", mark, f.ID, text)
 	} else {
@@ -251,7 +253,7 @@ func besideMarks(text string, columns int) (lines string, below bool) {
 func linesOf(text string, most int) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = inLines(strings.Fields(line), most)
+		lines[i] = term.Wrap(strings.Fields(line), most)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -264,12 +266,12 @@ func verdict(findings []finding) string {
 	}
 	text := "nothing failed"
 	if n := count[checkFailed]; n > 0 {
-		text = plural(n, "check") + " failed"
+		text = term.Plural(n, "check") + " failed"
 	} else if count[checkOK] == len(findings) {
 		return "all is well"
 	}
 	if n := count[checkWarning]; n > 0 {
-		text += ", " + plural(n, "warning")
+		text += ", " + term.Plural(n, "warning")
 	}
 	if n := count[checkSkipped]; n > 0 {
 		text += fmt.Sprintf(", %d not checked", n)
@@ -290,7 +292,7 @@ func checkConfig(_ context.Context, x *examination) finding {
 	if x.app.logLevel != "" {
 		x.log = newLogger(x.app.stderr, level, cfg.Log.Format, x.app.colour(x.app.stderr))
 	}
-	return ok("%s is valid: %s", cmp.Or(cfg.File, "the environment"), plural(len(cfg.Exports), "export"))
+	return ok("%s is valid: %s", cmp.Or(cfg.File, "the environment"), term.Plural(len(cfg.Exports), "export"))
 }
 
 func (x *examination) close() {

@@ -14,13 +14,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // checkProxy says which proxy requests go through, and whether it lets them.
 func checkProxy(ctx context.Context, x *examination) finding {
 	name, value := proxySetting()
 	host := hostOf(x.cfg.Okta.OrgURL)
-	if value != "" && !isProxy(value) && !isLoopback(host) {
+	if value != "" && !isProxy(value) && !config.IsLoopback(host) {
 		return failed(onHost, "set "+name+" to an address such as http://proxy.example:3128, or unset it", "%s is no address of a proxy", name)
 	}
 	m := x.meet(ctx)
@@ -134,7 +138,7 @@ func dialText(err error) string {
 
 func checkTLS(ctx context.Context, x *examination) finding {
 	m := x.meet(ctx)
-	if _, _, err := baseTransport(x.cfg.Okta.CAFile); err != nil {
+	if _, _, err := org.Transport(x.cfg.Okta.CAFile); err != nil {
 		return failed(inConfig, "set okta.ca_file to a file of PEM certificates, or leave it out", "%v", err)
 	}
 	switch {
@@ -231,23 +235,12 @@ func checkClock(ctx context.Context, x *examination) finding {
 	if off < 0 {
 		side = "ahead of"
 	}
-	text := fmt.Sprintf("this machine's clock is %s %s the org's", shortDuration(off.Abs().Round(time.Second)), side)
+	text := fmt.Sprintf("this machine's clock is %s %s the org's", term.Duration(off.Abs().Round(time.Second)), side)
 	switch {
 	case off.Abs() <= clockGrain:
 		return ok("within %v of the org's", clockGrain)
 	case off.Abs() <= clockMost:
-		return warning(onHost, remedy, "%s; requests are dated by the org's, up to %s off", text, shortDuration(clockMost))
+		return warning(onHost, remedy, "%s; requests are dated by the org's, up to %s off", text, term.Duration(clockMost))
 	}
 	return failed(onHost, remedy, "%s; tokens and proofs would be refused", text)
-}
-
-// shortDuration is "3m" where Duration's own text is "3m0s".
-func shortDuration(d time.Duration) string {
-	text := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(text, zero) {
-			text = text[:len(text)-2]
-		}
-	}
-	return text
 }

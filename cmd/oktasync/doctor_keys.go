@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
-	"strconv"
-	"syscall"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 )
 
@@ -41,7 +41,7 @@ func checkClientKey(_ context.Context, x *examination) finding {
 func checkDPoPKey(_ context.Context, x *examination) finding {
 	dpop := x.cfg.Okta.DPoP
 	switch {
-	case dpop.Mode == dpopOff:
+	case dpop.Mode == config.DPoPOff:
 		return ok("none: okta.dpop.mode is off")
 	case dpop.PrivateKeyFile == "":
 		return ok("a new P-256 key in memory at every start")
@@ -54,8 +54,8 @@ func checkDPoPKey(_ context.Context, x *examination) finding {
 		return failed(inConfig, "set okta.dpop.private_key_file to another key, or leave it out for one in memory",
 			"%s is the client key: whoever steals one has both", dpop.PrivateKeyFile)
 	}
-	if _, err := loadDPoPKey(x.cfg); err != nil { // its public half, which the walk-through's file names
-		return failed(inConfig, "name the two halves of one key, or leave "+envDPoPPublic+" out", "%v", err)
+	if _, err := org.DPoPKey(x.cfg); err != nil { // its public half, which the walk-through's file names
+		return failed(inConfig, "name the two halves of one key, or leave "+config.EnvDPoPPublic+" out", "%v", err)
 	}
 	x.dpopKey = key
 	return f
@@ -64,13 +64,13 @@ func checkDPoPKey(_ context.Context, x *examination) finding {
 // loadKeyFor loads the key that a setting names, and says how its file is. The
 // key is nil where it can't be used.
 func loadKeyFor(file, setting string) (*keys.Key, finding) {
-	key, err := loadOktaKey(file)
+	key, err := org.LoadKey(file)
 	if err != nil {
 		return nil, badFile(err, file, setting, 0o007, "set "+setting+" to a P-256 or RSA private key, PEM or JWK; `oktasync init` makes one")
 	}
-	seen := fmt.Sprintf("%s: %s, thumbprint %s, %s", file, key.Algorithm(), key.Thumbprint(), accessTo(file))
+	seen := fmt.Sprintf("%s: %s, thumbprint %s, %s", file, key.Algorithm(), key.Thumbprint(), config.Access(file))
 	if key.Warning() != "" {
-		return key, warning(onHost, "chmod 600 "+quoteArg(file), "%s: the group has access to it", seen)
+		return key, warning(onHost, "chmod 600 "+term.ShellWord(file), "%s: the group has access to it", seen)
 	}
 	return key, ok("%s", seen)
 }
@@ -83,32 +83,10 @@ func badFile(err error, file, setting string, shut fs.FileMode, content string) 
 	case errors.Is(err, fs.ErrNotExist):
 		return failed(inConfig, fmt.Sprintf("correct %s, or put the file there", setting), "there is no %s", file)
 	case errors.Is(err, fs.ErrPermission):
-		return failed(onHost, fmt.Sprintf("give the file to the user that runs oktasync: chown %s %s", me(), quoteArg(file)), "%s may not be read by %s", file, me())
+		return failed(onHost, fmt.Sprintf("give the file to the user that runs oktasync: chown %s %s", config.CurrentUser(), term.ShellWord(file)), "%s may not be read by %s", file, config.CurrentUser())
 	case statErr == nil && info.Mode().IsRegular() && info.Mode().Perm()&shut != 0:
-		return failed(onHost, fmt.Sprintf("chmod 600 %s, and make a new key where somebody may have read this one", quoteArg(file)),
+		return failed(onHost, fmt.Sprintf("chmod 600 %s, and make a new key where somebody may have read this one", term.ShellWord(file)),
 			"others have access to %s (mode %04o)", file, info.Mode().Perm())
 	}
 	return failed(inConfig, content, "%v", err)
-}
-
-// accessTo says who may read a file.
-func accessTo(file string) string {
-	info, err := os.Stat(file)
-	if err != nil {
-		return err.Error()
-	}
-	owner := "its owner"
-	if stat, isUnix := info.Sys().(*syscall.Stat_t); isUnix {
-		owner = userName(int(stat.Uid))
-	}
-	return fmt.Sprintf("mode %04o, owner %s", info.Mode().Perm(), owner)
-}
-
-func me() string { return userName(os.Geteuid()) }
-
-func userName(uid int) string {
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return u.Username
-	}
-	return "uid " + strconv.Itoa(uid)
 }

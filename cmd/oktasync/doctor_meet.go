@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"oktasync/cmd/oktasync/internal/org"
 )
 
 // meetingPath tells which org answers, without a token (developer.okta.com, Org
@@ -45,9 +47,9 @@ func (x *examination) meet(ctx context.Context) *meeting {
 	}
 	m := new(meeting)
 	x.met = m
-	base, _, err := baseTransport(x.cfg.Okta.CAFile)
+	base, _, err := org.Transport(x.cfg.Okta.CAFile)
 	if err != nil { // checkTLS says so; until then anything is good enough
-		base, _, _ = baseTransport("")
+		base, _, _ = org.Transport("")
 	}
 	x.base = base
 	once := base.Clone()
@@ -65,7 +67,7 @@ func (x *examination) meet(ctx context.Context) *meeting {
 		m.err = err
 		return m
 	}
-	req.Header.Set("User-Agent", "oktasync/"+toolVersion().Version)
+	req.Header.Set("User-Agent", org.UserAgent(toolVersion()))
 	m.proxy, _ = http.ProxyFromEnvironment(req)
 	m.sent = time.Now()
 	resp, err := once.RoundTrip(req) // which follows no redirect

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth"
 	"oktasync/dpopauth/keys"
 )
@@ -75,7 +78,7 @@ func (x *examination) tryNames(ctx context.Context) {
 }
 
 func (x *examination) ask(ctx context.Context, key *keys.Key, scopes []string) *admission {
-	cfg := authConfig(x.cfg, x.base, key, x.dpopKey)
+	cfg := org.AuthConfig(x.cfg, x.base, key, x.dpopKey)
 	cfg.Scopes, cfg.Logger = scopes, x.log
 	auth, err := dpopauth.New(cfg)
 	if err == nil {
@@ -157,7 +160,7 @@ func checkKeyKnown(ctx context.Context, x *examination) finding {
 // jwkCommand prints the public half of the key that is looked at.
 func (x *examination) jwkCommand() string {
 	if x.newKey != "" {
-		return "oktasync validate --public-jwk --key " + quoteArg(x.newKey)
+		return "oktasync validate --public-jwk --key " + term.ShellWord(x.newKey)
 	}
 	return "oktasync validate --public-jwk"
 }
@@ -165,7 +168,7 @@ func (x *examination) jwkCommand() string {
 func checkDPoP(ctx context.Context, x *examination) finding {
 	const setting = "the app > General > General Settings > Proof of possession: require DPoP"
 	a := x.admit(ctx)
-	here := x.cfg.Okta.DPoP.Mode != dpopOff
+	here := x.cfg.Okta.DPoP.Mode != config.DPoPOff
 	switch {
 	case a.cause != causeDPoP && here:
 		status, in := a.auth.Status(), ""
@@ -201,14 +204,14 @@ func checkScopes(ctx context.Context, x *examination) finding {
 	switch {
 	case errors.As(a.err, &partly):
 		missing := strings.Join(partly.Missing, " ")
-		if slices.Contains(partly.Missing, usersScope) {
-			return failed(inOkta, tab+usersScope, "not granted: %s", missing)
+		if slices.Contains(partly.Missing, config.UsersScope) {
+			return failed(inOkta, tab+config.UsersScope, "not granted: %s", missing)
 		}
-		return failed(inConfig, "take "+missing+" out of okta.scopes; oktasync needs no more than "+usersScope, "asked for, but not granted: %s", missing)
+		return failed(inConfig, "take "+missing+" out of okta.scopes; oktasync needs no more than "+config.UsersScope, "asked for, but not granted: %s", missing)
 	case a.cause == causeScopes:
-		return failed(inOkta, tab+usersScope, "none of those asked for is granted: %s", wanted)
+		return failed(inOkta, tab+config.UsersScope, "none of those asked for is granted: %s", wanted)
 	case x.firstPage(ctx).cause == causeScopes:
-		return failed(inOkta, tab+usersScope, "the API says that the token lacks the scope: %s", x.firstPage(ctx).answer())
+		return failed(inOkta, tab+config.UsersScope, "the API says that the token lacks the scope: %s", x.firstPage(ctx).answer())
 	}
 	return ok("granted: %s", wanted)
 }
@@ -221,14 +224,14 @@ func furtherScopes() (scopes []string) {
 		groups idps inlineHooks linkedObjects policies profileMappings roles schemas sessions trustedOrigins userTypes users`) {
 		scopes = append(scopes, "okta."+resource+".read", "okta."+resource+".manage")
 	}
-	return append(slices.DeleteFunc(scopes, func(s string) bool { return s == usersScope }), "okta.logs.read")
+	return append(slices.DeleteFunc(scopes, func(s string) bool { return s == config.UsersScope }), "okta.logs.read")
 }
 
 // checkExtraScopes asks for all of them at once: Okta gives those that the app
 // has. The token is forgotten at once; nothing is sent with it.
 func checkExtraScopes(ctx context.Context, x *examination) finding {
 	tried := furtherScopes()
-	a := x.ask(ctx, x.clientKey, append([]string{usersScope}, tried...))
+	a := x.ask(ctx, x.clientKey, append([]string{config.UsersScope}, tried...))
 	granted := tried
 	var partly *dpopauth.ScopeError
 	switch {
@@ -237,11 +240,11 @@ func checkExtraScopes(ctx context.Context, x *examination) finding {
 	case a.err != nil:
 		return ok("Okta does not say; the app > Okta API Scopes does")
 	}
-	extra := slices.DeleteFunc(slices.Clone(append(granted, x.cfg.Okta.Scopes...)), func(s string) bool { return s == usersScope })
+	extra := slices.DeleteFunc(slices.Clone(append(granted, x.cfg.Okta.Scopes...)), func(s string) bool { return s == config.UsersScope })
 	slices.Sort(extra)
 	extra = slices.Compact(extra)
 	if len(extra) == 0 {
-		return ok("none beyond %s, of %d that were tried", usersScope, len(tried))
+		return ok("none beyond %s, of %d that were tried", config.UsersScope, len(tried))
 	}
 	return warning(inOkta, "the app > Okta API Scopes: revoke them, unless `oktasync api` needs them; and ask for none in okta.scopes", "granted, and not needed: %s", strings.Join(extra, " "))
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 )
 
 // orgMetadata is what an org says of itself to everybody.
@@ -47,7 +50,7 @@ func checkOrg(ctx context.Context, x *examination) finding {
 		}
 		return failed(inConfig, remedy, "what answers at %s is no Okta org (status %d at %s)", url, m.resp.StatusCode, meetingPath)
 	}
-	own, other := normalOrgURL(org.Links.Organization.Href), normalOrgURL(org.Links.Alternate.Href)
+	own, other := config.NormalOrgURL(org.Links.Organization.Href), config.NormalOrgURL(org.Links.Alternate.Href)
 	if own != "" && own != url && other != url {
 		return failed(inConfig, "set okta.org_url to "+clean(own), "the org's address is %s, and %s only leads there", clean(own), url)
 	}
@@ -69,7 +72,7 @@ func checkTokenEndpoint(ctx context.Context, x *examination) finding {
 	}
 	a := x.admit(ctx)
 	if a.cause != causeEndpoint {
-		return ok("%s answers", tokenPath)
+		return ok("%s answers", org.TokenPath)
 	}
 	if e := a.oauth(); e == nil || e.Status == 0 && e.Hint() == "" || e.Status != 0 && e.Retryable() {
 		return failed("", trouble, "%v", a.err)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -18,9 +20,9 @@ import (
 // checkStore sees whether the store is this org's and can be written, or made.
 func checkStore(_ context.Context, x *examination) finding {
 	path, group := x.cfg.Store.Path, x.cfg.Store.Group
-	options, err := groupOptions(x.cfg)
+	options, err := org.GroupOptions(x.cfg)
 	if err != nil {
-		return failed(inConfig, "correct store.group, or make the group: groupadd "+group, "there is no group %s on this machine", shown(group))
+		return failed(inConfig, "correct store.group, or make the group: groupadd "+group, "there is no group %s on this machine", term.Word(group))
 	}
 	err = snapshot.Probe(path, snapshot.Org{URL: x.cfg.Okta.OrgURL}, options)
 	var other *snapshot.OrgError
@@ -30,9 +32,9 @@ func checkStore(_ context.Context, x *examination) finding {
 	case errors.Is(err, syscall.EROFS):
 		return failed(onHost, "mount it for writing, or set store.path to a disk that is", "%v", err)
 	case errors.Is(err, syscall.EPERM) && group != "":
-		return failed(onHost, fmt.Sprintf("usermod -a -G %s %s: only members may give files to a group", group, me()), "%s is not in the group %s", me(), group)
+		return failed(onHost, fmt.Sprintf("usermod -a -G %s %s: only members may give files to a group", group, config.CurrentUser()), "%s is not in the group %s", config.CurrentUser(), group)
 	case errors.Is(err, os.ErrPermission):
-		return failed(onHost, fmt.Sprintf("let the user %s write there, or run as the one that owns it", me()), "%v", err)
+		return failed(onHost, fmt.Sprintf("let the user %s write there, or run as the one that owns it", config.CurrentUser()), "%v", err)
 	case err != nil:
 		return failed(inConfig, "set store.path to a folder of its own", "%v", err)
 	}
@@ -49,20 +51,20 @@ func checkSpace(_ context.Context, x *examination) finding {
 		return warning(onHost, "see how much space is left there", "space of %s is not known: %v", x.cfg.Store.Path, err)
 	}
 	n := x.need()
-	text := fmt.Sprintf("%s free", sizeText(free))
+	text := fmt.Sprintf("%s free", term.Bytes(free))
 	switch {
 	case n.one == 0:
 		return ok("%s; what a snapshot takes is not known before the first", text)
 	case free < 2*n.one:
-		return failed(onHost, "free some, or set store.path to a larger disk", "%s, and a snapshot takes %s, and twice that while it is made", text, sizeText(n.one))
+		return failed(onHost, "free some, or set store.path to a larger disk", "%s, and a snapshot takes %s, and twice that while it is made", text, term.Bytes(n.one))
 	case n.declared > free:
-		return warning(inConfig, "keep fewer by retain, or set store.path to a larger disk", "%s, and what retain keeps will come to %s more", text, sizeText(n.declared))
+		return warning(inConfig, "keep fewer by retain, or set store.path to a larger disk", "%s, and what retain keeps will come to %s more", text, term.Bytes(n.declared))
 	case n.yearly > free:
-		return warning(inConfig, "set retain, or set store.path to a larger disk", "%s, and everything is kept: %s a year", text, sizeText(n.yearly))
+		return warning(inConfig, "set retain, or set store.path to a larger disk", "%s, and everything is kept: %s a year", text, term.Bytes(n.yearly))
 	case n.yearly > 0:
-		return ok("%s; everything is kept: %s a year", text, sizeText(n.yearly))
+		return ok("%s; everything is kept: %s a year", text, term.Bytes(n.yearly))
 	}
-	return ok("%s; what retain keeps will come to %s more", text, sizeText(n.declared))
+	return ok("%s; what retain keeps will come to %s more", text, term.Bytes(n.declared))
 }
 
 // need is how many bytes the store will grow by.
@@ -77,7 +79,7 @@ type need struct {
 const userBytes = 1000
 
 func (x *examination) need() (n need) {
-	store, _ := existingStore(x.cfg) // checkStore tells of trouble
+	store, _ := org.OpenExisting(x.cfg) // checkStore tells of trouble
 	for _, e := range x.cfg.Exports {
 		size, have := int64(max(x.users.n, x.people))*userBytes, 0
 		if store != nil {
@@ -132,15 +134,6 @@ func freeBytes(path string) (int64, error) {
 	return int64(s.Bavail) * int64(s.Bsize), nil
 }
 
-// sizeText is a size for people: "3.2 GiB".
-func sizeText(bytes int64) string {
-	units, size := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}, float64(bytes)
-	for len(units) > 1 && size >= 1024 {
-		units, size = units[1:], size/1024
-	}
-	return strings.Replace(fmt.Sprintf("%.1f %s", size, units[0]), ".0 ", " ", 1)
-}
-
 // checkSigningKey loads the key that signs snapshots, and says who may read it.
 func checkSigningKey(_ context.Context, x *examination) finding {
 	file := x.cfg.Store.SigningKeyFile
@@ -161,7 +154,7 @@ func checkSigningKey(_ context.Context, x *examination) finding {
 		return failed(inConfig, "move the key out of the store, and set store.signing_key_file to where it is",
 			"%s lies in the store: whoever gets that gets the key", file)
 	}
-	return ok("%s: %s, %s", file, signer.Fingerprint(), accessTo(file))
+	return ok("%s: %s, %s", file, signer.Fingerprint(), config.Access(file))
 }
 
 // checkAllowedSigners sees whether verify would accept what is signed here.
@@ -170,7 +163,7 @@ func checkAllowedSigners(_ context.Context, x *examination) finding {
 	if file == "" {
 		return ok("none: verify says \"not anchored\"")
 	}
-	signers, err := loadAllowedSigners(file)
+	signers, err := org.AllowedSigners(file)
 	switch {
 	case err != nil:
 		return failed(inConfig, "set store.allowed_signers_file to a file as ssh-keygen(1) describes it; `oktasync init --signing-key` prints a line of one", "%v", err)

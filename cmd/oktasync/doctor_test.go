@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth"
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile"
@@ -161,7 +163,7 @@ func TestClockBounds(t *testing.T) {
 		16 * time.Minute: checkFailed, -20 * time.Minute: checkFailed,
 	} {
 		now := time.Now()
-		x := examination{cfg: defaultConfig(), met: &meeting{sent: now, received: now,
+		x := examination{cfg: config.Default(), met: &meeting{sent: now, received: now,
 			resp: &http.Response{Header: http.Header{"Date": {now.Add(off).UTC().Format(http.TimeFormat)}}}}}
 		if f := checkClock(t.Context(), &x); f.Status != status || off > 2*time.Second && !strings.Contains(f.Seen, " behind ") ||
 			off < -2*time.Second && !strings.Contains(f.Seen, " ahead of ") {
@@ -176,7 +178,7 @@ func TestClockBounds(t *testing.T) {
 
 func TestLookupText(t *testing.T) {
 	x := func(err error) finding {
-		return checkDNS(t.Context(), &examination{cfg: &Config{Okta: OktaConfig{OrgURL: "https://acme.okta.com"}}, met: &meeting{lookup: err, addresses: 1}})
+		return checkDNS(t.Context(), &examination{cfg: &config.Config{Okta: config.OktaConfig{OrgURL: "https://acme.okta.com"}}, met: &meeting{lookup: err, addresses: 1}})
 	}
 	for where, err := range map[string]error{
 		inConfig: &net.DNSError{Name: "acme.okta.com", IsNotFound: true, Server: "127.0.0.53:53"},
@@ -201,7 +203,7 @@ func TestIsProxy(t *testing.T) {
 }
 
 func TestSpaceNeeded(t *testing.T) {
-	x := &examination{cfg: defaultConfig(), users: userCount{n: 1000}}
+	x := &examination{cfg: config.Default(), users: userCount{n: 1000}}
 	x.cfg.Store.Path = filepath.Join(t.TempDir(), "snapshots")
 	daily, monthly := reconcile.DefaultExport(), reconcile.DefaultExport()
 	daily.Name, daily.Schedule, daily.Retain = "daily", "@daily", reconcile.Retain{Last: 30, Monthly: 70}
@@ -225,8 +227,8 @@ func TestShortDuration(t *testing.T) {
 		3 * time.Minute: "3m", 90 * time.Second: "1m30s", time.Hour: "1h", 150 * time.Minute: "2h30m", 30 * time.Second: "30s", 0: "0s",
 		20 * time.Minute: "20m", 10 * time.Hour: "10h", 10*time.Minute + 10*time.Second: "10m10s",
 	} {
-		if got := shortDuration(d); got != want {
-			t.Errorf("shortDuration(%v) = %s, want %s", d, got, want)
+		if got := term.Duration(d); got != want {
+			t.Errorf("durationText(%v) = %s, want %s", d, got, want)
 		}
 	}
 }
@@ -251,7 +253,7 @@ func TestWithin(t *testing.T) {
 
 // Whoever has only a walk-through's .env is told of its names.
 func TestRemedyInTheNamesOfTheEnvironment(t *testing.T) {
-	x := &examination{cfg: defaultConfig()}
+	x := &examination{cfg: config.Default()}
 	x.cfg.Okta.PrivateKeyFile = filepath.Join(t.TempDir(), "gone.pem")
 	c := check{id: "client_key", run: checkClientKey}
 	if f := x.examine(t.Context(), c, nil); !strings.Contains(f.Remedy, "correct OKTA_CC_PRIVATE_KEY_FILE") {
@@ -279,7 +281,7 @@ func TestSampleIsSpread(t *testing.T) {
 		t.Fatal(errs.String())
 	}
 	x := examination{}
-	if x.cfg, err = loadConfig(configOptions{File: site.config, Getenv: noEnv}); err != nil {
+	if x.cfg, err = config.Load(config.Options{File: site.config, Getenv: func(string) (string, bool) { return "", false }}); err != nil {
 		t.Fatal(err)
 	}
 	users, err := x.newest().Users()

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth"
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
@@ -60,7 +62,7 @@ func (p *userPage) get(ctx context.Context, auth *dpopauth.Transport, address st
 		return err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "oktasync/"+toolVersion().Version)
+	req.Header.Set("User-Agent", org.UserAgent(toolVersion()))
 	resp, err := auth.RoundTrip(req)
 	if err != nil {
 		var e *dpopauth.Error
@@ -188,9 +190,9 @@ func checkRole(ctx context.Context, x *examination) finding {
 	}
 	var last *userPage
 	if x.users, last = x.count(ctx); last.cause != "" {
-		return failed("", trouble, "the list broke off after %s: %s", plural(x.users.n, "user"), last.answer())
+		return failed("", trouble, "the list broke off after %s: %s", term.Plural(x.users.n, "user"), last.answer())
 	}
-	seen := fmt.Sprintf("the app sees %s", plural(x.users.n, "user"))
+	seen := fmt.Sprintf("the app sees %s", term.Plural(x.users.n, "user"))
 	if !x.users.whole {
 		seen = fmt.Sprintf("the app sees at least %d users", x.users.n)
 	}
@@ -241,7 +243,7 @@ func (x *examination) sample() (ids []string, name string) {
 
 // newest is the largest of the exports' newest snapshots; nil: there is none.
 func (x *examination) newest() (newest *snapshot.Snapshot) {
-	store, err := existingStore(x.cfg)
+	store, err := org.OpenExisting(x.cfg)
 	if store == nil || err != nil {
 		return nil
 	}
@@ -284,11 +286,11 @@ func checkReading(ctx context.Context, x *examination) finding {
 		of = "users, of more,"
 	}
 	minutes := time.Duration((n/pageSize+requests)/requests) * time.Minute
-	text := fmt.Sprintf("%d %s take up to %s at %d requests a minute", n, of, shortDuration(minutes), requests)
+	text := fmt.Sprintf("%d %s take up to %s at %d requests a minute", n, of, term.Duration(minutes), requests)
 	for _, e := range x.cfg.Exports {
 		if minutes > e.Timeout {
 			return warning(inConfig, fmt.Sprintf("set the timeout of %s to twice that, or raise okta.rate_limit_share", e.Name),
-				"%s, and %s times out after %s", text, e.Name, shortDuration(e.Timeout))
+				"%s, and %s times out after %s", text, e.Name, term.Duration(e.Timeout))
 		}
 	}
 	if of == "users, of more," {

@@ -10,16 +10,15 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"oktasync/cmd/oktasync/internal/config"
 )
 
 // webAccess says who may ask the daemon, and how: what daemon.web_config_file
 // makes of it. The zero value lets everybody in.
 type webAccess struct {
-	tls         *tls.Config // nil: none
-	certificate string      // digest of ours
-	headers     map[string]string
-	users       map[string]secretText
-	bucket      *tokens // nil: no limit
+	*config.Web
+	bucket *tokens // nil: no limit
 
 	trying  sync.Mutex // a try costs a core some 50 ms
 	waiting atomic.Int32
@@ -32,10 +31,8 @@ const (
 	mostKnown = 200 // tries that are remembered
 )
 
-// closed reports whether nobody gets in, or can listen, whom the file does not
-// know of.
-func (a *webAccess) closed() bool {
-	return a.tls != nil && (len(a.users) > 0 || a.tls.ClientAuth == tls.RequireAndVerifyClientCert)
+func newWebAccess(c *config.Web) *webAccess {
+	return &webAccess{Web: c, bucket: newTokens(c.RateLimit)}
 }
 
 // nobody is who is asked for a password where there is no such user, so that
@@ -44,14 +41,14 @@ const nobody = "$2a$10$aV90i79gh3Hqb4OOakswNusmF686oBN0i2wJc.W0iTdgH2pRaH5q2"
 
 // admit lets a request in, or answers it.
 func (a *webAccess) admit(w http.ResponseWriter, r *http.Request) bool {
-	for name, value := range a.headers {
+	for name, value := range a.Headers {
 		w.Header().Set(name, value)
 	}
 	if a.bucket != nil && !a.bucket.take(time.Now()) {
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
 		return false
 	}
-	if len(a.users) == 0 {
+	if len(a.Users) == 0 {
 		return true
 	}
 	name, password, given := r.BasicAuth()
@@ -74,7 +71,7 @@ func (a *webAccess) admit(w http.ResponseWriter, r *http.Request) bool {
 // what came of it is remembered, so that nobody who guesses keeps a core from a
 // reconcile or those who know from an answer.
 func (a *webAccess) check(name, password string) (right, busy bool) {
-	hash, exists := a.users[name]
+	hash, exists := a.Users[name]
 	if !exists {
 		hash = nobody
 	}
@@ -115,7 +112,7 @@ type tokens struct {
 	at       time.Time
 }
 
-func newTokens(r webRateLimit) *tokens {
+func newTokens(r config.RateLimit) *tokens {
 	if r.Interval <= 0 {
 		return nil
 	}
@@ -167,7 +164,7 @@ func (d *door) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	conn = &visitor{Conn: conn, leave: sync.OnceFunc(func() { <-d.places })}
-	if config := d.access.Load().tls; config != nil {
+	if config := d.access.Load().TLS; config != nil {
 		return tls.Server(conn, config), nil
 	}
 	return conn, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -44,7 +45,7 @@ func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
 		export, rest, named := strings.Cut(text, "=")
 		if !named {
 			if len(exports) != 1 {
-				return nil, fmt.Errorf("--head %s: say which export's it is, as EXPORT=SEQUENCE:DIGEST", shown(text))
+				return nil, fmt.Errorf("--head %s: say which export's it is, as EXPORT=SEQUENCE:DIGEST", term.Word(text))
 			}
 			export, rest = exports[0], text
 		}
@@ -52,7 +53,7 @@ func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
 		sequence, err := strconv.Atoi(number)
 		digest = strings.ToLower(digest)
 		if err != nil || sequence < 1 || !headDigest.MatchString(digest) {
-			return nil, fmt.Errorf("--head %s: must be SEQUENCE:DIGEST, as `oktasync status --heads` prints it", shown(text))
+			return nil, fmt.Errorf("--head %s: must be SEQUENCE:DIGEST, as `oktasync status --heads` prints it", term.Word(text))
 		}
 		heads = append(heads, snapshot.Head{Export: export, Sequence: sequence, Digest: digest})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
@@ -17,7 +18,7 @@ const mostNamed = 10
 // of cron, and there people have no place.
 func (a *app) nameHeld(store *snapshot.Store, export reconcile.Export, err error) error {
 	held := (*reconcile.HeldError)(nil)
-	if !errors.As(err, &held) || !isTerminal(a.stderr) {
+	if !errors.As(err, &held) || !term.IsTerminal(a.stderr) {
 		return nil
 	}
 	reading, err := store.FindReading(export.Name, held.Quarantined)
@@ -52,7 +53,7 @@ func nameGone(w io.Writer, command string, changes func(func(*snapshot.Change) e
 			return nil
 		}
 		if n++; n <= mostNamed {
-			fmt.Fprintf(w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, printable(nameOf(c)))
+			fmt.Fprintf(w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)))
 		}
 		return nil
 	})

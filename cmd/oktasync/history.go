@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -44,7 +45,7 @@ is shown: what came and went within is not known.`,
 			return err
 		}
 		for _, id := range h.others {
-			fmt.Fprintf(a.stderr, "oktasync: note: the login was another person's before: `oktasync history %s %s`\n", h.export, printable(id))
+			fmt.Fprintf(a.stderr, "oktasync: note: the login was another person's before: `oktasync history %s %s`\n", h.export, term.Safe(id))
 		}
 		switch format.name {
 		case "json":
@@ -141,7 +142,7 @@ func (h *history) identify(user string) error {
 		}
 	}
 	if len(ids) == 0 {
-		return fmt.Errorf("no snapshot of %s knows anybody with the id or login %s", h.export, shown(user))
+		return fmt.Errorf("no snapshot of %s knows anybody with the id or login %s", h.export, term.Word(user))
 	}
 	h.others = ids[1:]
 	return nil
@@ -307,11 +308,11 @@ func (h *history) printCSV(w io.Writer) error {
 
 func (h *history) print(w io.Writer) {
 	d := h.document
-	fmt.Fprintf(w, "%s (%s) in %s\n", printable(d.Login), printable(d.ID), d.Export)
+	fmt.Fprintf(w, "%s (%s) in %s\n", term.Safe(d.Login), term.Safe(d.ID), d.Export)
 	zone := h.r.zone(h.export)
 	for _, e := range d.Entries {
 		if len(e.Pruned) > 0 {
-			fmt.Fprintf(w, "\n… %s pruned, %s: what came and went there is not known\n", plural(len(e.Pruned), "snapshot"), spanText(e.Pruned))
+			fmt.Fprintf(w, "\n… %s pruned, %s: what came and went there is not known\n", term.Plural(len(e.Pruned), "snapshot"), spanText(e.Pruned))
 		}
 		switch {
 		case e.Change != nil:
@@ -323,5 +324,5 @@ func (h *history) print(w io.Writer) {
 		}
 	}
 	newest := h.list[len(h.list)-1]
-	fmt.Fprintf(w, "\n%s up to %s\n", plural(len(h.list), "snapshot"), newest.Name())
+	fmt.Fprintf(w, "\n%s up to %s\n", term.Plural(len(h.list), "snapshot"), newest.Name())
 }

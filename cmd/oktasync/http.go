@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"oktasync/cmd/oktasync/internal/config"
 )
 
 // front is the daemon's face to other programs: health, metrics and status. A
@@ -130,7 +132,7 @@ func (f *front) guarded(next http.Handler) http.Handler {
 		access := f.access.Load()
 		switch {
 		case !access.admit(w, r):
-		case !access.closed() && r.Host != "" && !isLoopback(hostName(r.Host)):
+		case !access.Closed() && r.Host != "" && !config.IsLoopback(hostName(r.Host)):
 			http.Error(w, "this is no name of the host that answers", http.StatusMisdirectedRequest)
 		case r.ContentLength != 0:
 			h.Set("Connection", "close") // whatever comes of its body

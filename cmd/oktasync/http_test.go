@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"oktasync/cmd/oktasync/internal/config"
 )
 
 // pipes is a listener in memory, whose connections have a bubble's time.
@@ -89,7 +91,7 @@ func TestHTTPTimeoutsAndBounds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &pipes{make(chan net.Conn), make(chan struct{})}
-				f := newFront(p, &webAccess{tls: test.tls}, (&daemon{metrics: newMetrics()}).handler(), slog.New(slog.DiscardHandler))
+				f := newFront(p, newWebAccess(&config.Web{TLS: test.tls}), (&daemon{metrics: newMetrics()}).handler(), slog.New(slog.DiscardHandler))
 				f.start()
 				defer f.stop()
 				began := time.Now()

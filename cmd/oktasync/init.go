@@ -16,6 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
 )
@@ -83,12 +86,12 @@ type initializer struct {
 // checkFlags looks at what was given.
 func (in *initializer) checkFlags() error {
 	if in.orgURL != "" {
-		if problem := orgURLProblem(in.orgURL); problem != "" {
+		if problem := config.OrgURLProblem(in.orgURL); problem != "" {
 			return fmt.Errorf("--org-url: %s", problem)
 		}
 	}
 	if in.clientID != "" && !plainID.MatchString(in.clientID) {
-		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", shown(in.clientID))
+		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", term.Word(in.clientID))
 	}
 	return nil
 }
@@ -104,12 +107,12 @@ func (a *app) init(in initializer) error {
 		}
 		return a.printNewKey(in)
 	}
-	env, err := newEnvironment(configOptions{EnvFile: a.envFile, Getenv: a.getenv})
+	env, err := config.NewEnvironment(config.Options{EnvFile: a.envFile, Getenv: a.getenv})
 	if err != nil {
 		return err
 	}
 	fromEnv, _ := a.getenv("OKTASYNC_CONFIG")
-	in.config = cmp.Or(a.configFile, fromEnv, defaultConfigFile)
+	in.config = cmp.Or(a.configFile, fromEnv, config.DefaultFile)
 	if err := in.checkFlags(); err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (a *app) init(in initializer) error {
 			return err
 		}
 	}
-	in.orgURL = normalOrgURL(in.orgURL)
+	in.orgURL = config.NormalOrgURL(in.orgURL)
 	if err := folderIsThere(in.config); err != nil {
 		return err
 	}
@@ -146,7 +149,7 @@ func folderIsThere(file string) error {
 	dir := filepath.Dir(file)
 	if info, err := os.Stat(dir); err != nil || info.IsDir() { // other errors are told of once it is written to
 		if errors.Is(err, fs.ErrNotExist) {
-			return advice{fmt.Errorf("there is no folder %s", dir), "`mkdir -p " + quoteArg(dir) + "` makes it"}
+			return config.WithHint(fmt.Errorf("there is no folder %s", dir), "`mkdir -p "+term.ShellWord(dir)+"` makes it")
 		}
 		return nil
 	}
@@ -156,12 +159,12 @@ func folderIsThere(file string) error {
 // makeKey loads the key that was named, or makes one beside the configuration.
 func (in *initializer) makeKey() (err error) {
 	if in.keyFile != "" {
-		in.key, err = loadOktaKey(in.keyFile)
+		in.key, err = org.LoadKey(in.keyFile)
 		return err
 	}
 	in.keyFile = filepath.Join(filepath.Dir(in.config), "client-key.pem")
 	if _, err := os.Lstat(in.keyFile); err == nil && !in.rsa {
-		in.key, err = loadOktaKey(in.keyFile) // of an init before this one
+		in.key, err = org.LoadKey(in.keyFile) // of an init before this one
 		return err
 	}
 	return in.generate()
@@ -182,7 +185,7 @@ func (in *initializer) generate() (err error) {
 	}
 	err = in.key.WriteFile(in.keyFile)
 	if errors.Is(err, fs.ErrExist) {
-		err = advice{err, "init overwrites nothing: name another file, or use the key that is there"}
+		err = config.WithHint(err, "init overwrites nothing: name another file, or use the key that is there")
 	}
 	return err
 }
@@ -209,8 +212,8 @@ func (in *initializer) writeConfig() error {
 		return fmt.Sprintf("%q", file)
 	}
 	var okta, store string
-	if scopes := in.scopes; len(scopes) > 0 && !slices.Equal(scopes, []string{usersScope}) {
-		okta += fmt.Sprintf("  # %s is all that oktasync needs.\n  scopes: [%s]\n", usersScope, strings.Join(scopes, ", "))
+	if scopes := in.scopes; len(scopes) > 0 && !slices.Equal(scopes, []string{config.UsersScope}) {
+		okta += fmt.Sprintf("  # %s is all that oktasync needs.\n  scopes: [%s]\n", config.UsersScope, strings.Join(scopes, ", "))
 	}
 	if in.dpopKeyFile != "" {
 		okta += "  dpop:\n    # Left out, tokens are bound to a key that is nowhere but in memory.\n    private_key_file: " + beside(in.dpopKeyFile) + "\n"
@@ -260,17 +263,17 @@ type initSigner struct {
 }
 
 func newInitDocument(in initializer) (doc initDocument, err error) {
-	jwk, err := publicJWK(in.key)
+	jwk, err := org.PublicJWK(in.key)
 	if err != nil {
 		return doc, err
 	}
 	doc = initDocument{Config: in.config, Missing: []string{},
 		ClientKey: initKey{in.keyFile, in.key.Algorithm(), cmp.Or(in.key.ID(), in.key.Thumbprint()), jwk}}
 	if in.newKey != "" {
-		doc.Next = "oktasync doctor --key " + quoteArg(in.newKey)
+		doc.Next = "oktasync doctor --key " + term.ShellWord(in.newKey)
 		return doc, nil
 	}
-	doc.Next = "oktasync doctor --config " + quoteArg(in.config)
+	doc.Next = "oktasync doctor --config " + term.ShellWord(in.config)
 	if in.signer != nil {
 		host, _ := os.Hostname()
 		doc.SigningKey = &initSigner{in.signingKeyFile, in.signer.Fingerprint(), in.signer.AllowedSigner("oktasync@" + cmp.Or(host, "localhost"))}
@@ -290,7 +293,7 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 // asSentence is a clause as a sentence of its own, in lines for the page.
 func asSentence(clause string) string {
 	words := strings.Fields(strings.ToUpper(clause[:1]) + clause[1:] + ".")
-	return strings.ReplaceAll(inLines(words, 72), "\n", "\n     ")
+	return strings.ReplaceAll(term.Wrap(words, 72), "\n", "\n     ")
 }
 
 // printInit writes the public key to standard output, and what to do with it

@@ -4,66 +4,68 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 )
 
 // askForEnv speaks of a walk-through's .env that was not named: before a file is
 // written beside it that has to go again, unless flags say what is meant.
 func (a *app) askForEnv(in initializer) error {
-	names := strings.Join(unnamedEnv(a.envFile), ", ")
+	names := strings.Join(config.IgnoredEnvFile(a.envFile), ", ")
 	switch {
 	case names == "":
 		return nil
 	case in.orgURL == "" && in.clientID == "":
-		return advice{fmt.Errorf("%s has %s, and nothing says whether to take them", envHere, names),
-			"`oktasync init --env-file " + envHere + "` takes them; with --org-url or --client-id it is left alone"}
+		return config.WithHint(fmt.Errorf("%s has %s, and nothing says whether to take them", config.EnvFile, names),
+			"`oktasync init --env-file "+config.EnvFile+"` takes them; with --org-url or --client-id it is left alone")
+
 	}
-	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is left alone; --env-file %[1]s would take them\n", envHere, names)
+	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is left alone; --env-file %[1]s would take them\n", config.EnvFile, names)
 	return nil
 }
 
 // take fills in what the walk-through's file says and no flag does. What it says
 // wrongly is better known before a configuration says the same.
-func (in *initializer) take(env *environment) error {
+func (in *initializer) take(env *config.Environment) error {
 	values := make(map[string]string)
-	for _, name := range envNames {
-		if value, _ := env.lookup(name); value != "" {
+	for _, name := range config.EnvNames {
+		if value, _ := env.Lookup(name); value != "" {
 			values[name] = value
 		}
 	}
 	if len(values) == 0 {
-		return fmt.Errorf("%s has none of the walk-through's names: %s", env.file, strings.Join(envNames, ", "))
+		return fmt.Errorf("%s has none of the walk-through's names: %s", env.File, strings.Join(config.EnvNames, ", "))
 	}
 	var errs []error
 	wrong := func(name, text string) { errs = append(errs, fmt.Errorf("%s: %s", name, text)) }
-	if url := values[envOrgURL]; in.orgURL == "" && url != "" {
-		if in.orgURL = url; orgURLProblem(url) != "" {
-			wrong(envOrgURL, orgURLProblem(url))
+	if url := values[config.EnvOrgURL]; in.orgURL == "" && url != "" {
+		if in.orgURL = url; config.OrgURLProblem(url) != "" {
+			wrong(config.EnvOrgURL, config.OrgURLProblem(url))
 		}
 	}
-	if id := values[envClientID]; in.clientID == "" && id != "" {
+	if id := values[config.EnvClientID]; in.clientID == "" && id != "" {
 		if in.clientID = id; !plainID.MatchString(id) {
-			wrong(envClientID, "a client ID has letters, digits, - and _ only")
+			wrong(config.EnvClientID, "a client ID has letters, digits, - and _ only")
 		}
 	}
-	if in.scopes = splitScopes(values[envScopes]); len(in.scopes) > 0 {
-		var k checks
-		k.scopes(in.scopes)
-		for _, problem := range k.problems {
-			wrong(envScopes, problem.text)
+	if in.scopes = config.SplitScopes(values[config.EnvScopes]); len(in.scopes) > 0 {
+		for _, problem := range config.ScopeProblems(in.scopes) {
+			wrong(config.EnvScopes, problem)
 		}
 	}
 	for _, key := range []struct {
 		name string
 		file *string
-	}{{envClientKey, &in.keyFile}, {envDPoPKey, &in.dpopKeyFile}} {
+	}{{config.EnvClientKey, &in.keyFile}, {config.EnvDPoPKey, &in.dpopKeyFile}} {
 		name, file := key.name, key.file
 		if values[name] == "" {
 			continue
 		}
-		if *file = values[name]; pathProblem(*file) == "" {
-			*file = env.resolve(name, *file)
+		if *file = values[name]; config.PathProblem(*file) == "" {
+			*file = env.Resolve(name, *file)
 		}
-		if _, err := loadOktaKey(*file); err != nil {
+		if _, err := org.LoadKey(*file); err != nil {
 			wrong(name, err.Error())
 		}
 	}

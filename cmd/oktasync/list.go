@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -32,7 +33,7 @@ func (a *app) listCommand() *cobra.Command {
 		for _, name := range names {
 			list, damage := survey(r.Store, name)
 			for _, text := range damage {
-				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", printable(text))
+				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", term.Safe(text))
 			}
 			for _, s := range list {
 				manifests = append(manifests, s.Manifest)

@@ -8,7 +8,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/lmittmann/tint"
-	"golang.org/x/term"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // newLogger returns the program's logger. The format auto is lines for people
@@ -18,7 +19,7 @@ func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slo
 	if format == "auto" && isJournal(w) {
 		return slog.New(&journalHandler{level: level, send: journal.Send})
 	}
-	if format == "json" || format == "auto" && !isTerminal(w) {
+	if format == "json" || format == "auto" && !term.IsTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour, ReplaceAttr: visibleEscape}))
@@ -42,13 +43,8 @@ func visibleEscape(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // colour reports whether what goes to w may be coloured (https://no-color.org).
 func (a *app) colour(w io.Writer) bool {
 	noColor, _ := a.getenv("NO_COLOR")
-	return !a.noColor && noColor == "" && isTerminal(w)
+	return !a.noColor && noColor == "" && term.IsTerminal(w)
 }

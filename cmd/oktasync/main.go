@@ -22,6 +22,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
@@ -44,9 +46,10 @@ func main() {
 // status 1, without the values that a stack would show.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	a := &app{getenv: os.LookupEnv}
-	a.screen = a.newScreen(stderr)
-	out := &output{Writer: a.screen.over(stdout)}
-	a.stdout, a.stderr = out, a.screen.over(stderr)
+	kind, _ := a.getenv("TERM")
+	a.screen = term.NewStatusLine(stderr, kind)
+	out := &output{Writer: a.screen.Writer(stdout)}
+	a.stdout, a.stderr = out, a.screen.Writer(stderr)
 	defer func() {
 		if p := recover(); p != nil {
 			a.printError(reconcile.PanicError(p))
@@ -72,7 +75,7 @@ func stopped(ctx context.Context, err error) error {
 // of them has.
 type app struct {
 	stdout, stderr io.Writer
-	screen         *screen // behind stderr; nil: no terminal
+	screen         *term.StatusLine // behind stderr; nil: no terminal
 	getenv         func(string) (string, bool)
 
 	configFile string
@@ -146,23 +149,12 @@ func (a *app) printError(err error) {
 		priority = "<3>" // an error's, in sd-daemon(3)'s way
 	}
 	for _, line := range strings.Split(err.Error(), "\n") {
-		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, printable(line))
+		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, term.Safe(line))
 	}
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", printable(hint))
+		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", term.Safe(hint))
 	}
 }
-
-// advice is an error with what to do about it.
-type advice struct {
-	error
-	hint string
-}
-
-func (e advice) Unwrap() error { return e.error }
-
-// Hint implements what hintFor looks for.
-func (e advice) Hint() string { return e.hint }
 
 // hintFor finds the remedy that some error in the chain knows.
 func hintFor(err error) string {
@@ -176,8 +168,8 @@ func hintFor(err error) string {
 		return "a store belongs to one org for good: set another store.path for this one"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space there; `oktasync doctor` says how much a snapshot takes"
-	case errors.As(err, &file) && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(worded)): // which says whose it is
-		return fmt.Sprintf("this runs as %s: run it as the user whose files these are; store.group lets others read a store", me())
+	case errors.As(err, &file) && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(config.FileError)): // which says whose it is
+		return fmt.Sprintf("this runs as %s: run it as the user whose files these are; store.group lets others read a store", config.CurrentUser())
 	}
 	return ""
 }

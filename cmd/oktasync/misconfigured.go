@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -123,7 +124,7 @@ func findMisconfiguration(name string) (misconfiguration, error) {
 	names := misconfigurationNames()
 	at := slices.Index(names, name)
 	if at < 0 {
-		return misconfiguration{}, fmt.Errorf("--misconfigured %s: no such state; %s", shown(name), suggestion(name, names))
+		return misconfiguration{}, fmt.Errorf("--misconfigured %s: no such state; %s", term.Word(name), term.Suggestion(name, names))
 	}
 	return misconfigurations[at], nil
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // tellSystemd tells systemd how far the daemon is, with a line for `systemctl
@@ -34,7 +36,7 @@ func (d *daemon) statusLine() string {
 			next, soonest = job.Name, t
 		}
 	}
-	line := plural(len(s.cfg.Exports), "export")
+	line := term.Plural(len(s.cfg.Exports), "export")
 	if len(running) > 0 {
 		line += "; at work on " + strings.Join(running, ", ")
 	}

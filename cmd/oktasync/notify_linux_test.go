@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/scheduler"
 )
 
@@ -34,7 +35,7 @@ func TestStoppingIsToldWhileAReconcileStillEnds(t *testing.T) {
 		return ctx.Err()
 	}}
 	d := &daemon{log: slog.New(slog.DiscardHandler), scheduler: scheduler.New(job)}
-	d.current.Store(&service{daemon: d, cfg: defaultConfig(), jobs: []scheduler.Job{job}})
+	d.current.Store(&service{daemon: d, cfg: config.Default(), jobs: []scheduler.Job{job}})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

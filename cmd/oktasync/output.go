@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // output is standard output. It remembers that something could not be written:
@@ -46,4 +48,13 @@ func (o *output) whole(err error) error {
 		return lost
 	}
 	return errors.Join(err, lost)
+}
+
+// data is where users go as they are, but for a terminal: nobody wants what a
+// user's title may do to it.
+func (a *app) data() io.Writer {
+	if !term.IsTerminal(a.stdout) {
+		return a.stdout
+	}
+	return term.NewSafeWriter(a.stdout)
 }

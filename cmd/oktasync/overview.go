@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
@@ -164,7 +167,7 @@ func (s *service) look() overview {
 		Configuration: configOverview{
 			File: cmp.Or(s.cfg.File, "the environment"), SHA256: s.cfg.SHA256, Read: snapshot.At(s.read), Rejected: timeOf(s.rejectedAt()),
 		},
-		Exports: []exportOverview{}, Okta: s.org.overview(),
+		Exports: []exportOverview{}, Okta: oktaOf(s.org, s.cfg.Okta.DPoP.Mode != config.DPoPOff),
 	}
 	o.Host, _ = os.Hostname()
 	bytes, snapshots := s.size.of(s.store.Dir())
@@ -229,7 +232,7 @@ func declared(export reconcile.Export) declaredOverview {
 		users.Search = "a search that is not shown here"
 	}
 	return declaredOverview{
-		Schedule: export.Schedule, TimeZone: export.Location().String(), Timeout: durationText(export.Timeout),
+		Schedule: export.Schedule, TimeZone: export.Location().String(), Timeout: term.Duration(export.Timeout),
 		Users: queryText(users), Include: users.Attributes.Include, Exclude: users.Attributes.Exclude,
 		Guard: users.Guard, Formats: export.Declaration().Formats, Snapshot: cmp.Or(export.Snapshot, reconcile.Always),
 		Retain: retainText(export.Retain),
@@ -253,16 +256,16 @@ func retainText(r reconcile.Retain) string {
 	return cmp.Or(strings.Join(parts, ", "), "everything")
 }
 
-func (o *org) overview() oktaOverview {
-	st := o.auth.Status()
+func oktaOf(o *org.Org, dpop bool) oktaOverview {
+	st := o.Auth.Status()
 	view := oktaOverview{
-		TokenExpiry: timeOf(st.Expiry), DPoP: o.access.mode != dpopOff,
+		TokenExpiry: timeOf(st.Expiry), DPoP: dpop,
 		ClockOffsetSeconds: st.Offset.Seconds(), RateLimits: []limitOverview{},
 	}
 	if st.LastError != nil {
 		view.TokenError = st.LastError.Error()
 	}
-	for _, l := range o.governor.Limits() {
+	for _, l := range o.Governor.Limits() {
 		view.RateLimits = append(view.RateLimits, limitOverview{
 			Bucket: l.Bucket, Limit: l.Limit, Remaining: l.Remaining, Used: l.Used, Share: l.Share, Waiting: l.Waiting, Reset: timeOf(l.Reset),
 		})

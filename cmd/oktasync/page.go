@@ -9,11 +9,11 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -27,7 +27,7 @@ var web embed.FS
 // its start.
 var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"at": moments, "number": grouped, "bytes": bytesText, "plural": plural, "trend": trendOf, "statuses": statuses,
+		"at": moments, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": trendOf, "statuses": statuses,
 		"kinds": kindCounts, "list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower,
 		"card": func(e exportOverview, now snapshot.Time) card { return card{e, now} },
 		"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
@@ -111,9 +111,9 @@ func (o oktaOverview) Clock() string {
 	d := time.Duration(o.ClockOffsetSeconds * float64(time.Second)).Round(time.Second)
 	switch {
 	case d > 0:
-		return durationText(d) + " ahead of ours"
+		return term.Duration(d) + " ahead of ours"
 	case d < 0:
-		return durationText(-d) + " behind ours"
+		return term.Duration(-d) + " behind ours"
 	}
 	return "agrees with ours"
 }
@@ -157,44 +157,12 @@ func relative(d time.Duration) string {
 	case size < 48*time.Hour:
 		text = fmt.Sprintf("%d h", int(size.Hours()))
 	default:
-		text = plural(int(size.Hours()/24), "day")
+		text = term.Plural(int(size.Hours()/24), "day")
 	}
 	if d > 0 {
 		return "in " + text
 	}
 	return text + " ago"
-}
-
-// grouped is 1234567 as 1,234,567.
-func grouped(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
-
-func bytesText(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	size, unit := float64(n)/1024, 0
-	for size >= 1024 && unit < 4 {
-		size, unit = size/1024, unit+1
-	}
-	return fmt.Sprintf("%.1f %ciB", size, "KMGTP"[unit])
-}
-
-// durationText is a duration without the units that are nought: 2h, not 2h0m0s.
-func durationText(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 // counted is a word with how often it occurs, and where its part of a bar of

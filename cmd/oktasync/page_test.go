@@ -10,25 +10,10 @@ import (
 )
 
 func TestNumbersAndTimesForPeople(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
-		if got := grouped(n); got != want {
-			t.Errorf("grouped(%d) = %s, want %s", n, got, want)
-		}
-	}
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 3 << 30: "3.0 GiB", 1 << 62: "4096.0 PiB"} {
-		if got := bytesText(n); got != want {
-			t.Errorf("bytesText(%d) = %s, want %s", n, got, want)
-		}
-	}
 	for d, want := range map[time.Duration]string{0: "just now", -900 * time.Millisecond: "just now", 59 * time.Second: "in 59 s",
 		-90 * time.Second: "1 min ago", 3*time.Hour + time.Minute: "in 3 h", -49 * time.Hour: "2 days ago"} {
 		if got := relative(d); got != want {
 			t.Errorf("relative(%s) = %s, want %s", d, got, want)
-		}
-	}
-	for d, want := range map[time.Duration]string{2 * time.Hour: "2h", 90 * time.Minute: "1h30m", 10 * time.Second: "10s", time.Hour + time.Second: "1h0m1s", 20 * time.Minute: "20m"} {
-		if got := durationText(d); got != want {
-			t.Errorf("durationText(%s) = %s, want %s", d, got, want)
 		}
 	}
 	if got := retainText(reconcile.Retain{Last: 30, Monthly: 84}); got != "the last 30, 84 monthly" {

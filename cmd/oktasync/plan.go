@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
@@ -44,7 +46,7 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 	if err != nil {
 		return err
 	}
-	store, err := existingStore(r.cfg)
+	store, err := org.OpenExisting(r.cfg)
 	if err != nil {
 		return err
 	}
@@ -159,7 +161,7 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 		fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
 	}
 	if len(due) > 0 {
-		fmt.Fprintf(w, "Prune: %s, %s.\n", plural(len(due), "snapshot"), spanText(due))
+		fmt.Fprintf(w, "Prune: %s, %s.\n", term.Plural(len(due), "snapshot"), spanText(due))
 	}
 	for _, reason := range p.Held {
 		fmt.Fprintf(w, "Guard: %s; apply would quarantine this reading.\n", reason)

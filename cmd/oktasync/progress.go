@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -68,7 +70,7 @@ func (p *progress) parts() []string {
 	}
 	took := now.Sub(p.began)
 	rate := float64(p.done-p.had) / took.Seconds()
-	if took < patience || rate < 1 {
+	if took < term.Delay || rate < 1 {
 		return parts // too early to tell, or nothing moves
 	}
 	if p.expected > p.done {
@@ -126,11 +128,11 @@ func (p *progress) clock(t, now time.Time) string {
 
 // showReconciles shows how far reconciles of o are until stop is called. tell
 // is nil where nobody watches.
-func (a *app) showReconciles(o *org) (tell func(reconcile.Progress), stop func()) {
+func (a *app) showReconciles(o *org.Org) (tell func(reconcile.Progress), stop func()) {
 	if !a.showing() {
 		return nil, func() {}
 	}
-	p := &progress{limits: o.governor.Limits, zone: time.Local}
+	p := &progress{limits: o.Governor.Limits, zone: time.Local}
 	tell = func(r reconcile.Progress) {
 		unit := "users"
 		if r.Phase == reconcile.PhaseProving {
@@ -138,7 +140,7 @@ func (a *app) showReconciles(o *org) (tell func(reconcile.Progress), stop func()
 		}
 		p.set(r.Export+": "+string(r.Phase), unit, r.Users, r.Expected, r.Requests)
 	}
-	return tell, a.screen.show(p.parts)
+	return tell, a.screen.Show(p.parts)
 }
 
 // showVerify does so for verify.
@@ -148,15 +150,15 @@ func (a *app) showVerify() (tell func(snapshot.VerifyProgress), stop func()) {
 	}
 	p := &progress{zone: time.Local}
 	tell = func(v snapshot.VerifyProgress) { p.set(v.Export+": verifying", "users", v.Users, v.Expected, 0) }
-	return tell, a.screen.show(p.parts)
+	return tell, a.screen.Show(p.parts)
 }
 
 // showPages does so for api, whose output goes somewhere else.
-func (a *app) showPages(o *org) (tell func(pages int), stop func()) {
-	if !a.showing() || isTerminal(a.stdout) {
+func (a *app) showPages(o *org.Org) (tell func(pages int), stop func()) {
+	if !a.showing() || term.IsTerminal(a.stdout) {
 		return func(int) {}, func() {}
 	}
-	p := &progress{limits: o.governor.Limits, zone: time.Local}
+	p := &progress{limits: o.Governor.Limits, zone: time.Local}
 	p.set("reading", "pages", 0, 0, 0)
-	return func(pages int) { p.set("reading", "pages", pages, 0, pages) }, a.screen.show(p.parts)
+	return func(pages int) { p.set("reading", "pages", pages, 0, pages) }, a.screen.Show(p.parts)
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -88,7 +91,7 @@ func printReadings(w io.Writer, readings []*snapshot.Reading) error {
 	fmt.Fprintln(t, "EXPORT\tREADING\tUSERS\tCHANGES\tHELD BACK BECAUSE")
 	for _, r := range readings {
 		u := r.Resources.Users
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, shortChanges(u), printable(r.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, shortChanges(u), term.Safe(r.Reason))
 	}
 	return t.Flush()
 }
@@ -173,8 +176,8 @@ snapshot.`,
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *Config, w *snapshot.Writer, reading *snapshot.Reading) error {
-			by := snapshot.Override{User: runFacts(cfg, "").User, Reason: reason}
+		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.Reading) error {
+			by := snapshot.Override{User: org.Run(cfg, "").User, Reason: reason}
 			return a.release(cmd.Context(), w, reading, by)
 		})
 	}
@@ -189,7 +192,7 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot
 	if s != nil {
 		u := s.Manifest.Resources.Users
 		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %d users: %s\n", reading.Export, s.Name(), s.Manifest.Sequence, u.Total, changesText(u))
-		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, printable(by.Reason), s.Digest)
+		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, term.Safe(by.Reason), s.Digest)
 	}
 	return err
 }
@@ -210,8 +213,8 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *Config, w *snapshot.Writer, reading *snapshot.Reading) error {
-			if err := w.Drop(reading.Name(), runFacts(cfg, "").User, reason); err != nil {
+		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.Reading) error {
+			if err := w.Drop(reading.Name(), org.Run(cfg, "").User, reason); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.stdout, "%s: dropped %s\n", reading.Export, reading.Name())
@@ -223,12 +226,12 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 
 // writeQuarantine finds a reading and does something to it under the lock of
 // its export.
-func (a *app) writeQuarantine(arg string, do func(*Config, *snapshot.Writer, *snapshot.Reading) error) (err error) {
+func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writer, *snapshot.Reading) error) (err error) {
 	cfg, _, err := a.load()
 	if err != nil {
 		return err
 	}
-	store, err := openStore(cfg, nil)
+	store, err := org.OpenStore(cfg, nil)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"gopkg.in/yaml.v3"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -21,10 +23,10 @@ import (
 // service is what one configuration makes of the daemon.
 type service struct {
 	*daemon
-	cfg        *Config
+	cfg        *config.Config
 	read       time.Time         // when cfg was
 	keys       map[string]string // the configuration as flat gives it, to tell what a reload changes
-	org        *org
+	org        *org.Org
 	store      *snapshot.Store
 	unlock     func() error // gives the store up; the service that comes after may take it over
 	reconciler *reconcile.Reconciler
@@ -43,7 +45,7 @@ type service struct {
 // on. It is the same at the start and at a reload, where it takes from before
 // only what belongs to the org or can't be had twice. After an error nothing is
 // left of it.
-func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error) {
+func (d *daemon) configure(cfg *config.Config, before *service) (_ *service, err error) {
 	s := &service{daemon: d, cfg: cfg, read: time.Now(), whens: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
 	defer func() {
 		if err != nil {
@@ -53,21 +55,21 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if s.keys, err = flat(cfg); err != nil {
 		return nil, err
 	}
-	if s.org, err = authenticate(cfg, d.log); err != nil {
+	if s.org, err = org.Authenticate(cfg, toolVersion(), d.log); err != nil {
 		return nil, err
 	}
-	s.org.grants.count = d.metrics.request
-	s.org.keyFiles = map[string]string{cfg.named("okta.private_key_file"): cfg.Okta.PrivateKeyFile}
+	s.org.CountRequests(d.metrics.request)
+	s.org.KeyFiles = map[string]string{cfg.Name("okta.private_key_file"): cfg.Okta.PrivateKeyFile}
 	if file := cfg.Okta.DPoP.PrivateKeyFile; file != "" {
-		s.org.keyFiles[cfg.named("okta.dpop.private_key_file")] = file
+		s.org.KeyFiles[cfg.Name("okta.dpop.private_key_file")] = file
 	}
 	if s.notify, s.heartbeat, err = d.tellers(cfg); err != nil {
 		return nil, err
 	}
-	if _, err = loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
+	if _, err = org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
 		return nil, err // now, and not when daemon.verify reads it
 	}
-	if s.store, err = openStore(cfg, &d.witness); err != nil {
+	if s.store, err = org.OpenStore(cfg, &d.witness); err != nil {
 		return nil, err
 	}
 	if before != nil && before.store.Dir() == s.store.Dir() {
@@ -78,24 +80,26 @@ func (d *daemon) configure(cfg *Config, before *service) (_ *service, err error)
 	if err = s.schedule(before); err != nil {
 		return nil, err
 	}
-	if s.access, err = loadWebConfig(cfg.Daemon); err != nil {
+	web, err := config.LoadWeb(cfg.Daemon)
+	if err != nil {
 		return nil, err
 	}
-	s.keys["daemon.web_config_file's certificate"] = s.access.certificate
+	s.access = newWebAccess(web)
+	s.keys["daemon.web_config_file's certificate"] = web.Certificate
 	if before != nil && before.cfg.Daemon.Listen == cfg.Daemon.Listen {
 		s.front = before.front
 	} else if s.front, err = d.listen(cfg.Daemon.Listen, s.access); err != nil {
 		return nil, err
 	}
 	// Last, because from here on the org's governor keeps to the new share.
-	var connected *org
+	var connected *org.Org
 	if before != nil {
 		connected = before.org
 	}
-	if err = s.org.join(cfg, d.log, connected); err != nil {
+	if err = s.org.Join(cfg, d.log, connected); err != nil {
 		return nil, err
 	}
-	s.reconciler = s.org.reconciler(cfg, s.store, d.log, nil)
+	s.reconciler = s.org.Reconciler(cfg, s.store, d.log, nil)
 	return s, nil
 }
 
@@ -184,7 +188,7 @@ func (d *daemon) hold() (s *service, release func()) {
 func (d *daemon) reconcileNow(ctx context.Context, name string) error {
 	s, release := d.hold()
 	defer release()
-	exports, err := s.cfg.selectExports([]string{name})
+	exports, err := s.cfg.Select([]string{name})
 	if err != nil {
 		return nil // it is gone
 	}
@@ -239,7 +243,7 @@ func (d *daemon) use(s *service) {
 		before.running.Lock()
 		defer before.running.Unlock()
 		for _, export := range before.cfg.Exports {
-			if _, err := s.cfg.selectExports([]string{export.Name}); err != nil {
+			if _, err := s.cfg.Select([]string{export.Name}); err != nil {
 				d.metrics.gone(export.Name)
 			}
 		}
@@ -260,8 +264,8 @@ func (s *service) giveUp(other *service) error {
 	if s.front != other.front {
 		s.front.stop() // where use has not done so
 	}
-	if s.org != nil && (other.org == nil || s.org.auth != other.org.auth) {
-		s.org.auth.CloseIdleConnections()
+	if s.org != nil && (other.org == nil || s.org.Auth != other.org.Auth) {
+		s.org.Auth.CloseIdleConnections()
 	}
 	if s.unlock != nil && (other.store == nil || s.store.Dir() != other.store.Dir()) {
 		return s.unlock()
@@ -322,7 +326,7 @@ func (d *daemon) rejectedAt() time.Time {
 
 // flat is cfg by dotted keys, with exports by their names, and the digests of
 // the files that it names. It holds secrets: only keys may be shown.
-func flat(cfg *Config) (map[string]string, error) {
+func flat(cfg *config.Config) (map[string]string, error) {
 	data, err := yaml.Marshal(cfg)
 	if err != nil {
 		return nil, err
@@ -345,10 +349,10 @@ func flat(cfg *Config) (map[string]string, error) {
 		}
 		flatten(keys, "exports["+export.Name+"]", doc)
 	}
-	for field, path := range cfg.paths() {
+	for field, path := range cfg.Paths() {
 		if *path != "" && field != "store.path" {
-			content, _ := readBounded(*path, maxConfigFile) // whoever needs it reports what is wrong with it
-			keys[field+"'s content"] = hexSHA256(content)
+			content, _ := config.ReadFile(*path, config.MaxFile) // whoever needs it reports what is wrong with it
+			keys[field+"'s content"] = config.SHA256(content)
 		}
 	}
 	return keys, nil
@@ -361,7 +365,7 @@ func flatten(keys map[string]string, field string, value any) {
 		return
 	}
 	for key, value := range mapping {
-		flatten(keys, child(field, key), value)
+		flatten(keys, config.Child(field, key), value)
 	}
 }
 

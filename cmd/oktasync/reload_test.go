@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -45,12 +47,12 @@ func TestLastMet(t *testing.T) {
 func TestVerifyIsMadeUp(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := defaultConfig()
+		cfg := config.Default()
 		cfg.Okta.OrgURL, cfg.Store.Path, cfg.Daemon.Verify = "https://acme.okta.com", dir, "@weekly"
 		export := reconcile.DefaultExport()
 		export.Name = "staff"
 		cfg.Exports = append(cfg.Exports, export)
-		store, err := openStore(cfg, nil)
+		store, err := org.OpenStore(cfg, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +81,7 @@ func TestVerifyIsMadeUp(t *testing.T) {
 // A reload may come between the moment at which a job is due and its start: it
 // then runs as the new configuration has it, and not at all where it is gone.
 func TestReloadAsAJobStarts(t *testing.T) {
-	cfg := defaultConfig()
+	cfg := config.Default()
 	cfg.Store.Path = t.TempDir()
 	export := reconcile.DefaultExport()
 	export.Name, export.Schedule = "staff", "@daily"
@@ -93,7 +95,7 @@ func TestReloadAsAJobStarts(t *testing.T) {
 	if err := before.schedule(nil); err != nil || len(before.jobs) != 2 {
 		t.Fatalf("jobs %+v, %v", before.jobs, err)
 	}
-	after := &service{daemon: d, cfg: defaultConfig(), store: store}
+	after := &service{daemon: d, cfg: config.Default(), store: store}
 	d.current.Store(after)
 	before.running.Lock() // given up
 	for _, job := range before.jobs {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
@@ -20,7 +21,7 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	if r.Outcome == reconcile.Unchanged {
 		fmt.Fprintf(w, "%s: no changes since %s; nothing published (snapshot: on_change)\n", export.Name, r.Plan.Previous.Name())
 		if len(r.Pruned) > 0 {
-			fmt.Fprintf(w, "  pruned %s, %s\n", plural(len(r.Pruned), "snapshot"), spanText(r.Pruned))
+			fmt.Fprintf(w, "  pruned %s, %s\n", term.Plural(len(r.Pruned), "snapshot"), spanText(r.Pruned))
 		}
 		return
 	}
@@ -50,7 +51,7 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	row("manifest", "sha256 %s", r.Snapshot.Digest)
 	row("folder", "%s", r.Snapshot.Dir())
 	if len(r.Pruned) > 0 {
-		row("pruned", "%s, %s", plural(len(r.Pruned), "snapshot"), spanText(r.Pruned))
+		row("pruned", "%s, %s", term.Plural(len(r.Pruned), "snapshot"), spanText(r.Pruned))
 	}
 	t.Flush()
 }

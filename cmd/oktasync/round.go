@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
@@ -13,10 +15,10 @@ import (
 // A round is once over the exports that somebody asks plan or apply for.
 type round struct {
 	app     *app
-	cfg     *Config
+	cfg     *config.Config
 	log     *slog.Logger
 	exports []reconcile.Export
-	org     *org
+	org     *org.Org
 }
 
 // newRound reads the configuration, and finds the exports named, all where none
@@ -26,11 +28,11 @@ func (a *app) newRound(names []string) (*round, error) {
 	if err != nil {
 		return nil, err
 	}
-	exports, err := cfg.selectExports(names)
+	exports, err := cfg.Select(names)
 	if err != nil {
 		return nil, err
 	}
-	o, err := connect(cfg, log)
+	o, err := org.Connect(cfg, toolVersion(), log)
 	return &round{a, cfg, log, exports, o}, err
 }
 
@@ -38,7 +40,7 @@ func (a *app) newRound(names []string) (*round, error) {
 // watches is shown how far it is until stop is called.
 func (r *round) reconciler(store *snapshot.Store) (re *reconcile.Reconciler, stop func()) {
 	tell, stop := r.app.showReconciles(r.org)
-	return r.org.reconciler(r.cfg, store, r.log, tell), stop
+	return r.org.Reconciler(r.cfg, store, r.log, tell), stop
 }
 
 // outcomes joins the exit statuses of several exports: 1 beats 3 beats 2 beats 0.

@@ -14,6 +14,7 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -124,7 +125,7 @@ func (d *daemon) tend(ctx context.Context, hangup <-chan os.Signal) {
 // reconcile is one run of one export's job. A reading that a guard held back
 // is done with: reading once more would not convince the guard.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
-	result, err := s.reconciler.Reconcile(ctx, export, runFacts(s.cfg, "schedule"))
+	result, err := s.reconciler.Reconcile(ctx, export, org.Run(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.observe(ctx, export, result, err)
 	s.tellResult(export.Name, result, err)
@@ -178,7 +179,7 @@ func (s *service) verify(ctx context.Context) error {
 
 // check is verify, but for what is said of an error.
 func (s *service) check(ctx context.Context) error {
-	signers, err := loadAllowedSigners(s.cfg.Store.AllowedSignersFile)
+	signers, err := org.AllowedSigners(s.cfg.Store.AllowedSignersFile)
 	if err != nil {
 		return err
 	}

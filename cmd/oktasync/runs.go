@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -69,7 +70,7 @@ func trendOf(runs []runOverview) trend {
 		x := float64((first + i) * trendStep)
 		caption := run.Outcome + " " + run.Ended.UTC().Format("2006-01-02 15:04:05Z")
 		if run.Users != nil {
-			caption += ", " + grouped(*run.Users) + " users"
+			caption += ", " + term.Grouped(*run.Users) + " users"
 			counts = append(counts, *run.Users)
 		}
 		t.Marks = append(t.Marks, trendMark{x, run.Outcome, caption})
@@ -80,7 +81,7 @@ func trendOf(runs []runOverview) trend {
 	}
 	t.Low, t.High = slices.Min(counts), slices.Max(counts)
 	t.Text = fmt.Sprintf("Users over the last %s: between %s and %s, now %s.",
-		plural(len(runs), "run"), grouped(t.Low), grouped(t.High), grouped(counts[len(counts)-1]))
+		term.Plural(len(runs), "run"), term.Grouped(t.Low), term.Grouped(t.High), term.Grouped(counts[len(counts)-1]))
 	for _, bad := range []string{snapshot.EventFailed, snapshot.EventQuarantined, snapshot.EventCancelled} {
 		if n := outcomes[bad]; n > 0 {
 			t.Text += fmt.Sprintf(" %d %s.", n, bad)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 )
@@ -48,7 +50,7 @@ Each can be given several times.
 
 --misconfigured has something be wrong with the configuration, the network, the
 app or the store, for oktasync doctor to find:
-` + inLines(strings.SplitAfter(strings.Join(misconfigurationNames(), ", "), " "), 80),
+` + term.Wrap(strings.SplitAfter(strings.Join(misconfigurationNames(), ", "), " "), 80),
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
   oktasync sandbox --fault nth=3,status=500 --fault every=10,reset
   oktasync sandbox --misconfigured no-role
@@ -87,10 +89,10 @@ app or the store, for oktasync doctor to find:
 }
 
 func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string, wrong string) error {
-	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
-		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", shown(listen))
+	if host, _, err := net.SplitHostPort(listen); err != nil || !config.IsLoopback(host) {
+		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: whoever reaches the sandbox can change it", term.Word(listen))
 	}
-	if problem := listenProblem(listen, false); problem != "" {
+	if problem := config.ListenProblem(listen, false); problem != "" {
 		return fmt.Errorf("--listen: %s", problem)
 	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
@@ -113,8 +115,8 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		try = "doctor"
 	}
 	fmt.Fprintf(a.stdout, "sandbox org of %d people at %s\n", cfg.Users, site.server.URL)
-	fmt.Fprintf(a.stdout, "try it:  %s\n", strings.Join(append(site.env, "oktasync", try, "--config", quoteArg(site.config)), " "))
-	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", quoteArg(filepath.Join(site.dir, "ca.pem")), site.server.URL)
+	fmt.Fprintf(a.stdout, "try it:  %s\n", strings.Join(append(site.env, "oktasync", try, "--config", term.ShellWord(site.config)), " "))
+	fmt.Fprintf(a.stdout, "change:  curl --cacert %s -X POST '%s/sandbox/join?n=2'\n", term.ShellWord(filepath.Join(site.dir, "ca.pem")), site.server.URL)
 	<-ctx.Done()
 	return nil
 }
@@ -140,9 +142,9 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 		return nil, err
 	}
 	cfg.Clients = []sandbox.ClientApp{sandboxApp(key, dpop)}
-	site := &sandboxSite{org: sandbox.NewOrg(cfg), key: key, dir: dir, config: filepath.Join(dir, defaultConfigFile)}
+	site := &sandboxSite{org: sandbox.NewOrg(cfg), key: key, dir: dir, config: filepath.Join(dir, config.DefaultFile)}
 	if site.server, err = sandbox.NewServer(site.org, listen); errors.Is(err, syscall.EADDRINUSE) {
-		return nil, advice{fmt.Errorf("--listen %s: something listens there already", listen), "with port 0, as in 127.0.0.1:0, a free one is found"}
+		return nil, config.WithHint(fmt.Errorf("--listen %s: something listens there already", listen), "with port 0, as in 127.0.0.1:0, a free one is found")
 	}
 	if err != nil {
 		return nil, err
@@ -159,7 +161,7 @@ func sandboxApp(key *keys.Key, dpop bool) sandbox.ClientApp {
 		ID:          sandboxClientID,
 		Keys:        []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}},
 		RequireDPoP: dpop,
-		Scopes:      []string{usersScope},
+		Scopes:      []string{config.UsersScope},
 	}
 }
 
@@ -202,9 +204,9 @@ daemon:
 `
 
 func (s *sandboxSite) write(dir string, dpop bool) error {
-	mode := dpopRequired
+	mode := config.DPoPRequired
 	if !dpop {
-		mode = dpopOff
+		mode = config.DPoPOff
 	}
 	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), s.server.CAPEM(), 0o600); err != nil {
 		return err

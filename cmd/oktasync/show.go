@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -51,7 +52,7 @@ day in the export's time zone), or by @-1 for the one before the newest.`,
 		}
 		if len(rather) > 0 {
 			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s up to that time, %s\n",
-				s.Name(), plural(len(rather), "newer snapshot"), spanText(rather))
+				s.Name(), term.Plural(len(rather), "newer snapshot"), spanText(rather))
 		}
 		return a.show(s, s.Manifest.Declared, format)
 	}
@@ -77,7 +78,7 @@ func (a *app) show(s userSource, declared snapshot.Declaration, format string) e
 		},
 	}[format]
 	if !ok {
-		return fmt.Errorf("--format %s: must be ndjson, csv or json", shown(format))
+		return fmt.Errorf("--format %s: must be ndjson, csv or json", term.Word(format))
 	}
 	users, err := s.Users()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -160,13 +161,13 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 	}
 	for _, st := range statuses {
 		if st.LastError != "" && st.State != stateFresh {
-			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, printableText(st.LastError))
+			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))
 		}
 		if v := st.Verified; v != nil {
-			fmt.Fprintf(a.stdout, "%s: verified %s: %s\n", st.Export, v.Time.In(r.zone(st.Export)).Format(shortTime), printable(v.String()))
+			fmt.Fprintf(a.stdout, "%s: verified %s: %s\n", st.Export, v.Time.In(r.zone(st.Export)).Format(shortTime), term.Safe(v.String()))
 		}
 		for _, damage := range st.Damage {
-			fmt.Fprintln(a.stdout, printable(damage))
+			fmt.Fprintln(a.stdout, term.Safe(damage))
 		}
 	}
 	return nil

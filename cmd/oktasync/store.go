@@ -10,13 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
 // load reads the configuration and makes the logger for a command that somebody
 // waits for: what happened it prints itself, so that of the log only warnings
 // are left, unless more is asked for.
-func (a *app) load() (*Config, *slog.Logger, error) {
+func (a *app) load() (*config.Config, *slog.Logger, error) {
 	cfg, level, err := a.config()
 	if err != nil {
 		return nil, nil, err
@@ -28,8 +30,8 @@ func (a *app) load() (*Config, *slog.Logger, error) {
 }
 
 // config reads the configuration, and says what is to be logged.
-func (a *app) config() (*Config, slog.Level, error) {
-	cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
+func (a *app) config() (*config.Config, slog.Level, error) {
+	cfg, err := config.Load(config.Options{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -39,7 +41,7 @@ func (a *app) config() (*Config, slog.Level, error) {
 
 func logLevel(name string) (level slog.Level, err error) {
 	if level.UnmarshalText([]byte(name)) != nil {
-		return 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", shown(name))
+		return 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", term.Word(name))
 	}
 	return level, nil
 }
@@ -48,7 +50,7 @@ func logLevel(name string) (level slog.Level, err error) {
 // its exports. Given --store there is no configuration, and every zone is UTC.
 type reader struct {
 	*snapshot.Store
-	cfg *Config // nil with --store
+	cfg *config.Config // nil with --store
 }
 
 // storeFlag adds the flag that stands in place of a configuration.
@@ -59,7 +61,7 @@ func storeFlag(cmd *cobra.Command) *string {
 func (a *app) openReader(dir string) (*reader, error) {
 	r := &reader{}
 	if dir == "" {
-		cfg, err := loadConfig(configOptions{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
+		cfg, err := config.Load(config.Options{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +109,7 @@ func (r *reader) exports(names []string) ([]string, error) {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("unknown export %s; %s", shown(name), suggestion(name, known))
+			return nil, fmt.Errorf("unknown export %s; %s", term.Word(name), term.Suggestion(name, known))
 		}
 	}
 	return names, nil
@@ -141,8 +143,8 @@ func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` makes one", export, export)
 	}
 	if bad := (*snapshot.BadNameError)(nil); errors.As(err, &bad) {
-		if near := nearest(name, r.snapshotNames(export)); near != "" {
-			err = fmt.Errorf("%s names no snapshot of %s; did you mean %s?", shown(name), export, near)
+		if near := term.Nearest(name, r.snapshotNames(export)); near != "" {
+			err = fmt.Errorf("%s names no snapshot of %s; did you mean %s?", term.Word(name), export, near)
 		}
 	}
 	return s, err

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/reconcile"
 )
 
@@ -57,38 +59,18 @@ const (
 )
 
 // tellers are those that cfg asks for, and its heartbeat, which may be nil.
-func (d *daemon) tellers(cfg *Config) (notify []*teller, heartbeat *teller, err error) {
+func (d *daemon) tellers(cfg *config.Config) (notify []*teller, heartbeat *teller, err error) {
 	for i, n := range cfg.Daemon.Notify {
-		address, err := notifyAddress(i, n)
+		address, err := config.NotifyAddress(i, n)
 		if err != nil {
 			return nil, nil, err
 		}
-		notify = append(notify, d.teller(notifyField(i), address, n.On))
+		notify = append(notify, d.teller(config.NotifyField(i), address, n.On))
 	}
 	if address := cfg.Daemon.HeartbeatURL; address != "" {
 		heartbeat = d.teller("daemon.heartbeat_url", address, nil)
 	}
 	return notify, heartbeat, nil
-}
-
-func notifyField(i int) string { return fmt.Sprintf("daemon.notify[%d].url_file", i) }
-
-// notifyAddress reads where the i-th of daemon.notify sends to.
-func notifyAddress(i int, n NotifyConfig) (string, error) {
-	data, err := readBounded(n.URLFile, 4<<10)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", notifyField(i), err)
-	}
-	address := strings.TrimSpace(string(data))
-	if webAddressProblem(address) {
-		return "", fmt.Errorf("%s: %s holds no address; one begins with https://", notifyField(i), n.URLFile)
-	}
-	return address, nil
-}
-
-func webAddressProblem(address string) bool {
-	u, err := url.Parse(address)
-	return err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http"
 }
 
 func (d *daemon) teller(field, address string, on []string) *teller {
@@ -173,7 +155,7 @@ func (t *teller) send(ctx context.Context, body []byte) (again bool, err error) 
 	if err != nil {
 		return false, errors.New("no address to send to")
 	}
-	req.Header.Set("User-Agent", "oktasync/"+toolVersion().Version)
+	req.Header.Set("User-Agent", org.UserAgent(toolVersion()))
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // usageError is a command line that can't be meant.
@@ -29,9 +31,9 @@ func args(least, most int, what string) cobra.PositionalArgs {
 		case len(args) < least:
 			return &usageError{"missing argument: " + strings.Join(strings.Fields(what)[len(args):least], " "), cmd.CommandPath()}
 		case len(args) > most && what == "":
-			return &usageError{fmt.Sprintf("unexpected argument %s", shown(args[most])), cmd.CommandPath()}
+			return &usageError{fmt.Sprintf("unexpected argument %s", term.Word(args[most])), cmd.CommandPath()}
 		case len(args) > most:
-			return &usageError{fmt.Sprintf("unexpected argument %s after %s", shown(args[most]), what), cmd.CommandPath()}
+			return &usageError{fmt.Sprintf("unexpected argument %s after %s", term.Word(args[most]), what), cmd.CommandPath()}
 		}
 		return nil
 	}
@@ -46,7 +48,7 @@ func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &usageError{fmt.Sprintf("unknown command %s; %s", shown(args[0]), suggestion(args[0], commandsOf(root))), root.CommandPath()}
+	return &usageError{fmt.Sprintf("unknown command %s; %s", term.Word(args[0]), term.Suggestion(args[0], commandsOf(root))), root.CommandPath()}
 }
 
 // commandsOf are the commands below one, for people.
@@ -104,12 +106,12 @@ func flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
-			return &usageError{fmt.Sprintf("unknown flag -%s", shown(name)), cmd.CommandPath()}
+			return &usageError{fmt.Sprintf("unknown flag -%s", term.Word(name)), cmd.CommandPath()}
 		}
-		text := "unknown flag --" + shown(name)
+		text := "unknown flag --" + term.Word(name)
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := nearest(name, names); near != "" {
+		if near := term.Nearest(name, names); near != "" {
 			text += "; did you mean --" + near + "?"
 		} else if sub, _, err := cmd.Root().Find([]string{name}); err == nil && sub.Name() == name { // --version
 			text += "; did you mean `" + sub.CommandPath() + "`?"
@@ -117,7 +119,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		return &usageError{text, cmd.CommandPath()}
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
-		return &usageError{fmt.Sprintf("--%s %s: must be %s", f.Name, shown(invalid.GetValue()), valueOf(f.Value.Type())), cmd.CommandPath()}
+		return &usageError{fmt.Sprintf("--%s %s: must be %s", f.Name, term.Word(invalid.GetValue()), valueOf(f.Value.Type())), cmd.CommandPath()}
 	}
 	return &usageError{strings.TrimSpace(err.Error()), cmd.CommandPath()}
 }

@@ -7,6 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
 )
@@ -56,7 +59,7 @@ func (a *app) printJWKOf(file string, wanted bool, cmd *cobra.Command) error {
 	if !wanted {
 		return &usageError{"--key goes with --public-jwk", cmd.CommandPath()}
 	}
-	key, err := loadOktaKey(file)
+	key, err := org.LoadKey(file)
 	if err != nil {
 		return fmt.Errorf("--key: %w", err)
 	}
@@ -65,7 +68,7 @@ func (a *app) printJWKOf(file string, wanted bool, cmd *cobra.Command) error {
 
 // validated is a configuration with what was found in the files that it names.
 type validated struct {
-	cfg    *Config
+	cfg    *config.Config
 	key    *keys.Key
 	signer *snapshot.Signer // nil: snapshots are not signed
 }
@@ -80,39 +83,39 @@ func (a *app) checkConfiguration() (v validated, err error) {
 	v.cfg = cfg
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
-	_, _, err = baseTransport(cfg.Okta.CAFile)
+	_, _, err = org.Transport(cfg.Okta.CAFile)
 	note(err)
-	v.key, err = loadClientKey(cfg)
+	v.key, err = org.ClientKey(cfg)
 	note(err)
-	_, err = loadDPoPKey(cfg)
+	_, err = org.DPoPKey(cfg)
 	note(err)
-	options, err := storeOptions(cfg)
+	options, err := org.StoreOptions(cfg)
 	v.signer = options.Signer
 	note(err)
-	if _, err := loadAllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
+	if _, err := org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
 		note(fmt.Errorf("store.allowed_signers_file: %w", err))
 	}
 	note(checkDaemonFiles(cfg))
 	if err := errors.Join(errs...); err != nil {
 		return v, err
 	}
-	_, err = connect(cfg, log)
+	_, err = org.Connect(cfg, toolVersion(), log)
 	return v, err
 }
 
 // checkDaemonFiles reads what only `oktasync run` needs.
-func checkDaemonFiles(cfg *Config) error {
-	_, err := loadWebConfig(cfg.Daemon)
+func checkDaemonFiles(cfg *config.Config) error {
+	_, err := config.LoadWeb(cfg.Daemon)
 	errs := []error{err}
 	for i, n := range cfg.Daemon.Notify {
-		_, err := notifyAddress(i, n)
+		_, err := config.NotifyAddress(i, n)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
 func (a *app) printPublicJWK(key *keys.Key) error {
-	jwk, err := publicJWK(key)
+	jwk, err := org.PublicJWK(key)
 	if err == nil {
 		_, err = fmt.Fprintf(a.stdout, "%s\n", jwk)
 	}
@@ -125,7 +128,7 @@ func (a *app) printValidation(v validated) {
 		source = "the environment"
 	}
 	fmt.Fprintf(a.stdout, "%s is valid: %s; client key %s with thumbprint %s\n",
-		source, plural(len(v.cfg.Exports), "export"), v.key.Algorithm(), v.key.Thumbprint())
+		source, term.Plural(len(v.cfg.Exports), "export"), v.key.Algorithm(), v.key.Thumbprint())
 	if v.signer != nil {
 		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", v.signer.Fingerprint(), v.signer.PublicKey())
 	}
@@ -169,9 +172,9 @@ func (a *app) printValidationJSON(v validated, err error) error {
 		fingerprint := v.signer.Fingerprint()
 		doc.SignedBy = &fingerprint
 	}
-	var bad *configError
+	var bad *config.Error
 	if errors.As(err, &bad) {
-		doc.Config = bad.file
+		doc.Config = bad.File
 	}
 	if err := writeJSON(a.stdout, doc); err != nil {
 		return err
@@ -185,12 +188,12 @@ func (a *app) printValidationJSON(v validated, err error) error {
 // problemsOf takes an error of checkConfiguration to pieces.
 func problemsOf(err error) []problemDocument {
 	list := []problemDocument{}
-	var bad *configError
+	var bad *config.Error
 	switch {
 	case err == nil:
 	case errors.As(err, &bad):
-		for _, p := range bad.problems {
-			list = append(list, problemDocument{p.line, p.column, p.text})
+		for _, p := range bad.Problems {
+			list = append(list, problemDocument{p.Line, p.Column, p.Text})
 		}
 	default:
 		for _, line := range strings.Split(err.Error(), "\n") {
@@ -198,12 +201,4 @@ func problemsOf(err error) []problemDocument {
 		}
 	}
 	return list
-}
-
-// plural is "1 export" or "3 exports".
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -56,7 +58,7 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	if f.allowedSigners == "" && r.cfg != nil {
 		f.allowedSigners = r.cfg.Store.AllowedSignersFile
 	}
-	if o.Signers, err = loadAllowedSigners(f.allowedSigners); err != nil {
+	if o.Signers, err = org.AllowedSigners(f.allowedSigners); err != nil {
 		return err
 	}
 	if o.Heads, err = parseHeads(f.heads, o.Exports); err != nil {
@@ -64,14 +66,14 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	}
 	for _, head := range o.Heads {
 		if !slices.Contains(o.Exports, head.Export) {
-			return fmt.Errorf("--head: unknown export %s; %s", shown(head.Export), suggestion(head.Export, o.Exports))
+			return fmt.Errorf("--head: unknown export %s; %s", term.Word(head.Export), term.Suggestion(head.Export, o.Exports))
 		}
 	}
 	findings := []snapshot.Finding{}
 	report := func(found snapshot.Finding) {
 		findings = append(findings, found)
 		if !f.asJSON {
-			fmt.Fprintln(a.stdout, printable(found.String()))
+			fmt.Fprintln(a.stdout, term.Safe(found.String()))
 		}
 	}
 	tell, stop := a.showVerify()
@@ -120,16 +122,16 @@ func (a *app) printVerified(s snapshot.Summary) {
 			anchored = false
 			whose = "not anchored: whose key that is, --allowed-signers would say"
 		}
-		fmt.Fprintf(a.stdout, "%s: %s signed by %s, %s\n", signed.Export, plural(signed.Manifests, "manifest"), signed.Fingerprint, whose)
+		fmt.Fprintf(a.stdout, "%s: %s signed by %s, %s\n", signed.Export, term.Plural(signed.Manifests, "manifest"), signed.Fingerprint, whose)
 	}
-	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", plural(s.Snapshots, "snapshot"), plural(s.Exports, "export"),
-		plural(s.Files, "file"), plural(s.Users, "user"), s.Bytes)
+	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", term.Plural(s.Snapshots, "snapshot"), term.Plural(s.Exports, "export"),
+		term.Plural(s.Files, "file"), term.Plural(s.Users, "user"), s.Bytes)
 	if s.Pruned > 0 {
-		fmt.Fprintf(a.stdout, "%s of what retention removed hold the chain together\n", plural(s.Pruned, "manifest"))
+		fmt.Fprintf(a.stdout, "%s of what retention removed hold the chain together\n", term.Plural(s.Pruned, "manifest"))
 	}
 	switch {
 	case s.Problems > 0:
-		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", plural(s.Problems, "problem")))
+		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", term.Plural(s.Problems, "problem")))
 	case s.Snapshots == 0:
 		fmt.Fprintln(a.stdout, "there are no snapshots: nothing was verified (--head tells a lost chain from one that never was)")
 	case len(s.Signed) == 0:

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ func TestReadNamedPipe(t *testing.T) {
 			f.Write(want) // of which the reader may have enough
 			f.Close()
 		}()
-		got, err := readNamed(pipe, 150_000)
+		got, err := ReadArgument(pipe, 150_000)
 		<-written
 		switch {
 		case problem == "" && (err != nil || !bytes.Equal(got, want)):
@@ -49,11 +49,11 @@ func TestReadNamedPipe(t *testing.T) {
 func TestReadNamedPipeOfNobody(t *testing.T) {
 	pipe := newPipe(t)
 	synctest.Test(t, func(t *testing.T) {
-		if _, err := readNamed(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is a pipe, and nobody writes to it") {
+		if _, err := ReadArgument(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is a pipe, and nobody writes to it") {
 			t.Errorf("a pipe of nobody: %v", err)
 		}
 	})
-	if _, err := readBounded(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is no regular file") {
+	if _, err := ReadFile(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is no regular file") {
 		t.Errorf("a pipe that the configuration names: %v", err)
 	}
 }
@@ -63,7 +63,7 @@ func TestFolderOf(t *testing.T) {
 		"/etc/oktasync/oktasync.yaml": "/etc/oktasync", "oktasync.yaml": ".", "a/b": "a",
 		"/dev/stdin": ".", "/dev/fd/63": ".", "/proc/self/fd/0": ".", "//dev/stdin": ".", "/device/x": "/device",
 	} {
-		if got := folderOf(file); got != want {
+		if got := baseDir(file); got != want {
 			t.Errorf("folderOf(%q) = %q, want %q", file, got, want)
 		}
 	}

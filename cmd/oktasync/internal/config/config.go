@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/sha256"
@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 )
 
@@ -123,11 +123,11 @@ type LogConfig struct {
 	Format string `yaml:"format" example:"json"`
 }
 
-func defaultConfig() *Config {
+func Default() *Config {
 	return &Config{
 		Okta: OktaConfig{
-			Scopes:         []string{usersScope},
-			DPoP:           DPoPConfig{Mode: dpopRequired},
+			Scopes:         []string{UsersScope},
+			DPoP:           DPoPConfig{Mode: DPoPRequired},
 			RateLimitShare: 0.5,
 			Concurrency:    4,
 		},
@@ -137,8 +137,8 @@ func defaultConfig() *Config {
 	}
 }
 
-// selectExports returns the exports named, or all of them.
-func (c *Config) selectExports(names []string) ([]reconcile.Export, error) {
+// Select returns the exports named, or all of them.
+func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	if len(names) == 0 {
 		return c.Exports, nil
 	}
@@ -154,14 +154,14 @@ func (c *Config) selectExports(names []string) ([]reconcile.Export, error) {
 		case at >= 0:
 			exports = append(exports, c.Exports[at])
 		default:
-			errs = append(errs, fmt.Errorf("unknown export %s; %s", shown(name), suggestion(name, declared)))
+			errs = append(errs, fmt.Errorf("unknown export %s; %s", term.Word(name), term.Suggestion(name, declared)))
 		}
 	}
 	return exports, errors.Join(errs...)
 }
 
-// paths returns the settings that name files and folders, by field.
-func (c *Config) paths() map[string]*string {
+// Paths returns the settings that name files and folders, by field.
+func (c *Config) Paths() map[string]*string {
 	paths := map[string]*string{
 		"okta.private_key_file":      &c.Okta.PrivateKeyFile,
 		"okta.ca_file":               &c.Okta.CAFile,
@@ -172,13 +172,13 @@ func (c *Config) paths() map[string]*string {
 		"daemon.web_config_file":     &c.Daemon.WebConfigFile,
 	}
 	for i := range c.Daemon.Notify {
-		paths[notifyField(i)] = &c.Daemon.Notify[i].URLFile
+		paths[NotifyField(i)] = &c.Daemon.Notify[i].URLFile
 	}
 	return paths
 }
 
-// configOptions says where a configuration is to be found.
-type configOptions struct {
+// Options says where a configuration is to be found.
+type Options struct {
 	File    string // "": $OKTASYNC_CONFIG, or oktasync.yaml
 	EnvFile string // a file of NAME=value lines; the environment itself wins
 	Getenv  func(string) (string, bool)
@@ -188,15 +188,15 @@ type configOptions struct {
 }
 
 const (
-	defaultConfigFile = "oktasync.yaml"
-	maxConfigFile     = 1 << 20
+	DefaultFile = "oktasync.yaml"
+	MaxFile     = 1 << 20
 )
 
-// loadConfig reads the configuration, expands it and checks it. The error holds
+// Load reads the configuration, expands it and checks it. The error holds
 // everything that is wrong, a line each. Without a configuration file, the
 // names of Okta's DPoP walk-through will do.
-func loadConfig(opts configOptions) (*Config, error) {
-	env, err := newEnvironment(opts)
+func Load(opts Options) (*Config, error) {
+	env, err := NewEnvironment(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -205,33 +205,33 @@ func loadConfig(opts configOptions) (*Config, error) {
 		file, by = named, ", which OKTASYNC_CONFIG names"
 	}
 	if file == "" {
-		file = defaultConfigFile
+		file = DefaultFile
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return envConfig(env, opts.StoreOnly)
 		}
 	}
-	data, err := readNamed(file, maxConfigFile)
+	data, err := ReadArgument(file, MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, advice{fmt.Errorf("read configuration: %w%s", err, by), fmt.Sprintf("`oktasync init --config %s` writes one", quoteArg(file))}
+		return nil, WithHint(fmt.Errorf("read configuration: %w%s", err, by), fmt.Sprintf("`oktasync init --config %s` writes one", term.ShellWord(file)))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	cfg, err := decodeConfig(file, data, env.lookup, opts.StoreOnly)
+	cfg, err := decode(file, data, env.Lookup, opts.StoreOnly)
 	if err != nil {
 		return nil, err
 	}
-	cfg.SHA256 = hexSHA256(data)
+	cfg.SHA256 = SHA256(data)
 	return cfg, nil
 }
 
-// decodeConfig is loadConfig once the file's bytes are there.
-func decodeConfig(file string, data []byte, getenv func(string) (string, bool), storeOnly bool) (*Config, error) {
+// decode is loadConfig once the file's bytes are there.
+func decode(file string, data []byte, getenv func(string) (string, bool), storeOnly bool) (*Config, error) {
 	d := &decoder{file: file, getenv: getenv}
 	if storeOnly {
 		d.skip = []string{"okta", "daemon", "store.signing_key_file"}
 	}
-	cfg := defaultConfig()
+	cfg := Default()
 	d.document(data, cfg)
 	for _, p := range cfg.check(storeOnly) {
 		d.wrong(p.field, p.text)
@@ -239,12 +239,12 @@ func decodeConfig(file string, data []byte, getenv func(string) (string, bool), 
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	dir := folderOf(file)
-	for _, path := range cfg.paths() {
+	dir := baseDir(file)
+	for _, path := range cfg.Paths() {
 		*path = resolve(dir, *path)
 	}
 	cfg.File = file
-	cfg.Okta.OrgURL = normalOrgURL(cfg.Okta.OrgURL)
+	cfg.Okta.OrgURL = NormalOrgURL(cfg.Okta.OrgURL)
 	return cfg, nil
 }
 
@@ -256,27 +256,7 @@ func resolve(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-func hexSHA256(data []byte) string {
+func SHA256(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
-}
-
-// suggestion says what may have been meant by word, or what there is.
-func suggestion(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
-		return "did you mean " + near + "?"
-	}
-	return "there " + listed(known)
-}
-
-// listed is "is a" or "are a, b and c".
-func listed(words []string) string {
-	switch n := len(words); n {
-	case 0:
-		return "is none"
-	case 1:
-		return "is " + words[0]
-	default:
-		return "are " + strings.Join(words[:n-1], ", ") + " and " + words[n-1]
-	}
 }

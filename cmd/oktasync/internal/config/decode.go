@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -11,27 +11,28 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 )
 
-// configError is everything that is wrong with a configuration file.
-type configError struct {
-	file     string
-	problems []problem // by position
+// Error is everything that is wrong with a configuration file.
+type Error struct {
+	File     string
+	Problems []Problem // by position
 }
 
-// A problem is something wrong at a place of a file.
-type problem struct {
-	position
-	text string
+// A Problem is something wrong at a place of a file.
+type Problem struct {
+	Position
+	Text string
 }
 
-type position struct{ line, column int }
+type Position struct{ Line, Column int }
 
-func (e *configError) Error() string {
-	lines := make([]string, len(e.problems))
-	for i, p := range e.problems {
-		lines[i] = fmt.Sprintf("%s:%d:%d: %s", e.file, p.line, p.column, p.text)
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = fmt.Sprintf("%s:%d:%d: %s", e.File, p.Line, p.Column, p.Text)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -47,14 +48,14 @@ type decoder struct {
 	getenv   func(string) (string, bool) // nil: ${ is as good as any text
 	root     reflect.Type                // of the document
 	skip     []string                    // fields that are not looked at
-	at       map[string]position         // where each field stands
+	at       map[string]Position         // where each field stands
 	bad      map[string]bool             // fields already complained of
-	problems []problem
+	problems []Problem
 }
 
 func (d *decoder) document(data []byte, into any) {
 	d.root = reflect.TypeOf(into).Elem()
-	d.at = map[string]position{"": {1, 1}}
+	d.at = map[string]Position{"": {1, 1}}
 	d.bad = make(map[string]bool)
 	var doc, second yaml.Node
 	yamls := yaml.NewDecoder(bytes.NewReader(data))
@@ -84,22 +85,22 @@ func (d *decoder) err() error {
 	if len(d.problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(d.problems, func(a, b problem) int {
-		if a.line != b.line {
-			return a.line - b.line
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
 		}
-		return a.column - b.column
+		return a.Column - b.Column
 	})
-	return &configError{d.file, d.problems}
+	return &Error{d.file, d.problems}
 }
 
-func (d *decoder) note(at position, text string) {
-	d.problems = append(d.problems, problem{at, text})
+func (d *decoder) note(at Position, text string) {
+	d.problems = append(d.problems, Problem{at, text})
 }
 
 // fail notes a problem that leaves field without a value, so that nothing more
 // is said of it.
-func (d *decoder) fail(field string, at position, text string) {
+func (d *decoder) fail(field string, at Position, text string) {
 	d.bad[field] = true
 	d.note(at, text)
 }
@@ -113,7 +114,7 @@ func (d *decoder) failValue(n *yaml.Node, field, format string, args ...any) {
 	d.fail(field, place(n), text)
 }
 
-func place(n *yaml.Node) position { return position{n.Line, n.Column} }
+func place(n *yaml.Node) Position { return Position{n.Line, n.Column} }
 
 // wrong notes a problem with the value of a field, where the field stands or
 // should stand, unless it comes of one that is noted already.
@@ -143,7 +144,7 @@ func parent(field string) string {
 	return field[:max(0, strings.LastIndexAny(field, ".["))]
 }
 
-func child(field, key string) string {
+func Child(field, key string) string {
 	if field == "" {
 		return key
 	}
@@ -156,7 +157,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		d.failValue(n, field, "anchors and aliases (& and *) are not supported; write the value out")
 	case n.Style&yaml.TaggedStyle != 0:
-		d.failValue(n, field, "tags such as %s are not supported", shown(n.Tag))
+		d.failValue(n, field, "tags such as %s are not supported", term.Word(n.Tag))
 	case n.Tag == "!!null":
 		d.failValue(n, field, "has no value; leave the key out%s", empty(v))
 	case v.Kind() == reflect.Struct && !isText(v) || v.Kind() == reflect.Map:
@@ -176,14 +177,14 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 	lines := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		name := child(field, key.Value)
+		name := Child(field, key.Value)
 		switch first := lines[key.Value]; {
 		case key.Kind != yaml.ScalarNode:
 			d.failValue(key, field, "a key must be text")
 		case key.Tag == "!!merge":
 			d.failValue(key, field, "merging (<<) is not supported; write the keys out")
 		case first > 0:
-			d.fail(name, place(key), fmt.Sprintf("%s: stands here twice, first in line %d", child(field, shown(key.Value)), first))
+			d.fail(name, place(key), fmt.Sprintf("%s: stands here twice, first in line %d", Child(field, term.Word(key.Value)), first))
 		case slices.Contains(d.skip, name):
 		default:
 			d.member(key, value, v, field)
@@ -195,7 +196,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 // member decodes one key's value into the field of v that has its name.
 func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
 	if v.Kind() == reflect.Map { // any key will do
-		name, entry := child(field, key.Value), reflect.New(v.Type().Elem()).Elem()
+		name, entry := Child(field, key.Value), reflect.New(v.Type().Elem()).Elem()
 		d.at[name] = place(value)
 		if v.IsNil() {
 			v.Set(reflect.MakeMap(v.Type()))
@@ -210,7 +211,7 @@ func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
 		d.unknown(key, field, keys)
 		return
 	}
-	name := child(field, key.Value)
+	name := Child(field, key.Value)
 	d.at[name] = place(value)
 	if value.Kind == yaml.MappingNode { // what lacks a key is found by its own
 		d.at[name] = place(key)
@@ -232,13 +233,13 @@ func keysOf(t reflect.Type) []string {
 
 func (d *decoder) unknown(key *yaml.Node, field string, keys []string) {
 	known := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == "" })
-	hint := suggestion(key.Value, known)
-	if near := nearest(key.Value, known); near != "" {
-		d.bad[child(field, near)] = true // its absence is no further error
+	hint := term.Suggestion(key.Value, known)
+	if near := term.Nearest(key.Value, known); near != "" {
+		d.bad[Child(field, near)] = true // its absence is no further error
 	} else if home, ok := homeOf(d.root, "", key.Value); ok {
 		hint = "it goes under " + home
 	}
-	d.fail(child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", child(field, shown(key.Value)), hint))
+	d.fail(Child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", Child(field, term.Word(key.Value)), hint))
 }
 
 // homeOf returns the first place below t where a key is known.
@@ -255,7 +256,7 @@ func homeOf(t reflect.Type, field, key string) (string, bool) {
 	}
 	for i, k := range keys {
 		if k != "" {
-			if home, ok := homeOf(t.Field(i).Type, child(field, k), key); ok {
+			if home, ok := homeOf(t.Field(i).Type, Child(field, k), key); ok {
 				return home, true
 			}
 		}

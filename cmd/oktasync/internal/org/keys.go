@@ -1,4 +1,4 @@
-package main
+package org
 
 import (
 	"bytes"
@@ -11,18 +11,20 @@ import (
 	"fmt"
 	"io/fs"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/dpopauth/keys"
 )
 
-// loadClientKey returns the key that signs client assertions.
-func loadClientKey(cfg *Config) (*keys.Key, error) {
-	key, err := loadOktaKey(cfg.Okta.PrivateKeyFile)
+// ClientKey returns the key that signs client assertions.
+func ClientKey(cfg *config.Config) (*keys.Key, error) {
+	key, err := LoadKey(cfg.Okta.PrivateKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, advice{fmt.Errorf("%s: %w", cfg.named("okta.private_key_file"), err),
-			"name the key that the app has; `oktasync init` makes one, and prints the public half to add to the app"}
+		return nil, config.WithHint(fmt.Errorf("%s: %w", cfg.Name("okta.private_key_file"), err),
+			"name the key that the app has; `oktasync init` makes one, and prints the public half to add to the app")
+
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.named("okta.private_key_file"), err)
+		return nil, fmt.Errorf("%s: %w", cfg.Name("okta.private_key_file"), err)
 	}
 	if cfg.Okta.PrivateKeyID != "" {
 		key = key.WithID(cfg.Okta.PrivateKeyID)
@@ -30,14 +32,14 @@ func loadClientKey(cfg *Config) (*keys.Key, error) {
 	return key, nil
 }
 
-// loadOktaKey loads a key that Okta can be shown.
-func loadOktaKey(file string) (*keys.Key, error) {
-	if problem := pathProblem(file); problem != "" {
+// LoadKey loads a key that Okta can be shown.
+func LoadKey(file string) (*keys.Key, error) {
+	if problem := config.PathProblem(file); problem != "" {
 		return nil, errors.New(problem)
 	}
 	key, err := keys.Load(file)
 	if err != nil {
-		return nil, inWords(file, err)
+		return nil, config.WrapFileError(file, err)
 	}
 	if err := oktaTakes(key); err != nil {
 		return nil, fmt.Errorf("%s %w", file, err)
@@ -57,9 +59,9 @@ func oktaTakes(key *keys.Key) error {
 	}
 }
 
-// publicJWK is the public key in the form that Okta's console takes. Where the
+// PublicJWK is the public key in the form that Okta's console takes. Where the
 // configuration names no kid, it gets the key's thumbprint (RFC 7638).
-func publicJWK(key *keys.Key) ([]byte, error) {
+func PublicJWK(key *keys.Key) ([]byte, error) {
 	var members map[string]any
 	if err := json.Unmarshal(key.PublicJWK(), &members); err != nil {
 		return nil, err
@@ -69,22 +71,22 @@ func publicJWK(key *keys.Key) ([]byte, error) {
 	return json.MarshalIndent(members, "", "  ")
 }
 
-// loadDPoPKey returns the key that the configuration names, or nil for a new
+// DPoPKey returns the key that the configuration names, or nil for a new
 // one in memory. The walk-through's .env names the public key too; one that
 // does not belong to the private key is a mix-up that Okta would answer with a
 // refusal that says nothing of it.
-func loadDPoPKey(cfg *Config) (*keys.Key, error) {
+func DPoPKey(cfg *config.Config) (*keys.Key, error) {
 	if cfg.Okta.DPoP.PrivateKeyFile == "" {
 		return nil, nil
 	}
-	key, err := loadOktaKey(cfg.Okta.DPoP.PrivateKeyFile)
+	key, err := LoadKey(cfg.Okta.DPoP.PrivateKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.named("okta.dpop.private_key_file"), err)
+		return nil, fmt.Errorf("%s: %w", cfg.Name("okta.dpop.private_key_file"), err)
 	}
 	if cfg.DPoPPublicKeyFile == "" {
 		return key, nil
 	}
-	data, err := readBounded(cfg.DPoPPublicKeyFile, 64<<10)
+	data, err := config.ReadFile(cfg.DPoPPublicKeyFile, 64<<10)
 	if err != nil {
 		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %w", err)
 	}

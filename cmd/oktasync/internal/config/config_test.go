@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func TestBadConfigurations(t *testing.T) {
 					want = append(want, "f.yaml:"+strings.TrimSpace(message))
 				}
 			}
-			_, err = decodeConfig("f.yaml", data, testEnv, false)
+			_, err = decode("f.yaml", data, testEnv, false)
 			if err == nil {
 				t.Fatalf("no error, want\n%s", strings.Join(want, "\n"))
 			}
@@ -70,21 +70,21 @@ func TestGoodConfigurations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decodeConfig(file, data, testEnv, false); err != nil {
+		if _, err := decode(file, data, testEnv, false); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
 func TestExampleHasEveryKeyAndItsDefault(t *testing.T) {
-	const example = "../../config.example.yaml"
-	cfg, err := loadConfig(configOptions{File: example, Getenv: testEnv})
+	const example = "../../../../config.example.yaml"
+	cfg, err := Load(Options{File: example, Getenv: testEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaultConfig()
-	want.Okta.OrgURL, want.Okta.ClientID, want.Okta.PrivateKeyFile = "https://acme.okta.com", "0oa1", "../../keys/client.pem"
-	want.Store.Path = "../../snapshots"
+	want := Default()
+	want.Okta.OrgURL, want.Okta.ClientID, want.Okta.PrivateKeyFile = "https://acme.okta.com", "0oa1", "../../../../keys/client.pem"
+	want.Store.Path = "../../../../snapshots"
 	export := reconcile.DefaultExport()
 	export.Name, export.Schedule = "all-users", "0 6 * * *"
 	want.Exports = []reconcile.Export{export}
@@ -138,7 +138,7 @@ exports: [{name: staff}]
 `
 
 func TestSmallestConfiguration(t *testing.T) {
-	cfg, err := decodeConfig("etc/oktasync.yaml", []byte(smallest), testEnv, false)
+	cfg, err := decode("etc/oktasync.yaml", []byte(smallest), testEnv, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,14 +161,14 @@ func TestStoreOnlyNeedsAndExpandsNothingOfOkta(t *testing.T) {
 		"store: {path: /srv/snapshots}",
 		"okta: {org_url: '${UNSET}', nonsense: 1}\ndaemon: {web_config_file: '${UNSET}'}\nstore: {path: /srv/snapshots, signing_key_file: '${UNSET}'}",
 	} {
-		cfg, err := decodeConfig("f.yaml", []byte(text), testEnv, true)
+		cfg, err := decode("f.yaml", []byte(text), testEnv, true)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if cfg.Store.Path != "/srv/snapshots" {
 			t.Errorf("Store.Path = %q, want /srv/snapshots", cfg.Store.Path)
 		}
 	}
-	_, err := decodeConfig("f.yaml", []byte("stroe: {}"), testEnv, true)
+	_, err := decode("f.yaml", []byte("stroe: {}"), testEnv, true)
 	if want := "f.yaml:1:1: unknown key stroe; did you mean store?"; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}
@@ -176,7 +176,7 @@ func TestStoreOnlyNeedsAndExpandsNothingOfOkta(t *testing.T) {
 
 func TestVariableCanNotInjectKeys(t *testing.T) {
 	text := strings.Replace(smallest, "client_id: 0oa1", `client_id: 0oa1, private_key_id: "${INJECTION}"`, 1)
-	cfg, err := decodeConfig("f.yaml", []byte(text), testEnv, false)
+	cfg, err := decode("f.yaml", []byte(text), testEnv, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestNoMessageShowsAKeyOrAVariable(t *testing.T) {
 		smallest + `log: {level: "-----BEGIN PRIVATE KEY-----\nMIGH"}`,
 		smallest + `daemon: {heartbeat_url: "s3cret-word"}`,
 	} {
-		_, err := decodeConfig("f.yaml", []byte(text), testEnv, false)
+		_, err := decode("f.yaml", []byte(text), testEnv, false)
 		if err == nil {
 			t.Errorf("%s: no error", text)
 			continue
@@ -212,32 +212,32 @@ func TestNoMessageShowsAKeyOrAVariable(t *testing.T) {
 func TestLoadConfigFindsTheFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	none := func(string) (string, bool) { return "", false }
-	_, err := loadConfig(configOptions{Getenv: none})
+	_, err := Load(Options{Getenv: none})
 	if want := "there is no oktasync.yaml"; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}
-	if h := (noConfig{}); !errors.As(err, &h) || h.Hint() == "" {
+	if h := (notFoundError{}); !errors.As(err, &h) || h.Hint() == "" {
 		t.Error("the error has no hint")
 	}
 	write(t, "oktasync.yaml", smallest)
 	write(t, "other.yaml", strings.Replace(smallest, "staff", "others", 1))
 	other := func(name string) (string, bool) { return "other.yaml", name == "OKTASYNC_CONFIG" }
 	for _, test := range []struct {
-		opts configOptions
+		opts Options
 		want string
 	}{
-		{configOptions{Getenv: none}, "staff"},
-		{configOptions{Getenv: other}, "others"},
-		{configOptions{Getenv: other, File: "oktasync.yaml"}, "staff"},
+		{Options{Getenv: none}, "staff"},
+		{Options{Getenv: other}, "others"},
+		{Options{Getenv: other, File: "oktasync.yaml"}, "staff"},
 	} {
-		cfg, err := loadConfig(test.opts)
+		cfg, err := Load(test.opts)
 		if err != nil {
 			t.Error(err)
 		} else if got := cfg.Exports[0].Name; got != test.want {
 			t.Errorf("read the configuration of %s, want that of %s", got, test.want)
 		}
 	}
-	_, err = loadConfig(configOptions{Getenv: none, File: "gone.yaml"})
+	_, err = Load(Options{Getenv: none, File: "gone.yaml"})
 	if want := "read configuration: there is no gone.yaml"; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}
@@ -258,14 +258,14 @@ func TestSelectExports(t *testing.T) {
 		}
 		return list
 	}
-	if got, err := c.selectExports(nil); err != nil || len(got) != 2 {
+	if got, err := c.Select(nil); err != nil || len(got) != 2 {
 		t.Errorf("selectExports() = %v, %v, want both", names(got), err)
 	}
-	got, err := c.selectExports([]string{"guests", "guests"})
+	got, err := c.Select([]string{"guests", "guests"})
 	if err != nil || !slices.Equal(names(got), []string{"guests"}) {
 		t.Errorf("selectExports(guests, guests) = %v, %v, want guests", names(got), err)
 	}
-	_, err = c.selectExports([]string{"stfaf", "robots"})
+	_, err = c.Select([]string{"stfaf", "robots"})
 	want := "unknown export stfaf; did you mean staff?\nunknown export robots; there are staff and guests"
 	if err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
@@ -280,7 +280,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil || len(seeds) < 50 {
 		f.Fatalf("found %d seeds, %v; want 50 and more", len(seeds), err)
 	}
-	for _, file := range append(seeds, "../../config.example.yaml") {
+	for _, file := range append(seeds, "../../../../config.example.yaml") {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
@@ -289,7 +289,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	line := regexp.MustCompile(`^/f\.yaml:[1-9][0-9]*:[1-9][0-9]*: [^\n\x00-\x1f]+$`)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		cfg, err := decodeConfig("/f.yaml", data, testEnv, false)
+		cfg, err := decode("/f.yaml", data, testEnv, false)
 		if err != nil {
 			for _, message := range strings.Split(err.Error(), "\n") {
 				if !line.MatchString(message) {
@@ -299,7 +299,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		first := marshalled(t, cfg)
-		again, err := decodeConfig("/f.yaml", []byte(first), testEnv, false)
+		again, err := decode("/f.yaml", []byte(first), testEnv, false)
 		if err != nil {
 			t.Fatalf("%v\nin\n%s", err, first)
 		}

@@ -1,4 +1,4 @@
-package main
+package org
 
 import (
 	"crypto/ecdsa"
@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"oktasync/dpopauth"
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile"
@@ -190,27 +190,25 @@ func newFaulty(t *testing.T, dir string, concurrency int) *faulty {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := &Config{}
-	cfg.Okta = OktaConfig{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, Concurrency: concurrency, RateLimitShare: 1}
+	cfg := &config.Config{}
+	cfg.Okta = config.OktaConfig{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, Concurrency: concurrency, RateLimitShare: 1}
 	f := &faulty{T: t, export: reconcile.DefaultExport()}
 	f.sandbox = sandbox.NewOrg(sandbox.Config{Users: 250, Epoch: time.Date(1999, 6, 1, 0, 0, 0, 0, time.UTC), RateLimit: sandbox.Limits(1 << 20), ClientShare: 1,
 		Clients: []sandbox.ClientApp{{ID: "0oa1", RequireDPoP: true, Scopes: cfg.Okta.Scopes, Keys: []sandbox.PublicKey{{Key: private.Public()}}}}})
 	cfg.Okta.OrgURL = f.sandbox.URL()
-	o := &org{grants: &grants{}}
-	auth := authConfig(cfg, f.sandbox.Transport(), key, nil)
-	auth.OnTokenRequest = o.grants.record
-	if o.auth, err = dpopauth.New(auth); err != nil {
+	log := slog.New(slog.DiscardHandler)
+	o, err := New(cfg, snapshot.Tool{Name: "oktasync"}, log, f.sandbox.Transport(), key, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	if err := o.join(cfg, log, nil); err != nil {
+	if err := o.Join(cfg, log, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f.store, err = snapshot.Init(filepath.Join(dir, "snapshots"), snapshot.Org{URL: cfg.Okta.OrgURL}, snapshot.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	f.export.Name, f.export.Timeout, f.export.Formats = "people", 0, []string{snapshot.FormatNDJSON}
-	f.r = o.reconciler(cfg, f.store, log, nil)
+	f.r = o.Reconciler(cfg, f.store, log, nil)
 	return f
 }
 

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"maps"
@@ -85,7 +85,7 @@ func project(t *testing.T, text string) {
 
 func TestWalkThroughsNamesAreAConfiguration(t *testing.T) {
 	project(t, walkThrough)
-	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestEnvironmentWinsOverItsFile(t *testing.T) {
 	getenv := func(name string) (string, bool) {
 		return "other.pem", name == "OKTA_CC_PRIVATE_KEY_FILE"
 	}
-	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: getenv})
+	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: getenv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestEnvironmentAloneIsAConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := loadConfig(configOptions{Getenv: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
+	cfg, err := Load(Options{Getenv: func(name string) (string, bool) { v, ok := values[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestEnvironmentAloneIsAConfiguration(t *testing.T) {
 func TestEnvironmentFileServesAConfigurationFile(t *testing.T) {
 	project(t, "NAME=staff\n")
 	write(t, "oktasync.yaml", strings.Replace(smallest, "staff", "'${NAME}'", 1))
-	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestBadWalkThroughs(t *testing.T) {
 			"OKTA_DPOP_PUBLIC_KEY_FILE: holds a key; write the key to a file and name that here"},
 	} {
 		project(t, test.text)
-		_, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+		_, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
 		if err == nil || err.Error() != test.want {
 			t.Errorf("got\n%v\nwant\n%s", err, test.want)
 		}
@@ -184,7 +184,7 @@ func TestBadWalkThroughs(t *testing.T) {
 
 func TestWalkThroughWithoutDPoPKeysHasOneInMemory(t *testing.T) {
 	project(t, walkThrough[:strings.Index(walkThrough, "OKTA_DPOP")])
-	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv})
+	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestWalkThroughWithoutDPoPKeysHasOneInMemory(t *testing.T) {
 
 func TestStoreOnlyNeedsNoneOfTheNames(t *testing.T) {
 	project(t, "OKTA_ORG_URL=nonsense\n")
-	cfg, err := loadConfig(configOptions{EnvFile: "project/.env", Getenv: noEnv, StoreOnly: true})
+	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv, StoreOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestStoreOnlyNeedsNoneOfTheNames(t *testing.T) {
 
 func TestMissingEnvironmentFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	_, err := loadConfig(configOptions{EnvFile: ".env", Getenv: noEnv})
+	_, err := Load(Options{EnvFile: ".env", Getenv: noEnv})
 	if want := "read environment file: there is no .env"; err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}

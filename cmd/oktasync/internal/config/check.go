@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -13,14 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
 )
 
 const (
-	usersScope   = "okta.users.read"
-	dpopRequired = "required"
-	dpopOff      = "off"
+	UsersScope   = "okta.users.read"
+	DPoPRequired = "required"
+	DPoPOff      = "off"
 
 	isEmpty = "is empty"
 
@@ -44,7 +45,7 @@ func (c *checks) wrong(field, format string, args ...any) {
 // oneOf checks that value is one of known.
 func (c *checks) oneOf(field, value string, known ...string) {
 	if !slices.Contains(known, value) {
-		c.wrong(field, "unknown value %s; %s", quoted(value), suggestion(value, known))
+		c.wrong(field, "unknown value %s; %s", term.Quoted(value), term.Suggestion(value, known))
 	}
 }
 
@@ -64,9 +65,9 @@ func (c *Config) check(storeOnly bool) []fieldProblem {
 	k.exports(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "auto", "text", "json")
-	paths := c.paths()
+	paths := c.Paths()
 	for _, field := range slices.Sorted(maps.Keys(paths)) {
-		problem := pathProblem(*paths[field])
+		problem := PathProblem(*paths[field])
 		if problem != "" && (!storeOnly || strings.HasPrefix(field, "store.")) {
 			k.wrong(field, "%s", problem)
 		}
@@ -80,7 +81,7 @@ var (
 )
 
 func (k *checks) okta(o OktaConfig) {
-	if problem := orgURLProblem(o.OrgURL); problem != "" {
+	if problem := OrgURLProblem(o.OrgURL); problem != "" {
 		k.wrong("okta.org_url", "%s", problem)
 	}
 	switch {
@@ -95,7 +96,7 @@ func (k *checks) okta(o OktaConfig) {
 	if o.PrivateKeyFile == "" {
 		k.wrong("okta.private_key_file", isEmpty)
 	}
-	k.oneOf("okta.dpop.mode", o.DPoP.Mode, dpopRequired, dpopOff)
+	k.oneOf("okta.dpop.mode", o.DPoP.Mode, DPoPRequired, DPoPOff)
 	if !(o.RateLimitShare > 0 && o.RateLimitShare <= 1) { // NaN too
 		k.wrong("okta.rate_limit_share", "%v is not more than 0 and up to 1", o.RateLimitShare)
 	}
@@ -107,19 +108,30 @@ func (k *checks) okta(o OktaConfig) {
 	}
 }
 
+// ScopeProblems returns what is wrong with a list of scopes.
+func ScopeProblems(scopes []string) []string {
+	var k checks
+	k.scopes(scopes)
+	texts := make([]string, len(k.problems))
+	for i, p := range k.problems {
+		texts[i] = p.text
+	}
+	return texts
+}
+
 func (k *checks) scopes(scopes []string) {
 	for i, scope := range scopes {
 		field := fmt.Sprintf("okta.scopes[%d]", i)
 		switch {
 		case !scopeToken.MatchString(scope):
-			k.wrong(field, "%s is no scope; each is an item of the list", quoted(scope))
+			k.wrong(field, "%s is no scope; each is an item of the list", term.Quoted(scope))
 			return
 		case slices.Contains(scopes[:i], scope):
-			k.wrong(field, "%s stands here twice", shown(scope))
+			k.wrong(field, "%s stands here twice", term.Word(scope))
 		}
 	}
-	if !slices.Contains(scopes, usersScope) {
-		k.wrong("okta.scopes", "%s is missing; without it no user can be read", usersScope)
+	if !slices.Contains(scopes, UsersScope) {
+		k.wrong("okta.scopes", "%s is missing; without it no user can be read", UsersScope)
 	}
 }
 
@@ -127,7 +139,7 @@ func (k *checks) scopes(scopes []string) {
 // name, also one that ends in -admin.
 var oktaDomains = []string{".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"}
 
-func orgURLProblem(text string) string {
+func OrgURLProblem(text string) string {
 	if text == "" {
 		return isEmpty
 	}
@@ -148,7 +160,7 @@ func orgURLProblem(text string) string {
 		return "holds a user name or password; an org's address has neither"
 	case u.Scheme != "https" && u.Scheme != "http":
 		return "begins with neither https:// nor, on this machine, http://"
-	case u.Scheme == "http" && !isLoopback(host):
+	case u.Scheme == "http" && !IsLoopback(host):
 		return "is not encrypted; plain http is only for this machine's own addresses"
 	case isConsole(host):
 		return fmt.Sprintf("is the admin console; did you mean %s?", orgOf(u))
@@ -174,9 +186,9 @@ func isConsole(host string) bool {
 		slices.ContainsFunc(oktaDomains, func(domain string) bool { return strings.HasSuffix(host, domain) })
 }
 
-// normalOrgURL returns the one form of an org's address: small letters, no
+// NormalOrgURL returns the one form of an org's address: small letters, no
 // trailing slash, no port that goes without saying.
-func normalOrgURL(text string) string {
+func NormalOrgURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
 		return text
@@ -191,7 +203,7 @@ func normalOrgURL(text string) string {
 	return u.Scheme + "://" + host
 }
 
-func isLoopback(host string) bool {
+func IsLoopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}
@@ -212,7 +224,7 @@ func (k *checks) exports(c *Config) {
 			}
 		}
 		if first, twice := named[e.Name]; twice && e.Name != "" {
-			k.wrong(field+".name", "%s is the name of exports[%d] too", shown(e.Name), first)
+			k.wrong(field+".name", "%s is the name of exports[%d] too", term.Word(e.Name), first)
 		} else {
 			named[e.Name] = i
 		}
@@ -236,7 +248,7 @@ func fieldErrors(err error) []*snapshot.FieldError {
 }
 
 func (k *checks) daemon(d DaemonConfig) {
-	if problem := listenProblem(d.Listen, d.WebConfigFile != ""); problem != "" {
+	if problem := ListenProblem(d.Listen, d.WebConfigFile != ""); problem != "" {
 		k.wrong("daemon.listen", "%s", problem)
 	}
 	if d.Verify != "" {
@@ -258,28 +270,28 @@ func (k *checks) daemon(d DaemonConfig) {
 	}
 }
 
-func listenProblem(listen string, guarded bool) string {
+func ListenProblem(listen string, guarded bool) string {
 	if listen == "" {
 		return ""
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return fmt.Sprintf("%s is no address to listen on; one looks like 127.0.0.1:9467", quoted(listen))
+		return fmt.Sprintf("%s is no address to listen on; one looks like 127.0.0.1:9467", term.Quoted(listen))
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Sprintf("%s is no port; one is a number up to 65535", quoted(port))
+		return fmt.Sprintf("%s is no port; one is a number up to 65535", term.Quoted(port))
 	} else if n == 0 && host == "" {
 		return "has neither a host nor a port"
 	}
-	if !guarded && !isLoopback(host) {
-		return fmt.Sprintf("%s is open to other machines, which takes a web_config_file with TLS and users; 127.0.0.1:%s is not", quoted(listen), port)
+	if !guarded && !IsLoopback(host) {
+		return fmt.Sprintf("%s is open to other machines, which takes a web_config_file with TLS and users; 127.0.0.1:%s is not", term.Quoted(listen), port)
 	}
 	return ""
 }
 
-// pathProblem finds values that can't be meant as a path. It shows none of
+// PathProblem finds values that can't be meant as a path. It shows none of
 // them: a key pasted in place of its file's name must not get into a log.
-func pathProblem(path string) string {
+func PathProblem(path string) string {
 	switch {
 	case strings.Contains(path, "-----BEGIN") || strings.HasPrefix(strings.TrimSpace(path), "{"):
 		return "holds a key; write the key to a file and name that here"
@@ -289,4 +301,24 @@ func pathProblem(path string) string {
 		return "\"~\" is not expanded here; write the folder out"
 	}
 	return ""
+}
+
+func NotifyField(i int) string { return fmt.Sprintf("daemon.notify[%d].url_file", i) }
+
+// NotifyAddress reads where the i-th of daemon.notify sends to.
+func NotifyAddress(i int, n NotifyConfig) (string, error) {
+	data, err := ReadFile(n.URLFile, 4<<10)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", NotifyField(i), err)
+	}
+	address := strings.TrimSpace(string(data))
+	if webAddressProblem(address) {
+		return "", fmt.Errorf("%s: %s holds no address; one begins with https://", NotifyField(i), n.URLFile)
+	}
+	return address, nil
+}
+
+func webAddressProblem(address string) bool {
+	u, err := url.Parse(address)
+	return err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http"
 }

@@ -1,9 +1,7 @@
-package main
+package term
 
 import (
 	"bytes"
-	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 )
@@ -18,7 +16,7 @@ func TestPrintable(t *testing.T) {
 		"gpj.\u202eexe\u2066":   `gpj.\u202eexe\u2066`,
 		"a\u2028b\x9bc":         `a\u2028b` + "\ufffdc",
 	} {
-		if got := printable(text); got != want {
+		if got := Safe(text); got != want {
 			t.Errorf("printable(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -30,7 +28,7 @@ func TestPrintableLines(t *testing.T) {
 	const want = "login,title\r\njosé@acme.example,\"a\\u000db\\u001b[31m\"\r\n{\"title\":\"\\u009b2J 山\tx\"}\n"
 	for size := 1; size <= len(text); size++ {
 		var got bytes.Buffer
-		w := &printableLines{w: &got}
+		w := &safeWriter{w: &got}
 		for rest := text; rest != ""; {
 			part := rest[:min(size, len(rest))]
 			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
@@ -41,20 +39,5 @@ func TestPrintableLines(t *testing.T) {
 		if got.String() != want {
 			t.Errorf("%d bytes at a time: %q, want %q", size, got.String(), want)
 		}
-	}
-}
-
-// A log for people has escapes of its own only, which are colours.
-func TestLogShowsEscapes(t *testing.T) {
-	var got bytes.Buffer
-	log := newLogger(&got, slog.LevelInfo, "text", true)
-	log.Info("store checked", "finding", "a\x1b[2J", "err", errors.New("\x1b]0;x\x07"))
-	for _, c := range []string{"\x1b[2J", "\x1b]", "\x07"} {
-		if strings.Contains(got.String(), c) {
-			t.Errorf("a log line has %q: %q", c, got.String())
-		}
-	}
-	if !strings.Contains(got.String(), "\u241b[2J") {
-		t.Errorf("a log line does not show its finding: %q", got.String())
 	}
 }

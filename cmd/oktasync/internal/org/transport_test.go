@@ -1,4 +1,4 @@
-package main
+package org
 
 import (
 	"compress/gzip"
@@ -21,8 +21,8 @@ import (
 // tally is a sink that counts users.
 type tally struct{ users int }
 
-func (s *tally) Record(oktaclient.Record) error     { s.users++; return nil }
-func (*tally) Outside(oktaclient.Record) error    { return nil }
+func (s *tally) Record(oktaclient.Record) error { s.users++; return nil }
+func (*tally) Outside(oktaclient.Record) error  { return nil }
 func (*tally) Request(oktaclient.Request) error { return nil }
 
 // Pages come compressed and over one connection that is kept; a header without
@@ -59,7 +59,7 @@ func TestTransport(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	base, _, err := baseTransport(ca)
+	base, _, err := Transport(ca)
 	if err != nil {
 		t.Fatal(err)
 	}

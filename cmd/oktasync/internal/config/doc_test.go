@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/configuration.md anew")
 
-const configurationPage = "../../docs/configuration.md"
+const configurationPage = "../../../../docs/configuration.md"
 
 // docs/configuration.md is what the comments, the defaults and the example tags
 // of the configuration's types say.
@@ -37,7 +37,7 @@ func TestConfigurationPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, page) {
-		t.Error("docs/configuration.md is not what the types say; go test ./cmd/oktasync -run ConfigurationPage -update writes it anew")
+		t.Error("docs/configuration.md is not what the types say; go test ./cmd/oktasync/internal/config -run ConfigurationPage -update writes it anew")
 	}
 }
 
@@ -67,7 +67,7 @@ func TestConfigurationExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		env := func(name string) (string, bool) { return "/run/credentials", name == "CREDENTIALS_DIRECTORY" }
-		if _, err := decodeConfig("f.yaml", text, env, false); err != nil {
+		if _, err := decode("f.yaml", text, env, false); err != nil {
 			t.Errorf("%s: %s: %v", k.path, k.example, err)
 		}
 	}
@@ -110,12 +110,12 @@ type configKey struct {
 // configKeys are the keys of the configuration, in their order.
 func configKeys(t *testing.T) []configKey {
 	t.Helper()
-	comments := fieldComments(t, "config.go", "../../reconcile/export.go",
-		"../../reconcile/snapshot/declaration.go", "../../reconcile/snapshot/attributes.go")
-	cfg := *defaultConfig()
+	comments := fieldComments(t, "config.go", "../../../../reconcile/export.go",
+		"../../../../reconcile/snapshot/declaration.go", "../../../../reconcile/snapshot/attributes.go")
+	cfg := *Default()
 	cfg.Exports = []reconcile.Export{reconcile.DefaultExport()}
 	cfg.Daemon.Notify = []NotifyConfig{{On: []string{}}}
-	_, missing := decodeConfig("f.yaml", []byte("exports: [{}]\ndaemon: {notify: [{}]}\n"), os.LookupEnv, false)
+	_, missing := decode("f.yaml", []byte("exports: [{}]\ndaemon: {notify: [{}]}\n"), os.LookupEnv, false)
 	var keys []configKey
 	walkConfig(reflect.ValueOf(cfg), "", func(path string, owner reflect.Type, f reflect.StructField, v reflect.Value) {
 		keys = append(keys, configKey{
@@ -251,10 +251,10 @@ var sections = []struct{ prefix, title, owner string }{
 
 func configPage(t *testing.T) []byte {
 	t.Helper()
-	types := fieldComments(t, "config.go", "../../reconcile/export.go",
-		"../../reconcile/snapshot/declaration.go", "../../reconcile/snapshot/attributes.go")
+	types := fieldComments(t, "config.go", "../../../../reconcile/export.go",
+		"../../../../reconcile/snapshot/declaration.go", "../../../../reconcile/snapshot/attributes.go")
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<!-- Made from the configuration's types by go test ./cmd/oktasync -run ConfigurationPage -update. Change those. -->
+	fmt.Fprintf(&b, `<!-- Made from the configuration's types by go test ./cmd/oktasync/internal/config -run ConfigurationPage -update. Change those. -->
 # Configuration
 
 %s

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -8,31 +8,31 @@ import (
 	"unicode/utf8"
 )
 
-// environment is where variables come from: the process's environment, and
+// Environment is where variables come from: the process's environment, and
 // behind it a file of NAME=value lines.
-type environment struct {
+type Environment struct {
 	getenv func(string) (string, bool)
-	file   string // "": none
+	File   string // "": none
 	values map[string]string
 }
 
-func newEnvironment(opts configOptions) (*environment, error) {
-	e := &environment{getenv: opts.Getenv, file: opts.EnvFile}
-	if e.file == "" {
+func NewEnvironment(opts Options) (*Environment, error) {
+	e := &Environment{getenv: opts.Getenv, File: opts.EnvFile}
+	if e.File == "" {
 		return e, nil
 	}
-	data, err := readNamed(e.file, maxConfigFile)
+	data, err := ReadArgument(e.File, MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read environment file: %w", err)
 	}
 	if bytes.IndexByte(data, 0) >= 0 {
-		return nil, fmt.Errorf("%s: holds bytes that are no text; save it as UTF-8 where it is UTF-16", e.file)
+		return nil, fmt.Errorf("%s: holds bytes that are no text; save it as UTF-8 where it is UTF-16", e.File)
 	}
-	e.values, err = parseEnv(e.file, data)
+	e.values, err = parseEnv(e.File, data)
 	return e, err
 }
 
-func (e *environment) lookup(name string) (string, bool) {
+func (e *Environment) Lookup(name string) (string, bool) {
 	if value, ok := e.getenv(name); ok {
 		return value, true
 	}
@@ -40,13 +40,13 @@ func (e *environment) lookup(name string) (string, bool) {
 	return value, ok
 }
 
-// resolve returns path, the value of the variable name. One that stands in the
+// Resolve returns path, the value of the variable name. One that stands in the
 // environment file is relative to that file's folder.
-func (e *environment) resolve(name, path string) string {
+func (e *Environment) Resolve(name, path string) string {
 	if _, ok := e.getenv(name); ok {
 		return path
 	}
-	return resolve(folderOf(e.file), path)
+	return resolve(baseDir(e.File), path)
 }
 
 // parseEnv reads lines of NAME=value as dotenv files have them: with comments,

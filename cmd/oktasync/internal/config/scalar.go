@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // errMismatch says that a value is not of the kind that its field takes.
@@ -89,7 +91,7 @@ func expected(v reflect.Value) string {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		return "a duration with its unit, such as 30s, 15m or 2h"
-	case v.Type() == reflect.TypeFor[secretText]():
+	case v.Type() == reflect.TypeFor[Secret]():
 		return "text"
 	case isText(v):
 		return "a percentage like 1% or a count like 25"
@@ -113,11 +115,11 @@ func described(n *yaml.Node) string {
 	case n.Kind == yaml.MappingNode:
 		return "keys and values"
 	case n.Tag == "!!bool" || n.Tag == "!!float" && !strings.ContainsAny(n.Value, "0123456789"): // .nan
-		return shown(n.Value)
+		return term.Word(n.Value)
 	case n.Tag == "!!int" || n.Tag == "!!float":
-		return "the number " + shown(n.Value)
+		return "the number " + term.Word(n.Value)
 	}
-	return "the text " + quoted(n.Value)
+	return "the text " + term.Quoted(n.Value)
 }
 
 // empty is how a field's value is written that has none, for a hint.

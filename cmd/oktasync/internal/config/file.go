@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -6,10 +6,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 // How long somebody may take who writes to a pipe: to begin, and in all, as a
@@ -19,36 +23,36 @@ const (
 	pipeEnds   = time.Minute
 )
 
-// readNamed reads a file that the command line names, and no more than most
+// ReadArgument reads a file that the command line names, and no more than most
 // bytes. It may be a pipe, as /dev/stdin and <(a command) are, but none that
 // nobody writes to: that would be waited for for ever.
-func readNamed(file string, most int64) ([]byte, error) {
+func ReadArgument(file string, most int64) ([]byte, error) {
 	return readFile(file, most, true)
 }
 
-// readBounded is readNamed for what the configuration names, which is read
+// ReadFile is readNamed for what the configuration names, which is read
 // whenever it is needed: a pipe gives what is in it once.
-func readBounded(file string, most int64) ([]byte, error) {
+func ReadFile(file string, most int64) ([]byte, error) {
 	return readFile(file, most, false)
 }
 
 func readFile(file string, most int64, pipe bool) ([]byte, error) {
-	if problem := pathProblem(file); problem != "" {
+	if problem := PathProblem(file); problem != "" {
 		return nil, errors.New(problem)
 	}
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would block
 	if err != nil {
-		return nil, inWords(file, err)
+		return nil, WrapFileError(file, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, inWords(file, err)
+		return nil, WrapFileError(file, err)
 	}
 	read := io.ReadAll
 	switch mode := info.Mode(); {
 	case mode.IsDir():
-		return nil, inWords(file, syscall.EISDIR)
+		return nil, WrapFileError(file, syscall.EISDIR)
 	case mode.Type() == fs.ModeNamedPipe && pipe:
 		read = func(r io.Reader) ([]byte, error) { return readPipe(f, r) }
 	case !mode.IsRegular() && !isNull(info):
@@ -57,7 +61,7 @@ func readFile(file string, most int64, pipe bool) ([]byte, error) {
 	data, err := read(io.LimitReader(f, most+1))
 	switch {
 	case err != nil:
-		return nil, inWords(file, err)
+		return nil, WrapFileError(file, err)
 	case int64(len(data)) > most:
 		return nil, fmt.Errorf("%s is larger than %d bytes", file, most)
 	}
@@ -74,7 +78,7 @@ func readPipe(f *os.File, r io.Reader) ([]byte, error) {
 		data, err := io.ReadAll(r)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, fmt.Errorf("%s is a pipe, and its end did not come within %s", f.Name(), shortDuration(pipeEnds))
+			return nil, fmt.Errorf("%s is a pipe, and its end did not come within %s", f.Name(), term.Duration(pipeEnds))
 		case err != nil || len(data) > 0:
 			return data, err
 		case time.Since(began) > pipeBegins:
@@ -90,9 +94,9 @@ func isNull(info fs.FileInfo) bool {
 	return err == nil && os.SameFile(info, null)
 }
 
-// inWords says in people's words why a file that they have named can't be read.
+// FileError says in people's words why a file that they have named can't be read.
 // Other errors are as they were.
-func inWords(file string, err error) error {
+func WrapFileError(file string, err error) error {
 	text := ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -100,9 +104,9 @@ func inWords(file string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR):
 		text = fmt.Sprintf("there is no %s: a part of the path is no folder", file)
 	case errors.Is(err, fs.ErrPermission):
-		text = fmt.Sprintf("%s may not be read by %s", file, me())
+		text = fmt.Sprintf("%s may not be read by %s", file, CurrentUser())
 		if _, err := os.Stat(file); err == nil {
-			text += " (" + accessTo(file) + ")"
+			text += " (" + Access(file) + ")"
 		}
 	case errors.Is(err, syscall.EISDIR):
 		text = file + " is a folder, and not a file"
@@ -111,25 +115,60 @@ func inWords(file string, err error) error {
 	default:
 		return err
 	}
-	return worded{text, err}
+	return FileError{text, err}
 }
 
-// worded is an error in other words than its own.
-type worded struct {
+// FileError is an error in other words than its own.
+type FileError struct {
 	text string
 	err  error
 }
 
-func (w worded) Error() string { return w.text }
-func (w worded) Unwrap() error { return w.err }
+func (w FileError) Error() string { return w.text }
+func (w FileError) Unwrap() error { return w.err }
 
-// folderOf returns the folder that relative paths in a file are relative to: its
+// baseDir returns the folder that relative paths in a file are relative to: its
 // own, or where it is of the process (/dev/stdin, /dev/fd/63), the current one.
-func folderOf(file string) string {
+func baseDir(file string) string {
 	for _, of := range []string{"/dev/", "/proc/"} {
 		if strings.HasPrefix(filepath.Clean(file), of) {
 			return "."
 		}
 	}
 	return filepath.Dir(file)
+}
+
+// hintError is an error with a hint: what to do about it.
+type hintError struct {
+	error
+	hint string
+}
+
+// WithHint returns err with a hint for the user.
+func WithHint(err error, hint string) error { return hintError{err, hint} }
+
+func (e hintError) Unwrap() error { return e.error }
+
+func (e hintError) Hint() string { return e.hint }
+
+// Access says who may read a file.
+func Access(file string) string {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err.Error()
+	}
+	owner := "its owner"
+	if stat, isUnix := info.Sys().(*syscall.Stat_t); isUnix {
+		owner = userName(int(stat.Uid))
+	}
+	return fmt.Sprintf("mode %04o, owner %s", info.Mode().Perm(), owner)
+}
+
+func CurrentUser() string { return userName(os.Geteuid()) }
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return "uid " + strconv.Itoa(uid)
 }

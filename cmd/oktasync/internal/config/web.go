@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -11,31 +11,33 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
-// webConfig is daemon.web_config_file, in the format that Prometheus exporters
+// webFile is daemon.web_config_file, in the format that Prometheus exporters
 // take (exporter-toolkit, docs/web-configuration.md). Paths are relative to it.
-type webConfig struct {
-	TLS       webTLS                `yaml:"tls_server_config"`
-	HTTP      webHTTP               `yaml:"http_server_config"`
-	RateLimit webRateLimit          `yaml:"rate_limit"`
-	Users     map[string]secretText `yaml:"basic_auth_users"` // bcrypt hashes
+type webFile struct {
+	TLS       webTLS            `yaml:"tls_server_config"`
+	HTTP      webHTTP           `yaml:"http_server_config"`
+	RateLimit RateLimit         `yaml:"rate_limit"`
+	Users     map[string]Secret `yaml:"basic_auth_users"` // bcrypt hashes
 }
 
 type webTLS struct {
-	Cert              string     `yaml:"cert"`
-	Key               secretText `yaml:"key"`
-	ClientCA          string     `yaml:"client_ca"`
-	CertFile          string     `yaml:"cert_file"`
-	KeyFile           string     `yaml:"key_file"`
-	ClientCAFile      string     `yaml:"client_ca_file"`
-	ClientAuthType    string     `yaml:"client_auth_type"`
-	ClientAllowedSANs []string   `yaml:"client_allowed_sans"`
-	CipherSuites      []string   `yaml:"cipher_suites"`
-	CurvePreferences  []string   `yaml:"curve_preferences"`
-	MinVersion        string     `yaml:"min_version"`
-	MaxVersion        string     `yaml:"max_version"`
-	PreferServer      bool       `yaml:"prefer_server_cipher_suites"` // has no effect in Go, nor there
+	Cert              string   `yaml:"cert"`
+	Key               Secret   `yaml:"key"`
+	ClientCA          string   `yaml:"client_ca"`
+	CertFile          string   `yaml:"cert_file"`
+	KeyFile           string   `yaml:"key_file"`
+	ClientCAFile      string   `yaml:"client_ca_file"`
+	ClientAuthType    string   `yaml:"client_auth_type"`
+	ClientAllowedSANs []string `yaml:"client_allowed_sans"`
+	CipherSuites      []string `yaml:"cipher_suites"`
+	CurvePreferences  []string `yaml:"curve_preferences"`
+	MinVersion        string   `yaml:"min_version"`
+	MaxVersion        string   `yaml:"max_version"`
+	PreferServer      bool     `yaml:"prefer_server_cipher_suites"` // has no effect in Go, nor there
 }
 
 type webHTTP struct {
@@ -43,60 +45,76 @@ type webHTTP struct {
 	Headers map[string]string `yaml:"headers"`
 }
 
-type webRateLimit struct {
+type RateLimit struct {
 	Burst    int           `yaml:"burst"`
 	Interval time.Duration `yaml:"interval"`
 }
 
-// secretText is text that no message may show.
-type secretText string
+// Secret is text that no message may show.
+type Secret string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (s *secretText) UnmarshalText(text []byte) error {
-	*s = secretText(text)
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
 	return nil
 }
 
 const maxWebConfig = 1 << 20
 
-// loadWebConfig reads daemon.web_config_file and what it names. Without one,
+// Web is the content of daemon.web_config_file, and of the files that it
+// names. The zero value has no TLS and no users.
+type Web struct {
+	TLS         *tls.Config // nil: plain HTTP
+	Certificate string      // SHA-256 of the server's certificate; "" without TLS
+	Headers     map[string]string
+	Users       map[string]Secret // bcrypt hashes by name
+	RateLimit   RateLimit
+}
+
+// Closed reports whether only known clients get an answer: those with a
+// password or a client certificate, over TLS.
+func (w *Web) Closed() bool {
+	return w.TLS != nil && (len(w.Users) > 0 || w.TLS.ClientAuth == tls.RequireAndVerifyClientCert)
+}
+
+// LoadWeb reads daemon.web_config_file and what it names. Without one,
 // everybody on this machine gets in, and nobody else can ask. The files count
 // as they are now, until the next reload: in half of an edit nobody is shut out,
 // or let in.
-func loadWebConfig(d DaemonConfig) (*webAccess, error) {
+func LoadWeb(d DaemonConfig) (*Web, error) {
 	file := d.WebConfigFile
 	if file == "" {
-		return &webAccess{}, nil
+		return &Web{}, nil
 	}
-	data, err := readBounded(file, maxWebConfig)
+	data, err := ReadFile(file, maxWebConfig)
 	if err != nil {
 		return nil, fmt.Errorf("daemon.web_config_file: %w", err)
 	}
-	var c webConfig
+	var c webFile
 	c.HTTP.HTTP2, c.TLS.PreferServer = true, true
 	dec := &decoder{file: file}
 	dec.document(data, &c)
-	access := &webAccess{users: c.Users, headers: c.HTTP.Headers, bucket: newTokens(c.RateLimit)}
+	web := &Web{Users: c.Users, Headers: c.HTTP.Headers, RateLimit: c.RateLimit}
 	for _, path := range []*string{&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile} {
 		*path = resolve(filepath.Dir(file), *path)
 	}
 	if dec.err() == nil {
 		c.check(dec)
-		access.tls, access.certificate = c.TLS.load(dec)
+		web.TLS, web.Certificate = c.TLS.load(dec)
 	}
 	if err := dec.err(); err != nil {
 		return nil, fmt.Errorf("daemon.web_config_file: %w", err)
 	}
-	if access.tls != nil {
-		access.tls.NextProtos = []string{"h2", "http/1.1"}
+	if web.TLS != nil {
+		web.TLS.NextProtos = []string{"h2", "http/1.1"}
 		if !c.HTTP.HTTP2 {
-			access.tls.NextProtos = []string{"http/1.1"}
+			web.TLS.NextProtos = []string{"http/1.1"}
 		}
 	}
-	if problem := listenProblem(d.Listen, access.closed()); problem != "" {
+	if problem := ListenProblem(d.Listen, web.Closed()); problem != "" {
 		return nil, fmt.Errorf("daemon.listen: %s (%s has not both)", problem, file)
 	}
-	return access, nil
+	return web, nil
 }
 
 // settableHeaders are those that the format lets people set, with the values
@@ -109,7 +127,7 @@ var settableHeaders = map[string][]string{
 }
 
 // check finds what is wrong beside the TLS part.
-func (c *webConfig) check(d *decoder) {
+func (c *webFile) check(d *decoder) {
 	for _, user := range slices.Sorted(maps.Keys(c.Users)) {
 		if _, err := bcrypt.Cost([]byte(c.Users[user])); err != nil {
 			d.wrong("basic_auth_users."+user, "is no bcrypt hash; `htpasswd -nBC 10 USER` makes one")
@@ -159,7 +177,7 @@ func (t *webTLS) load(d *decoder) (config *tls.Config, certificate string) {
 	for i, name := range t.CurvePreferences {
 		curve, ok := curves[name]
 		if !ok {
-			d.wrong(fmt.Sprintf("%s.curve_preferences[%d]", tlsField, i), "unknown curve; "+suggestion(name, slices.Sorted(maps.Keys(curves))))
+			d.wrong(fmt.Sprintf("%s.curve_preferences[%d]", tlsField, i), "unknown curve; "+term.Suggestion(name, slices.Sorted(maps.Keys(curves))))
 		}
 		config.CurvePreferences = append(config.CurvePreferences, curve)
 	}
@@ -182,7 +200,7 @@ func (t *webTLS) load(d *decoder) (config *tls.Config, certificate string) {
 		return config, ""
 	}
 	config.Certificates = []tls.Certificate{pair}
-	return config, hexSHA256(pair.Certificate[0])
+	return config, SHA256(pair.Certificate[0])
 }
 
 func tlsVersion(d *decoder, to *uint16, key, name string) {
@@ -208,7 +226,7 @@ func (t *webTLS) part(d *decoder, key, inline, file string) []byte {
 	case file == "":
 		d.wrong(tlsField, fmt.Sprintf("lacks %s_file, or %s", key, key))
 	default:
-		data, err := readBounded(file, maxWebConfig)
+		data, err := ReadFile(file, maxWebConfig)
 		if err == nil {
 			return data
 		}
@@ -221,7 +239,7 @@ func (t *webTLS) part(d *decoder, key, inline, file string) []byte {
 func (t *webTLS) clients(d *decoder, config *tls.Config) {
 	auth, ok := clientAuthTypes[cmp.Or(t.ClientAuthType, "NoClientCert")]
 	if !ok {
-		d.wrong(tlsField+".client_auth_type", "unknown; "+suggestion(t.ClientAuthType, slices.Sorted(maps.Keys(clientAuthTypes))))
+		d.wrong(tlsField+".client_auth_type", "unknown; "+term.Suggestion(t.ClientAuthType, slices.Sorted(maps.Keys(clientAuthTypes))))
 		return
 	}
 	config.ClientAuth = auth

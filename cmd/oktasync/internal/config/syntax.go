@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -30,19 +30,19 @@ var syntaxWords = map[string]string{
 // syntaxProblem says where and why data is no YAML, given yaml.v3's error. That
 // names the line above or where the block begins, and none for the first, so
 // the place is looked for here; the column is where the line's text begins.
-func syntaxProblem(data []byte, err error) (position, string) {
-	at, text := position{1, 1}, err.Error()
+func syntaxProblem(data []byte, err error) (Position, string) {
+	at, text := Position{1, 1}, err.Error()
 	if m := yamlError.FindStringSubmatch(text); m != nil {
-		at.line, _ = strconv.Atoi("0" + m[1])
+		at.Line, _ = strconv.Atoi("0" + m[1])
 		text = m[2]
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	if len(lines) <= 500 {
-		at.line = 1 + longestYAML(lines)
+		at.Line = 1 + longestYAML(lines)
 	}
-	at.line = max(1, min(at.line, len(lines)))
-	line := strings.TrimRight(string(lines[at.line-1]), "\r\n")
-	at.column = 1 + len(line) - len(strings.TrimLeft(line, " \t"))
+	at.Line = max(1, min(at.Line, len(lines)))
+	line := strings.TrimRight(string(lines[at.Line-1]), "\r\n")
+	at.Column = 1 + len(line) - len(strings.TrimLeft(line, " \t"))
 	switch words, known := syntaxWords[text]; {
 	case strings.HasPrefix(strings.TrimLeft(line, " "), "\t"):
 		text = "lines are indented with spaces; this one has a tab"

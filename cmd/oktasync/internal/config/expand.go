@@ -1,9 +1,11 @@
-package main
+package config
 
 import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -43,7 +45,7 @@ func variable(inner string, getenv func(string) (string, bool)) (string, error) 
 	name, fallback, hasFallback := strings.Cut(inner, ":-")
 	switch {
 	case !variableName.MatchString(name):
-		return "", fmt.Errorf("%s is no variable; one is written ${NAME} or ${NAME:-default}", quoted("${"+inner+"}"))
+		return "", fmt.Errorf("%s is no variable; one is written ${NAME} or ${NAME:-default}", term.Quoted("${"+inner+"}"))
 	case strings.Contains(fallback, "${"):
 		return "", fmt.Errorf("the default of ${%s} can't hold a variable", name)
 	}

@@ -1,6 +1,8 @@
-package main
+package config
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestExpand(t *testing.T) {
 	getenv := func(name string) (string, bool) {
@@ -29,18 +31,6 @@ func TestExpand(t *testing.T) {
 	for _, text := range []string{"${GONE}", "${", "${A", "${}", "${1A}", "${A-b}", "${A:b}", "${A B}", "${A:-${A}}"} {
 		if got, err := expand(text, getenv); err == nil {
 			t.Errorf("expand(%q) = %q, want an error", text, got)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	known := []string{"private_key_file", "private_key_id", "path", "search", "warn", "staff"}
-	for word, want := range map[string]string{
-		"private-key-file": "private_key_file", "privat_key_id": "private_key_id", "paht": "path", "serach": "search",
-		"warning": "warn", "Path": "path", "x": "", "group": "", "pa": "",
-	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -1,0 +1,88 @@
+package org
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile/snapshot"
+)
+
+// OpenStore opens the store of cfg for writing, and creates it if it does not
+// exist. witness may be nil.
+func OpenStore(cfg *config.Config, witness *snapshot.Witness) (*snapshot.Store, error) {
+	options, err := StoreOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	options.Witness = witness
+	store, err := snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = config.WithHint(err, "store.path has to be a folder, or one that can be made")
+	}
+	return store, err
+}
+
+// StoreOptions looks up the group of the store and loads its signing key.
+func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
+	options, err = GroupOptions(cfg)
+	if file := cfg.Store.SigningKeyFile; file != "" {
+		var load error
+		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
+			err = errors.Join(err, fmt.Errorf("store.signing_key_file: %w", config.WrapFileError(file, load)))
+		}
+	}
+	return options, err
+}
+
+// GroupOptions returns StoreOptions without the signing key.
+func GroupOptions(cfg *config.Config) (options snapshot.Options, err error) {
+	name := cfg.Store.Group
+	if name == "" {
+		return options, nil
+	}
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		return options, fmt.Errorf("store.group: no group %s on this machine", term.Word(name))
+	}
+	if options.GID, err = strconv.Atoi(group.Gid); err != nil {
+		return options, fmt.Errorf("store.group: %w", err)
+	}
+	return options, nil
+}
+
+// AllowedSigners loads an allowed_signers file. It returns nil if file is "".
+func AllowedSigners(file string) (*snapshot.AllowedSigners, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := config.ReadArgument(file, 1<<20)
+	if err != nil {
+		return nil, fmt.Errorf("load allowed signers: %w", err)
+	}
+	signers, err := snapshot.ParseAllowedSigners(data)
+	if err != nil {
+		return nil, fmt.Errorf("load allowed signers %s: %w", file, err)
+	}
+	return signers, nil
+}
+
+// OpenExisting opens the store of cfg for reading. It returns nil if the store
+// does not exist.
+func OpenExisting(cfg *config.Config) (*snapshot.Store, error) {
+	store, err := snapshot.Open(cfg.Store.Path)
+	if errors.Is(err, snapshot.ErrNoStore) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if store.Org().URL != cfg.Okta.OrgURL {
+		return nil, &snapshot.OrgError{Dir: cfg.Store.Path, Store: store.Org(), Want: snapshot.Org{URL: cfg.Okta.OrgURL}}
+	}
+	return store, nil
+}
