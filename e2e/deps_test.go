@@ -72,7 +72,7 @@ var mayImport = map[string]imports{
 	"cmd/oktasync": {
 		ours: []string{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
-			internal + "config", internal + "org", internal + "term",
+			internal + "config", internal + "doctor", internal + "org", internal + "term",
 		},
 		others: []string{
 			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
@@ -86,6 +86,12 @@ var mayImport = map[string]imports{
 		others: []string{
 			"gopkg.in/yaml.v3",
 			"golang.org/x/crypto", // its bcrypt: passwords as web_config_file has them
+		},
+	},
+	internal + "doctor": {
+		ours: []string{
+			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "scheduler",
+			internal + "config", internal + "org", internal + "term",
 		},
 	},
 	internal + "org": {

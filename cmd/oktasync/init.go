@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/doctor"
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
@@ -280,7 +281,7 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	}
 	if in.changeRequest {
 		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
-			"@origin@", asSentence(origin(in.orgURL))).Replace(changeRequest)
+			"@origin@", asSentence(doctor.Origin(in.orgURL))).Replace(changeRequest)
 	}
 	for _, needed := range []struct{ value, key string }{{in.orgURL, "okta.org_url"}, {in.clientID, "okta.client_id"}} {
 		if needed.value == "" {

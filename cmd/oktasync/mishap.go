@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/doctor"
 	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile/snapshot"
@@ -65,7 +66,7 @@ func (m *mishap) app(change func(*sandbox.ClientApp)) error {
 func (m *mishap) othersTake(n int) error {
 	m.org.OnRequest(func(number int, _ *http.Request) {
 		if number == 1 {
-			m.org.TakeRateLimit(usersPath, n)
+			m.org.TakeRateLimit(doctor.UsersPath, n)
 		}
 	})
 	return nil

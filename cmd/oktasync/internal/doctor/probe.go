@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -12,15 +12,15 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 )
 
-// meetingPath tells which org answers, without a token (developer.okta.com, Org
+// probePath tells which org answers, without a token (developer.okta.com, Org
 // metadata). It is not rate limited.
-const meetingPath = "/.well-known/okta-organization"
+const probePath = "/.well-known/okta-organization"
 
-const meetTimeout = 15 * time.Second
+const probeTimeout = 15 * time.Second
 
-// A meeting is the first request to the org, taken apart into its steps: it goes
+// A probe is the first request to the org, taken apart into its steps: it goes
 // the way that every other one will go, proxy included.
-type meeting struct {
+type probe struct {
 	mu   sync.Mutex // of what trace notes
 	over bool       // it is for the checks to read
 
@@ -28,11 +28,11 @@ type meeting struct {
 	denial int      // the proxy's status to CONNECT, where that is no 200
 
 	addresses int // that the name has
-	lookup    error
-	dialled   []string // addresses that were tried
+	lookupErr error
+	dialed    []string // addresses that were tried
 	remote    string   // what it got through to; "": nowhere
 	tls       *tls.ConnectionState
-	handshake error
+	tlsErr    error
 
 	sent, received time.Time
 	resp           *http.Response // its body is read
@@ -40,13 +40,13 @@ type meeting struct {
 	err            error // of the request as a whole
 }
 
-// meet sends the request, once for all checks.
-func (x *examination) meet(ctx context.Context) *meeting {
-	if x.met != nil {
-		return x.met
+// probe sends the request, once for all checks.
+func (x *checker) probe(ctx context.Context) *probe {
+	if x.probed != nil {
+		return x.probed
 	}
-	m := new(meeting)
-	x.met = m
+	m := new(probe)
+	x.probed = m
 	base, _, err := org.Transport(x.cfg.Okta.CAFile)
 	if err != nil { // checkTLS says so; until then anything is good enough
 		base, _, _ = org.Transport("")
@@ -60,14 +60,14 @@ func (x *examination) meet(ctx context.Context) *meeting {
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, m.trace()), meetTimeout)
+	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, m.trace()), probeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.cfg.Okta.OrgURL+meetingPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.cfg.Okta.OrgURL+probePath, nil)
 	if err != nil {
 		m.err = err
 		return m
 	}
-	req.Header.Set("User-Agent", org.UserAgent(toolVersion()))
+	req.Header.Set("User-Agent", org.UserAgent(x.Tool))
 	m.proxy, _ = http.ProxyFromEnvironment(req)
 	m.sent = time.Now()
 	resp, err := once.RoundTrip(req) // which follows no redirect
@@ -84,7 +84,7 @@ func (x *examination) meet(ctx context.Context) *meeting {
 
 // trace notes how far the request comes. Of several addresses that are tried at
 // once one may still be tried when the request has ended.
-func (m *meeting) trace() *httptrace.ClientTrace {
+func (m *probe) trace() *httptrace.ClientTrace {
 	note := func(what func()) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -93,18 +93,18 @@ func (m *meeting) trace() *httptrace.ClientTrace {
 		}
 	}
 	return &httptrace.ClientTrace{
-		DNSDone:      func(d httptrace.DNSDoneInfo) { note(func() { m.addresses, m.lookup = len(d.Addrs), d.Err }) },
-		ConnectStart: func(_, addr string) { note(func() { m.dialled = append(m.dialled, addr) }) },
+		DNSDone:      func(d httptrace.DNSDoneInfo) { note(func() { m.addresses, m.lookupErr = len(d.Addrs), d.Err }) },
+		ConnectStart: func(_, addr string) { note(func() { m.dialed = append(m.dialed, addr) }) },
 		ConnectDone: func(_, addr string, err error) {
 			if err == nil {
 				note(func() { m.remote = addr })
 			}
 		},
-		TLSHandshakeDone: func(s tls.ConnectionState, err error) { note(func() { m.tls, m.handshake = &s, err }) },
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) { note(func() { m.tls, m.tlsErr = &s, err }) },
 	}
 }
 
-func (m *meeting) end() {
+func (m *probe) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.over = true

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -21,13 +21,13 @@ import (
 )
 
 // checkProxy says which proxy requests go through, and whether it lets them.
-func checkProxy(ctx context.Context, x *examination) finding {
+func checkProxy(ctx context.Context, x *checker) Finding {
 	name, value := proxySetting()
 	host := hostOf(x.cfg.Okta.OrgURL)
-	if value != "" && !isProxy(value) && !config.IsLoopback(host) {
+	if value != "" && !isProxyURL(value) && !config.IsLoopback(host) {
 		return failed(onHost, "set "+name+" to an address such as http://proxy.example:3128, or unset it", "%s is no address of a proxy", name)
 	}
-	m := x.meet(ctx)
+	m := x.probe(ctx)
 	switch {
 	case m.proxy == nil && value == "":
 		return ok("none: no HTTPS_PROXY is set")
@@ -42,8 +42,8 @@ func checkProxy(ctx context.Context, x *examination) finding {
 			"%s asks for a user and password: status 407", proxy)
 	case m.denial != 0:
 		return failed(onHost, "have whoever keeps the proxy let this machine connect to "+host, "%s does not connect to %s: status %d", proxy, host, m.denial)
-	case m.lookup != nil:
-		return failed(onHost, remedy, "%s: %s", proxy, lookupText(m.lookup))
+	case m.lookupErr != nil:
+		return failed(onHost, remedy, "%s: %s", proxy, lookupText(m.lookupErr))
 	case m.remote == "":
 		return failed(onHost, remedy, "%s can't be reached: %s", proxy, dialText(m.err))
 	}
@@ -60,9 +60,9 @@ func proxySetting() (name, value string) {
 	return "HTTPS_PROXY", ""
 }
 
-// isProxy reports whether value is an address of a proxy that net/http knows.
+// isProxyURL reports whether value is an address of a proxy that net/http knows.
 // What it does not understand it passes over, or takes for something odd.
-func isProxy(value string) bool {
+func isProxyURL(value string) bool {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
 	}
@@ -78,23 +78,23 @@ func hostOf(address string) string {
 	return u.Hostname()
 }
 
-func checkDNS(ctx context.Context, x *examination) finding {
-	m, host := x.meet(ctx), hostOf(x.cfg.Okta.OrgURL)
+func checkDNS(ctx context.Context, x *checker) Finding {
+	m, host := x.probe(ctx), hostOf(x.cfg.Okta.OrgURL)
 	switch {
 	case m.proxy != nil:
 		return ok("left to the proxy")
 	case net.ParseIP(host) != nil:
 		return ok("%s is an address", host)
-	case m.lookup == nil && m.addresses == 0 && len(m.dialled) == 0:
-		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "no answer about %s within %v", host, meetTimeout)
-	case m.lookup == nil:
+	case m.lookupErr == nil && m.addresses == 0 && len(m.dialed) == 0:
+		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "no answer about %s within %v", host, probeTimeout)
+	case m.lookupErr == nil:
 		return ok("%s resolves", host)
 	}
-	if d := (*net.DNSError)(nil); errors.As(m.lookup, &d) && !d.IsNotFound {
-		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "%s", lookupText(m.lookup))
+	if d := (*net.DNSError)(nil); errors.As(m.lookupErr, &d) && !d.IsNotFound {
+		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "%s", lookupText(m.lookupErr))
 	}
 	return failed(inConfig, "correct okta.org_url; the address is the one in the browser at the org's sign-in page, without -admin. If it is right: set HTTPS_PROXY where only a proxy knows the names outside",
-		"%s", lookupText(m.lookup))
+		"%s", lookupText(m.lookupErr))
 }
 
 // lookupText is a failed lookup without the ports of the name service.
@@ -111,8 +111,8 @@ func lookupText(err error) string {
 	return "the name service fails"
 }
 
-func checkTCP(ctx context.Context, x *examination) finding {
-	m := x.meet(ctx)
+func checkTCP(ctx context.Context, x *checker) Finding {
+	m := x.probe(ctx)
 	switch {
 	case m.proxy != nil:
 		return ok("by way of the proxy")
@@ -120,7 +120,7 @@ func checkTCP(ctx context.Context, x *examination) finding {
 		return ok("connected to %s", m.remote)
 	}
 	return failed(onHost, "let this machine connect to the org: a firewall, or HTTPS_PROXY where there is only a proxy; or correct okta.org_url in the configuration",
-		"%s: %s", strings.Join(m.dialled, ", "), dialText(m.err))
+		"%s: %s", strings.Join(m.dialed, ", "), dialText(m.err))
 }
 
 // dialText is why there is no connection.
@@ -131,20 +131,20 @@ func dialText(err error) string {
 	case errors.As(err, &system):
 		return system.Err.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return fmt.Sprintf("no answer within %v", meetTimeout)
+		return fmt.Sprintf("no answer within %v", probeTimeout)
 	}
 	return "no connection"
 }
 
-func checkTLS(ctx context.Context, x *examination) finding {
-	m := x.meet(ctx)
+func checkTLS(ctx context.Context, x *checker) Finding {
+	m := x.probe(ctx)
 	if _, _, err := org.Transport(x.cfg.Okta.CAFile); err != nil {
 		return failed(inConfig, "set okta.ca_file to a file of PEM certificates, or leave it out", "%v", err)
 	}
 	switch {
 	case strings.HasPrefix(x.cfg.Okta.OrgURL, "http://"):
 		return ok("none: plain http on this machine")
-	case m.handshake != nil:
+	case m.tlsErr != nil:
 		return badTLS(m)
 	case m.tls == nil:
 		return failed(onHost, "see what closes connections to the org: a firewall, or a proxy", "no handshake: %s", dialText(m.err))
@@ -154,7 +154,7 @@ func checkTLS(ctx context.Context, x *examination) finding {
 }
 
 // badTLS says whose certificate was seen in place of the org's.
-func badTLS(m *meeting) finding {
+func badTLS(m *probe) Finding {
 	var (
 		shown     *tls.CertificateVerificationError
 		authority x509.UnknownAuthorityError
@@ -163,21 +163,21 @@ func badTLS(m *meeting) finding {
 		record    tls.RecordHeaderError
 	)
 	switch {
-	case errors.As(m.handshake, &record):
+	case errors.As(m.tlsErr, &record):
 		return failed(inConfig, "correct the port in okta.org_url; Okta speaks TLS on 443", "what answers at %s does not speak TLS", m.remote)
-	case !errors.As(m.handshake, &shown) || len(shown.UnverifiedCertificates) == 0:
-		return failed(onHost, "see what stands between this machine and the org", "the handshake failed: %v", m.handshake)
+	case !errors.As(m.tlsErr, &shown) || len(shown.UnverifiedCertificates) == 0:
+		return failed(onHost, "see what stands between this machine and the org", "the handshake failed: %v", m.tlsErr)
 	}
 	leaf := shown.UnverifiedCertificates[0]
 	switch {
-	case errors.As(m.handshake, &host):
+	case errors.As(m.tlsErr, &host):
 		return failed(inConfig, "correct okta.org_url; if it is right, something answers in the org's place",
 			"the certificate is for %s, not for %s", certificateNames(leaf), host.Host)
-	case errors.As(m.handshake, &invalid) && invalid.Reason == x509.Expired:
+	case errors.As(m.tlsErr, &invalid) && invalid.Reason == x509.Expired:
 		return failed(onHost, "set the clock if it is wrong (timedatectl); else see what answers in the org's place",
 			"the certificate by %s is good from %s to %s; this machine's clock shows %s",
 			issuerOf(leaf), leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
-	case errors.As(m.handshake, &authority):
+	case errors.As(m.tlsErr, &authority):
 		return failed(inConfig, "if that is your company's proxy, which reads along, set okta.ca_file to its CA certificate, or have it leave the org alone; if it is nobody you know, stop here",
 			"the certificate for %s is by %q, which this machine does not know", certificateNames(leaf), issuerOf(leaf))
 	}
@@ -218,9 +218,9 @@ const (
 	clockMost  = 15 * time.Minute
 )
 
-func checkClock(ctx context.Context, x *examination) finding {
+func checkClock(ctx context.Context, x *checker) Finding {
 	const remedy = "set the clock and have it kept: timedatectl set-ntp true"
-	m := x.meet(ctx)
+	m := x.probe(ctx)
 	if m.resp == nil {
 		return skipped("there was no answer with a date")
 	}

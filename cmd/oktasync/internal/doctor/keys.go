@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -15,20 +15,20 @@ import (
 )
 
 // checkClientKey loads the key that signs client assertions.
-func checkClientKey(_ context.Context, x *examination) finding {
+func checkClientKey(_ context.Context, x *checker) Finding {
 	file, setting := x.cfg.Okta.PrivateKeyFile, "okta.private_key_file"
-	if x.newKey != "" {
-		file, setting = x.newKey, "--key"
+	if x.Key != "" {
+		file, setting = x.Key, "--key"
 	}
 	key, f := loadKeyFor(file, setting)
 	if key == nil {
-		if x.newKey != "" && f.Where == inConfig { // which says nothing of it yet
+		if x.Key != "" && f.Where == inConfig { // which says nothing of it yet
 			f.Where = onHost
 		}
 		return f
 	}
 	switch {
-	case x.newKey != "": // the app has the old key too, so that the kid has to say which
+	case x.Key != "": // the app has the old key too, so that the kid has to say which
 		key = key.WithID(cmp.Or(key.ID(), key.Thumbprint()))
 	case x.cfg.Okta.PrivateKeyID != "":
 		key = key.WithID(x.cfg.Okta.PrivateKeyID)
@@ -38,7 +38,7 @@ func checkClientKey(_ context.Context, x *examination) finding {
 }
 
 // checkDPoPKey loads the key that tokens are bound to.
-func checkDPoPKey(_ context.Context, x *examination) finding {
+func checkDPoPKey(_ context.Context, x *checker) Finding {
 	dpop := x.cfg.Okta.DPoP
 	switch {
 	case dpop.Mode == config.DPoPOff:
@@ -63,10 +63,10 @@ func checkDPoPKey(_ context.Context, x *examination) finding {
 
 // loadKeyFor loads the key that a setting names, and says how its file is. The
 // key is nil where it can't be used.
-func loadKeyFor(file, setting string) (*keys.Key, finding) {
+func loadKeyFor(file, setting string) (*keys.Key, Finding) {
 	key, err := org.LoadKey(file)
 	if err != nil {
-		return nil, badFile(err, file, setting, 0o007, "set "+setting+" to a P-256 or RSA private key, PEM or JWK; `oktasync init` makes one")
+		return nil, fileFinding(err, file, setting, 0o007, "set "+setting+" to a P-256 or RSA private key, PEM or JWK; `oktasync init` makes one")
 	}
 	seen := fmt.Sprintf("%s: %s, thumbprint %s, %s", file, key.Algorithm(), key.Thumbprint(), config.Access(file))
 	if key.Warning() != "" {
@@ -75,9 +75,9 @@ func loadKeyFor(file, setting string) (*keys.Key, finding) {
 	return key, ok("%s", seen)
 }
 
-// badFile says why a file with a secret can't be used: it is not there, or has a
+// fileFinding says why a file with a secret can't be used: it is not there, or has a
 // bit of shut in its mode, or else content says what to do about what is in it.
-func badFile(err error, file, setting string, shut fs.FileMode, content string) finding {
+func fileFinding(err error, file, setting string, shut fs.FileMode, content string) Finding {
 	info, statErr := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

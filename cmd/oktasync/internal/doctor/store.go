@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 )
 
 // checkStore sees whether the store is this org's and can be written, or made.
-func checkStore(_ context.Context, x *examination) finding {
+func checkStore(_ context.Context, x *checker) Finding {
 	path, group := x.cfg.Store.Path, x.cfg.Store.Group
 	options, err := org.GroupOptions(x.cfg)
 	if err != nil {
@@ -45,12 +45,12 @@ func checkStore(_ context.Context, x *examination) finding {
 }
 
 // checkSpace holds the space that is left against what the exports declare.
-func checkSpace(_ context.Context, x *examination) finding {
+func checkSpace(_ context.Context, x *checker) Finding {
 	free, err := freeBytes(x.cfg.Store.Path)
 	if err != nil {
 		return warning(onHost, "see how much space is left there", "space of %s is not known: %v", x.cfg.Store.Path, err)
 	}
-	n := x.need()
+	n := x.spaceNeeded()
 	text := fmt.Sprintf("%s free", term.Bytes(free))
 	switch {
 	case n.one == 0:
@@ -67,8 +67,8 @@ func checkSpace(_ context.Context, x *examination) finding {
 	return ok("%s; what retain keeps will come to %s more", text, term.Bytes(n.declared))
 }
 
-// need is how many bytes the store will grow by.
-type need struct {
+// spaceNeeded is how many bytes the store will grow by.
+type spaceNeeded struct {
 	one      int64 // a snapshot of each export
 	declared int64 // until retention has its full number; 0: where an export keeps everything
 	yearly   int64 // of the exports that keep everything
@@ -78,17 +78,17 @@ type need struct {
 // attribute, where no snapshot tells: 10,000 take 10 MB.
 const userBytes = 1000
 
-func (x *examination) need() (n need) {
+func (x *checker) spaceNeeded() (n spaceNeeded) {
 	store, _ := org.OpenExisting(x.cfg) // checkStore tells of trouble
 	for _, e := range x.cfg.Exports {
-		size, have := int64(max(x.users.n, x.people))*userBytes, 0
+		size, have := int64(max(x.users.n, x.Users))*userBytes, 0
 		if store != nil {
 			if list, err := store.List(e.Name); err == nil && len(list) > 0 {
 				size, have = snapshotBytes(list[len(list)-1]), len(list)
 			}
 		}
 		n.one += size
-		if kept := keptBy(e.Retain); kept > 0 {
+		if kept := retained(e.Retain); kept > 0 {
 			n.declared += size * int64(max(kept-have, 0))
 		} else {
 			n.yearly += size * int64(yearlyRuns(e))
@@ -105,8 +105,8 @@ func snapshotBytes(s *snapshot.Snapshot) (bytes int64) {
 	return bytes + others
 }
 
-// keptBy is the most snapshots that a retention keeps, 0 for all.
-func keptBy(r reconcile.Retain) int { return r.Last + r.Daily + r.Weekly + r.Monthly + r.Yearly }
+// retained is the most snapshots that a retention keeps, 0 for all.
+func retained(r reconcile.Retain) int { return r.Last + r.Daily + r.Weekly + r.Monthly + r.Yearly }
 
 // yearlyRuns is how often an export's schedule comes in a year: as in the next
 // week, or daily where it has none.
@@ -135,7 +135,7 @@ func freeBytes(path string) (int64, error) {
 }
 
 // checkSigningKey loads the key that signs snapshots, and says who may read it.
-func checkSigningKey(_ context.Context, x *examination) finding {
+func checkSigningKey(_ context.Context, x *checker) Finding {
 	file := x.cfg.Store.SigningKeyFile
 	if file == "" {
 		if newest := x.newest(); newest != nil && newest.Manifest.SignedBy != nil {
@@ -146,7 +146,7 @@ func checkSigningKey(_ context.Context, x *examination) finding {
 	}
 	signer, err := snapshot.LoadSigner(file)
 	if err != nil {
-		return badFile(err, file, "store.signing_key_file", 0o077,
+		return fileFinding(err, file, "store.signing_key_file", 0o077,
 			"set store.signing_key_file to an Ed25519 key without a passphrase; `oktasync init --signing-key` makes one")
 	}
 	x.signer = signer
@@ -158,7 +158,7 @@ func checkSigningKey(_ context.Context, x *examination) finding {
 }
 
 // checkAllowedSigners sees whether verify would accept what is signed here.
-func checkAllowedSigners(_ context.Context, x *examination) finding {
+func checkAllowedSigners(_ context.Context, x *checker) Finding {
 	file := x.cfg.Store.AllowedSignersFile
 	if file == "" {
 		return ok("none: verify says \"not anchored\"")

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -29,62 +29,62 @@ const (
 	causeRole     = "role"
 )
 
-// An admission is what came of asking for a token.
-type admission struct {
+// An tokenResult is what came of asking for a token.
+type tokenResult struct {
 	auth  *dpopauth.Transport
 	err   error
 	cause string  // "": there is a token
 	kid   *string // another kid with which there is one; "": none at all
 }
 
-func (a *admission) oauth() *dpopauth.Error {
+func (a *tokenResult) oauth() *dpopauth.Error {
 	var e *dpopauth.Error
 	errors.As(a.err, &e)
 	return e
 }
 
-// admit asks for a token, once for all checks. Where the key is what was
+// requestToken asks for a token, once for all checks. Where the key is what was
 // refused, it tries whether only its kid was wrong.
-func (x *examination) admit(ctx context.Context) *admission {
-	if x.admitted != nil {
-		return x.admitted
+func (x *checker) requestToken(ctx context.Context) *tokenResult {
+	if x.token != nil {
+		return x.token
 	}
-	x.admitted = x.ask(ctx, x.clientKey, x.cfg.Okta.Scopes)
-	if x.admitted.cause == causeKey {
-		x.tryNames(ctx)
+	x.token = x.fetchToken(ctx, x.clientKey, x.cfg.Okta.Scopes)
+	if x.token.cause == causeKey {
+		x.tryKeyIDs(ctx)
 	}
-	return x.admitted
+	return x.token
 }
 
-// tryNames asks with other kids. A key that no configuration names yet is looked
+// tryKeyIDs asks with other kids. A key that no configuration names yet is looked
 // at by the one that does.
-func (x *examination) tryNames(ctx context.Context) {
+func (x *checker) tryKeyIDs(ctx context.Context) {
 	for _, kid := range []string{"", x.clientKey.Thumbprint()} {
 		if kid == x.clientKey.ID() {
 			continue
 		}
 		key := x.clientKey.WithID(kid)
-		a := x.ask(ctx, key, x.cfg.Okta.Scopes)
+		a := x.fetchToken(ctx, key, x.cfg.Okta.Scopes)
 		switch {
 		case a.cause == causeKey:
 			continue
-		case x.newKey != "":
-			x.clientKey, x.admitted = key, a
+		case x.Key != "":
+			x.clientKey, x.token = key, a
 		default:
-			x.admitted.kid = &kid
+			x.token.kid = &kid
 		}
 		return
 	}
 }
 
-func (x *examination) ask(ctx context.Context, key *keys.Key, scopes []string) *admission {
+func (x *checker) fetchToken(ctx context.Context, key *keys.Key, scopes []string) *tokenResult {
 	cfg := org.AuthConfig(x.cfg, x.base, key, x.dpopKey)
 	cfg.Scopes, cfg.Logger = scopes, x.log
 	auth, err := dpopauth.New(cfg)
 	if err == nil {
 		err = auth.Fetch(ctx)
 	}
-	return &admission{auth: auth, err: err, cause: tokenCause(err)}
+	return &tokenResult{auth: auth, err: err, cause: tokenCause(err)}
 }
 
 // tokenCause goes by types and codes, never by words.
@@ -122,8 +122,8 @@ func tokenCause(err error) string {
 	return causeEndpoint
 }
 
-func checkClientID(ctx context.Context, x *examination) finding {
-	a, id := x.admit(ctx), x.cfg.Okta.ClientID
+func checkClientID(ctx context.Context, x *checker) Finding {
+	a, id := x.requestToken(ctx), x.cfg.Okta.ClientID
 	if a.cause != causeClient {
 		return ok("%s is an app of the org", id)
 	}
@@ -133,17 +133,17 @@ func checkClientID(ctx context.Context, x *examination) finding {
 	return failed(inOkta, "make a new app of type API Services: only that may have tokens for itself, with \"Public key / Private key\" as client authentication", "%s is no service app: %v", id, a.err)
 }
 
-func checkKeyKnown(ctx context.Context, x *examination) finding {
-	a, key := x.admit(ctx), x.clientKey
+func checkKeyKnown(ctx context.Context, x *checker) Finding {
+	a, key := x.requestToken(ctx), x.clientKey
 	sent := "no kid"
 	if key.ID() != "" {
 		sent = "kid " + clean(key.ID())
 	}
 	switch {
-	case a.cause != causeKey && x.newKey != "" && key.ID() == "":
-		return ok("the app takes the key in %s, and has no other: leave okta.private_key_id out", x.newKey)
-	case a.cause != causeKey && x.newKey != "":
-		return ok("the app takes the key in %s with %s; set okta.private_key_id to that when you set okta.private_key_file to it", x.newKey, sent)
+	case a.cause != causeKey && x.Key != "" && key.ID() == "":
+		return ok("the app takes the key in %s, and has no other: leave okta.private_key_id out", x.Key)
+	case a.cause != causeKey && x.Key != "":
+		return ok("the app takes the key in %s with %s; set okta.private_key_id to that when you set okta.private_key_file to it", x.Key, sent)
 	case a.cause != causeKey:
 		return ok("the app takes the key with thumbprint %s and %s", key.Thumbprint(), sent)
 	case a.kid != nil && *a.kid != "" && key.ID() == "":
@@ -158,16 +158,16 @@ func checkKeyKnown(ctx context.Context, x *examination) finding {
 }
 
 // jwkCommand prints the public half of the key that is looked at.
-func (x *examination) jwkCommand() string {
-	if x.newKey != "" {
-		return "oktasync validate --public-jwk --key " + term.ShellWord(x.newKey)
+func (x *checker) jwkCommand() string {
+	if x.Key != "" {
+		return "oktasync validate --public-jwk --key " + term.ShellWord(x.Key)
 	}
 	return "oktasync validate --public-jwk"
 }
 
-func checkDPoP(ctx context.Context, x *examination) finding {
+func checkDPoP(ctx context.Context, x *checker) Finding {
 	const setting = "the app > General > General Settings > Proof of possession: require DPoP"
-	a := x.admit(ctx)
+	a := x.requestToken(ctx)
 	here := x.cfg.Okta.DPoP.Mode != config.DPoPOff
 	switch {
 	case a.cause != causeDPoP && here:
@@ -186,8 +186,8 @@ func checkDPoP(ctx context.Context, x *examination) finding {
 	return failed(onHost, "see that no proxy changes the URL or takes headers away", "Okta refuses the proof: %v", a.err)
 }
 
-func checkNonce(ctx context.Context, x *examination) finding {
-	a := x.admit(ctx)
+func checkNonce(ctx context.Context, x *checker) Finding {
+	a := x.requestToken(ctx)
 	switch {
 	case a.cause == causeNonce:
 		return failed(onHost, "have the proxy let the header DPoP-Nonce through", "Okta demands a nonce, and none that it takes arrives: %v", a.err)
@@ -197,8 +197,8 @@ func checkNonce(ctx context.Context, x *examination) finding {
 	return ok("none demanded")
 }
 
-func checkScopes(ctx context.Context, x *examination) finding {
-	a, wanted := x.admit(ctx), strings.Join(x.cfg.Okta.Scopes, " ")
+func checkScopes(ctx context.Context, x *checker) Finding {
+	a, wanted := x.requestToken(ctx), strings.Join(x.cfg.Okta.Scopes, " ")
 	const tab = "the app > Okta API Scopes: grant "
 	var partly *dpopauth.ScopeError
 	switch {
@@ -229,9 +229,9 @@ func furtherScopes() (scopes []string) {
 
 // checkExtraScopes asks for all of them at once: Okta gives those that the app
 // has. The token is forgotten at once; nothing is sent with it.
-func checkExtraScopes(ctx context.Context, x *examination) finding {
+func checkExtraScopes(ctx context.Context, x *checker) Finding {
 	tried := furtherScopes()
-	a := x.ask(ctx, x.clientKey, append([]string{config.UsersScope}, tried...))
+	a := x.fetchToken(ctx, x.clientKey, append([]string{config.UsersScope}, tried...))
 	granted := tried
 	var partly *dpopauth.ScopeError
 	switch {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	usersPath   = "/api/v1/users"
-	pageSize    = 200
-	mostCounted = 5  // pages; beyond, people are counted by --people or the newest snapshot
-	sampled     = 20 // people of a snapshot who are looked for
-	apiTimeout  = 30 * time.Second
+	UsersPath       = "/api/v1/users"
+	pageSize        = 200
+	maxCountedPages = 5  // pages; beyond, people are counted by --people or the newest snapshot
+	sampleSize      = 20 // people of a snapshot who are looked for
+	apiTimeout      = 30 * time.Second
 )
 
 // A userPage is the answer to one request for users. Nothing is tried again: a
@@ -40,21 +40,21 @@ type userPage struct {
 }
 
 // firstPage asks for users, once for all checks.
-func (x *examination) firstPage(ctx context.Context) *userPage {
-	if x.list == nil {
-		x.list = x.page(ctx, x.cfg.Okta.OrgURL+fmt.Sprintf("%s?limit=%d", usersPath, pageSize))
+func (x *checker) firstPage(ctx context.Context) *userPage {
+	if x.firstUsers == nil {
+		x.firstUsers = x.page(ctx, x.cfg.Okta.OrgURL+fmt.Sprintf("%s?limit=%d", UsersPath, pageSize))
 	}
-	return x.list
+	return x.firstUsers
 }
 
-func (x *examination) page(ctx context.Context, address string) *userPage {
+func (x *checker) page(ctx context.Context, address string) *userPage {
 	p := new(userPage)
-	p.err = p.get(ctx, x.admit(ctx).auth, address)
-	p.cause = p.blame()
+	p.err = p.get(ctx, x.requestToken(ctx).auth, org.UserAgent(x.Tool), address)
+	p.cause = p.failedCheck()
 	return p
 }
 
-func (p *userPage) get(ctx context.Context, auth *dpopauth.Transport, address string) error {
+func (p *userPage) get(ctx context.Context, auth *dpopauth.Transport, userAgent, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -62,7 +62,7 @@ func (p *userPage) get(ctx context.Context, auth *dpopauth.Transport, address st
 		return err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", org.UserAgent(toolVersion()))
+	req.Header.Set("User-Agent", userAgent)
 	resp, err := auth.RoundTrip(req)
 	if err != nil {
 		var e *dpopauth.Error
@@ -87,7 +87,7 @@ func (p *userPage) get(ctx context.Context, auth *dpopauth.Transport, address st
 	return err
 }
 
-func (p *userPage) blame() string {
+func (p *userPage) failedCheck() string {
 	switch {
 	case p.code == "insufficient_scope":
 		return causeScopes
@@ -115,27 +115,27 @@ func (p *userPage) answer() string {
 	return text
 }
 
-func checkAPI(ctx context.Context, x *examination) finding {
+func checkAPI(ctx context.Context, x *checker) Finding {
 	p := x.firstPage(ctx)
 	if p.cause != causeAPI {
-		return ok("%s answers", usersPath)
+		return ok("%s answers", UsersPath)
 	}
-	where, remedy := onHost, hintFor(p.err)
+	where, remedy := onHost, x.Hint(p.err)
 	if p.status >= http.StatusInternalServerError || p.err == nil && p.status == http.StatusOK {
-		where, remedy = "", trouble
+		where, remedy = "", oktaTrouble
 	} else if remedy == "" {
 		remedy = "see what stands between this machine and the org: something else than Okta's API answers"
 	}
-	return failed(where, remedy, "GET %s: %s", usersPath, p.answer())
+	return failed(where, remedy, "GET %s: %s", UsersPath, p.answer())
 }
 
 // perMinute is how many requests a minute the share leaves.
-func (x *examination) perMinute(p *userPage) (requests int, limit int, known bool) {
+func (x *checker) perMinute(p *userPage) (requests int, limit int, known bool) {
 	limit, _, _, known = oktaclient.RateLimitOf(p.header)
 	return max(1, int(float64(limit)*x.cfg.Okta.RateLimitShare)), limit, known
 }
 
-func checkRateLimit(ctx context.Context, x *examination) finding {
+func checkRateLimit(ctx context.Context, x *checker) Finding {
 	const page = "Reports > Rate limits shows who uses the limit; raise the app's share there (Application rate limits), or read at another hour"
 	p := x.firstPage(ctx)
 	requests, limit, known := x.perMinute(p)
@@ -148,7 +148,7 @@ func checkRateLimit(ctx context.Context, x *examination) finding {
 	case !known:
 		return warning(onHost, "see what takes the headers X-Rate-Limit-* out of answers", "the answer does not tell a limit")
 	}
-	share := fmt.Sprintf("%d requests a minute to %s; okta.rate_limit_share %v leaves %d", limit, usersPath, x.cfg.Okta.RateLimitShare, requests)
+	share := fmt.Sprintf("%d requests a minute to %s; okta.rate_limit_share %v leaves %d", limit, UsersPath, x.cfg.Okta.RateLimitShare, requests)
 	if remaining < requests/2 {
 		return warning(inOkta, page, "%s, but only %d are left until %s: others use the same limit", share, remaining, reset.UTC().Format(time.TimeOnly+" UTC"))
 	}
@@ -162,11 +162,11 @@ type userCount struct {
 }
 
 // count follows the list for a few pages.
-func (x *examination) count(ctx context.Context) (userCount, *userPage) {
+func (x *checker) count(ctx context.Context) (userCount, *userPage) {
 	p := x.firstPage(ctx)
 	c := userCount{n: len(p.users)}
 	requests, _, _ := x.perMinute(p)
-	for pages := 1; p.next != "" && pages < min(mostCounted, requests); pages++ {
+	for pages := 1; p.next != "" && pages < min(maxCountedPages, requests); pages++ {
 		if p = x.page(ctx, p.next); p.cause != "" {
 			return c, p
 		}
@@ -179,7 +179,7 @@ func (x *examination) count(ctx context.Context) (userCount, *userPage) {
 // checkRole sees whom the app sees. Okta says nothing where it leaves people out,
 // so that it takes another source to tell: people of the newest snapshot, or
 // what --people says.
-func checkRole(ctx context.Context, x *examination) finding {
+func checkRole(ctx context.Context, x *checker) Finding {
 	const give = "the app > Admin roles > Edit assignments: Read-only Administrator, for all, and no other role"
 	p := x.firstPage(ctx)
 	switch {
@@ -190,14 +190,14 @@ func checkRole(ctx context.Context, x *examination) finding {
 	}
 	var last *userPage
 	if x.users, last = x.count(ctx); last.cause != "" {
-		return failed("", trouble, "the list broke off after %s: %s", term.Plural(x.users.n, "user"), last.answer())
+		return failed("", oktaTrouble, "the list broke off after %s: %s", term.Plural(x.users.n, "user"), last.answer())
 	}
 	seen := fmt.Sprintf("the app sees %s", term.Plural(x.users.n, "user"))
 	if !x.users.whole {
 		seen = fmt.Sprintf("the app sees at least %d users", x.users.n)
 	}
-	if x.users.whole && x.users.n*10 < x.people*9 { // the console may count who is deactivated
-		return failed(inOkta, give, "%s of %d: its role is limited to some", seen, x.people)
+	if x.users.whole && x.users.n*10 < x.Users*9 { // the console may count who is deactivated
+		return failed(inOkta, give, "%s of %d: its role is limited to some", seen, x.Users)
 	}
 	sample, name := x.sample()
 	if len(sample) == 0 {
@@ -206,16 +206,15 @@ func checkRole(ctx context.Context, x *examination) finding {
 	found, err := x.find(ctx, sample)
 	switch missing := len(sample) - found; {
 	case err != "":
-		return failed("", trouble, "people of snapshot %s could not be looked for: %s", name, err)
+		return failed("", oktaTrouble, "people of snapshot %s could not be looked for: %s", name, err)
 	case missing*5 > len(sample): // more than deletions make likely
 		return failed(inOkta, give, "%s, but not %d of %d people of snapshot %s: its role is limited to some", seen, missing, len(sample), name)
 	}
 	return ok("%s, and %d of %d people of snapshot %s", seen, found, len(sample), name)
 }
 
-// sample returns people from all over the newest snapshot that there is: its
-// first ones alone, the oldest accounts, could well be of one group.
-func (x *examination) sample() (ids []string, name string) {
+// sample returns the IDs of some users of the newest snapshot, and its name.
+func (x *checker) sample() (ids []string, name string) {
 	newest := x.newest()
 	if newest == nil {
 		return nil, ""
@@ -225,24 +224,34 @@ func (x *examination) sample() (ids []string, name string) {
 		return nil, ""
 	}
 	defer users.Close()
-	step := max(newest.Manifest.Resources.Users.Total/sampled, 1)
-	for i := 0; len(ids) < sampled; i++ {
+	if ids, err = spread(users, newest.Manifest.Resources.Users.Total); err != nil {
+		return nil, "" // verify reports the damage
+	}
+	return ids, newest.Name()
+}
+
+// spread returns the IDs of up to sampled of total users, at equal distances.
+// The first users of a snapshot have the oldest accounts, and could all be
+// members of one group.
+func spread(users snapshot.UserReader, total int) (ids []string, err error) {
+	step := max(total/sampleSize, 1)
+	for i := 0; len(ids) < sampleSize; i++ {
 		u, err := users.Next()
-		if err != nil {
-			if err != io.EOF { // verify tells of damage
-				return nil, ""
-			}
+		if err == io.EOF {
 			break
+		}
+		if err != nil {
+			return nil, err
 		}
 		if i%step == 0 {
 			ids = append(ids, string(u.ID))
 		}
 	}
-	return ids, newest.Name()
+	return ids, nil
 }
 
 // newest is the largest of the exports' newest snapshots; nil: there is none.
-func (x *examination) newest() (newest *snapshot.Snapshot) {
+func (x *checker) newest() (newest *snapshot.Snapshot) {
 	store, err := org.OpenExisting(x.cfg)
 	if store == nil || err != nil {
 		return nil
@@ -257,13 +266,13 @@ func (x *examination) newest() (newest *snapshot.Snapshot) {
 }
 
 // find counts those of ids whom the app sees.
-func (x *examination) find(ctx context.Context, ids []string) (found int, problem string) {
+func (x *checker) find(ctx context.Context, ids []string) (found int, problem string) {
 	terms := make([]string, len(ids))
 	for i, id := range ids {
 		terms[i] = fmt.Sprintf("id eq %q", id)
 	}
 	query := url.Values{"filter": {strings.Join(terms, " or ")}, "limit": {fmt.Sprint(pageSize)}}
-	p := x.page(ctx, x.cfg.Okta.OrgURL+usersPath+"?"+query.Encode())
+	p := x.page(ctx, x.cfg.Okta.OrgURL+UsersPath+"?"+query.Encode())
 	if p.cause != "" {
 		return 0, p.answer()
 	}
@@ -271,15 +280,15 @@ func (x *examination) find(ctx context.Context, ids []string) (found int, proble
 }
 
 // checkReading says how long a reading takes at the rate that the share leaves.
-func checkReading(ctx context.Context, x *examination) finding {
+func checkReading(ctx context.Context, x *checker) Finding {
 	requests, _, known := x.perMinute(x.firstPage(ctx))
 	if !known {
 		return skipped("no rate limit is known")
 	}
 	n, of := x.users.n, "users"
 	switch newest := x.newest(); {
-	case x.people > n:
-		n, of = x.people, "people (--people)"
+	case x.Users > n:
+		n, of = x.Users, "people (--people)"
 	case newest != nil && newest.Manifest.Resources.Users.Total > n:
 		n, of = newest.Manifest.Resources.Users.Total, "users of snapshot "+newest.Name()
 	case !x.users.whole:
