@@ -198,14 +198,14 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 	}
 	t.Run("other settings that can't be", func(t *testing.T) {
 		for want, change := range map[string]func(*dpopauth.Config){
-			"no origin":           func(c *dpopauth.Config) { c.Origins = nil },
-			"no client ID":        func(c *dpopauth.Config) { c.ClientID = "" },
-			"no client key":       func(c *dpopauth.Config) { c.ClientKey = nil },
-			"an origin must not have a path":  func(c *dpopauth.Config) { c.Origins = []string{"https://acme.okta.com/api"} },
-			"a scope is empty":    func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read", ""} },
-			"or contains a space":      func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read okta.groups.read"} },
-			"skips certificate checks":  func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{InsecureSkipVerify: true}) },
-			"allows TLS before 1.2": func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{MinVersion: tls.VersionTLS11}) },
+			"no origin":                      func(c *dpopauth.Config) { c.Origins = nil },
+			"no client ID":                   func(c *dpopauth.Config) { c.ClientID = "" },
+			"no client key":                  func(c *dpopauth.Config) { c.ClientKey = nil },
+			"an origin must not have a path": func(c *dpopauth.Config) { c.Origins = []string{"https://acme.okta.com/api"} },
+			"a scope is empty":               func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read", ""} },
+			"or contains a space":            func(c *dpopauth.Config) { c.Scopes = []string{"okta.users.read okta.groups.read"} },
+			"skips certificate checks":       func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{InsecureSkipVerify: true}) },
+			"allows TLS before 1.2":          func(c *dpopauth.Config) { c.Base = insecure(&tls.Config{MinVersion: tls.VersionTLS11}) },
 		} {
 			cfg := o.config()
 			change(&cfg)

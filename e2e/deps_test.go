@@ -40,15 +40,11 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/go-jose/go-jose/v4"},
 	},
 	"dpopauth/verify": {
-		ours: []string{"dpopauth/verify/internal/jws"},
-		tests: []string{
-			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // here too
-			"github.com/c2sp/wycheproof", // vectors of what verifiers have got wrong
-		},
-	},
-	"dpopauth/verify/internal/jws": {
 		others: []string{"github.com/go-jose/go-jose/v4"},
-		tests:  []string{"github.com/go-json-experiment/json"}, // the strictest reader there is
+		tests: []string{
+			"github.com/golang-jwt/jwt/v5", "github.com/go-json-experiment/json", // independent implementations
+			"github.com/c2sp/wycheproof", // test vectors of known mistakes
+		},
 	},
 	"oktaclient": {
 		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/time", "golang.org/x/sync"},

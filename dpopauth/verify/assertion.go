@@ -8,56 +8,54 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"oktasync/dpopauth/verify/internal/jws"
 )
 
 const (
 	maxAssertion   = 16 << 10
-	defaultMaxLife = time.Hour // how far ahead an exp may lie, Okta's limit
+	defaultMaxLife = time.Hour // maximum time until exp, as at Okta
 )
 
-// ErrUnknownClient is what a [ClientsConfig.Keys] returns for a client that is
-// not there.
+// ErrUnknownClient is the error of [ClientsConfig.Keys] for an unknown client.
 var ErrUnknownClient = errors.New("unknown client")
 
 // A Key is a public key of a client or an issuer.
 type Key struct {
-	ID        string // kid; may be empty where there is only one key
-	Algorithm string // the only alg that it is for; empty: any that fits its kind
+	ID        string // kid; may be empty if there is only one key
+	Algorithm string // the only allowed alg; empty: each that fits the type of key
 	Public    crypto.PublicKey
 }
 
-// fits says whether k may have signed by alg (RFC 8725, section 3.1).
-func (k Key) fits(alg jws.Algorithm) bool {
-	return (k.Algorithm == "" || k.Algorithm == alg.Name) && alg.Fits(k.Public)
+// fits reports whether alg is allowed for k (RFC 8725, section 3.1).
+func (k Key) fits(alg algorithm) bool {
+	return (k.Algorithm == "" || k.Algorithm == alg.name) && alg.fits(k.Public)
 }
 
-// ClientsConfig says how an authorization server knows its clients.
+// ClientsConfig configures [Clients]. Keys is required.
 type ClientsConfig struct {
-	// Keys returns the keys registered for a client, or ErrUnknownClient.
+	// Keys returns the registered keys of a client, or ErrUnknownClient. Calls may be
+	// concurrent.
 	Keys func(ctx context.Context, clientID string) ([]Key, error)
 
 	Algorithms []string         // nil: all of [Algorithms]
-	MaxLife    time.Duration    // how far ahead an exp may lie; 0: an hour
-	Leeway     time.Duration    // how far ahead iat and nbf may lie; 0: 5 s, negative: not at all, as at Okta
-	OptionalID bool             // take an assertion without jti, as Okta does
-	Replay     ReplayCache      // nil: one in memory
+	MaxLife    time.Duration    // maximum time until exp; 0: an hour
+	Leeway     time.Duration    // maximum time of iat and nbf in the future; 0: 5 s, negative: none (Okta)
+	OptionalID bool             // accept an assertion without jti, as Okta does
+	Replay     ReplayCache      // nil: a new one in memory
 	Now        func() time.Time // nil: time.Now
 }
 
-// Clients checks the assertions by which clients authenticate at a token
+// Clients verifies the assertions with which clients authenticate at a token
 // endpoint (private_key_jwt: RFC 7523, sections 2.2 and 3). It is safe for
 // concurrent use.
 type Clients struct{ cfg ClientsConfig }
 
-// NewClients returns Clients for cfg.
+// NewClients returns Clients for cfg, or an error that names the invalid setting.
 func NewClients(cfg ClientsConfig) (*Clients, error) {
 	if cfg.Keys == nil {
-		return nil, fmt.Errorf("configure clients: no source of keys")
+		return nil, errors.New("configure clients: no source of keys")
 	}
 	var err error
-	if cfg.Algorithms, err = jws.Allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = allowedAlgorithms(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure clients: %w", err)
 	}
 	cfg.MaxLife = cmp.Or(cfg.MaxLife, defaultMaxLife)
@@ -67,7 +65,7 @@ func NewClients(cfg ClientsConfig) (*Clients, error) {
 	return &Clients{cfg}, nil
 }
 
-// An Assertion is a client assertion that has passed every check.
+// An Assertion is a verified client assertion.
 type Assertion struct {
 	ClientID string
 	KeyID    string // kid of the key that signed it
@@ -75,76 +73,76 @@ type Assertion struct {
 	Expiry   time.Time
 }
 
-// Assertion checks a client assertion; audiences are the names that this
-// endpoint goes by, each taken literally: the URL of the token endpoint (Okta),
-// or the issuer. An error is an [*Error].
+// Assertion verifies a client assertion. audiences are the accepted values of aud,
+// compared exactly: the URL of the token endpoint (Okta), or the issuer. The error
+// is an [*Error].
 func (c *Clients) Assertion(ctx context.Context, assertion string, audiences ...string) (*Assertion, error) {
-	t, ok := jws.Parse(assertion, maxAssertion)
+	t, ok := parseJWT(assertion, maxAssertion)
 	if !ok {
-		return nil, refuse(AssertionMalformed)
+		return nil, reject(AssertionMalformed)
 	}
 	a, err := c.checkKey(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	// RFC 7523, section 3: 1. and 2. iss and sub are both the client.
-	if sub, _ := t.Claims.Text("sub"); sub != a.ClientID {
-		return nil, refuse(AssertionSubject)
+	// RFC 7523, section 3: 1. and 2. iss and sub are the client.
+	if sub, _ := t.claims.text("sub"); sub != a.ClientID {
+		return nil, reject(AssertionSubject)
 	}
-	// 3. It is for this endpoint and nobody else, who could pass it on.
-	aud, _ := t.Claims.Texts("aud")
+	// 3. This endpoint is the only audience; another could forward the assertion.
+	aud, _ := t.claims.texts("aud")
 	if len(aud) != 1 || !slices.Contains(audiences, aud[0]) {
-		return nil, refuse(AssertionAudience)
+		return nil, reject(AssertionAudience)
 	}
-	if err := c.checkTimes(t.Claims, a); err != nil {
+	if err := c.checkTimes(t.claims, a); err != nil {
 		return nil, err
 	}
-	// 7. It is good for once.
-	if err := c.spend(ctx, t.Claims, a); err != nil {
+	// 7. It was not used before.
+	if err := c.checkReplay(ctx, t.claims, a); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// checkKey finds the client that t is said to be from, and has t signed by one
-// of its keys (RFC 7523, section 3, 9.).
-func (c *Clients) checkKey(ctx context.Context, t *jws.JWS) (*Assertion, error) {
-	alg, ok := t.Algorithm(c.cfg.Algorithms)
+// checkKey verifies the signature of t with a key of the client that iss names
+// (RFC 7523, section 3, 9.).
+func (c *Clients) checkKey(ctx context.Context, t *jws) (*Assertion, error) {
+	alg, ok := t.algorithm(c.cfg.Algorithms)
 	if !ok {
-		return nil, refuse(AssertionAlgorithm)
+		return nil, reject(AssertionAlgorithm)
 	}
-	client, ok := t.Claims.Text("iss")
+	client, ok := t.claims.text("iss")
 	if !ok || client == "" {
-		return nil, refuse(AssertionIssuer)
+		return nil, reject(AssertionIssuer)
 	}
 	keys, err := c.cfg.Keys(ctx, client)
 	switch {
 	case errors.Is(err, ErrUnknownClient):
-		return nil, refuse(AssertionIssuer)
+		return nil, reject(AssertionIssuer)
 	case err != nil:
 		return nil, &Error{Reason: KeysUnavailable, Err: err}
 	case len(keys) == 0:
-		return nil, refuse(AssertionNoKeys)
+		return nil, reject(AssertionNoKeys)
 	}
-	key, ok := pick(keys, t.Header)
+	key, ok := findKey(keys, t.header)
 	if !ok {
-		return nil, refuse(AssertionKeyID)
+		return nil, reject(AssertionKeyID)
 	}
 	if !key.fits(alg) {
-		return nil, refuse(AssertionAlgorithm)
+		return nil, reject(AssertionAlgorithm)
 	}
-	if !alg.Verifies(key.Public, t) {
-		return nil, refuse(AssertionSignature)
+	if !alg.verifies(key.Public, t) {
+		return nil, reject(AssertionSignature)
 	}
 	return &Assertion{ClientID: client, KeyID: key.ID}, nil
 }
 
-// pick returns the key that header names. Only where there is a single key may
-// the header leave it unnamed.
-func pick(keys []Key, header jws.Object) (Key, bool) {
-	kid, named := header.Text("kid")
+// findKey returns the key with the kid of header. Without a kid, it returns the key
+// if there is only one.
+func findKey(keys []Key, header object) (Key, bool) {
+	kid, named := header.text("kid")
 	if !named {
-		return keys[0], len(keys) == 1 && !header.Has("kid")
+		return keys[0], len(keys) == 1 && !header.has("kid")
 	}
 	i := slices.IndexFunc(keys, func(k Key) bool { return k.ID == kid })
 	if i < 0 {
@@ -153,44 +151,44 @@ func pick(keys []Key, header jws.Object) (Key, bool) {
 	return keys[i], true
 }
 
-// checkTimes is RFC 7523, section 3, 4. to 6.
-func (c *Clients) checkTimes(claims jws.Object, a *Assertion) error {
+// checkTimes implements RFC 7523, section 3, 4. to 6.
+func (c *Clients) checkTimes(claims object, a *Assertion) error {
 	now := c.cfg.Now()
 	var ok bool
-	if a.Expiry, ok = claims.Time("exp"); !ok {
-		return refuse(AssertionNoExpiry)
+	if a.Expiry, ok = claims.time("exp"); !ok {
+		return reject(AssertionNoExpiry)
 	}
 	if !a.Expiry.After(now) {
-		return refuse(AssertionExpired)
+		return reject(AssertionExpired)
 	}
 	if a.Expiry.After(now.Add(c.cfg.MaxLife)) {
-		return refuse(AssertionTooLong)
+		return reject(AssertionTooLong)
 	}
 	latest := now.Add(c.cfg.Leeway)
-	if t, ok := claims.Time("nbf"); claims.Has("nbf") && (!ok || t.After(latest)) {
-		return refuse(AssertionNotYet)
+	if t, ok := claims.time("nbf"); claims.has("nbf") && (!ok || t.After(latest)) {
+		return reject(AssertionNotYet)
 	}
-	if t, ok := claims.Time("iat"); claims.Has("iat") && (!ok || t.After(latest)) {
-		return refuse(AssertionIssuedAt)
+	if t, ok := claims.time("iat"); claims.has("iat") && (!ok || t.After(latest)) {
+		return reject(AssertionIssuedAt)
 	}
 	return nil
 }
 
-// spend remembers the assertion's jti until it expires.
-func (c *Clients) spend(ctx context.Context, claims jws.Object, a *Assertion) error {
-	if !claims.Has("jti") && c.cfg.OptionalID {
+// checkReplay rejects a jti that was used before. The entry is kept until exp.
+func (c *Clients) checkReplay(ctx context.Context, claims object, a *Assertion) error {
+	if !claims.has("jti") && c.cfg.OptionalID {
 		return nil
 	}
 	var ok bool
-	if a.ID, ok = claims.Text("jti"); !ok || a.ID == "" || len(a.ID) > maxID {
-		return refuse(AssertionID)
+	if a.ID, ok = claims.text("jti"); !ok || a.ID == "" || len(a.ID) > maxID {
+		return reject(AssertionID)
 	}
-	fresh, err := c.cfg.Replay.Add(ctx, replayKey("assertion", a.ClientID, a.ID), c.cfg.Now(), a.Expiry)
+	isNew, err := c.cfg.Replay.Add(ctx, replayKey("assertion", a.ClientID, a.ID), c.cfg.Now(), a.Expiry)
 	if err != nil {
 		return &Error{Reason: ReplayUnavailable, Err: err}
 	}
-	if !fresh {
-		return refuse(AssertionReplayed)
+	if !isNew {
+		return reject(AssertionReplayed)
 	}
 	return nil
 }

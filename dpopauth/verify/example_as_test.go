@@ -46,6 +46,6 @@ func ExampleVerifier_Proof() {
 
 	// Output:
 	// 400 {"error":"invalid_dpop_proof","error_description":"the request has no DPoP proof"}
-	// 400 {"error":"use_dpop_nonce","error_description":"the DPoP proof needs a nonce of this server"}
+	// 400 {"error":"use_dpop_nonce","error_description":"the DPoP proof requires a nonce of this server"}
 	// 200
 }

@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"oktasync/dpopauth/verify"
-	"oktasync/dpopauth/verify/internal/jws"
 )
 
 // fixed is a key that is the same in every run, so that seeds stay good.
@@ -166,11 +166,11 @@ func FuzzJWK(f *testing.F) {
 		f.Add([]byte(jwk.with(m{"x": "AAAA", "e": "AQ"}).json()))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		jwk, ok := jws.ReadObject(data)
+		jwk, ok := verify.ParseObject(data)
 		if !ok {
 			return
 		}
-		key, err := jws.PublicKey(jwk)
+		key, err := verify.ParsePublicKey(jwk)
 		if err != nil {
 			return
 		}
@@ -191,6 +191,31 @@ func FuzzJWK(f *testing.F) {
 		}
 		if !other.IsPublic() || !key.(interface{ Equal(crypto.PublicKey) bool }).Equal(other.Key) {
 			t.Errorf("go-jose reads another key: %v", other.Key)
+		}
+	})
+}
+
+// FuzzObject checks that each accepted object is also accepted by jsontext, which
+// is stricter, and has the same members for encoding/json.
+func FuzzObject(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"a":1}`, `{"a":{"a":[1,2.5e3,"x",null,true]}}`, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`,
+		`[]`, `null`, `{}{}`, "{\"a\":\"\xff\"}", `{"a":[[[[[[[[1]]]]]]]]}`, `{"a":"[[[[[[[[[["}`, `{"a":1e999}`, ` {"a":"\\\""} `,
+	} {
+		f.Add([]byte(seed))
+	}
+	surrogate := regexp.MustCompile(`(?i)\\ud[89a-f]`)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		object, ok := verify.ParseObject(data)
+		if !ok || surrogate.Match(data) { // encoding/json accepts lone surrogates
+			return
+		}
+		if !jsontext.Value(data).IsValid() {
+			t.Fatal("jsontext rejects the object")
+		}
+		var plain map[string]any
+		if err := json.Unmarshal(data, &plain); err != nil || len(plain) != len(object) {
+			t.Errorf("members = %v, for encoding/json %v, %v", object, plain, err)
 		}
 	})
 }

@@ -9,33 +9,32 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"oktasync/dpopauth/verify/internal/jws"
 )
 
 const maxToken = 16 << 10 // bytes of an access token
 
-// IssuerConfig names an authorization server and what of its tokens to accept.
+// IssuerConfig configures an [Issuer]. URL and Audience are required.
 type IssuerConfig struct {
-	URL      string // the issuer, exactly as its tokens and its metadata have it
-	Audience string // what the aud of a token must name: this resource server
+	URL      string // the issuer, exactly as in its tokens and its metadata
+	Audience string // this resource server, as in the aud of its tokens
 
-	KeysURL    string           // where its JWKS is; "": found in its metadata (RFC 8414)
+	KeysURL    string           // of its JWKS; "": taken from its metadata (RFC 8414)
 	Algorithms []string         // nil: all of [Algorithms]
-	Leeway     time.Duration    // how far clocks may differ; 0: 5 s, negative: not at all
+	Leeway     time.Duration    // maximum difference of the clocks; 0: 5 s, negative: none
 	HTTPClient *http.Client     // nil: a new one; redirects are not followed
 	Now        func() time.Time // nil: time.Now
 }
 
-// An Issuer checks access tokens that an authorization server issues as JWTs
-// (RFC 9068, and Okta's and others' that came before it), by the keys that the
+// An Issuer verifies the access tokens of an authorization server: JWTs as in
+// RFC 9068, or in the older forms of Okta and others. It uses the keys that the
 // server publishes. It is safe for concurrent use.
 type Issuer struct {
 	cfg  IssuerConfig
 	keys *keySet
 }
 
-// NewIssuer returns an Issuer for cfg. It asks the server for nothing yet.
+// NewIssuer returns an Issuer for cfg. It sends no request. The error names the
+// invalid setting.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	for _, u := range []string{cfg.URL, cmp.Or(cfg.KeysURL, cfg.URL)} {
 		if err := checkServerURL(u); err != nil {
@@ -46,7 +45,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 		return nil, fmt.Errorf("configure issuer %s: no audience", cfg.URL)
 	}
 	var err error
-	if cfg.Algorithms, err = jws.Allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = allowedAlgorithms(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure issuer %s: %w", cfg.URL, err)
 	}
 	cfg.Leeway = leeway(cfg.Leeway)
@@ -54,7 +53,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	return &Issuer{cfg: cfg, keys: newKeySet(cfg)}, nil
 }
 
-// checkServerURL lets keys come over TLS only, but from this machine.
+// checkServerURL requires https, except on a loopback host.
 func checkServerURL(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil {
@@ -66,97 +65,96 @@ func checkServerURL(raw string) error {
 	return nil
 }
 
-// A Token is an access token that has been checked, as far as a resource server
-// needs to know it.
+// A Token is a verified access token.
 type Token struct {
-	Thumbprint string // cnf.jkt: of the key that it is bound to; "": a plain bearer token
+	Thumbprint string // cnf.jkt, of the key to which the token is bound; "": a bearer token
 	Subject    string
 	ClientID   string
 	Scopes     []string
 	Expiry     time.Time
-	Claims     map[string]any // all of its claims
+	Claims     map[string]any // all claims
 }
 
-// Token checks an access token: form, kind, issuer, signature, audience and
-// times. Scopes and the binding to a key are for [Resource.Protect] to check. An
-// error is an [*Error]. Where the issuer has to be asked for its keys that takes 10
-// seconds at most, whenever ctx ends, since others may wait for them too.
+// Token verifies form, type, issuer, signature, audience and times of an access
+// token. [Resource.Protect] checks the scopes and the binding to a key. The error
+// is an [*Error]. If Token must fetch the issuer's keys, it takes up to 10 seconds,
+// even if ctx ends earlier, because other callers may wait for the keys too.
 func (i *Issuer) Token(ctx context.Context, token string) (*Token, error) {
-	t, ok := jws.Parse(token, maxToken)
+	t, ok := parseJWT(token, maxToken)
 	if !ok {
-		return nil, refuse(TokenMalformed)
+		return nil, reject(TokenMalformed)
 	}
-	// Not an ID token, a proof or an assertion by the same issuer (RFC 9068,
-	// section 4; RFC 8725, section 3.11). Many issuers say JWT, or nothing.
-	switch typ, _ := t.Header.Text("typ"); strings.ToLower(typ) {
+	// Reject ID tokens, proofs and assertions of the same issuer (RFC 9068, section
+	// 4; RFC 8725, section 3.11). Many issuers use typ JWT or omit it.
+	switch typ, _ := t.header.text("typ"); strings.ToLower(typ) {
 	case "at+jwt", "application/at+jwt", "jwt", "":
 	default:
-		return nil, refuse(TokenType)
+		return nil, reject(TokenType)
 	}
-	// The issuer first: a foreign token must not make us ask for new keys.
-	if iss, _ := t.Claims.Text("iss"); iss != i.cfg.URL {
-		return nil, refuse(TokenIssuer)
+	// Check the issuer first: a token of another issuer must not cause a key fetch.
+	if iss, _ := t.claims.text("iss"); iss != i.cfg.URL {
+		return nil, reject(TokenIssuer)
 	}
 	if err := i.checkSignature(ctx, t); err != nil {
 		return nil, err
 	}
-	if aud, _ := t.Claims.Texts("aud"); !slices.Contains(aud, i.cfg.Audience) {
-		return nil, refuse(TokenAudience)
+	if aud, _ := t.claims.texts("aud"); !slices.Contains(aud, i.cfg.Audience) {
+		return nil, reject(TokenAudience)
 	}
-	return i.readToken(t.Claims)
+	return i.checkTimes(t.claims)
 }
 
-func (i *Issuer) checkSignature(ctx context.Context, t *jws.JWS) error {
-	alg, ok := t.Algorithm(i.cfg.Algorithms)
+func (i *Issuer) checkSignature(ctx context.Context, t *jws) error {
+	alg, ok := t.algorithm(i.cfg.Algorithms)
 	if !ok {
-		return refuse(TokenAlgorithm)
+		return reject(TokenAlgorithm)
 	}
-	key, ok, err := i.keys.find(ctx, t.Header)
+	key, ok, err := i.keys.find(ctx, t.header)
 	if err != nil {
 		return &Error{Reason: KeysUnavailable, Err: err}
 	}
 	if !ok {
-		return refuse(TokenKeyID)
+		return reject(TokenKeyID)
 	}
 	if !key.fits(alg) {
-		return refuse(TokenAlgorithm)
+		return reject(TokenAlgorithm)
 	}
-	if !alg.Verifies(key.Public, t) {
-		return refuse(TokenSignature)
+	if !alg.verifies(key.Public, t) {
+		return reject(TokenSignature)
 	}
 	return nil
 }
 
-// readToken checks the times of a token and takes from it what servers ask for.
-func (i *Issuer) readToken(claims jws.Object) (*Token, error) {
+// checkTimes checks the times of a token, and returns its claims.
+func (i *Issuer) checkTimes(claims object) (*Token, error) {
 	token := &Token{Claims: claims}
 	now := i.cfg.Now()
 	var ok bool
-	if token.Expiry, ok = claims.Time("exp"); !ok || !token.Expiry.Add(i.cfg.Leeway).After(now) {
-		return nil, refuse(TokenExpired)
+	if token.Expiry, ok = claims.time("exp"); !ok || !token.Expiry.Add(i.cfg.Leeway).After(now) {
+		return nil, reject(TokenExpired)
 	}
 	for _, name := range []string{"nbf", "iat"} {
-		if t, ok := claims.Time(name); claims.Has(name) && (!ok || t.After(now.Add(i.cfg.Leeway))) {
-			return nil, refuse(TokenNotYet)
+		if t, ok := claims.time(name); claims.has(name) && (!ok || t.After(now.Add(i.cfg.Leeway))) {
+			return nil, reject(TokenNotYet)
 		}
 	}
-	if claims.Has("cnf") {
-		cnf, ok := claims.Object("cnf")
+	if claims.has("cnf") {
+		cnf, ok := claims.object("cnf")
 		if !ok {
-			return nil, refuse(TokenMalformed)
+			return nil, reject(TokenMalformed)
 		}
-		if token.Thumbprint, ok = cnf.Text("jkt"); !ok && cnf.Has("jkt") {
-			return nil, refuse(TokenMalformed)
+		if token.Thumbprint, ok = cnf.text("jkt"); !ok && cnf.has("jkt") {
+			return nil, reject(TokenMalformed)
 		}
 	}
-	token.Subject, _ = claims.Text("sub")
-	if token.ClientID, ok = claims.Text("client_id"); !ok {
-		token.ClientID, _ = claims.Text("cid") // Okta
+	token.Subject, _ = claims.text("sub")
+	if token.ClientID, ok = claims.text("client_id"); !ok {
+		token.ClientID, _ = claims.text("cid") // Okta
 	}
-	if scope, ok := claims.Text("scope"); ok {
+	if scope, ok := claims.text("scope"); ok {
 		token.Scopes = strings.Fields(scope)
 	} else {
-		token.Scopes, _ = claims.Texts("scp") // Okta
+		token.Scopes, _ = claims.texts("scp") // Okta
 	}
 	return token, nil
 }

@@ -171,7 +171,7 @@ func TestIssuer_Discovery(t *testing.T) {
 		{"nothing", "/a", "", func(string) map[string]string { return nil }, "status 404"},
 		{"another issuer", "/a", "", func(u string) map[string]string {
 			return map[string]string{rfc + "/a": metadata(u+"/b", u+"/k"), "/k": jwks}
-		}, "is of another issuer"},
+		}, "belongs to another issuer"},
 		{"jwks_uri by http", "", "", func(u string) map[string]string {
 			return map[string]string{rfc: metadata(u, "http://as.example.com/k")}
 		}, "is not an https URL"},
@@ -188,8 +188,8 @@ func TestIssuer_Discovery(t *testing.T) {
 		{"too many keys", "", "/k", func(string) map[string]string {
 			return map[string]string{"/k": `{"keys":[` + strings.Repeat("{},", 100) + "{}]}"}
 		}, "more than 100 keys"},
-		{"no keys", "", "/k", func(string) map[string]string { return map[string]string{"/k": `{"keys":[]}`} }, "no signing key"},
-		{"keys an object", "", "/k", func(string) map[string]string { return map[string]string{"/k": `{"keys":{}}`} }, "no signing key"},
+		{"no keys", "", "/k", func(string) map[string]string { return map[string]string{"/k": `{"keys":[]}`} }, "no supported signing key"},
+		{"keys an object", "", "/k", func(string) map[string]string { return map[string]string{"/k": `{"keys":{}}`} }, "no supported signing key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, client := site(t, tt.documents)

@@ -10,54 +10,51 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"oktasync/dpopauth/verify/internal/jws"
 )
 
-// A NonceSource hands out the nonces that proofs must carry (RFC 9449, sections
-// 8 and 9) and knows them again. It is safe for concurrent use.
+// A NonceSource issues and checks the nonces of proofs (RFC 9449, sections 8 and
+// 9). It must be safe for concurrent use.
 type NonceSource interface {
-	// Nonce returns the nonce to use from now on.
+	// Nonce returns the current nonce.
 	Nonce() string
-	// Check returns nil for a nonce that is still good, ErrNonceExpired for one
-	// that was, and any other error for one that never was.
+	// Check returns nil for a valid nonce, ErrNonceExpired for an expired one, and
+	// another error for an unknown one.
 	Check(nonce string) error
 }
 
-// What a NonceSource says of a nonce.
+// The errors of [NonceSource.Check].
 var (
 	ErrNonceUnknown = errors.New("nonce is unknown")
 	ErrNonceExpired = errors.New("nonce has expired")
 )
 
-// NonceConfig says how a server's nonces come and go. The zero value works.
+// NonceConfig configures [Nonces]. The zero value works.
 type NonceConfig struct {
 	Every time.Duration    // how long a nonce is the current one; 0: 5 minutes
-	Valid time.Duration    // how long it is good, from when it became current; at least Every; 0: twice Every
+	Valid time.Duration    // how long a nonce is valid, at least Every; 0: twice Every
 	Now   func() time.Time // nil: time.Now
 
-	// Secret makes nonces good across restarts and on every server that has the
-	// same one. It needs 32 random bytes and another for every role and server
-	// name; empty: a new one.
+	// Secret keeps nonces valid after a restart and on all servers with the same
+	// secret. Use 32 random bytes, and a different secret for each role and server
+	// name. Empty: a new random secret.
 	Secret []byte
 }
 
-// Nonces is a NonceSource that remembers no nonce: a nonce is the time from
-// which it was current and a MAC of that time, so nobody can make one or guess
-// the next. Nonces of two sources never pass for one another, which keeps
-// authorization server and resource server apart.
+// Nonces is a NonceSource that stores no nonces: a nonce consists of the time from
+// which it is current and a MAC of that time. It can't be forged or predicted, and
+// a nonce of one source is not valid at another.
 type Nonces struct {
 	cfg NonceConfig
 
 	mu      sync.Mutex
-	current int64 // when the current nonce became current, in Unix nanoseconds
-	oldest  int64 // likewise of the oldest one that Rotate has not made invalid
+	current int64 // start of the current nonce, in Unix nanoseconds
+	oldest  int64 // start of the oldest nonce that Rotate has left valid
 }
 
 // NewNonces returns a source of nonces.
 func NewNonces(cfg NonceConfig) *Nonces {
 	cfg.Every = cmp.Or(cfg.Every, 5*time.Minute)
-	cfg.Valid = max(cmp.Or(cfg.Valid, 2*cfg.Every), cfg.Every) // the current one is always good
+	cfg.Valid = max(cmp.Or(cfg.Valid, 2*cfg.Every), cfg.Every) // the current one is always valid
 	cfg.Now = clock(cfg.Now)
 	if len(cfg.Secret) == 0 {
 		cfg.Secret = make([]byte, sha256.Size)
@@ -66,7 +63,7 @@ func NewNonces(cfg NonceConfig) *Nonces {
 	return &Nonces{cfg: cfg}
 }
 
-// Nonce returns the current nonce: the same for all until it is due for change.
+// Nonce returns the current nonce.
 func (n *Nonces) Nonce() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -74,16 +71,16 @@ func (n *Nonces) Nonce() string {
 	return n.encode(n.current)
 }
 
-// renewLocked starts the nonce of the present period if it has not been. Periods
-// are the same on every server that shares the secret.
+// renewLocked starts the nonce of the current period. Periods are the same on all
+// servers that share the secret.
 func (n *Nonces) renewLocked() {
 	if start := n.cfg.Now().Truncate(n.cfg.Every).UnixNano(); start > n.current {
 		n.current = start
 	}
 }
 
-// Rotate starts a new nonce at once. The one before it stays good for its time,
-// all before that are not good any more.
+// Rotate starts a new nonce. The previous one stays valid for the rest of its time;
+// older ones become invalid.
 func (n *Nonces) Rotate() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -92,28 +89,28 @@ func (n *Nonces) Rotate() {
 	n.current = max(n.cfg.Now().UnixNano(), n.current+1)
 }
 
-// Check says whether the nonce is one of ours and still good.
+// Check implements [NonceSource].
 func (n *Nonces) Check(nonce string) error {
-	b, ok := jws.Decode(nonce)
+	b, ok := decodeBase64URL(nonce)
 	if !ok || len(b) < 8 {
 		return ErrNonceUnknown
 	}
-	born := int64(binary.BigEndian.Uint64(b))
-	if !equal(nonce, n.encode(born)) {
+	start := int64(binary.BigEndian.Uint64(b))
+	if !equal(nonce, n.encode(start)) {
 		return ErrNonceUnknown
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if born < n.oldest || n.cfg.Now().After(time.Unix(0, born).Add(n.cfg.Valid)) {
+	if start < n.oldest || n.cfg.Now().After(time.Unix(0, start).Add(n.cfg.Valid)) {
 		return ErrNonceExpired
 	}
 	return nil
 }
 
-// encode returns the nonce that became current at born: 8 octets of time and 16
-// of MAC, 32 characters.
-func (n *Nonces) encode(born int64) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(born))
+// encode returns the nonce with that start: 8 octets of time and 16 of MAC, as 32
+// characters.
+func (n *Nonces) encode(start int64) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(start))
 	mac := hmac.New(sha256.New, n.cfg.Secret)
 	mac.Write(b)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(b)[:24])

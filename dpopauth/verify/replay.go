@@ -8,62 +8,60 @@ import (
 	"time"
 )
 
-// A ReplayCache remembers what was used already. It is safe for concurrent use:
-// of two calls with one key at the same time exactly one is told that it is new.
-// Servers that share a name need to share a cache as well, or to send each
-// client to one of them.
+// A ReplayCache stores the ids that were used. It must be safe for concurrent use:
+// of two concurrent calls with the same key, exactly one returns true. Servers
+// that share a name must share a cache, or route each client to one server.
 type ReplayCache interface {
-	// Add remembers key, at least until the given time, and reports whether it
-	// was new. It never forgets earlier: where it can't remember, it returns an
-	// error, and what the key stands for is refused. Both times are by the
-	// caller's clock.
-	Add(ctx context.Context, key [32]byte, now, until time.Time) (fresh bool, err error)
+	// Add stores key at least until the given time, and reports whether it is new.
+	// If it can't store the key, it returns an error, and the request is rejected.
+	// Both times are by the caller's clock.
+	Add(ctx context.Context, key [32]byte, now, until time.Time) (isNew bool, err error)
 }
 
-// ErrReplayFull says that a replay cache can't remember more at the moment.
+// ErrReplayFull is the error of a full replay cache.
 var ErrReplayFull = errors.New("replay cache is full")
 
-// DefaultReplays is how many entries the replay cache in memory holds where
-// nothing else is said. It takes about 30 MB when full, and at 65 s an entry
-// lasts for 4,000 requests a second.
+// DefaultReplays is the default size of the replay cache in memory. A full cache
+// takes about 30 MB. With 65 s per entry, it is enough for 4,000 requests per
+// second.
 const DefaultReplays = 1 << 18
 
-// NewReplayCache returns a ReplayCache in memory that holds at most the given
-// number of entries, or [DefaultReplays] where most is 0.
-func NewReplayCache(most int) ReplayCache {
-	if most <= 0 {
-		most = DefaultReplays
+// NewReplayCache returns a ReplayCache in memory with at most limit entries, or
+// [DefaultReplays] if limit is 0.
+func NewReplayCache(limit int) ReplayCache {
+	if limit <= 0 {
+		limit = DefaultReplays
 	}
-	return &memoryCache{most: most, seen: make(map[[32]byte]struct{})}
+	return &memoryCache{limit: limit, seen: make(map[[32]byte]struct{})}
 }
 
 type memoryCache struct {
-	most int
+	limit int
 
-	mu    sync.Mutex
-	seen  map[[32]byte]struct{} // the keys in order
-	order expiries
+	mu       sync.Mutex
+	seen     map[[32]byte]struct{} // the keys in expiries
+	expiries expiryHeap
 }
 
 func (c *memoryCache) Add(_ context.Context, key [32]byte, now, until time.Time) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Two out for one in: the cache shrinks after a peak, no call pays for all
-	// of it, and where not one can go the cache is really full. They go first, as
-	// key itself may be of those whose time is over.
+	// Remove up to two expired entries per call, so that the cache shrinks after a
+	// peak without one slow call. Remove before the lookup, because key itself may
+	// have expired.
 	for range 2 {
-		if len(c.order) > 0 && c.order[0].until < now.Unix() {
-			delete(c.seen, heap.Pop(&c.order).(expiry).key)
+		if len(c.expiries) > 0 && c.expiries[0].until < now.Unix() {
+			delete(c.seen, heap.Pop(&c.expiries).(expiry).key)
 		}
 	}
 	if _, ok := c.seen[key]; ok {
 		return false, nil
 	}
-	if len(c.order) >= c.most {
+	if len(c.expiries) >= c.limit {
 		return false, ErrReplayFull
 	}
 	c.seen[key] = struct{}{}
-	heap.Push(&c.order, expiry{until: until.Unix(), key: key})
+	heap.Push(&c.expiries, expiry{until: until.Unix(), key: key})
 	return true, nil
 }
 
@@ -72,15 +70,15 @@ type expiry struct {
 	key   [32]byte
 }
 
-// expiries is a heap with the first to go on top.
-type expiries []expiry
+// An expiryHeap has the next entry to expire on top.
+type expiryHeap []expiry
 
-func (e expiries) Len() int           { return len(e) }
-func (e expiries) Less(i, j int) bool { return e[i].until < e[j].until }
-func (e expiries) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *expiries) Push(x any)        { *e = append(*e, x.(expiry)) }
+func (e expiryHeap) Len() int           { return len(e) }
+func (e expiryHeap) Less(i, j int) bool { return e[i].until < e[j].until }
+func (e expiryHeap) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *expiryHeap) Push(x any)        { *e = append(*e, x.(expiry)) }
 
-func (e *expiries) Pop() any {
+func (e *expiryHeap) Pop() any {
 	last := len(*e) - 1
 	x := (*e)[last]
 	*e = (*e)[:last]

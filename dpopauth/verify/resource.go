@@ -14,28 +14,27 @@ import (
 	"strings"
 )
 
-// maxForm is how much of a form body is searched for a second access token.
-const maxForm = 64 << 10
+const maxForm = 64 << 10 // bytes of a form body that are searched for an access token
 
-// A Resource stands before a team's own API and lets those requests through that
-// carry an access token and a proof by the key that the token is bound to.
+// A Resource protects an API: it accepts only requests with an access token and a
+// proof by the key to which the token is bound.
 type Resource struct {
-	// Proofs checks the proofs. Needed.
+	// Proofs verifies the proofs. Required.
 	Proofs *Verifier
 
-	// Tokens checks an access token: [Issuer.Token], or the caller's own, for
-	// example by introspection. It refuses with an [*Error]; any other error
-	// means that it can't say, and the client is to come again. Needed.
+	// Tokens verifies an access token: [Issuer.Token], or your own function, for
+	// example with introspection. It rejects a token with an [*Error]. For any other
+	// error the client gets status 503. Required.
 	Tokens func(ctx context.Context, token string) (*Token, error)
 
-	// Refused, if set, is called for each refusal, before the answer goes out.
+	// Refused, if set, is called for each rejected request, before the response.
 	Refused func(*http.Request, *Error)
 }
 
-// Protect returns a handler that calls next for requests whose access token and
-// proof pass and whose token has all of scopes. Others it answers itself
-// (RFC 6750, section 3; RFC 9449, section 7.1). In next, [TokenFrom] has the
-// token.
+// Protect returns a handler that calls next if access token and proof are valid
+// and the token has all scopes. It rejects all other requests (RFC 6750, section
+// 3; RFC 9449, section 7.1). In next, [TokenFrom] returns the token. Protect panics
+// if Proofs or Tokens is nil.
 func (s Resource) Protect(next http.Handler, scopes ...string) http.Handler {
 	if s.Proofs == nil || s.Tokens == nil {
 		panic("verify: Resource needs Proofs and Tokens")
@@ -43,10 +42,10 @@ func (s Resource) Protect(next http.Handler, scopes ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, proof, err := s.authenticate(r)
 		if err == nil && slices.ContainsFunc(scopes, func(s string) bool { return !slices.Contains(token.Scopes, s) }) {
-			err = refuse(TokenScope)
+			err = reject(TokenScope)
 		}
 		if err != nil {
-			s.refuse(w, r, err, scopes)
+			s.writeError(w, r, err, scopes)
 			return
 		}
 		s.Proofs.OfferNonce(w.Header(), proof)
@@ -56,14 +55,14 @@ func (s Resource) Protect(next http.Handler, scopes ...string) http.Handler {
 
 type tokenKey struct{}
 
-// TokenFrom returns the access token of a request that [Resource.Protect] has
-// let through, from its context.
+// TokenFrom returns the access token of a request that [Resource.Protect]
+// accepted, from the request's context.
 func TokenFrom(ctx context.Context) (*Token, bool) {
 	token, ok := ctx.Value(tokenKey{}).(*Token)
 	return token, ok
 }
 
-// authenticate checks what r presents.
+// authenticate verifies the access token and the proof of r.
 func (s Resource) authenticate(r *http.Request) (*Token, *Proof, error) {
 	raw, err := credentials(r)
 	if err != nil {
@@ -77,38 +76,38 @@ func (s Resource) authenticate(r *http.Request) (*Token, *Proof, error) {
 	return token, proof, err
 }
 
-// credentials returns the access token that r presents under the DPoP scheme,
-// and under no other: a bound token as a bearer token is a stolen one (RFC 9449,
-// section 7.2), and with an unbound one there is nothing to prove.
+// credentials returns the access token of r. It accepts only the DPoP scheme: a
+// bound token must not be used as a bearer token (RFC 9449, section 7.2).
 func credentials(r *http.Request) (string, error) {
 	fields := r.Header.Values("Authorization")
 	if len(fields) == 0 {
-		return "", refuse(TokenMissing)
+		return "", reject(TokenMissing)
 	}
-	// One way to present a token, not two (RFC 6750, section 2).
+	// A request must not contain more than one token (RFC 6750, section 2).
 	if len(fields) > 1 || r.URL.Query().Has("access_token") || formHas(r, "access_token") {
-		return "", refuse(TokenMultiple)
+		return "", reject(TokenMultiple)
 	}
 	scheme, token, _ := strings.Cut(fields[0], " ")
 	token = strings.TrimLeft(token, " ")
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return "", refuse(TokenScheme)
+		return "", reject(TokenScheme)
 	case !strings.EqualFold(scheme, "DPoP"):
-		return "", refuse(TokenMissing)
+		return "", reject(TokenMissing)
 	case token == "":
-		return "", refuse(TokenMalformed)
+		return "", reject(TokenMalformed)
 	}
 	return token, nil
 }
 
-// formHas looks into a form body and leaves it unread for the handler.
+// formHas reports whether a form body contains a field. The body can still be read
+// from its start.
 func formHas(r *http.Request, name string) bool {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Body == nil || media != "application/x-www-form-urlencoded" {
 		return false
 	}
-	start, _ := io.ReadAll(io.LimitReader(r.Body, maxForm)) // an error comes again when the handler reads on
+	start, _ := io.ReadAll(io.LimitReader(r.Body, maxForm)) // the handler's next Read returns the error again
 	r.Body = struct {
 		io.Reader
 		io.Closer
@@ -117,17 +116,17 @@ func formHas(r *http.Request, name string) bool {
 	return form.Has(name)
 }
 
-// refuse answers for err as RFC 9449 (sections 7.1 and 9) and RFC 6750 (section
-// 3) have it. The answer holds nothing of the request.
-func (s Resource) refuse(w http.ResponseWriter, r *http.Request, err error, scopes []string) {
-	refusal := asError(err)
+// writeError writes the response to a rejected request (RFC 9449, sections 7.1 and
+// 9; RFC 6750, section 3). It contains no part of the request.
+func (s Resource) writeError(w http.ResponseWriter, r *http.Request, err error, scopes []string) {
+	rejection := asError(err)
 	if s.Refused != nil {
-		s.Refused(r, refusal)
+		s.Refused(r, rejection)
 	}
 	challenge, status := "DPoP ", http.StatusUnauthorized
-	code := refusal.Reason.Code()
-	if code != "" { // with no credentials at all, no error (RFC 6750, section 3.1)
-		challenge += fmt.Sprintf(`error="%s", error_description="%s", `, code, refusal.Reason.Description())
+	code := rejection.Reason.Code()
+	if code != "" { // empty for a request without credentials (RFC 6750, section 3.1)
+		challenge += fmt.Sprintf(`error="%s", error_description="%s", `, code, rejection.Reason.Description())
 	}
 	switch code {
 	case InvalidRequest:
@@ -140,29 +139,29 @@ func (s Resource) refuse(w http.ResponseWriter, r *http.Request, err error, scop
 	}
 	challenge += fmt.Sprintf(`algs="%s"`, strings.Join(s.Proofs.cfg.Algorithms, " "))
 	w.Header().Set("WWW-Authenticate", challenge)
-	refusal.writeHeader(w, status)
+	rejection.writeHeader(w, status)
 }
 
-// WriteTokenError answers a request to a token endpoint that was refused with
+// WriteTokenError writes the response to a token request that was rejected with
 // err (RFC 6749, section 5.2; RFC 9449, sections 5 and 8).
 func WriteTokenError(w http.ResponseWriter, err error) {
-	refusal := asError(err)
+	rejection := asError(err)
 	status := http.StatusBadRequest
-	switch refusal.Reason.Code() {
+	switch rejection.Reason.Code() {
 	case InvalidClient:
 		status = http.StatusUnauthorized
 	case TemporarilyUnavailable:
 		status = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Content-Type", "application/json")
-	refusal.writeHeader(w, status)
+	rejection.writeHeader(w, status)
 	json.NewEncoder(w).Encode(map[string]string{
-		"error":             refusal.Reason.Code(),
-		"error_description": refusal.Reason.Description(),
+		"error":             rejection.Reason.Code(),
+		"error_description": rejection.Reason.Description(),
 	})
 }
 
-// writeHeader writes the header that refusals everywhere have.
+// writeHeader writes the headers that all error responses have.
 func (e *Error) writeHeader(w http.ResponseWriter, status int) {
 	w.Header().Set("Cache-Control", "no-store")
 	if e.Nonce != "" {
@@ -174,12 +173,11 @@ func (e *Error) writeHeader(w http.ResponseWriter, status int) {
 	w.WriteHeader(status)
 }
 
-// asError makes every error a refusal: one that is none yet is of a part that
-// could not do its work.
+// asError returns the *Error in err, or wraps err in one of status 503.
 func asError(err error) *Error {
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return refusal
+	var rejection *Error
+	if errors.As(err, &rejection) {
+		return rejection
 	}
 	return &Error{Reason: KeysUnavailable, Err: err}
 }

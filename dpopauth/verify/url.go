@@ -10,9 +10,9 @@ import (
 
 var errURL = errors.New("not an absolute http URL without userinfo, query and fragment")
 
-// splitURL checks raw and cuts it into its origin in normal form (RFC 3986,
-// sections 6.2.2.1 and 6.2.3: scheme and host in lower case, no default port)
-// and the path exactly as it was written, "/" for none.
+// splitURL returns the origin of raw in normal form (RFC 3986, sections 6.2.2.1 and
+// 6.2.3: scheme and host in lower case, no default port), and the path as written,
+// or "/" if it is empty.
 func splitURL(raw string) (origin, path string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(raw, "?#\\") {
@@ -20,7 +20,7 @@ func splitURL(raw string) (origin, path string, err error) {
 	}
 	host := strings.ToLower(u.Hostname())
 	for _, c := range host {
-		if c > '~' { // an international name comes as A-labels
+		if c > '~' { // internationalized names must be A-labels
 			return "", "", errURL
 		}
 	}
@@ -40,9 +40,9 @@ func splitURL(raw string) (origin, path string, err error) {
 	return u.Scheme + "://" + host, "/", nil
 }
 
-// normalPath gives equivalent paths one form (RFC 3986, sections 6.2.2 and
-// 6.2.3): escapes in upper case, none for unreserved characters, no dot
-// segments, "/" for the empty path. A trailing slash counts, and %2F stays.
+// normalPath returns the normal form of a path (RFC 3986, sections 6.2.2 and
+// 6.2.3): escapes in upper case, no escaped unreserved characters, no dot
+// segments, "/" for the empty path. It keeps a trailing slash and %2F.
 func normalPath(escaped string) string {
 	var b strings.Builder
 	for i := 0; i < len(escaped); i++ {
@@ -66,8 +66,8 @@ func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// removeDots is RFC 3986, section 5.2.4. path.Clean would join // and drop a
-// trailing slash, which name other resources.
+// removeDots implements RFC 3986, section 5.2.4. path.Clean would also merge // and
+// remove a trailing slash.
 func removeDots(p string) string {
 	var out []string
 	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
@@ -87,15 +87,15 @@ func removeDots(p string) string {
 	return "/" + strings.Join(out, "/")
 }
 
-// target returns the URL that r was sent to: the public origin, and the path as
-// it stood on the request line, both escaped and decoded.
+// target returns the URL of the request: the public origin, and the path of the
+// request line in escaped and decoded form.
 func (v *Verifier) target(r *http.Request) (origin, escaped, decoded string, err error) {
 	origin, prefix, err := splitURL(v.cfg.OriginOf(r))
 	if err != nil {
 		return "", "", "", fmt.Errorf("find origin of request: %w", err)
 	}
 	u := r.URL
-	if r.RequestURI != "" { // what a router made of the path does not matter
+	if r.RequestURI != "" { // a router may have changed r.URL
 		if u, err = url.ParseRequestURI(r.RequestURI); err != nil {
 			return "", "", "", fmt.Errorf("parse request target: %w", errURL)
 		}
@@ -107,8 +107,8 @@ func (v *Verifier) target(r *http.Request) (origin, escaped, decoded string, err
 	return origin, prefix + u.EscapedPath(), prefix + u.Path, nil
 }
 
-// sameURL compares htu with the URL of the request. Where they are the same it
-// returns their normal form.
+// sameURL reports whether htu is the URL of the request, and returns its normal
+// form.
 func (v *Verifier) sameURL(htu string, r *http.Request) (string, bool) {
 	origin, path, err := splitURL(htu)
 	if err != nil {
@@ -119,19 +119,19 @@ func (v *Verifier) sameURL(htu string, r *http.Request) (string, bool) {
 		return "", false
 	}
 	if v.cfg.DecodedPath {
-		return origin + decoded, path == decoded || path == escapeLittle.Replace(decoded)
+		return origin + decoded, path == decoded || path == minimalEscaper.Replace(decoded)
 	}
 	normal := normalPath(escaped)
 	return origin + normal, normalPath(path) == normal
 }
 
-// escapeLittle escapes what can't stand bare in a URL, and no more: Okta's own
-// Java SDK writes its htu so.
-var escapeLittle = strings.NewReplacer("%", "%25", " ", "%20", `"`, "%22", "#", "%23")
+// minimalEscaper escapes only characters that a URL can't contain, as Okta's Java
+// SDK does in its htu.
+var minimalEscaper = strings.NewReplacer("%", "%25", " ", "%20", `"`, "%22", "#", "%23")
 
-// HostOrigin is a [Config.OriginOf] for a server that clients reach directly:
-// https if the connection is, and the host that the client named. Use it only
-// where a wrong Host field does no harm, as on a server for one name.
+// HostOrigin is a [Config.OriginOf] for a server without a proxy. It uses the
+// scheme of the connection and the Host header. Use it only if a wrong Host header
+// does no harm, for example on a server with a single name.
 func HostOrigin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -139,8 +139,9 @@ func HostOrigin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// ForwardedOrigin is a [Config.OriginOf] for a server behind a proxy that sets
-// X-Forwarded-Proto and X-Forwarded-Host and drops what clients send as such.
+// ForwardedOrigin is a [Config.OriginOf] for a server behind a proxy. The proxy must
+// set X-Forwarded-Proto and X-Forwarded-Host, and remove these headers from client
+// requests.
 func ForwardedOrigin(r *http.Request) string {
 	return r.Header.Get("X-Forwarded-Proto") + "://" + r.Header.Get("X-Forwarded-Host")
 }

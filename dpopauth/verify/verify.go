@@ -1,3 +1,49 @@
+// Package verify verifies DPoP proofs (RFC 9449), the access tokens that are bound
+// to them, and client assertions (RFC 7523), for servers. It accepts only what
+// the RFCs require; Okta's deviations are options.
+//
+// The sandbox org (oktaclient/sandbox) uses it as authorization server and API.
+// Resource servers of other projects can use it too; see docs/libraries.md.
+//
+// Start reading at [Verifier.Proof] (verify.go), which checks a proof in the order
+// of RFC 9449, section 4.3. [Resource] (resource.go) is the middleware, [Issuer]
+// (issuer.go, keyset.go) verifies access tokens, and [Clients] (assertion.go)
+// verifies client assertions. Untrusted input is parsed in jws.go, jwk.go and
+// json.go. The package shares no code with the client, package dpopauth.
+//
+// # Resource server
+//
+// [Resource.Protect] wraps an [http.Handler]. It needs a [Verifier] for proofs and
+// a function that verifies access tokens: [Issuer.Token] for JWTs of an
+// authorization server that publishes its keys, or your own.
+//
+// # Authorization server
+//
+// [Clients.Assertion] authenticates the client (private_key_jwt), and
+// [Verifier.Proof] verifies the proof of the token request. Put the Thumbprint of
+// the [Proof] into the token as cnf.jkt, and set token_type to DPoP.
+// [WriteTokenError] writes the response to a rejected request.
+//
+// # Checks
+//
+// Cheap checks come first: size and form, algorithm and key, signature, method and
+// URL, nonce, time, token. Replay comes last, so that a forged or expired proof
+// leaves no trace. Each value has only one accepted encoding: base64url, JSON
+// members, RSA numbers. Each rejection is an [*Error] with a [Reason].
+//
+// A server can require a nonce ([Config.Nonces]) if it can't rely on the iat of
+// proofs: clocks differ, and proofs can be made in advance. A nonce is valid for
+// many proofs, and the previous one stays valid for some time.
+//
+// # Limits
+//
+// All types are safe for concurrent use, and their memory is bounded. A full
+// replay cache rejects requests; it never drops an entry early. An issuer is asked
+// for new keys at most every 30 seconds. Servers that share a name must share a
+// [ReplayCache] and the [NonceConfig.Secret].
+//
+// Errors and responses contain no part of a proof, token or assertion. The package
+// writes no log and no file.
 package verify
 
 import (
@@ -12,47 +58,45 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"oktasync/dpopauth/verify/internal/jws"
 )
 
-// Limits that no RFC gives.
+// Limits that no RFC specifies.
 const (
 	maxProof      = 8 << 10          // bytes of a proof
 	maxID         = 256              // bytes of a jti
-	defaultMaxAge = 60 * time.Second // how far back an iat may lie
-	defaultLeeway = 5 * time.Second  // how far ahead
+	defaultMaxAge = 60 * time.Second // maximum age of iat
+	defaultLeeway = 5 * time.Second  // maximum time of iat in the future
 )
 
-// Config says what a [Verifier] accepts. Origin or OriginOf is needed; the zero
-// value of everything else is strict and works.
+// Config configures a [Verifier]. Origin or OriginOf is required. The zero value
+// of all other fields is the strict default.
 type Config struct {
 	// Origin is the public origin of this server, "https://api.example.com",
-	// with the path prefix that a proxy cuts off, if one does. Fields of the
-	// request, such as Host, are not trusted.
+	// followed by the path prefix that a proxy removes, if any. The Host header is
+	// not used.
 	Origin string
 
-	// OriginOf, if set, takes the place of Origin and finds the origin by the
-	// request: [HostOrigin], [ForwardedOrigin], or your own.
+	// OriginOf, if set, returns the origin for a request instead: [HostOrigin],
+	// [ForwardedOrigin], or your own function.
 	OriginOf func(*http.Request) string
 
 	Algorithms []string         // accepted for proofs; nil: all of [Algorithms]
-	MaxAge     time.Duration    // how far back an iat may lie; 0: 60 s (Okta takes 300 s)
-	Leeway     time.Duration    // how far ahead an iat may lie; 0: 5 s, negative: not at all, as at Okta
-	Replay     ReplayCache      // nil: one in memory
-	Nonces     NonceSource      // nil: no nonce is demanded, and one that comes is ignored
+	MaxAge     time.Duration    // maximum age of iat; 0: 60 s (Okta: 300 s)
+	Leeway     time.Duration    // maximum time of iat in the future; 0: 5 s, negative: none (Okta)
+	Replay     ReplayCache      // nil: a new one in memory
+	Nonces     NonceSource      // nil: no nonce is required, and any is ignored
 	Now        func() time.Time // nil: time.Now
 
-	// DecodedPath compares htu with the percent-decoded path, as Okta does: for
-	// GET /users/a%40b.com the htu has to end in /users/a@b.com.
+	// DecodedPath compares htu with the percent-decoded path, as Okta does. For
+	// GET /users/a%40b.com, htu must end in /users/a@b.com.
 	DecodedPath bool
 }
 
-// A Verifier checks the DPoP proofs that one server gets, either as an
-// authorization server or as a resource server. It is safe for concurrent use.
+// A Verifier verifies the DPoP proofs that one server receives, as authorization
+// server or as resource server. It is safe for concurrent use.
 type Verifier struct{ cfg Config }
 
-// New returns a Verifier for cfg.
+// New returns a Verifier for cfg, or an error that names the invalid setting.
 func New(cfg Config) (*Verifier, error) {
 	if cfg.OriginOf == nil {
 		if _, _, err := splitURL(cfg.Origin); err != nil {
@@ -64,7 +108,7 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, fmt.Errorf("configure verifier: negative max age %v", cfg.MaxAge)
 	}
 	var err error
-	if cfg.Algorithms, err = jws.Allowed(cfg.Algorithms); err != nil {
+	if cfg.Algorithms, err = allowedAlgorithms(cfg.Algorithms); err != nil {
 		return nil, fmt.Errorf("configure verifier: %w", err)
 	}
 	cfg.MaxAge = cmp.Or(cfg.MaxAge, defaultMaxAge)
@@ -74,7 +118,7 @@ func New(cfg Config) (*Verifier, error) {
 	return &Verifier{cfg}, nil
 }
 
-// leeway, replayCache and clock fill in what a Config leaves out.
+// leeway, replayCache and clock return the value or its default.
 
 func leeway(d time.Duration) time.Duration { return max(cmp.Or(d, defaultLeeway), 0) }
 
@@ -92,104 +136,104 @@ func clock(now func() time.Time) func() time.Time {
 	return now
 }
 
-// A Proof is a DPoP proof that has passed every check.
+// A Proof is a verified DPoP proof.
 type Proof struct {
-	Thumbprint string           // of Key; what a token issued on this proof is bound to
+	Thumbprint string           // of Key (RFC 7638); the cnf.jkt of a token for this proof
 	Key        crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey
 	Algorithm  string
 	ID         string // jti
-	Nonce      string // the proof's nonce; checked only where the Verifier demands one
+	Nonce      string // verified only if the Verifier requires nonces
 	IssuedAt   time.Time
 }
 
-// Proof checks the proof of a request that comes without an access token: one to
-// an authorization server's token endpoint. The token to issue is to be bound to
-// the Proof's thumbprint. An error is an [*Error].
+// Proof verifies the proof of a request without an access token, to the token
+// endpoint of an authorization server. Bind the issued token to the Thumbprint of
+// the result. The error is an [*Error].
 func (v *Verifier) Proof(r *http.Request) (*Proof, error) {
 	return v.check(r, "", "")
 }
 
-// BoundProof checks the proof of a request to a resource server. The caller has
-// checked the token itself and found in it the thumbprint to which it is bound,
-// its cnf.jkt (RFC 9449, section 6.1). An error is an [*Error].
+// BoundProof verifies the proof of a request to a resource server. The caller must
+// have verified the token; thumbprint is the token's cnf.jkt (RFC 9449, section
+// 6.1). The error is an [*Error].
 func (v *Verifier) BoundProof(r *http.Request, token, thumbprint string) (*Proof, error) {
 	if token == "" {
-		return nil, refuse(TokenMissing)
+		return nil, reject(TokenMissing)
 	}
 	if thumbprint == "" {
-		return nil, refuse(TokenNotBound)
+		return nil, reject(TokenNotBound)
 	}
 	return v.check(r, token, thumbprint)
 }
 
-// check goes through RFC 9449, section 4.3; the numbers are that list's. What
-// is cheap comes first. What leaves a trace comes last, so that a proof that is
-// forged or stale neither fills the replay cache nor spends another's jti.
+// check implements RFC 9449, section 4.3; the numbers are those of that list.
+// Cheap checks come first. The replay check comes last, so that a forged or
+// expired proof neither fills the replay cache nor uses the jti of another proof.
 func (v *Verifier) check(r *http.Request, token, thumbprint string) (*Proof, error) {
-	// 1. There is one DPoP field.
-	compact, err := single(r)
+	// 1. There is one DPoP header.
+	compact, err := proofHeader(r)
 	if err != nil {
 		return nil, err
 	}
-	// 2. It is one well-formed JWT. 3. All required claims are there.
-	t, ok := jws.Parse(compact, maxProof)
+	// 2. It is one well-formed JWT. 3. It contains all required claims.
+	t, ok := parseJWT(compact, maxProof)
 	if !ok {
-		return nil, refuse(ProofMalformed)
+		return nil, reject(ProofMalformed)
 	}
-	c, err := readClaims(t.Claims)
+	c, err := parseClaims(t.claims)
 	if err != nil {
 		return nil, err
 	}
-	// 4. to 7. The signature is by the key in the header.
+	// 4. to 7. The key in the header verifies the signature.
 	proof, err := v.checkKey(t)
 	if err != nil {
 		return nil, err
 	}
-	// 8. The method is that of the request, which a Go client may leave empty for
-	// GET. Methods are case-sensitive (RFC 9110, section 9.1).
+	// 8. The method is that of the request; Go allows an empty one for GET. Methods
+	// are case-sensitive (RFC 9110, section 9.1).
 	if c.method != cmp.Or(r.Method, http.MethodGet) {
-		return nil, refuse(ProofMethod)
+		return nil, reject(ProofMethod)
 	}
 	// 9. The URL is that of the request.
 	target, ok := v.sameURL(c.url, r)
 	if !ok {
-		return nil, refuse(ProofURL)
+		return nil, reject(ProofURL)
 	}
-	// 10. If a nonce was demanded, it is that nonce.
+	// 10. If a nonce is required, the proof contains a valid one.
 	if err := v.checkNonce(c.nonce); err != nil {
 		return nil, err
 	}
-	// 11. The proof was made just now.
+	// 11. The proof is recent.
 	now := v.cfg.Now()
 	if c.issuedAt.Before(now.Add(-v.cfg.MaxAge)) {
-		return nil, refuse(ProofTooOld)
+		return nil, reject(ProofTooOld)
 	}
 	if c.issuedAt.After(now.Add(v.cfg.Leeway)) {
-		return nil, refuse(ProofInFuture)
+		return nil, reject(ProofInFuture)
 	}
-	// 12. It is for this access token, which is bound to this key.
+	// 12. It is for this access token, and the token is bound to this key.
 	if token != "" && !equal(c.tokenHash, AccessTokenHash(token)) {
-		return nil, refuse(ProofTokenHash)
+		return nil, reject(ProofTokenHash)
 	}
 	if token != "" && !equal(proof.Thumbprint, thumbprint) {
-		return nil, refuse(ProofOtherKey)
+		return nil, reject(ProofOtherKey)
 	}
 	proof.ID, proof.Nonce, proof.IssuedAt = c.id, c.nonce, c.issuedAt
-	if err := v.spend(r.Context(), now, proof, target); err != nil {
+	if err := v.checkReplay(r.Context(), now, proof, target); err != nil {
 		return nil, err
 	}
 	return proof, nil
 }
 
-// single returns the value of the only DPoP field. A comma can't be part of a
-// proof: it joins several fields into one.
-func single(r *http.Request) (string, error) {
+// proofHeader returns the value of the only DPoP header. A comma separates
+// combined header lines, and can't be part of a proof.
+func proofHeader(r *http.Request) (string, error) {
 	values := r.Header.Values("DPoP")
 	switch {
 	case len(values) == 0 || len(values) == 1 && values[0] == "":
-		return "", refuse(ProofMissing)
+		return "", reject(ProofMissing)
 	case len(values) > 1 || strings.Contains(values[0], ","):
-		return "", refuse(ProofMultiple)
+		return "", reject(ProofMultiple)
 	}
 	return values[0], nil
 }
@@ -198,65 +242,65 @@ func single(r *http.Request) (string, error) {
 type claims struct {
 	id, method, url  string
 	issuedAt         time.Time
-	tokenHash, nonce string // "" where absent
+	tokenHash, nonce string // "" if absent
 }
 
-func readClaims(o jws.Object) (c claims, err error) {
+func parseClaims(o object) (c claims, err error) {
 	var ok bool
-	if c.id, ok = o.Text("jti"); !ok || c.id == "" || len(c.id) > maxID {
-		return c, refuse(ProofID)
+	if c.id, ok = o.text("jti"); !ok || c.id == "" || len(c.id) > maxID {
+		return c, reject(ProofID)
 	}
-	if c.method, ok = o.Text("htm"); !ok || c.method == "" {
-		return c, refuse(ProofMethodMalformed)
+	if c.method, ok = o.text("htm"); !ok || c.method == "" {
+		return c, reject(ProofMethodMalformed)
 	}
-	if c.url, ok = o.Text("htu"); !ok {
-		return c, refuse(ProofURLMalformed)
+	if c.url, ok = o.text("htu"); !ok {
+		return c, reject(ProofURLMalformed)
 	}
 	if _, _, err := splitURL(c.url); err != nil {
-		return c, refuse(ProofURLMalformed)
+		return c, reject(ProofURLMalformed)
 	}
-	if c.issuedAt, ok = o.Time("iat"); !ok {
-		return c, refuse(ProofIssuedAtMalformed)
+	if c.issuedAt, ok = o.time("iat"); !ok {
+		return c, reject(ProofIssuedAtMalformed)
 	}
-	if c.tokenHash, ok = o.Text("ath"); !ok && o.Has("ath") {
-		return c, refuse(ProofMalformed)
+	if c.tokenHash, ok = o.text("ath"); !ok && o.has("ath") {
+		return c, reject(ProofMalformed)
 	}
-	if c.nonce, ok = o.Text("nonce"); !ok && o.Has("nonce") {
-		return c, refuse(ProofMalformed)
+	if c.nonce, ok = o.text("nonce"); !ok && o.has("nonce") {
+		return c, reject(ProofMalformed)
 	}
 	return c, nil
 }
 
-// checkKey checks steps 4 to 7 of RFC 9449, section 4.3.
-func (v *Verifier) checkKey(t *jws.JWS) (*Proof, error) {
-	// 4. It is a proof and no other kind of JWT.
-	if typ, _ := t.Header.Text("typ"); typ != "dpop+jwt" {
-		return nil, refuse(ProofType)
+// checkKey implements steps 4 to 7 of RFC 9449, section 4.3.
+func (v *Verifier) checkKey(t *jws) (*Proof, error) {
+	// 4. It is a proof, not another kind of JWT.
+	if typ, _ := t.header.text("typ"); typ != "dpop+jwt" {
+		return nil, reject(ProofType)
 	}
 	// 5. The algorithm is asymmetric and allowed.
-	alg, ok := t.Algorithm(v.cfg.Algorithms)
+	alg, ok := t.algorithm(v.cfg.Algorithms)
 	if !ok {
-		return nil, refuse(ProofAlgorithm)
+		return nil, reject(ProofAlgorithm)
 	}
-	// 7. The key holds nothing private, and it is of the kind that alg needs
-	// (RFC 8725, section 3.1).
-	jwk, ok := t.Header.Object("jwk")
+	// 7. The key is public, and has the type that alg requires (RFC 8725, section
+	// 3.1).
+	jwk, ok := t.header.object("jwk")
 	if !ok {
-		return nil, refuse(ProofKey)
+		return nil, reject(ProofKey)
 	}
-	key, err := jws.PublicKey(jwk)
-	if err != nil || !alg.Fits(key) {
-		return nil, refuse(ProofKey)
+	key, err := parsePublicKey(jwk)
+	if err != nil || !alg.fits(key) {
+		return nil, reject(ProofKey)
 	}
-	thumbprint, err := jws.Thumbprint(key)
+	thumbprint, err := Thumbprint(key)
 	if err != nil {
-		return nil, refuse(ProofKey)
+		return nil, reject(ProofKey)
 	}
 	// 6. The signature is by that key.
-	if !alg.Verifies(key, t) {
-		return nil, refuse(ProofSignature)
+	if !alg.verifies(key, t) {
+		return nil, reject(ProofSignature)
 	}
-	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: alg.Name}, nil
+	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: alg.name}, nil
 }
 
 func (v *Verifier) checkNonce(nonce string) error {
@@ -277,9 +321,9 @@ func (v *Verifier) checkNonce(nonce string) error {
 	return &Error{Reason: reason, Nonce: v.cfg.Nonces.Nonce()}
 }
 
-// OfferNonce puts the current nonce into the header of an answer where the proof
-// has an older one, which spares the client a challenge (RFC 9449, section 8.2).
-// [Resource.Protect] does so by itself.
+// OfferNonce sets the DPoP-Nonce header of a response if the proof has an older
+// nonce, so that the client avoids a challenge (RFC 9449, section 8.2).
+// [Resource.Protect] calls it.
 func (v *Verifier) OfferNonce(h http.Header, p *Proof) {
 	if v.cfg.Nonces == nil {
 		return
@@ -289,22 +333,22 @@ func (v *Verifier) OfferNonce(h http.Header, p *Proof) {
 	}
 }
 
-// spend makes the proof good for once (RFC 9449, section 11.1). What counts is
-// its jti, in the context of key and URL; its encoding and signature can have
-// several forms. It is remembered for as long as its iat would pass.
-func (v *Verifier) spend(ctx context.Context, now time.Time, p *Proof, target string) error {
+// checkReplay rejects a proof that was used before (RFC 9449, section 11.1). It
+// compares key, URL and jti, because the same proof can have several encodings
+// and signatures. The entry is kept as long as the iat is accepted.
+func (v *Verifier) checkReplay(ctx context.Context, now time.Time, p *Proof, target string) error {
 	until := p.IssuedAt.Add(v.cfg.MaxAge + v.cfg.Leeway)
-	fresh, err := v.cfg.Replay.Add(ctx, replayKey(p.Thumbprint, target, p.ID), now, until)
+	isNew, err := v.cfg.Replay.Add(ctx, replayKey(p.Thumbprint, target, p.ID), now, until)
 	if err != nil {
 		return &Error{Reason: ReplayUnavailable, Err: err}
 	}
-	if !fresh {
-		return refuse(ProofReplayed)
+	if !isNew {
+		return reject(ProofReplayed)
 	}
 	return nil
 }
 
-// replayKey hashes parts so that no two lists of parts run into one.
+// replayKey hashes parts with their lengths, so that different lists differ.
 func replayKey(parts ...string) [32]byte {
 	h := sha256.New()
 	for _, part := range parts {
@@ -313,16 +357,7 @@ func replayKey(parts ...string) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// Algorithms returns the names of all signature algorithms that this package
-// knows. None of them is symmetric, and none is "none".
-func Algorithms() []string { return jws.Algorithms() }
-
-// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638; RFC 8037,
-// section 2) in base64url. It is what an access token carries as cnf.jkt.
-func Thumbprint(key crypto.PublicKey) (string, error) { return jws.Thumbprint(key) }
-
-// AccessTokenHash returns what a proof for token has as its ath
-// (RFC 9449, section 4.2).
+// AccessTokenHash returns the ath of a proof for token (RFC 9449, section 4.2).
 func AccessTokenHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

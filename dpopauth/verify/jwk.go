@@ -1,4 +1,4 @@
-package jws
+package verify
 
 import (
 	"crypto"
@@ -14,8 +14,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Bounds of RSA keys: RFC 7518 section 3.3 has the lower one, and the upper one
-// bounds the work that a stranger's key can cause.
+// The minimum is that of RFC 7518, section 3.3. The maximum limits the work that
+// an untrusted key can cause.
 const (
 	minRSABits = 2048
 	maxRSABits = 8192
@@ -23,28 +23,27 @@ const (
 
 var errKey = errors.New("not an accepted public key")
 
-// PublicKey reads a JWK (RFC 7517) of a stranger: cheap checks first, so that a
-// monstrous key costs nothing. Members it does not know, such as kid, use or
-// x5u, are ignored and never followed.
-func PublicKey(jwk Object) (crypto.PublicKey, error) {
+// parsePublicKey parses an untrusted public JWK (RFC 7517). Cheap checks come
+// first. It ignores other members, such as kid, use or x5u.
+func parsePublicKey(jwk object) (crypto.PublicKey, error) {
 	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
-		if jwk.Has(private) {
+		if jwk.has(private) {
 			return nil, errKey
 		}
 	}
-	kty, _ := jwk.Text("kty")
-	crv, _ := jwk.Text("crv")
+	kty, _ := jwk.text("kty")
+	crv, _ := jwk.text("crv")
 	switch {
 	case kty == "RSA":
-		return rsaKey(jwk)
+		return parseRSAKey(jwk)
 	case kty == "EC" && crv == "P-256":
-		return ecKey(elliptic.P256(), jwk)
+		return parseECKey(elliptic.P256(), jwk)
 	case kty == "EC" && crv == "P-384":
-		return ecKey(elliptic.P384(), jwk)
+		return parseECKey(elliptic.P384(), jwk)
 	case kty == "EC" && crv == "P-521":
-		return ecKey(elliptic.P521(), jwk)
+		return parseECKey(elliptic.P521(), jwk)
 	case kty == "OKP" && crv == "Ed25519":
-		x, ok := jwk.Bytes("x")
+		x, ok := jwk.bytes("x")
 		if !ok || len(x) != ed25519.PublicKeySize {
 			return nil, errKey
 		}
@@ -53,11 +52,12 @@ func PublicKey(jwk Object) (crypto.PublicKey, error) {
 	return nil, errKey
 }
 
-// ecKey reads x and y, padded to the curve's width (RFC 7518, section 6.2.1.2).
-// ecdsa refuses a point off the curve; the point at infinity has no such form.
-func ecKey(curve elliptic.Curve, jwk Object) (crypto.PublicKey, error) {
-	x, okX := jwk.Bytes("x")
-	y, okY := jwk.Bytes("y")
+// parseECKey requires x and y to be as wide as the curve (RFC 7518, section
+// 6.2.1.2). ecdsa rejects points off the curve, and the point at infinity can't be
+// encoded in this form.
+func parseECKey(curve elliptic.Curve, jwk object) (crypto.PublicKey, error) {
+	x, okX := jwk.bytes("x")
+	y, okY := jwk.bytes("y")
 	width := (curve.Params().BitSize + 7) / 8
 	if !okX || !okY || len(x) != width || len(y) != width {
 		return nil, errKey
@@ -69,11 +69,11 @@ func ecKey(curve elliptic.Curve, jwk Object) (crypto.PublicKey, error) {
 	return key, nil
 }
 
-// rsaKey reads n and e, neither with leading zero octets (RFC 7518, section
-// 6.3.1), so that a key has one form only.
-func rsaKey(jwk Object) (crypto.PublicKey, error) {
-	n, okN := jwk.Bytes("n")
-	e, okE := jwk.Bytes("e")
+// parseRSAKey rejects leading zero octets in n and e (RFC 7518, section 6.3.1), so
+// that each key has one encoding.
+func parseRSAKey(jwk object) (crypto.PublicKey, error) {
+	n, okN := jwk.bytes("n")
+	e, okE := jwk.bytes("e")
 	if !okN || !okE || len(n) > maxRSABits/8 || len(e) > 4 {
 		return nil, errKey
 	}
@@ -91,7 +91,8 @@ func rsaKey(jwk Object) (crypto.PublicKey, error) {
 }
 
 // Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638; RFC 8037,
-// section 2) in base64url. It is what an access token carries as cnf.jkt.
+// section 2) in base64url. Access tokens contain it as cnf.jkt. It returns an
+// error if the type of key is not supported.
 func Thumbprint(key crypto.PublicKey) (string, error) {
 	jwk := jose.JSONWebKey{Key: key}
 	if !jwk.IsPublic() {

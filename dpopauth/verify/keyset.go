@@ -12,34 +12,32 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"oktasync/dpopauth/verify/internal/jws"
 )
 
-// Bounds of asking an issuer for its keys. Anyone can send a token with an
-// unknown kid, so what that causes has a limit.
+// Limits for fetching the keys of an issuer. A request with an unknown kid causes a
+// fetch, so the rate is limited.
 const (
-	keysFresh    = time.Hour        // after which known keys are asked for again
-	keysKept     = 24 * time.Hour   // for which known keys last while the issuer does not answer
-	keysWait     = 30 * time.Second // between two attempts, whatever comes
-	keysTimeout  = 10 * time.Second // of one attempt
-	maxDocument  = 512 << 10        // bytes of a document
-	maxKeys      = 100              // in a set
+	refreshAfter = time.Hour        // age at which keys are fetched again
+	maxKeyAge    = 24 * time.Hour   // age up to which keys are used if the issuer fails
+	fetchWait    = 30 * time.Second // minimum time between two fetches
+	fetchTimeout = 10 * time.Second
+	maxDocument  = 512 << 10 // bytes of a JSON document
+	maxKeys      = 100       // in a set
 	metadataName = "/.well-known/oauth-authorization-server"
 	openIDName   = "/.well-known/openid-configuration"
 )
 
-// A keySet holds the keys that an issuer publishes.
+// A keySet caches the keys that an issuer publishes (JWKS).
 type keySet struct {
 	issuer, url string
 	client      *http.Client
-	asking      sync.Mutex // held by the one who asks the issuer
+	fetching    sync.Mutex // held during a fetch
 
 	mu      sync.Mutex
 	keys    []Key
-	fetched time.Time // when keys came; zero: never
-	tried   time.Time // when they were last asked for
-	err     error     // what came of that
+	fetched time.Time // when keys was set; zero: never
+	tried   time.Time // time of the last fetch
+	err     error     // of the last fetch
 }
 
 func newKeySet(cfg IssuerConfig) *keySet {
@@ -51,45 +49,45 @@ func newKeySet(cfg IssuerConfig) *keySet {
 	return &keySet{issuer: cfg.URL, url: cfg.KeysURL, client: client}
 }
 
-// find returns the key that header names. A key that is not known makes it ask
-// the issuer, which may have a new one; so does the age of what is known.
-func (s *keySet) find(ctx context.Context, header jws.Object) (Key, bool, error) {
-	if key, ok, _ := s.lookup(header, keysFresh); ok {
+// find returns the key with the kid of header. It fetches the keys if the kid is
+// unknown or the cached keys are older than refreshAfter.
+func (s *keySet) find(ctx context.Context, header object) (Key, bool, error) {
+	if key, ok, _ := s.lookup(header, refreshAfter); ok {
 		return key, true, nil
 	}
-	if !s.asking.TryLock() {
-		if key, ok, _ := s.lookup(header, keysKept); ok {
-			return key, true, nil // an older one will do while another asks
+	if !s.fetching.TryLock() {
+		if key, ok, _ := s.lookup(header, maxKeyAge); ok {
+			return key, true, nil // use an older key while another caller fetches
 		}
-		s.asking.Lock() // for keysTimeout at most
+		s.fetching.Lock() // for fetchTimeout at most
 	}
-	defer s.asking.Unlock()
+	defer s.fetching.Unlock()
 	s.refresh(ctx)
-	return s.lookup(header, keysKept)
+	return s.lookup(header, maxKeyAge)
 }
 
-// lookup looks among the keys that are known, if they are not older than age.
-// The error says why none are.
-func (s *keySet) lookup(header jws.Object, age time.Duration) (Key, bool, error) {
+// lookup returns a cached key if the keys are not older than age. Otherwise it
+// returns the error of the last fetch.
+func (s *keySet) lookup(header object, age time.Duration) (Key, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fetched.IsZero() || time.Since(s.fetched) > age {
 		return Key{}, false, s.err
 	}
-	key, ok := pick(s.keys, header)
+	key, ok := findKey(s.keys, header)
 	return key, ok, nil
 }
 
-// refresh asks the issuer, unless it was asked a short while ago. The caller holds
-// s.asking.
+// refresh fetches the keys, unless the last fetch was less than fetchWait ago. The
+// caller must hold s.fetching.
 func (s *keySet) refresh(ctx context.Context) {
 	s.mu.Lock()
-	early := !s.tried.IsZero() && time.Since(s.tried) < keysWait
+	early := !s.tried.IsZero() && time.Since(s.tried) < fetchWait
 	s.mu.Unlock()
 	if early {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout) // for those who wait, too
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout) // other callers wait for the result too
 	defer cancel()
 	keys, err := s.fetch(ctx)
 
@@ -120,37 +118,37 @@ func (s *keySet) fetch(ctx context.Context) ([]Key, error) {
 	return keys, nil
 }
 
-// signingKeys returns the keys of a JWKS that signatures may be by. Others, and
-// those of a kind that we don't know, are not for us (RFC 7517, section 5).
-func signingKeys(jwks jws.Object) ([]Key, error) {
+// signingKeys returns the signing keys of a JWKS. It ignores keys for other uses and
+// of unknown types (RFC 7517, section 5).
+func signingKeys(jwks object) ([]Key, error) {
 	list, _ := jwks["keys"].([]any)
 	if len(list) > maxKeys {
 		return nil, fmt.Errorf("more than %d keys", maxKeys)
 	}
 	var keys []Key
 	for _, entry := range list {
-		entry, _ := entry.(map[string]any) // PublicKey refuses what is none
-		jwk := jws.Object(entry)
-		use, _ := jwk.Text("use")
-		ops, _ := jwk.Texts("key_ops")
-		if use != "" && use != "sig" || jwk.Has("key_ops") && !slices.Contains(ops, "verify") {
+		entry, _ := entry.(map[string]any) // parsePublicKey rejects nil
+		jwk := object(entry)
+		use, _ := jwk.text("use")
+		ops, _ := jwk.texts("key_ops")
+		if use != "" && use != "sig" || jwk.has("key_ops") && !slices.Contains(ops, "verify") {
 			continue
 		}
-		if public, err := jws.PublicKey(jwk); err == nil {
-			id, _ := jwk.Text("kid")
-			alg, _ := jwk.Text("alg")
+		if public, err := parsePublicKey(jwk); err == nil {
+			id, _ := jwk.text("kid")
+			alg, _ := jwk.text("alg")
 			keys = append(keys, Key{ID: id, Algorithm: alg, Public: public})
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("no signing key that we know")
+		return nil, errors.New("no supported signing key")
 	}
 	return keys, nil
 }
 
-// discover finds the address of the keys in the issuer's metadata. RFC 8414
-// (section 3.1) puts its name between host and path of the issuer; Okta and
-// others append it, and some have OpenID's document only (section 5).
+// discover returns the URL of the keys from the issuer's metadata. RFC 8414
+// (section 3.1) inserts the well-known name between host and path of the issuer.
+// Okta and others append it, and some have only OpenID's document (section 5).
 func (s *keySet) discover(ctx context.Context) (string, error) {
 	u, err := url.Parse(s.issuer)
 	if err != nil {
@@ -173,25 +171,25 @@ func (s *keySet) discover(ctx context.Context) (string, error) {
 	return "", errors.Join(failures...)
 }
 
-// metadata returns the jwks_uri of the metadata at place.
+// metadata returns the jwks_uri of the metadata document at place.
 func (s *keySet) metadata(ctx context.Context, place string) (string, error) {
 	document, err := s.get(ctx, place)
 	if err != nil {
 		return "", err
 	}
-	// The same issuer, to the letter (RFC 8414, section 3.3).
-	if issuer, _ := document.Text("issuer"); issuer != s.issuer {
-		return "", fmt.Errorf("%s is of another issuer", place)
+	// The issuer must match exactly (RFC 8414, section 3.3).
+	if issuer, _ := document.text("issuer"); issuer != s.issuer {
+		return "", fmt.Errorf("%s belongs to another issuer", place)
 	}
-	address, _ := document.Text("jwks_uri")
+	address, _ := document.text("jwks_uri")
 	if err := checkServerURL(address); err != nil {
 		return "", fmt.Errorf("jwks_uri of %s: %w", place, err)
 	}
 	return address, nil
 }
 
-// get reads a JSON object.
-func (s *keySet) get(ctx context.Context, address string) (jws.Object, error) {
+// get fetches a JSON object.
+func (s *keySet) get(ctx context.Context, address string) (object, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
@@ -211,14 +209,14 @@ func (s *keySet) get(ctx context.Context, address string) (jws.Object, error) {
 	case len(body) > maxDocument:
 		return nil, fmt.Errorf("get %s: more than %d bytes", address, maxDocument)
 	}
-	document, ok := jws.ReadObject(body)
+	document, ok := parseObject(body)
 	if !ok {
 		return nil, fmt.Errorf("get %s: not a JSON object", address)
 	}
 	return document, nil
 }
 
-// loopback says whether host is this machine.
+// loopback reports whether host is a loopback address.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
