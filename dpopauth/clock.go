@@ -35,6 +35,7 @@ type clock struct {
 type clockSample struct {
 	at   time.Duration
 	date time.Time
+	trip time.Duration
 }
 
 // A ClockSkewError reports that the clocks of server and client differ by more
@@ -78,15 +79,19 @@ func (c *clock) nowLocked() time.Time {
 
 func (c *clock) estimateLocked() time.Time { return c.sample.date.Add(c.mono() - c.sample.at) }
 
-// offset returns how far the server's clock is ahead of the wall clock, 0 if
-// unknown.
+// offset returns how far the server's clock is ahead of the wall clock: 0 if
+// that is unknown, or if the sample allows 0.
 func (c *clock) offset() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sample == nil {
 		return 0
 	}
-	return c.estimateLocked().Sub(c.wall())
+	least := c.estimateLocked().Sub(c.wall())
+	if least <= 0 && least+dateResolution+c.sample.trip >= 0 {
+		return 0
+	}
+	return least
 }
 
 // skewError returns an error if the newest Date differed by more than maxOffset.
@@ -120,7 +125,7 @@ func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
 	trip, lead := mono-sent, before.Sub(date)
 	agrees := 0 <= lead && lead < dateResolution+trip // so the request was not dated ahead
 	if !agrees || trip <= skewTolerance && (c.sample == nil || mono-c.sample.at >= maxSampleAge) {
-		c.sample = &clockSample{at: mono, date: date} // otherwise the old sample is more precise
+		c.sample = &clockSample{at: mono, date: date, trip: trip} // otherwise the old sample is more precise
 	}
 	if agrees {
 		return 0

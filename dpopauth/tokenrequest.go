@@ -40,7 +40,7 @@ type tokenEndpoint struct {
 
 // A TokenRequest describes one HTTP request to the token endpoint.
 type TokenRequest struct {
-	Time      time.Time // when it was sent, by the estimated server clock
+	Time      time.Time // when it was sent, by the local clock
 	URL       string
 	Status    int    // 0: no response
 	Error     string // error code of OAuth or Okta, or empty
@@ -112,8 +112,8 @@ func (e *tokenEndpoint) attempt(ctx context.Context) (*token, retry, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	sentMono, sentWall := e.clock.mono(), e.clock.wall()
+	r := TokenRequest{URL: e.url, Time: time.Now()}
 	resp, seen, err := e.post(ctx)
-	r := TokenRequest{URL: e.url}
 	var tok *token
 	var again retry
 	if err == nil {
@@ -135,7 +135,6 @@ func (e *tokenEndpoint) attempt(ctx context.Context) (*token, retry, error) {
 		r.Error = oe.Code
 	}
 	if e.report != nil {
-		r.Time = e.clock.now().Add(sentMono - e.clock.mono())
 		e.report(r)
 	}
 	return tok, again, err

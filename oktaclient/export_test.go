@@ -3,7 +3,6 @@ package oktaclient
 import (
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // ParseLinks returns target and relation of each link.
@@ -20,15 +19,6 @@ func Next(h http.Header, base *url.URL) (*url.URL, error) { return nextPage(h, b
 
 // CutUsers cuts a page.
 func CutUsers(body []byte) ([]Record, error) { return new(cutter).cut(body, true) }
-
-// Clock is the clock that learns Okta's time.
-type Clock struct{ clock }
-
-// Observe takes an answer's Date.
-func (c *Clock) Observe(sent, received time.Time, h http.Header) { _ = c.observe(sent, received, h) }
-
-// Offset is ours less Okta's.
-func (c *Clock) Offset() (time.Duration, bool) { return c.offset() }
 
 // NewCutter returns a cutter of pages that keeps its memory from page to page.
 func NewCutter() func(page []byte) ([]Record, error) {

@@ -257,7 +257,7 @@ func (b *bucket) observe(o outcome) {
 		b.used++
 		b.window.limit = o.limit.limit
 		b.window.remaining = min(b.window.remaining, o.limit.remaining)
-		b.until = o.until
+		b.until = earliest(b.until, o.until) // each is late by up to a second and a round trip
 	}
 }
 

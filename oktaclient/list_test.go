@@ -114,9 +114,10 @@ func TestSettleLooksBack(t *testing.T) {
 			if i > 0 {
 				since = passes[i-1]
 			}
-			want := url.QueryEscape(since.Add(-5 * time.Minute).UTC().Format("2006-01-02T15:04:05.000Z"))
-			if !strings.Contains(r.Path, want) {
-				t.Errorf("pass %d asks for %s, want %s", i+1, r.Path, want)
+			u, _ := url.Parse(r.Path)
+			from, err := time.Parse(`lastUpdated ge "2006-01-02T15:04:05.000Z"`, u.Query().Get("filter"))
+			if back := since.Sub(from); err != nil || back < 5*time.Minute || back > 5*time.Minute+time.Second { // a Date is cut to seconds
+				t.Errorf("pass %d asks for %s, %v before %v, want 5m", i+1, r.Path, back, since)
 			}
 		}
 	})

@@ -77,6 +77,11 @@ type Config struct {
 	Stall    time.Duration // longest time in which an answer makes no progress; 0: 1m
 	IndexLag time.Duration // longest time in which lists by search or filter show no change; 0: 1s
 
+	// ClockOffset returns how far Okta's clock is ahead of the local clock, such
+	// as [oktasync/dpopauth.Status].Offset. Each read calls it once, after the
+	// first response. nil: no offset is known.
+	ClockOffset func() time.Duration
+
 	Logger    *slog.Logger // nil: nothing is logged
 	UserAgent string       // "": "oktasync"
 }
@@ -87,7 +92,6 @@ type Client struct {
 	org      *url.URL
 	http     *http.Client
 	log      *slog.Logger
-	clock    clock
 	governor *Governor
 	memory   sync.Pool // of *page
 }

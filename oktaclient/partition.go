@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -174,7 +175,7 @@ func tooMuch(err error) bool {
 // be cut any more, or it is not the span.
 func (p *partition) halve(s span, cause error) ([]span, error) {
 	e, _ := errors.AsType[*Error](cause) // it was tooMuch
-	halves, ok := s.halve(p.r.now())
+	halves, ok := s.halve(p.r.oktaTime(time.Now()))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refused++; p.refused == 1 {

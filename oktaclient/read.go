@@ -60,7 +60,7 @@ type Record struct {
 // Request describes one attempt to send a request, successful or not.
 type Request struct {
 	Resource  string    // name of the resource
-	Time      time.Time // when it was sent, by Okta's clock once that is known
+	Time      time.Time // when it was sent, by the local clock
 	Method    string
 	Path      string // path and query
 	Status    int    // 0: no response
@@ -88,12 +88,11 @@ type Sink interface {
 
 // ReadResult summarizes a read.
 type ReadResult struct {
-	Started, Finished time.Time // by Okta's clock, to about a second
+	Started, Finished time.Time // by the local clock
 
-	// Offset is how far our clock was ahead of Okta's: ours less Offset is
-	// Okta's. It is 0 where Okta's Date headers, which know only whole
-	// seconds, leave that possible.
-	Offset time.Duration
+	// ClockOffset is how far Okta's clock was ahead of the local clock after the
+	// first response. OktaTime applies it to all times of the read.
+	ClockOffset time.Duration
 
 	Requests int // all attempts
 	Rows     int // records in all responses: calls of Sink.Record and Sink.Outside
@@ -103,6 +102,11 @@ type ReadResult struct {
 
 	// PeerCertificates is the certificate chain of the org; nil without TLS.
 	PeerCertificates []*x509.Certificate
+}
+
+// OktaTime returns Okta's time, in UTC, at a local time of the read.
+func (r ReadResult) OktaTime(local time.Time) time.Time {
+	return r.Started.Add(local.Sub(r.Started) + r.ClockOffset).Round(0).UTC()
 }
 
 // Read passes all records that q selects to sink, and then the records that
@@ -135,8 +139,9 @@ type read struct {
 	mu    sync.Mutex // guards what follows
 	sink  Sink
 	ended bool // the sink returned an error
-	time  timeline
 	pages int // pages requested
+
+	date, dated time.Time // the first Date of a response, and the local time then; zero: none yet
 
 	since  string           // records that changed then or later are remembered for settle
 	recent map[uint64]int64 // their lastUpdated in milliseconds, by a hash of it and of the id
@@ -155,7 +160,7 @@ func (c *Client) newRead(q Query, sink Sink) (*read, error) {
 	if c.cfg.PageSize > 0 {
 		size = min(size, c.cfg.PageSize)
 	}
-	return &read{c: c, query: q, size: size, sink: sink, time: timeline{start: time.Now()}}, nil
+	return &read{c: c, query: q, size: size, sink: sink, ReadResult: ReadResult{Started: time.Now()}}, nil
 }
 
 func (r *read) enter(p Phase) {
@@ -210,8 +215,24 @@ func (r *read) inParts(ctx context.Context, cause error) error {
 
 // sum returns the result of the read, which has ended.
 func (r *read) sum() ReadResult {
-	r.Started, r.Finished, r.Offset = r.time.at(r.time.start), r.time.at(time.Now()), r.time.offset
+	r.Finished = time.Now()
 	return r.ReadResult
+}
+
+// oktaTime returns a time that Okta's clock has reached at the local time t: up
+// to a second and a round trip before Okta's time. What changed since t was
+// therefore last updated at or after oktaTime(t).
+func (r *read) oktaTime(t time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.oktaTimeLocked(t)
+}
+
+func (r *read) oktaTimeLocked(t time.Time) time.Time {
+	if r.date.IsZero() {
+		return t
+	}
+	return r.date.Add(t.Sub(r.dated))
 }
 
 // nextPage numbers the next page to request.
@@ -254,14 +275,14 @@ func (r *read) record(a *answer) error {
 	return r.tellLocked(a)
 }
 
-// tellLocked counts and dates an attempt, and passes it to the sink.
+// tellLocked counts an attempt, and passes it to the sink.
 func (r *read) tellLocked(a *answer) error {
 	if r.ended {
 		return nil
 	}
 	r.learnLocked(a)
 	r.Requests++
-	a.request.Resource, a.request.Time = r.query.Resource.Name, r.time.at(a.sent)
+	a.request.Resource, a.request.Time = r.query.Resource.Name, a.sent
 	err := r.sink.Request(a.request)
 	r.ended = err != nil
 	return err
@@ -269,7 +290,12 @@ func (r *read) tellLocked(a *answer) error {
 
 // learnLocked takes from a response what the result says of the org.
 func (r *read) learnLocked(a *answer) {
-	r.time.learn(&r.c.clock)
+	if r.date.IsZero() && !a.date.IsZero() {
+		r.date, r.dated = a.date, a.received
+		if r.c.cfg.ClockOffset != nil {
+			r.ClockOffset = r.c.cfg.ClockOffset()
+		}
+	}
 	if r.PeerCertificates == nil && a.resp != nil && a.resp.TLS != nil {
 		r.PeerCertificates = a.resp.TLS.PeerCertificates
 	}

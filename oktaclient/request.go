@@ -48,8 +48,9 @@ type call struct {
 type answer struct {
 	resp    *http.Response // nil: no answer; its Body is read and closed
 	body    []byte
-	sent    time.Time // by our clock
-	request Request   // without Time
+	sent, received time.Time // local; received: the header
+	date           time.Time // of the response, by Okta's clock; zero: none that is usable
+	request        Request   // without Time and Resource
 }
 
 func (a *answer) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 }
@@ -78,7 +79,7 @@ func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
 		if ctx.Err() != nil {
 			return a, fmt.Errorf("request %s: %w", call.url.Path, context.Cause(ctx))
 		}
-		wait, again := patience.wait(failure, a, c.dated(a))
+		wait, again := patience.wait(failure, a, a.dated())
 		failure.Tries = patience.tries
 		if !again {
 			return a, failure
@@ -156,7 +157,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	a.resp = resp
 	a.request.Status = resp.StatusCode
 	a.request.RequestID = word(resp.Header.Get("X-Okta-Request-Id"))
-	wrong := c.clock.observe(a.sent, time.Now(), resp.Header)
+	wrong := a.setDate()
 	if headerSize(resp.Header) > maxHeader {
 		return &rejection{class: "too large", final: true, err: fmt.Errorf("header of over %d bytes", maxHeader)}
 	}
@@ -179,14 +180,32 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	return call.accept(a)
 }
 
-// dated is Okta's time: as a says, or as far as we know it.
-func (c *Client) dated(a *answer) time.Time {
-	if a.resp != nil {
-		if date, err := http.ParseTime(a.resp.Header.Get("Date")); err == nil && near(date, time.Now()) {
-			return date
-		}
+// maxSkew is the most by which a usable Date differs from the local clock. It is
+// more than the error of a wrong time zone.
+const maxSkew = 48 * time.Hour
+
+// setDate takes the Date of the response. Only a response with a request id is
+// from Okta itself.
+func (a *answer) setDate() error {
+	a.received = time.Now()
+	date, err := http.ParseTime(a.resp.Header.Get("Date"))
+	if err != nil || a.resp.Header.Get("X-Okta-Request-Id") == "" {
+		return nil
 	}
-	return c.clock.now()
+	if a.received.Sub(date).Abs() > maxSkew {
+		return &rejection{class: misdated, err: fmt.Errorf("answer is dated %s, and our clock shows %s: more than %v apart",
+			date.UTC().Format(time.RFC3339), a.received.UTC().Format(time.RFC3339), maxSkew)}
+	}
+	a.date = date.UTC()
+	return nil
+}
+
+// dated returns Okta's time when it sent a, else the local time.
+func (a *answer) dated() time.Time {
+	if a.date.IsZero() {
+		return time.Now()
+	}
+	return a.date
 }
 
 // outcome is what an attempt tells the governor.
@@ -196,10 +215,9 @@ func (c *Client) outcome(a *answer, admitted time.Time) outcome {
 		return o
 	}
 	if o.limit, o.told = parseRateLimit(a.resp.Header); o.told {
-		o.until = c.clock.until(o.limit.reset.Add(time.Second)) // Okta's times are cut to seconds
-		o.until = earliest(o.until, time.Now().Add(maxLimitWait))
+		o.until = a.received.Add(min(o.limit.reset.Sub(a.dated())+time.Second, maxLimitWait)) // resets are cut to seconds
 	}
-	if wait := retryAfter(a.resp.Header, c.dated(a)); wait > 0 {
+	if wait := retryAfter(a.resp.Header, a.dated()); wait > 0 {
 		o.retry = time.Now().Add(min(wait, maxLimitWait))
 	}
 	return o

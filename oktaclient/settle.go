@@ -26,9 +26,9 @@ func (r *read) settle(ctx context.Context) error {
 	if err := r.awaitIndex(ctx); err != nil {
 		return err
 	}
-	from := r.time.at(r.time.start).Add(-overlap)
+	from := r.oktaTime(r.Started).Add(-overlap)
 	for pass := range maxPasses {
-		began := r.now()
+		began := time.Now()
 		r.forget()
 		r.enter(PhaseSettle)
 		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.recent))
@@ -53,7 +53,7 @@ func (r *read) settle(ctx context.Context) error {
 		if len(r.recent) >= maxRecent {
 			return nil
 		}
-		from = began.Add(-overlap)
+		from = r.oktaTime(began).Add(-overlap)
 	}
 	return nil
 }
@@ -88,13 +88,6 @@ func (r *read) recentSpans(from time.Time) []span {
 	return since.cut(borders)
 }
 
-// now is Okta's time.
-func (r *read) now() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.time.at(time.Now())
-}
-
 // forget begins a pass.
 func (r *read) forget() {
 	r.mu.Lock()
@@ -106,7 +99,7 @@ func (r *read) forget() {
 // or during it, as a hash, and counts it if it is new.
 func (r *read) noteLocked(u Record) {
 	if r.since == "" {
-		start := r.time.at(r.time.start)
+		start := r.oktaTimeLocked(r.Started).UTC()
 		r.since, r.hiding.since = start.Add(-overlap).Format(timeLayout), start.Add(-lateToShow).Format(timeLayout)
 		r.recent, r.seed = map[uint64]int64{}, maphash.MakeSeed()
 	}

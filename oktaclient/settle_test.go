@@ -23,11 +23,14 @@ func settled(users int) sandbox.Config {
 	return sandbox.Config{Users: users, Latency: time.Millisecond, Epoch: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// Whoever changes while the pages are read is in the reading as they are then.
+// Whoever changes while the pages are read is in the reading as they are then,
+// whatever the difference of the clocks.
 func TestSettleFindsWhoChanged(t *testing.T) {
-	for _, concurrency := range []int{1, 4} {
+	for concurrency, offset := range map[int]time.Duration{1: -time.Hour, 4: time.Hour, 5: 0} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newSandbox(t, settled(400))
+			cfg := settled(400)
+			cfg.ClockOffset = offset
+			b := newSandbox(t, cfg)
 			b.org.OnRequest(func(n int, _ *http.Request) {
 				switch n {
 				case 3, 10, 20:

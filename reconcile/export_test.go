@@ -23,9 +23,9 @@ func NewSpool(runSize int) *Spool {
 }
 
 func (s *Spool) Add(u oktaclient.Record) error { return s.s.add(u) }
-func (s *Spool) Finish() error               { return s.s.finish() }
-func (s *Spool) Runs() int                   { return len(s.s.runs) }
-func (s *Spool) Close() error                { return s.s.close() }
+func (s *Spool) Finish() error                 { return s.s.finish() }
+func (s *Spool) Runs() int                     { return len(s.s.runs) }
+func (s *Spool) Close() error                  { return s.s.close() }
 
 // Merge returns the users, and a function that tells how many copies were left out.
 func (s *Spool) Merge() (snapshot.UserReader, func() int, error) {

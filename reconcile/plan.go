@@ -314,7 +314,7 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 	org := cfg.Org
 	org.TLS = tlsFacts(p.Reading.PeerCertificates)
 	d := snapshot.Draft{
-		Started: p.Reading.Started, Finished: p.Reading.Finished, ClockOffset: p.Reading.Offset,
+		Started: p.Reading.OktaTime(p.Reading.Started), Finished: p.Reading.OktaTime(p.Reading.Finished), ClockOffset: -p.Reading.ClockOffset,
 		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
 		Declared: p.Export.Declaration(),
 		Read: snapshot.Read{
@@ -338,7 +338,7 @@ func (p *Plan) transcript() (io.Reader, error) {
 	var lines []byte
 	for _, r := range p.requests {
 		request := snapshot.Request{
-			Time: snapshot.At(r.Time), Method: r.Method, Path: r.Path,
+			Time: snapshot.At(p.Reading.OktaTime(r.Time)), Method: r.Method, Path: r.Path,
 			Status: r.Status, Rows: r.Rows, RequestID: r.RequestID, Error: r.Error,
 		}
 		var err error

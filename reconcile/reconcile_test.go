@@ -21,12 +21,13 @@ import (
 type org struct {
 	users  []oktaclient.Record
 	skip   func(oktaclient.Record) bool // whom no page holds, though they are there
-	asked  []string                   // ids that were asked for
-	script func(oktaclient.Sink)      // what a reading gives in place of users: 8 rows
+	asked  []string                     // ids that were asked for
+	script func(oktaclient.Sink)        // what a reading gives in place of users: 8 rows
 	fail   error
 	hook   func(ctx context.Context)
 	query  oktaclient.Query // the last one asked
 	later  time.Duration    // that asking for ids takes longer
+	ahead  time.Duration    // of the org's clock
 }
 
 func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
@@ -56,7 +57,7 @@ func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink
 	if err := sink.Request(request); err != nil {
 		return oktaclient.ReadResult{}, err
 	}
-	return oktaclient.ReadResult{Started: started, Finished: time.Now(), Requests: 1, Rows: rows}, o.fail
+	return oktaclient.ReadResult{Started: started, Finished: time.Now(), Requests: 1, Rows: rows, ClockOffset: o.ahead}, o.fail
 }
 
 func (o *org) give(q oktaclient.Query, u oktaclient.Record, sink oktaclient.Sink) error {

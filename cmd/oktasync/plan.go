@@ -99,7 +99,7 @@ func dueAfter(store *snapshot.Store, p *reconcile.Plan) ([]string, error) {
 	}
 	var next time.Time
 	if p.Changed() || p.Export.Snapshot == reconcile.Always {
-		next = p.Reading.Started
+		next = p.Reading.OktaTime(p.Reading.Started)
 	}
 	return store.Due(p.Export.Name, p.Export.Retention(), next)
 }

@@ -170,6 +170,7 @@ func (o *Org) Join(cfg *config.Config, log *slog.Logger, before *Org) (err error
 		RateLimitShare: cfg.Okta.RateLimitShare,
 		Governor:       o.Governor,
 		Logger:         log,
+		ClockOffset:    func() time.Duration { return o.Auth.Status().Offset },
 		UserAgent:      UserAgent(o.tool),
 	})
 	if err != nil {
@@ -214,7 +215,7 @@ func (o *Org) Find(ctx context.Context, q oktaclient.Query, ids []string, sink o
 // read adds token requests to the transcript of a read: those made during the
 // read, and with hasToken those that led to the current token.
 func (o *Org) read(sink oktaclient.Sink, hasToken bool, read func(oktaclient.Sink) (oktaclient.ReadResult, error)) (oktaclient.ReadResult, error) {
-	s := &tokenSink{Sink: sink, tokens: o.tokens, clock: func(t time.Time) time.Time { return t.Add(o.Auth.Status().Offset) }}
+	s := &tokenSink{Sink: sink, tokens: o.tokens}
 	o.tokens.attach(s, hasToken)
 	defer o.tokens.detach(s)
 	reading, err := read(s)

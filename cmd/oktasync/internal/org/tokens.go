@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"time"
 
 	"oktasync/dpopauth"
 	"oktasync/oktaclient"
@@ -74,7 +73,6 @@ func (t *tokenRequests) detach(s *tokenSink) {
 type tokenSink struct {
 	oktaclient.Sink
 	tokens  *tokenRequests
-	clock   func(time.Time) time.Time // converts our clock to Okta's
 	mu      sync.Mutex
 	pending []oktaclient.Request
 }
@@ -100,7 +98,6 @@ func (s *tokenSink) flush() error {
 	s.pending = nil
 	s.mu.Unlock()
 	for _, r := range pending {
-		r.Time = s.clock(r.Time)
 		if err := s.Sink.Request(r); err != nil {
 			return err
 		}
