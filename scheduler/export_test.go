@@ -2,5 +2,5 @@ package scheduler
 
 import "time"
 
-// SetNow gives s another wall clock.
+// SetNow replaces the wall clock of s.
 func (s *Scheduler) SetNow(now func() time.Time) { s.now = now }

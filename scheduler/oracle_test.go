@@ -12,14 +12,14 @@ import (
 	"oktasync/scheduler"
 )
 
-// cronField is what one field means, as crontab(5) says it: the values that
-// match, and whether it begins with a star.
+// A cronField contains the values that match a field (crontab(5)), and whether the
+// field begins with a star.
 type cronField struct {
 	match [60]bool
 	star  bool
 }
 
-func readField(text string, least, most int, names string) (f cronField) {
+func parseField(text string, least, most int, names string) (f cronField) {
 	value := func(s string) int {
 		if i := slices.Index(strings.Fields(names), strings.ToLower(s)); i >= 0 {
 			return least + i
@@ -51,16 +51,15 @@ func readField(text string, least, most int, names string) (f cronField) {
 	return f
 }
 
-// dueByTheMinute goes through every minute of a stretch of time, as slowly as
-// that sounds, and returns those at which a schedule is due. A schedule that
-// names hours is due as often as the latest time that the wall clock has ever
-// shown gets to or past a time that matches; one that does not, whenever the
-// wall clock shows such a time.
+// dueByTheMinute is a slow second implementation of Next: it checks every minute.
+// A schedule with fixed hours is due when the latest wall-clock time shown so far
+// reaches or passes a matching time. Any other schedule is due when the wall clock
+// shows a matching time.
 func dueByTheMinute(spec string, zone *time.Location, from, to time.Time) (due []time.Time) {
 	fields := strings.Fields(spec)
-	minute, hour := readField(fields[0], 0, 59, ""), readField(fields[1], 0, 23, "")
-	day, weekday := readField(fields[2], 1, 31, ""), readField(fields[4], 0, 6, "sun mon tue wed thu fri sat")
-	month := readField(fields[3], 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec")
+	minute, hour := parseField(fields[0], 0, 59, ""), parseField(fields[1], 0, 23, "")
+	day, weekday := parseField(fields[2], 1, 31, ""), parseField(fields[4], 0, 6, "sun mon tue wed thu fri sat")
+	month := parseField(fields[3], 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec")
 	matches := func(wall time.Time) bool {
 		d, w := day.match[wall.Day()], weekday.match[wall.Weekday()]
 		either := d && w
@@ -88,9 +87,7 @@ func dueByTheMinute(spec string, zone *time.Location, from, to time.Time) (due [
 	return due
 }
 
-// What Next gives is what looking at every minute gives, in zones whose clocks
-// are set in odd ways.
-func TestNextAgreesWithLookingAtEveryMinute(t *testing.T) {
+func TestNextAgreesWithEveryMinute(t *testing.T) {
 	zones := strings.Fields(`UTC Europe/Berlin America/New_York Australia/Lord_Howe Antarctica/Troll
 		Africa/Casablanca Asia/Gaza America/Santiago Atlantic/Azores Asia/Kathmandu`)
 	pick := func(r *rand.Rand, of string) string { words := strings.Fields(of); return words[r.IntN(len(words))] }
@@ -107,21 +104,21 @@ func TestNextAgreesWithLookingAtEveryMinute(t *testing.T) {
 		loc := zone(t, pick(r, strings.Join(zones, " ")))
 		s, err := scheduler.Parse(spec, loc)
 		if err != nil {
-			continue // a date that never comes
+			continue // the date never occurs
 		}
 		from := time.Date(2010+r.IntN(30), time.Month(1+r.IntN(12)), 1+r.IntN(28), r.IntN(24), r.IntN(60), 0, 0, time.UTC)
 		if seed == 0 {
 			spec, loc, from = "30 2 * * *", zone(t, "Pacific/Apia"), time.Date(2011, 12, 20, 0, 0, 0, 0, time.UTC)
 			s, _ = scheduler.Parse(spec, loc)
 		}
-		if seed == 1 { // over the end of a leap year that no table of a zone has
+		if seed == 1 { // the end of a leap year after all zone tables
 			from = time.Date(2040, 12, 1, 0, 0, 0, 0, time.UTC)
 		}
 		to := from.AddDate(0, 0, 90)
 		var got []time.Time
 		for at := s.Next(from); !at.IsZero() && at.Before(to); at = s.Next(at) {
 			if len(got) > 0 && !at.After(got[len(got)-1]) {
-				t.Fatalf("%q in %s: after %s comes %s", spec, loc, got[len(got)-1], at.UTC())
+				t.Fatalf("%q in %s: the time after %s is %s", spec, loc, got[len(got)-1], at.UTC())
 			}
 			got = append(got, at.UTC())
 		}
@@ -131,7 +128,7 @@ func TestNextAgreesWithLookingAtEveryMinute(t *testing.T) {
 			for i < min(len(got), len(want)) && got[i].Equal(want[i]) {
 				i++
 			}
-			t.Errorf("%q in %s from %s: %d times, want %d; they part at %v, want %v", spec, loc, from, len(got), len(want), got[i:min(i+1, len(got))], want[i:min(i+1, len(want))])
+			t.Errorf("%q in %s from %s: %d times, want %d; the first difference is %v, want %v", spec, loc, from, len(got), len(want), got[i:min(i+1, len(got))], want[i:min(i+1, len(want))])
 		}
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// field is one of the five of a schedule.
+// A field is one of the five fields of a schedule.
 type field struct {
 	name     string
 	min, max int
-	names    []string // of min, min+1, …
+	names    []string // of the values from min
 	hint     string
 }
 
@@ -27,17 +27,15 @@ var fields = []field{
 	{name: "day of the week", max: 6, names: strings.Fields("sun mon tue wed thu fri sat"), hint: "; Sunday is 0"},
 }
 
-var descriptors = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
-
-// Parse reads a schedule: five fields as in crontab(5), one of @hourly, @daily,
-// @midnight, @weekly, @monthly, @yearly and @annually, or "@every 15m". The
-// fields are wall-clock time in zone; nil is UTC.
+// Parse parses a schedule: five fields as in crontab(5), one of @hourly, @daily,
+// @midnight, @weekly, @monthly, @yearly and @annually, or "@every 15m". The fields
+// are wall-clock times in zone; nil means UTC.
 //
-// What cron/v3 would take and mean something else by is refused: a zone before
-// the fields (alone it makes cron/v3 panic), a date that never comes, an
-// interval under a second, steps and lists that say nothing. Of days of the
-// month and of the week the one that begins with a star is no alternative to the
-// other: "0 6 */2 * mon" is each Monday with an odd date.
+// Parse rejects input that cron/v3 accepts with another meaning: a time zone before
+// the fields (without fields, cron/v3 panics), a date that never occurs, an
+// interval below a second, steps and lists without effect. If the day of the month
+// or of the week begins with a star, both must match: "0 6 */2 * mon" means each
+// Monday with an odd date.
 func Parse(spec string, zone *time.Location) (Schedule, error) {
 	if zone == nil {
 		zone = time.UTC
@@ -47,12 +45,14 @@ func Parse(spec string, zone *time.Location) (Schedule, error) {
 	case spec == "":
 		return nil, errors.New("a schedule is missing")
 	case strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ="):
-		return nil, errors.New("a time zone does not go before the fields; it has a setting of its own")
+		return nil, errors.New("a schedule can't contain a time zone; it has its own setting")
 	case strings.HasPrefix(spec, "@every"):
 		return parseInterval(strings.TrimPrefix(spec, "@every"))
+	case spec == "@reboot":
+		return nil, errors.New("\"@reboot\" is not supported: the daemon makes up for a missed run when it starts")
 	case strings.HasPrefix(spec, "@"):
-		if err := checkDescriptor(spec); err != nil {
-			return nil, err
+		if !slices.Contains([]string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}, spec) {
+			return nil, fmt.Errorf("%q is unknown; use @hourly, @daily, @weekly, @monthly, @yearly or \"@every 15m\"", spec)
 		}
 	default:
 		if err := checkFields(spec); err != nil {
@@ -64,12 +64,9 @@ func Parse(spec string, zone *time.Location) (Schedule, error) {
 
 func parseCalendar(spec string, zone *time.Location) (Schedule, error) {
 	parsed, err := cron.ParseStandard(spec)
-	if err != nil {
-		return nil, fmt.Errorf("%q is no schedule: %w", spec, err)
-	}
 	wall, ok := parsed.(*cron.SpecSchedule)
-	if !ok {
-		return nil, fmt.Errorf("%q is no schedule", spec)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("%q is not a schedule: %v", spec, err)
 	}
 	wall.Location = time.UTC
 	if days := strings.Fields(spec); len(days) == 5 {
@@ -78,16 +75,16 @@ func parseCalendar(spec string, zone *time.Location) (Schedule, error) {
 	}
 	const allHours = 1<<24 - 1
 	c := &calendar{spec: wall, zone: zone, everyHour: wall.Hour&allHours == allHours}
-	// From before a leap year, so that 29 February is found.
+	// Start before a leap year, so that 29 February occurs.
 	if c.Next(time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, fmt.Errorf("%q never comes: there is no such date", spec)
+		return nil, fmt.Errorf("%q never occurs: there is no such date", spec)
 	}
 	return c, nil
 }
 
-// starred is the mark of a field of days that begins with a star. Where one has
-// it, both have to fit, and otherwise either (crontab(5)); cron/v3 forgets it of
-// */2.
+// starred returns cron/v3's mark for a day field that begins with a star. If one
+// day field has it, both must match, otherwise either (crontab(5)). cron/v3 doesn't
+// set it for */2.
 func starred(field string) uint64 {
 	if field[0] == '*' {
 		return 1 << 63
@@ -99,32 +96,22 @@ func parseInterval(text string) (Schedule, error) {
 	d, err := time.ParseDuration(strings.TrimSpace(text))
 	switch {
 	case err != nil || !strings.HasPrefix(text, " "):
-		return nil, fmt.Errorf("%q is no interval; one looks like \"@every 15m\" or \"@every 1h30m\"", "@every"+text)
+		return nil, fmt.Errorf("%q is not an interval such as \"@every 15m\" or \"@every 1h30m\"", "@every"+text)
 	case d < time.Second:
 		return nil, fmt.Errorf("%q is too short; the shortest is \"@every 1s\"", "@every"+text)
 	case d%time.Second != 0:
-		return nil, fmt.Errorf("%q has parts of a second; only whole seconds count", "@every"+text)
+		return nil, fmt.Errorf("%q contains a fraction of a second; use whole seconds", "@every"+text)
 	}
 	return interval{cron.Every(d)}, nil
-}
-
-func checkDescriptor(spec string) error {
-	switch {
-	case slices.Contains(descriptors, spec):
-		return nil
-	case spec == "@reboot":
-		return errors.New("\"@reboot\" is not supported: a run missed while the daemon was down is made up at its start")
-	}
-	return fmt.Errorf("%q is unknown; there are @hourly, @daily, @weekly, @monthly, @yearly and \"@every 15m\"", spec)
 }
 
 func checkFields(spec string) error {
 	values := strings.Fields(spec)
 	switch n := len(values); {
 	case n == 6 || n == 7:
-		return fmt.Errorf("%q has %d fields; five are expected, minute first: there are neither seconds nor years", spec, n)
+		return fmt.Errorf("%q has %d fields; five are expected, from the minute to the day of the week, without seconds and years", spec, n)
 	case n != 5:
-		return fmt.Errorf("%q is no schedule: five fields are expected (minute, hour, day of the month, month, day of the week), such as \"0 6 * * *\", or @daily or \"@every 15m\"", spec)
+		return fmt.Errorf("%q is not a schedule: five fields are expected (minute, hour, day of the month, month, day of the week), such as \"0 6 * * *\", or @daily or \"@every 15m\"", spec)
 	}
 	for i, f := range fields {
 		for item := range strings.SplitSeq(values[i], ",") {
@@ -139,13 +126,13 @@ func checkFields(spec string) error {
 // check checks one item of a list: *, 5, 5-10, */5, 5/5 or 5-10/5.
 func (f field) check(item string) error {
 	if item == "" {
-		return errors.New("a list has an empty item")
+		return errors.New("a list contains an empty item")
 	}
 	values, step, stepped := strings.Cut(item, "/")
 	if stepped {
 		n, err := number(step)
 		if err != nil || n < 1 || n > f.max {
-			return fmt.Errorf("a step is a number from 1 to %d, not %q", f.max, step)
+			return fmt.Errorf("the step must be from 1 to %d, not %q", f.max, step)
 		}
 	}
 	if values == "*" || values == "?" {
@@ -174,7 +161,7 @@ func (f field) value(text string) (int, error) {
 	return n, nil
 }
 
-// number reads digits and nothing else, where strconv would take a sign.
+// number parses digits only; strconv.Atoi would accept a sign.
 func number(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return int(n), err

@@ -7,13 +7,13 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// A Schedule says when a job is due.
+// A Schedule computes the due times of a job.
 type Schedule interface {
-	// Next returns the first due time after t, or zero where none ever comes.
+	// Next returns the first due time after t, or zero if there is none.
 	Next(t time.Time) time.Time
 }
 
-// interval is "@every d": due times count from the last start, on whole seconds.
+// An interval is "@every d": due times count from the last start, in whole seconds.
 type interval struct{ cron.ConstantDelaySchedule }
 
 func isInterval(s Schedule) bool {
@@ -21,8 +21,8 @@ func isInterval(s Schedule) bool {
 	return ok
 }
 
-// same reports whether two schedules give the same times. Zones go by their
-// names: two readings of one zone differ in what they cache.
+// same reports whether two schedules have the same due times. Time zones are
+// compared by name, because their values contain caches.
 func same(a, b Schedule) bool {
 	x, isX := a.(*calendar)
 	y, isY := b.(*calendar)
@@ -32,33 +32,33 @@ func same(a, b Schedule) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// calendar is a schedule in a time zone's wall-clock time.
+// A calendar is a schedule in the wall-clock time of a time zone.
 //
-// cron/v3 steps through instants, so that it skips 02:30 on the day that has
-// none and gives it twice on the day that has two. Here it is only asked about
-// wall-clock times, in UTC where every day is alike, and calendar finds their
-// instants from the spans of time in which the zone's offset is constant.
+// When the clocks change, cron/v3 skips 02:30 on a day without it, and returns it
+// twice on a day with two. Therefore calendar uses cron/v3 only for wall-clock
+// times, expressed in UTC, and converts them to instants by the spans in which the
+// zone's offset from UTC is constant.
 type calendar struct {
-	spec *cron.SpecSchedule // in UTC, standing for the wall clock
+	spec *cron.SpecSchedule // of wall-clock times, as if in UTC
 	zone *time.Location
-	// everyHour: the schedule names no hours, and so means a pace.
+	// everyHour is set if the schedule has no fixed hours, such as "*/15 * * * *".
 	everyHour bool
 }
 
-// Next returns the first due time after t. Where the schedule names hours, each
-// wall-clock time is met once: one that the clocks skip at the first instant
-// after the gap, one that comes twice the first time. Where it names none, every
-// instant at which the wall clock shows a due time counts, so that
-// "*/15 * * * *" keeps its pace through both.
+// Next returns the first due time after t. A schedule with fixed hours is due once
+// for each wall-clock time: a skipped time at the first instant after the gap, a
+// repeated time at its first occurrence. A schedule without fixed hours is due at
+// every instant at which the wall clock shows a due time, so that "*/15 * * * *"
+// keeps its interval.
 func (c *calendar) Next(t time.Time) time.Time {
 	span := spanOf(t, c.zone)
 	from := span.wall(t)
 	if !c.everyHour && !span.start.IsZero() {
-		// In an hour that comes a second time, the wall clock has already
-		// shown what lies before the moment at which it was set back.
-		shown := spanOf(span.start.Add(-1), c.zone).wall(span.start)
-		if shown.After(from) {
-			from = shown.Add(-1)
+		// In a repeated hour, the wall clock has already shown all times before the
+		// change.
+		latest := spanOf(span.start.Add(-1), c.zone).wall(span.start)
+		if latest.After(from) {
+			from = latest.Add(-1)
 		}
 	}
 	wall := c.spec.Next(from)
@@ -78,18 +78,17 @@ func (c *calendar) Next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// span is a stretch of time, from start up to end, in which a zone has one
-// offset from UTC. A zero start or end means that there is none.
+// A span is the time from start up to end in which a zone has one offset from UTC.
+// A zero start or end means unbounded.
 type span struct {
 	start, end time.Time
 	offset     time.Duration
 }
 
-// spanOf returns the span that t lies in. The bounds that Go has of a zone are
-// good near a change of its offset only: where the zone goes by a rule, which is
-// after the last change of its table, they also part one year from the next, in
-// a leap year a day early. So they are followed to where the offset changes, or
-// to where nobody looks: cron/v3 gives up five years ahead.
+// spanOf returns the span that contains t. Go's ZoneBounds also returns bounds
+// without a change of the offset: after the last entry of a zone's table, at the
+// end of each year, in a leap year one day early. Therefore spanOf merges adjacent
+// bounds with the same offset, up to six years from t. cron/v3 searches five years.
 func spanOf(t time.Time, zone *time.Location) span {
 	s := boundsOf(t, zone)
 	for s.start.After(t.AddDate(-6, 0, 0)) {
@@ -101,7 +100,7 @@ func spanOf(t time.Time, zone *time.Location) span {
 	}
 	for last := t; !s.end.IsZero() && s.end.Before(t.AddDate(6, 0, 0)); {
 		if !s.end.After(last) {
-			s.end = last.Add(time.Hour) // on the last day of a leap year
+			s.end = last.Add(time.Hour) // end is before t on the last day of a leap year
 		}
 		after := boundsOf(s.end, zone)
 		if after.offset != s.offset {
@@ -119,8 +118,8 @@ func boundsOf(t time.Time, zone *time.Location) span {
 	return span{start, end, time.Duration(offset) * time.Second}
 }
 
-// wall returns what a wall clock shows at t, as a time in UTC.
+// wall returns the wall-clock time at t, expressed in UTC.
 func (s span) wall(t time.Time) time.Time { return t.UTC().Add(s.offset) }
 
-// instant returns when a wall clock shows what wall returned.
+// instant is the inverse of wall.
 func (s span) instant(wall time.Time) time.Time { return wall.Add(-s.offset) }

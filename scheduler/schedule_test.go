@@ -19,24 +19,24 @@ func zone(t *testing.T, name string) *time.Location {
 	return loc
 }
 
-func TestParseRefusesInPeoplesWords(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ spec, want string }{
 		{"", `a schedule is missing`},
-		{"TZ=UTC", `a time zone does not go before the fields; it has a setting of its own`},
-		{"CRON_TZ=UTC 0 6 * * *", `a time zone does not go before the fields; it has a setting of its own`},
-		{"0 0 30 2 *", `"0 0 30 2 *" never comes: there is no such date`},
-		{"0 0 31 4,6,9,11 *", `"0 0 31 4,6,9,11 *" never comes: there is no such date`},
+		{"TZ=UTC", `a schedule can't contain a time zone; it has its own setting`},
+		{"CRON_TZ=UTC 0 6 * * *", `a schedule can't contain a time zone; it has its own setting`},
+		{"0 0 30 2 *", `"0 0 30 2 *" never occurs: there is no such date`},
+		{"0 0 31 4,6,9,11 *", `"0 0 31 4,6,9,11 *" never occurs: there is no such date`},
 		{"@every -5s", `"@every -5s" is too short; the shortest is "@every 1s"`},
 		{"@every 0s", `"@every 0s" is too short; the shortest is "@every 1s"`},
 		{"@every 900ms", `"@every 900ms" is too short; the shortest is "@every 1s"`},
-		{"@every 1500ms", `"@every 1500ms" has parts of a second; only whole seconds count`},
-		{"@every day", `"@every day" is no interval; one looks like "@every 15m" or "@every 1h30m"`},
-		{"@every15m", `"@every15m" is no interval; one looks like "@every 15m" or "@every 1h30m"`},
-		{"@every", `"@every" is no interval; one looks like "@every 15m" or "@every 1h30m"`},
-		{"@reboot", `"@reboot" is not supported: a run missed while the daemon was down is made up at its start`},
-		{"@dayly", `"@dayly" is unknown; there are @hourly, @daily, @weekly, @monthly, @yearly and "@every 15m"`},
-		{"0 0 6 * * *", `"0 0 6 * * *" has 6 fields; five are expected, minute first: there are neither seconds nor years`},
-		{"0 6 * *", `"0 6 * *" is no schedule: five fields are expected (minute, hour, day of the month, month, day of the week), such as "0 6 * * *", or @daily or "@every 15m"`},
+		{"@every 1500ms", `"@every 1500ms" contains a fraction of a second; use whole seconds`},
+		{"@every day", `"@every day" is not an interval such as "@every 15m" or "@every 1h30m"`},
+		{"@every15m", `"@every15m" is not an interval such as "@every 15m" or "@every 1h30m"`},
+		{"@every", `"@every" is not an interval such as "@every 15m" or "@every 1h30m"`},
+		{"@reboot", `"@reboot" is not supported: the daemon makes up for a missed run when it starts`},
+		{"@dayly", `"@dayly" is unknown; use @hourly, @daily, @weekly, @monthly, @yearly or "@every 15m"`},
+		{"0 0 6 * * *", `"0 0 6 * * *" has 6 fields; five are expected, from the minute to the day of the week, without seconds and years`},
+		{"0 6 * *", `"0 6 * *" is not a schedule: five fields are expected (minute, hour, day of the month, month, day of the week), such as "0 6 * * *", or @daily or "@every 15m"`},
 		{"60 6 * * *", `minute "60": "60" is not from 0 to 59`},
 		{"0 24 * * *", `hour "24": "24" is not from 0 to 23`},
 		{"0 6 0 * *", `day of the month "0": "0" is not from 1 to 31`},
@@ -44,10 +44,10 @@ func TestParseRefusesInPeoplesWords(t *testing.T) {
 		{"0 6 * january *", `month "january": "january" is not from 1 to 12`},
 		{"0 6 * * 7", `day of the week "7": "7" is not from 0 to 6; Sunday is 0`},
 		{"0 18-6 * * *", `hour "18-6": "18-6" ends before it begins`},
-		{"0 6,,18 * * *", `hour "6,,18": a list has an empty item`},
-		{"0 6, * * *", `hour "6,": a list has an empty item`},
-		{"*/90 * * * *", `minute "*/90": a step is a number from 1 to 59, not "90"`},
-		{"*/0 * * * *", `minute "*/0": a step is a number from 1 to 59, not "0"`},
+		{"0 6,,18 * * *", `hour "6,,18": a list contains an empty item`},
+		{"0 6, * * *", `hour "6,": a list contains an empty item`},
+		{"*/90 * * * *", `minute "*/90": the step must be from 1 to 59, not "90"`},
+		{"*/0 * * * *", `minute "*/0": the step must be from 1 to 59, not "0"`},
 		{"+5 * * * *", `minute "+5": "+5" is not from 0 to 59`},
 		{"*-5 * * * *", `minute "*-5": "*" is not from 0 to 59`},
 		{"1-2-3 * * * *", `minute "1-2-3": "2-3" is not from 0 to 59`},
@@ -85,41 +85,41 @@ func TestNext(t *testing.T) {
 		what, spec, zone, from string
 		want                   []string
 	}{
-		{"spring: a time that is skipped comes at the first instant that exists", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z",
+		{"spring: a skipped time", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z",
 			[]string{"2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"}},
-		{"spring: several skipped times come once", "*/10 2 * * *", "Europe/Berlin", "2026-03-29T00:55:00Z",
+		{"spring: several skipped times", "*/10 2 * * *", "Europe/Berlin", "2026-03-29T00:55:00Z",
 			[]string{"2026-03-29T03:00+02:00", "2026-03-30T02:00+02:00"}},
-		{"spring: the hour after the gap is not lost", "0 3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z",
+		{"spring: the hour after the gap", "0 3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z",
 			[]string{"2026-03-29T03:00+02:00", "2026-03-30T03:00+02:00"}},
-		{"spring: a pace is kept", "*/30 * * * *", "Europe/Berlin", "2026-03-29T00:15:00Z",
+		{"spring: no fixed hour", "*/30 * * * *", "Europe/Berlin", "2026-03-29T00:15:00Z",
 			[]string{"2026-03-29T01:30+01:00", "2026-03-29T03:00+02:00", "2026-03-29T03:30+02:00"}},
-		{"autumn: a time that comes twice is met the first time", "30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+		{"autumn: a repeated time", "30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
 			[]string{"2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"}},
-		{"autumn: from within the second time", "45 2 * * *", "Europe/Berlin", "2026-10-25T01:30:00Z",
+		{"autumn: after the repetition has begun", "45 2 * * *", "Europe/Berlin", "2026-10-25T01:30:00Z",
 			[]string{"2026-10-26T02:45+01:00"}},
-		{"autumn: the instant at which the clocks have gone back", "0 3 * * *", "Europe/Berlin", "2026-10-25T01:00:00Z",
+		{"autumn: the instant of the change", "0 3 * * *", "Europe/Berlin", "2026-10-25T01:00:00Z",
 			[]string{"2026-10-25T03:00+01:00"}},
-		{"autumn: a pace is kept", "*/30 * * * *", "Europe/Berlin", "2026-10-25T00:15:00Z",
+		{"autumn: no fixed hour", "*/30 * * * *", "Europe/Berlin", "2026-10-25T00:15:00Z",
 			[]string{"2026-10-25T02:30+02:00", "2026-10-25T02:00+01:00", "2026-10-25T02:30+01:00", "2026-10-25T03:00+01:00"}},
 		{"a zone that skips midnight", "0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z",
 			[]string{"2018-11-04T01:00-02:00", "2018-11-05T00:00-02:00"}},
-		{"a pace on one day in a zone that skips midnight", "0 * 4 11 *", "America/Sao_Paulo", "2018-11-03T12:00:00Z",
+		{"no fixed hour in a zone that skips midnight", "0 * 4 11 *", "America/Sao_Paulo", "2018-11-03T12:00:00Z",
 			[]string{"2018-11-04T01:00-02:00", "2018-11-04T02:00-02:00"}},
-		{"a zone that steps by half an hour", "15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z",
+		{"a zone that changes by half an hour", "15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z",
 			[]string{"2026-10-04T02:30+11:00", "2026-10-05T02:15+11:00"}},
-		{"a zone that has lost a day", "0 6 * * *", "Pacific/Apia", "2011-12-29T20:00:00Z",
+		{"a zone that skipped a day", "0 6 * * *", "Pacific/Apia", "2011-12-29T20:00:00Z",
 			[]string{"2011-12-31T00:00+14:00", "2011-12-31T06:00+14:00"}},
-		{"the last day of a leap year, where the zone goes by a rule", "*/30 * * * *", "Europe/Berlin", "2040-12-31T22:15:00Z",
+		{"the last day of a leap year, after the zone's table", "*/30 * * * *", "Europe/Berlin", "2040-12-31T22:15:00Z",
 			[]string{"2040-12-31T23:30+01:00", "2041-01-01T00:00+01:00", "2041-01-01T00:30+01:00"}},
-		{"a pace on some days of a month, where the zone goes by a rule", "30 * 1-7 1 mon", "Europe/Berlin", "2040-12-31T21:31:00Z",
+		{"no fixed hour on some days, after the zone's table", "30 * 1-7 1 mon", "Europe/Berlin", "2040-12-31T21:31:00Z",
 			[]string{"2041-01-01T00:30+01:00", "2041-01-01T01:30+01:00"}},
-		{"a fixed time there", "30 0 * * *", "Europe/Berlin", "2040-12-30T12:00:00Z",
+		{"a fixed hour, after the zone's table", "30 0 * * *", "Europe/Berlin", "2040-12-30T12:00:00Z",
 			[]string{"2040-12-31T00:30+01:00", "2041-01-01T00:30+01:00"}},
 		{"29 February", "0 6 29 2 *", "UTC", "2026-01-01T00:00:00Z", []string{"2028-02-29T06:00Z"}},
 		{"names and lists", "0 6,18 * mar-apr MON", "UTC", "2026-03-01T00:00:00Z",
 			[]string{"2026-03-02T06:00Z", "2026-03-02T18:00Z", "2026-03-09T06:00Z"}},
-		{"@weekly is Sunday's midnight", "@weekly", "Europe/Berlin", "2026-06-03T00:00:00Z", []string{"2026-06-07T00:00+02:00"}},
-		{"@every counts from the time given", "@every 1h30m", "UTC", "2026-03-01T00:07:00Z",
+		{"@weekly is Sunday at midnight", "@weekly", "Europe/Berlin", "2026-06-03T00:00:00Z", []string{"2026-06-07T00:00+02:00"}},
+		{"@every counts from the argument", "@every 1h30m", "UTC", "2026-03-01T00:07:00Z",
 			[]string{"2026-03-01T01:37Z", "2026-03-01T03:07Z"}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -131,9 +131,9 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// Over years and in zones of many habits, a fixed daily time comes once
-// on each day that the zone has.
-func TestFixedDailyTimeComesOnceEveryDay(t *testing.T) {
+// A fixed daily time occurs once on each day of seven years, in zones with different
+// rules.
+func TestFixedTimeIsDueOnceADay(t *testing.T) {
 	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Australia/Lord_Howe",
 		"Africa/Casablanca", "Asia/Tehran", "America/Santiago", "Africa/Cairo", "Asia/Kathmandu"} {
 		loc := zone(t, name)
@@ -155,8 +155,8 @@ func TestFixedDailyTimeComesOnceEveryDay(t *testing.T) {
 	}
 }
 
-// FuzzParse: what Parse takes does not panic and has a next time, and each next
-// time is after the one before.
+// FuzzParse checks that an accepted schedule has due times in ascending order, and
+// that an error is one line.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"0 6 * * *", "*/15 9-17 * * mon-fri", "@daily", "@every 15m", "TZ=UTC", "0 0 30 2 *", "0 0 29 2 1", "5/7 * * * *"} {
 		f.Add(seed)
@@ -169,7 +169,7 @@ func FuzzParse(f *testing.F) {
 		s, err := scheduler.Parse(spec, loc)
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\n") {
-				t.Errorf("Parse(%q): a message of several lines: %q", spec, err)
+				t.Errorf("Parse(%q): error of several lines: %q", spec, err)
 			}
 			return
 		}

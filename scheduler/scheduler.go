@@ -1,17 +1,24 @@
 // Package scheduler runs named jobs on cron schedules until its context ends.
 //
-// What a job may rely on:
+// The daemon of cmd/oktasync uses it: each export has a job that reconciles it,
+// and one that verifies its snapshots. The configuration uses [Parse] to check
+// schedules.
 //
-//   - It never overlaps itself. Its next start is computed after a run has
-//     ended, so that a slow run skips the starts that it ran over.
-//   - A start that was missed, because the daemon was down, the machine was
-//     suspended or its clock was set forward, is made up once, however many
-//     were missed. Job.Last tells what is known from before.
-//   - The wall clock decides, and is looked at once a minute at least: Go's
-//     timers follow the monotonic clock, which stands still while a machine is
-//     suspended and does not see that the clock was set.
-//   - A failed run is tried again as Job.Retry says, before its next regular
-//     time, also by the next process (Job.Failed). The other jobs don't notice.
+// Start reading at [Scheduler.Run] and the loop that it starts for each job. A
+// [Schedule] (schedule.go) computes due times; parse.go parses it.
+//
+// Guarantees for a job:
+//
+//   - Runs never overlap. The next start is computed after a run, so a slow run
+//     skips the starts that it missed.
+//   - If the daemon was down, the machine was suspended or the clock was set
+//     forward, missed starts are made up by one run. Job.Last is the last start of
+//     an earlier process.
+//   - The wall clock counts, and is checked at least once a minute. Go's timers use
+//     the monotonic clock, which stops while the machine is suspended and doesn't
+//     follow changes of the wall clock.
+//   - A failed run is retried as Job.Retry specifies, before the next regular time,
+//     also in the next process (Job.Failed). Other jobs are not affected.
 package scheduler
 
 import (
@@ -21,46 +28,45 @@ import (
 )
 
 const (
-	// lookAgain is how soon a step of the wall clock is noticed.
-	lookAgain = time.Minute
+	// maxSleep is the time after which a step of the wall clock is detected.
+	maxSleep = time.Minute
 
-	// setBack is how far the wall clock must have gone back for due times to be
-	// computed anew. Less than this is a correction, and computing anew would
-	// start a job a second time for the due time that it has just met.
+	// setBack is the step back of the wall clock after which due times are computed
+	// again. A smaller step is a correction: computing again would start a job a
+	// second time for the due time that it has just met.
 	setBack = 10 * time.Minute
 )
 
-// A Job is something to run on a schedule.
+// A Job is work on a schedule.
 type Job struct {
 	Name     string
 	Schedule Schedule
-	// Last is when the job last started, by this machine's clock, as far as
-	// anybody knows; zero for never.
+	// Last is the last start, by this machine's wall clock; zero: never.
 	Last time.Time
-	// Failed is when that run ended, if it failed; else zero. It is tried again as
-	// if it had failed here.
+	// Failed is the end of that run if it failed, else zero. The run is retried as
+	// if it had failed in this process.
 	Failed time.Time
-	// Run does the work. It must return soon after its context has ended.
+	// Run does the work. It must return soon after its context ends.
 	Run   func(context.Context) error
 	Retry Retry
 }
 
-// Retry says how a failed run is tried again: at most Most times, first after
-// FirstWait, then after twice as long each time, and never at or after the next
-// regular time. The zero value never tries again.
+// Retry configures the retries of a failed run: at most Most, the first after
+// FirstWait (at least a second), each further one after twice the wait, and none
+// at or after the next regular time. The zero value means no retries.
 type Retry struct {
 	Most      int
 	FirstWait time.Duration
 }
 
-// A Scheduler runs jobs. Its methods may be called concurrently.
+// A Scheduler runs jobs. Its methods are safe for concurrent use.
 type Scheduler struct {
-	now     func() time.Time // tests step it
-	changed chan struct{}    // holds one: there may be a job that no loop runs yet
+	now     func() time.Time // replaced by tests
+	changed chan struct{}    // capacity 1: there may be a job without a loop
 
 	mu       sync.Mutex
-	declared map[string]Job    // what should run
-	states   map[string]*state // what does, and what still ends
+	declared map[string]Job    // jobs as set
+	states   map[string]*state // jobs with a loop, including removed ones that still run
 }
 
 // New returns a scheduler of jobs, whose names must differ.
@@ -70,10 +76,10 @@ func New(jobs ...Job) *Scheduler {
 	return s
 }
 
-// Set replaces the jobs, also while they run. A run under way goes on as it
-// began, and the next start of its job waits for it. A job that keeps its
-// schedule keeps its due times and its retries. Under a new schedule nothing
-// was missed: its due times count from now, and an interval from the last start.
+// Set replaces the jobs, also during Run. A current run continues unchanged, and
+// the next start of its job waits for it. A job whose schedule stays the same
+// keeps its due times and retries. A new schedule counts from now, or from the
+// last start if it is an interval.
 func (s *Scheduler) Set(jobs ...Job) {
 	declared := make(map[string]Job, len(jobs))
 	for _, job := range jobs {
@@ -83,18 +89,18 @@ func (s *Scheduler) Set(jobs ...Job) {
 	defer s.mu.Unlock()
 	s.declared = declared
 	for _, st := range s.states {
-		poke(st.wake)
+		notify(st.changed)
 	}
-	poke(s.changed)
+	notify(s.changed)
 }
 
-// Run runs the jobs until ctx ends, and returns when all that it started have
-// ended too. It must be called once.
+// Run runs the jobs until ctx ends, and returns after all runs have ended. Call
+// it once.
 func (s *Scheduler) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		for _, st := range s.added() {
+		for _, st := range s.addStates() {
 			wg.Go(func() { s.loop(ctx, st) })
 		}
 		select {
@@ -105,23 +111,22 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// added gives each declared job without a state one.
-func (s *Scheduler) added() []*state {
+// addStates creates and returns the states of new jobs.
+func (s *Scheduler) addStates() (added []*state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var added []*state
 	for name, job := range s.declared {
 		if s.states[name] == nil {
-			s.states[name] = &state{Job: job, wake: make(chan struct{}, 1)}
+			s.states[name] = &state{Job: job, changed: make(chan struct{}, 1)}
 			added = append(added, s.states[name])
 		}
 	}
 	return added
 }
 
-// adopt takes up what Set may have changed about a job between two of its runs.
-// It reports false, and forgets the job, where it is no longer declared.
-func (s *Scheduler) adopt(st *state, now time.Time) bool {
+// update applies the changes of Set to a job between two of its runs. It returns
+// false if the job was removed.
+func (s *Scheduler) update(st *state, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	job, ok := s.declared[st.Name]
@@ -138,45 +143,42 @@ func (s *Scheduler) adopt(st *state, now time.Time) bool {
 	return true
 }
 
-func (s *Scheduler) state(name string) *state {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.states[name]
-}
-
-// Next returns when the named job is to start next: a regular time or a retry,
-// in the past if the start is under way. It is zero for an unknown job, before
-// Run, and where there is no next time.
+// Next returns the next start of a job: a regular time or a retry, in the past if
+// the job is about to start. It is zero for an unknown job, before Run, and if
+// there is no next time.
 func (s *Scheduler) Next(name string) time.Time {
-	st := s.state(name)
-	if st == nil {
-		return time.Time{}
-	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.next
+	next, _ := s.status(name)
+	return next
 }
 
-// Running reports whether a run of the named job is under way.
+// Running reports whether the job runs now.
 func (s *Scheduler) Running(name string) bool {
-	st := s.state(name)
+	_, running := s.status(name)
+	return running
+}
+
+func (s *Scheduler) status(name string) (next time.Time, running bool) {
+	s.mu.Lock()
+	st := s.states[name]
+	s.mu.Unlock()
 	if st == nil {
-		return false
+		return time.Time{}, false
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.running
+	return st.next, st.running
 }
 
+// loop runs one job until ctx ends or the job is removed.
 func (s *Scheduler) loop(ctx context.Context, st *state) {
-	st.begin(s.wall())
+	st.init(s.wall())
 	for ctx.Err() == nil {
 		now := s.wall()
-		if !s.adopt(st, now) {
+		if !s.update(st, now) {
 			return
 		}
-		if wait := st.look(now); wait > 0 {
-			sleep(ctx, st.wake, min(wait, lookAgain))
+		if wait := st.untilNext(now); wait > 0 {
+			sleep(ctx, st.changed, min(wait, maxSleep))
 			continue
 		}
 		st.started(now)
@@ -185,93 +187,92 @@ func (s *Scheduler) loop(ctx context.Context, st *state) {
 	}
 }
 
-// wall returns the time of the wall clock alone: subtracting and comparing
-// times that carry a monotonic reading would not see a step.
+// wall returns the wall clock without a monotonic reading, so that comparisons
+// and differences see its steps.
 func (s *Scheduler) wall() time.Time { return s.now().Round(0) }
 
-// sleep waits for d, or less where ctx ends or there is news.
-func sleep(ctx context.Context, news <-chan struct{}, d time.Duration) {
+// sleep waits for d, or until ctx ends or changed receives.
+func sleep(ctx context.Context, changed <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-news:
+	case <-changed:
 	case <-timer.C:
 	}
 }
 
-// poke leaves word in a channel that holds one.
-func poke(c chan struct{}) {
+func notify(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
 }
 
-// state is a job and where it stands. Its goroutine alone writes it.
+// state is a job and its next start. Only the job's loop writes it.
 type state struct {
 	Job
-	regular  time.Time // the next time that the schedule gives; zero: never
-	retry    time.Time // when a failed run is tried again; zero: not
-	failures int       // runs that failed since the last regular start
-	seen     time.Time // the last look at the wall clock, or the last start
-	wake     chan struct{}
+	regular   time.Time // next time of the schedule; zero: never
+	retry     time.Time // of a failed run; zero: none
+	failures  int       // since the last regular start
+	lastCheck time.Time // of the wall clock
+	changed   chan struct{}
 
-	mu      sync.Mutex // guards what others read
+	mu      sync.Mutex // guards the fields that Next and Running read
 	next    time.Time
 	running bool
 }
 
-// begin computes the first start, which is now where one was missed, and the
-// retry that was pending when whoever ran the job before ended.
-func (st *state) begin(now time.Time) {
-	st.count(now)
+// init computes the first start, and the retry of a run that failed in an earlier
+// process.
+func (st *state) init(now time.Time) {
+	st.computeRegular(now)
 	if at := st.Failed.Add(st.firstWait()); !st.Failed.IsZero() && st.Retry.Most > 0 && (st.regular.IsZero() || at.Before(st.regular)) {
 		st.retry, st.failures = at, 1
 	}
 }
 
-// firstWait is how soon a failed run is tried again.
 func (st *state) firstWait() time.Duration { return max(st.Retry.FirstWait, time.Second) }
 
-// count computes the next regular start from the last one.
-func (st *state) count(now time.Time) {
-	st.seen = st.Last
+// computeRegular computes the next regular start from the last one. It is in the
+// past if a start was missed.
+func (st *state) computeRegular(now time.Time) {
+	st.lastCheck = st.Last
 	switch {
 	case !st.Last.IsZero():
 		st.regular = st.Schedule.Next(st.Last)
 	case isInterval(st.Schedule):
-		// Nothing to count from. Waiting a whole interval would mean that a
-		// daemon restarted more often than that never runs its job.
+		// Without a last start, start now. Otherwise a daemon that restarts more often
+		// than the interval would never run the job.
 		st.regular = now
 	default:
 		st.regular = st.Schedule.Next(now)
 	}
 }
 
-// reschedule computes the next start under a new schedule.
+// reschedule computes the next start for a new schedule.
 func (st *state) reschedule(now time.Time) {
 	st.retry, st.failures = time.Time{}, 0
 	if isInterval(st.Schedule) {
-		st.count(now)
+		st.computeRegular(now)
 		return
 	}
 	st.regular = st.Schedule.Next(now)
 }
 
-// look returns how long to wait for the next start, as the clock now stands.
-func (st *state) look(now time.Time) time.Duration {
-	if now.Before(st.seen.Add(-setBack)) {
+// untilNext returns the time until the next start.
+func (st *state) untilNext(now time.Time) time.Duration {
+	if now.Before(st.lastCheck.Add(-setBack)) {
 		st.regular, st.retry = st.Schedule.Next(now), time.Time{}
 	}
-	st.seen = now
+	st.lastCheck = now
 	due := st.regular
 	if !st.retry.IsZero() {
 		due = st.retry
 	}
 	st.publish(due, false)
 	if due.IsZero() {
-		return lookAgain
+		return maxSleep
 	}
 	return due.Sub(now)
 }
@@ -284,8 +285,8 @@ func (st *state) started(now time.Time) {
 	st.publish(st.Schedule.Next(now), true)
 }
 
-// ended computes the next start: the first regular time that is still to come,
-// or a retry before it.
+// ended computes the next start: the next regular time in the future, or a retry
+// before it.
 func (st *state) ended(now time.Time, failed bool) {
 	next := st.Schedule.Next(st.Last)
 	for !next.IsZero() && !next.After(now) {

@@ -13,8 +13,10 @@ import (
 	"oktasync/scheduler"
 )
 
-// In a synctest bubble it is midnight of 1 January 2000 UTC to begin with.
+// A synctest bubble starts at midnight of 1 January 2000 UTC.
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var errDown = errors.New("Okta is down")
 
 func parse(t *testing.T, spec string) scheduler.Schedule {
 	t.Helper()
@@ -25,17 +27,36 @@ func parse(t *testing.T, spec string) scheduler.Schedule {
 	return s
 }
 
-// A run is when one began, since midnight.
-type runs []time.Duration
+// runs are the starts of a job since midnight, by the wall clock.
+type runs struct {
+	starts []time.Duration
+	clock  steppedClock
+}
 
-func (r *runs) add() { *r = append(*r, time.Since(midnight)) }
-
-func (r runs) check(t *testing.T, want ...time.Duration) {
+// job returns a job that records its starts. Its first failures runs fail.
+func (r *runs) job(t *testing.T, spec string, failures int, retry scheduler.Retry) scheduler.Job {
 	t.Helper()
-	if !slices.Equal(r, want) {
-		t.Errorf("runs began at\n     %v\nwant %v", r, want)
+	return scheduler.Job{Name: "staff", Schedule: parse(t, spec), Retry: retry, Run: func(context.Context) error {
+		r.starts = append(r.starts, r.clock.now().Sub(midnight))
+		if len(r.starts) <= failures {
+			return errDown
+		}
+		return nil
+	}}
+}
+
+func (r *runs) check(t *testing.T, want ...time.Duration) {
+	t.Helper()
+	if !slices.Equal(r.starts, want) {
+		t.Errorf("starts = %v\n  want %v", r.starts, want)
 	}
 }
+
+// steppedClock is a wall clock that can be set. Timers don't follow it.
+type steppedClock struct{ offset atomic.Int64 }
+
+func (c *steppedClock) now() time.Time       { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *steppedClock) step(d time.Duration) { c.offset.Add(int64(d)) }
 
 // runFor runs s for d in the bubble.
 func runFor(t *testing.T, s *scheduler.Scheduler, d time.Duration) {
@@ -43,6 +64,63 @@ func runFor(t *testing.T, s *scheduler.Scheduler, d time.Duration) {
 	ctx, stop := context.WithTimeout(t.Context(), d)
 	defer stop()
 	s.Run(ctx)
+}
+
+const (
+	always = 1 << 20 // number of failures
+	m, h   = time.Minute, time.Hour
+)
+
+func TestStarts(t *testing.T) {
+	retry := func(most int, wait time.Duration) scheduler.Retry {
+		return scheduler.Retry{Most: most, FirstWait: wait}
+	}
+	none := scheduler.Retry{}
+	for _, test := range []struct {
+		name         string
+		spec         string
+		last, failed time.Duration // before midnight; 0: never
+		failures     int
+		retry        scheduler.Retry
+		end          time.Duration
+		want         []time.Duration
+	}{
+		{"missed runs are made up once", "0 6 * * *", 5 * 24 * h, 0, 0, none, 24 * h, []time.Duration{0, 6 * h}},
+		{"nothing was missed", "0 6 * * *", 18 * h, 0, 0, none, 24 * h, []time.Duration{6 * h}},
+		{"a fixed time without a last start", "0 6 * * *", 0, 0, 0, none, 24 * h, []time.Duration{6 * h}},
+		{"a last start in the future", "0 6 * * *", -366 * 24 * h, 0, 0, none, 24 * h, []time.Duration{6 * h}},
+		{"an interval counts from the last start", "@every 1h", 20 * m, 0, 0, none, 2 * h, []time.Duration{40 * m, 100 * m}},
+		{"an interval that has passed", "@every 1h", 90 * m, 0, 0, none, 90 * m, []time.Duration{0, 60 * m}},
+		{"an interval without a last start", "@every 1h", 0, 0, 0, none, 90 * m, []time.Duration{0, 60 * m}},
+
+		{"the wait doubles", "0 6 * * *", 0, 0, always, retry(3, m), 30*h + 90*time.Second, []time.Duration{6 * h, 6*h + m, 6*h + 3*m, 6*h + 7*m, 30 * h, 30*h + m}},
+		{"up to a day", "@yearly", time.Second, 0, always, retry(3, 20*h), 90 * h, []time.Duration{0, 20 * h, 44 * h, 68 * h}},
+		{"the wait is at least a second", "0 6 * * *", 0, 0, always, retry(2, 0), 24 * h, []time.Duration{6 * h, 6*h + time.Second, 6*h + 3*time.Second}},
+		{"a success ends the retries", "0 6 * * *", 0, 0, 1, retry(3, m), 24 * h, []time.Duration{6 * h, 6*h + m}},
+		{"a retry never replaces a regular time", "*/5 * * * *", 0, 0, always, retry(9, 2*m), 14 * m, []time.Duration{5 * m, 7 * m, 10 * m, 12 * m}},
+
+		// The last run failed in an earlier process.
+		{"a pending retry", "0 18 * * *", 21 * time.Second, 20 * time.Second, 1, retry(2, m), 14 * m, []time.Duration{40 * time.Second, 2*m + 40*time.Second}},
+		{"a retry that is due", "0 18 * * *", h + time.Second, h, 0, retry(1, m), 14 * m, []time.Duration{0}},
+		{"no retry configured", "0 18 * * *", 21 * time.Second, 20 * time.Second, 0, none, 14 * m, nil},
+		{"a retry after the regular time", "*/5 * * * *", 21 * time.Second, 20 * time.Second, 1, retry(1, 10*m), 14 * m, []time.Duration{0, 5 * m, 10 * m}},
+		{"a retry and a missed run", "30 23 * * *", h + time.Second, h, 0, retry(1, m), 14 * m, []time.Duration{0}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var got runs
+				job := got.job(t, test.spec, test.failures, test.retry)
+				if test.last != 0 {
+					job.Last = midnight.Add(-test.last)
+				}
+				if test.failed != 0 {
+					job.Failed = midnight.Add(-test.failed)
+				}
+				runFor(t, scheduler.New(job), test.end-time.Nanosecond)
+				got.check(t, test.want...)
+			})
+		})
+	}
 }
 
 func TestSlowRunSkipsStarts(t *testing.T) {
@@ -62,101 +140,35 @@ func TestSlowRunSkipsStarts(t *testing.T) {
 	}
 }
 
-func TestMissedRunsAreMadeUpOnceAtStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Last: midnight.AddDate(0, 0, -5),
-			Run: func(context.Context) error { got.add(); return nil },
-		})
-		runFor(t, s, 24*time.Hour)
-		got.check(t, 0, 6*time.Hour)
-	})
-}
-
-func TestNothingIsMadeUpWhereNothingWasMissed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Last: midnight.Add(-18 * time.Hour),
-			Run: func(context.Context) error { got.add(); return nil },
-		})
-		runFor(t, s, 24*time.Hour)
-		got.check(t, 6*time.Hour)
-	})
-}
-
-func TestFixedTimeThatNeverRanWaitsForItsTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Run: func(context.Context) error { got.add(); return nil },
-		})
-		runFor(t, s, 24*time.Hour)
-		got.check(t, 6*time.Hour)
-	})
-}
-
-func TestEveryCountsFromTheLastStart(t *testing.T) {
-	for _, test := range []struct {
-		last time.Duration
-		want []time.Duration
-	}{
-		{-20 * time.Minute, []time.Duration{40 * time.Minute, 100 * time.Minute}},
-		{-90 * time.Minute, []time.Duration{0, 60 * time.Minute}},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			var got runs
-			s := scheduler.New(scheduler.Job{
-				Name: "staff", Schedule: parse(t, "@every 1h"), Last: midnight.Add(test.last),
-				Run: func(context.Context) error { got.add(); time.Sleep(time.Minute); return nil },
-			})
-			runFor(t, s, 2*time.Hour-time.Second)
-			got.check(t, test.want...)
-		})
-	}
-}
-
-func TestEveryThatNeverRanStartsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "@every 1h"), Run: func(context.Context) error { got.add(); return nil },
-		})
-		runFor(t, s, 90*time.Minute)
-		got.check(t, 0, time.Hour)
-	})
-}
-
 func TestJobsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got runs
 		s := scheduler.New(
-			scheduler.Job{Name: "wedged", Schedule: parse(t, "0 1 * * *"), Run: func(ctx context.Context) error {
+			scheduler.Job{Name: "blocked", Schedule: parse(t, "0 1 * * *"), Run: func(ctx context.Context) error {
 				<-ctx.Done()
 				return ctx.Err()
 			}},
-			scheduler.Job{Name: "staff", Schedule: parse(t, "0 * * * *"), Run: func(context.Context) error { got.add(); return nil }},
+			got.job(t, "0 * * * *", 0, scheduler.Retry{}),
 		)
-		runFor(t, s, 3*time.Hour+time.Second)
-		got.check(t, 1*time.Hour, 2*time.Hour, 3*time.Hour)
+		runFor(t, s, 3*h+time.Second)
+		got.check(t, 1*h, 2*h, 3*h)
 	})
 }
 
-func TestRunReturnsWhenWhatItStartedHasEnded(t *testing.T) {
+func TestRunReturnsAfterAllRunsHaveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ended atomic.Bool
 		s := scheduler.New(scheduler.Job{Name: "staff", Schedule: parse(t, "0 1 * * *"), Run: func(ctx context.Context) error {
 			<-ctx.Done()
-			time.Sleep(5 * time.Second) // tidies up
+			time.Sleep(5 * time.Second) // cleanup
 			ended.Store(true)
 			return ctx.Err()
 		}})
-		runFor(t, s, 2*time.Hour)
+		runFor(t, s, 2*h)
 		if !ended.Load() {
 			t.Error("Run returned while a job was running")
 		}
-		if got, want := time.Since(midnight), 2*time.Hour+5*time.Second; got != want {
+		if got, want := time.Since(midnight), 2*h+5*time.Second; got != want {
 			t.Errorf("Run returned after %v, want %v", got, want)
 		}
 	})
@@ -164,24 +176,24 @@ func TestRunReturnsWhenWhatItStartedHasEnded(t *testing.T) {
 
 func TestRunWithoutJobsWaitsForItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		runFor(t, scheduler.New(), time.Hour)
-		if got := time.Since(midnight); got != time.Hour {
+		runFor(t, scheduler.New(), h)
+		if got := time.Since(midnight); got != h {
 			t.Errorf("Run returned after %v, want 1h", got)
 		}
 	})
 }
 
-func TestNextAndRunningTellWhereAJobStands(t *testing.T) {
+func TestNextAndRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var healed atomic.Bool
 		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: time.Minute},
+			Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: m},
 			Run: func(context.Context) error {
-				time.Sleep(10 * time.Minute)
+				time.Sleep(10 * m)
 				if healed.Load() {
 					return nil
 				}
-				return errors.New("Okta is down")
+				return errDown
 			},
 		})
 		ctx, stop := context.WithCancel(t.Context())
@@ -197,15 +209,15 @@ func TestNextAndRunningTellWhereAJobStands(t *testing.T) {
 				t.Errorf("at %v: Next() = %v, want %v", time.Since(midnight), got, midnight.Add(next))
 			}
 		}
-		check(false, 6*time.Hour)
-		time.Sleep(6*time.Hour + time.Minute)
-		check(true, 30*time.Hour)
-		time.Sleep(9 * time.Minute)
-		check(false, 6*time.Hour+11*time.Minute)
+		check(false, 6*h)
+		time.Sleep(6*h + m)
+		check(true, 30*h)
+		time.Sleep(9 * m)
+		check(false, 6*h+11*m)
 		healed.Store(true)
-		time.Sleep(time.Hour)
-		check(false, 30*time.Hour)
-		if got := s.Next("nobody"); !got.IsZero() || s.Running("nobody") {
+		time.Sleep(h)
+		check(false, 30*h)
+		if got := s.Next("unknown"); !got.IsZero() || s.Running("unknown") {
 			t.Errorf("Next() of an unknown job = %v, want zero", got)
 		}
 		stop()
@@ -213,84 +225,50 @@ func TestNextAndRunningTellWhereAJobStands(t *testing.T) {
 	})
 }
 
-// steppedClock is a wall clock that can be set while timers go on as before.
-type steppedClock struct{ offset atomic.Int64 }
-
-func (c *steppedClock) now() time.Time           { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *steppedClock) step(d time.Duration)     { c.offset.Add(int64(d)) }
-func (c *steppedClock) since() (d time.Duration) { return c.now().Sub(midnight) }
-
-// A suspended machine looks like this too: its timers stand still meanwhile.
-func TestClockSetForwardIsNoticedWithinAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var clock steppedClock
-		var got []time.Duration
-		s := scheduler.New(scheduler.Job{Name: "staff", Schedule: parse(t, "0 6 * * *"), Run: func(context.Context) error {
-			got = append(got, clock.since())
-			return nil
-		}})
-		s.SetNow(clock.now)
-		time.AfterFunc(90*time.Second, func() { clock.step(9 * time.Hour) })
-		runFor(t, s, 22*time.Hour)
-		want := []time.Duration{9*time.Hour + 2*time.Minute, 30 * time.Hour}
-		if !slices.Equal(got, want) {
-			t.Errorf("by the wall clock runs began at %v, want %v", got, want)
-		}
-	})
-}
-
-func TestClockSetBackIsNoticedWithinAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var clock steppedClock
-		var got []time.Duration
-		s := scheduler.New(scheduler.Job{Name: "staff", Schedule: parse(t, "@every 1h"), Run: func(context.Context) error {
-			got = append(got, clock.since())
-			return nil
-		}})
-		clock.step(24 * time.Hour)
-		s.SetNow(clock.now)
-		time.AfterFunc(90*time.Second, func() { clock.step(-24 * time.Hour) })
-		runFor(t, s, 2*time.Hour)
-		want := []time.Duration{24 * time.Hour, time.Hour + 2*time.Minute}
-		if !slices.Equal(got, want) {
-			t.Errorf("by the wall clock runs began at %v, want %v", got, want)
-		}
-	})
-}
-
-// A retry that was due by the clock as it was would hold the job back.
-func TestClockSetBackDropsAPendingRetry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var clock steppedClock
-		var got []time.Duration
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: 30 * time.Minute},
-			Run: func(context.Context) error { got = append(got, clock.since()); return errors.New("Okta is down") },
+// A step of the wall clock is noticed within a minute. A suspended machine looks
+// like a step forward, because its timers stop.
+func TestClockSteps(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		spec      string
+		failures  int
+		retry     scheduler.Retry
+		ahead     time.Duration // of the clock at first
+		at, step  time.Duration
+		end       time.Duration
+		wantStart []time.Duration
+	}{
+		{"forward", "0 6 * * *", 0, scheduler.Retry{}, 0, 90 * time.Second, 9 * h, 22 * h, []time.Duration{9*h + 2*m, 30 * h}},
+		{"back", "@every 1h", 0, scheduler.Retry{}, 24 * h, 90 * time.Second, -24 * h, 2 * h, []time.Duration{24 * h, h + 2*m}},
+		{"back, with a pending retry", "0 6 * * *", always, scheduler.Retry{Most: 1, FirstWait: 30 * m}, 24 * h, 6*h + 10*m, -24 * h, 30*h + 5*m, []time.Duration{30 * h, 30 * h}},
+		{"back by a correction", "0 6 * * *", 0, scheduler.Retry{}, 0, 6*h + time.Second, -5 * m, 23 * h, []time.Duration{6 * h}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var got runs
+				got.clock.step(test.ahead)
+				s := scheduler.New(got.job(t, test.spec, test.failures, test.retry))
+				s.SetNow(got.clock.now)
+				time.AfterFunc(test.at, func() { got.clock.step(test.step) })
+				runFor(t, s, test.end)
+				got.check(t, test.wantStart...)
+			})
 		})
-		clock.step(24 * time.Hour)
-		s.SetNow(clock.now)
-		time.AfterFunc(6*time.Hour+10*time.Minute, func() { clock.step(-24 * time.Hour) })
-		runFor(t, s, 30*time.Hour+5*time.Minute)
-		want := []time.Duration{30 * time.Hour, 30 * time.Hour}
-		if !slices.Equal(got, want) {
-			t.Errorf("by the wall clock runs began at %v, want %v", got, want)
-		}
-	})
+	}
 }
 
-// asked is a schedule that passes on which times it is asked about, and never
-// comes.
-type asked chan time.Time
+// recordingSchedule sends the arguments of Next, and is never due.
+type recordingSchedule chan time.Time
 
-func (a asked) Next(t time.Time) time.Time {
-	a <- t
+func (s recordingSchedule) Next(t time.Time) time.Time {
+	s <- t
 	return time.Time{}
 }
 
-// Of two times with a monotonic reading Go compares these, which do not see that
-// the clock was set. A bubble's times have none.
-func TestOnlyTheWallClockCounts(t *testing.T) {
-	schedule := make(asked, 100)
+// Times with a monotonic reading are compared by it, so that a step of the wall
+// clock would be missed. Times in a bubble have none, so this test runs outside.
+func TestTimesHaveNoMonotonicReading(t *testing.T) {
+	schedule := make(recordingSchedule, 100)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -298,59 +276,30 @@ func TestOnlyTheWallClockCounts(t *testing.T) {
 		scheduler.New(scheduler.Job{Name: "staff", Schedule: schedule}).Run(ctx)
 	}()
 	if at := <-schedule; at != at.Round(0) {
-		t.Errorf("asked for what comes after %s, by a clock that nobody can set", at)
+		t.Errorf("Next was called with %s, which has a monotonic reading", at)
 	}
 	stop()
 	<-done
 }
 
-func TestClockCorrectedByMinutesStartsNothingTwice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var clock steppedClock
-		n := 0
-		s := scheduler.New(scheduler.Job{Name: "staff", Schedule: parse(t, "0 6 * * *"), Run: func(context.Context) error {
-			n++
-			return nil
-		}})
-		s.SetNow(clock.now)
-		time.AfterFunc(6*time.Hour+time.Second, func() { clock.step(-5 * time.Minute) })
-		runFor(t, s, 23*time.Hour)
-		if n != 1 {
-			t.Errorf("runs on a day with a corrected clock = %d, want 1", n)
-		}
-	})
-}
-
-func TestLastStartInTheFutureDoesNotHoldAJobBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var got runs
-		s := scheduler.New(scheduler.Job{
-			Name: "staff", Schedule: parse(t, "0 6 * * *"), Last: midnight.AddDate(1, 0, 0),
-			Run: func(context.Context) error { got.add(); return nil },
-		})
-		runFor(t, s, 24*time.Hour)
-		got.check(t, 6*time.Hour)
-	})
-}
-
-// 40 jobs every 15 minutes for a day, each of which fails now and then: every
-// due time is met once, by a run or its retry, and nothing is left behind.
-func TestDayOfManyJobsMeetsEachDueTimeOnceAndLeaksNothing(t *testing.T) {
+// 40 jobs run every 15 minutes for a day, and each fails every fourth time. Each
+// due time has one run, each failure one retry, and nothing leaks.
+func TestManyJobsForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var jobs []scheduler.Job
 		var regular, retries [40]int
 		for i := range regular {
 			jobs = append(jobs, scheduler.Job{
-				Name: string(rune('A' + i)), Schedule: parse(t, "*/15 * * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: 5 * time.Minute},
+				Name: string(rune('A' + i)), Schedule: parse(t, "*/15 * * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: 5 * m},
 				Run: func(context.Context) error {
-					if time.Since(midnight)%(15*time.Minute) != 0 {
+					if time.Since(midnight)%(15*m) != 0 {
 						retries[i]++
 						return nil
 					}
 					regular[i]++
-					time.Sleep(time.Minute)
+					time.Sleep(m)
 					if regular[i]%4 == 0 {
-						return errors.New("Okta is down")
+						return errDown
 					}
 					return nil
 				},
@@ -358,22 +307,22 @@ func TestDayOfManyJobsMeetsEachDueTimeOnceAndLeaksNothing(t *testing.T) {
 		}
 		usage := func() (goroutines int, heap uint64) {
 			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			return runtime.NumGoroutine(), m.HeapAlloc
+			var stats runtime.MemStats
+			runtime.ReadMemStats(&stats)
+			return runtime.NumGoroutine(), stats.HeapAlloc
 		}
 		var goroutines int
 		var heap uint64
-		time.AfterFunc(time.Hour+10*time.Minute, func() { goroutines, heap = usage() })
-		time.AfterFunc(24*time.Hour, func() {
+		time.AfterFunc(h+10*m, func() { goroutines, heap = usage() })
+		time.AfterFunc(24*h, func() {
 			if g, h := usage(); g > goroutines+40 || h > heap+1<<20 { // 40 runs are starting
 				t.Errorf("after a day %d goroutines and %d bytes, after an hour %d and %d", g, h, goroutines, heap)
 			}
 		})
-		runFor(t, scheduler.New(jobs...), 24*time.Hour+time.Second)
+		runFor(t, scheduler.New(jobs...), 24*h+time.Second)
 		for i := range regular {
-			if regular[i] != 96 || retries[i] != 24-1 { // the last to fail ends with the day
-				t.Errorf("job %d ran %d times and was tried again %d times in a day, want 96 and 23", i, regular[i], retries[i])
+			if regular[i] != 96 || retries[i] != 24-1 { // the last retry would be on the next day
+				t.Errorf("job %d had %d runs and %d retries in a day, want 96 and 23", i, regular[i], retries[i])
 			}
 		}
 	})
