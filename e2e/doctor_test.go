@@ -197,7 +197,7 @@ func TestDoctorIsDocumented(t *testing.T) {
 	}
 	s := &site{dir: t.TempDir()}
 	var ids []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+\\|$").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile("(?m)^- `([a-z_]+)`: ").FindAllStringSubmatch(string(page), -1) {
 		ids = append(ids, row[1])
 	}
 	var findings []finding
