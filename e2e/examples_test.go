@@ -71,7 +71,7 @@ var examples = []example{
 	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, says: "Plan: 3 deleted"},
 	{line: `oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`, before: after(leave(60)), says: "CHG-1042: contractors removed"},
 	{line: "oktasync api '/api/v1/users?limit=1'", says: `^\[{"id":"00u`},
-	{line: "oktasync api /api/v1/groups --paginate", status: 1, says: "Okta knows no such path"}, // the sandbox has no groups
+	{line: "oktasync api /api/v1/groups --paginate", status: 1, says: "Okta has no such path"}, // the sandbox has no groups
 	{line: "oktasync list", says: "all-users +2 +[0-9TZ]+"},
 	{line: "oktasync list all-users --json", says: `"sequence": 1,`},
 	{line: "oktasync show all-users", says: `^{"activated":`},

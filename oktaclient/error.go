@@ -85,8 +85,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// class is the short form for the transcript.
-func (e *Error) class() string {
+// Class returns a short form of the error, for transcripts and for callers that
+// map errors to remedies: Okta's error code, "status 500", or one of "another
+// record", "authentication", "broken JSON", "broken Link", "cancelled",
+// "certificate", "closed", "cut", "endless", "no answer", "no connection", "no
+// header", "not JSON", "reset", "timeout", "too large" and "wrong Date".
+func (e *Error) Class() string {
 	var r *rejection
 	switch {
 	case errors.As(e.Err, &r):

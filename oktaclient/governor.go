@@ -40,13 +40,18 @@ type Governor struct {
 	changed  chan struct{} // closed when a wait may be over before its time
 }
 
-// NewGovernor returns a governor that knows nothing yet.
-func NewGovernor() *Governor {
-	return &Governor{buckets: map[string]*bucket{}, changed: make(chan struct{})}
+// NewGovernor returns a governor with these settings; see [Governor.Configure].
+func NewGovernor(share float64, concurrency int) *Governor {
+	g := &Governor{buckets: map[string]*bucket{}, changed: make(chan struct{})}
+	g.Configure(share, concurrency)
+	return g
 }
 
-// configure takes the settings of a client that was made with g.
-func (g *Governor) configure(share float64, concurrency int) {
+// Configure sets the share of each rate limit, 0 < share <= 1, and the most
+// requests in flight of all clients of g. It applies to waiting requests, too.
+// Values out of range become the nearest that is valid.
+func (g *Governor) Configure(share float64, concurrency int) {
+	share, concurrency = min(max(share, 0), 1), max(concurrency, 1)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.share, g.ceiling, g.most = share, concurrency, concurrency

@@ -297,7 +297,7 @@ func TestGovernorLowersConcurrency(t *testing.T) {
 func TestGovernorIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 100, okay)
-		governor := oktaclient.NewGovernor()
+		governor := oktaclient.NewGovernor(0.5, 1)
 		client := func() *oktaclient.Client {
 			return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{l}}, func(cfg *oktaclient.Config) {
 				cfg.Governor = governor

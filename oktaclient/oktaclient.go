@@ -58,18 +58,19 @@ type Config struct {
 	// HTTPClient authenticates the requests. It is copied, and the copy follows
 	// no redirects: Okta's API has none, and a token must not travel along one.
 	//
-	// An error of its transport is tried again, but for a certificate that can't
-	// be verified. One that knows better may have methods Retryable() bool,
-	// HTTPStatus() int for the status of an answer that the transport kept to
-	// itself, and Hint() string, in an [Error]'s words.
+	// The client retries after an error of the transport, unless a certificate
+	// can't be verified. The error can have a method Retryable() bool that decides
+	// this, and HTTPStatus() int with the status of a response that the transport
+	// doesn't return.
 	HTTPClient *http.Client
 
 	Concurrency    int     // most requests in flight; 0: 1
 	RateLimitShare float64 // of what Okta's headers show, 0 < share <= 1; 0: 0.5
 	PageSize       int     // most records per page; 0: the most that the resource allows
 
-	// Governor keeps to the share, together with every other client that has
-	// the same one; nil: one of its own.
+	// Governor limits the requests of this client and of all others that have the
+	// same one, by its own settings. nil: a new one, with Concurrency and
+	// RateLimitShare.
 	Governor *Governor
 
 	Tries    int           // most tries of a page that fails in passing; 0: 5
@@ -120,14 +121,13 @@ func New(cfg Config) (*Client, error) {
 	cfg.IndexLag = cmp.Or(cfg.IndexLag, time.Second)
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "oktasync")
 	if cfg.Governor == nil {
-		cfg.Governor = NewGovernor()
+		cfg.Governor = NewGovernor(cfg.RateLimitShare, cfg.Concurrency)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	client := *cfg.HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	cfg.Governor.configure(cfg.RateLimitShare, cfg.Concurrency)
 	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor,
 		memory: sync.Pool{New: func() any { return new(page) }}}, nil
 }

@@ -99,10 +99,8 @@ func TestGovernorTakesAnotherLimit(t *testing.T) {
 // for it: also where the answer to an older one comes first.
 func TestGovernorSendsOneAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor()
-		c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{slow(l)}}, func(cfg *oktaclient.Config) {
-			cfg.Governor, cfg.Concurrency, cfg.RateLimitShare = g, 8, 1
-		})
+		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor(1, 8)
+		c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{slow(l)}}, func(cfg *oktaclient.Config) { cfg.Governor = g })
 		asked := func() (n int) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -214,22 +212,17 @@ func TestGovernorLowersOnceForAll(t *testing.T) {
 	})
 }
 
-// A client that is made with a higher concurrency lets in who waits.
+// A higher concurrency lets in a request that waits.
 func TestGovernorIsWidened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor()
-		client := func(concurrency int) *oktaclient.Client {
-			return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{slow(l)}}, func(cfg *oktaclient.Config) {
-				cfg.Governor, cfg.Concurrency = g, concurrency
-			})
-		}
-		c := client(1)
+		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor(0.5, 1)
+		c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{slow(l)}}, func(cfg *oktaclient.Config) { cfg.Governor = g })
 		get(t.Context(), c, 1, "")
 		var all sync.WaitGroup
 		began := time.Now()
 		all.Go(func() { get(t.Context(), c, 2, "?takes=20s") })
 		time.Sleep(time.Second)
-		client(2)
+		g.Configure(0.5, 2)
 		all.Wait()
 		if took := time.Since(began); took > 22*time.Second {
 			t.Errorf("two requests of 20 s took %v, want them side by side", took)

@@ -139,7 +139,7 @@ type read struct {
 	mu    sync.Mutex // guards what follows
 	sink  Sink
 	ended bool // the sink returned an error
-	pages int // pages requested
+	pages int  // pages requested
 
 	date, dated time.Time // the first Date of a response, and the local time then; zero: none yet
 

@@ -46,8 +46,8 @@ type call struct {
 
 // answer is what came of one attempt.
 type answer struct {
-	resp    *http.Response // nil: no answer; its Body is read and closed
-	body    []byte
+	resp           *http.Response // nil: no answer; its Body is read and closed
+	body           []byte
 	sent, received time.Time // local; received: the header
 	date           time.Time // of the response, by Okta's clock; zero: none that is usable
 	request        Request   // without Time and Resource
@@ -119,7 +119,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (*answer, *Error) {
 		failure.Err = &rejection{class: "timeout", err: context.Cause(limited)}
 	}
 	if failure != nil {
-		a.request.Error = failure.class()
+		a.request.Error = failure.Class()
 	}
 	c.log.DebugContext(ctx, "request sent", "path", call.url.Path, "page", call.page, "status", a.request.Status,
 		"users", a.request.Rows, "elapsed", time.Since(a.sent), "request_id", a.request.RequestID)

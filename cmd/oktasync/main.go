@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -162,9 +163,12 @@ func hintFor(err error) string {
 	if errors.As(err, &h) && h.Hint() != "" {
 		return h.Hint()
 	}
-	org, file := (*snapshot.OrgError)(nil), (*fs.PathError)(nil)
+	if hint := org.Hint(err); hint != "" {
+		return hint
+	}
+	of, file := (*snapshot.OrgError)(nil), (*fs.PathError)(nil)
 	switch {
-	case errors.As(err, &org):
+	case errors.As(err, &of):
 		return "a store belongs to one org for good: set another store.path for this one"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space there; `oktasync doctor` says how much a snapshot takes"

@@ -156,7 +156,7 @@ func AuthConfig(cfg *config.Config, base http.RoundTripper, clientKey, dpopKey *
 // takes over the state of the rate limits if both are to the same org, and the
 // access token if both have the same identity.
 func (o *Org) Join(cfg *config.Config, log *slog.Logger, before *Org) (err error) {
-	o.Governor = oktaclient.NewGovernor()
+	o.Governor = oktaclient.NewGovernor(cfg.Okta.RateLimitShare, cfg.Okta.Concurrency)
 	if before != nil && before.identity.url == o.identity.url {
 		o.Governor = before.Governor
 	}
@@ -176,6 +176,7 @@ func (o *Org) Join(cfg *config.Config, log *slog.Logger, before *Org) (err error
 	if err != nil {
 		return fmt.Errorf("okta: %w", err)
 	}
+	o.Governor.Configure(cfg.Okta.RateLimitShare, cfg.Okta.Concurrency)
 	return nil
 }
 
