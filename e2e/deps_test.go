@@ -68,21 +68,26 @@ var mayImport = map[string]imports{
 	"cmd/oktasync": {
 		ours: []string{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
-			internal + "config", internal + "doctor", internal + "org", internal + "term",
+			internal + "config", internal + "daemon", internal + "doctor", internal + "org", internal + "report", internal + "term",
 		},
 		others: []string{
-			"gopkg.in/yaml.v3", "github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
-			"github.com/coreos/go-systemd/v22",
-			"github.com/prometheus/client_golang",
-			"golang.org/x/crypto", // its bcrypt: passwords as web_config_file has them
+			"github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
 		},
 	},
 	internal + "config": {
 		ours: []string{"reconcile", "reconcile/snapshot", "scheduler", internal + "term"},
 		others: []string{
 			"gopkg.in/yaml.v3",
-			"golang.org/x/crypto", // its bcrypt: passwords as web_config_file has them
+			"golang.org/x/crypto", // bcrypt: the passwords of web_config_file
 		},
+	},
+	internal + "daemon": {
+		ours: []string{
+			"oktaclient", "reconcile", "reconcile/snapshot", "scheduler",
+			internal + "config", internal + "org", internal + "report", internal + "term", internal + "web",
+		},
+		others: []string{"github.com/coreos/go-systemd/v22"},
+		tests:  []string{"dpopauth/keys"},
 	},
 	internal + "doctor": {
 		ours: []string{
@@ -96,8 +101,18 @@ var mayImport = map[string]imports{
 			internal + "config", internal + "term",
 		},
 	},
+	internal + "report": {
+		ours: []string{"reconcile/snapshot"},
+	},
 	internal + "term": {
 		others: []string{"golang.org/x/term"},
+	},
+	internal + "web": {
+		ours: []string{internal + "term"},
+		others: []string{
+			"github.com/prometheus/client_golang",
+			"golang.org/x/crypto", // bcrypt: the passwords of web_config_file
+		},
 	},
 	"e2e": {
 		tests: []string{

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"text/tabwriter"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/report"
+	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -108,4 +113,54 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		}
 	}
 	return outcomes.err()
+}
+
+// printResult prints the facts of one reconcile, for a change ticket or an
+// auditor's working papers.
+func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
+	if r.Outcome == reconcile.Unchanged {
+		fmt.Fprintf(w, "%s: no changes since %s; nothing published (snapshot: on_change)\n", export.Name, r.Plan.Previous.Name())
+		if len(r.Pruned) > 0 {
+			fmt.Fprintf(w, "  pruned %s, %s\n", term.Plural(len(r.Pruned), "snapshot"), report.Span(r.Pruned))
+		}
+		return
+	}
+	m := r.Snapshot.Manifest
+	u := m.Resources.Users
+	zone := export.Location()
+	fmt.Fprintf(w, "%s: published %s\n", export.Name, m.Snapshot)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(t, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("org", "%s", m.Org.URL)
+	row("client", "%s (scopes %s, %s)", m.Client.ClientID, strings.Join(m.Client.Scopes, " "), tokenKind(m.Client.DPoP))
+	row("query", "%s", report.Query(m.Declared.Users))
+	row("users", "%d: %s", u.Total, report.Statuses(u.ByStatus))
+	row("changes", "%s", report.Changes(u))
+	row("started", "%s", m.Read.Started.In(zone).Format(timeLayout))
+	row("finished", "%s", m.Read.Finished.In(zone).Format(timeLayout))
+	row("run by", "%s on %s", m.Run.User, m.Run.Host)
+	if m.Run.Override != nil {
+		row("override", "the guard was overridden by %s: %s", m.Run.Override.User, m.Run.Override.Reason)
+	}
+	row("sequence", "%d", m.Sequence)
+	if m.SignedBy != nil {
+		row("signed by", "%s", *m.SignedBy)
+	}
+	row("manifest", "sha256 %s", r.Snapshot.Digest)
+	row("folder", "%s", r.Snapshot.Dir())
+	if len(r.Pruned) > 0 {
+		row("pruned", "%s, %s", term.Plural(len(r.Pruned), "snapshot"), report.Span(r.Pruned))
+	}
+	t.Flush()
+}
+
+const timeLayout = "2006-01-02 15:04:05 -07:00 MST"
+
+func tokenKind(dpop bool) string {
+	if dpop {
+		return "DPoP"
+	}
+	return "Bearer"
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 )
 
@@ -182,7 +183,7 @@ func snapshotNames(r *reader, export, prefix string) []string {
 	var names []string
 	for _, s := range slices.Backward(list) {
 		u := s.Manifest.Resources.Users
-		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), fmt.Sprintf("%d users, %s", u.Total, shortChanges(u))))
+		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), fmt.Sprintf("%d users, %s", u.Total, report.ShortChanges(u))))
 	}
 	return names
 }

@@ -141,7 +141,12 @@ const (
 
 // pause gives whoever reads along a moment.
 func (d *demo) pause(how time.Duration) {
-	if d.err == nil && d.paced && !wait(d.ctx, how) {
+	if d.err != nil || !d.paced {
+		return
+	}
+	select {
+	case <-time.After(how):
+	case <-d.ctx.Done():
 		d.err = d.ctx.Err()
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -53,7 +54,7 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 		}
 		if len(between) > 0 {
 			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: what came and went meanwhile does not show\n",
-				term.Plural(len(between), "snapshot"), spanText(between))
+				term.Plural(len(between), "snapshot"), report.Span(between))
 		}
 		if err := a.printDifference(d, format, r.zone(args[0])); err != nil {
 			return err
@@ -202,7 +203,7 @@ func (d *difference) print(w io.Writer, zone *time.Location) error {
 		fmt.Fprintln(w, "no changes")
 		return nil
 	}
-	fmt.Fprintf(w, "\n%d users, then %d: %s\n", counts.Before, counts.Total, kindsText(counts.Kinds))
+	fmt.Fprintf(w, "\n%d users, then %d: %s\n", counts.Before, counts.Total, report.KindCounts(counts.Kinds))
 	return nil
 }
 

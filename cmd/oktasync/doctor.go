@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"oktasync/cmd/oktasync/internal/config"
-	"oktasync/cmd/oktasync/internal/doctor"
-	"oktasync/cmd/oktasync/internal/term"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/doctor"
+	"oktasync/cmd/oktasync/internal/term"
 )
 
 func (a *app) doctorCommand() *cobra.Command {

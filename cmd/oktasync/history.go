@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -288,7 +289,7 @@ func (h *history) printCSV(w io.Writer) error {
 	text := "started,snapshot," + string(snapshot.ChangesHeader())
 	for _, e := range h.document.Entries {
 		if len(e.Pruned) > 0 {
-			text += "," + spanText(e.Pruned) + ",,pruned,,,,,,\r\n"
+			text += "," + report.Span(e.Pruned) + ",,pruned,,,,,,\r\n"
 		}
 		about := e.Started.String() + "," + e.Snapshot + ","
 		switch {
@@ -312,7 +313,7 @@ func (h *history) print(w io.Writer) {
 	zone := h.r.zone(h.export)
 	for _, e := range d.Entries {
 		if len(e.Pruned) > 0 {
-			fmt.Fprintf(w, "\n… %s pruned, %s: what came and went there is not known\n", term.Plural(len(e.Pruned), "snapshot"), spanText(e.Pruned))
+			fmt.Fprintf(w, "\n… %s pruned, %s: what came and went there is not known\n", term.Plural(len(e.Pruned), "snapshot"), report.Span(e.Pruned))
 		}
 		switch {
 		case e.Change != nil:

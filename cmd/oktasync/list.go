@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/daemon"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -31,7 +33,7 @@ func (a *app) listCommand() *cobra.Command {
 		}
 		manifests := []snapshot.Manifest{}
 		for _, name := range names {
-			list, damage := survey(r.Store, name)
+			list, damage := daemon.Survey(r.Store, name)
 			for _, text := range damage {
 				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", term.Safe(text))
 			}
@@ -56,21 +58,7 @@ func (a *app) printList(manifests []snapshot.Manifest) error {
 	fmt.Fprintln(t, "EXPORT\tSEQUENCE\tSNAPSHOT\tUSERS\tCHANGES")
 	for _, m := range manifests {
 		u := m.Resources.Users
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%s\n", m.Export, m.Sequence, m.Snapshot, u.Total, shortChanges(u))
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%s\n", m.Export, m.Sequence, m.Snapshot, u.Total, report.ShortChanges(u))
 	}
 	return t.Flush()
-}
-
-// shortChanges is changesText for a column.
-func shortChanges(u snapshot.Resource) string {
-	switch u.Base {
-	case snapshot.BaseNone:
-		return "first"
-	case snapshot.BaseReset:
-		return "other users declared"
-	}
-	if text := kindsText(u.Kinds); text != "" {
-		return text
-	}
-	return "none"
 }

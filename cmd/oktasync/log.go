@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/lmittmann/tint"
 
+	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/term"
 )
 
@@ -16,8 +16,8 @@ import (
 // where w is a terminal, entries of its own where it is systemd's journal, and
 // JSON lines otherwise.
 func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slog.Logger {
-	if format == "auto" && isJournal(w) {
-		return slog.New(&journalHandler{level: level, send: journal.Send})
+	if format == "auto" && daemon.IsJournal(w) {
+		return slog.New(daemon.NewJournalHandler(level))
 	}
 	if format == "json" || format == "auto" && !term.IsTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
@@ -146,7 +147,7 @@ func (a *app) exit(err error) int {
 // know it, what to do next.
 func (a *app) printError(err error) {
 	priority := ""
-	if isJournal(a.stderr) {
+	if daemon.IsJournal(a.stderr) {
 		priority = "<3>" // an error's, in sd-daemon(3)'s way
 	}
 	for _, line := range strings.Split(err.Error(), "\n") {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -141,7 +142,7 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 }
 
 func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
-	fmt.Fprintf(w, "%s: %d users read: %s\n", p.Export.Name, p.Counts.Total, statusText(p.ByStatus))
+	fmt.Fprintf(w, "%s: %d users read: %s\n", p.Export.Name, p.Counts.Total, report.Statuses(p.ByStatus))
 	switch p.Base {
 	case snapshot.BaseNone:
 		fmt.Fprintf(w, "\nPlan: the first snapshot, of %d users.\n", p.Counts.Total)
@@ -161,7 +162,7 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 		fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
 	}
 	if len(due) > 0 {
-		fmt.Fprintf(w, "Prune: %s, %s.\n", term.Plural(len(due), "snapshot"), spanText(due))
+		fmt.Fprintf(w, "Prune: %s, %s.\n", term.Plural(len(due), "snapshot"), report.Span(due))
 	}
 	for _, reason := range p.Held {
 		fmt.Fprintf(w, "Guard: %s; apply would quarantine this reading.\n", reason)
@@ -172,18 +173,10 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 	return nil
 }
 
-// spanText is the name of one snapshot, or of the first and the last of many.
-func spanText(names []string) string {
-	if len(names) == 1 {
-		return names[0]
-	}
-	return names[0] + " to " + names[len(names)-1]
-}
-
 // planSentence sums up what apply would do for reasons of change.
 func planSentence(p *reconcile.Plan) string {
 	var parts []string
-	if text := kindsText(p.Counts.Kinds); text != "" {
+	if text := report.KindCounts(p.Counts.Kinds); text != "" {
 		parts = append(parts, text)
 	}
 	if p.Declared {

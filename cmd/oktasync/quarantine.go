@@ -12,6 +12,7 @@ import (
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -91,7 +92,7 @@ func printReadings(w io.Writer, readings []*snapshot.Reading) error {
 	fmt.Fprintln(t, "EXPORT\tREADING\tUSERS\tCHANGES\tHELD BACK BECAUSE")
 	for _, r := range readings {
 		u := r.Resources.Users
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, shortChanges(u), term.Safe(r.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, report.ShortChanges(u), term.Safe(r.Reason))
 	}
 	return t.Flush()
 }
@@ -191,7 +192,7 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot
 	}
 	if s != nil {
 		u := s.Manifest.Resources.Users
-		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %d users: %s\n", reading.Export, s.Name(), s.Manifest.Sequence, u.Total, changesText(u))
+		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %d users: %s\n", reading.Export, s.Name(), s.Manifest.Sequence, u.Total, report.Changes(u))
 		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, term.Safe(by.Reason), s.Digest)
 	}
 	return err

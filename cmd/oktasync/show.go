@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -52,7 +53,7 @@ day in the export's time zone), or by @-1 for the one before the newest.`,
 		}
 		if len(rather) > 0 {
 			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s up to that time, %s\n",
-				s.Name(), term.Plural(len(rather), "newer snapshot"), spanText(rather))
+				s.Name(), term.Plural(len(rather), "newer snapshot"), report.Span(rather))
 		}
 		return a.show(s, s.Manifest.Declared, format)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -66,24 +67,24 @@ type statusDocument struct {
 }
 
 type exportStatus struct {
-	Export      string         `json:"export"`
-	State       state          `json:"state"`
-	Since       *time.Time     `json:"since"`
-	Snapshots   int            `json:"snapshots"`
-	Newest      string         `json:"newest"` // "" where there is none
-	Sequence    int            `json:"sequence"`
-	Users       int            `json:"users"`
-	LastSuccess *snapshot.Time `json:"last_success"`
-	LastEvent   string         `json:"last_event"`
-	LastError   string         `json:"last_error"`
-	Next        *time.Time     `json:"next"`     // null without a schedule, or with --store
-	Verified    *verified      `json:"verified"` // null: the daemon has not verified yet
-	Damage      []string       `json:"damage"`   // what is cheap to see
+	Export      string           `json:"export"`
+	State       daemon.State     `json:"state"`
+	Since       *time.Time       `json:"since"`
+	Snapshots   int              `json:"snapshots"`
+	Newest      string           `json:"newest"` // "" where there is none
+	Sequence    int              `json:"sequence"`
+	Users       int              `json:"users"`
+	LastSuccess *snapshot.Time   `json:"last_success"`
+	LastEvent   string           `json:"last_event"`
+	LastError   string           `json:"last_error"`
+	Next        *time.Time       `json:"next"`     // null without a schedule, or with --store
+	Verified    *daemon.Verified `json:"verified"` // null: the daemon has not verified yet
+	Damage      []string         `json:"damage"`   // what is cheap to see
 }
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name}
-	list, damage := survey(r.Store, name)
+	list, damage := daemon.Survey(r.Store, name)
 	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
 	if len(list) > 0 {
 		newest := list[len(list)-1]
@@ -93,7 +94,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	if err != nil {
 		return st, err
 	}
-	st.Verified = lastVerified(history)
+	st.Verified = daemon.LastVerified(history)
 	st.LastEvent, st.LastError = history.LastEnd.Event, history.LastEnd.Error
 	if t := history.LastSuccess.Time; !t.IsZero() {
 		st.LastSuccess = &t
@@ -103,9 +104,9 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	if t := history.LastDone.Time.Time; !t.IsZero() {
 		began = t
 	}
-	h := healthOf(export, history, when, began, now)
-	if h.State == stateFresh {
-		h = h.damaged(st.Verified, damage, now)
+	h := daemon.HealthOf(export, history, when, began, now)
+	if h.State == daemon.StateFresh {
+		h = h.Damaged(st.Verified, damage, now)
 	}
 	st.State = h.State
 	if !h.Since.IsZero() && !h.Since.Equal(now) { // nobody knows since when what was seen just now is so
@@ -160,7 +161,7 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		return err
 	}
 	for _, st := range statuses {
-		if st.LastError != "" && st.State != stateFresh {
+		if st.LastError != "" && st.State != daemon.StateFresh {
 			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))
 		}
 		if v := st.Verified; v != nil {

@@ -29,8 +29,8 @@ const (
 	maxConcurrency = 75
 )
 
-// notifiable is what daemon.notify can tell of.
-var notifiable = []string{"published", "failed", "quarantined", "overdue", "recovered"}
+// Events is what daemon.notify can tell of.
+var Events = []string{"published", "failed", "quarantined", "overdue", "recovered"}
 
 // fieldProblem is what is wrong with the value of a field.
 type fieldProblem struct{ field, text string }
@@ -65,7 +65,7 @@ func (c *Config) check(storeOnly bool) []fieldProblem {
 	k.exports(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "auto", "text", "json")
-	paths := c.Paths()
+	paths := c.paths()
 	for _, field := range slices.Sorted(maps.Keys(paths)) {
 		problem := PathProblem(*paths[field])
 		if problem != "" && (!storeOnly || strings.HasPrefix(field, "store.")) {
@@ -265,7 +265,7 @@ func (k *checks) daemon(d DaemonConfig) {
 			k.wrong(field+".url_file", isEmpty)
 		}
 		for j, event := range n.On {
-			k.oneOf(fmt.Sprintf("%s.on[%d]", field, j), event, notifiable...)
+			k.oneOf(fmt.Sprintf("%s.on[%d]", field, j), event, Events...)
 		}
 	}
 }

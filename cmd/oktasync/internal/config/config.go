@@ -160,8 +160,8 @@ func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	return exports, errors.Join(errs...)
 }
 
-// Paths returns the settings that name files and folders, by field.
-func (c *Config) Paths() map[string]*string {
+// paths returns the settings that name files and folders, by field.
+func (c *Config) paths() map[string]*string {
 	paths := map[string]*string{
 		"okta.private_key_file":      &c.Okta.PrivateKeyFile,
 		"okta.ca_file":               &c.Okta.CAFile,
@@ -240,7 +240,7 @@ func decode(file string, data []byte, getenv func(string) (string, bool), storeO
 		return nil, err
 	}
 	dir := baseDir(file)
-	for _, path := range cfg.Paths() {
+	for _, path := range cfg.paths() {
 		*path = resolve(dir, *path)
 	}
 	cfg.File = file

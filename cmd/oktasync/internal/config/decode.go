@@ -144,7 +144,7 @@ func parent(field string) string {
 	return field[:max(0, strings.LastIndexAny(field, ".["))]
 }
 
-func Child(field, key string) string {
+func child(field, key string) string {
 	if field == "" {
 		return key
 	}
@@ -177,14 +177,14 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 	lines := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		name := Child(field, key.Value)
+		name := child(field, key.Value)
 		switch first := lines[key.Value]; {
 		case key.Kind != yaml.ScalarNode:
 			d.failValue(key, field, "a key must be text")
 		case key.Tag == "!!merge":
 			d.failValue(key, field, "merging (<<) is not supported; write the keys out")
 		case first > 0:
-			d.fail(name, place(key), fmt.Sprintf("%s: stands here twice, first in line %d", Child(field, term.Word(key.Value)), first))
+			d.fail(name, place(key), fmt.Sprintf("%s: stands here twice, first in line %d", child(field, term.Word(key.Value)), first))
 		case slices.Contains(d.skip, name):
 		default:
 			d.member(key, value, v, field)
@@ -196,7 +196,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 // member decodes one key's value into the field of v that has its name.
 func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
 	if v.Kind() == reflect.Map { // any key will do
-		name, entry := Child(field, key.Value), reflect.New(v.Type().Elem()).Elem()
+		name, entry := child(field, key.Value), reflect.New(v.Type().Elem()).Elem()
 		d.at[name] = place(value)
 		if v.IsNil() {
 			v.Set(reflect.MakeMap(v.Type()))
@@ -211,7 +211,7 @@ func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
 		d.unknown(key, field, keys)
 		return
 	}
-	name := Child(field, key.Value)
+	name := child(field, key.Value)
 	d.at[name] = place(value)
 	if value.Kind == yaml.MappingNode { // what lacks a key is found by its own
 		d.at[name] = place(key)
@@ -235,11 +235,11 @@ func (d *decoder) unknown(key *yaml.Node, field string, keys []string) {
 	known := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == "" })
 	hint := term.Suggestion(key.Value, known)
 	if near := term.Nearest(key.Value, known); near != "" {
-		d.bad[Child(field, near)] = true // its absence is no further error
+		d.bad[child(field, near)] = true // its absence is no further error
 	} else if home, ok := homeOf(d.root, "", key.Value); ok {
 		hint = "it goes under " + home
 	}
-	d.fail(Child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", Child(field, term.Word(key.Value)), hint))
+	d.fail(child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", child(field, term.Word(key.Value)), hint))
 }
 
 // homeOf returns the first place below t where a key is known.
@@ -256,7 +256,7 @@ func homeOf(t reflect.Type, field, key string) (string, bool) {
 	}
 	for i, k := range keys {
 		if k != "" {
-			if home, ok := homeOf(t.Field(i).Type, Child(field, k), key); ok {
+			if home, ok := homeOf(t.Field(i).Type, child(field, k), key); ok {
 				return home, true
 			}
 		}

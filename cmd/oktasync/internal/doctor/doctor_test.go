@@ -6,15 +6,16 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"oktasync/cmd/oktasync/internal/config"
-	"oktasync/dpopauth"
-	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/dpopauth"
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
 )
 
 func TestTokenCause(t *testing.T) {

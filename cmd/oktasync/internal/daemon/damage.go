@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// Survey returns the snapshots of an export and their visible damage: files that
+// are missing, can't be parsed, or have another size than in the manifest. It
+// hashes nothing; verify does.
+func Survey(store *snapshot.Store, export string) (list []*snapshot.Snapshot, damage []string) {
+	list, err := store.List(export)
+	if err != nil {
+		damage = strings.Split(err.Error(), "\n")
+	}
+	for _, s := range list {
+		found := s.Damage()
+		if _, err := os.Lstat(s.Dir()); len(found) > 0 && errors.Is(err, fs.ErrNotExist) {
+			continue // pruned just now
+		}
+		for _, text := range found {
+			damage = append(damage, fmt.Sprintf("%s@%s: %s", export, s.Name(), text))
+		}
+	}
+	return list, damage
+}
+
+// Damaged returns h, changed to damaged if the last verify found problems or
+// Survey found damage.
+func (h Health) Damaged(v *Verified, damage []string, now time.Time) Health {
+	switch {
+	case v != nil && v.Problems != "":
+		h.State, h.Since, h.Reason = StateDamaged, v.Time.Time, "the last verify found "+v.Problems
+	case len(damage) == 1:
+		h.State, h.Since, h.Reason = StateDamaged, now, damage[0]
+	case len(damage) > 1:
+		h.State, h.Since, h.Reason = StateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
+	}
+	return h
+}
+
+// damages caches the result of Survey by export: it takes a while for years of
+// snapshots.
+type damages struct {
+	mu    sync.Mutex
+	cache map[string]surveyed
+}
+
+type surveyed struct {
+	store  string
+	lines  int // of the journal, which grows with each action of the daemon
+	at     time.Time
+	damage []string
+}
+
+// surveyAge is how old a result may be.
+const surveyAge = time.Minute
+
+func (d *damages) of(store *snapshot.Store, export string, lines int) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.cache[export]
+	if ok && s.store == store.Dir() && s.lines == lines && time.Since(s.at) < surveyAge {
+		return s.damage
+	}
+	_, damage := Survey(store, export)
+	if d.cache == nil {
+		d.cache = make(map[string]surveyed)
+	}
+	d.cache[export] = surveyed{store.Dir(), lines, time.Now(), damage}
+	return damage
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+func TestHealthOf(t *testing.T) {
+	hourly, err := scheduler.Parse("@hourly", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	midnight := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	at := func(event string, d time.Duration) snapshot.Event {
+		return snapshot.Event{Event: event, Time: snapshot.At(midnight.Add(d))}
+	}
+	started := at(snapshot.EventStarted, 0)
+	for _, test := range []struct {
+		name    string
+		history snapshot.History
+		when    scheduler.Schedule
+		now     time.Duration
+		want    State
+		since   time.Duration
+	}{
+		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, StateFresh, 0},
+		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, StateFresh, 0},
+		{"past its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 91 * time.Minute, StateOverdue, time.Hour},
+		{"never ran", snapshot.History{}, hourly, 91 * time.Minute, StateOverdue, time.Hour},
+		{"only by apply", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, nil, 900 * time.Hour, StateFresh, 0},
+		{"running", snapshot.History{LastStarted: started}, hourly, 29 * time.Minute, StateFresh, 0},
+		{"killed", snapshot.History{LastStarted: started}, hourly, 31 * time.Minute, StateFailing, 0},
+		{"failed", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventFailed, time.Minute), LastDone: at(snapshot.EventFailed, time.Minute)}, hourly, 2 * time.Minute, StateFailing, time.Minute},
+		{"held back", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute), LastDone: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, StateQuarantined, time.Minute},
+		{"cancelled", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventCancelled, time.Minute)}, hourly, 2 * time.Minute, StateFresh, 0},
+	} {
+		got := HealthOf(reconcile.Export{Name: "staff", Timeout: 30 * time.Minute}, test.history, test.when, midnight, midnight.Add(test.now))
+		since := time.Time{}
+		if test.want != StateFresh {
+			since = midnight.Add(test.since)
+		}
+		if got.State != test.want || !got.Since.Equal(since) {
+			t.Errorf("%s: %s, want %s since %s", test.name, got, test.want, since)
+		}
+	}
+}
+
+// What the last verify found, or what is plain to see, is a state of its own: it
+// hides no failure, and a later verify without problems heals it.
+func TestHealthDamaged(t *testing.T) {
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	hour := snapshot.At(now.Add(-time.Hour))
+	for _, test := range []struct {
+		verified *Verified
+		damage   []string
+		want     string
+	}{
+		{nil, nil, "fresh"},
+		{&Verified{Time: hour}, nil, "fresh"},
+		{&Verified{Time: hour, Problems: "3 problems"}, nil, "damaged since 2026-11-22T23:00:00Z: the last verify found 3 problems"},
+		{&Verified{Time: hour, Problems: "1 problem"}, []string{"a is missing"}, "damaged since 2026-11-22T23:00:00Z: the last verify found 1 problem"},
+		{&Verified{Time: hour}, []string{"a is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing"},
+		{nil, []string{"a is missing", "b is missing", "c is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing, and 2 more"},
+	} {
+		if got := (Health{State: StateFresh}).Damaged(test.verified, test.damage, now).String(); got != test.want {
+			t.Errorf("damaged(%v, %q) = %q, want %q", test.verified, test.damage, got, test.want)
+		}
+	}
+	if n := (&Verified{Problems: "12 problems"}).problems(); n != 12 {
+		t.Errorf("problems() = %d, want 12", n)
+	}
+}
+
+// What failed last, as far as no journal knows it. Somebody else at work on an
+// export is no failure, and a success ends it.
+func TestFailuresThatNoJournalTook(t *testing.T) {
+	var f failures
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"well", nil, ""},
+		{"failed", errors.New("disk full"), "disk full"},
+		{"somebody else is at work", fmt.Errorf("open: %w", &snapshot.LockedError{}), "disk full"},
+		{"well again", nil, ""},
+	} {
+		f.note("staff", test.err)
+		h, failed := f.of("staff")
+		if failed != (test.want != "") || h.Reason != test.want || failed && h.State != StateFailing {
+			t.Errorf("%s: %+v, %t", test.name, h, failed)
+		}
+	}
+}
+
+// docs/operating.md says what to do about every state.
+func TestEveryStateIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range states {
+		if !strings.Contains(string(page), "\n| `"+string(s)+"` | ") {
+			t.Errorf("docs/operating.md has no row for the state %s", s)
+		}
+	}
+}

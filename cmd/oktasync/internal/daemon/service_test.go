@@ -1,0 +1,112 @@
+package daemon
+
+import (
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/web"
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
+)
+
+// What was cancelled is made up at the next start, what was killed is not.
+func TestLastMet(t *testing.T) {
+	at := func(event string, hour int) snapshot.Event {
+		return snapshot.Event{Event: event, Time: snapshot.At(time.Date(2026, 11, 23, hour, 0, 0, 0, time.UTC))}
+	}
+	started, published, cancelled, failed := snapshot.EventStarted, snapshot.EventPublished, snapshot.EventCancelled, snapshot.EventFailed
+	for _, test := range []struct {
+		name    string
+		history snapshot.History
+		want    time.Time
+	}{
+		{"never started", snapshot.History{}, time.Time{}},
+		{"done", snapshot.History{LastStarted: at(started, 6), LastEnd: at(published, 7), LastDone: at(published, 7)}, at("", 6).Time.Time},
+		{"failed", snapshot.History{LastStarted: at(started, 6), LastEnd: at(failed, 7), LastDone: at(failed, 7)}, at("", 6).Time.Time},
+		{"killed after a failed one", snapshot.History{LastStarted: at(started, 8), LastEnd: at(failed, 7), LastDone: at(failed, 7)}, at("", 8).Time.Time},
+		{"cancelled", snapshot.History{LastStarted: at(started, 6), LastEnd: at(cancelled, 7), LastDone: at(published, 1), Undone: at(started, 6)}, at("", 1).Time.Time},
+		{"cancelled at the first try", snapshot.History{LastStarted: at(started, 6), LastEnd: at(cancelled, 7), Undone: at(started, 6)}, at("", 6).Time.Add(-time.Second)},
+		{"killed", snapshot.History{LastStarted: at(started, 6), LastEnd: at(published, 2), LastDone: at(published, 2), Undone: at(started, 6)}, at("", 6).Time.Time},
+		{"killed after a cancelled one", snapshot.History{LastStarted: at(started, 6), LastEnd: at(cancelled, 5), LastDone: at(published, 2), Undone: at(started, 4)}, at("", 6).Time.Time},
+	} {
+		if got := lastFailed(test.history); got.IsZero() == (test.name == "failed") {
+			t.Errorf("%s: last failed = %s", test.name, got)
+		}
+		if got := lastMet(test.history); !got.Equal(test.want) {
+			t.Errorf("%s: last met = %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+// A verify that was due while no daemon ran is made up like a reconcile: when the
+// last one was stands in the journal. Before the first there was none to miss.
+func TestVerifyIsMadeUp(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config.Default()
+		cfg.Okta.OrgURL, cfg.Store.Path, cfg.Daemon.Verify = "https://acme.okta.com", dir, "@weekly"
+		export := reconcile.DefaultExport()
+		export.Name = "staff"
+		cfg.Exports = append(cfg.Exports, export)
+		store, err := org.OpenStore(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := func() time.Time {
+			t.Helper()
+			d := &daemon{log: slog.New(slog.DiscardHandler)}
+			s := &service{daemon: d, cfg: cfg, store: store, schedules: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
+			if err := s.schedule(nil); err != nil || len(s.jobs) != 1 || s.jobs[0].Name != verifyJob {
+				t.Fatalf("jobs %+v, %v", s.jobs, err)
+			}
+			return s.jobs[0].Last
+		}
+		if got := last(); !got.Equal(time.Now()) {
+			t.Errorf("before the first verify the last is %s, want %s", got, time.Now())
+		}
+		s := &service{daemon: &daemon{log: slog.New(slog.DiscardHandler)}, cfg: cfg, store: store}
+		s.record(t.Context(), []string{export.Name}, nil)
+		verified := time.Now()
+		time.Sleep(9 * 24 * time.Hour)
+		if got := last(); !got.Equal(verified) {
+			t.Errorf("the last verify was %s, want %s", got, verified)
+		}
+	})
+}
+
+// A reload may come between the moment at which a job is due and its start: it
+// then runs as the new configuration has it, and not at all where it is gone.
+func TestReloadAsAJobStarts(t *testing.T) {
+	cfg := config.Default()
+	cfg.Store.Path = t.TempDir()
+	export := reconcile.DefaultExport()
+	export.Name, export.Schedule = "staff", "@daily"
+	cfg.Exports = append(cfg.Exports, export)
+	store, err := snapshot.Init(cfg.Store.Path, snapshot.Org{URL: "https://acme.okta.com"}, snapshot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{log: slog.New(slog.DiscardHandler), metrics: web.NewMetrics("", "", nil, nil, nil)}
+	before := &service{daemon: d, cfg: cfg, store: store, schedules: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
+	if err := before.schedule(nil); err != nil || len(before.jobs) != 2 {
+		t.Fatalf("jobs %+v, %v", before.jobs, err)
+	}
+	after := &service{daemon: d, cfg: config.Default(), store: store}
+	d.current.Store(after)
+	before.running.Lock() // given up
+	for _, job := range before.jobs {
+		if err := job.Run(t.Context()); err != nil {
+			t.Errorf("%s: %v", job.Name, err)
+		}
+	}
+	_, release := d.acquire()
+	if after.running.TryLock() {
+		t.Error("a reload would not wait for what runs")
+	}
+	release()
+}

@@ -1,0 +1,244 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/report"
+	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/cmd/oktasync/internal/web"
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+)
+
+// statuses caches the last status, and the user counts of snapshots.
+type statuses struct {
+	mu      sync.Mutex
+	service *service // of last
+	last    web.Status
+	made    time.Time
+	totals  map[string]map[string]int // users by snapshot, by the folder of the export; they never change
+}
+
+// Status implements web.Source.
+func (d *daemon) Status(maxAge time.Duration) web.Status {
+	s := d.current.Load()
+	c := &d.statuses
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.service != s || time.Since(c.made) >= maxAge {
+		c.last = s.status()
+		c.service, c.made = s, time.Now()
+	}
+	return c.last
+}
+
+// Ready implements web.Source.
+func (d *daemon) Ready() error {
+	f, err := d.current.Load().store.TempFile()
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (s *service) status() web.Status {
+	st := web.Status{
+		Time: web.At(time.Now()), Fresh: true, Org: s.cfg.Okta.OrgURL, Started: web.At(s.started),
+		Version: s.Tool.Version, Commit: s.Tool.Commit,
+		Configuration: web.Configuration{
+			File: cmp.Or(s.cfg.File, "the environment"), SHA256: s.cfg.SHA256, Read: web.At(s.read), Rejected: web.AtOrNull(s.rejectedAt()),
+		},
+		Exports: []web.Export{}, Okta: s.oktaStatus(),
+	}
+	st.Host, _ = os.Hostname()
+	bytes, snapshots := s.size.of(s.store.Dir())
+	st.Store = web.Store{
+		Path: s.store.Dir(), StoreID: s.store.ID(), Bytes: bytes,
+		Verify: s.cfg.Daemon.Verify, NextVerify: web.AtOrNull(s.scheduler.Next(verifyJob)),
+	}
+	for _, export := range s.cfg.Exports {
+		e := s.exportStatus(export)
+		e.Snapshots = snapshots[export.Name]
+		st.Fresh = st.Fresh && e.State == string(StateFresh)
+		st.Exports = append(st.Exports, e)
+	}
+	return st
+}
+
+// exportStatus returns the status of one export. It leaves out what it can't
+// read: the state and verify report that.
+func (s *service) exportStatus(export reconcile.Export) web.Export {
+	h := s.health(export)
+	e := web.Export{
+		Export: export.Name, State: string(h.State), Since: web.AtOrNull(h.Since), Reason: h.Reason, Declared: declaration(export),
+		Running: s.scheduler.Running(export.Name), Next: web.AtOrNull(s.scheduler.Next(export.Name)),
+		Runs: []web.Run{}, Quarantined: []web.Quarantined{},
+	}
+	if history, err := s.histories.get(s.store, export.Name); err == nil {
+		e.LastStarted, e.LastEnded = web.AtOrNull(history.LastStarted.Time.Time), web.AtOrNull(history.LastEnd.Time.Time)
+		e.LastOutcome, e.LastSuccess = history.LastEnd.Event, web.AtOrNull(history.LastSuccess.Time.Time)
+		if v := LastVerified(history); v != nil {
+			e.Verified = &web.Verified{Time: web.At(v.Time.Time), Problems: v.Problems}
+		}
+		e.Runs = s.runs(export.Name, history.Recent)
+	}
+	if newest, err := s.store.Latest(export.Name); err == nil {
+		e.Newest = newestStatus(newest)
+	}
+	list, _ := s.store.Quarantined(export.Name)
+	for _, r := range slices.Backward(list) {
+		e.Quarantined = append(e.Quarantined, web.Quarantined{
+			Reading: r.Name(), Read: web.At(r.Read.Finished.Time), Users: r.Resources.Users.Total, Reason: r.Reason,
+			Command: fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, r.Name()),
+		})
+	}
+	return e
+}
+
+func newestStatus(newest *snapshot.Snapshot) *web.Newest {
+	m, users := newest.Manifest, newest.Manifest.Resources.Users
+	n := &web.Newest{
+		Snapshot: m.Snapshot, Sequence: m.Sequence, ManifestSHA256: newest.Digest, Finished: web.At(m.Read.Finished.Time),
+		Users: users.Total, ByStatus: users.ByStatus, Changes: report.Changes(users),
+	}
+	if m.SignedBy != nil {
+		n.SignedBy = *m.SignedBy
+	}
+	if users.Kinds != nil {
+		n.Kinds = make(map[string]int)
+	}
+	for kind, count := range users.Kinds {
+		n.Kinds[string(kind)] = count
+	}
+	for _, kind := range report.Kinds {
+		if count := users.Kinds[kind]; count > 0 {
+			n.KindCounts = append(n.KindCounts, web.Count{Word: string(kind), Count: count})
+		}
+	}
+	return n
+}
+
+// declaration returns what export declares, without its search.
+func declaration(export reconcile.Export) web.Declaration {
+	users := export.Users
+	if users.Search != "" {
+		users.Search = "a search that is not shown here"
+	}
+	g := users.Guard
+	return web.Declaration{
+		Schedule: export.Schedule, TimeZone: export.Location().String(), Timeout: term.Duration(export.Timeout),
+		Users: report.Query(users), Include: users.Attributes.Include, Exclude: users.Attributes.Exclude,
+		Guard:   web.Guard{MaxRemoved: g.MaxRemoved.String(), MaxDeactivated: g.MaxDeactivated.String(), AtLeast: g.AtLeast, MinUsers: g.MinUsers},
+		Formats: export.Declaration().Formats, Snapshot: string(cmp.Or(export.Snapshot, reconcile.Always)), Retain: retainText(export.Retain),
+	}
+}
+
+// retainText returns "the last 30, 400 daily", or "everything".
+func retainText(r reconcile.Retain) string {
+	var parts []string
+	if r.Last > 0 {
+		parts = append(parts, fmt.Sprintf("the last %d", r.Last))
+	}
+	for _, of := range []struct {
+		n    int
+		word string
+	}{{r.Daily, "daily"}, {r.Weekly, "weekly"}, {r.Monthly, "monthly"}, {r.Yearly, "yearly"}} {
+		if of.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", of.n, of.word))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), "everything")
+}
+
+func (s *service) oktaStatus() web.Okta {
+	st := s.org.Auth.Status()
+	c := st.Counters
+	okta := web.Okta{
+		TokenExpiry: web.AtOrNull(st.Expiry), DPoP: s.cfg.Okta.DPoP.Mode != config.DPoPOff,
+		ClockOffsetSeconds: st.Offset.Seconds(), RateLimits: []web.RateLimit{},
+		Tokens: web.Tokens{Granted: c.Granted, Failed: c.Failed, Challenges: c.Challenges, Retries: c.Retries},
+	}
+	if st.LastError != nil {
+		okta.TokenError = st.LastError.Error()
+	}
+	for _, l := range s.org.Governor.Limits() {
+		okta.RateLimits = append(okta.RateLimits, web.RateLimit{
+			Bucket: l.Bucket, Limit: l.Limit, Remaining: l.Remaining, Used: l.Used, Share: l.Share, Waiting: l.Waiting, Reset: web.AtOrNull(l.Reset),
+		})
+	}
+	return okta
+}
+
+// runs returns how reconciles ended, and the user counts of their snapshots. The
+// caller holds the lock of statuses.
+func (s *service) runs(export string, ends []snapshot.Event) []web.Run {
+	folder := filepath.Join(s.store.Dir(), export)
+	before, now := s.statuses.totals[folder], make(map[string]int)
+	runs := make([]web.Run, len(ends))
+	for i, end := range ends {
+		runs[i] = web.Run{Ended: web.At(end.Time.Time), Outcome: end.Event, Snapshot: end.Snapshot}
+		if end.Event != snapshot.EventPublished && end.Event != snapshot.EventUnchanged {
+			continue
+		}
+		total, cached := before[end.Snapshot]
+		if !cached {
+			m, err := s.store.Manifest(export, end.Snapshot)
+			if err != nil {
+				continue // damaged; verify reports it
+			}
+			total = m.Resources.Users.Total
+		}
+		now[end.Snapshot], runs[i].Users = total, &total
+	}
+	if s.statuses.totals == nil {
+		s.statuses.totals = make(map[string]map[string]int)
+	}
+	s.statuses.totals[folder] = now // older entries are dropped
+	return runs
+}
+
+// storeSize caches the size of the store: reading it takes a while for years of
+// snapshots.
+type storeSize struct {
+	mu        sync.Mutex
+	dir       string
+	measured  time.Time
+	bytes     int64
+	snapshots map[string]int
+}
+
+// sizeAge is how old the size may be.
+const sizeAge = 5 * time.Minute
+
+func (z *storeSize) of(dir string) (bytes int64, snapshots map[string]int) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.dir == dir && time.Since(z.measured) < sizeAge {
+		return z.bytes, z.snapshots
+	}
+	z.dir, z.measured, z.bytes, z.snapshots = dir, time.Now(), 0, make(map[string]int)
+	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // pruned or renamed meanwhile
+		}
+		folder := filepath.Dir(path)
+		export := filepath.Dir(folder)
+		if entry.Name() == "manifest.json" && filepath.Dir(export) == dir && filepath.Base(folder)[0] != '.' {
+			z.snapshots[filepath.Base(export)]++
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			z.bytes += info.Size()
+		}
+		return nil
+	})
+	return z.bytes, z.snapshots
+}

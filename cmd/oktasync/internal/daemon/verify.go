@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile/snapshot"
+)
+
+// verifyJob is the name of the job that verifies the store. No export can have
+// this name.
+const verifyJob = "daemon.verify"
+
+// verify verifies the whole store. It logs the result.
+func (s *service) verify(ctx context.Context) error {
+	err := s.verifyStore(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		s.log.Warn("verify cancelled")
+	case err != nil:
+		s.log.Error("verify failed", "err", err)
+	}
+	return err
+}
+
+func (s *service) verifyStore(ctx context.Context) error {
+	signers, err := org.AllowedSigners(s.cfg.Store.AllowedSignersFile)
+	if err != nil {
+		return err
+	}
+	exports, err := s.store.Exports()
+	if err != nil {
+		return err
+	}
+	problems := make(map[string]int)
+	summary, err := s.store.VerifyWith(ctx, snapshot.VerifyOptions{Exports: exports, Signers: signers}, func(f snapshot.Finding) {
+		level := slog.LevelInfo
+		if !f.Note {
+			level = slog.LevelError
+			problems[f.Export]++
+		}
+		s.log.Log(ctx, level, "store checked", "finding", f.String())
+	})
+	if err != nil {
+		return err
+	}
+	s.record(ctx, exports, problems)
+	s.metrics.Verified(summary.Problems, time.Now())
+	s.log.Info("store verified", "snapshots", summary.Snapshots, "problems", summary.Problems)
+	return nil
+}
+
+// verifyNow verifies the store of the current service.
+func (d *daemon) verifyNow(ctx context.Context) error {
+	s, release := d.acquire()
+	defer release()
+	return s.verify(ctx)
+}
+
+// Verified is the result of the daemon's last verify, from the journal.
+type Verified struct {
+	Time     snapshot.Time `json:"time"`
+	Problems string        `json:"problems"` // "" for none
+}
+
+// LastVerified returns the last verify of a journal, and nil if there is none.
+func LastVerified(h snapshot.History) *Verified {
+	if h.LastVerified.Event == "" {
+		return nil
+	}
+	return &Verified{Time: h.LastVerified.Time, Problems: h.LastVerified.Error}
+}
+
+// problems returns the number of problems.
+func (v *Verified) problems() (n int) {
+	fmt.Sscan(v.Problems, &n)
+	return n
+}
+
+func (v *Verified) String() string {
+	if v.Problems == "" {
+		return "everything fitted"
+	}
+	return v.Problems + " found; see `oktasync verify`"
+}
+
+// lastVerify returns when a daemon last verified the store, zero for never, and
+// the number of problems.
+func (s *service) lastVerify() (at time.Time, problems int) {
+	for _, export := range s.cfg.Exports {
+		history, err := s.histories.get(s.store, export.Name)
+		if v := LastVerified(history); err == nil && v != nil {
+			problems += v.problems()
+			if v.Time.After(at) {
+				at = v.Time.Time
+			}
+		}
+	}
+	return at, problems
+}
+
+// record writes the result of a verify to the journals. It waits up to recordWait
+// while another process writes to them.
+func (s *service) record(ctx context.Context, exports []string, problems map[string]int) {
+	end := time.Now().Add(recordWait)
+	for _, export := range exports {
+		err := s.recordOne(export, problems[export])
+		for isLocked(err) && time.Now().Before(end) && wait(ctx, time.Second) {
+			err = s.recordOne(export, problems[export])
+		}
+		if err != nil {
+			s.log.Warn("verify not journaled", "export", export, "err", err)
+		}
+	}
+}
+
+const recordWait = 5 * time.Minute
+
+func (s *service) recordOne(export string, problems int) (err error) {
+	w, err := s.store.Writer(export, snapshot.ThisProcess("verify"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	event := snapshot.Event{Event: snapshot.EventVerified}
+	if problems > 0 {
+		event.Error = term.Plural(problems, "problem")
+	}
+	return w.Journal(event)
+}

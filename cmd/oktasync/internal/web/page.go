@@ -1,0 +1,154 @@
+package web
+
+import (
+	"bytes"
+	"cmp"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/term"
+)
+
+// assets are the files of the status page. It has no script, and loads nothing
+// from elsewhere.
+//
+//go:embed assets
+var assets embed.FS
+
+// pageTemplate parses the templates at the first request, not at the start of
+// every command.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"at": newMoment, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": newTrend, "statuses": statusBar,
+		"list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower,
+		"card": func(e Export, now Time) card { return card{e, now} },
+		"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
+		"percent": func(part, of int) int {
+			if of <= 0 {
+				return 0
+			}
+			return min(100*part/of, 100)
+		},
+		"reverse": func(runs []Run) []Run {
+			runs = slices.Clone(runs)
+			slices.Reverse(runs)
+			return runs
+		},
+	}).ParseFS(assets, "assets/*.html"))
+})
+
+// html answers with the status page.
+func (p *pages) html(w http.ResponseWriter, _ *http.Request) {
+	var page bytes.Buffer // an error must not leave half a page
+	if err := pageTemplate().ExecuteTemplate(&page, "status.html", p.source.Status(pageAge)); err != nil {
+		p.log.Error("status page not made", "err", err)
+		http.Error(w, "the page could not be made; the log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Write(page.Bytes())
+}
+
+// json answers with the data of the status page.
+func (p *pages) json(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(p.source.Status(pageAge)); err != nil {
+		p.log.Debug("status not sent", "err", err)
+	}
+}
+
+// asset answers with a file of the page.
+func asset(name, contentType string) http.HandlerFunc {
+	data, err := assets.ReadFile("assets/" + name)
+	if err != nil {
+		panic(err)
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Write(data)
+	}
+}
+
+// card is the argument of the template of one export.
+type card struct {
+	Export Export
+	Now    Time
+}
+
+// moment is a time as the page shows it.
+type moment struct{ Machine, Text, Relative string }
+
+// newMoment returns t, a Time or a *Time, in a time zone and relative to now.
+func newMoment(t any, zone string, now Time) moment {
+	var at time.Time
+	switch t := t.(type) {
+	case Time:
+		at = t.Time
+	case *Time:
+		at = t.Time
+	}
+	place, err := time.LoadLocation(zone)
+	if err != nil {
+		place = time.UTC
+	}
+	return moment{at.UTC().Format(time.RFC3339), at.In(place).Format("2 Jan 2006, 15:04:05 MST"), relative(at.Sub(now.Time))}
+}
+
+// relative returns "in 5 min" or "3 h ago".
+func relative(d time.Duration) string {
+	size := max(d, -d)
+	var text string
+	switch {
+	case size < time.Second:
+		return "just now"
+	case size < time.Minute:
+		text = fmt.Sprintf("%d s", int(size.Seconds()))
+	case size < time.Hour:
+		text = fmt.Sprintf("%d min", int(size.Minutes()))
+	case size < 48*time.Hour:
+		text = fmt.Sprintf("%d h", int(size.Hours()))
+	default:
+		text = term.Plural(int(size.Hours()/24), "day")
+	}
+	if d > 0 {
+		return "in " + text
+	}
+	return text + " ago"
+}
+
+// segment is a part of a bar that is 100 wide.
+type segment struct {
+	Word        string
+	Count       int
+	Left, Width float64
+}
+
+// statusBar returns a bar of the counts by status, the largest first.
+func statusBar(byStatus map[string]int) []segment {
+	var bar []segment
+	total := 0
+	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
+		if n := byStatus[status]; n > 0 {
+			bar = append(bar, segment{Word: status, Count: n})
+			total += n
+		}
+	}
+	slices.SortStableFunc(bar, func(a, b segment) int { return cmp.Compare(b.Count, a.Count) })
+	left := 0.0
+	for i := range bar {
+		bar[i].Left, bar[i].Width = left, 100*float64(bar[i].Count)/float64(total)
+		left += bar[i].Width
+	}
+	return bar
+}

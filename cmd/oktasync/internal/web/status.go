@@ -1,0 +1,230 @@
+package web
+
+import (
+	"fmt"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/term"
+)
+
+// stateFresh is the state of an export without a problem.
+const stateFresh = "fresh"
+
+// Status is the status of the daemon: the content of the status page and of
+// /api/v1/status. It has counts and times, and neither user data nor secrets. A
+// search can name users, so Status only says that an export has one.
+type Status struct {
+	Time          Time          `json:"time"`
+	Fresh         bool          `json:"fresh"` // all exports are
+	Org           string        `json:"org"`
+	Host          string        `json:"host"`
+	Version       string        `json:"version"`
+	Commit        string        `json:"commit"`
+	Started       Time          `json:"started"`
+	Configuration Configuration `json:"configuration"`
+	Exports       []Export      `json:"exports"`
+	Okta          Okta          `json:"okta"`
+	Store         Store         `json:"store"`
+}
+
+// Configuration is the configuration in use.
+type Configuration struct {
+	File     string `json:"file"`
+	SHA256   string `json:"sha256"`
+	Read     Time   `json:"read"`
+	Rejected *Time  `json:"rejected"` // when a reload failed; null: the last one succeeded
+}
+
+// Export is the status of one export.
+type Export struct {
+	Export      string        `json:"export"`
+	State       string        `json:"state"`
+	Since       *Time         `json:"since"`
+	Declared    Declaration   `json:"declared"`
+	Running     bool          `json:"running"`
+	LastStarted *Time         `json:"last_started"`
+	LastEnded   *Time         `json:"last_ended"`
+	LastOutcome string        `json:"last_outcome"` // "" for never
+	Reason      string        `json:"reason"`       // of the state; "" if there is none
+	LastSuccess *Time         `json:"last_success"`
+	Next        *Time         `json:"next"` // including retries; null: only by apply
+	Snapshots   int           `json:"snapshots"`
+	Newest      *Newest       `json:"newest"` // null: none, or not readable
+	Runs        []Run         `json:"runs"`   // the last thirty, oldest first
+	Quarantined []Quarantined `json:"quarantined"`
+	Verified    *Verified     `json:"verified"` // null: never
+}
+
+// Declaration is what the configuration declares for an export.
+type Declaration struct {
+	Schedule string   `json:"schedule"` // "": only by apply
+	TimeZone string   `json:"time_zone"`
+	Timeout  string   `json:"timeout"`
+	Users    string   `json:"users"`
+	Include  []string `json:"include"`
+	Exclude  []string `json:"exclude"`
+	Guard    Guard    `json:"guard"`
+	Formats  []string `json:"formats"`
+	Snapshot string   `json:"snapshot"`
+	Retain   string   `json:"retain"`
+}
+
+// Guard has the limits of the guard.
+type Guard struct {
+	MaxRemoved     string `json:"max_removed"` // a count or a percentage
+	MaxDeactivated string `json:"max_deactivated"`
+	AtLeast        int    `json:"at_least"`
+	MinUsers       int    `json:"min_users"`
+}
+
+// Newest is the newest snapshot: the head of the chain.
+type Newest struct {
+	Snapshot       string         `json:"snapshot"`
+	Sequence       int            `json:"sequence"`
+	ManifestSHA256 string         `json:"manifest_sha256"`
+	SignedBy       string         `json:"signed_by"` // "": not signed
+	Finished       Time           `json:"finished"`  // the end of the read
+	Users          int            `json:"users"`
+	ByStatus       map[string]int `json:"by_status"`
+	Kinds          map[string]int `json:"kinds"`
+	Changes        string         `json:"changes"` // as text
+	KindCounts     []Count        `json:"-"`       // Kinds without zeros, in their usual order
+}
+
+// Run is how a reconcile ended.
+type Run struct {
+	Ended    Time   `json:"ended"`
+	Outcome  string `json:"outcome"`
+	Users    *int   `json:"users"` // null: no snapshot has the number
+	Snapshot string `json:"snapshot"`
+}
+
+// Quarantined is a read in quarantine.
+type Quarantined struct {
+	Reading string `json:"reading"`
+	Read    Time   `json:"read"`
+	Users   int    `json:"users"`
+	Reason  string `json:"reason"`
+	Command string `json:"command"` // shows its changes
+}
+
+// Verified is the result of the daemon's last verify.
+type Verified struct {
+	Time     Time   `json:"time"`
+	Problems string `json:"problems"` // "2 problems"; "" for none
+}
+
+// Okta is the connection to the org.
+type Okta struct {
+	TokenExpiry        *Time       `json:"token_expiry"` // null: no token
+	TokenError         string      `json:"token_error"`  // of the last token request
+	DPoP               bool        `json:"dpop"`
+	ClockOffsetSeconds float64     `json:"clock_offset_seconds"` // Okta's clock minus ours
+	RateLimits         []RateLimit `json:"rate_limits"`
+	Tokens             Tokens      `json:"-"`
+}
+
+// Tokens counts what happened at the token endpoint and to signed requests, by
+// reason.
+type Tokens struct {
+	Granted, Failed, Challenges, Retries map[string]uint64
+}
+
+// RateLimit is one of Okta's rate limits, in its current window.
+type RateLimit struct {
+	Bucket    string `json:"bucket"`
+	Limit     int    `json:"limit"`     // requests of all clients
+	Remaining int    `json:"remaining"` // as in Okta's last response
+	Used      int    `json:"used"`      // by this daemon
+	Share     int    `json:"share"`     // the most that this daemon uses
+	Waiting   int    `json:"waiting"`
+	Reset     *Time  `json:"reset"`
+}
+
+// Store is the store as a whole.
+type Store struct {
+	Path       string `json:"path"`
+	StoreID    string `json:"store_id"`
+	Bytes      int64  `json:"bytes"` // at most five minutes old
+	Verify     string `json:"verify"`
+	NextVerify *Time  `json:"next_verify"`
+}
+
+// Count is a word with a count.
+type Count struct {
+	Word  string
+	Count int
+}
+
+// Time is a time in UTC, with milliseconds in JSON.
+type Time struct{ time.Time }
+
+// At returns t as a Time.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// AtOrNull is At, and nil for the zero time.
+func AtOrNull(t time.Time) *Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := At(t)
+	return &at
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(t.UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
+}
+
+// Attention returns the names of the exports in another state than fresh.
+func (s Status) Attention() (names []string) {
+	for _, e := range s.Exports {
+		if e.State != stateFresh {
+			names = append(names, e.Export)
+		}
+	}
+	return names
+}
+
+// Headline returns the status in one line.
+func (s Status) Headline() string {
+	switch bad, all := len(s.Attention()), len(s.Exports); {
+	case bad == 0 && all == 1:
+		return "The export is fresh"
+	case bad == 0:
+		return fmt.Sprintf("All %d exports are fresh", all)
+	case all == 1:
+		return "The export needs attention"
+	default:
+		return fmt.Sprintf("%d of %d exports %s attention", bad, all, map[bool]string{true: "needs", false: "need"}[bad == 1])
+	}
+}
+
+// Head returns the newest snapshot in the form of `verify --head`.
+func (e Export) Head() string {
+	return fmt.Sprintf("%s=%d:%s", e.Export, e.Newest.Sequence, e.Newest.ManifestSHA256)
+}
+
+// stateText returns "overdue since 2026-11-23T06:00:00Z: reason".
+func (e Export) stateText() string {
+	text := e.State
+	if e.Since != nil {
+		text += " since " + e.Since.Format(time.RFC3339)
+	}
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// Clock compares Okta's clock with ours, as text.
+func (o Okta) Clock() string {
+	d := time.Duration(o.ClockOffsetSeconds * float64(time.Second)).Round(time.Second)
+	switch {
+	case d > 0:
+		return term.Duration(d) + " ahead of ours"
+	case d < 0:
+		return term.Duration(-d) + " behind ours"
+	}
+	return "agrees with ours"
+}

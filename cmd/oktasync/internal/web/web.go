@@ -1,0 +1,113 @@
+// Package web serves the daemon's HTTP endpoints: health checks, the status page
+// and its JSON, and metrics.
+//
+// The daemon uses it, and provides the data as a Source. Start reading at
+// Handler; Server is the listener with TLS and access rules.
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Source provides the data of the endpoints. Its methods are not called
+// concurrently.
+type Source interface {
+	// Status returns the status of the daemon, at most maxAge old.
+	Status(maxAge time.Duration) Status
+	// Ready returns an error if the store can't be written.
+	Ready() error
+}
+
+// pageAge is how old the status of the page and of its JSON may be, so that many
+// requests cost no more than one each second.
+const pageAge = time.Second
+
+// Handler returns the handler of all endpoints.
+func Handler(source Source, metrics *Metrics, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	p := &pages{source, log}
+	serialize := newSerializer()
+	mux.HandleFunc("GET /readyz", serialize(p.ready))
+	mux.HandleFunc("GET /fresh", serialize(p.fresh))
+	mux.HandleFunc("GET /{$}", serialize(p.html))
+	mux.HandleFunc("GET /api/v1/status", serialize(p.json))
+	mux.HandleFunc("GET /metrics", serialize(promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{Timeout: 20 * time.Second}).ServeHTTP))
+	mux.HandleFunc("GET /style.css", asset("style.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /icon.svg", asset("icon.svg", "image/svg+xml"))
+	return mux
+}
+
+// newSerializer returns a wrapper that runs one of its handlers at a time, and
+// buffers the response. Requests then take at most one core from a reconcile,
+// and a client that doesn't read its response delays no other.
+func newSerializer() func(http.HandlerFunc) http.HandlerFunc {
+	running := make(chan struct{}, 1)
+	return func(next http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case running <- struct{}{}:
+			case <-r.Context().Done():
+				return
+			}
+			b := &bufferedResponse{header: w.Header(), status: http.StatusOK}
+			func() {
+				defer func() { <-running }()
+				next(b, r)
+			}()
+			w.WriteHeader(b.status)
+			w.Write(b.body.Bytes())
+		}
+	}
+}
+
+// bufferedResponse is an http.ResponseWriter in memory.
+type bufferedResponse struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (b *bufferedResponse) Header() http.Header         { return b.header }
+func (b *bufferedResponse) WriteHeader(status int)      { b.status = status }
+func (b *bufferedResponse) Write(p []byte) (int, error) { return b.body.Write(p) }
+
+// pages are the endpoints that need the source.
+type pages struct {
+	source Source
+	log    *slog.Logger
+}
+
+// ready answers 200 if the store can be written.
+func (p *pages) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := p.source.Ready(); err != nil {
+		http.Error(w, "the store cannot be written", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// fresh answers 503 if an export is in another state than fresh. Like the
+// metrics, it uses the current journals, so it also sees an `apply` that runs
+// beside the daemon.
+func (p *pages) fresh(w http.ResponseWriter, _ *http.Request) {
+	status := p.source.Status(0)
+	if status.Fresh {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, e := range status.Exports {
+		if e.State != stateFresh {
+			fmt.Fprintf(w, "%s: %s\n", e.Export, e.stateText())
+		}
+	}
+}
