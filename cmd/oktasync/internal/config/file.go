@@ -127,11 +127,12 @@ type FileError struct {
 func (w FileError) Error() string { return w.text }
 func (w FileError) Unwrap() error { return w.err }
 
-// baseDir returns the folder that relative paths in a file are relative to: its
-// own, or where it is of the process (/dev/stdin, /dev/fd/63), the current one.
+// baseDir returns the folder that relative paths in a file are relative to: the
+// file's own folder, or the current folder if the file is a descriptor of the
+// process (/dev/stdin, /dev/fd/63). /dev/shm contains ordinary files.
 func baseDir(file string) string {
-	for _, of := range []string{"/dev/", "/proc/"} {
-		if strings.HasPrefix(filepath.Clean(file), of) {
+	for _, prefix := range []string{"/dev/std", "/dev/fd/", "/proc/"} {
+		if strings.HasPrefix(filepath.Clean(file), prefix) {
 			return "."
 		}
 	}

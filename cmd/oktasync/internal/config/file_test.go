@@ -61,7 +61,7 @@ func TestReadNamedPipeOfNobody(t *testing.T) {
 func TestFolderOf(t *testing.T) {
 	for file, want := range map[string]string{
 		"/etc/oktasync/oktasync.yaml": "/etc/oktasync", "oktasync.yaml": ".", "a/b": "a",
-		"/dev/stdin": ".", "/dev/fd/63": ".", "/proc/self/fd/0": ".", "//dev/stdin": ".", "/device/x": "/device",
+		"/dev/stdin": ".", "/dev/fd/63": ".", "/proc/self/fd/0": ".", "//dev/stdin": ".", "/device/x": "/device", "/dev/shm/x": "/dev/shm",
 	} {
 		if got := baseDir(file); got != want {
 			t.Errorf("folderOf(%q) = %q, want %q", file, got, want)
