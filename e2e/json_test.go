@@ -64,7 +64,7 @@ func runEverything(t *testing.T, s *site, show func(status int, kind string, arg
 			t.Fatal(err)
 		}
 	}
-	show(0, "initialisation", "init", "--config", "made.yaml", "--signing-key", "--change-request")
+	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
 	show(0, "validation", "validate")
 	show(0, "list of finding", "doctor")
