@@ -55,7 +55,6 @@ var examples = []example{
 	{line: "oktasync sandbox --users 5000 --dir ./sandbox", until: "people at https://127.0.0.1:", meanwhile: &example{
 		line: "oktasync plan --config ./sandbox/oktasync.yaml", says: "the first snapshot, of 5000 users"}},
 	{line: "oktasync sandbox --fault nth=3,status=500 --fault every=10,reset", until: "people at https://127.0.0.1:"},
-	{line: "oktasync sandbox --misconfigured no-role", until: "try it:  oktasync doctor --config "},
 	{line: "oktasync completion zsh > ~/.zfunc/_oktasync"},
 	{line: "oktasync completion fish > ~/.config/fish/completions/oktasync.fish"},
 	{line: "source <(oktasync completion bash)"},

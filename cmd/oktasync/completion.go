@@ -64,10 +64,9 @@ func argumentsOf() map[string]candidates {
 
 // flagWords are the flags that take one of a few words.
 var flagWords = map[string][]string{
-	"format":        {"ndjson", "csv", "json"},
-	"format text":   {"text", "json", "csv"}, // where that is the default
-	"log-level":     {"debug", "info", "warn", "error"},
-	"misconfigured": misconfigurationNames(),
+	"format":      {"ndjson", "csv", "json"},
+	"format text": {"text", "json", "csv"}, // where that is the default
+	"log-level":   {"debug", "info", "warn", "error"},
 }
 
 // complete makes cmd and the commands below it complete their arguments and

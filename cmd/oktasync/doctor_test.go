@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"oktasync/cmd/oktasync/internal/doctor"
+	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 )
 
 // examined is what doctor finds with a sandbox org in which something is odd,
-// beyond what --misconfigured has; e2e/doctor_test.go tests those.
+// beyond the misconfigurations in e2e/doctor_states_test.go.
 func examined(t *testing.T, change func(*sandboxSite), args ...string) map[string]doctor.Finding {
 	t.Helper()
 	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 50}, true)
@@ -58,6 +59,15 @@ func renamed(s *sandboxSite) {
 	s.org.Register(app)
 }
 
+// withOtherKey replaces the app's key.
+func withOtherKey(s *sandboxSite) {
+	key, err := keys.Generate()
+	if err != nil {
+		panic(err)
+	}
+	s.org.Register(sandboxApp(key, true))
+}
+
 func TestDoctorOfOddAnswers(t *testing.T) {
 	for _, test := range []struct{ fault, id, status, seen string }{
 		{"path=/,redirect=https://elsewhere.example/x,forever", "org", doctor.Failed, "leads to https://elsewhere.example"},
@@ -98,7 +108,9 @@ func TestDoctorProvesANewKey(t *testing.T) {
 	if f := examined(t, nothing, "--key", "DIR/ca.pem")["client_key"]; f.Status != doctor.Failed {
 		t.Errorf("no key at all: %+v", f)
 	}
-	if f := examined(t, func(s *sandboxSite) { s.org.Register(sandbox.ClientApp{ID: sandboxClientID, Keys: otherKeys()}) }, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.Failed || !strings.Contains(f.Remedy, "validate --public-jwk --key ") {
+	if f := examined(t, func(s *sandboxSite) {
+		s.org.Register(sandbox.ClientApp{ID: sandboxClientID, Keys: []sandbox.PublicKey{{KID: "another", Key: s.key.WithID("").Public()}}[:0]})
+	}, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.Failed || !strings.Contains(f.Remedy, "validate --public-jwk --key ") {
 		t.Errorf("a key that the app lacks: %+v", f)
 	}
 }

@@ -1,0 +1,313 @@
+package e2e
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/dpopauth/keys"
+	"oktasync/oktaclient/sandbox"
+	"oktasync/reconcile/snapshot"
+)
+
+// misconfiguration is a site with one fault, and the finding of doctor.
+type misconfiguration struct {
+	org    func(*sandbox.Config)
+	change func(*badSite) // after the good files are written
+	want   diagnosis
+}
+
+// diagnosis is the one finding that isn't ok: parts of its texts.
+type diagnosis struct{ status, id, seen, where, remedy string }
+
+var misconfigurations = map[string]misconfiguration{
+	"unknown-key-in-config": {nil, func(s *badSite) { s.edit("store:\n", "stoer:\n") },
+		diagnosis{"failed", "config", "unknown key stoer; did you mean store?", "config", "`oktasync validate`"}},
+	"console-url": {nil, func(s *badSite) { s.edit(s.server.URL, "https://acme-admin.okta.com") },
+		diagnosis{"failed", "config", "okta.org_url: is the admin console; did you mean https://acme.okta.com?", "config", "correct it"}},
+	"hook-missing": {nil, func(s *badSite) { s.edit("listen: \"\"\n", "listen: \"\"\n  notify: [{url_file: hook.url}]\n") },
+		diagnosis{"failed", "config", "hook.url", "config", "`oktasync validate`"}},
+	"key-missing": {nil, func(s *badSite) { s.edit("client-key.pem", "key.pem") },
+		diagnosis{"failed", "client_key", "there is no ", "config", "okta.private_key_file"}},
+	"key-open": {nil, func(s *badSite) { s.chmod("client-key.pem", 0o644) },
+		diagnosis{"failed", "client_key", "others have access to ", "host", "chmod 600 "}},
+	"key-group": {nil, func(s *badSite) { s.chmod("client-key.pem", 0o640) },
+		diagnosis{"warning", "client_key", "the group has access to it", "host", "chmod 600 "}},
+	"key-ed25519": {nil, (*badSite).useEd25519Key,
+		diagnosis{"failed", "client_key", "EdDSA", "config", "P-256 or RSA private key"}},
+	"same-key-twice": {nil, func(s *badSite) { s.edit("mode: required", "mode: required\n    private_key_file: client-key.pem") },
+		diagnosis{"failed", "dpop_key", "is the client key", "config", "okta.dpop.private_key_file"}},
+	"proxy-no-address": {nil, func(s *badSite) { s.useProxy("proxy.acme.example:port") },
+		diagnosis{"failed", "proxy", "HTTPS_PROXY is no address of a proxy", "host", "set HTTPS_PROXY"}},
+	"proxy-down": {nil, func(s *badSite) { s.useProxy(s.closedAddress()) },
+		diagnosis{"failed", "proxy", "can't be reached: connection refused", "host", "correct HTTPS_PROXY"}},
+	"proxy-password": {nil, func(s *badSite) { s.useRefusingProxy(http.StatusProxyAuthRequired) },
+		diagnosis{"failed", "proxy", "status 407", "host", "user and password into HTTPS_PROXY"}},
+	"proxy-denies": {nil, func(s *badSite) { s.useRefusingProxy(http.StatusForbidden) },
+		diagnosis{"failed", "proxy", "does not connect to acme.okta.example: status 403", "host", "whoever keeps the proxy"}},
+	"unknown-host": {nil, func(s *badSite) { s.edit(s.server.URL, "https://acme..okta.com") },
+		diagnosis{"failed", "dns", "there is no host acme..okta.com", "config", "okta.org_url"}},
+	"nothing-listens": {nil, func(s *badSite) { s.edit(s.server.URL, strings.Replace(s.closedAddress(), "http:", "https:", 1)) },
+		diagnosis{"failed", "tcp", "connection refused", "host", "firewall"}},
+	"intercepting-proxy": {func(c *sandbox.Config) { c.Certificate.Issuer = "Acme Web Gateway CA" },
+		func(s *badSite) { s.edit("  ca_file: ca.pem\n", "") },
+		diagnosis{"failed", "tls", `by "Acme Web Gateway CA"`, "config", "okta.ca_file"}},
+	"wrong-certificate": {func(c *sandbox.Config) { c.Certificate.Host = "portal.acme.example" }, nil,
+		diagnosis{"failed", "tls", "is for portal.acme.example, not for 127.0.0.1", "config", "okta.org_url"}},
+	"expired-certificate": {func(c *sandbox.Config) { c.Certificate.Until = time.Now().AddDate(0, 0, -3) }, nil,
+		diagnosis{"failed", "tls", "this machine's clock shows", "host", "set the clock"}},
+	"no-tls": {nil, (*badSite).serveWithoutTLS,
+		diagnosis{"failed", "tls", "does not speak TLS", "config", "port in okta.org_url"}},
+	"ca-file-empty": {nil, func(s *badSite) { s.write("ca.pem", "") },
+		diagnosis{"failed", "tls", "holds no PEM certificate", "config", "okta.ca_file"}},
+	"clock-wrong": {func(c *sandbox.Config) { c.ClockOffset = time.Hour }, nil,
+		diagnosis{"failed", "clock", "behind the org's", "host", "timedatectl"}},
+	"clock-slow": {func(c *sandbox.Config) { c.ClockOffset = 3 * time.Minute }, nil,
+		diagnosis{"warning", "clock", "behind the org's", "host", "timedatectl"}},
+	"other-address": {nil, func(s *badSite) { s.edit("//127.0.0.1:", "//localhost:") },
+		diagnosis{"failed", "org", "the org's address is https://127.0.0.1:", "config", "set okta.org_url to https://127.0.0.1:"}},
+	"not-okta": {nil, func(s *badSite) { s.fault("path=/,html,status=404,forever") },
+		diagnosis{"failed", "org", "is no Okta org", "config", "okta.org_url"}},
+	"okta-down": {nil, func(s *badSite) { s.fault("path=token,status=503,forever") },
+		diagnosis{"failed", "token_endpoint", "503", "", "status.okta.com"}},
+	"blocked-zone": {nil, func(s *badSite) { s.fault("path=/,html,status=403,forever") },
+		diagnosis{"failed", "network_zone", "all that the org answers to this address is 403", "okta", "Security > Networks"}},
+	"outside-zone": {nil, func(s *badSite) { s.fault("path=token,status=403,code=access_denied,forever") },
+		diagnosis{"failed", "network_zone", "there is no token for this address", "okta", "network zone that the app is limited to"}},
+	"outside-zone-api": {nil, func(s *badSite) { s.fault("status=403,code=access_denied,forever") },
+		diagnosis{"failed", "network_zone", "the API refuses this address", "okta", "network zone that the app is limited to"}},
+	"unknown-client": {nil, func(s *badSite) { s.edit(clientID, "0oa1sandboxapp000002") },
+		diagnosis{"failed", "client_id", "the org has no app 0oa1sandboxapp000002", "config", "okta.client_id"}},
+	"unknown-key": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.Keys = []sandbox.PublicKey{s.otherKey()} }) },
+		diagnosis{"failed", "key_known", "does not have the key with thumbprint", "okta", "oktasync validate --public-jwk"}},
+	"kid-missing": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.Keys = append(a.Keys, s.otherKey()) }) },
+		diagnosis{"failed", "key_known", "this key and others", "config", "set okta.private_key_id to "}},
+	"kid-wrong": {nil, func(s *badSite) { s.edit("  ca_file:", "  private_key_id: key-2\n  ca_file:") },
+		diagnosis{"failed", "key_known", "not by kid key-2", "config", "correct okta.private_key_id"}},
+	"dpop-not-required": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.RequireDPoP = false }) },
+		diagnosis{"failed", "dpop", "required here, but not in the app", "okta", "Proof of possession"}},
+	"dpop-off-here": {nil, func(s *badSite) { s.edit("mode: required", "mode: off") },
+		diagnosis{"failed", "dpop", "required in the app, but off here", "config", "set okta.dpop.mode to required"}},
+	"dpop-off": {nil, func(s *badSite) {
+		s.edit("mode: required", "mode: off")
+		s.app(func(a *sandbox.ClientApp) { a.RequireDPoP = false })
+	}, diagnosis{"warning", "dpop", "off here and in the app", "okta", "Proof of possession"}},
+	"nonce-lost": {nil, func(s *badSite) { s.fault("path=token,no-nonce,forever") },
+		diagnosis{"failed", "nonce", "demands a nonce", "host", "DPoP-Nonce"}},
+	"no-scope": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.Scopes = nil }) },
+		diagnosis{"failed", "scopes", "none of those asked for is granted: okta.users.read", "okta", "grant okta.users.read"}},
+	"scope-not-granted": {nil, func(s *badSite) { s.edit("  ca_file:", "  scopes: [okta.users.read, okta.groups.read]\n  ca_file:") },
+		diagnosis{"failed", "scopes", "asked for, but not granted: okta.groups.read", "config", "take okta.groups.read out of okta.scopes"}},
+	"too-many-scopes": {nil, func(s *badSite) {
+		s.app(func(a *sandbox.ClientApp) { a.Scopes = append(a.Scopes, "okta.users.manage", "okta.apps.read") })
+	}, diagnosis{"warning", "extra_scopes", "not needed: okta.apps.read okta.users.manage", "okta", "revoke them"}},
+	"api-down": {nil, func(s *badSite) { s.fault("status=503,forever") },
+		diagnosis{"failed", "api", "status 503 E0000100", "", "status.okta.com"}},
+	"limit-used-up": {nil, func(s *badSite) { s.useLimit(1_000_000) },
+		diagnosis{"failed", "rate_limit", "is left until ", "okta", "Reports > Rate limits"}},
+	"limit-shared": {nil, func(s *badSite) { s.useLimit(560) },
+		diagnosis{"warning", "rate_limit", "but only 39 are left until ", "okta", "Reports > Rate limits"}},
+	"no-role": {nil, func(s *badSite) { s.role(sandbox.RoleNone) },
+		diagnosis{"failed", "role", "status 200 and an empty list", "okta", "Read-only Administrator"}},
+	"role-forbidden": {nil, func(s *badSite) { s.role(sandbox.RoleForbidden) },
+		diagnosis{"failed", "role", "the app has no admin role: status 403 E0000006", "okta", "Read-only Administrator"}},
+	"role-limited": {nil, func(s *badSite) {
+		s.must(s.T, 0, "apply") // a snapshot with all users
+		s.role(sandbox.RoleGroup("Engineering"))
+	}, diagnosis{"failed", "role", "its role is limited to some", "okta", "Read-only Administrator, for all"}},
+	"limit-low": {func(c *sandbox.Config) { c.RateLimit = sandbox.Limits(10) },
+		func(s *badSite) { s.edit("@daily\"\n", "@daily\"\n    timeout: 30s\n") },
+		diagnosis{"warning", "reading", "all-users times out after 30s", "config", "timeout of all-users"}},
+	"store-on-a-file": {nil, func(s *badSite) { s.edit("path: snapshots", "path: ca.pem/snapshots") },
+		diagnosis{"failed", "store", "not a directory", "config", "store.path"}},
+	"store-of-another-org": {nil, func(s *badSite) {
+		s.write("snapshots/oktasync.json", `{"format":"oktasync.store/1","org":{"url":"https://other.okta.com"},"store_id":"00"}`+"\n")
+	}, diagnosis{"failed", "store", "belongs to https://other.okta.com, not to https://127.0.0.1:", "config", "another store.path"}},
+	"store-among-files": {nil, func(s *badSite) { s.write("snapshots/notes.txt", "") },
+		diagnosis{"failed", "store", "no store but other files (notes.txt)", "config", "store.path"}},
+	"no-such-group": {nil, func(s *badSite) { s.storeSetting("group: nosuchgroup") },
+		diagnosis{"failed", "store", "there is no group nosuchgroup", "config", "store.group"}},
+	"too-little-space": {nil, func(s *badSite) { s.edit("@daily\"\n", "@daily\"\n    retain: {last: 2000000000}\n") },
+		diagnosis{"warning", "space", "what retain keeps will come to", "config", "keep fewer by retain"}},
+	"signing-key-missing": {nil, func(s *badSite) { s.storeSetting("signing_key_file: signing-key") },
+		diagnosis{"failed", "signing_key", "there is no ", "config", "store.signing_key_file"}},
+	"signing-key-open": {nil, func(s *badSite) {
+		s.signingKey("signing-key")
+		s.chmod("signing-key", 0o640)
+	}, diagnosis{"failed", "signing_key", "mode 0640", "host", "chmod 600 "}},
+	"signing-key-in-store": {nil, func(s *badSite) {
+		s.check(os.Mkdir(s.path("snapshots"), 0o700))
+		s.signingKey("snapshots/.signing-key")
+	}, diagnosis{"failed", "signing_key", "lies in the store", "config", "move the key out of the store"}},
+	"signer-not-allowed": {nil, func(s *badSite) {
+		other, err := snapshot.NewSigningKey(s.path("other-key"))
+		s.check(err)
+		s.write("allowed_signers", other.AllowedSigner("archive@acme.example")+"\n")
+		s.signingKey("signing-key")
+		s.storeSetting("allowed_signers_file: allowed_signers")
+	}, diagnosis{"failed", "allowed_signers", "by a key that is not among the allowed signers", "host", "have the auditor add a line"}},
+}
+
+// badSite is a site that a misconfiguration changes.
+type badSite struct {
+	*site
+	*testing.T
+	proxy string // HTTPS_PROXY of doctor
+}
+
+func newBadSite(t *testing.T, m misconfiguration) *badSite {
+	t.Helper()
+	cfg := sandbox.Config{Users: 300, Seed: 1, RateLimit: sandbox.WorkforceLimits()}
+	if m.org != nil {
+		m.org(&cfg)
+	}
+	site, err := newSite(t.TempDir(), cfg, sandbox.ClientApp{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { site.server.Close() })
+	s := &badSite{site: site, T: t}
+	s.write("oktasync.yaml", fmt.Sprintf(`okta:
+  org_url: %s
+  client_id: %s
+  private_key_file: client-key.pem
+  ca_file: ca.pem
+  dpop:
+    mode: required
+store:
+  path: snapshots
+exports:
+  - name: all-users
+    schedule: "@daily"
+daemon:
+  listen: ""
+`, s.server.URL, clientID))
+	s.app(func(*sandbox.ClientApp) {})
+	if m.change != nil {
+		m.change(s)
+	}
+	return s
+}
+
+func (s *badSite) check(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *badSite) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *badSite) write(name, text string) {
+	s.Helper()
+	s.check(os.MkdirAll(filepath.Dir(s.path(name)), 0o700))
+	s.check(os.WriteFile(s.path(name), []byte(text), 0o600))
+}
+
+func (s *badSite) chmod(name string, mode os.FileMode) { s.check(os.Chmod(s.path(name), mode)) }
+
+// edit replaces a part of the configuration.
+func (s *badSite) edit(old, new string) {
+	s.Helper()
+	data, err := os.ReadFile(s.path("oktasync.yaml"))
+	s.check(err)
+	text := strings.Replace(string(data), old, new, 1)
+	if text == string(data) {
+		s.Fatalf("the configuration has no %q", old)
+	}
+	s.write("oktasync.yaml", text)
+}
+
+func (s *badSite) storeSetting(line string) {
+	s.edit("path: snapshots\n", "path: snapshots\n  "+line+"\n")
+}
+
+func (s *badSite) signingKey(name string) {
+	_, err := snapshot.NewSigningKey(s.path(name))
+	s.check(err)
+	s.storeSetting("signing_key_file: " + name)
+}
+
+func (s *badSite) fault(text string) {
+	f, err := sandbox.ParseFault(text)
+	s.check(err)
+	s.org.Inject(f)
+}
+
+// app registers the app with a change.
+func (s *badSite) app(change func(*sandbox.ClientApp)) {
+	key, err := keys.Load(s.path("client-key.pem"))
+	s.check(err)
+	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: []string{"okta.users.read"},
+		Keys: []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}}}
+	change(&app)
+	s.org.Register(app)
+}
+
+func (s *badSite) role(role string) { s.app(func(a *sandbox.ClientApp) { a.Role = role }) }
+
+func (s *badSite) otherKey() sandbox.PublicKey {
+	key, err := keys.Generate()
+	s.check(err)
+	return sandbox.PublicKey{KID: "another", Key: key.Public()}
+}
+
+// useLimit lets other clients make n requests in the window of doctor's first one.
+func (s *badSite) useLimit(n int) {
+	s.org.OnRequest(func(number int, _ *http.Request) {
+		if number == 1 {
+			s.org.TakeRateLimit("/api/v1/users", n)
+		}
+	})
+}
+
+func (s *badSite) useEd25519Key() {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	s.check(err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	s.check(err)
+	s.write("ed25519.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	s.edit("client-key.pem", "ed25519.pem")
+}
+
+// useProxy moves the org to an address that needs a proxy; a loopback address
+// never does.
+func (s *badSite) useProxy(address string) {
+	s.proxy = address
+	s.edit(s.server.URL, "https://acme.okta.example")
+}
+
+// closedAddress returns the URL of a port that nothing listens on.
+func (s *badSite) closedAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	s.check(err)
+	s.check(l.Close())
+	return "http://" + l.Addr().String()
+}
+
+func (s *badSite) useRefusingProxy(status int) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	s.check(err)
+	proxy := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+	})}
+	go proxy.Serve(l)
+	s.Cleanup(func() { proxy.Close() })
+	s.useProxy("http://" + l.Addr().String())
+}
+
+func (s *badSite) serveWithoutTLS() {
+	plain, err := sandbox.NewPlainServer(s.org, "127.0.0.1:0")
+	s.check(err)
+	s.Cleanup(func() { plain.Close() })
+	s.edit(s.server.URL, strings.Replace(plain.URL, "http:", "https:", 1))
+}
