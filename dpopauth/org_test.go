@@ -151,10 +151,7 @@ func (o *org) transport(set ...func(*dpopauth.Config)) *dpopauth.Transport {
 // wrapping.
 func get(t testing.TB, tr *dpopauth.Transport, url string) (int, string, error) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil))
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
 		return 0, "", err

@@ -41,10 +41,7 @@ func TestD82_HostileLinks(t *testing.T) {
 	tr := o.transport(func(c *dpopauth.Config) {
 		c.Base, c.Origins = base, []string{"https://acme.okta.com"}
 	})
-	from, err := url.Parse("https://acme.okta.com/api/v1/users")
-	if err != nil {
-		t.Fatal(err)
-	}
+	from := must(url.Parse("https://acme.okta.com/api/v1/users"))
 	for _, link := range []string{
 		"https://evil.example/api/v1/users", "https://acme.okta.com@evil.example/", "https://acme.okta.com:x@evil.example/",
 		"https://acme.okta.com.evil.example/", "//evil.example/a", "https://acme.okta.com:8443/", "http://acme.okta.com/", "http://acme.okta.com:443/",
@@ -121,16 +118,10 @@ func TestD84_TokenRequestGoesByItself(t *testing.T) {
 		base.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
 		c.Base = base
 	})
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	jar := must(cookiejar.New(nil))
 	client := &http.Client{Transport: tr, Jar: jar}
 	for range 2 {
-		resp, err := client.Get(o.URL + "/a")
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := must(client.Get(o.URL + "/a"))
 		resp.Body.Close()
 		o.revoke()
 	}

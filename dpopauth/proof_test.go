@@ -17,10 +17,7 @@ func TestD9_HtmIsTheMethodOnTheWire(t *testing.T) {
 		o := newOrg(t)
 		o.demand("api", "n1") // the first one is challenged, so that there is a retry
 		tr := o.transport()
-		req, err := http.NewRequest("GET", o.URL+"/api", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := must(http.NewRequest("GET", o.URL+"/api", nil))
 		req.Method = method
 		resp, err := tr.RoundTrip(req)
 		if err != nil {
@@ -94,10 +91,7 @@ func TestD13_PathIsEscapedAsOnTheRequestLine(t *testing.T) {
 		wantHtu(t, o, o.URL+path)
 	}
 	t.Run("made of parts", func(t *testing.T) {
-		u, err := url.Parse(o.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
+		u := must(url.Parse(o.URL))
 		for decoded, path := range map[string]string{"/a b": "/a%20b", "/café": "/caf%C3%A9", "/100%": "/100%25", "/a?b#c": "/a%3Fb%23c", `/"`: "/%22"} {
 			u.Path = decoded
 			mustGet(t, tr, u.String())
@@ -109,10 +103,7 @@ func TestD13_PathIsEscapedAsOnTheRequestLine(t *testing.T) {
 func TestD14_OktaComparesThePathDecoded(t *testing.T) {
 	t.Run("what needs no escape has none", func(t *testing.T) {
 		o := newOrg(t)
-		u, err := url.Parse(o.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
+		u := must(url.Parse(o.URL))
 		u.Path = "/users/a@b.com:1+2$3&4"
 		mustGet(t, o.transport(), u.String())
 		wantHtu(t, o, o.URL+"/users/a@b.com:1+2$3&4")
@@ -143,12 +134,9 @@ func TestD15_RequestsThatCantBeSignedAreRefused(t *testing.T) {
 		"other port":       func(r *http.Request) { r.Host = "127.0.0.1:1" },
 		"relative path":    func(r *http.Request) { r.URL.Path = "a" },
 	} {
-		req, err := http.NewRequest("GET", o.URL+"/a", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := must(http.NewRequest("GET", o.URL+"/a", nil))
 		change(req)
-		_, err = tr.RoundTrip(req)
+		_, err := tr.RoundTrip(req)
 		wantError(t, err, "request can't be signed")
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows the password", name)
@@ -158,10 +146,7 @@ func TestD15_RequestsThatCantBeSignedAreRefused(t *testing.T) {
 	t.Run("the same Host, written otherwise, is none", func(t *testing.T) {
 		var got string
 		tr := capture(t, nil, "https://acme.okta.com", func(r *http.Request) { got = htuOf(t, r.Header.Get("DPoP")) })
-		req, err := http.NewRequest("GET", "https://acme.okta.com/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := must(http.NewRequest("GET", "https://acme.okta.com/", nil))
 		req.Host = "ACME.okta.com:443"
 		resp, err := tr.RoundTrip(req)
 		if err != nil || got != "https://acme.okta.com/" {

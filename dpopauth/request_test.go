@@ -126,10 +126,7 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 		if _, err := client.Get(o.URL + "/a"); err == nil {
 			t.Error("no timeout")
 		}
-		resp, err := client.Get(o.URL + "/a")
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := must(client.Get(o.URL + "/a"))
 		resp.Body.Close()
 		time.Sleep(2 * time.Minute)
 		o.wantRequests(1, 2)
@@ -165,10 +162,7 @@ func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := newOrg(t)
 			once(o, refuse(o))
-			resp, err := o.transport().Client().Post(o.URL+"/a", "text/plain", strings.NewReader(body))
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := must(o.transport().Client().Post(o.URL+"/a", "text/plain", strings.NewReader(body)))
 			defer resp.Body.Close()
 			if got, err := io.ReadAll(resp.Body); string(got) != "POST "+body || err != nil {
 				t.Errorf("the server got %d octets, %v, want %d", len(got), err, len(body)+5)
@@ -182,10 +176,7 @@ func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
 		t.Run(name+", no GetBody", func(t *testing.T) {
 			o := newOrg(t)
 			once(o, refuse(o))
-			req, err := http.NewRequest("POST", o.URL+"/a", io.NopCloser(strings.NewReader(body)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			req := must(http.NewRequest("POST", o.URL+"/a", io.NopCloser(strings.NewReader(body))))
 			tr := o.transport()
 			resp, err := tr.RoundTrip(req)
 			if err != nil || resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") == "" {
@@ -200,12 +191,9 @@ func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
 	t.Run("GetBody fails", func(t *testing.T) {
 		o := newOrg(t)
 		once(o, refusals["token"](o))
-		req, err := http.NewRequest("POST", o.URL+"/a", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := must(http.NewRequest("POST", o.URL+"/a", strings.NewReader(body)))
 		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("the file is gone") }
-		_, err = o.transport().RoundTrip(req)
+		_, err := o.transport().RoundTrip(req)
 		wantError(t, err, "the file is gone")
 	})
 }
@@ -228,16 +216,10 @@ func TestD79_RoundTripperContract(t *testing.T) {
 	t.Run("the caller's request stays as it was", func(t *testing.T) {
 		o := newOrg(t)
 		o.demand("api", "n1")
-		req, err := http.NewRequest("GET", o.URL+"/a?q=1", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := must(http.NewRequest("GET", o.URL+"/a?q=1", nil))
 		req.Header = http.Header{"Authorization": {"Basic x", "Basic y"}, "dpop": {"mine"}, "DPoP": {"mine"}, "authorization": {"z"}, "X-Kept": {"1", "2"}}
 		before := req.Clone(req.Context())
-		resp, err := o.transport().RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp := must(o.transport().RoundTrip(req))
 		resp.Body.Close()
 		if fmt.Sprint(req.Header) != fmt.Sprint(before.Header) || req.URL.String() != before.URL.String() {
 			t.Errorf("headers = %v, want %v", req.Header, before.Header)
@@ -250,14 +232,8 @@ func TestD79_RoundTripperContract(t *testing.T) {
 	})
 	t.Run("no header at all", func(t *testing.T) {
 		o := newOrg(t)
-		u, err := url.Parse(o.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := o.transport().RoundTrip(&http.Request{URL: u})
-		if err != nil {
-			t.Fatal(err)
-		}
+		u := must(url.Parse(o.URL))
+		resp := must(o.transport().RoundTrip(&http.Request{URL: u}))
 		resp.Body.Close()
 	})
 	for name, setup := range map[string]func(o *org, req *http.Request){
@@ -280,10 +256,7 @@ func TestD79_RoundTripperContract(t *testing.T) {
 	} {
 		bubble(t, "the body is closed: "+name, func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			body := &watched{Reader: bytes.NewReader(make([]byte, 1000))}
-			req, err := http.NewRequest("POST", o.URL+"/a", body)
-			if err != nil {
-				t.Fatal(err)
-			}
+			req := must(http.NewRequest("POST", o.URL+"/a", body))
 			setup(o, req)
 			if resp, err := tr.RoundTrip(req); err == nil {
 				resp.Body.Close()
@@ -305,10 +278,7 @@ func TestD79_BodyIsClosedWhereSigningFails(t *testing.T) {
 	mustGet(t, tr, o.URL+"/a")
 	fail = true
 	body := &watched{Reader: strings.NewReader("x")}
-	req, err := http.NewRequest("POST", o.URL+"/a", body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := must(http.NewRequest("POST", o.URL+"/a", body))
 	if _, err := tr.RoundTrip(req); err == nil || !body.closed {
 		t.Errorf("error = %v, closed = %v", err, body.closed)
 	}
@@ -317,14 +287,8 @@ func TestD79_BodyIsClosedWhereSigningFails(t *testing.T) {
 func TestD80_AnswerShowsTheCallersRequest(t *testing.T) {
 	o := newOrg(t)
 	o.demand("api", "n1")
-	req, err := http.NewRequest("GET", o.URL+"/a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := o.transport().RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := must(http.NewRequest("GET", o.URL+"/a", nil))
+	resp := must(o.transport().RoundTrip(req))
 	defer resp.Body.Close()
 	if resp.Request != req || resp.Request.Header.Get("Authorization") != "" || resp.Request.Header.Get("DPoP") != "" {
 		t.Error("resp.Request is not the caller's request")

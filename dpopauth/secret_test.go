@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"oktasync/dpopauth"
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
@@ -150,19 +149,16 @@ func TestD85_NoSecretIsShown(t *testing.T) {
 }
 
 func TestD86_NothingPrintsAKey(t *testing.T) {
-	for _, kind := range keytest.Kinds {
-		t.Run(kind.Name, func(t *testing.T) {
-			key := newKey(t, kind.Signer()).WithID("k1")
+	for _, alg := range algorithms {
+		t.Run(alg.name, func(t *testing.T) {
+			key := must(newKey(t, alg.signer()).WithAlgorithm(alg.name)).WithID("k1")
 			cfg := dpopauth.Config{
 				TokenURL: "https://as.example/token", ClientID: "c", ClientKey: key, Origins: []string{"https://as.example"},
 				Base: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					io.WriteString(w, `{"access_token":"cAnArY0123456789","token_type":"DPoP"}`)
 				})},
 			}
-			tr, err := dpopauth.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			tr := must(dpopauth.New(cfg))
 			do(t, tr, "https://as.example/a")
 			type nest struct {
 				Key       keys.Key
@@ -195,7 +191,7 @@ func TestD86_NothingPrintsAKey(t *testing.T) {
 			if strings.Contains(text, "cAnArY") {
 				t.Error("the token is shown")
 			}
-			for _, form := range privateForms(t, kind.Signer()) {
+			for _, form := range privateForms(t, alg.signer()) {
 				if strings.Contains(text, form) {
 					t.Errorf("the private key is shown as %.4s…", form)
 				}
@@ -214,10 +210,7 @@ func privateForms(t *testing.T, s crypto.Signer) []string {
 	var forms []string
 	switch s := s.(type) {
 	case *ecdsa.PrivateKey:
-		b, err := s.Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must(s.Bytes())
 		d = b
 		forms = append(forms, new(big.Int).SetBytes(b).String())
 	case *rsa.PrivateKey:

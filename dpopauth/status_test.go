@@ -54,10 +54,7 @@ func TestD109_Counters(t *testing.T) {
 			o.challenge(w, 401, "use_dpop_nonce", "")
 			return true
 		}
-		req, err := http.NewRequestWithContext(t.Context(), "POST", o.URL+"/a", io.NopCloser(strings.NewReader("x")))
-		if err != nil {
-			t.Fatal(err)
-		}
+		req := must(http.NewRequestWithContext(t.Context(), "POST", o.URL+"/a", io.NopCloser(strings.NewReader("x"))))
 		if resp, err := tr.RoundTrip(req); err != nil || resp.StatusCode != 401 {
 			t.Fatalf("answer = %v, %v, want the 401, which can't be sent again", resp, err)
 		} else {

@@ -56,13 +56,13 @@ func text(v jsontext.Value) string {
 	return s
 }
 
-// number returns a member that is a non-negative number, or a string that
-// contains one. A number beyond float64 is returned as infinity.
+// number returns a member that is a number, or a string that contains one. A
+// number beyond float64 is returned as infinity.
 func number(v jsontext.Value) (n float64, ok bool) {
 	if v.Kind() == jsontext.KindString {
 		v = jsontext.Value(text(v))
 	}
-	if v.Kind() != jsontext.KindNumber || !v.IsValid() || v[0] == '-' {
+	if v.Kind() != jsontext.KindNumber || !v.IsValid() {
 		return 0, false
 	}
 	n, _ = strconv.ParseFloat(string(v), 64)

@@ -364,10 +364,7 @@ func TestD58_CancelledCallers(t *testing.T) {
 			return base.RoundTrip(r)
 		})
 		slow(o)
-		tr, err := dpopauth.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tr := must(dpopauth.New(cfg))
 		for range 2 {
 			go call(t, o, tr, time.Second)
 		}

@@ -29,15 +29,11 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/go-json-experiment/json"}, // rejects duplicate members
 		tests: []string{
 			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // a second opinion, and a third
-			"dpopauth/internal/keytest",
 		},
 	},
 	"dpopauth/keys": {
 		others: []string{"github.com/go-json-experiment/json"},
-		tests:  []string{"github.com/go-jose/go-jose/v4", "dpopauth/internal/keytest"},
-	},
-	"dpopauth/internal/keytest": { // imported by tests only
-		others: []string{"github.com/go-jose/go-jose/v4"},
+		tests:  []string{"github.com/go-jose/go-jose/v4"},
 	},
 	"dpopauth/verify": {
 		others: []string{"github.com/go-jose/go-jose/v4"},

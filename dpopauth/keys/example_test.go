@@ -5,7 +5,6 @@ import (
 	"log"
 	"strings"
 
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
@@ -24,4 +23,4 @@ func ExampleNew() {
 }
 
 // signerOfTheKMS stands for a client of a KMS.
-var signerOfTheKMS = keytest.P256()
+var signerOfTheKMS = p256()

@@ -12,51 +12,44 @@ import (
 	"testing"
 	"time"
 
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
 func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
-	good := keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256()))
+	good := pemBlock("PRIVATE KEY", pkcs8(p256()))
 	for _, mode := range []os.FileMode{0o604, 0o644, 0o606, 0o601, 0o777} {
-		path := keytest.File(t, good, mode)
+		path := writeFile(t, good, mode)
 		_, err := keys.Load(path)
 		wantError(t, err, "chmod 600 "+path)
 	}
 	for _, mode := range []os.FileMode{0o600, 0o400} {
-		if _, err := keys.Load(keytest.File(t, good, mode)); err != nil {
+		if _, err := keys.Load(writeFile(t, good, mode)); err != nil {
 			t.Error(err)
 		}
 	}
 	// warning returns what the key of that file warns of.
 	warning := func(t *testing.T, path string) string {
 		t.Helper()
-		k, err := keys.Load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if k, err = k.WithID("x").WithAlgorithm("ES256"); err != nil {
-			t.Fatal(err)
-		}
-		return k.Warning()
+		k := must(keys.Load(path))
+		return must(k.WithID("x").WithAlgorithm("ES256")).Warning()
 	}
 	t.Run("group", func(t *testing.T) {
 		for _, mode := range []os.FileMode{0o640, 0o620, 0o610} {
-			path := keytest.File(t, good, mode)
+			path := writeFile(t, good, mode)
 			if w := warning(t, path); !strings.Contains(w, "group") || !strings.Contains(w, path) {
 				t.Errorf("warning = %q, want one that names %s", w, path)
 			}
 		}
 	})
 	t.Run("systemd's credentials", func(t *testing.T) {
-		path := keytest.File(t, good, 0o440)
+		path := writeFile(t, good, 0o440)
 		t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(path))
 		if w := warning(t, path); w != "" {
 			t.Errorf("warning = %q, want none", w)
 		}
 	})
 	t.Run("links are followed", func(t *testing.T) {
-		path := keytest.File(t, good, 0o600)
+		path := writeFile(t, good, 0o600)
 		link := path + ".link"
 		if err := os.Symlink(path, link); err != nil {
 			t.Fatal(err)
@@ -74,7 +67,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 		dir := t.TempDir()
 		_, err := keys.Load(dir)
 		wantError(t, err, dir, "not a regular file")
-		_, err = keys.Load(keytest.File(t, make([]byte, 64<<10+1), 0o600))
+		_, err = keys.Load(writeFile(t, make([]byte, 64<<10+1), 0o600))
 		wantError(t, err, "65537 bytes")
 		_, err = keys.Load(filepath.Join(dir, "none"))
 		wantError(t, err, "no such file")
@@ -99,10 +92,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 func TestD34_GeneratedKeysAreWrittenOnlyWhenAsked(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	a, err := keys.Generate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := must(keys.Generate())
 	b, err := keys.Generate()
 	if err != nil || a.Thumbprint() == b.Thumbprint() {
 		t.Errorf("the same key twice, %v", err)
@@ -122,10 +112,7 @@ func TestD34_GeneratedKeysAreWrittenOnlyWhenAsked(t *testing.T) {
 	if k, err := keys.Load(path); err != nil || k.Thumbprint() != a.Thumbprint() {
 		t.Errorf("the written key does not load: %v", err)
 	}
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := must(os.ReadFile(path))
 	wantError(t, b.WriteFile(path), "exists")
 	after, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(before, after) {

@@ -21,14 +21,13 @@ import (
 	"strings"
 	"testing"
 
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
 func TestD29_FormatsOfKeys(t *testing.T) {
-	for _, kind := range keytest.Kinds {
-		want := mustNew(t, kind.Signer()).Thumbprint()
-		for format, file := range keytest.Files(t, kind.Signer()) {
+	for _, kind := range kinds {
+		want := mustNew(kind.Signer()).Thumbprint()
+		for format, file := range keyFiles(kind.Signer()) {
 			k, err := keys.Parse(file)
 			if err != nil {
 				t.Errorf("%s as %s: %v", kind.Name, format, err)
@@ -42,15 +41,18 @@ func TestD29_FormatsOfKeys(t *testing.T) {
 			}
 		}
 	}
+	if k := must(keys.Parse(jwkFile(p256(), `"kid":"from-jwk",`))); k.ID() != "from-jwk" || !strings.Contains(string(k.PublicJWK()), `"kid":"from-jwk"`) {
+		t.Errorf("ID() = %q, public JWK = %s", k.ID(), k.PublicJWK())
+	}
 	padded := func(by string) []byte {
-		return regexp.MustCompile(`("d":"[^"]+)`).ReplaceAll(keytest.JWK(t, keytest.P256(), ""), []byte("${1}"+by))
+		return regexp.MustCompile(`("d":"[^"]+)`).ReplaceAll(jwkFile(p256(), ""), []byte("${1}"+by))
 	}
 	for name, file := range map[string][]byte{
 		"a JWK with padding":     padded("="),
 		"a JWK with an escape":   padded(`\u003d`),
-		"a set of one JWK":       []byte(`{"keys":[` + string(keytest.JWK(t, keytest.P256(), "")) + `]}`),
-		"a key with certificate": append(keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.PEM("CERTIFICATE", []byte{1})...),
-		"a certificate with key": append(keytest.PEM("CERTIFICATE", []byte{1}), keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256()))...),
+		"a set of one JWK":       []byte(`{"keys":[` + string(jwkFile(p256(), "")) + `]}`),
+		"a key with certificate": append(pemBlock("PRIVATE KEY", pkcs8(p256())), pemBlock("CERTIFICATE", []byte{1})...),
+		"a certificate with key": append(pemBlock("CERTIFICATE", []byte{1}), pemBlock("PRIVATE KEY", pkcs8(p256()))...),
 	} {
 		if _, err := keys.Parse(file); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -59,12 +61,9 @@ func TestD29_FormatsOfKeys(t *testing.T) {
 }
 
 func TestD30_EncryptedPEM(t *testing.T) {
-	sec1, err := x509.MarshalECPrivateKey(keytest.P256())
-	if err != nil {
-		t.Fatal(err)
-	}
+	sec1 := must(x509.MarshalECPrivateKey(p256()))
 	for _, file := range [][]byte{
-		keytest.PEM("ENCRYPTED PRIVATE KEY", []byte("ciphertext")),
+		pemBlock("ENCRYPTED PRIVATE KEY", []byte("ciphertext")),
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1, Headers: map[string]string{
 			"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00112233445566778899AABBCCDDEEFF"}}),
 	} {
@@ -78,10 +77,7 @@ func algorithmKey(t testing.TB, oid, params asn1.ObjectIdentifier) []byte {
 	t.Helper()
 	algorithm := pkix.AlgorithmIdentifier{Algorithm: oid}
 	if params != nil {
-		b, err := asn1.Marshal(params)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must(asn1.Marshal(params))
 		algorithm.Parameters.FullBytes = b
 	}
 	der, err := asn1.Marshal(struct {
@@ -92,24 +88,15 @@ func algorithmKey(t testing.TB, oid, params asn1.ObjectIdentifier) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keytest.PEM("PRIVATE KEY", der)
+	return pemBlock("PRIVATE KEY", der)
 }
 
 func TestD31_WhatIsNoPrivateKey(t *testing.T) {
-	public, err := x509.MarshalPKIXPublicKey(keytest.P256().Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := keytest.JWK(t, keytest.P256(), "")
-	publicJWK := mustNew(t, keytest.P256()).PublicJWK()
+	public := must(x509.MarshalPKIXPublicKey(p256().Public()))
+	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader))
+	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))
+	key := jwkFile(p256(), "")
+	publicJWK := mustNew(p256()).PublicJWK()
 	for _, test := range []struct {
 		name string
 		file []byte
@@ -117,41 +104,41 @@ func TestD31_WhatIsNoPrivateKey(t *testing.T) {
 	}{
 		{"empty", nil, "the file is empty"},
 		{"blank", []byte(" \r\n"), "the file is empty"},
-		{"public key", keytest.PEM("PUBLIC KEY", public), "a public key"},
-		{"PKCS#1 public key", keytest.PEM("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&keytest.RSA().PublicKey)), "a public key"},
-		{"certificate", keytest.PEM("CERTIFICATE", []byte("secretsecretsecret")), "a certificate;"},
-		{"request", keytest.PEM("CERTIFICATE REQUEST", []byte("secretsecretsecret")), "a certificate request"},
-		{"OpenSSH key", keytest.PEM("OPENSSH PRIVATE KEY", []byte("secretsecretsecret")), "ssh-keygen"},
+		{"public key", pemBlock("PUBLIC KEY", public), "a public key"},
+		{"PKCS#1 public key", pemBlock("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey)), "a public key"},
+		{"certificate", pemBlock("CERTIFICATE", []byte("secretsecretsecret")), "a certificate;"},
+		{"request", pemBlock("CERTIFICATE REQUEST", []byte("secretsecretsecret")), "a certificate request"},
+		{"OpenSSH key", pemBlock("OPENSSH PRIVATE KEY", []byte("secretsecretsecret")), "ssh-keygen"},
 		{"OpenSSH public key", []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me"), "an OpenSSH public key"},
-		{"X25519", keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, x25519)), "X25519"},
-		{"DSA", keytest.PEM("DSA PRIVATE KEY", []byte("secretsecretsecret")), "a DSA key"},
+		{"X25519", pemBlock("PRIVATE KEY", pkcs8(x25519)), "X25519"},
+		{"DSA", pemBlock("DSA PRIVATE KEY", []byte("secretsecretsecret")), "a DSA key"},
 		{"DSA, PKCS#8", algorithmKey(t, asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}, nil), "a DSA key"},
 		{"secp256k1", algorithmKey(t, asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, asn1.ObjectIdentifier{1, 3, 132, 0, 10}), "secp256k1"},
 		{"X448", algorithmKey(t, asn1.ObjectIdentifier{1, 3, 101, 111}, nil), "X448"},
 		{"Ed448", algorithmKey(t, asn1.ObjectIdentifier{1, 3, 101, 113}, nil), "Ed448"},
-		{"P-224", keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, p224)), "not on P-256"},
-		{"broken PKCS#8", keytest.PEM("PRIVATE KEY", []byte("secretsecretsecret")), "broken"},
-		{"other PEM", keytest.PEM("X509 CRL", []byte("secretsecretsecret")), "PEM that is not a private key"},
+		{"P-224", pemBlock("PRIVATE KEY", pkcs8(p224)), "not on P-256"},
+		{"broken PKCS#8", pemBlock("PRIVATE KEY", []byte("secretsecretsecret")), "broken"},
+		{"other PEM", pemBlock("X509 CRL", []byte("secretsecretsecret")), "PEM that is not a private key"},
 		{"broken PEM", []byte("-----BEGIN PRIVATE KEY-----\n*secretsecretsecret*\n"), "broken PEM"},
-		{"parameters alone", keytest.PEM("EC PARAMETERS", []byte("secretsecretsecret")), "broken PEM"},
-		{"two keys", append(keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P384()))...), "several private keys"},
+		{"parameters alone", pemBlock("EC PARAMETERS", []byte("secretsecretsecret")), "broken PEM"},
+		{"two keys", append(pemBlock("PRIVATE KEY", pkcs8(p256())), pemBlock("PRIVATE KEY", pkcs8(p384()))...), "several private keys"},
 		{"JWK without d", publicJWK, "a JWK without d"},
 		{"symmetric JWK", []byte(`{"kty":"oct","k":"c2VjcmV0c2VjcmV0"}`), "a symmetric key"},
 		{"X25519 JWK", []byte(`{"kty":"OKP","crv":"X25519","x":"c2VjcmV0","d":"c2VjcmV0"}`), "X25519"},
 		{"secp256k1 JWK", []byte(`{"kty":"EC","crv":"secp256k1","x":"c2VjcmV0","y":"c2VjcmV0","d":"c2VjcmV0"}`), "a curve other than"},
 		{"JWK of no kty", []byte(`{"d":"c2VjcmV0"}`), "unknown kty"},
-		{"JWK for encryption", keytest.JWK(t, keytest.RSA(), `"use":"enc",`), "not for signing"},
+		{"JWK for encryption", jwkFile(rsaKey(), `"use":"enc",`), "not for signing"},
 		{"JWK set", []byte(`{"keys":[` + string(key) + `,` + string(key) + `]}`), "a JWK set"},
 		{"empty JWK set", []byte(`{"keys":[]}`), "a JWK set"},
 		{"JWK set of a string", []byte(`{"keys":["secret"]}`), "a JWK set"},
 		{"broken JSON", []byte(`{"kty":"EC","d":"c2VjcmV0"`), "broken JSON"},
 		{"JSON and more", append(bytes.Clone(key), '{'), "broken JSON"},
-		{"doubled member", keytest.JWK(t, keytest.P256(), `"kty":"EC",`), "broken JSON"},
-		{"DER", keytest.PKCS8(t, keytest.P256()), "binary data"},
+		{"doubled member", jwkFile(p256(), `"kty":"EC",`), "broken JSON"},
+		{"DER", pkcs8(p256()), "binary data"},
 		{"text", []byte("my secret key"), "neither PEM nor a JWK"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			path := keytest.File(t, test.file, 0o600)
+			path := writeFile(t, test.file, 0o600)
 			_, err := keys.Load(path)
 			wantError(t, err, path, test.want)
 			if err == nil {
@@ -172,7 +159,7 @@ func TestD31_WhatIsNoPrivateKey(t *testing.T) {
 
 func TestD32_WeakAndInconsistentKeys(t *testing.T) {
 	for _, bits := range []int{1024, 2047} {
-		for format, file := range keytest.Files(t, keytest.NewRSA(bits)) {
+		for format, file := range keyFiles(newRSA(bits)) {
 			_, err := keys.Parse(file)
 			wantError(t, err, fmt.Sprint(bits, " bits"))
 			if err == nil {
@@ -184,55 +171,52 @@ func TestD32_WeakAndInconsistentKeys(t *testing.T) {
 	swap := func(s crypto.Signer, name string, from crypto.Signer) []byte {
 		t.Helper()
 		m := map[string]json.RawMessage{}
-		if json.Unmarshal(keytest.JWK(t, s, ""), &m) != nil || json.Unmarshal(keytest.JWK(t, from, ""), &other) != nil {
+		if json.Unmarshal(jwkFile(s, ""), &m) != nil || json.Unmarshal(jwkFile(from, ""), &other) != nil {
 			t.Fatal("unmarshal")
 		}
 		m[name] = other[name]
-		b, err := json.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := must(json.Marshal(m))
 		return b
 	}
 	_, ed2, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rsa2 := keytest.NewRSA(2048)
+	rsa2 := newRSA(2048)
 	for name, file := range map[string][]byte{
-		"EC d":         swap(keytest.P256(), "d", keytest.NewEC(elliptic.P256())),
-		"EC x":         swap(keytest.P256(), "x", keytest.NewEC(elliptic.P256())),
+		"EC d":         swap(p256(), "d", newEC(elliptic.P256())),
+		"EC x":         swap(p256(), "x", newEC(elliptic.P256())),
 		"EC d too big": []byte(`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"` + strings.Repeat("_", 43) + `"}`),
 		"EC no x":      []byte(`{"kty":"EC","crv":"P-256","d":"AQ"}`),
-		"Ed25519 d":    swap(keytest.Ed25519(), "d", ed2),
+		"Ed25519 d":    swap(edKey(), "d", ed2),
 		"Ed25519 size": []byte(`{"kty":"OKP","crv":"Ed25519","x":"AA","d":"` + strings.Repeat("B", 60) + `"}`),
-		"RSA d":        swap(keytest.RSA(), "d", rsa2),
-		"RSA n":        swap(keytest.RSA(), "n", rsa2),
-		"RSA p":        swap(keytest.RSA(), "p", rsa2),
-		"RSA no p":     []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"p":`, `"P":`, 1)),
-		"RSA huge e":   []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"e":"AQAB"`, `"e":"AQABAQAB"`, 1)),
-		"RSA e of 1":   []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"e":"AQAB"`, `"e":"AQ"`, 1)),
-		"RSA no e":     []byte(strings.Replace(string(keytest.JWK(t, keytest.RSA(), "")), `"e":"AQAB"`, `"e":""`, 1)),
-		"three primes": keytest.JWK(t, keytest.RSA(), `"oth":[],`),
+		"RSA d":        swap(rsaKey(), "d", rsa2),
+		"RSA n":        swap(rsaKey(), "n", rsa2),
+		"RSA p":        swap(rsaKey(), "p", rsa2),
+		"RSA no p":     []byte(strings.Replace(string(jwkFile(rsaKey(), "")), `"p":`, `"P":`, 1)),
+		"RSA huge e":   []byte(strings.Replace(string(jwkFile(rsaKey(), "")), `"e":"AQAB"`, `"e":"AQABAQAB"`, 1)),
+		"RSA e of 1":   []byte(strings.Replace(string(jwkFile(rsaKey(), "")), `"e":"AQAB"`, `"e":"AQ"`, 1)),
+		"RSA no e":     []byte(strings.Replace(string(jwkFile(rsaKey(), "")), `"e":"AQAB"`, `"e":""`, 1)),
+		"three primes": jwkFile(rsaKey(), `"oth":[],`),
 	} {
 		if _, err := keys.Parse(file); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 	for name, s := range map[string]crypto.Signer{
-		"another private key": crossed{keytest.P256(), keytest.NewEC(elliptic.P256())},
-		"other RSA key":       crossed{keytest.RSA(), rsa2},
-		"other Ed25519 key":   crossed{keytest.Ed25519(), ed2},
-		"raw signature":       rawSigner{keytest.P256()},
-		"failing":             failingSigner{keytest.P256()},
+		"another private key": crossed{p256(), newEC(elliptic.P256())},
+		"other RSA key":       crossed{rsaKey(), rsa2},
+		"other Ed25519 key":   crossed{edKey(), ed2},
+		"raw signature":       rawSigner{p256()},
+		"failing":             failingSigner{p256()},
 		"nil":                 nil,
-		"unknown type":        oddSigner{keytest.P256()},
+		"unknown type":        oddSigner{p256()},
 	} {
 		if _, err := keys.New(s); err == nil {
 			t.Errorf("New(%s) = nil, want an error", name)
 		}
 	}
-	if _, err := mustNew(t, keytest.RSA()).WithAlgorithm("PS256"); err != nil {
+	if _, err := mustNew(rsaKey()).WithAlgorithm("PS256"); err != nil {
 		t.Error(err)
 	}
 }
@@ -251,13 +235,13 @@ func TestD7_SignaturesThatAreNone(t *testing.T) {
 		"more after it":  {0x30, 6, 2, 1, 1, 2, 1, 1, 0},
 		"R is too long":  slices.Concat([]byte{0x30, 38, 2, 33, 1}, order, []byte{2, 1, 1}),
 	} {
-		_, err := keys.New(answering{keytest.P256(), der})
+		_, err := keys.New(answering{p256(), der})
 		if wantError(t, err, "did not return an ASN.1 ECDSA signature"); err == nil {
 			t.Error(name)
 		}
 	}
 	// In form, but by nobody: the numbers are there, and padded.
-	_, err := keys.New(answering{keytest.P256(), []byte{0x30, 6, 2, 1, 1, 2, 1, 1}})
+	_, err := keys.New(answering{p256(), []byte{0x30, 6, 2, 1, 1, 2, 1, 1}})
 	wantError(t, err, "private key does not match its public key")
 }
 

@@ -5,27 +5,22 @@ import (
 	"crypto/rand"
 	"io"
 	"testing"
-
-	"oktasync/dpopauth/internal/keytest"
 )
 
 // A key at hand signs by RFC 6979; a signer that lives elsewhere is given
 // randomness, since how it signs is its own business.
 func TestRandomness(t *testing.T) {
 	claims := map[string]string{"jti": "1"}
-	for _, kind := range keytest.Kinds[:3] {
-		k := mustNew(t, kind.Signer())
-		a, err := k.SignProof(claims)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, kind := range kinds[:3] {
+		k := mustNew(kind.Signer())
+		a := must(k.SignProof(claims))
 		if b, err := k.SignProof(claims); a != b || err != nil {
 			t.Errorf("%s: two signatures over the same differ, %v", kind.Name, err)
 		}
 	}
-	for _, kind := range keytest.Kinds {
+	for _, kind := range kinds {
 		given := &witness{Signer: kind.Signer()}
-		k := mustNew(t, given)
+		k := mustNew(given)
 		for _, sign := range []func(any) (string, error){k.SignProof, k.SignAssertion} {
 			if _, err := sign(claims); err != nil {
 				t.Fatal(err)
@@ -49,4 +44,14 @@ func (w *witness) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]by
 		w.random++
 	}
 	return w.Signer.Sign(r, digest, opts)
+}
+
+func TestClaimsThatDoNotEncode(t *testing.T) {
+	k := mustNew(p256())
+	for name, sign := range map[string]func(any) (string, error){"proof": k.SignProof, "assertion": k.SignAssertion} {
+		jws, err := sign(func() {})
+		if wantError(t, err, "encode claims"); jws != "" {
+			t.Errorf("%s = %q", name, jws)
+		}
+	}
 }

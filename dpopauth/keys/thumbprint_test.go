@@ -8,19 +8,15 @@ import (
 	"math/big"
 	"testing"
 
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
 func TestD6_ThumbprintIsOfTheCanonicalMembers(t *testing.T) {
-	for _, kind := range keytest.Kinds {
+	for _, kind := range kinds {
 		// The same key with members in another order and others beside them.
-		for _, file := range [][]byte{keytest.JWK(t, kind.Signer(), ""), keytest.JWK(t, kind.Signer(), `"kid":"z","use":"sig",`)} {
-			k, err := keys.Parse(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, want := k.Thumbprint(), joseThumbprint(t, kind.Signer().Public()); got != want {
+		for _, file := range [][]byte{jwkFile(kind.Signer(), ""), jwkFile(kind.Signer(), `"kid":"z","use":"sig",`)} {
+			k := must(keys.Parse(file))
+			if got, want := k.Thumbprint(), joseThumbprint(kind.Signer().Public()); got != want {
 				t.Errorf("%s: Thumbprint() = %s, want %s", kind.Name, got, want)
 			}
 		}
@@ -29,20 +25,14 @@ func TestD6_ThumbprintIsOfTheCanonicalMembers(t *testing.T) {
 
 func b64(t testing.TB, s string) []byte {
 	t.Helper()
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must(base64.RawURLEncoding.DecodeString(s))
 	return b
 }
 
 func TestD105_KeyOfRFC9449(t *testing.T) {
 	point := append([]byte{4}, b64(t, "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs")...)
 	point = append(point, b64(t, "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA")...)
-	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pub := must(ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point))
 	const jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" // section 6.1
 	if got, err := keys.Thumbprint(pub); got != jkt || err != nil {
 		t.Errorf("thumbprint = %s, %v, want %s", got, err, jkt)

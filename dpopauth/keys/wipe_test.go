@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"oktasync/dpopauth/internal/keytest"
 	"oktasync/dpopauth/keys"
 )
 
@@ -30,30 +29,18 @@ func TestD88_KeyFilesAreWiped(t *testing.T) {
 	defer debug.SetGCPercent(100)
 	var thumbprint string
 	for _, name := range []string{"key.pem", "key.jwk", "set.jwks"} {
-		key, err := keys.Load(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := must(keys.Load(filepath.Join(dir, name)))
 		thumbprint = key.Thumbprint()
 	}
-	dump, err := os.Create(filepath.Join(t.TempDir(), "heap"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dump := must(os.Create(filepath.Join(t.TempDir(), "heap")))
 	defer dump.Close()
 	debug.WriteHeapDump(dump.Fd())
-	heap, err := os.ReadFile(dump.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
+	heap := must(os.ReadFile(dump.Name()))
 	if !bytes.Contains(heap, []byte(thumbprint)) {
 		t.Fatal("the dump is no dump of our heap")
 	}
 	for _, name := range []string{"pem", "jwk"} {
-		secret, err := os.ReadFile(filepath.Join(dir, "secret."+name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		secret := must(os.ReadFile(filepath.Join(dir, "secret."+name)))
 		if n := bytes.Count(heap, secret); n > 0 {
 			t.Errorf("the text of a %s file is still in memory, %d times", name, n)
 		}
@@ -63,7 +50,7 @@ func TestD88_KeyFilesAreWiped(t *testing.T) {
 // writeKeys writes a key to files of all forms, and apart from them what of each
 // form nobody may find.
 func writeKeys(t *testing.T, dir string) {
-	pem, jwk := keytest.PEM("PRIVATE KEY", keytest.PKCS8(t, keytest.P256())), keytest.JWK(t, keytest.P256(), "")
+	pem, jwk := pemBlock("PRIVATE KEY", pkcs8(p256())), jwkFile(p256(), "")
 	line := strings.Split(string(pem), "\n")[1]
 	var members struct{ D string }
 	if err := json.Unmarshal(jwk, &members); err != nil {

@@ -39,10 +39,7 @@ func newClients(t testing.TB, edits ...func(*verify.ClientsConfig)) *verify.Clie
 	for _, edit := range edits {
 		edit(&cfg)
 	}
-	c, err := verify.NewClients(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := must(verify.NewClients(cfg))
 	return c
 }
 

@@ -44,34 +44,6 @@ func protect(api http.HandlerFunc, publicURL, issuerURL string, client *http.Cli
 	return resource.Protect(api, "orders.read"), nil
 }
 
-// An API behind a custom authorization server of an Okta org. Any other server
-// that publishes its keys goes as well.
-func ExampleResource_Protect() {
-	issuer, err := verify.NewIssuer(verify.IssuerConfig{
-		URL:      "https://acme.okta.com/oauth2/default",
-		Audience: "api://orders",
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	proofs, err := verify.New(verify.Config{
-		Origin: "https://orders.example.com",
-		Nonces: verify.NewNonces(verify.NonceConfig{}), // leave out to trust the clients' clocks
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	resource := verify.Resource{Proofs: proofs, Tokens: issuer.Token}
-	mux := http.NewServeMux()
-	mux.Handle("GET /orders", resource.Protect(http.HandlerFunc(orders), "orders.read"))
-
-	w := httptest.NewRecorder() // a request without a token
-	mux.ServeHTTP(w, httptest.NewRequest("GET", "/orders", nil))
-	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
-	// Output:
-	// 401 DPoP algs="ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512 EdDSA Ed25519"
-}
-
 // A caller is the least that a client can be. It holds a token, and the key that
 // the token is bound to. For a whole one see package dpopauth.
 type caller struct {

@@ -338,10 +338,7 @@ func unescape(document []byte) []byte {
 
 // The seeds that are kept in files are there.
 func TestD103_Corpus(t *testing.T) {
-	source, err := os.ReadFile("fuzz_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := must(os.ReadFile("fuzz_test.go"))
 	targets := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllSubmatch(source, -1)
 	if len(targets) < 9 {
 		t.Errorf("found %d fuzz targets", len(targets))

@@ -22,10 +22,7 @@ func newIssuer(t *testing.T, as *authServer, edits ...func(*verify.IssuerConfig)
 	for _, edit := range edits {
 		edit(&cfg)
 	}
-	issuer, err := verify.NewIssuer(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	issuer := must(verify.NewIssuer(cfg))
 	return issuer
 }
 
@@ -197,12 +194,9 @@ func TestIssuer_Discovery(t *testing.T) {
 			if tt.keysURL != "" {
 				cfg.KeysURL = url + tt.keysURL
 			}
-			issuer, err := verify.NewIssuer(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			issuer := must(verify.NewIssuer(cfg))
 			claims := m{"iss": cfg.URL, "aud": audience, "exp": time.Now().Add(time.Hour).Unix()}
-			_, err = issuer.Token(t.Context(), key.sign(`{"alg":"ES256","kid":"1"}`, claims.json()))
+			_, err := issuer.Token(t.Context(), key.sign(`{"alg":"ES256","kid":"1"}`, claims.json()))
 			if tt.want == "" && err != nil {
 				t.Error(err)
 			}

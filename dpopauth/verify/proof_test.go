@@ -16,10 +16,7 @@ func TestAlgorithms(t *testing.T) {
 	for _, alg := range verify.Algorithms() {
 		t.Run(alg, func(t *testing.T) {
 			s := newSigner(alg)
-			proof, err := newVerifier(t).Proof(request(s.proof(nil, m{"nonce": "n"})))
-			if err != nil {
-				t.Fatal(err)
-			}
+			proof := must(newVerifier(t).Proof(request(s.proof(nil, m{"nonce": "n"}))))
 			if proof.Thumbprint != s.thumbprint() || proof.Algorithm != alg || proof.Nonce != "n" || !proof.IssuedAt.Equal(start) || proof.ID == "" {
 				t.Errorf("proof = %+v", proof)
 			}

@@ -25,15 +25,9 @@ type exchange struct {
 
 func send(t *testing.T, client *http.Client, r *http.Request) exchange {
 	t.Helper()
-	resp, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := must(client.Do(r))
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := must(io.ReadAll(resp.Body))
 	return exchange{resp.StatusCode, resp.Header, string(body)}
 }
 
@@ -106,10 +100,7 @@ func TestD104_OwnTokens(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
 	defer server.Close()
-	proofs, err := verify.New(verify.Config{Origin: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	proofs := must(verify.New(verify.Config{Origin: server.URL}))
 	resource := verify.Resource{
 		Proofs: proofs,
 		Tokens: func(_ context.Context, token string) (*verify.Token, error) {

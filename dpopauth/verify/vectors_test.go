@@ -43,10 +43,7 @@ func unbase64(t testing.TB, s string) []byte {
 func TestD105_RFC9449Key(t *testing.T) {
 	point := append([]byte{4}, unbase64(t, "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs")...)
 	point = append(point, unbase64(t, "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA")...)
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := must(ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point))
 	if got, err := verify.Thumbprint(key); got != rfcThumbprint || err != nil {
 		t.Errorf("Thumbprint() = %q, %v, want %q", got, err, rfcThumbprint)
 	}

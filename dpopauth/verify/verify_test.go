@@ -58,6 +58,13 @@ func (o m) json() string {
 	return string(b)
 }
 
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // A signer makes proofs, assertions and tokens.
@@ -227,10 +234,7 @@ func newVerifier(t testing.TB, edits ...func(*verify.Config)) *verify.Verifier {
 	for _, edit := range edits {
 		edit(&cfg)
 	}
-	v, err := verify.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := must(verify.New(cfg))
 	return v
 }
 

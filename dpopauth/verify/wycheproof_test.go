@@ -31,10 +31,7 @@ type vectorFile struct {
 
 func vectors(t *testing.T, name string) (file vectorFile) {
 	t.Helper()
-	data, err := fs.ReadFile(wycheproof.TestVectors, name+"_test.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := must(fs.ReadFile(wycheproof.TestVectors, name+"_test.json"))
 	if err := json.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
@@ -117,20 +114,14 @@ func TestD108_WycheproofJWS(t *testing.T) {
 
 func unhex(t *testing.T, s string) []byte {
 	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := must(hex.DecodeString(s))
 	return b
 }
 
 // keyOfDER parses a DER key, encodes it as a JWK, and parses that with verify.
 func keyOfDER(t *testing.T, der string) crypto.PublicKey {
 	t.Helper()
-	key, err := x509.ParsePKIXPublicKey(unhex(t, der))
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := must(x509.ParsePKIXPublicKey(unhex(t, der)))
 	jwk, ok := verify.ParseObject([]byte(jwkOf(key).json()))
 	if !ok {
 		t.Fatalf("key rejected: %s", jwkOf(key).json())
