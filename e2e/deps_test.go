@@ -43,7 +43,7 @@ var mayImport = map[string]imports{
 		},
 	},
 	"oktaclient": {
-		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/time", "golang.org/x/sync"},
+		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/sync", "github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox": {
 		ours: []string{"dpopauth/verify"},

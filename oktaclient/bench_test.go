@@ -34,9 +34,9 @@ func fullPage() []byte {
 	return b.Bytes()
 }
 
-// BenchmarkCut compares a page's cutting with the least that must be done to
-// it, going once over its bytes, and with what the library takes.
-func BenchmarkCut(b *testing.B) {
+// BenchmarkScan compares Scan with one pass over the bytes of a page, and with
+// encoding/json.
+func BenchmarkScan(b *testing.B) {
 	page := fullPage()
 	perThousand := func(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)*5, "ms/1000users")
@@ -48,13 +48,13 @@ func BenchmarkCut(b *testing.B) {
 		}
 		perThousand(b)
 	})
-	b.Run("cut", func(b *testing.B) {
-		cut := oktaclient.NewCutter()
+	b.Run("scan", func(b *testing.B) {
+		scan := oktaclient.NewScanner()
 		b.SetBytes(int64(len(page)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if users, err := cut(page); err != nil || len(users) != 200 {
-				b.Fatalf("cut %d users: %v", len(users), err)
+			if users, err := scan(page); err != nil || len(users) != 200 {
+				b.Fatalf("%d users: %v", len(users), err)
 			}
 		}
 		perThousand(b)
@@ -71,18 +71,18 @@ func BenchmarkCut(b *testing.B) {
 	})
 }
 
-// A user costs no allocation: a page takes one, for all of its users' ids.
-func TestCutAllocations(t *testing.T) {
+// A page takes one allocation, for the ids of all of its users.
+func TestScanAllocations(t *testing.T) {
 	page := fullPage()
-	cut := oktaclient.NewCutter()
-	if got := testing.AllocsPerRun(20, func() { cut(page) }); got > 2 {
+	scan := oktaclient.NewScanner()
+	if got := testing.AllocsPerRun(20, func() { scan(page) }); got > 2 {
 		t.Errorf("%v allocations for a page of 200 users, want at most 2", got)
 	}
 }
 
-// BenchmarkUsers compares a reading with its floor: the same requests, with the
-// answers decompressed and thrown away.
-func BenchmarkUsers(b *testing.B) {
+// BenchmarkRead compares a read with the same requests whose responses are
+// decompressed and discarded.
+func BenchmarkRead(b *testing.B) {
 	const pages = 50
 	page := fullPage()
 	var packed bytes.Buffer
@@ -123,8 +123,8 @@ func BenchmarkUsers(b *testing.B) {
 		}
 		perThousand(b)
 	})
-	b.Run("users", func(b *testing.B) {
-		c, err := oktaclient.New(oktaclient.Config{OrgURL: server.URL, HTTPClient: server.Client()})
+	b.Run("read", func(b *testing.B) {
+		c, err := oktaclient.New(oktaclient.Config{OrgURL: server.URL, HTTPClient: server.Client(), IndexLag: 1})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func TestBoundsNameThePage(t *testing.T) {
 		}, "over 16777216 bytes on page 3 (request req3)"},
 		"user": {func(w io.Writer) {
 			fmt.Fprintf(w, `[%s,{"id":"00u00099","status":"ACTIVE","lastUpdated":%q,"x":%q}]`, user("00u00098"), updated, strings.Repeat("x", 1<<20))
-		}, "user 2 of the page is over 1048576 bytes on page 3 (request req3)"},
+		}, "record 2 of the page is over 1048576 bytes on page 3 (request req3)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOrg(95)

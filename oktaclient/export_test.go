@@ -17,11 +17,11 @@ func ParseLinks(headers []string) (links [][2]string, err error) {
 // Next is the next link that headers name for a page at base.
 func Next(h http.Header, base *url.URL) (*url.URL, error) { return nextPage(h, base) }
 
-// CutUsers cuts a page.
-func CutUsers(body []byte) ([]Record, error) { return new(cutter).cut(body, true) }
+// Scan returns the users of a page.
+func Scan(body []byte) ([]Record, error) { return new(scanner).scan(body, true) }
 
-// NewCutter returns a cutter of pages that keeps its memory from page to page.
-func NewCutter() func(page []byte) ([]Record, error) {
-	c := new(cutter)
-	return func(page []byte) ([]Record, error) { return c.cut(page, true) }
+// NewScanner returns a Scan that keeps its memory from page to page.
+func NewScanner() func(page []byte) ([]Record, error) {
+	s := new(scanner)
+	return func(page []byte) ([]Record, error) { return s.scan(page, true) }
 }

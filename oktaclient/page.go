@@ -1,18 +1,25 @@
 package oktaclient
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// page is what an answer holds. Its memory is used again for the next one.
+// maxRecord is the most bytes of one record's JSON.
+const maxRecord = 1 << 20
+
+// page is the content of a response. Its memory is reused for the next page.
 type page struct {
 	buf     []byte
-	cutter  cutter
+	scanner scanner
 	records []Record
 	next    *url.URL // nil: the last page
 }
@@ -23,12 +30,12 @@ func (p *page) parse(a *answer, at *url.URL, r *read) (err error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return err
 	}
-	if p.records, err = p.cutter.cut(a.body, r.query.Resource.hasStatus); err != nil {
-		return brokenJSON(err)
+	if p.records, err = p.scanner.scan(a.body, r.query.Resource.hasStatus); err != nil {
+		return err
 	}
 	if len(a.resp.Header.Values("Link")) == 0 && len(p.records) >= r.size {
-		// Okta's lists always name themselves. Without that, a next link
-		// may be missing too, and users with it.
+		// Okta's lists always have a self link. If it is missing, a next link
+		// may be missing too.
 		return &rejection{class: "broken Link", err: errors.New("a full page without a Link header")}
 	}
 	if p.next, err = nextPage(a.resp.Header, at); err != nil {
@@ -41,9 +48,9 @@ func (p *page) parse(a *answer, at *url.URL, r *read) (err error) {
 	return nil
 }
 
-// sameList is whether two pages are of one list. Okta's next links repeat the
-// query, and have at times forgotten a part of it: without its search, a list
-// goes on with people who are not of it.
+// sameList reports whether two pages are of one list. Okta's next links repeat
+// the query, but at times lost a part of it. Without its search, a list continues
+// with other records.
 func sameList(a, b *url.URL) bool {
 	p, q := a.Query(), b.Query()
 	return p.Get("search") == q.Get("search") && p.Get("filter") == q.Get("filter")
@@ -54,31 +61,136 @@ func parseRecord(a *answer, hasStatus bool) (Record, error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return Record{}, err
 	}
-	var c cutter
-	users, err := c.cut(slices.Concat([]byte{'['}, a.body, []byte{']'}), hasStatus)
-	if err == nil && len(users) != 1 {
-		err = errAt(0)
+	var s scanner
+	records, err := s.scan(slices.Concat([]byte{'['}, a.body, []byte{']'}), hasStatus)
+	if err == nil && len(records) != 1 {
+		err = brokenJSON(0)
 	}
 	if err != nil {
-		return Record{}, brokenJSON(err)
+		return Record{}, err
 	}
 	a.request.Rows = 1
-	return users[0], nil
+	return records[0], nil
 }
 
-// brokenJSON is a cutter's error, which may know better what it is.
-func brokenJSON(err error) error {
-	if r := (*rejection)(nil); errors.As(err, &r) {
-		return r
-	}
-	return &rejection{class: "broken JSON", err: err}
-}
-
-// checkJSON refuses what the edge or a proxy answers in Okta's place.
+// checkJSON rejects a response of a proxy or of Okta's edge servers.
 func checkJSON(h http.Header) error {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	if kind != "application/json" {
 		return &rejection{class: "not JSON", err: fmt.Errorf("answer is not JSON but %q", word(kind))}
 	}
 	return nil
+}
+
+// scanner splits pages into records. It keeps its memory from page to page.
+type scanner struct {
+	decoder jsontext.Decoder
+	reader  bytes.Buffer
+	spans   []recordSpan
+	text    []byte // ids, statuses and lastUpdated of all records
+	records []Record
+}
+
+// recordSpan is the place of a record in a page, and the lengths of its members
+// in scanner.text.
+type recordSpan struct {
+	start, end int64
+	length     [len(members)]int
+}
+
+// members are the names of the members that the scanner extracts, in JSON.
+var members = [...]string{`"id"`, `"status"`, `"lastUpdated"`}
+
+// scan checks that body is a JSON array of records and returns them. Their JSON
+// is part of body, and valid until the next scan. A record is an object with an
+// id, with hasStatus a status, and perhaps a lastUpdated that can be null.
+//
+// An error has no text of the page, which could be personal data.
+func (s *scanner) scan(body []byte, hasStatus bool) ([]Record, error) {
+	s.reader = *bytes.NewBuffer(body)
+	s.decoder.Reset(&s.reader, jsontext.AllowDuplicateNames(true)) // canonicalization rejects those
+	s.spans, s.text, s.records = s.spans[:0], s.text[:0], s.records[:0]
+	d := &s.decoder
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
+		return nil, brokenJSON(d.InputOffset())
+	}
+	for d.PeekKind() == '{' {
+		span, err := s.record(hasStatus)
+		if err != nil {
+			return nil, err
+		}
+		s.spans = append(s.spans, span)
+	}
+	if t, err := d.ReadToken(); err != nil || t.Kind() != ']' {
+		return nil, brokenJSON(d.InputOffset())
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, brokenJSON(d.InputOffset())
+	}
+	text := string(s.text) // one allocation for all records
+	for _, span := range s.spans {
+		var fields [len(members)]string
+		for i, n := range span.length {
+			fields[i], text = text[:n], text[n:]
+		}
+		s.records = append(s.records, Record{ID: fields[0], Status: fields[1], LastUpdated: fields[2], JSON: body[span.start:span.end:span.end]})
+	}
+	return s.records, nil
+}
+
+// record reads one record and appends its members to s.text.
+func (s *scanner) record(hasStatus bool) (recordSpan, error) {
+	d := &s.decoder
+	if _, err := d.ReadToken(); err != nil {
+		return recordSpan{}, brokenJSON(d.InputOffset())
+	}
+	span := recordSpan{start: d.InputOffset() - 1}
+	var values [len(members)]jsontext.Value
+	for d.PeekKind() == '"' {
+		name, err := d.ReadValue()
+		if err != nil {
+			return recordSpan{}, brokenJSON(d.InputOffset())
+		}
+		member := memberOf(name)
+		value, err := d.ReadValue()
+		if err != nil || member >= 0 && values[member] != nil {
+			return recordSpan{}, brokenJSON(d.InputOffset())
+		}
+		if member >= 0 {
+			values[member] = value
+		}
+	}
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '}' {
+		return recordSpan{}, brokenJSON(d.InputOffset())
+	}
+	span.end = d.InputOffset()
+	if span.end-span.start > maxRecord {
+		return recordSpan{}, &rejection{class: "too large", final: true, err: fmt.Errorf("record %d of the page is over %d bytes", len(s.spans)+1, maxRecord)}
+	}
+	for i, value := range values {
+		before := len(s.text)
+		if value.Kind() == '"' {
+			s.text, _ = jsontext.AppendUnquote(s.text, value)
+		}
+		span.length[i] = len(s.text) - before
+		optional := i == 2 && (value == nil || value.Kind() == 'n' || value.Kind() == '"') || i == 1 && !hasStatus
+		if span.length[i] == 0 && !optional {
+			return recordSpan{}, brokenJSON(span.start)
+		}
+	}
+	return span, nil
+}
+
+// memberOf returns the index in members of a name in JSON, or -1.
+func memberOf(name jsontext.Value) int {
+	if bytes.IndexByte(name, '\\') >= 0 {
+		unquoted, _ := jsontext.AppendUnquote(nil, name)
+		name, _ = jsontext.AppendQuote(nil, unquoted)
+	}
+	return slices.Index(members[:], string(name))
+}
+
+// brokenJSON is the error for a page with wrong JSON at offset.
+func brokenJSON(offset int64) error {
+	return &rejection{class: "broken JSON", err: fmt.Errorf("broken JSON at byte %d", offset)}
 }
