@@ -31,7 +31,7 @@ func (c *Client) Find(ctx context.Context, q Query, ids []string, sink Sink) (Re
 		existing = existing[len(some):]
 		_, err = (&list{r: r, listing: listOf(q, some)}).read(ctx)
 	}
-	return r.sum(), err
+	return r.result(), err
 }
 
 // idsPerList is the most ids in one expression, so that Okta's Link headers,
@@ -76,7 +76,7 @@ func (r *read) byID(ctx context.Context, id string) (record Record, a *answer, e
 	if err != nil {
 		return Record{}, nil, err
 	}
-	a, err = r.c.send(ctx, &call{url: u, record: r.record, accept: func(a *answer) (err error) {
+	a, err = r.c.send(ctx, &call{url: u, record: r.report, accept: func(a *answer) (err error) {
 		if record, err = parseRecord(a, r.query.Resource.hasStatus); err == nil && record.ID != id {
 			err = &rejection{class: "another record", err: errors.New("response has another id")}
 		}

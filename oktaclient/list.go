@@ -8,77 +8,76 @@ import (
 	"sync"
 )
 
-// Bounds of a list. Okta gives 200 users a page, so that a list of the most
-// pages has twenty million users.
+// Bounds of a list. With 200 records per page, the largest list has 20 million.
 const (
-	maxPages = 100_000
-	maxEmpty = 10 // pages without users in a row, though each says that more follow
+	maxPages      = 100_000
+	maxEmptyPages = 10 // in a row, with a next link each
+	sampledPages  = 16 // newest pages whose lastUpdated is kept in list.updated
 )
 
-// list is one of Okta's lists while it is read, page by page along its next
-// links. The next page is asked for as soon as a page's headers name it, so
-// that it is on its way while the page is read and taken in; never more than
-// one ahead.
+// list reads one of Okta's lists page by page along its next links. It requests
+// the next page as soon as the headers of a page contain its link, while the
+// body of that page is still on its way; never more than one ahead.
 type list struct {
 	r *read
 	listing
 
-	// further, if not nil, is asked with the number of pages so far, by a page's
-	// headers, whether to read the next one too.
-	further func(pages int) bool
-	tries   int // most tries of a page; 0: as configured
+	// nextWanted, if not nil, is called with the number of pages so far when the
+	// headers of a page have arrived. It returns whether to read the next page.
+	nextWanted func(pages int) bool
+	tries      int // most tries of a page; 0: as configured
 
-	pages   int             // taken in
-	seen    map[string]bool // queries of these
-	empty   int             // of these, the last ones in a row without users
-	updated []string        // lastUpdated of the users of the newest few
+	pages   int             // passed to the sink
+	seen    map[string]bool // their queries
+	empty   int             // newest pages without a record
+	updated []string        // lastUpdated of the records of the newest pages
 }
 
-// read reads the list; whole is whether that was all of it. Where Okta no
-// longer takes a cursor of its own, the list is read once more from its
-// beginning: the users come again, which a sink must take anyway.
-func (l *list) read(ctx context.Context) (whole bool, err error) {
+// read reads the list, and reports whether it read all of it. If Okta no longer
+// accepts its own cursor, read starts once more at the first page. The sink then
+// receives records twice.
+func (l *list) read(ctx context.Context) (complete bool, err error) {
 	first, err := l.r.c.org.Parse(l.path(l.r.query.Resource, l.r.size))
 	if err != nil {
 		return false, err
 	}
-	whole, err = l.readFrom(ctx, first)
+	complete, err = l.readFrom(ctx, first)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "E0000029" && l.pages > 0 && ctx.Err() == nil {
 		l.r.c.log.WarnContext(ctx, "cursor expired, list will be read again", "path", first.Path, "err", err)
-		whole, err = l.readFrom(ctx, first)
+		complete, err = l.readFrom(ctx, first)
 	}
-	return whole, err
+	return complete, err
 }
 
-func (l *list) readFrom(ctx context.Context, first *url.URL) (whole bool, err error) {
+func (l *list) readFrom(ctx context.Context, first *url.URL) (complete bool, err error) {
 	l.seen, l.pages, l.empty, l.updated = map[string]bool{}, 0, 0, nil
 	for at := first; at != nil && err == nil; {
-		at, whole, err = l.follow(ctx, at)
+		at, complete, err = l.follow(ctx, at)
 	}
-	return whole, err
+	return complete, err
 }
 
-// fetch is a page on its way.
+// fetch is the request for a page.
 type fetch struct {
 	at     *url.URL
-	number int // of the reading
+	number int // of the page in the read
 	page   *page
-	link   chan *url.URL // gets the next page to ask for, nil if none, as soon as that is known
-	turn   chan struct{} // closed when all pages before are taken in
-	done   chan struct{} // closed when the page, or err, is there
+	link   chan *url.URL // receives the next page to request, or nil, as soon as that is known
+	turn   chan struct{} // closed when all pages before were passed to the sink
+	done   chan struct{} // closed when page or err is set
 	answer *answer
 	err    error
 }
 
-// follow takes in the pages from at on. It returns where to go on if a page
-// that was tried again names another next page than the try before.
-func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, whole bool, err error) {
+// follow reads the pages from at on. If a retried page has another next link than
+// the attempt before, follow returns that link, for the caller to continue.
+func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, complete bool, err error) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fetches := make(chan *fetch)
-	running.Go(func() { l.ask(ctx, &running, at, l.pages, fetches) })
+	running.Go(func() { l.request(ctx, &running, at, l.pages, fetches) })
 
 	var next *url.URL
 	before := l.pages
@@ -105,18 +104,18 @@ func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, whole 
 	return nil, next == nil, nil
 }
 
-// ask starts fetches one after the other, each when the headers of the one
-// before are in and that one's own turn has come.
-func (l *list) ask(ctx context.Context, running *sync.WaitGroup, at *url.URL, pages int, fetches chan<- *fetch) {
+// request starts fetches one after the other, each when the headers of the one
+// before have arrived and the turn of that one has come.
+func (l *list) request(ctx context.Context, running *sync.WaitGroup, at *url.URL, pages int, fetches chan<- *fetch) {
 	defer close(fetches)
-	asked := map[string]bool{}
-	for at != nil && !asked[at.RawQuery] {
-		asked[at.RawQuery] = true
+	requested := map[string]bool{}
+	for at != nil && !requested[at.RawQuery] {
+		requested[at.RawQuery] = true
 		pages++
 		number := pages
 		f := &fetch{at: at, number: l.r.nextPage(), link: make(chan *url.URL, 1), turn: make(chan struct{}), done: make(chan struct{})}
-		further := func() bool { return l.further == nil || l.further(number) }
-		running.Go(func() { l.fetch(ctx, f, further) })
+		wanted := func() bool { return l.nextWanted == nil || l.nextWanted(number) }
+		running.Go(func() { l.fetch(ctx, f, wanted) })
 		select {
 		case fetches <- f:
 		case <-ctx.Done():
@@ -126,13 +125,13 @@ func (l *list) ask(ctx context.Context, running *sync.WaitGroup, at *url.URL, pa
 	}
 }
 
-// fetch reads one page.
-func (l *list) fetch(ctx context.Context, f *fetch, further func() bool) {
+// fetch requests one page. nextWanted returns whether to read the next one.
+func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 	defer close(f.done)
 	var once sync.Once
 	known := func(next *url.URL) {
 		once.Do(func() {
-			if next != nil && !further() {
+			if next != nil && !nextWanted() {
 				next = nil
 			}
 			f.link <- next
@@ -143,10 +142,10 @@ func (l *list) fetch(ctx context.Context, f *fetch, further func() bool) {
 		url: f.at, page: f.number, buf: f.page.buf, tries: l.tries,
 		record: func(a *answer) error {
 			select {
-			case <-f.turn: // so that the transcript of a list is in its order
+			case <-f.turn: // the requests of a list are reported in order
 			case <-ctx.Done():
 			}
-			return l.r.record(a)
+			return l.r.report(a)
 		},
 		head: func(a *answer) {
 			if next, err := nextPage(a.resp.Header, f.at); err == nil && next != nil {
@@ -162,7 +161,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, further func() bool) {
 	known(nil)
 }
 
-// take hands a page's users on and looks whether the list is in order.
+// take passes the records of a page to the sink and checks that the list ends.
 func (l *list) take(f *fetch) error {
 	if err := l.r.deliver(f.page.records, l.outside, f.answer); err != nil {
 		return err
@@ -170,11 +169,11 @@ func (l *list) take(f *fetch) error {
 	if l.pages%sampledPages == 0 {
 		l.updated = l.updated[:0]
 	}
-	for _, u := range f.page.records {
-		l.updated = append(l.updated, u.LastUpdated)
+	for _, record := range f.page.records {
+		l.updated = append(l.updated, record.LastUpdated)
 	}
 	l.pages++
-	l.r.paged(l)
+	l.r.pageRead(l)
 	l.seen[f.at.RawQuery] = true
 	if l.empty++; len(f.page.records) > 0 {
 		l.empty = 0
@@ -182,23 +181,19 @@ func (l *list) take(f *fetch) error {
 	next := f.page.next
 	switch {
 	case next == nil:
-		return nil // the list's end
+		return nil
 	case l.seen[next.RawQuery]:
-		return l.broken(f, "list goes in a circle: its next link came before")
-	case l.empty == maxEmpty:
-		return l.broken(f, fmt.Sprintf("list does not end: %d pages without a record", maxEmpty))
+		return l.endless(f, "list goes in a circle: its next link came before")
+	case l.empty == maxEmptyPages:
+		return l.endless(f, fmt.Sprintf("list does not end: %d pages without a record", maxEmptyPages))
 	case l.pages == maxPages:
-		return l.broken(f, fmt.Sprintf("list does not end: %d pages", maxPages))
+		return l.endless(f, fmt.Sprintf("list does not end: %d pages", maxPages))
 	}
 	return nil
 }
 
-// sampledPages is of how many pages a list remembers the lastUpdated.
-const sampledPages = 16
-
-// broken is an error about a list that is wrong as a whole, though each page
-// could be read.
-func (l *list) broken(f *fetch, what string) error {
+// endless returns the error for a list that doesn't end.
+func (l *list) endless(f *fetch, text string) error {
 	return &Error{RequestID: f.answer.request.RequestID, Path: l.r.query.Resource.Path, Page: f.number, Tries: 1,
-		Err: &rejection{class: "endless", final: true, err: errors.New(what)}}
+		Err: &rejection{class: "endless", final: true, err: errors.New(text)}}
 }

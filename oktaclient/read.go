@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -118,15 +117,10 @@ func (c *Client) Read(ctx context.Context, q Query, sink Sink) (ReadResult, erro
 		return ReadResult{}, err
 	}
 	r.enter(PhaseList)
-	if q.Resource.Strategy == Spans && c.cfg.Concurrency > 1 {
-		err = r.spans(ctx)
-	} else {
-		err = r.lists(ctx)
-	}
-	if err == nil {
+	if err = r.list(ctx); err == nil {
 		err = r.settle(ctx)
 	}
-	return r.sum(), err
+	return r.result(), err
 }
 
 // read is the state of a read. Several lists may be read at the same time; their
@@ -136,20 +130,14 @@ type read struct {
 	query Query
 	size  int // most records per page
 
-	mu    sync.Mutex // guards what follows
-	sink  Sink
-	ended bool // the sink returned an error
-	pages int  // pages requested
+	mu      sync.Mutex // guards what follows
+	sink    Sink
+	ended   bool // the sink returned an error
+	pages   int  // requested
+	changes changes
+	ReadResult
 
 	date, dated time.Time // the first Date of a response, and the local time then; zero: none yet
-
-	since  string           // records that changed then or later are remembered for settle
-	recent map[uint64]int64 // their lastUpdated in milliseconds, by a hash of it and of the id
-	seed   maphash.Seed
-	fresh  int // copies that were new in this pass
-	hiding hiding
-
-	ReadResult
 }
 
 func (c *Client) newRead(q Query, sink Sink) (*read, error) {
@@ -169,30 +157,30 @@ func (r *read) enter(p Phase) {
 	}
 }
 
-// spans reads all records of the query in spans of lastUpdated. The newest come
-// first, since the number of records after the last border is unknown.
-func (r *read) spans(ctx context.Context) error {
-	spans := always.cut(r.query.Borders)
-	slices.Reverse(spans)
-	l := r.everyone()
-	return r.partition(l[len(l)-1], spans, r.c.cfg.Concurrency).read(ctx)
-}
-
-// lists reads all records of the query: with a search one list, else the plain
-// list and the records that it omits.
-func (r *read) lists(ctx context.Context) error {
-	lists := []listing{{}}
-	switch omitted := r.query.Resource.omitted; {
-	case r.query.Search != "":
-		lists = []listing{{search: r.query.Search}}
-	case r.query.IncludeDeprovisioned && omitted != "":
+// list reads all records that the query selects.
+func (r *read) list(ctx context.Context) error {
+	l := r.everything()
+	selected := l[len(l)-1]
+	if r.query.Resource.Strategy == Spans && r.c.cfg.Concurrency > 1 {
+		// The newest come first: how many there are since the last border is
+		// unknown.
+		spans := always.cut(r.query.Borders)
+		slices.Reverse(spans)
+		return r.spanReader(selected, spans, r.c.cfg.Concurrency).read(ctx)
+	}
+	lists := []listing{selected}
+	if omitted := r.query.Resource.omitted; omitted != "" && r.query.IncludeDeprovisioned && r.query.Search == "" {
 		lists = append(lists, listing{filter: `status eq "` + omitted + `"`})
 	}
 	for _, l := range lists {
 		_, err := (&list{r: r, listing: l}).read(ctx)
-		if tooMuch(err) {
-			r.c.log.WarnContext(ctx, "page can't be had, users will be read in parts", "err", err)
-			return r.inParts(ctx, err)
+		if pageFailed(err) {
+			r.c.log.WarnContext(ctx, "page can't be had, records will be read in parts", "err", err)
+			p := r.spanReader(selected, nil, r.c.cfg.Concurrency)
+			if p.waiting, err = p.halve(always, err); err != nil {
+				return err
+			}
+			return p.read(ctx)
 		}
 		if err != nil {
 			return err
@@ -201,20 +189,8 @@ func (r *read) lists(ctx context.Context) error {
 	return nil
 }
 
-// inParts reads all records in smaller and smaller spans, after a list had a
-// page that Okta can't return.
-func (r *read) inParts(ctx context.Context, cause error) error {
-	l := r.everyone()
-	p := r.partition(l[len(l)-1], nil, r.c.cfg.Concurrency)
-	var err error
-	if p.waiting, err = p.halve(always, cause); err != nil {
-		return err
-	}
-	return p.read(ctx)
-}
-
-// sum returns the result of the read, which has ended.
-func (r *read) sum() ReadResult {
+// result ends the read.
+func (r *read) result() ReadResult {
 	r.Finished = time.Now()
 	return r.ReadResult
 }
@@ -251,36 +227,38 @@ func (r *read) deliver(records []Record, outside bool, a *answer) error {
 	if r.ended {
 		return nil
 	}
-	r.learnLocked(a)
+	r.observeLocked(a)
+	if r.changes.seen == nil {
+		r.changes = newChanges(r.oktaTimeLocked(r.Started))
+	}
 	r.Rows += len(records)
 	omitted := r.query.Resource.omitted
 	for _, record := range records {
-		r.noteLocked(record)
-		take := r.sink.Record
+		r.changes.add(record)
+		pass := r.sink.Record
 		if outside || omitted != "" && record.Status == omitted && !r.query.IncludeDeprovisioned {
-			take = r.sink.Outside
+			pass = r.sink.Outside
 		}
-		if err := take(record); err != nil {
+		if err := pass(record); err != nil {
 			r.ended = true
 			return err
 		}
 	}
-	return r.tellLocked(a)
+	return r.reportLocked(a)
 }
 
-// record passes an attempt without records to the sink.
-func (r *read) record(a *answer) error {
+// report passes an attempt without records to the sink.
+func (r *read) report(a *answer) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tellLocked(a)
-}
-
-// tellLocked counts an attempt, and passes it to the sink.
-func (r *read) tellLocked(a *answer) error {
 	if r.ended {
 		return nil
 	}
-	r.learnLocked(a)
+	r.observeLocked(a)
+	return r.reportLocked(a)
+}
+
+func (r *read) reportLocked(a *answer) error {
 	r.Requests++
 	a.request.Resource, a.request.Time = r.query.Resource.Name, a.sent
 	err := r.sink.Request(a.request)
@@ -288,8 +266,9 @@ func (r *read) tellLocked(a *answer) error {
 	return err
 }
 
-// learnLocked takes from a response what the result says of the org.
-func (r *read) learnLocked(a *answer) {
+// observeLocked takes the Date and the certificates of the first response that
+// has them.
+func (r *read) observeLocked(a *answer) {
 	if r.date.IsZero() && !a.date.IsZero() {
 		r.date, r.dated = a.date, a.received
 		if r.c.cfg.ClockOffset != nil {

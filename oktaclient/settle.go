@@ -8,73 +8,96 @@ import (
 )
 
 const (
-	overlap   = 5 * time.Minute // what settling looks back, for an index and clocks that lag
-	maxPasses = 10
-	maxRecent = 1 << 19 // users remembered who changed while they were read
+	lookBack   = 5 * time.Minute // of each pass, for the lag of the index and of the Date header
+	maxPasses  = 10
+	maxChanged = 1 << 19         // records in changes.seen
+	maxSample  = 1 << 16         // of lastUpdated
+	maxLag     = 5 * time.Second // of the index, and of the resolution of Date
 )
 
-// settle reads again what has changed since the reading began, and once more,
-// until a pass shows nothing new: so everyone who left the part of the org that
-// was being read, or came into it, is in the reading after all.
+// changes records what the copies of records in a read reveal: which records
+// changed shortly before the read or during it, and whether pages may have
+// skipped records.
 //
-// The passes are of the whole org. Whoever changed and is no longer of the
-// query is told of as outside; of an export that a search narrows this is
-// everybody at first, and those whom the search still finds are told of after.
+// A list of several pages can skip records if Okta's cursors count records: when
+// a record leaves the list, all later ones move up, and one of them moves past
+// the next page. Okta doesn't document its cursors. A list of one page skips
+// nothing.
+type changes struct {
+	since string           // lastUpdated of the oldest record in seen
+	seen  map[uint64]int64 // lastUpdated in milliseconds, by a hash of id and lastUpdated
+	seed  maphash.Seed
+	added int // records added to seen in this pass
+
+	start    string    // a record with this lastUpdated or a later one changed during the read
+	during   bool      // there was one
+	several  bool      // a list had several pages
+	plainEnd time.Time // when the last page of a plain list of several pages arrived; zero: no such list
+
+	sample []int64 // lastUpdated of every strideth record, in milliseconds
+	stride int
+	count  int // records
+}
+
+// settle reads again the records that changed since the read began, in passes,
+// until a pass shows no new change. So the read contains the records that moved
+// between lists or spans while these were read.
 //
-// Whom a list may have hidden is read in single pages after the first pass.
+// Each pass reads all records of the resource, so that records which no longer
+// match the query are passed to Sink.Outside. With a search, the records that
+// still match it follow, as Records.
+//
+// After the first pass, settle reads the records that pages may have skipped.
 func (r *read) settle(ctx context.Context) error {
 	if err := r.awaitIndex(ctx); err != nil {
 		return err
 	}
-	from := r.oktaTime(r.Started).Add(-overlap)
+	from := r.oktaTime(r.Started).Add(-lookBack)
 	for pass := range maxPasses {
 		began := time.Now()
-		r.forget()
+		r.changes.added = 0 // no list is being read
 		r.enter(PhaseSettle)
-		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.recent))
-		for _, l := range r.everyone() {
-			p := r.partition(l, r.recentSpans(from), 1)
-			p.paged = true // and in order of time: who changes meanwhile is still to come
+		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.changes.seen))
+		for _, l := range r.everything() {
+			// In order of time: a record that changes meanwhile is in a later span.
+			p := r.spanReader(l, r.changedSpans(from), 1)
+			p.singlePages = true
 			if err := p.read(ctx); err != nil {
 				return err
 			}
 		}
-		again := false
-		if pass == 0 { // and it is known whether somebody changed
-			var err error
-			if again, err = r.unhide(ctx); err != nil {
+		again := pass == 0 && r.changes.during && r.changes.several
+		if again {
+			if err := r.readSkipped(ctx); err != nil {
 				return err
 			}
 		}
-		if r.fresh == 0 && !again {
+		if r.changes.added == 0 && !again {
 			r.Settled = true
 			return nil
 		}
-		if len(r.recent) >= maxRecent {
+		if len(r.changes.seen) >= maxChanged {
 			return nil
 		}
-		from = r.oktaTime(began).Add(-overlap)
+		from = r.oktaTime(began).Add(-lookBack)
 	}
 	return nil
 }
 
-// everyone are the lists of an org that can be narrowed to spans, in the order
-// in which they tell who is of the query.
-func (r *read) everyone() []listing {
+// everything returns the lists that contain all records and can be narrowed to
+// spans. The last one decides which records match the query.
+func (r *read) everything() []listing {
 	if r.query.Search == "" {
 		return []listing{{}}
 	}
 	return []listing{{outside: true}, {search: r.query.Search}}
 }
 
-// recentSpans cuts the time since from into spans that are likely to be single
-// pages, by what is known of who changed.
-func (r *read) recentSpans(from time.Time) []span {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// changedSpans divides the time since from into spans of about a page each.
+func (r *read) changedSpans(from time.Time) []span {
 	since := span{from: from.Truncate(time.Millisecond)}
 	var changed []int64
-	for _, at := range r.recent {
+	for _, at := range r.changes.seen {
 		if at >= since.from.UnixMilli() {
 			changed = append(changed, at)
 		}
@@ -88,37 +111,93 @@ func (r *read) recentSpans(from time.Time) []span {
 	return since.cut(borders)
 }
 
-// forget begins a pass.
-func (r *read) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.fresh = 0
+// awaitIndex waits until Okta's index shows a record that left a plain list of
+// several pages, if no change is known yet. The plain list is current, unlike
+// the index. If a record leaves it just before its last page, the index may not
+// show the change yet. Other lists come from the index, so they show a change and
+// its effect at once.
+func (r *read) awaitIndex(ctx context.Context) error {
+	if r.changes.during || r.changes.plainEnd.IsZero() {
+		return nil
+	}
+	return sleep(ctx, time.Until(r.changes.plainEnd.Add(r.c.cfg.IndexLag)))
 }
 
-// noteLocked remembers a copy of a user who changed not long before the reading
-// or during it, as a hash, and counts it if it is new.
-func (r *read) noteLocked(u Record) {
-	if r.since == "" {
-		start := r.oktaTimeLocked(r.Started).UTC()
-		r.since, r.hiding.since = start.Add(-overlap).Format(timeLayout), start.Add(-lateToShow).Format(timeLayout)
-		r.recent, r.seed = map[uint64]int64{}, maphash.MakeSeed()
+// readSkipped reads, as single pages, the records that other pages may have
+// skipped. The caller finds those that were last updated before KnownBefore.
+func (r *read) readSkipped(ctx context.Context) error {
+	all := always
+	if known := r.query.KnownBefore; known.After(all.from) {
+		all.from = known.Truncate(time.Millisecond)
 	}
-	r.hiding.noteLocked(u)
-	if u.LastUpdated < r.since {
+	sample := slices.Sorted(slices.Values(r.changes.sample))
+	var borders []time.Time
+	for i, parts := 1, r.changes.count*4/(r.size*3)+1; i < parts && len(sample) > 0; i++ {
+		borders = append(borders, time.UnixMilli(sample[i*len(sample)/parts]))
+	}
+	spans := all.cut(borders)
+	r.c.log.DebugContext(ctx, "reading in single pages", "since", all.from, "spans", len(spans))
+	l := r.everything()
+	p := r.spanReader(l[len(l)-1], spans, r.c.cfg.Concurrency)
+	p.singlePages = true
+	return p.read(ctx)
+}
+
+// pageRead notes a page of a list.
+func (r *read) pageRead(l *list) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.pages > 1 {
+		r.changes.several = true
+		if l.listing == (listing{}) {
+			r.changes.plainEnd = time.Now()
+		}
+	}
+}
+
+// newChanges returns the changes of a read that started at this time of Okta's
+// clock.
+func newChanges(start time.Time) changes {
+	return changes{
+		since: start.Add(-lookBack).UTC().Format(timeLayout), start: start.Add(-maxLag).UTC().Format(timeLayout),
+		seen: map[uint64]int64{}, seed: maphash.MakeSeed(), stride: 1,
+	}
+}
+
+// add notes a copy of a record.
+func (c *changes) add(record Record) {
+	c.during = c.during || record.LastUpdated >= c.start
+	if c.count++; c.count%c.stride == 0 {
+		c.addSample(record)
+	}
+	if record.LastUpdated < c.since {
 		return
 	}
 	var h maphash.Hash
-	h.SetSeed(r.seed)
-	h.WriteString(u.ID)
+	h.SetSeed(c.seed)
+	h.WriteString(record.ID)
 	h.WriteByte(0)
-	h.WriteString(u.LastUpdated)
+	h.WriteString(record.LastUpdated)
 	key := h.Sum64()
-	if _, seen := r.recent[key]; seen {
+	if _, seen := c.seen[key]; seen {
 		return
 	}
-	r.fresh++
-	if len(r.recent) < maxRecent {
-		at, _ := time.Parse(timeLayout, u.LastUpdated)
-		r.recent[key] = at.UnixMilli()
+	c.added++
+	if len(c.seen) < maxChanged {
+		at, _ := time.Parse(timeLayout, record.LastUpdated)
+		c.seen[key] = at.UnixMilli()
+	}
+}
+
+// addSample adds a record to the sample. A full sample keeps every second entry.
+func (c *changes) addSample(record Record) {
+	if len(c.sample) == maxSample {
+		for i := range maxSample / 2 {
+			c.sample[i] = c.sample[2*i]
+		}
+		c.sample, c.stride = c.sample[:maxSample/2], 2*c.stride
+	}
+	if at, err := time.Parse(timeLayout, record.LastUpdated); err == nil {
+		c.sample = append(c.sample, at.UnixMilli())
 	}
 }
