@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,17 @@ import (
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
 )
+
+// configTemplate keeps about twenty attributes: enough to identify a user and the
+// user's job. Attributes that need a privacy review are left out.
+//
+//go:embed templates/oktasync.yaml
+var configTemplate string
+
+// changeRequestTemplate is a page for Okta's Super Admin.
+//
+//go:embed templates/change-request.txt
+var changeRequestTemplate string
 
 // rsaBits is the size of a generated RSA key: what RFC 7518, section 3.3, asks
 // for is 2048, and 3072 is what is advised for keys that live past 2030.
@@ -227,7 +239,7 @@ func (in *initializer) writeConfig() error {
 		"@client_id@", cmp.Or(in.clientID, "${OKTA_CLIENT_ID}"),
 		"@private_key_file@", beside(in.keyFile),
 		"@okta@", okta, "@store@", store,
-	).Replace(initialConfig)
+	).Replace(configTemplate)
 	f, err := os.OpenFile(in.config, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)
@@ -281,7 +293,7 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	}
 	if in.changeRequest {
 		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
-			"@origin@", asSentence(doctor.Origin(in.orgURL))).Replace(changeRequest)
+			"@origin@", asSentence(doctor.Origin(in.orgURL))).Replace(changeRequestTemplate)
 	}
 	for _, needed := range []struct{ value, key string }{{in.orgURL, "okta.org_url"}, {in.clientID, "okta.client_id"}} {
 		if needed.value == "" {

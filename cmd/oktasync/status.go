@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -175,3 +176,27 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 }
 
 const shortTime = "2006-01-02 15:04 MST"
+
+// printHeads prints the end of each chain, a line that --head takes for each.
+func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
+	heads := []snapshot.Head{}
+	for _, export := range exports {
+		newest, err := r.Latest(export)
+		if errors.Is(err, snapshot.ErrNoSnapshot) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		heads = append(heads, snapshot.Head{
+			Export: export, Sequence: newest.Manifest.Sequence, Snapshot: newest.Name(), Digest: newest.Digest,
+		})
+	}
+	if asJSON {
+		return writeJSON(a.stdout, heads)
+	}
+	for _, h := range heads {
+		fmt.Fprintf(a.stdout, "%s=%d:%s\n", h.Export, h.Sequence, h.Digest)
+	}
+	return nil
+}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -141,4 +144,29 @@ func (a *app) printVerified(s snapshot.Summary) {
 	default:
 		fmt.Fprintln(a.stdout, "everything fits, and is signed by who may")
 	}
+}
+
+var headDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// parseHeads reads what --head was given: SEQ:DIGEST where one export is
+// looked at, EXPORT=SEQ:DIGEST elsewhere.
+func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
+	var heads []snapshot.Head
+	for _, text := range texts {
+		export, rest, named := strings.Cut(text, "=")
+		if !named {
+			if len(exports) != 1 {
+				return nil, fmt.Errorf("--head %s: say which export's it is, as EXPORT=SEQUENCE:DIGEST", term.Word(text))
+			}
+			export, rest = exports[0], text
+		}
+		number, digest, _ := strings.Cut(rest, ":")
+		sequence, err := strconv.Atoi(number)
+		digest = strings.ToLower(digest)
+		if err != nil || sequence < 1 || !headDigest.MatchString(digest) {
+			return nil, fmt.Errorf("--head %s: must be SEQUENCE:DIGEST, as `oktasync status --heads` prints it", term.Word(text))
+		}
+		heads = append(heads, snapshot.Head{Export: export, Sequence: sequence, Digest: digest})
+	}
+	return heads, nil
 }
