@@ -61,7 +61,7 @@ func TestAbsurdDate(t *testing.T) {
 					c, began := o.clientInProcess(t, nil), time.Now()
 					if forever {
 						_, err := readError(t, c)
-						want := fmt.Sprintf("okta: answer is dated %04d-02-03T04:05:06Z, and our clock shows 2000-", year)
+						want := fmt.Sprintf("okta: response is dated %04d-02-03T04:05:06Z, and the local clock shows 2000-", year)
 						if got := err.Error(); !strings.HasPrefix(got, want) || !strings.Contains(got, "Z: more than 48h0m0s apart on page 1, tried 5 times (request req") || err.Class() != "wrong Date" {
 							t.Errorf("error = %q of class %q, want %s", got, err.Class(), want)
 						}

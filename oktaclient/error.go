@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// Error is a request that failed for good. Of an answer's body it holds only
-// Okta's error code, and of a URL only the path.
+// Error describes a request that finally failed. It contains no part of a body
+// except Okta's error code, and no part of a URL except the path.
 type Error struct {
-	Status    int    // 0: no answer, or one that could not be used
-	Code      string // Okta's error code, or the OAuth one of a challenge
-	RequestID string // Okta's, for its support and the System Log
-	Path      string // without the query, which may name people
-	Page      int    // of the reading, from 1; 0: the request was not of a list
-	Tries     int    // how often it was tried
-	Err       error  // what was wrong, where that is not Okta's status
+	Status    int    // 0: no response, or an unusable one
+	Code      string // Okta's error code, or that of an OAuth challenge
+	RequestID string // Okta's
+	Path      string // without the query, which can contain personal data
+	Page      int    // of the read, from 1; 0: not a page of a list
+	Tries     int    // attempts
+	Err       error  // the cause, if it isn't Okta's status
 
-	// From and To are the range of lastUpdated, To not included, of whom Okta
-	// can't give even a single page; From zero: the page was of no such range,
-	// To zero: it had no end.
+	// From and To are the range of lastUpdated, without To, of the records that
+	// Okta can't return even as a single page. If From is zero, the page had no
+	// range. If To is zero, the range had no end.
 	From, To time.Time
 }
 
-// newError describes what came of an attempt, nil if nothing is wrong. err is
-// what is wrong apart from the status.
-func newError(call *call, a *answer, err error) *Error {
+// newError returns the error of an attempt, or nil. err is a failure other than
+// the status.
+func newError(call *call, a *attempt, err error) *Error {
 	if err == nil && a.ok() {
 		return nil
 	}
@@ -41,12 +41,12 @@ func newError(call *call, a *answer, err error) *Error {
 		e.Status = a.resp.StatusCode
 		e.Code = errorCode(a.resp.Header, a.body)
 	case a.resp == nil:
-		e.Status = a.request.Status // as the transport says
+		e.Status = a.request.Status // from the transport
 	}
 	return e
 }
 
-// Error reads "okta: 500 E0000009 on page 3, tried 5 times (request aZ3k)".
+// Error returns a text like "okta: 500 E0000009 on page 3, tried 5 times (request aZ3k)".
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("okta: ")
@@ -62,7 +62,7 @@ func (e *Error) Error() string {
 	rejected := errors.As(e.Err, &r)
 	access := rejected && r.access
 	if rejected && r.class == headless {
-		b.WriteString(" from " + e.Path) // all that is known, apart from the page
+		b.WriteString(" from " + e.Path) // nothing else is known
 	}
 	if !access && (e.Page > 1 || e.Page == 1 && e.Tries > 1) {
 		fmt.Fprintf(&b, " on page %d", e.Page)
@@ -102,18 +102,18 @@ func (e *Error) Class() string {
 	}
 }
 
-// rejection is why there is no answer, or why one can't be used.
+// rejection is the reason why a response is missing or unusable.
 type rejection struct {
 	class  string // "reset", "broken JSON"
 	final  bool   // another try would not help
-	access bool   // the transport got no access, whatever was asked for
+	access bool   // the transport got no access token
 	err    error
 }
 
 func (r *rejection) Error() string { return r.err.Error() }
 func (r *rejection) Unwrap() error { return r.err }
 
-// transportError classes an error of http.Client.Do, and takes the URL out of it.
+// transportError classifies an error of http.Client.Do, and removes the URL.
 func transportError(err error) *rejection {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		err = u.Err
@@ -147,34 +147,33 @@ func transportError(err error) *rejection {
 	return r
 }
 
-// misdated is the class of an answer whose Date can't be believed.
+// misdated is the class of a response with an impossible Date.
 const misdated = "wrong Date"
 
-// headless is the class of an answer whose header is malformed, or longer than
-// the HTTP client takes. Over HTTP/2 that is the end of the connection and of all
-// that is asked for on it, so that the request may be at fault or another one: it
-// is tried again.
+// headless is the class of a response whose header is malformed, or longer than
+// the HTTP client accepts. Over HTTP/2, this ends the connection with all its
+// requests. The cause may be another request, so the client tries again.
 const headless = "no header"
 
-// unread is the error of such an answer, without its text, which may be the
-// server's own.
+// unread is the error of such a response, without its text, which can be the
+// server's.
 type unread struct{ err error }
 
 func (unread) Error() string   { return "no header that can be read, nor a request id, came" }
 func (u unread) Unwrap() error { return u.err }
 
-// broken is the error of a connection that stood, without the ports at its ends.
+// broken is the error of an open connection, without addresses and ports.
 type broken struct{ op *net.OpError }
 
 func (b broken) Error() string { return b.op.Err.Error() }
 func (b broken) Unwrap() error { return b.op }
 
-// bodyError classes an error in the middle of an answer's body.
+// bodyError classifies an error in the middle of a body.
 func bodyError(err error) *rejection {
 	r := transportError(err)
 	if r.class == "no answer" || r.class == "closed" {
 		r.class = "cut"
 	}
-	r.err = fmt.Errorf("answer cut short: %w", r.err)
+	r.err = fmt.Errorf("response cut short: %w", r.err)
 	return r
 }

@@ -68,7 +68,7 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 	return found, err
 }
 
-func (r *read) byID(ctx context.Context, id string) (record Record, a *answer, err error) {
+func (r *read) byID(ctx context.Context, id string) (record Record, a *attempt, err error) {
 	if id == "" || id == "." || id == ".." {
 		return Record{}, nil, errors.New("empty id")
 	}
@@ -76,7 +76,7 @@ func (r *read) byID(ctx context.Context, id string) (record Record, a *answer, e
 	if err != nil {
 		return Record{}, nil, err
 	}
-	a, err = r.c.send(ctx, &call{url: u, record: r.report, accept: func(a *answer) (err error) {
+	a, err = r.c.send(ctx, &call{url: u, record: r.report, accept: func(a *attempt) (err error) {
 		if record, err = parseRecord(a, r.query.Resource.hasStatus); err == nil && record.ID != id {
 			err = &rejection{class: "another record", err: errors.New("response has another id")}
 		}

@@ -8,33 +8,33 @@ import (
 )
 
 const (
-	sameReset   = 2 * time.Second // resets this near are one window's, told at different times
-	probeEvery  = 5 * time.Second // how long one request may be awaited that tells of a window
-	trickle     = 5 * time.Second // between requests, where others leave nothing
-	starved     = 2               // windows in a row in which they must have done so before
-	trickleRest = 0.05            // of the limit, that a trickle leaves in any case
-	maxWindow   = 3 * time.Minute // resets further apart are not of windows in a row
-	calm        = 50              // answers after which one request more may be in flight again
+	sameReset      = 2 * time.Second // resets that differ by less are of one window
+	probeEvery     = 5 * time.Second // longest wait for the first response of a window
+	trickleEvery   = 5 * time.Second // between requests while other clients use up the limit
+	starvedWindows = 2               // consecutive windows that others used up, before the trickle starts
+	trickleRest    = 0.05            // of the limit, which the trickle leaves
+	maxWindow      = 3 * time.Minute // resets that differ by more are not of consecutive windows
+	calmResponses  = 50              // responses after which one more request may be in flight
 )
 
-// Governor keeps the requests of all clients of an org within their share of
-// its rate limits. It learns each bucket's limit, rest and reset from the
-// headers of every answer, so that it needs no 429 to learn. A window's share is
-// spent as fast as may be, and then the next window is awaited. In every window
-// we use no more than our share, and nothing once only the others' share is
-// left, whoever used the rest; but where others leave us next to nothing for
-// minutes, a request goes out every few seconds.
+// Governor keeps the requests of all its clients within a share of an org's rate
+// limits. It takes limit, rest and reset of each bucket from the headers of every
+// response, so it doesn't provoke a 429.
 //
-// A Governor belongs to an org and not to a configuration: a program that
-// makes its clients anew hands the old Governor on. It may be used by several
-// goroutines at once.
+// In each window, the governor spends its share as fast as possible and then waits
+// for the next window. It stops earlier when only the share of other clients is
+// left. If others use up the limit for several windows, it still sends a request
+// every few seconds.
+//
+// A Governor belongs to an org. A program that replaces its client passes the
+// Governor to the new one. Its methods may be called concurrently.
 type Governor struct {
 	mu       sync.Mutex
 	share    float64
-	ceiling  int // most in flight that is configured
-	most     int // most in flight now; Okta may have asked for fewer
+	ceiling  int // most in flight, as configured
+	most     int // most in flight now, fewer after a 429 for too many
 	lowered  time.Time
-	calm     int // answers since
+	calm     int // responses since then
 	inFlight int
 	buckets  map[string]*bucket
 	changed  chan struct{} // closed when a wait may be over before its time
@@ -65,29 +65,29 @@ func (g *Governor) wake() {
 
 // bucket is one of Okta's rate-limit buckets, guarded by the governor.
 type bucket struct {
-	known     bool      // an answer had the headers
-	silent    bool      // one had not, and none had
-	window    rateLimit // as told by the newest window's answers; remaining is the least of them
-	until     time.Time // by our clock, when the window is over for certain
-	used      int       // requests of ours in the window
-	inFlight  int
-	sent      time.Time // the last request
-	probing   bool      // that one is to tell of the next window
-	blocked   time.Time // a Retry-After's end
-	cut       bool      // others left us hardly anything of this window
-	starved   int       // windows in a row before this one in which they did so
-	mentioned time.Time // the end of the wait that was last told of
-	waiting   int
-	held      hold // why the one that asked last has to wait
+	known    bool      // a response had the headers
+	silent   bool      // there were responses, and none had the headers
+	window   rateLimit // of the newest window; remaining is the least of its responses
+	until    time.Time // local, when the window has certainly ended
+	used     int       // requests of this governor in the window
+	inFlight int
+	sent     time.Time // the last request
+	probing  bool      // the last request will show the next window
+	blocked  time.Time // end of a Retry-After
+	cut      bool      // other clients used up this window
+	starved  int       // consecutive windows before this one that they used up
+	reported time.Time // end of the wait that was reported last
+	waiting  int
+	held     hold // of the request that came last
 }
 
-// hold is why a request has to wait, and until when at most.
+// hold is the reason why a request waits, and until when at most.
 type hold struct {
 	reason string // "": it may be sent
 	until  time.Time
 }
 
-// paced is whether the limit is why.
+// paced reports whether the limit is the reason.
 func (h hold) paced() bool {
 	return h.reason == holdBlocked || h.reason == holdShare || h.reason == holdOthers
 }
@@ -95,23 +95,23 @@ func (h hold) paced() bool {
 // Reasons to hold a request.
 const (
 	holdInFlight = "requests in flight"
-	holdProbe    = "an answer that tells the limit"
-	holdBlocked  = "the time that Okta named"
+	holdProbe    = "a response that shows the limit"
+	holdBlocked  = "the end of Retry-After"
 	holdShare    = "the next window, our share of this one is used"
 	holdOthers   = "the next window, others have used this one"
 )
 
-// enter waits until a request of the bucket may be sent, and returns when that
-// is: now. It tells of a long wait once. A request that was let in must leave.
-func (g *Governor) enter(ctx context.Context, name string, tell func(Limit)) (time.Time, error) {
+// enter waits until a request of the bucket may be sent, and returns the time. It
+// reports a long wait once. After enter, the caller must call leave.
+func (g *Governor) enter(ctx context.Context, name string, report func(Limit)) (time.Time, error) {
 	for waited := false; ; waited = true {
 		now := time.Now()
-		h, changed, news := g.try(name, now, waited)
+		h, changed, wait := g.try(name, now, waited)
 		if h.reason == "" {
 			return now, nil
 		}
-		if news != nil {
-			tell(*news)
+		if wait != nil {
+			report(*wait)
 		}
 		t := time.NewTimer(h.until.Sub(now))
 		select {
@@ -128,10 +128,10 @@ func (g *Governor) enter(ctx context.Context, name string, tell func(Limit)) (ti
 	}
 }
 
-// try takes a place for a request of the bucket, or says why not; changed is
-// closed when that may be over before its time, and news is how the bucket
-// stands where nobody was told of so long a wait yet.
-func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed <-chan struct{}, news *Limit) {
+// try admits a request of the bucket, or returns a hold. changed is closed when the
+// hold may end early. wait is the state of the bucket if a long wait begins that
+// was not reported yet.
+func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed <-chan struct{}, wait *Limit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.buckets[name]
@@ -151,14 +151,14 @@ func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed
 		b.waiting++
 		end := h.until
 		if h.reason == holdOthers {
-			end = b.until // a trickle is no end of the wait
+			end = b.until // the trickle doesn't end the wait
 		}
-		if h.paced() && end.Sub(now) > trickle && end.After(b.mentioned) {
-			b.mentioned = end
+		if h.paced() && end.Sub(now) > trickleEvery && end.After(b.reported) {
+			b.reported = end
 			l := b.limit(name, g.share)
-			l.Until, news = end, &l
+			l.Until, wait = end, &l
 		}
-		return h, g.changed, news
+		return h, g.changed, wait
 	}
 	b.probing = !b.known || !now.Before(b.until)
 	b.sent = now
@@ -167,17 +167,17 @@ func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed
 	return h, nil, nil
 }
 
-// hold says whether a request may be sent now.
+// hold returns the reason why a request can't be sent now.
 func (b *bucket) hold(now time.Time, share float64) hold {
 	own := b.own(share)
 	rest := b.window.limit - own
-	left := b.window.remaining - b.inFlight - 1 // after this request, if the others stop
+	left := b.window.remaining - b.inFlight - 1 // after this request, without others
 	switch {
 	case now.Before(b.blocked):
 		return hold{holdBlocked, b.blocked}
 	case !b.known && b.silent:
 		return hold{}
-	case !b.known || !now.Before(b.until): // one request first, to tell of the window
+	case !b.known || !now.Before(b.until): // one request first, which shows the window
 		if next := b.sent.Add(probeEvery); b.probing && now.Before(next) {
 			return hold{holdProbe, next}
 		}
@@ -186,12 +186,12 @@ func (b *bucket) hold(now time.Time, share float64) hold {
 		return hold{holdShare, b.until}
 	case left >= rest:
 		return hold{}
-	case b.inFlight > 0: // the answers may count them already
+	case b.inFlight > 0: // remaining may include them already
 		return hold{holdInFlight, b.until}
 	}
 	b.cut = b.cut || b.used <= own/10
-	if b.starved >= starved && left > int(trickleRest*float64(b.window.limit)) {
-		next := b.sent.Add(trickle)
+	if b.starved >= starvedWindows && left > int(trickleRest*float64(b.window.limit)) {
+		next := b.sent.Add(trickleEvery)
 		if !now.Before(next) {
 			return hold{}
 		}
@@ -200,7 +200,7 @@ func (b *bucket) hold(now time.Time, share float64) hold {
 	return hold{holdOthers, b.until}
 }
 
-// own is how many requests of a window we may use.
+// own returns the share of a window in requests.
 func (b *bucket) own(share float64) int {
 	return max(int(share*float64(b.window.limit)), 1)
 }
@@ -212,16 +212,16 @@ func earliest(a, b time.Time) time.Time {
 	return b
 }
 
-// outcome is what a request tells a governor.
+// outcome is the result of a request for the governor.
 type outcome struct {
-	sent  time.Time // when it was let in
-	told  bool      // there were rate-limit headers:
-	limit rateLimit //
-	until time.Time // by our clock, when limit.reset is past for certain
-	retry time.Time // by our clock, the end of a Retry-After; zero: none
+	sent    time.Time // when it was admitted
+	limited bool      // limit and until are set
+	limit   rateLimit // the rate-limit headers
+	until   time.Time // local, when limit.reset has certainly passed
+	retry   time.Time // local, the end of a Retry-After; zero: none
 }
 
-// leave gives a request's place back.
+// leave ends a request.
 func (g *Governor) leave(name string, now time.Time, o outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -233,26 +233,26 @@ func (g *Governor) leave(name string, now time.Time, o outcome) {
 	if o.retry.After(b.blocked) {
 		b.blocked = o.retry
 	}
-	if o.told && o.limit.crowded() {
-		if o.sent.After(g.lowered) { // not once more for those sent before
+	if o.limited && o.limit.crowded() {
+		if o.sent.After(g.lowered) { // only once for all requests in flight
 			g.most, g.lowered, g.calm = max(g.most/2, 1), now, 0
 		}
-		o.told = false
-	} else if g.calm++; g.calm >= calm && g.most < g.ceiling {
+		o.limited = false
+	} else if g.calm++; g.calm >= calmResponses && g.most < g.ceiling {
 		g.most, g.calm = g.most+1, 0
 	}
 	b.observe(o)
 }
 
-// observe counts an answer in the window that it fell into.
+// observe counts a response in its window.
 func (b *bucket) observe(o outcome) {
 	switch {
-	case !o.told: // it may have counted for Okta
+	case !o.limited: // Okta may have counted it
 		b.silent = !b.known
 		b.used++
 		b.window.remaining = max(b.window.remaining-1, 0)
 	case !b.known, o.limit.reset.After(b.window.reset.Add(sameReset)),
-		!o.sent.Before(b.until): // whatever the reset: Okta's clock may have been off, or be set
+		!o.sent.Before(b.until): // or Okta's clock was set
 		if b.starved++; !b.cut || o.limit.reset.Sub(b.window.reset).Abs() > maxWindow {
 			b.starved = 0
 		}
@@ -262,12 +262,12 @@ func (b *bucket) observe(o outcome) {
 		b.used++
 		b.window.limit = o.limit.limit
 		b.window.remaining = min(b.window.remaining, o.limit.remaining)
-		b.until = earliest(b.until, o.until) // each is late by up to a second and a round trip
+		b.until = earliest(b.until, o.until) // each is too late by up to a second and a round trip
 	}
 }
 
-// bucketOf names the bucket that a path's requests count in, as far as a path
-// tells: Okta has limits by pattern, in which every second part is an id.
+// bucketOf returns the bucket of a path. Okta's limits are by pattern, in which
+// every second part is an id.
 func bucketOf(path string) string {
 	parts := strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")
 	for i := 1; i < len(parts); i += 2 {

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// maxLinks is how long all Link headers of an answer may be together; each
-// repeats the query.
+// maxLinks is the most bytes of all Link headers of a response. Each repeats the
+// query.
 const maxLinks = 64 << 10
 
-// NextPage returns the URL of the page after resp, "" after the last one. It
-// refuses a link to another origin or path than resp's own: a token must not
-// follow it.
+// NextPage returns the URL of the page after resp, or "" after the last page. It
+// rejects a link to another origin or path, because a token must not be sent
+// there.
 func NextPage(resp *http.Response) (string, error) {
 	next, err := nextPage(resp.Header, resp.Request.URL)
 	if next == nil {
@@ -23,7 +23,8 @@ func NextPage(resp *http.Response) (string, error) {
 	return next.String(), err
 }
 
-// nextPage is NextPage for an answer from base; nil after the last page.
+// nextPage is NextPage for a response from base. It returns nil after the last
+// page.
 func nextPage(h http.Header, base *url.URL) (*url.URL, error) {
 	headers := h.Values("Link")
 	if total := len(strings.Join(headers, "")); total > maxLinks {
@@ -62,8 +63,8 @@ func nextPage(h http.Header, base *url.URL) (*url.URL, error) {
 	return next, nil
 }
 
-// sameOrigin compares scheme, host and port (RFC 6454, section 5), and takes no
-// user names.
+// sameOrigin compares scheme, host and port (RFC 6454, section 5). It rejects user
+// names.
 func sameOrigin(a, b *url.URL) bool {
 	return a.User == nil && b.User == nil && a.Opaque == "" && b.Opaque == "" && strings.EqualFold(a.Scheme, b.Scheme) &&
 		strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
@@ -80,10 +81,10 @@ func port(u *url.URL) string {
 	}
 }
 
-// link is one of a Link header (RFC 8288, section 3).
+// link is one link of a Link header (RFC 8288, section 3).
 type link struct{ target, rel string }
 
-// is tells whether link has the given relation, among others perhaps.
+// is reports whether the link has a relation, alone or among others.
 func (l link) is(rel string) bool {
 	for name := range strings.FieldsSeq(l.rel) {
 		if strings.EqualFold(name, rel) {
@@ -95,9 +96,8 @@ func (l link) is(rel string) bool {
 
 var errLink = errors.New("broken Link header")
 
-// parseLinks reads Link headers, each of which may hold several links with
-// commas between. What it can't read is an error and never skipped: a next link
-// overlooked would end a list too early, and nobody would know.
+// parseLinks parses Link headers, each with one or more links. It returns an error
+// for what it can't parse, since a skipped next link would end a list too early.
 func parseLinks(headers []string) (links []link, err error) {
 	for _, rest := range headers {
 		for {
@@ -115,8 +115,7 @@ func parseLinks(headers []string) (links []link, err error) {
 	return links, nil
 }
 
-// cutLink reads one link and returns what comes after it: nothing, or a comma
-// and more.
+// cutLink parses one link and returns the rest: empty, or a comma and more.
 func cutLink(s string) (l link, rest string, err error) {
 	if s[0] != '<' {
 		return l, "", errLink
@@ -145,8 +144,8 @@ func cutLink(s string) (l link, rest string, err error) {
 	}
 }
 
-// cutParameter reads `name=token`, `name="quoted string"` or `name`, and
-// returns what comes after it.
+// cutParameter parses `name=token`, `name="quoted string"` or `name`, and returns
+// the rest.
 func cutParameter(s string) (name, value, rest string, err error) {
 	end := strings.IndexAny(s, "=;,")
 	if end < 0 {

@@ -59,14 +59,14 @@ func (l *list) readFrom(ctx context.Context, first *url.URL) (complete bool, err
 
 // fetch is the request for a page.
 type fetch struct {
-	at     *url.URL
-	number int // of the page in the read
-	page   *page
-	link   chan *url.URL // receives the next page to request, or nil, as soon as that is known
-	turn   chan struct{} // closed when all pages before were passed to the sink
-	done   chan struct{} // closed when page or err is set
-	answer *answer
-	err    error
+	at      *url.URL
+	number  int // of the page in the read
+	page    *page
+	link    chan *url.URL // receives the next page to request, or nil, as soon as that is known
+	turn    chan struct{} // closed when all pages before were passed to the sink
+	done    chan struct{} // closed when page or err is set
+	attempt *attempt
+	err     error
 }
 
 // follow reads the pages from at on. If a retried page has another next link than
@@ -138,24 +138,24 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 		})
 	}
 	f.page = l.r.c.memory.Get().(*page)
-	f.answer, f.err = l.r.c.send(ctx, &call{
+	f.attempt, f.err = l.r.c.send(ctx, &call{
 		url: f.at, page: f.number, buf: f.page.buf, tries: l.tries,
-		record: func(a *answer) error {
+		record: func(a *attempt) error {
 			select {
 			case <-f.turn: // the requests of a list are reported in order
 			case <-ctx.Done():
 			}
 			return l.r.report(a)
 		},
-		head: func(a *answer) {
+		head: func(a *attempt) {
 			if next, err := nextPage(a.resp.Header, f.at); err == nil && next != nil {
 				known(next)
 			}
 		},
-		accept: func(a *answer) error { return f.page.parse(a, f.at, l.r) },
+		accept: func(a *attempt) error { return f.page.parse(a, f.at, l.r) },
 	})
 	if f.err == nil {
-		f.page.buf = f.answer.body
+		f.page.buf = f.attempt.body
 		known(f.page.next)
 	}
 	known(nil)
@@ -163,7 +163,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 
 // take passes the records of a page to the sink and checks that the list ends.
 func (l *list) take(f *fetch) error {
-	if err := l.r.deliver(f.page.records, l.outside, f.answer); err != nil {
+	if err := l.r.deliver(f.page.records, l.outside, f.attempt); err != nil {
 		return err
 	}
 	if l.pages%sampledPages == 0 {
@@ -194,6 +194,6 @@ func (l *list) take(f *fetch) error {
 
 // endless returns the error for a list that doesn't end.
 func (l *list) endless(f *fetch, text string) error {
-	return &Error{RequestID: f.answer.request.RequestID, Path: l.r.query.Resource.Path, Page: f.number, Tries: 1,
+	return &Error{RequestID: f.attempt.request.RequestID, Path: l.r.query.Resource.Path, Page: f.number, Tries: 1,
 		Err: &rejection{class: "endless", final: true, err: errors.New(text)}}
 }

@@ -1,34 +1,37 @@
-// Package oktaclient reads the users of an Okta org through an [http.Client]
-// that it is given and that authenticates; it sends nothing but GET.
+// Package oktaclient reads resources of an Okta org, such as users and groups. It
+// sends only GET requests, through an [http.Client] that authenticates them.
 //
-// A list is read page by page along Okta's Link headers. A page is read whole,
-// checked whole and only then handed on, so that a page that had to be asked
-// for twice yields no user twice. What may pass (a 429, a 5xx, a reset, a body
-// cut short, HTML from the edge) is waited out or tried again within bounds;
-// anything else ends the reading with an [*Error] that names Okta's code, the
-// request id and the page, and never an answer's body.
+// Package reconcile and the commands of oktasync use it. Start reading at
+// [Client.Read]; [Resource] describes what can be read. The files: read.go (the
+// API), list.go (pages), spans.go (parallel reads), settle.go (changes during a
+// read), find.go (proof of removal), request.go and retry.go (one request),
+// governor.go (rate limits).
 //
-// A user's JSON is kept byte for byte: custom attributes, the text of numbers,
-// members and statuses that nobody has heard of yet.
+// # Pages and retries
 //
-// # What a reading is worth
+// A read follows Okta's Link headers. It reads and checks a whole page before it
+// passes the records on, so that a retried page yields no record twice. It waits
+// out or retries transient failures, such as a 429, a 5xx, a reset, a truncated
+// body or an HTML page of a proxy, within bounds. Any other failure ends the read
+// with an [*Error]. The JSON of a record is passed on byte for byte.
 //
-// Okta has no snapshot isolation: people change while pages are read, and the
-// lists come from an index that lags by up to about a second. A [ReadResult] is
-// as between its start and its finish, and a user may come more than once; the
-// caller keeps the newest. What changed meanwhile is read again at the end,
-// until nothing new shows up. Where Okta's cursors count users instead of naming
-// one, somebody who leaves a list moves another past its next page; so where
-// lists had several pages and somebody changed, those whom the caller does not
-// know from a reading before are read once more in single pages. What no list
-// tells stays unknown:
+// # Completeness
 //
-//   - Who was read and then deleted stays in the reading. The next one misses
-//     them, and [Client.Find] proves it.
-//   - Where nothing changes but that people are deleted, nobody is read once more,
-//     and one whom the caller does not know can be missing.
-//   - A change that does not move lastUpdated, such as a sign-in, may be seen or
-//     not, and so may one in the last second.
+// Okta has no snapshot isolation: records change while pages are read, and lists
+// come from an index that lags by about a second. The result of a read is
+// therefore correct for some moment between its start and its end, for each record
+// separately. After all lists, a read reads the changed records again, until a
+// pass shows no new change. If pages may have skipped a record, it reads all
+// records that the caller doesn't know once more, as single pages.
+//
+// Okta's lists can't show the following:
+//
+//   - A record that was read and then deleted stays in the result. The next read
+//     misses it, and [Client.Find] proves that it doesn't exist.
+//   - If the only changes during a read are deletions, a record that the caller
+//     doesn't know can be missing.
+//   - A change that doesn't move lastUpdated, such as a sign-in or a change of a
+//     group's members, may be missing, and so may a change of the last second.
 package oktaclient
 
 import (
@@ -48,15 +51,15 @@ import (
 	"time"
 )
 
-// Config says which org to read, and how. OrgURL and HTTPClient are required;
-// every other field's zero value stands for the default given with it.
+// Config configures a [Client]. OrgURL and HTTPClient are required. The zero value
+// of each other field means its default.
 type Config struct {
-	// OrgURL is the org's API: "https://acme.okta.com". Plain http is taken
-	// only on a loopback host. Nothing is ever requested from another origin.
+	// OrgURL is the origin of the org: "https://acme.okta.com". Plain http is valid
+	// only for a loopback host. The client sends no request to another origin.
 	OrgURL string
 
-	// HTTPClient authenticates the requests. It is copied, and the copy follows
-	// no redirects: Okta's API has none, and a token must not travel along one.
+	// HTTPClient authenticates the requests. The client uses a copy that follows no
+	// redirects: Okta's API has none, and must not lead a token elsewhere.
 	//
 	// The client retries after an error of the transport, unless a certificate
 	// can't be verified. The error can have a method Retryable() bool that decides
@@ -65,7 +68,7 @@ type Config struct {
 	HTTPClient *http.Client
 
 	Concurrency    int     // most requests in flight; 0: 1
-	RateLimitShare float64 // of what Okta's headers show, 0 < share <= 1; 0: 0.5
+	RateLimitShare float64 // of the limits in Okta's headers, 0 < share <= 1; 0: 0.5
 	PageSize       int     // most records per page; 0: the most that the resource allows
 
 	// Governor limits the requests of this client and of all others that have the
@@ -73,21 +76,21 @@ type Config struct {
 	// RateLimitShare.
 	Governor *Governor
 
-	Tries    int           // most tries of a page that fails in passing; 0: 5
-	BaseWait time.Duration // longest wait before the second try, doubled for each further one; 0: 1s
-	Stall    time.Duration // longest time in which an answer makes no progress; 0: 1m
-	IndexLag time.Duration // longest time in which lists by search or filter show no change; 0: 1s
+	Tries    int           // most attempts after transient failures; 0: 5
+	BaseWait time.Duration // longest wait before the second attempt, doubled for each further one; 0: 1s
+	Stall    time.Duration // longest time without progress of a response; 0: 1m
+	IndexLag time.Duration // longest delay of changes in lists by search or filter; 0: 1s
 
 	// ClockOffset returns how far Okta's clock is ahead of the local clock, such
 	// as [oktasync/dpopauth.Status].Offset. Each read calls it once, after the
 	// first response. nil: no offset is known.
 	ClockOffset func() time.Duration
 
-	Logger    *slog.Logger // nil: nothing is logged
+	Logger    *slog.Logger // nil: no log
 	UserAgent string       // "": "oktasync"
 }
 
-// Client reads one org. It may be used by several goroutines at once.
+// Client reads one org. Its methods may be called concurrently.
 type Client struct {
 	cfg      Config
 	org      *url.URL
@@ -97,7 +100,7 @@ type Client struct {
 	memory   sync.Pool // of *page
 }
 
-// New returns a client for the org of cfg.
+// New checks cfg and returns a client.
 func New(cfg Config) (*Client, error) {
 	org, err := parseOrgURL(cfg.OrgURL)
 	if err != nil {
@@ -132,10 +135,9 @@ func New(cfg Config) (*Client, error) {
 		memory: sync.Pool{New: func() any { return new(page) }}}, nil
 }
 
-// Get sends one GET for path, which may have a query, or for the URL of a next
-// page, with the same waits and tries as any other request. Where Okta answers
-// with another status than 2xx, Get returns both the answer and an [*Error].
-// The answer's body is in memory; closing it is harmless and not needed.
+// Get requests a path, with or without a query, or the URL of a next page. It waits
+// and retries like a read. For a status other than 2xx, Get returns both the
+// response and an [*Error]. The body is in memory and need not be closed.
 func (c *Client) Get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
 	u, err := c.org.Parse(path)
 	if err != nil {
@@ -150,14 +152,14 @@ func (c *Client) Get(ctx context.Context, path string, header http.Header) (*htt
 		return nil, err
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil || err != nil && !ok {
-		return nil, err // the answer is not whole
+		return nil, err // the response is incomplete
 	}
 	a.resp.Body = io.NopCloser(bytes.NewReader(a.body))
 	a.resp.Request = &http.Request{Method: http.MethodGet, URL: u}
 	return a.resp, err
 }
 
-// parseOrgURL checks that raw is an origin that a token may be sent to.
+// parseOrgURL checks that raw is an origin to which a token may be sent.
 func parseOrgURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -176,7 +178,7 @@ func parseOrgURL(raw string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-// adminConsole matches the address that administrators copy from their browser.
+// adminConsole matches the host of the admin console.
 var adminConsole = regexp.MustCompile(`(?i)^[^.]+-admin\.(okta|oktapreview|okta-emea|okta-gov|trexcloud)\.com$`)
 
 func loopback(host string) bool {

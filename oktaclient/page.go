@@ -26,7 +26,7 @@ type page struct {
 
 // parse takes a page of r's records from the response to a request for at, and
 // checks all of it.
-func (p *page) parse(a *answer, at *url.URL, r *read) (err error) {
+func (p *page) parse(a *attempt, at *url.URL, r *read) (err error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func sameList(a, b *url.URL) bool {
 }
 
 // parseRecord takes a single record from a response.
-func parseRecord(a *answer, hasStatus bool) (Record, error) {
+func parseRecord(a *attempt, hasStatus bool) (Record, error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return Record{}, err
 	}
@@ -77,7 +77,7 @@ func parseRecord(a *answer, hasStatus bool) (Record, error) {
 func checkJSON(h http.Header) error {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	if kind != "application/json" {
-		return &rejection{class: "not JSON", err: fmt.Errorf("answer is not JSON but %q", word(kind))}
+		return &rejection{class: "not JSON", err: fmt.Errorf("response is not JSON but %q", word(kind))}
 	}
 	return nil
 }

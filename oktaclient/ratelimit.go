@@ -1,43 +1,104 @@
 package oktaclient
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// rateLimit is what an answer says of the window that its request fell into.
-// See Okta's documentation, Rate limits.
-type rateLimit struct {
-	limit, remaining int
-	reset            time.Time // to the second, by Okta's clock
+const window = time.Minute // the length of Okta's rate-limit windows
+
+// Limit is the state of one of Okta's rate-limit buckets.
+type Limit struct {
+	Bucket    string    // "users" for the list, "users/*" for reads by id
+	Limit     int       // requests of all clients per window; 0: not known yet
+	Remaining int       // of these, by the newest response
+	Used      int       // by this governor in the window
+	Share     int       // that this governor may use
+	Reset     time.Time // local, when the next window has certainly begun
+
+	Waiting int       // requests that wait
+	Reason  string    // what they wait for
+	Until   time.Time // when they may continue, if they wait for the limit
+	Others  bool      // other clients have used up the limit
 }
 
-// parseRateLimit reads Okta's three headers, false if one is missing. Each may
-// come more than once, or with several values, where more limits than one
-// apply; the smallest counts.
+// Limits returns the state of each bucket, sorted by name.
+func (g *Governor) Limits() []Limit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var limits []Limit
+	for name, b := range g.buckets {
+		limits = append(limits, b.limit(name, g.share))
+	}
+	slices.SortFunc(limits, func(a, b Limit) int { return cmp.Compare(a.Bucket, b.Bucket) })
+	return limits
+}
+
+func (b *bucket) limit(name string, share float64) Limit {
+	l := Limit{Bucket: name, Waiting: b.waiting}
+	if b.known {
+		l.Limit, l.Remaining, l.Used, l.Share, l.Reset = b.window.limit, b.window.remaining, b.used, b.own(share), b.until
+	}
+	if b.waiting == 0 {
+		return l
+	}
+	l.Reason, l.Others = b.held.reason, b.held.reason == holdOthers
+	if b.held.paced() {
+		l.Until = b.held.until
+	}
+	return l
+}
+
+// End returns the earliest time at which this many more requests can have been
+// sent, if other clients leave the share: now, or after the windows that the
+// requests need.
+func (l Limit) End(requests int, now time.Time) time.Time {
+	left, reset := max(l.Share-l.Used, 0), l.Reset
+	if !now.Before(reset) {
+		left, reset = l.Share, now.Add(window)
+	}
+	if l.Limit == 0 || requests <= left {
+		return now
+	}
+	windows := (requests - left + l.Share - 1) / l.Share
+	return reset.Add(time.Duration(windows-1) * window)
+}
+
+// rateLimit is the content of the rate-limit headers of a response.
+// See https://developer.okta.com/docs/reference/rl-best-practices/.
+type rateLimit struct {
+	limit, remaining int
+	reset            time.Time // by Okta's clock, in whole seconds
+}
+
+// parseRateLimit reads the three headers. It returns false if one is missing. If
+// several limits apply, a header can occur more than once or have several values;
+// the smallest counts.
 func parseRateLimit(h http.Header) (rateLimit, bool) {
 	limit, ok1 := smallest(h, "X-Rate-Limit-Limit")
 	remaining, ok2 := smallest(h, "X-Rate-Limit-Remaining")
 	reset, ok3 := smallest(h, "X-Rate-Limit-Reset")
-	reset = min(reset, 1<<40) // beyond which a time.Time wraps around some day
+	reset = min(reset, 1<<40) // a much later time.Time overflows
 	return rateLimit{int(limit), int(remaining), time.Unix(reset, 0)}, ok1 && ok2 && ok3
 }
 
-// RateLimitOf returns what an answer's headers say of its rate limit's window:
-// requests in all and left, and when the next one begins, by Okta's clock. ok is
-// false where a header is missing.
+// RateLimitOf returns the rate-limit headers of a response: the limit of the
+// window, the remaining requests, and the start of the next window by Okta's
+// clock. ok is false if a header is missing.
 func RateLimitOf(h http.Header) (limit, remaining int, reset time.Time, ok bool) {
 	l, ok := parseRateLimit(h)
 	return l.limit, l.remaining, l.reset, ok
 }
 
-// crowded tells the 429 for too many requests in flight.
+// crowded reports a 429 for too many requests in flight.
 func (l rateLimit) crowded() bool { return l.limit == 0 && l.remaining == 0 }
 
-// untilReset is how long to wait for a fresh window: until a second after the
-// reset, since Okta's times are cut to seconds.
+// untilReset returns the time from now, by Okta's clock, to the next window: a
+// second after the reset, which has whole seconds.
 func (l rateLimit) untilReset(now time.Time) time.Duration {
 	return min(max(l.reset.Sub(now), 0), maxLimitWait) + time.Second
 }
@@ -57,8 +118,8 @@ func smallest(h http.Header, name string) (least int64, ok bool) {
 	return least, ok
 }
 
-// retryAfter reads Retry-After (RFC 9110, section 10.2.3), 0 if there is none.
-// Okta's API documents none, but what stands before it may send one.
+// retryAfter reads Retry-After (RFC 9110, section 10.2.3), 0 if it is missing.
+// Okta's API doesn't document it, but a proxy may send it.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 {

@@ -221,7 +221,7 @@ func (r *read) nextPage() int {
 
 // deliver passes the records of a response to the sink, and then its request.
 // With outside, the query selects none of them.
-func (r *read) deliver(records []Record, outside bool, a *answer) error {
+func (r *read) deliver(records []Record, outside bool, a *attempt) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -248,7 +248,7 @@ func (r *read) deliver(records []Record, outside bool, a *answer) error {
 }
 
 // report passes an attempt without records to the sink.
-func (r *read) report(a *answer) error {
+func (r *read) report(a *attempt) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -258,7 +258,7 @@ func (r *read) report(a *answer) error {
 	return r.reportLocked(a)
 }
 
-func (r *read) reportLocked(a *answer) error {
+func (r *read) reportLocked(a *attempt) error {
 	r.Requests++
 	a.request.Resource, a.request.Time = r.query.Resource.Name, a.sent
 	err := r.sink.Request(a.request)
@@ -268,7 +268,7 @@ func (r *read) reportLocked(a *answer) error {
 
 // observeLocked takes the Date and the certificates of the first response that
 // has them.
-func (r *read) observeLocked(a *answer) {
+func (r *read) observeLocked(a *attempt) {
 	if r.date.IsZero() && !a.date.IsZero() {
 		r.date, r.dated = a.date, a.received
 		if r.c.cfg.ClockOffset != nil {

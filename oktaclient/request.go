@@ -18,48 +18,48 @@ import (
 	"time"
 )
 
-// What an answer may be at most. A page is 200 users of a few kB.
+// Bounds of a response. A page has 200 records of a few kB.
 const (
-	maxAnswer = 16 << 20
-	maxHeader = 256 << 10
-	maxError  = 64 << 10
+	maxBody      = 16 << 20
+	maxHeader    = 256 << 10
+	maxErrorBody = 64 << 10
 )
 
-// call is one GET and all that its caller wants to know of it.
+// call is a GET with its callbacks.
 type call struct {
 	url    *url.URL
 	header http.Header
 	page   int    // of a list, from 1; 0: no list
-	buf    []byte // for the answer's body, which is valid until the next use of buf
-	tries  int    // most of them; 0: as configured
+	buf    []byte // for the body, which is valid until the next use of buf
+	tries  int    // at most; 0: as configured
 
-	// head is told of each answer of status 2xx as soon as its headers are in.
-	head func(*answer)
+	// head is called with each response of status 2xx when its headers arrive.
+	head func(*attempt)
 
-	// accept says what is wrong with an answer of status 2xx. A call whose
-	// answer is not accepted is tried again.
-	accept func(*answer) error
+	// accept checks a response of status 2xx. After an error, the call is tried
+	// again.
+	accept func(*attempt) error
 
-	// record is told of each attempt that failed.
-	record func(*answer) error
+	// record is called with each failed attempt.
+	record func(*attempt) error
 }
 
-// answer is what came of one attempt.
-type answer struct {
-	resp           *http.Response // nil: no answer; its Body is read and closed
+// attempt is one attempt at a call, and its response.
+type attempt struct {
+	resp           *http.Response // nil: no response; its Body is read and closed
 	body           []byte
 	sent, received time.Time // local; received: the header
 	date           time.Time // of the response, by Okta's clock; zero: none that is usable
 	request        Request   // without Time and Resource
 }
 
-func (a *answer) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 }
+func (a *attempt) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 }
 
-// send tries call until an answer is accepted, the trouble is none that passes,
-// or patience ends. There is an answer with an error too, unless nothing was
-// ever sent.
-func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
-	patience := c.patience(cmp.Or(call.tries, c.cfg.Tries))
+// send tries call until a response is accepted, until a failure is final, or
+// until no tries are left. It returns the last attempt also with an error, or nil
+// if it sent nothing.
+func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
+	retries := c.retries(cmp.Or(call.tries, c.cfg.Tries))
 	bucket := bucketOf(call.url.Path)
 	for {
 		admitted, err := c.governor.enter(ctx, bucket, func(l Limit) { c.logHold(ctx, call, l) })
@@ -79,8 +79,8 @@ func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
 		if ctx.Err() != nil {
 			return a, fmt.Errorf("request %s: %w", call.url.Path, context.Cause(ctx))
 		}
-		wait, again := patience.wait(failure, a, a.dated())
-		failure.Tries = patience.tries
+		wait, again := retries.wait(failure, a, a.dated())
+		failure.Tries = retries.tries
 		if !again {
 			return a, failure
 		}
@@ -92,14 +92,13 @@ func (c *Client) send(ctx context.Context, call *call) (*answer, error) {
 }
 
 var (
-	errStalled = errors.New("answer made no progress")
-	errSlow    = errors.New("answer took too long")
+	errStalled = errors.New("response made no progress")
+	errSlow    = errors.New("response took too long")
 )
 
-// attempt sends call once. The error is nil if the answer was accepted.
-func (c *Client) attempt(ctx context.Context, call *call) (*answer, *Error) {
-	// An answer that makes no progress is given up, and so is one that makes
-	// it by the byte.
+// attempt sends call once. The error is nil if the response was accepted. It
+// aborts a response that makes no progress, or too slow progress.
+func (c *Client) attempt(ctx context.Context, call *call) (*attempt, *Error) {
 	limited, stop := context.WithTimeoutCause(ctx, 5*c.cfg.Stall, errSlow)
 	defer stop()
 	limited, cancel := context.WithCancelCause(limited)
@@ -107,12 +106,12 @@ func (c *Client) attempt(ctx context.Context, call *call) (*answer, *Error) {
 	stalled := time.AfterFunc(c.cfg.Stall, func() { cancel(errStalled) })
 	defer stalled.Stop()
 
-	a := &answer{sent: time.Now(), request: Request{Method: http.MethodGet, Path: call.url.RequestURI()}}
+	a := &attempt{sent: time.Now(), request: Request{Method: http.MethodGet, Path: call.url.RequestURI()}}
 	err := c.exchange(limited, call, a, func() { stalled.Reset(c.cfg.Stall) })
 	failure := newError(call, a, err)
 	switch {
 	case err == nil || limited.Err() == nil:
-		// Nobody ended the attempt.
+		// Neither a timeout nor the caller ended the attempt.
 	case ctx.Err() != nil:
 		failure.Err = &rejection{class: "cancelled", err: context.Cause(ctx)}
 	default:
@@ -122,13 +121,13 @@ func (c *Client) attempt(ctx context.Context, call *call) (*answer, *Error) {
 		a.request.Error = failure.Class()
 	}
 	c.log.DebugContext(ctx, "request sent", "path", call.url.Path, "page", call.page, "status", a.request.Status,
-		"users", a.request.Rows, "elapsed", time.Since(a.sent), "request_id", a.request.RequestID)
+		"records", a.request.Rows, "elapsed", time.Since(a.sent), "request_id", a.request.RequestID)
 	return a, failure
 }
 
-// exchange sends call's request, reads the answer into a and has it accepted.
-// The error is nil too where only the answer's status says what is wrong.
-func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress func()) error {
+// exchange sends the request of call, reads the response into a and has it
+// accepted. The error is also nil if the status is the only failure.
+func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress func()) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, call.url.String(), nil)
 	if err != nil {
 		return &rejection{class: "bad request", final: true, err: err}
@@ -138,7 +137,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	setDefault(req.Header, "Accept", "application/json")
 	setDefault(req.Header, "User-Agent", c.cfg.UserAgent)
 
-	var sent atomic.Bool // the whole request; told by another goroutine
+	var sent atomic.Bool // the whole request; set by another goroutine
 	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(w.Err == nil) },
 	})))
@@ -169,12 +168,12 @@ func (c *Client) exchange(ctx context.Context, call *call, a *answer, progress f
 	call.buf = a.body[:0]
 	switch {
 	case !a.ok():
-		return nil // how the body ended matters no more
+		return nil // the end of the body doesn't matter
 	case err != nil:
 		return err
 	case call.accept == nil:
 		return nil
-	case wrong != nil: // a reading that is not dated is no evidence
+	case wrong != nil: // a read without dates is no evidence
 		return wrong
 	}
 	return call.accept(a)
@@ -186,14 +185,14 @@ const maxSkew = 48 * time.Hour
 
 // setDate takes the Date of the response. Only a response with a request id is
 // from Okta itself.
-func (a *answer) setDate() error {
+func (a *attempt) setDate() error {
 	a.received = time.Now()
 	date, err := http.ParseTime(a.resp.Header.Get("Date"))
 	if err != nil || a.resp.Header.Get("X-Okta-Request-Id") == "" {
 		return nil
 	}
 	if a.received.Sub(date).Abs() > maxSkew {
-		return &rejection{class: misdated, err: fmt.Errorf("answer is dated %s, and our clock shows %s: more than %v apart",
+		return &rejection{class: misdated, err: fmt.Errorf("response is dated %s, and the local clock shows %s: more than %v apart",
 			date.UTC().Format(time.RFC3339), a.received.UTC().Format(time.RFC3339), maxSkew)}
 	}
 	a.date = date.UTC()
@@ -201,20 +200,20 @@ func (a *answer) setDate() error {
 }
 
 // dated returns Okta's time when it sent a, else the local time.
-func (a *answer) dated() time.Time {
+func (a *attempt) dated() time.Time {
 	if a.date.IsZero() {
 		return time.Now()
 	}
 	return a.date
 }
 
-// outcome is what an attempt tells the governor.
-func (c *Client) outcome(a *answer, admitted time.Time) outcome {
+// outcome returns the outcome of an attempt for the governor.
+func (c *Client) outcome(a *attempt, admitted time.Time) outcome {
 	o := outcome{sent: admitted}
 	if a.resp == nil {
 		return o
 	}
-	if o.limit, o.told = parseRateLimit(a.resp.Header); o.told {
+	if o.limit, o.limited = parseRateLimit(a.resp.Header); o.limited {
 		o.until = a.received.Add(min(o.limit.reset.Sub(a.dated())+time.Second, maxLimitWait)) // resets are cut to seconds
 	}
 	if wait := retryAfter(a.resp.Header, a.dated()); wait > 0 {
@@ -223,8 +222,8 @@ func (c *Client) outcome(a *answer, admitted time.Time) outcome {
 	return o
 }
 
-// logHold tells of a long wait, once a window: as a warning where it is not our
-// own share that is used.
+// logHold logs a long wait, once per window. It is a warning if the app's own
+// share is not the reason.
 func (c *Client) logHold(ctx context.Context, call *call, l Limit) {
 	level := slog.LevelDebug
 	if l.Reason != holdShare {
@@ -258,8 +257,8 @@ func readBody(buf []byte, r io.Reader, progress func()) ([]byte, error) {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
-		case len(buf) > maxAnswer:
-			return buf, &rejection{class: "too large", final: true, err: fmt.Errorf("over %d bytes", maxAnswer)}
+		case len(buf) > maxBody:
+			return buf, &rejection{class: "too large", final: true, err: fmt.Errorf("over %d bytes", maxBody)}
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:
@@ -270,15 +269,14 @@ func readBody(buf []byte, r io.Reader, progress func()) ([]byte, error) {
 	}
 }
 
-// ErrorCode returns the code of an error answer: Okta's, or the OAuth one of a
-// challenge; "" where there is none, as from what stands before Okta.
+// ErrorCode returns the code of an error response: Okta's in the JSON body, or
+// that of an OAuth challenge, whose body is empty (RFC 6750, section 3). It is ""
+// if there is none, as in a response of a proxy.
 func ErrorCode(resp *http.Response, body []byte) string { return errorCode(resp.Header, body) }
 
-// errorCode is the code of an error answer: Okta's own in the JSON body, or
-// the OAuth one of a challenge, whose body is empty (RFC 6750, section 3).
 func errorCode(h http.Header, body []byte) string {
 	var okta struct{ ErrorCode, Error string }
-	if len(body) <= maxError && json.Unmarshal(body, &okta) == nil {
+	if len(body) <= maxErrorBody && json.Unmarshal(body, &okta) == nil {
 		if code := word(okta.ErrorCode); code != "" {
 			return code
 		}
@@ -294,8 +292,8 @@ func errorCode(h http.Header, body []byte) string {
 	return ""
 }
 
-// word returns s if it is such as codes and request ids are, else "": what goes
-// into errors and logs is never free text from an answer.
+// word returns s if it has the form of a code or a request id, else "". Errors and
+// logs never contain free text of a response.
 func word(s string) string {
 	for i := range len(s) {
 		b := s[i]

@@ -9,64 +9,64 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Bounds of patience with a limit. Okta's windows last a minute, so longer
-// waits are no window's, and more of them are somebody else's doing.
+// Bounds of waits for a rate limit. Okta's windows last a minute, so a longer
+// wait or another 429 has another cause.
 const (
-	maxLimited   = 10 // 429s a page
+	max429s      = 10 // per page
 	maxLimitWait = 5 * time.Minute
 )
 
-// passing are the statuses that another try may change.
-var passing = []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+// transient are the statuses after which a retry can succeed.
+var transient = []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
-// patience says how long to wait before a request is sent again, and when to
-// give it up. Trouble and limits have bounds of their own: a page that fails
-// once after a long wait for the limit has all its tries still.
-type patience struct {
+// retries decides whether a request is sent again, and when. Failures and 429s
+// are counted separately, so that a page has all its tries after a long wait for
+// the limit.
+type retries struct {
 	tries    int // attempts so far
-	troubles int // of these, failed by more than the limit
-	limited  int // of these, sent away with 429
-	most     int
+	failures int // of these, failed for another reason than a 429
+	limited  int // of these, 429s
+	most     int // failures
 	backoff  *backoff.ExponentialBackOff
 }
 
-func (c *Client) patience(tries int) *patience {
-	return &patience{most: tries, backoff: &backoff.ExponentialBackOff{
+func (c *Client) retries(tries int) *retries {
+	return &retries{most: tries, backoff: &backoff.ExponentialBackOff{
 		InitialInterval:     c.cfg.BaseWait / 2,
-		RandomizationFactor: 1, // full jitter: anything from 0 to twice the interval
+		RandomizationFactor: 1, // full jitter: from 0 to twice the interval
 		Multiplier:          2,
 		MaxInterval:         30 * time.Second,
 	}}
 }
 
-// wait returns how long to wait after failure, false to give up. now is by
-// Okta's clock.
-func (p *patience) wait(failure *Error, a *answer, now time.Time) (time.Duration, bool) {
-	p.tries++
+// wait returns how long to wait after a failure, or false to give up. now is
+// Okta's time.
+func (r *retries) wait(failure *Error, a *attempt, now time.Time) (time.Duration, bool) {
+	r.tries++
 	var rejected *rejection
 	switch {
 	case failure.Status == http.StatusTooManyRequests:
-		p.limited++
-		return p.limitWait(a.resp.Header, now), p.limited <= maxLimited
-	case failure.Err == nil && !slices.Contains(passing, failure.Status):
+		r.limited++
+		return r.limitWait(a.resp.Header, now), r.limited <= max429s
+	case failure.Err == nil && !slices.Contains(transient, failure.Status):
 		return 0, false
 	case errors.As(failure.Err, &rejected) && rejected.final:
 		return 0, false
 	}
-	p.troubles++
-	return p.backoff.NextBackOff(), p.troubles < p.most // a Retry-After is the governor's
+	r.failures++
+	return r.backoff.NextBackOff(), r.failures < r.most // the governor applies Retry-After
 }
 
-// limitWait is for a 429. Okta has two kinds: the window is used up, until a
-// reset that the headers name; or too many requests are in flight, told by a
-// limit and a rest of 0, whose reset is only a guess.
-func (p *patience) limitWait(h http.Header, now time.Time) time.Duration {
+// limitWait returns the wait after a 429. Okta has two kinds: the window is used
+// up until the reset in the headers; or too many requests are in flight, shown by
+// a limit and a rest of 0, and then the reset is only a guess.
+func (r *retries) limitWait(h http.Header, now time.Time) time.Duration {
 	if wait := retryAfter(h, now); wait > 0 {
 		return min(wait, maxLimitWait)
 	}
 	limit, ok := parseRateLimit(h)
 	if !ok || limit.crowded() {
-		return p.backoff.NextBackOff()
+		return r.backoff.NextBackOff()
 	}
 	return min(limit.untilReset(now), maxLimitWait)
 }

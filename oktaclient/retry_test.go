@@ -40,7 +40,7 @@ var faults = []struct {
 		w.WriteHeader(502)
 		io.WriteString(w, "<html>secret</html>")
 	}},
-	{"HTML 200", "not JSON", `answer is not JSON but "text/html"`, func(w http.ResponseWriter, _ *http.Request) {
+	{"HTML 200", "not JSON", `response is not JSON but "text/html"`, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		io.WriteString(w, "<html>secret</html>")
 	}},
@@ -50,11 +50,11 @@ var faults = []struct {
 	{"empty body", "broken JSON", "broken JSON", func(http.ResponseWriter, *http.Request) {}},
 	{"more after the array", "broken JSON", "broken JSON", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[] []`) }},
 	{"an object", "broken JSON", "broken JSON", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"value":[]}`) }},
-	{"cut", "cut", "answer cut short", func(w http.ResponseWriter, _ *http.Request) {
+	{"cut", "cut", "response cut short", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		io.WriteString(w, `[{"id":"secret"`)
 	}},
-	{"reset in the body", "cut", "answer cut short", func(w http.ResponseWriter, _ *http.Request) {
+	{"reset in the body", "cut", "response cut short", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `[{"id":"secret"`)
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
