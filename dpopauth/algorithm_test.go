@@ -12,7 +12,7 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// algorithms are all that a key may sign by.
+// algorithms are the supported algorithms, except Ed25519 (see D24).
 var algorithms = []struct {
 	name   string
 	signer func() crypto.Signer
@@ -40,7 +40,7 @@ func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
 		t.Run(alg.name, func(t *testing.T) {
 			key := withAlgorithm(t, alg.signer(), alg.name)
 			t.Run("proof", func(t *testing.T) {
-				o := newOrg(t) // which verifies by go-jose
+				o := newOrg(t) // verifies with go-jose
 				mustGet(t, o.transport(withKey(key)), o.URL+"/a")
 				if got := o.apiRequests()[0].proof.header["alg"]; got != alg.name {
 					t.Errorf("alg = %v", got)
@@ -56,7 +56,7 @@ func TestD24_AlgorithmsOfProofAndAssertion(t *testing.T) {
 		})
 	}
 	t.Run("Ed25519 by its own name", func(t *testing.T) {
-		// RFC 9864, section 2.2; go-jose knows it by the old name only.
+		// RFC 9864, section 2.2; go-jose supports only EdDSA.
 		header, claims, sig := parts(t, anyProof(t, withAlgorithm(t, ed(), "Ed25519")))
 		if got := object(t, header)["alg"]; got != "Ed25519" {
 			t.Errorf("alg = %v", got)
@@ -79,7 +79,7 @@ func signed(header, claims []byte) []byte {
 	return []byte(enc(header) + "." + enc(claims))
 }
 
-func TestD26_AlgorithmsThatTheServerDoesNotTake(t *testing.T) {
+func TestD26_UnsupportedAlgorithm(t *testing.T) {
 	t.Run("metadata", func(t *testing.T) {
 		cfg := newOrg(t).config()
 		cfg.Algorithms = []string{"RS256", "ES384"}

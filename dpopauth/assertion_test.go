@@ -72,7 +72,7 @@ func TestD41_NewAssertionAndProofForEveryAttempt(t *testing.T) {
 				}
 				return s.n == 1
 			}
-			mustGet(t, tr, o.URL+"/a") // the org complains of an assertion or a proof seen before
+			mustGet(t, tr, o.URL+"/a") // the org reports a repeated assertion or proof
 			o.wantRequests(2, 1)
 			a, b := o.tokenRequests()[0], o.tokenRequests()[1]
 			if a.claims["jti"] == b.claims["jti"] || a.jti() == b.jti() {
@@ -85,7 +85,7 @@ func TestD41_NewAssertionAndProofForEveryAttempt(t *testing.T) {
 	}
 }
 
-// hangUp closes the connection without an answer.
+// hangUp closes the connection without a response.
 func hangUp(w http.ResponseWriter) {
 	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
 		conn.Close()

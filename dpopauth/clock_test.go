@@ -12,7 +12,7 @@ import (
 	"oktasync/dpopauth"
 )
 
-// bubble runs f with a pipe org and a transport for it, in fake time.
+// bubble runs f in a synctest bubble, with an org in memory and a transport for it.
 func bubble(t *testing.T, name string, f func(t *testing.T, o *org, tr *dpopauth.Transport), set ...func(*dpopauth.Config)) {
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -22,7 +22,7 @@ func bubble(t *testing.T, name string, f func(t *testing.T, o *org, tr *dpopauth
 	})
 }
 
-// ahead returns a clock that is d before the machine's.
+// ahead returns a clock that is d ahead of the local one.
 func ahead(d time.Duration) func() time.Time {
 	return func() time.Time { return time.Now().Add(d) }
 }
@@ -32,7 +32,7 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 		bubble(t, fmt.Sprint("server ahead by ", offset), func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.now = ahead(offset)
 			mustGet(t, tr, o.URL+"/a")
-			o.wantRequests(2, 1) // the first is refused and made good
+			o.wantRequests(2, 1) // the first is rejected, the second has the corrected time
 			mustGet(t, tr, o.URL+"/a")
 			o.wantRequests(2, 2)
 			for _, s := range append(o.tokenRequests()[1:], o.apiRequests()...) {
@@ -60,9 +60,9 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 			o.life = 24 * time.Hour
 			mustGet(t, tr, o.URL+"/a")
 			o.now = ahead(step)
-			dpopauth.StepWall(tr, step) // both are right again
+			dpopauth.StepWall(tr, step) // both clocks agree again
 			mustGet(t, tr, o.URL+"/a")
-			o.wantRequests(1, 3) // one was refused
+			o.wantRequests(1, 3) // one was rejected
 			mustGet(t, tr, o.URL+"/a")
 			o.wantRequests(1, 4)
 		})
@@ -87,7 +87,7 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 	})
 }
 
-func TestD21_OffsetIsTakenWithCare(t *testing.T) {
+func TestD21_IgnoredAndImpreciseDates(t *testing.T) {
 	for name, spoil := range map[string]func(http.ResponseWriter){
 		"from a cache":   func(w http.ResponseWriter) { w.Header().Set("Age", "7") },
 		"malformed":      func(w http.ResponseWriter) { w.Header().Set("Date", "yesterday") },
@@ -134,12 +134,12 @@ func TestD21_OffsetIsTakenWithCare(t *testing.T) {
 			for range 3 {
 				mustGet(t, tr, o.URL+"/a")
 			}
-			o.wantRequests(2, 3) // none of which was dated in the server's future
+			o.wantRequests(2, 3) // no proof was dated in the server's future
 		})
 	}
 	bubble(t, "a slow answer says less than is known", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")
-		time.Sleep(15 * time.Minute) // so that another reading is due
+		time.Sleep(15 * time.Minute) // so that the sample is old
 		o.api = func(w http.ResponseWriter, _ *seen) bool {
 			w.Header().Set("Date", o.now().UTC().Format(http.TimeFormat))
 			time.Sleep(20 * time.Second)
@@ -167,7 +167,7 @@ func TestD21_OffsetIsTakenWithCare(t *testing.T) {
 	}
 }
 
-func TestD22_OffsetBeyondTheBoundIsAnError(t *testing.T) {
+func TestD22_OffsetBeyondTheBound(t *testing.T) {
 	wantSkew := func(t *testing.T, o *org, err error) {
 		t.Helper()
 		var skew *dpopauth.ClockSkewError
@@ -228,7 +228,7 @@ func TestD22_OffsetBeyondTheBoundIsAnError(t *testing.T) {
 	})
 }
 
-// mustGetToken has tr fetch its token by a request that o.api does not see.
+// mustGetToken makes tr fetch its token, with a request that o.api does not get.
 func mustGetToken(t *testing.T, o *org, tr *dpopauth.Transport) {
 	t.Helper()
 	api := o.api
@@ -239,7 +239,7 @@ func mustGetToken(t *testing.T, o *org, tr *dpopauth.Transport) {
 	o.api, o.apis = api, nil
 }
 
-func TestD23_IatIsNeverInTheServersFuture(t *testing.T) {
+func TestD23_IATIsNeverInTheFuture(t *testing.T) {
 	for _, behind := range []time.Duration{0, 40 * time.Millisecond, 500 * time.Millisecond, 990 * time.Millisecond} {
 		bubble(t, fmt.Sprint("server behind by ", behind), func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.now = ahead(-behind)

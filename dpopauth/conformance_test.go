@@ -19,8 +19,8 @@ var (
 	testName = regexp.MustCompile("`((?:\\w+\\.)?Test(D\\d+)_\\w+)`")
 )
 
-// CONFORMANCE.md and the tests of all packages name the same tests under the
-// same items, and every item has one of each side that it is for.
+// TestConformance checks that CONFORMANCE.md lists exactly the tests that exist,
+// and that each item has a test of each side.
 func TestConformance(t *testing.T) {
 	const items = 111
 	have := map[string]bool{}
@@ -52,7 +52,7 @@ func TestConformance(t *testing.T) {
 				side = "V"
 			}
 			if sides += side; m[2] != row[1] || !have[m[1]] {
-				t.Errorf("%s: the table names %s, which is no test of it", row[1], m[1])
+				t.Errorf("%s: the table names %s, which is not a test of the item", row[1], m[1])
 			}
 			delete(have, m[1])
 		}

@@ -21,12 +21,11 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// A program reads an API that takes only tokens bound to a key. All that it does
-// for that is to make a Transport.
+// A program calls an API that requires DPoP.
 func Example() {
 	path := keyFileOfTheClient()
 	defer os.Remove(path)
-	clientKey, err := keys.Load(path) // PEM or JWK; its public half is registered with the server
+	clientKey, err := keys.Load(path) // PEM or JWK; the public key is registered at the server
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -38,7 +37,7 @@ func Example() {
 		ClientID:  "0oa1",
 		Scopes:    []string{"orders.read"},
 		ClientKey: clientKey,
-		Origins:   []string{server.URL},      // the token goes nowhere else
+		Origins:   []string{server.URL},      // the token is sent nowhere else
 		Base:      server.Client().Transport, // trusts this server's certificate
 	})
 	if err != nil {
@@ -65,7 +64,7 @@ func Example() {
 	// true
 }
 
-// An error knows what a person may do about it.
+// Errors have hints for people.
 func ExampleError_Hint() {
 	var err error = fmt.Errorf("read orders: %w", &dpopauth.Error{Op: "call API", Status: 403, Code: "insufficient_scope"})
 	fmt.Println("error:", err)
@@ -77,7 +76,7 @@ func ExampleError_Hint() {
 	// hint: the token lacks the scope for this call: grant it to the app, request it, and check that the app has an admin role
 }
 
-// keyFileOfTheClient writes a new key and returns where.
+// keyFileOfTheClient writes a new key and returns its path.
 func keyFileOfTheClient() string {
 	path := filepath.Join(os.TempDir(), "dpopauth-example-"+rand.Text()+".pem")
 	key, err := keys.Generate()
@@ -90,8 +89,8 @@ func keyFileOfTheClient() string {
 	return path
 }
 
-// newServer starts an authorization server and an API, both of package verify,
-// for one client. Both demand nonces.
+// newServer starts an authorization server and an API for one client, with package
+// verify. Both require nonces.
 func newServer(client *keys.Key, algorithms ...string) *httptest.Server {
 	mux := http.NewServeMux()
 	server := httptest.NewTLSServer(mux)

@@ -11,7 +11,7 @@ import (
 	"oktasync/dpopauth"
 )
 
-// FuzzNonceHeader: what is taken for a nonce is in the proof byte for byte.
+// FuzzNonceHeader checks that a proof contains an accepted nonce unchanged.
 func FuzzNonceHeader(f *testing.F) {
 	taken := 0
 	for _, s := range []string{"", "abc", `a"b`, `a\b`, "a b", "é", "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", strings.Repeat("x", 1025)} {
@@ -37,9 +37,8 @@ func FuzzNonceHeader(f *testing.F) {
 	})
 }
 
-// FuzzTokenResponse: an answer gives an error of one line without its content, or
-// a token that encoding/json reads the same, that fits a header, and that ends
-// within a day.
+// FuzzTokenResponse checks that a response results in a one-line error, or in the
+// token that encoding/json decodes, with an expiry within a day.
 func FuzzTokenResponse(f *testing.F) {
 	for _, body := range []string{
 		`{"access_token":"tok","token_type":"DPoP","expires_in":3600,"scope":"okta.users.read"}`,
@@ -52,8 +51,7 @@ func FuzzTokenResponse(f *testing.F) {
 		f.Add(400, body)
 	}
 	key := newKey(f, ed())
-	// ask returns the error of a request, or else what was sent to the API, and when
-	// the token ends.
+	// ask returns the Authorization header of an API request and the token's life.
 	ask := func(t testing.TB, status int, body string) (sent string, left time.Duration, err error) {
 		tr, err := dpopauth.New(dpopauth.Config{
 			TokenURL: "https://as.example/token", ClientID: "c", ClientKey: clientKey(), DPoPKey: key, Scopes: []string{"okta.users.read"},
@@ -78,7 +76,7 @@ func FuzzTokenResponse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		if status < 200 || status > 499 || status == 429 || strings.Contains(body, "temporarily_unavailable") {
-			return // those are retried, which takes its time
+			return // retried, which takes long
 		}
 		sent, left, err := ask(t, status, body)
 		if err != nil {

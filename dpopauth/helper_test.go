@@ -13,6 +13,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,7 +29,7 @@ import (
 // long reports whether the long forms of tests are wanted.
 func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
 
-// scaled is n, or much more in the long form.
+// scaled returns n, or much in the long form.
 func scaled(n, much int) int {
 	if long() {
 		return much
@@ -73,7 +75,7 @@ func withLog(w io.Writer) func(*dpopauth.Config) {
 	return func(c *dpopauth.Config) { c.Logger = debugLogger(w) }
 }
 
-// An inProcess transport has a handler answer, without a network.
+// An inProcess transport calls a handler, without a network.
 type inProcess struct{ http.Handler }
 
 func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -85,7 +87,8 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// capture returns a transport with key whose API requests end in take, which may be nil.
+// capture returns a transport with key whose API requests are passed to take, which
+// may be nil.
 func capture(t testing.TB, key *keys.Key, origin string, take func(r *http.Request)) *dpopauth.Transport {
 	t.Helper()
 	tr, err := dpopauth.New(dpopauth.Config{
@@ -104,7 +107,7 @@ func capture(t testing.TB, key *keys.Key, origin string, take func(r *http.Reque
 	return tr
 }
 
-// do sends a GET through tr, which must answer.
+// do sends a GET through tr, which must succeed.
 func do(t testing.TB, tr *dpopauth.Transport, url string) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
 	if err != nil {
@@ -117,7 +120,7 @@ func do(t testing.TB, tr *dpopauth.Transport, url string) {
 	resp.Body.Close()
 }
 
-// parts cuts a JWS into its decoded header, claims and signature.
+// parts returns the decoded header, claims and signature of a JWS.
 func parts(t testing.TB, jws string) (header, claims, sig []byte) {
 	t.Helper()
 	p := strings.Split(jws, ".")
@@ -135,7 +138,7 @@ func parts(t testing.TB, jws string) (header, claims, sig []byte) {
 	return out[0], out[1], out[2]
 }
 
-// jwkOf returns the jwk member of a proof's header, as it stands.
+// jwkOf returns the jwk of a proof's header.
 func jwkOf(t testing.TB, jws string) map[string]any {
 	t.Helper()
 	header, _, _ := parts(t, jws)
@@ -143,7 +146,7 @@ func jwkOf(t testing.TB, jws string) map[string]any {
 	return jwk
 }
 
-// names returns the members of a JSON object in order, with a space between.
+// names returns the names of the members of a JSON object, in their order.
 func names(t testing.TB, data []byte) string {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -165,7 +168,7 @@ func names(t testing.TB, data []byte) string {
 	return strings.Join(list, " ")
 }
 
-// asError returns err's *Error, which it must have.
+// asError returns the *Error that err must contain.
 func asError(t testing.TB, err error) *dpopauth.Error {
 	t.Helper()
 	var e *dpopauth.Error
@@ -175,7 +178,7 @@ func asError(t testing.TB, err error) *dpopauth.Error {
 	return e
 }
 
-// wantError checks that err has all of these words in it.
+// wantError checks that err contains all words.
 func wantError(t testing.TB, err error, words ...string) {
 	t.Helper()
 	if err == nil {
@@ -188,3 +191,70 @@ func wantError(t testing.TB, err error, words ...string) {
 		}
 	}
 }
+
+func debugLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// A journal is a log that is safe for concurrent use.
+type journal struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text = append(j.text, p...)
+	return len(p), nil
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return string(j.text)
+}
+
+// A writer is a function as io.Writer.
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// A pipeListener accepts the connections of its dial method, in memory.
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8443} }

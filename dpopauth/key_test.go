@@ -20,13 +20,13 @@ func TestD35_DPoPKeyIsNotTheClientKey(t *testing.T) {
 	cfg.DPoPKey = clientKey().WithID("other-name")
 	_, err := dpopauth.New(cfg)
 	wantError(t, err, "the DPoP key is the client key")
-	cfg.Bearer = true // then it signs nothing
+	cfg.Bearer = true // without proofs
 	if _, err := dpopauth.New(cfg); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestD38_KidIsInTheAssertionAlone(t *testing.T) {
+func TestD38_KidIsOnlyInTheAssertion(t *testing.T) {
 	for _, test := range []struct{ id, want string }{{"", ""}, {"k-1", "k-1"}, {`quoted "kid" <&>`, `quoted "kid" <&>`}} {
 		o := newOrg(t, func(o *org) { o.client = clientKey().WithID(test.id) })
 		mustGet(t, o.transport(), o.URL+"/a")
@@ -54,7 +54,7 @@ func TestD38_KidIsInTheAssertionAlone(t *testing.T) {
 	})
 }
 
-// A farSigner is a KMS: it shows no private key and takes its time.
+// A farSigner behaves like a KMS: it exports no private key, and sign can block.
 type farSigner struct {
 	key  crypto.Signer
 	sign func()
@@ -122,7 +122,7 @@ func TestD39_AnySigner(t *testing.T) {
 	})
 }
 
-// flaky fails while *fail.
+// flaky fails while *fail is true.
 type flaky struct {
 	crypto.Signer
 	fail *bool

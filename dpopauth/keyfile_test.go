@@ -60,8 +60,8 @@ func TestD37_ReloadedKeys(t *testing.T) {
 
 	newKeyFile(t, path)
 	tr := must(load(o))
-	mustGet(t, tr, o.URL+"/a")  // a token and a nonce of its own
-	mustGet(t, old, o.URL+"/a") // what is in flight ends with the old pair
+	mustGet(t, tr, o.URL+"/a")  // with its own token and nonce
+	mustGet(t, old, o.URL+"/a") // with the old pair
 	o.wantRequests(2, 6)
 	if a, b := old.Status().Thumbprint, tr.Status().Thumbprint; a == b {
 		t.Errorf("thumbprint = %s with both keys", a)

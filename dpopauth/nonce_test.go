@@ -17,7 +17,7 @@ import (
 func TestD69_NoncesAreKeptByRoleAndOrigin(t *testing.T) {
 	o := newOrg(t)
 	other := newOrg(t, func(o *org) { o.api = func(http.ResponseWriter, *seen) bool { return false } })
-	other.api = func(w http.ResponseWriter, s *seen) bool { // the same, for tokens of o
+	other.api = func(w http.ResponseWriter, s *seen) bool { // accepts the tokens of o
 		if s.nonce() != "other" {
 			w.Header().Set("DPoP-Nonce", "other")
 			other.challenge(w, 401, "use_dpop_nonce", "")
@@ -26,7 +26,7 @@ func TestD69_NoncesAreKeptByRoleAndOrigin(t *testing.T) {
 	}
 	o.demand("token", "as")
 	o.demand("api", "rs")
-	o.life = time.Second // so that tokens are renewed in between
+	o.life = time.Second // so that tokens are renewed between the requests
 	tr := o.transport(func(c *dpopauth.Config) { c.Origins = append(c.Origins, other.URL) })
 	for range 3 {
 		mustGet(t, tr, o.URL+"/a")
@@ -71,7 +71,7 @@ func TestD70_NonceOfTheAPI(t *testing.T) {
 			mustGet(t, tr, o.URL+"/a")
 			o.wantRequests(1, 3)
 			time.Sleep(5 * time.Hour)
-			nonce = "n2" // the held one has gone stale
+			nonce = "n2" // the stored one is stale
 			mustGet(t, tr, o.URL+"/a")
 			o.wantRequests(1, 5)
 			list := o.apiRequests()
@@ -128,7 +128,7 @@ func TestD70_NonceOfTheAPI(t *testing.T) {
 	})
 }
 
-func TestD71_NonceOnAnyAnswer(t *testing.T) {
+func TestD71_NonceInAnyResponse(t *testing.T) {
 	for _, status := range []int{200, 204, 401, 404, 429, 500} {
 		t.Run(fmt.Sprint("API ", status), func(t *testing.T) {
 			o := newOrg(t)
@@ -181,7 +181,7 @@ func TestD71_NonceOnAnyAnswer(t *testing.T) {
 			case 1:
 				w.Header().Set("DPoP-Nonce", "n1")
 				o.challenge(w, 401, "use_dpop_nonce", "")
-			case 2: // to the retry, on its way to the caller
+			case 2: // response to the retry
 				w.Header().Set("DPoP-Nonce", "n2")
 				w.WriteHeader(429)
 			default:
@@ -215,7 +215,7 @@ func TestD72_RotationUnderLoad(t *testing.T) {
 			if sends[s.uri]++; sends[s.uri] > 1 {
 				challenged++
 			}
-			if served++; served%20 == 0 || served%200 == 105 { // now and then out of turn
+			if served++; served%20 == 0 || served%200 == 105 { // sometimes out of turn
 				o.demand("api", o.newest("api"), fmt.Sprint("n", served))
 			}
 			w.Header().Set("DPoP-Nonce", o.newest("api"))
@@ -224,7 +224,7 @@ func TestD72_RotationUnderLoad(t *testing.T) {
 		far := o.base()
 		tr := o.transport(func(c *dpopauth.Config) {
 			c.Base = roundTripper(func(r *http.Request) (*http.Response, error) {
-				time.Sleep(5 * time.Millisecond) // there and back
+				time.Sleep(5 * time.Millisecond) // latency, twice
 				defer time.Sleep(5 * time.Millisecond)
 				return far.RoundTrip(r)
 			})
@@ -236,7 +236,7 @@ func TestD72_RotationUnderLoad(t *testing.T) {
 				time.Sleep(time.Duration(g) * time.Millisecond)
 				for i := range 20 {
 					mustGet(t, tr, fmt.Sprintf("%s/%d/%d", o.URL, g, i))
-					time.Sleep(40 * time.Millisecond) // so that there is one a millisecond
+					time.Sleep(40 * time.Millisecond) // one request per millisecond
 				}
 			})
 		}
@@ -263,7 +263,7 @@ func TestD72_RotationUnderLoad(t *testing.T) {
 		wg.Go(func() { mustGet(t, tr, o.URL+"/1") })
 		synctest.Wait()
 		mustGet(t, tr, o.URL+"/2")
-		wg.Wait() // the answer to /1 comes last
+		wg.Wait() // the response to /1 is the last
 		mustGet(t, tr, o.URL+"/3")
 		if list := o.apiRequests(); list[3].nonce() != "n2" {
 			t.Errorf("nonce = %q, want n2", list[3].nonce())
@@ -271,7 +271,7 @@ func TestD72_RotationUnderLoad(t *testing.T) {
 	})
 }
 
-func TestD73_NoncesThatAreNone(t *testing.T) {
+func TestD73_InvalidNonces(t *testing.T) {
 	for name, nonces := range map[string][]string{
 		"empty": {""}, "too long": {strings.Repeat("x", 1025)}, "quote": {`a"b`}, "backslash": {`a\b`}, "space": {"a b"},
 		"not ASCII": {"é"}, "DEL": {"a\x7f"}, "twice": {"a", "b"}, "the same twice": {"a", "a"},

@@ -21,44 +21,42 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// An org is an authorization server and a resource server at one origin, with
-// checks of its own by go-jose. What a correct client never does is an error of
-// the test.
+// An org is an authorization server and a resource server at one origin. It checks
+// requests with go-jose. An error that a correct client never makes fails the test.
 type org struct {
 	t testing.TB
 	*httptest.Server
 	dial func(context.Context, string, string) (net.Conn, error) // nil: TCP
 
-	// Set before the first request. The hooks answer in place of the org where they
-	// return true.
+	// Set before the first request. If a hook returns true, it has sent the response.
 	token   func(w http.ResponseWriter, s *seen) bool
 	api     func(w http.ResponseWriter, s *seen) bool
 	now     func() time.Time // the org's clock
-	past    time.Duration    // how old a proof may be
+	past    time.Duration    // maximum age of a proof
 	life    time.Duration    // of tokens
-	members map[string]any   // of the token answer, over the usual ones
+	members map[string]any   // replace members of the token response
 	unbound bool             // the app does not require DPoP
-	lax     bool             // violations are wanted
+	lax     bool             // faults are expected
 	noDate  bool
 	algs    []jose.SignatureAlgorithm
-	decoded bool      // htu shows the path decoded
-	client  *keys.Key // whose assertions are taken
+	decoded bool      // htu contains the decoded path
+	client  *keys.Key // the client's key
 
 	mu     sync.Mutex
-	nonces map[string][]string // by "token" and "api": those accepted, newest last; none: no nonce is demanded
+	nonces map[string][]string // by "token" and "api": the accepted ones, newest last; empty: none is required
 	tokens []*seen             // the requests
 	apis   []*seen
 	jtis   map[string]bool
-	live   map[string]string // tokens that are good, with their jkt
+	live   map[string]string // valid tokens, with their jkt
 	issued int
 	faults []string
 }
 
-// newOrg starts an org that speaks TLS over TCP.
+// newOrg starts an org with TLS over TCP.
 func newOrg(t testing.TB, set ...func(*org)) *org { return startOrg(t, true, nil, set...) }
 
-// newPipeOrg starts one in memory, for use within a synctest bubble, and without
-// TLS, which would take most of a test's time.
+// newPipeOrg starts an org in memory, for a synctest bubble. It has no TLS, which
+// would take most of the time.
 func newPipeOrg(t testing.TB, set ...func(*org)) *org {
 	return startOrg(t, false, newPipeListener(), set...)
 }
@@ -90,12 +88,12 @@ func startOrg(t testing.TB, overTLS bool, pipe *pipeListener, set ...func(*org))
 	}
 	t.Cleanup(func() {
 		if pipe != nil {
-			time.Sleep(2 * time.Hour) // in the bubble: until every handler is done
+			time.Sleep(2 * time.Hour) // in the bubble, until every handler has returned
 		}
 		o.Close()
 		if !o.lax {
 			for _, f := range o.faults {
-				t.Errorf("the org complains: %s", f)
+				t.Errorf("the org reports: %s", f)
 			}
 		}
 	})
@@ -111,7 +109,7 @@ var clientKey = sync.OnceValue(func() *keys.Key {
 	return k.WithID("client-1")
 })
 
-// base is a transport that trusts the org, with connections of its own.
+// base returns a transport that trusts the org, with its own connections.
 func (o *org) base() *http.Transport {
 	base := o.Server.Client().Transport.(*http.Transport).Clone()
 	base.MaxIdleConnsPerHost = 100
@@ -133,7 +131,7 @@ func (o *org) config() dpopauth.Config {
 	}
 }
 
-// transport returns a transport for the org, with what set changes.
+// transport returns a transport for the org, with the changes of set.
 func (o *org) transport(set ...func(*dpopauth.Config)) *dpopauth.Transport {
 	o.t.Helper()
 	cfg := o.config()
@@ -147,8 +145,7 @@ func (o *org) transport(set ...func(*dpopauth.Config)) *dpopauth.Transport {
 	return t
 }
 
-// get sends a GET and returns status and body, or the error without net/http's
-// wrapping.
+// get sends a GET, and returns status and body, or the error of RoundTrip.
 func get(t testing.TB, tr *dpopauth.Transport, url string) (int, string, error) {
 	t.Helper()
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil))
@@ -161,7 +158,7 @@ func get(t testing.TB, tr *dpopauth.Transport, url string) (int, string, error) 
 	return resp.StatusCode, string(body), err
 }
 
-// mustGet is get where all has to be well.
+// mustGet sends a GET that must return 200.
 func mustGet(t testing.TB, tr *dpopauth.Transport, url string) {
 	t.Helper()
 	if status, body, err := get(t, tr, url); err != nil || status != http.StatusOK {
@@ -188,7 +185,7 @@ func (o *org) serveToken(w http.ResponseWriter, r *http.Request) {
 	o.grant(w, s, "DPoP")
 }
 
-// oauthError answers as RFC 6749, section 5.2, has it, with the newest nonce.
+// oauthError sends an error (RFC 6749, section 5.2) with the newest nonce.
 func (o *org) oauthError(w http.ResponseWriter, status int, code, about string) {
 	if n := o.newest("token"); n != "" && w.Header().Get("DPoP-Nonce") == "" {
 		w.Header().Set("DPoP-Nonce", n)
@@ -246,7 +243,7 @@ func (o *org) serveAPI(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "users %s", r.URL.Path)
 }
 
-// challenge answers as RFC 9449, section 7.1 and 9, has it.
+// challenge sends a challenge (RFC 9449, sections 7.1 and 9).
 func (o *org) challenge(w http.ResponseWriter, status int, code, about string) {
 	if n := o.newest("api"); n != "" && w.Header().Get("DPoP-Nonce") == "" {
 		w.Header().Set("DPoP-Nonce", n)
@@ -255,8 +252,7 @@ func (o *org) challenge(w http.ResponseWriter, status int, code, about string) {
 	w.WriteHeader(status)
 }
 
-// demand makes the org take these nonces alone for a role, the last being the
-// one it hands out.
+// demand sets the accepted nonces of a role. The org sends the last one.
 func (o *org) demand(role string, nonces ...string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -272,14 +268,14 @@ func (o *org) newest(role string) string {
 	return ""
 }
 
-// revoke makes every token given so far bad.
+// revoke revokes all tokens.
 func (o *org) revoke() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	clear(o.live)
 }
 
-// tokenRequests and apiRequests return what came so far.
+// tokenRequests and apiRequests return the requests so far.
 func (o *org) tokenRequests() []*seen { return o.list(&o.tokens) }
 func (o *org) apiRequests() []*seen   { return o.list(&o.apis) }
 
@@ -289,7 +285,7 @@ func (o *org) list(l *[]*seen) []*seen {
 	return append([]*seen(nil), *l...)
 }
 
-// wantRequests checks how many requests came to the token endpoint and the API.
+// wantRequests checks the numbers of token requests and API requests.
 func (o *org) wantRequests(tokens, apis int) {
 	o.t.Helper()
 	if n := len(o.tokenRequests()); n != tokens {

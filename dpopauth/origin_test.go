@@ -17,7 +17,7 @@ import (
 	"oktasync/dpopauth"
 )
 
-func TestD81_OnlyConfiguredOriginsSeeTheToken(t *testing.T) {
+func TestD81_OnlyConfiguredOrigins(t *testing.T) {
 	o, other := newOrg(t), newOrg(t)
 	tr := o.transport()
 	_, _, err := get(t, tr, other.URL+"/a")
@@ -50,7 +50,7 @@ func TestD82_HostileLinks(t *testing.T) {
 	} {
 		u, err := from.Parse(link)
 		if err != nil {
-			continue // nobody could follow it
+			continue // not a URL
 		}
 		resp, err := tr.RoundTrip(&http.Request{Method: "GET", URL: u})
 		if err == nil {
@@ -85,7 +85,7 @@ func TestD83_Redirects(t *testing.T) {
 		}
 		resp.Body.Close()
 		o.wantRequests(1, 1)
-		follower := &http.Client{Transport: tr} // one that follows can't leave the origin
+		follower := &http.Client{Transport: tr} // follows redirects, but not to another origin
 		if _, err := follower.Get(o.URL + "/a"); !errors.Is(err, dpopauth.ErrOrigin) {
 			t.Errorf("error = %v, want ErrOrigin", err)
 		}
@@ -93,7 +93,7 @@ func TestD83_Redirects(t *testing.T) {
 	evil.wantRequests(0, 0)
 }
 
-func TestD84_TokenRequestGoesByItself(t *testing.T) {
+func TestD84_TokenRequestIsSeparate(t *testing.T) {
 	o := newOrg(t)
 	o.token = func(w http.ResponseWriter, s *seen) bool {
 		w.Header().Set("Set-Cookie", "session=1")
@@ -139,7 +139,7 @@ func TestD84_TokenRequestGoesByItself(t *testing.T) {
 	tr.CloseIdleConnections()
 }
 
-// tunnel joins the proxy's client with the server at addr.
+// tunnel connects the proxy's client with the server at addr.
 func tunnel(w http.ResponseWriter, addr string) {
 	server, err := net.Dial("tcp", addr)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"oktasync/dpopauth"
 )
 
-func TestD9_HtmIsTheMethodOnTheWire(t *testing.T) {
+func TestD9_HTMIsTheMethod(t *testing.T) {
 	for _, method := range []string{"", "GET", "POST", "PATCH", "get", "PuRgE"} {
 		o := newOrg(t)
-		o.demand("api", "n1") // the first one is challenged, so that there is a retry
+		o.demand("api", "n1") // the first request is challenged and retried
 		tr := o.transport()
 		req := must(http.NewRequest("GET", o.URL+"/api", nil))
 		req.Method = method
@@ -25,7 +25,7 @@ func TestD9_HtmIsTheMethodOnTheWire(t *testing.T) {
 		}
 		resp.Body.Close()
 		o.wantRequests(1, 2)
-		for _, s := range o.apiRequests() { // the org has compared the two
+		for _, s := range o.apiRequests() { // the org compares both
 			if want := cmp.Or(method, "GET"); s.proof.claims["htm"] != want || s.method != want {
 				t.Errorf("method %q: htm = %v on the wire %s", method, s.proof.claims["htm"], s.method)
 			}
@@ -33,7 +33,7 @@ func TestD9_HtmIsTheMethodOnTheWire(t *testing.T) {
 	}
 }
 
-func TestD10_HtuHasNoQueryAndNoFragment(t *testing.T) {
+func TestD10_HTUHasNoQueryAndNoFragment(t *testing.T) {
 	o := newOrg(t)
 	tr := o.transport()
 	for target, path := range map[string]string{
@@ -48,7 +48,7 @@ func TestD10_HtuHasNoQueryAndNoFragment(t *testing.T) {
 	}
 }
 
-func TestD11_SchemeHostAndPortAreNormal(t *testing.T) {
+func TestD11_NormalOrigin(t *testing.T) {
 	for _, test := range []struct{ origin, url, htu string }{
 		{"https://acme.okta.com", "HTTPS://Acme.Okta.COM:443/API", "https://acme.okta.com/API"},
 		{"https://ACME.okta.com:443/", "https://acme.okta.com/API", "https://acme.okta.com/API"},
@@ -74,7 +74,7 @@ func TestD11_SchemeHostAndPortAreNormal(t *testing.T) {
 	})
 }
 
-func TestD12_PathIsAsWritten(t *testing.T) {
+func TestD12_PathIsUnchanged(t *testing.T) {
 	o := newOrg(t)
 	tr := o.transport(func(c *dpopauth.Config) { c.Origins = []string{o.URL + "/"} })
 	for url, path := range map[string]string{"": "/", "/": "/", "/a": "/a", "/a/": "/a/", "?q=1": "/"} {
@@ -100,7 +100,7 @@ func TestD13_PathIsEscapedAsOnTheRequestLine(t *testing.T) {
 	})
 }
 
-func TestD14_OktaComparesThePathDecoded(t *testing.T) {
+func TestD14_DecodedPath(t *testing.T) {
 	t.Run("what needs no escape has none", func(t *testing.T) {
 		o := newOrg(t)
 		u := must(url.Parse(o.URL))
@@ -121,7 +121,7 @@ func TestD14_OktaComparesThePathDecoded(t *testing.T) {
 	})
 }
 
-func TestD15_RequestsThatCantBeSignedAreRefused(t *testing.T) {
+func TestD15_RejectedRequests(t *testing.T) {
 	o := newOrg(t)
 	tr := o.transport()
 	host := strings.TrimPrefix(o.URL, "https://")
@@ -156,10 +156,10 @@ func TestD15_RequestsThatCantBeSignedAreRefused(t *testing.T) {
 	})
 }
 
-func TestD16_IatIsOfTheMomentOfSigning(t *testing.T) {
+func TestD16_IATIsTheTimeOfSigning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newPipeOrg(t)
-		o.past = 2 * time.Second // so late a proof would be refused
+		o.past = 2 * time.Second // an older proof is rejected
 		o.demand("api", "n1")
 		o.token = func(http.ResponseWriter, *seen) bool { time.Sleep(20 * time.Second); return false }
 		o.api = func(_ http.ResponseWriter, s *seen) bool {
@@ -170,7 +170,7 @@ func TestD16_IatIsOfTheMomentOfSigning(t *testing.T) {
 		}
 		mustGet(t, o.transport(), o.URL+"/a") // waits for the token, and then for the nonce
 		o.wantRequests(1, 2)
-		for _, s := range o.apiRequests() { // the org has seen that they are integers
+		for _, s := range o.apiRequests() { // the org checks that it is an integer
 			if late := s.at.Unix() - s.iat(); late < 0 || late > 1 {
 				t.Errorf("iat is %d s before the request came, want 0 or 1", late)
 			}
@@ -178,8 +178,8 @@ func TestD16_IatIsOfTheMomentOfSigning(t *testing.T) {
 	})
 }
 
-func TestD17_AthIsOfTheTokenInTheHeader(t *testing.T) {
-	o := newOrg(t) // its tokens have ~ . - _ + / = in them
+func TestD17_ATHIsTheHashOfTheToken(t *testing.T) {
+	o := newOrg(t) // its tokens contain ~ . - _ + / =
 	tr := o.transport()
 	mustGet(t, tr, o.URL+"/a")
 	mustGet(t, tr, o.URL+"/b")
@@ -194,7 +194,7 @@ func TestD17_AthIsOfTheTokenInTheHeader(t *testing.T) {
 	}
 }
 
-func TestD18_NonceIsTheServersByteForByte(t *testing.T) {
+func TestD18_NonceIsUnchanged(t *testing.T) {
 	o := newOrg(t)
 	const odd = `!#$%&'()*+,-./:;<=>?@[]^_{|}~` + "`"
 	tr := o.transport()
@@ -237,7 +237,7 @@ func htuOf(t testing.TB, jws string) string {
 	return htu
 }
 
-// wantHtu checks the last API request's htu.
+// wantHtu checks the htu of the last API request.
 func wantHtu(t *testing.T, o *org, want string) {
 	t.Helper()
 	list := o.apiRequests()

@@ -26,8 +26,7 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// secretPieces are all pieces of 16 octets of the secrets that went over the
-// wire, but for what a proof's header shows of the public key.
+// secretPieces returns all substrings of 16 bytes of the secrets in the requests.
 func secretPieces(list []*seen) map[string]bool {
 	pieces := map[string]bool{}
 	add := func(s string) {
@@ -49,7 +48,7 @@ func secretPieces(list []*seen) map[string]bool {
 
 var jwtLike = regexp.MustCompile(`eyJ[\w-]{20,}`)
 
-// wantClean checks that text has no secret in it.
+// wantClean checks that text contains no secret.
 func wantClean(t *testing.T, what, text string, pieces map[string]bool) {
 	t.Helper()
 	for i := 0; i+16 <= len(text); i++ {
@@ -62,7 +61,7 @@ func wantClean(t *testing.T, what, text string, pieces map[string]bool) {
 	}
 }
 
-func TestD85_NoSecretIsShown(t *testing.T) {
+func TestD85_NoSecretInLogsAndErrors(t *testing.T) {
 	const canary = "cAnArY0123456789aBcDeFgHiJkLmNoPqRsTuVwXyZ-"
 	var log journal
 	shown := &bytes.Buffer{}
@@ -78,7 +77,7 @@ func TestD85_NoSecretIsShown(t *testing.T) {
 		fmt.Fprintf(shown, "%+v %#v %s\n", tr.Status(), tr.Status(), status)
 	}
 	var all []*seen
-	// echo answers with all it was sent, wherever a server could put it.
+	// echo sends the secrets of a request back in headers and body.
 	echo := func(w http.ResponseWriter, s *seen, status int) {
 		said := strings.Join(append(s.proofs, s.header.Get("Authorization"), s.form.Get("client_assertion")), " ")
 		w.Header().Set("X-Okta-Request-Id", said)
@@ -148,7 +147,7 @@ func TestD85_NoSecretIsShown(t *testing.T) {
 	wantClean(t, "an error", shown.String(), pieces)
 }
 
-func TestD86_NothingPrintsAKey(t *testing.T) {
+func TestD86_KeysAreRedacted(t *testing.T) {
 	for _, alg := range algorithms {
 		t.Run(alg.name, func(t *testing.T) {
 			key := must(newKey(t, alg.signer()).WithAlgorithm(alg.name)).WithID("k1")
@@ -203,7 +202,7 @@ func TestD86_NothingPrintsAKey(t *testing.T) {
 	}
 }
 
-// privateForms are ways in which fmt and encoders show the private part of s.
+// privateForms returns the private part of s as fmt and encoders print it.
 func privateForms(t *testing.T, s crypto.Signer) []string {
 	t.Helper()
 	var d []byte
@@ -225,7 +224,7 @@ func privateForms(t *testing.T, s crypto.Signer) []string {
 		base64.RawURLEncoding.EncodeToString(d), base64.RawStdEncoding.EncodeToString(d), fmt.Sprintf("%#v", d)[7:40])
 }
 
-func TestD87_ErrorChainsHoldNoRequest(t *testing.T) {
+func TestD87_ErrorChainsContainNoRequest(t *testing.T) {
 	o := newOrg(t)
 	for _, path := range []string{"/oauth2/v1/token", "/a"} {
 		tr := o.transport(func(c *dpopauth.Config) {

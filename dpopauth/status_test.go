@@ -18,7 +18,7 @@ func TestD109_Counters(t *testing.T) {
 	bubble(t, "", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.demand("token", "n1")
 		o.demand("api", "n2")
-		mustGet(t, tr, o.URL+"/a") // first; both demand a nonce
+		mustGet(t, tr, o.URL+"/a") // first; both roles require a nonce
 		time.Sleep(55 * time.Minute)
 		mustGet(t, tr, o.URL+"/a") // early
 		time.Sleep(time.Second)

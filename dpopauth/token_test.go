@@ -15,7 +15,7 @@ import (
 	"oktasync/dpopauth"
 )
 
-func TestD59_OneFetchForAll(t *testing.T) {
+func TestD59_OneTokenRequest(t *testing.T) {
 	bubble(t, "cold", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.token = func(http.ResponseWriter, *seen) bool { time.Sleep(time.Second); return false }
 		gang(100, func() { mustGet(t, tr, o.URL+"/a") })
@@ -36,7 +36,7 @@ func TestD59_OneFetchForAll(t *testing.T) {
 	})
 }
 
-// gang runs f n times at once.
+// gang runs f n times concurrently.
 func gang(n int, f func()) {
 	var wg sync.WaitGroup
 	for range n {
@@ -109,7 +109,7 @@ func TestD60_RenewalComesBeforeExpiry(t *testing.T) {
 	})
 }
 
-func TestD61_FailedRenewalOfAGoodToken(t *testing.T) {
+func TestD61_FailedRenewalOfAValidToken(t *testing.T) {
 	var log journal
 	bubble(t, "", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")
@@ -128,7 +128,7 @@ func TestD61_FailedRenewalOfAGoodToken(t *testing.T) {
 		if err := tr.Status().LastError; err == nil || !strings.Contains(err.Error(), "invalid_request") {
 			t.Errorf("LastError = %v", err)
 		}
-		time.Sleep(time.Minute) // and now it has expired
+		time.Sleep(time.Minute) // the token has expired
 		_, _, err := get(t, tr, o.URL+"/a")
 		wantError(t, err, "invalid_request")
 		o.token = nil
@@ -140,7 +140,7 @@ func TestD61_FailedRenewalOfAGoodToken(t *testing.T) {
 	}, withLog(&log))
 }
 
-func TestD62_FailingServerIsLeftAlone(t *testing.T) {
+func TestD62_BackOff(t *testing.T) {
 	bubble(t, "", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.token = func(w http.ResponseWriter, _ *seen) bool { o.oauthError(w, 401, "invalid_client", ""); return true }
 		var errs sync.Map
@@ -176,7 +176,7 @@ func TestD62_FailingServerIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestD63_WithdrawnToken(t *testing.T) {
+func TestD63_RevokedToken(t *testing.T) {
 	o := newOrg(t)
 	tr := o.transport()
 	mustGet(t, tr, o.URL+"/a")
@@ -212,7 +212,7 @@ func TestD63_WithdrawnToken(t *testing.T) {
 	})
 }
 
-func TestD64_ManyRefusalsAndOneRenewal(t *testing.T) {
+func TestD64_ManyRejectionsOneRenewal(t *testing.T) {
 	bubble(t, "at once", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")
 		o.revoke()
@@ -228,7 +228,7 @@ func TestD64_ManyRefusalsAndOneRenewal(t *testing.T) {
 				o.mu.Lock()
 				_, live := o.live[strings.TrimPrefix(s.header.Get("Authorization"), "DPoP ")]
 				o.mu.Unlock()
-				time.Sleep(time.Minute) // meanwhile another has got token B
+				time.Sleep(time.Minute) // another request gets token B
 				if !live {
 					o.challenge(w, 401, "invalid_token", "")
 					return true
@@ -245,7 +245,7 @@ func TestD64_ManyRefusalsAndOneRenewal(t *testing.T) {
 	})
 }
 
-func TestD65_TokenWithdrawnInTheMiddle(t *testing.T) {
+func TestD65_TokenRevokedDuringARead(t *testing.T) {
 	o := newOrg(t)
 	tr := o.transport()
 	pages := scaled(200, 1000)
@@ -337,10 +337,9 @@ func TestD68_NothingIsWritten(t *testing.T) {
 	}
 }
 
-func TestD36_TokenAndKeyAreOnePair(t *testing.T) {
-	// Nonces rotate, tokens expire and the key changes, all at once, under 50
-	// goroutines. The org complains of any proof by another key than its token's, and of
-	// an ath of another token.
+func TestD36_TokenAndKeyMatch(t *testing.T) {
+	// Nonces rotate, tokens expire and the key changes during 50 goroutines. The org
+	// reports a proof by another key than the token's, and an ath of another token.
 	synctest.Test(t, func(t *testing.T) {
 		o := newPipeOrg(t)
 		o.life = 2 * time.Second

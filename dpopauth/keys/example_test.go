@@ -8,13 +8,13 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// A key in a KMS or a TPM is a crypto.Signer, and is all that a Key needs.
+// A Key can use the crypto.Signer of a KMS or a TPM.
 func ExampleNew() {
 	key, err := keys.New(signerOfTheKMS)
 	if err != nil {
 		log.Fatal(err)
 	}
-	key = key.WithID("2026-11") // the kid under which the server has it
+	key = key.WithID("2026-11") // the kid at the server
 	fmt.Println(key.Algorithm(), key.ID())
 	fmt.Println(strings.HasPrefix(fmt.Sprint(key), "[redacted ES256 key"))
 	// Output:
@@ -22,5 +22,5 @@ func ExampleNew() {
 	// true
 }
 
-// signerOfTheKMS stands for a client of a KMS.
+// signerOfTheKMS represents a client of a KMS.
 var signerOfTheKMS = p256()

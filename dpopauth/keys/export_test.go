@@ -4,7 +4,7 @@ import (
 	"crypto"
 )
 
-// Thumbprint is the thumbprint of a public key whose private one nobody has.
+// Thumbprint returns the thumbprint of a public key.
 func Thumbprint(pub crypto.PublicKey) (string, error) {
 	jwk, err := publicJWK(pub)
 	return thumbprint(jwk), err

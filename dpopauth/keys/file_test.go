@@ -15,7 +15,7 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
+func TestD33_FilePermissions(t *testing.T) {
 	good := pemBlock("PRIVATE KEY", pkcs8(p256()))
 	for _, mode := range []os.FileMode{0o604, 0o644, 0o606, 0o601, 0o777} {
 		path := writeFile(t, good, mode)
@@ -27,7 +27,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// warning returns what the key of that file warns of.
+	// warning returns the warning of the key in that file.
 	warning := func(t *testing.T, path string) string {
 		t.Helper()
 		k := must(keys.Load(path))
@@ -89,7 +89,7 @@ func TestD33_KeyFilesAreKeptFromOthers(t *testing.T) {
 	})
 }
 
-func TestD34_GeneratedKeysAreWrittenOnlyWhenAsked(t *testing.T) {
+func TestD34_WriteFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	a := must(keys.Generate())
@@ -120,7 +120,7 @@ func TestD34_GeneratedKeysAreWrittenOnlyWhenAsked(t *testing.T) {
 	}
 	wantError(t, b.WriteFile(filepath.Join(dir, "none", "key")), "no such file")
 
-	// Where not all of it fits, none of it stays, and the next try has its way.
+	// A partly written file is removed, and a second call succeeds.
 	half := filepath.Join(dir, "half")
 	withoutRoom(t, 100, func() { err = b.WriteFile(half) })
 	wantError(t, err, "write key "+half+": file too large")
@@ -129,10 +129,10 @@ func TestD34_GeneratedKeysAreWrittenOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-// withoutRoom has f run where no file can have more octets than these.
+// withoutRoom runs f with a limit for the size of files.
 func withoutRoom(t *testing.T, octets int, f func()) {
 	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ) // which would end us
+	signal.Ignore(syscall.SIGXFSZ) // terminates the process
 	defer signal.Reset(syscall.SIGXFSZ)
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {

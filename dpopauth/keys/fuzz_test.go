@@ -10,8 +10,8 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// FuzzParse: whatever loads signs proofs that go-jose verifies by the public
-// key that it shows, and what does not load is one line that shows nothing of it.
+// FuzzParse checks that go-jose verifies the proofs of an accepted key with its
+// public JWK, and that an error is one line.
 func FuzzParse(f *testing.F) {
 	loaded := 0
 	seeds := [][]byte{
@@ -51,7 +51,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("thumbprint = %s, want %s", got, want)
 		}
 		if key.Algorithm() == "Ed25519" {
-			return // go-jose knows it as EdDSA
+			return // go-jose supports only EdDSA
 		}
 		jws := must(key.SignProof(map[string]string{"htu": "https://rs.example/"}))
 		sig := must(jose.ParseSignedCompact(jws, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Algorithm())}))

@@ -72,7 +72,7 @@ func TestD30_EncryptedPEM(t *testing.T) {
 	}
 }
 
-// algorithmKey is PKCS#8 of a kind that crypto/x509 does not know.
+// algorithmKey returns PKCS#8 of a type that crypto/x509 does not support.
 func algorithmKey(t testing.TB, oid, params asn1.ObjectIdentifier) []byte {
 	t.Helper()
 	algorithm := pkix.AlgorithmIdentifier{Algorithm: oid}
@@ -91,7 +91,7 @@ func algorithmKey(t testing.TB, oid, params asn1.ObjectIdentifier) []byte {
 	return pemBlock("PRIVATE KEY", der)
 }
 
-func TestD31_WhatIsNoPrivateKey(t *testing.T) {
+func TestD31_OtherContent(t *testing.T) {
 	public := must(x509.MarshalPKIXPublicKey(p256().Public()))
 	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader))
 	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))
@@ -221,7 +221,7 @@ func TestD32_WeakAndInconsistentKeys(t *testing.T) {
 	}
 }
 
-func TestD7_SignaturesThatAreNone(t *testing.T) {
+func TestD7_InvalidSignatures(t *testing.T) {
 	order := elliptic.P256().Params().N.Bytes()
 	for name, der := range map[string][]byte{
 		"empty":          {},
@@ -240,12 +240,12 @@ func TestD7_SignaturesThatAreNone(t *testing.T) {
 			t.Error(name)
 		}
 	}
-	// In form, but by nobody: the numbers are there, and padded.
+	// Well-formed, but not the signature of the input.
 	_, err := keys.New(answering{p256(), []byte{0x30, 6, 2, 1, 1, 2, 1, 1}})
 	wantError(t, err, "private key does not match its public key")
 }
 
-// answering returns the same signature whatever it is asked for.
+// answering always returns the same signature.
 type answering struct {
 	crypto.Signer
 	signature []byte
@@ -255,7 +255,7 @@ func (a answering) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return a.signature, nil
 }
 
-// crossed signs by another key than it shows.
+// crossed signs with another key than its public key.
 type crossed struct {
 	crypto.Signer
 	other crypto.Signer
@@ -265,7 +265,7 @@ func (c crossed) Sign(r io.Reader, d []byte, o crypto.SignerOpts) ([]byte, error
 	return c.other.Sign(r, d, o)
 }
 
-// rawSigner returns R and S side by side, where crypto.Signer wants ASN.1.
+// rawSigner returns R‖S instead of ASN.1.
 type rawSigner struct{ crypto.Signer }
 
 func (rawSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {

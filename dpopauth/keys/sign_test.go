@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// A key at hand signs by RFC 6979; a signer that lives elsewhere is given
-// randomness, since how it signs is its own business.
+// An *ecdsa.PrivateKey signs deterministically; other signers get crypto/rand.
 func TestRandomness(t *testing.T) {
 	claims := map[string]string{"jti": "1"}
 	for _, kind := range kinds[:3] {
@@ -32,8 +31,7 @@ func TestRandomness(t *testing.T) {
 	}
 }
 
-// A witness counts the signatures that it is asked for, and those for which it
-// is given crypto/rand.
+// A witness counts its signatures, and those with crypto/rand.
 type witness struct {
 	crypto.Signer
 	all, random int

@@ -11,9 +11,9 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-func TestD6_ThumbprintIsOfTheCanonicalMembers(t *testing.T) {
+func TestD6_ThumbprintOfTheCanonicalMembers(t *testing.T) {
 	for _, kind := range kinds {
-		// The same key with members in another order and others beside them.
+		// The same key, with more members in another order.
 		for _, file := range [][]byte{jwkFile(kind.Signer(), ""), jwkFile(kind.Signer(), `"kid":"z","use":"sig",`)} {
 			k := must(keys.Parse(file))
 			if got, want := k.Thumbprint(), joseThumbprint(kind.Signer().Public()); got != want {

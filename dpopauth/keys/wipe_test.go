@@ -20,12 +20,12 @@ func TestD88_KeyFilesAreWiped(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestD88_KeyFilesAreWiped$") // the files must not have been in our memory before
+	child := exec.Command(os.Args[0], "-test.run=^TestD88_KeyFilesAreWiped$") // so that this process has not had the files in memory
 	child.Env = append(os.Environ(), folder+"="+dir)
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	debug.SetGCPercent(-1) // or the collector would hide what was not wiped
+	debug.SetGCPercent(-1) // the collector would hide buffers that are not overwritten
 	defer debug.SetGCPercent(100)
 	var thumbprint string
 	for _, name := range []string{"key.pem", "key.jwk", "set.jwks"} {
@@ -47,8 +47,8 @@ func TestD88_KeyFilesAreWiped(t *testing.T) {
 	}
 }
 
-// writeKeys writes a key to files of all forms, and apart from them what of each
-// form nobody may find.
+// writeKeys writes a key in all formats, and for each format the part that must not
+// be found.
 func writeKeys(t *testing.T, dir string) {
 	pem, jwk := pemBlock("PRIVATE KEY", pkcs8(p256())), jwkFile(p256(), "")
 	line := strings.Split(string(pem), "\n")[1]

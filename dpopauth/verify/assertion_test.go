@@ -11,7 +11,7 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// An assertion that is good but for edits.
+// assertion returns an assertion that is valid except for edits.
 func (s signer) assertion(header, edits m) string {
 	return s.sign(m{"alg": s.alg, "kid": "1"}.with(header).json(), m{
 		"iss": "0oa1", "sub": "0oa1", "aud": origin + "/token", "jti": newID(),
@@ -132,12 +132,12 @@ func TestD41_AssertionReplay(t *testing.T) {
 		}
 	}
 	spent := m{"jti": "1"}
-	check(s.assertion(nil, spent.with(m{"aud": "x"})), verify.AssertionAudience) // does not spend it
+	check(s.assertion(nil, spent.with(m{"aud": "x"})), verify.AssertionAudience) // does not use the jti
 	check(s.assertion(nil, spent), "")
 	check(s.assertion(nil, spent), verify.AssertionReplayed)
-	check(s.assertion(nil, m{"jti": "1", "iss": "0oa2", "sub": "0oa2"}), "") // another client's
+	check(s.assertion(nil, m{"jti": "1", "iss": "0oa2", "sub": "0oa2"}), "") // of another client
 	now = start.Add(5*time.Minute - time.Second)
-	check(s.assertion(nil, spent), verify.AssertionReplayed) // to the end of its life
+	check(s.assertion(nil, spent), verify.AssertionReplayed) // until it expires
 	full := newClients(t, func(cfg *verify.ClientsConfig) { cfg.Replay = verify.NewReplayCache(1) })
 	for _, want := range []verify.Reason{"", verify.ReplayUnavailable} {
 		if _, err := full.Assertion(t.Context(), s.assertion(nil, nil), origin+"/token"); reasonOf(err) != want {

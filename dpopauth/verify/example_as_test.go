@@ -9,8 +9,8 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// An authorization server's token endpoint binds the token to the key of the
-// proof. This one demands a nonce, so that nobody can have made a proof earlier.
+// A token endpoint binds the token to the key of the proof. It requires a nonce, so
+// that proofs can't be made in advance.
 func ExampleVerifier_Proof() {
 	proofs, err := verify.New(verify.Config{
 		Origin: "https://as.example.com",

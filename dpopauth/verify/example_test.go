@@ -16,14 +16,14 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// orders is an API of some team. It knows nothing of tokens, only who calls.
+// orders is an API. It gets only the verified token.
 func orders(w http.ResponseWriter, r *http.Request) {
 	token, _ := verify.TokenFrom(r.Context())
 	fmt.Fprintf(w, "the orders of %s", token.ClientID)
 }
 
-// protect puts the checks before the API: only tokens of this issuer, for this
-// audience, with this scope, and each with a proof for this very request.
+// protect returns the API with the checks: each request needs a token of this
+// issuer, audience and scope, and a proof for this request.
 func protect(api http.HandlerFunc, publicURL, issuerURL string, client *http.Client) (http.Handler, error) {
 	issuer, err := verify.NewIssuer(verify.IssuerConfig{
 		URL:        issuerURL,
@@ -44,8 +44,8 @@ func protect(api http.HandlerFunc, publicURL, issuerURL string, client *http.Cli
 	return resource.Protect(api, "orders.read"), nil
 }
 
-// A caller is the least that a client can be. It holds a token, and the key that
-// the token is bound to. For a whole one see package dpopauth.
+// A caller is a minimal client with a token and the key to which the token is bound.
+// Package dpopauth is a complete client.
 type caller struct {
 	client *http.Client
 	key    *ecdsa.PrivateKey
@@ -53,7 +53,7 @@ type caller struct {
 	nonce  string
 }
 
-// get sends a request, and once more where the server demands a nonce.
+// get sends a request, and repeats it if the server requires a nonce.
 func (c *caller) get(url string) (*http.Response, error) {
 	for {
 		req, err := http.NewRequest("GET", url, nil)
@@ -102,7 +102,7 @@ func (c *caller) proof(method, url string) string {
 // A resource server, and a client that calls it with a token from an
 // authorization server that publishes its keys.
 func Example() {
-	as := newAuthServer(nil) // in your case Okta, or any other by its URL
+	as := newAuthServer(nil) // replace it with Okta or any other server
 	defer as.Close()
 
 	// The resource server.
@@ -131,7 +131,7 @@ func Example() {
 		fmt.Println(resp.StatusCode, string(body))
 	}
 
-	// A thief has the token, but not the key.
+	// A stolen token is rejected without the key.
 	thief := *c
 	thief.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

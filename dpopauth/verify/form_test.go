@@ -35,7 +35,7 @@ func TestD90_Base64(t *testing.T) {
 		"JSON":                 `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
 	} {
 		r := request()
-		r.Header["Dpop"] = []string{proof} // not what a server lets in, but what a caller might
+		r.Header["Dpop"] = []string{proof} // net/http rejects some of these, but a caller may pass them
 		want := verify.ProofMalformed
 		if strings.Contains(proof, ",") {
 			want = verify.ProofMultiple
@@ -51,7 +51,7 @@ func pad(s string) string {
 	return s + strings.Repeat("=", 4-len(s)%4)
 }
 
-// strayBits sets a bit of the last character that stands for nothing.
+// strayBits sets an unused bit of the last character.
 func strayBits(s string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, s[len(s)-1])
@@ -85,7 +85,7 @@ func TestD91_JSON(t *testing.T) {
 	}
 	for name, text := range bad {
 		wantReason(t, v, s.sign(header, text), verify.ProofMalformed)
-		// Before any signature work: with a signature of nothing it is the same.
+		// The check is before the signature: an invalid signature changes nothing.
 		unsigned, _ := cutSignature(s.sign(header, text))
 		if _, err := v.Proof(request(unsigned + "." + encode(make([]byte, 64)))); reasonOf(err) != verify.ProofMalformed {
 			t.Errorf("%s: %v, want %q", name, err, verify.ProofMalformed)
@@ -133,9 +133,9 @@ func TestD92_Claims(t *testing.T) {
 		{"iat", []any{start.UnixMilli()}, verify.ProofInFuture},
 		{"iat", []any{0}, verify.ProofTooOld},
 		{"ath", []any{nil, 1, []string{}}, verify.ProofMalformed},
-		{"ath", []any{absent, "", "anything"}, ""}, // there is no token here
+		{"ath", []any{absent, "", "anything"}, ""}, // without a token
 		{"nonce", []any{nil, 1, []string{}}, verify.ProofMalformed},
-		{"nonce", []any{absent, "", "anything"}, ""}, // none was demanded
+		{"nonce", []any{absent, "", "anything"}, ""}, // none is required
 	} {
 		for _, value := range tt.values {
 			proof := s.proof(nil, m{tt.name: value})
@@ -153,7 +153,7 @@ func TestD92_Claims(t *testing.T) {
 	}
 }
 
-// A countingCache counts what it is asked to remember.
+// A countingCache counts its calls.
 type countingCache struct {
 	verify.ReplayCache
 	added int
@@ -178,8 +178,8 @@ func TestD93_Order(t *testing.T) {
 	token := "access"
 	good := claims().with(m{"nonce": nonces.Nonce(), "ath": verify.AccessTokenHash(token)})
 
-	// Each fault is mended in turn; what is found next is the next in the order.
-	// The jti is always the same.
+	// The faults are fixed one by one. Each step must find the next fault of the
+	// order. The jti is always the same.
 	header := s.header().with(m{"typ": "JWT", "alg": "none", "jwk": m{"kty": "EC"}})
 	claims := good.with(m{
 		"htm": "GET", "htu": origin + "/", "nonce": absent, "iat": start.Unix() - 3600, "ath": "x",
@@ -253,7 +253,7 @@ func TestD95_IssuedAt(t *testing.T) {
 			t.Errorf("%s, iat %v ago: %v, want %q", tt.name, tt.now, err, tt.want)
 		}
 	}
-	// Where nonces are on, an old proof without one is asked for one.
+	// With nonces, an old proof without one gets a nonce challenge.
 	v := newVerifier(t, func(c *verify.Config) {
 		c.Nonces, c.Now = verify.NewNonces(verify.NonceConfig{}), at(start.Add(time.Hour))
 	})

@@ -25,7 +25,7 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// fixed is a key that is the same in every run, so that seeds stay good.
+// fixed is the same key in every run, so that seeds stay valid.
 var fixed = func() signer {
 	seed := sha256.Sum256([]byte("oktasync dpopauth/verify fuzz"))
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
@@ -37,8 +37,8 @@ var fixed = func() signer {
 
 const fuzzToken = "Kz~8mXK1EalYznwH-LC-1fBAo"
 
-// fuzzCheck runs both checks over a proof for POST /token with fuzzToken. A
-// proof that passes the first has to pass the second.
+// fuzzCheck verifies a proof for POST /token with fuzzToken. A proof that passes
+// must also pass the independent check.
 func fuzzCheck(t *testing.T, proof, thumbprint string) bool {
 	t.Helper()
 	began := time.Now()
@@ -47,13 +47,13 @@ func fuzzCheck(t *testing.T, proof, thumbprint string) bool {
 		t.Errorf("took %v", took)
 	}
 	if reason := reasonOf(err); err != nil && reason.Code() == "" {
-		t.Errorf("refused for no reason: %v", err)
+		t.Errorf("rejected without a reason: %v", err)
 	}
 	if err != nil {
 		return false
 	}
 	if err := independent(proof, "POST", origin+"/token", fuzzToken, thumbprint, start); err != nil {
-		t.Errorf("passes, but not a second check: %v\n%s", err, proof)
+		t.Errorf("passes, but not the independent check: %v\n%s", err, proof)
 	}
 	return true
 }
@@ -73,15 +73,15 @@ func FuzzProof(f *testing.F) {
 	f.Fuzz(func(t *testing.T, proof string) {
 		thumbprint := fixed.thumbprint()
 		if p, err := newVerifier(t).Proof(request(proof)); err == nil {
-			thumbprint = p.Thumbprint // of the seeds by keys of this run
+			thumbprint = p.Thumbprint // for the seeds with keys of this run
 		}
 		if got := fuzzCheck(t, proof, thumbprint); proof == good && !got {
-			t.Error("the good proof is refused")
+			t.Error("the valid proof is rejected")
 		}
 	})
 }
 
-// A bit flipped anywhere makes a good proof a bad one.
+// FuzzBitFlip checks that a valid proof with a flipped bit is rejected.
 func FuzzBitFlip(f *testing.F) {
 	algs := []string{"ES256", "ES512", "RS256", "PS256", "EdDSA"}
 	for i := range algs {
@@ -93,7 +93,7 @@ func FuzzBitFlip(f *testing.F) {
 		s := newSigner(algs[int(alg)%len(algs)])
 		proof := []byte(s.proof(nil, fuzzClaims()))
 		if !fuzzCheck(t, string(proof), s.thumbprint()) {
-			t.Fatal("the good proof is refused")
+			t.Fatal("the valid proof is rejected")
 		}
 		proof[int(at)%len(proof)] ^= 1 << (bit % 8)
 		if fuzzCheck(t, string(proof), s.thumbprint()) {
@@ -119,7 +119,7 @@ func TestD103_EveryBit(t *testing.T) {
 	}
 }
 
-// What is signed by the right key can still be anything.
+// FuzzContent signs any header and claims with the right key.
 func FuzzContent(f *testing.F) {
 	header, good := fixed.header(), fuzzClaims()
 	f.Add(header.json(), good.json())
@@ -156,7 +156,7 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// A JWK that is read is read by go-jose too, as the same key, and has no private part.
+// FuzzJWK checks that go-jose parses an accepted JWK to the same public key.
 func FuzzJWK(f *testing.F) {
 	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA"} {
 		jwk := newSigner(alg).jwk()
@@ -182,15 +182,15 @@ func FuzzJWK(f *testing.F) {
 			t.Fatalf("encoding/json: %v", err)
 		}
 		for _, name := range []string{"x5c", "x5u", "x5t", "x5t#S256", "kid", "use", "alg", "pub"} {
-			delete(plain, name) // which go-jose looks at, and we don't
+			delete(plain, name) // go-jose checks them, verify ignores them
 		}
 		data, _ = json.Marshal(plain)
 		var other jose.JSONWebKey
 		if err := other.UnmarshalJSON(data); err != nil {
-			t.Fatalf("go-jose refuses what we read: %v", err)
+			t.Fatalf("go-jose rejects the JWK: %v", err)
 		}
 		if !other.IsPublic() || !key.(interface{ Equal(crypto.PublicKey) bool }).Equal(other.Key) {
-			t.Errorf("go-jose reads another key: %v", other.Key)
+			t.Errorf("go-jose parses another key: %v", other.Key)
 		}
 	})
 }
@@ -220,21 +220,22 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// Two URLs that pass for one are one for net/url; and a URL passes for itself.
+// FuzzURL checks that matching URLs are equal for net/url, and that a URL matches
+// itself.
 func FuzzURL(f *testing.F) {
 	for _, seed := range [][2]string{
 		{origin + "/token", "/token"}, {"HTTPS://API.example.com:443/a/../token", "/token?x=1"},
 		{origin, "/"}, {origin + "//", "//"}, {origin + "/%7E/%2f", "/~/%2F"}, {origin + "/a/..", "/"},
 		{"https://me@api.example.com/", "/"}, {"https://api.example.com.evil.example/", "/"}, {origin + "/%2e%2E/a", "/a"},
 		{origin + "/a?b", "/a?b"}, {origin + "/a#", "/a"}, {origin + "/é", "/%C3%A9"}, {origin + "/a%", "/a"},
-		{origin, "/" + strings.Repeat("\xe8", 2500)}, // three times as long once it is escaped
+		{origin, "/" + strings.Repeat("\xe8", 2500)}, // three times as long when escaped
 	} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, htu, target string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") || strings.ContainsAny(target, " \t\r\n#\\") {
-			return // no request line that a server lets in
+			return // net/http rejects such a request line
 		}
 		passes := func(proof string) bool {
 			r := &http.Request{Method: "POST", URL: u, RequestURI: target, Header: http.Header{}}
@@ -258,7 +259,7 @@ func FuzzURL(f *testing.F) {
 	})
 }
 
-// Nobody makes a nonce but its source.
+// FuzzNonce checks that only the current nonce is valid.
 func FuzzNonce(f *testing.F) {
 	nonces := verify.NewNonces(verify.NonceConfig{Secret: []byte("fuzz"), Now: at(start)})
 	good := nonces.Nonce()
@@ -272,7 +273,7 @@ func FuzzNonce(f *testing.F) {
 	})
 }
 
-// Nothing passes as credentials but the one token that is good.
+// FuzzAuthorization checks that only the valid token passes.
 func FuzzAuthorization(f *testing.F) {
 	for _, seed := range []string{"DPoP " + fuzzToken, "dpop  " + fuzzToken, "Bearer " + fuzzToken, "DPoP", "DPoP ", "", "DPoP " + fuzzToken + ",", "DPoP\t" + fuzzToken} {
 		f.Add(seed)
@@ -303,7 +304,7 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// Whatever an issuer publishes, its reader ends, and finds the key only where it is.
+// FuzzKeys checks that a token passes only if the JWKS contains its key.
 func FuzzKeys(f *testing.F) {
 	good := fixed.jwk().with(m{"kid": "1"})
 	for _, seed := range []m{{"keys": []m{good}}, {"keys": []m{good, good}}, {"keys": []any{1, nil, m{}, good}}, {"keys": m{}}, {}, {"keys": []m{good.with(m{"use": "enc"})}}} {
@@ -328,7 +329,7 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// unescape undoes JSON's escapes as far as base64url could use them.
+// unescape returns the document without unnecessary JSON escapes.
 func unescape(document []byte) []byte {
 	var value any
 	json.Unmarshal(document, &value)
@@ -336,7 +337,7 @@ func unescape(document []byte) []byte {
 	return plain
 }
 
-// The seeds that are kept in files are there.
+// TestD103_Corpus checks that each fuzz test has seed files.
 func TestD103_Corpus(t *testing.T) {
 	source := must(os.ReadFile("fuzz_test.go"))
 	targets := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllSubmatch(source, -1)

@@ -207,8 +207,7 @@ func TestIssuer_Discovery(t *testing.T) {
 	}
 }
 
-// inProcess lets a client talk to a handler without a network, so that it works
-// in a bubble of synctest.
+// inProcess is a transport that calls a handler without a network, for synctest.
 type inProcess struct {
 	handler func(http.ResponseWriter, *http.Request) error
 }
@@ -251,30 +250,30 @@ func TestIssuer_KeyRotation(t *testing.T) {
 		}
 		fault = errors.New("connection refused")
 		check(old, "old", verify.KeysUnavailable, 1)
-		check(old, "old", verify.KeysUnavailable, 1) // not asked again at once
+		check(old, "old", verify.KeysUnavailable, 1) // no second fetch at once
 		fault = nil
 		time.Sleep(30 * time.Second)
 		check(old, "old", "", 2)
 		for range 100 {
-			check(young, "young", verify.TokenKeyID, 2) // within 30 s of asking
+			check(young, "young", verify.TokenKeyID, 2) // within 30 s of the last fetch
 		}
 		keys = []m{jwk(old, "old"), jwk(young, "young")}
 		time.Sleep(30 * time.Second)
 		check(young, "young", "", 3)
 		check(old, "old", "", 3)
 		time.Sleep(time.Hour)
-		check(old, "old", "", 3) // to the end of the hour
+		check(old, "old", "", 3) // after exactly an hour
 		keys = keys[1:]
 		time.Sleep(time.Second)
 		check(young, "young", "", 4)
-		check(old, "old", verify.TokenKeyID, 4) // withdrawn
+		check(old, "old", verify.TokenKeyID, 4) // removed
 
 		fault = errors.New("connection refused")
 		time.Sleep(23 * time.Hour)
-		check(young, "young", "", 5) // the last known keys
+		check(young, "young", "", 5) // cached keys
 		check(young, "young", "", 5)
 		time.Sleep(time.Hour + time.Second)
-		check(young, "young", verify.KeysUnavailable, 6) // but not for ever
+		check(young, "young", verify.KeysUnavailable, 6) // cached keys have expired
 		fault = nil
 		time.Sleep(30 * time.Second)
 		check(young, "young", "", 7)
@@ -333,14 +332,14 @@ func TestIssuer_ManyAtOnce(t *testing.T) {
 		if all(); asked != 1 {
 			t.Errorf("cold: asked %d times by 20 requests, want once", asked)
 		}
-		// An issuer that hangs delays one request, and that not for long.
+		// A hanging issuer delays one request, for 10 s.
 		hang = true
 		time.Sleep(2 * time.Hour)
 		longest, waited := all()
 		if asked != 2 || waited != 1 || longest != 10*time.Second {
 			t.Errorf("hanging: asked %d times, %d waited, %v at most; want 2, 1, 10s", asked, waited, longest)
 		}
-		// A caller that has gone does not spoil it for the others.
+		// A cancelled caller does not cancel the fetch.
 		hang = false
 		time.Sleep(time.Minute)
 		gone, cancel := context.WithCancel(t.Context())
@@ -354,7 +353,7 @@ func TestIssuer_ManyAtOnce(t *testing.T) {
 func TestIssuer_WeakKeys(t *testing.T) {
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
-		t.Skip(err) // newer Go versions do not make them
+		t.Skip(err) // newer Go versions reject such keys
 	}
 	as := newAuthServer(nil)
 	defer as.Close()

@@ -55,7 +55,7 @@ func TestD5_HeaderExtensions(t *testing.T) {
 	} {
 		wantReason(t, v, s.proof(edit, nil), verify.ProofMalformed)
 	}
-	// What is known to be harmless is ignored; the URLs lead nowhere, and nobody goes there.
+	// Harmless members are ignored, and URLs are not fetched.
 	wantReason(t, v, s.proof(m{"kid": "1", "jku": "http://127.0.0.1:1/", "x5u": "http://127.0.0.1:1/", "x5c": []string{"?"}}, nil), "")
 }
 
@@ -136,7 +136,7 @@ func TestD7_ECDSASignature(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// cutSignature cuts a JWS into what was signed and the signature.
+// cutSignature returns the signed part and the signature of a JWS.
 func cutSignature(jws string) (signed string, signature []byte) {
 	i := strings.LastIndexByte(jws, '.')
 	signature, err := base64Decode(jws[i+1:])
@@ -166,7 +166,7 @@ func TestD9_Method(t *testing.T) {
 			t.Errorf("%s with htm %q: %v, want %q", tt.method, tt.htm, err, tt.want)
 		}
 	}
-	// A request that a Go client made, handed over without a network.
+	// A request of a Go client that was passed without a network.
 	r := requestTo("GET", "/token", s.proof(nil, m{"htm": "GET"}))
 	r.Method = ""
 	if _, err := v.Proof(r); err != nil {
@@ -177,7 +177,7 @@ func TestD9_Method(t *testing.T) {
 func TestD27_Algorithm(t *testing.T) {
 	v, s := newVerifier(t), newSigner("ES256")
 	for _, alg := range []any{"none", "None", "NONE", "HS256", "HS384", "HS512", "ES256K", "es256", "RSA1_5", "", absent, nil, 256, []string{"ES256"}} {
-		// With a key that would not be accepted either: alg is looked at first.
+		// The key is invalid too, but alg is checked first.
 		wantReason(t, v, s.proof(m{"alg": alg, "jwk": m{"kty": "oct", "k": "AA"}}, nil), verify.ProofAlgorithm)
 	}
 	only := newVerifier(t, func(c *verify.Config) { c.Algorithms = []string{"RS256", "ES384"} })
@@ -185,14 +185,14 @@ func TestD27_Algorithm(t *testing.T) {
 	wantReason(t, only, newSigner("ES384").proof(nil, nil), "")
 	wantReason(t, only, newSigner("RS512").proof(nil, nil), verify.ProofAlgorithm)
 
-	// An alg of the list, but not for this key.
+	// An allowed alg that does not fit the key.
 	for _, pair := range [][2]string{
 		{"ES256", "ES384"}, {"ES256", "RS256"}, {"ES256", "EdDSA"}, {"ES512", "ES256"},
 		{"RS256", "ES256"}, {"RS256", "EdDSA"}, {"EdDSA", "ES256"}, {"EdDSA", "PS256"},
 	} {
 		wantReason(t, v, newSigner(pair[0]).proof(m{"alg": pair[1]}, nil), verify.ProofKey)
 	}
-	// Kinds of RSA signature are told apart by the signature.
+	// RSA algorithms differ only in the signature.
 	rs := newSigner("RS256")
 	wantReason(t, v, rs.proof(m{"alg": "PS256"}, nil), verify.ProofSignature)
 	wantReason(t, v, rs.proof(m{"alg": "RS384"}, nil), verify.ProofSignature)
@@ -255,7 +255,7 @@ func TestD28_WeakKeys(t *testing.T) {
 			if tt.want != verify.ProofKey {
 				return
 			}
-			best := time.Hour // of several tries: other programs run as well
+			best := time.Hour // the best of several attempts, since the machine may be busy
 			for range 20 {
 				began := time.Now()
 				v.Proof(request(proof))

@@ -16,7 +16,7 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// An exchange is a request to an API and what came back.
+// An exchange is the response to a request.
 type exchange struct {
 	status int
 	header http.Header
@@ -31,7 +31,7 @@ func send(t *testing.T, client *http.Client, r *http.Request) exchange {
 	return exchange{resp.StatusCode, resp.Header, string(body)}
 }
 
-// newRequest makes a request with header fields; a field can come twice.
+// newRequest returns a request with header fields, which may repeat.
 func newRequest(method, target, body string, fields ...string) *http.Request {
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
 	if err != nil {
@@ -45,7 +45,7 @@ func newRequest(method, target, body string, fields ...string) *http.Request {
 
 const allAlgorithms = `algs="ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512 EdDSA Ed25519"`
 
-// challenge is the challenge that goes with a reason.
+// challenge returns the challenge for a reason.
 func challenge(reason verify.Reason) string {
 	return `DPoP error="` + reason.Code() + `", error_description="` + reason.Description() + `", ` + allAlgorithms
 }
@@ -73,7 +73,7 @@ func TestD104_Resource(t *testing.T) {
 		t.Errorf("keys were read %d times for 4 requests, want once", n)
 	}
 
-	// A form is searched for a second token and is still there for the handler.
+	// The handler can still read a form that was searched for a token.
 	form := url.Values{"note": {strings.Repeat("x", 100_000)}}
 	got = send(t, api.Client(), newRequest("POST", api.URL+"/orders", form.Encode(),
 		"Content-Type", "application/x-www-form-urlencoded",
@@ -91,7 +91,7 @@ func TestD104_Resource(t *testing.T) {
 }
 
 func TestD104_OwnTokens(t *testing.T) {
-	// Opaque tokens, and a table of them: what introspection comes to.
+	// Opaque tokens, as with introspection.
 	tokens := map[string]*verify.Token{
 		"good":    {Thumbprint: proofKey.thumbprint(), ClientID: "0oa1", Scopes: []string{"a", "b"}},
 		"unbound": {ClientID: "0oa1", Scopes: []string{"a", "b"}},
@@ -171,7 +171,7 @@ func TestD89_OneHeader(t *testing.T) {
 	}
 }
 
-// tokenRequest is a good request for a token, without a proof.
+// tokenRequest returns a valid token request without a proof.
 func (as *authServer) tokenRequest() *http.Request {
 	now := time.Now()
 	assertion := as.client.assertion(nil, m{"aud": as.issuer + "/v1/token", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix()})
@@ -221,7 +221,7 @@ func TestD97_Challenge(t *testing.T) {
 	for nonce, want := range map[string]verify.Reason{
 		"":                 verify.NonceMissing,
 		"unknown":          verify.NonceUnknown,
-		asNonces.Nonce():   verify.NonceUnknown, // the other role's
+		asNonces.Nonce():   verify.NonceUnknown, // of the other role
 		apiNonces.Nonce():  "",
 		"\u0000" + "é":     verify.NonceUnknown,
 		"a\"b\\c\r\nX-Y: ": verify.NonceUnknown,
@@ -248,7 +248,7 @@ func TestD97_Challenge(t *testing.T) {
 	if got := grant(old); got.status != 200 || got.header.Get("DPoP-Nonce") != asNonces.Nonce() {
 		t.Errorf("grant with the last nonce: %d %v", got.status, got.header)
 	}
-	// With the last nonce a request passes and learns the new one.
+	// A request with the previous nonce passes, and gets the new one.
 	last := apiNonces.Nonce()
 	apiNonces.Rotate()
 	if got := ask(last); got.status != 200 || got.header.Get("DPoP-Nonce") != apiNonces.Nonce() {
@@ -332,7 +332,7 @@ func TestD100_Errors(t *testing.T) {
 			}
 		}
 	}
-	// The words of every reason can stand in a quoted string as they are.
+	// The descriptions need no escapes in a quoted string.
 	for _, reason := range []verify.Reason{verify.ProofMissing, verify.TokenScope, verify.AssertionIssuer, verify.KeysUnavailable} {
 		if strings.ContainsAny(string(reason), "\"\\\r\n") || reason.Description() == "" || !strings.Contains(string(reason), reason.Code()+": ") {
 			t.Errorf("reason %q", string(reason))

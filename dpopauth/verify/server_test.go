@@ -15,9 +15,8 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// An authServer is an authorization server with one client, 0oa1, and one scope
-// that it grants, orders.read. It is a custom authorization server such as Okta
-// has them: its issuer has a path.
+// An authServer is an authorization server with the client 0oa1 and the scope
+// orders.read. Like a custom authorization server of Okta, its issuer has a path.
 type authServer struct {
 	*httptest.Server
 	issuer      string
@@ -28,7 +27,7 @@ type authServer struct {
 	requireDPoP atomic.Bool
 
 	mu   sync.Mutex
-	keys m // what its JWKS holds
+	keys m // its JWKS
 	hits map[string]int
 }
 
@@ -103,7 +102,7 @@ func (as *authServer) token(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(answer.with(m{"access_token": as.mint(nil, claims)}))
 }
 
-// claims are those of an access token as Okta issues them.
+// claims returns the claims of an access token as Okta issues it.
 func (as *authServer) claims() m {
 	now := time.Now()
 	return m{
@@ -112,8 +111,8 @@ func (as *authServer) claims() m {
 	}
 }
 
-// mint returns an access token that is good but for edits, bound to the key of
-// the client where nothing else is said.
+// mint returns an access token that is valid except for edits. By default it is
+// bound to proofKey.
 func (as *authServer) mint(header, edits m) string {
 	claims := as.claims().with(m{"cnf": m{"jkt": proofKey.thumbprint()}}).with(edits)
 	return as.key.sign(m{"alg": as.key.alg, "kid": "k1"}.with(header).json(), claims.json())
@@ -128,7 +127,7 @@ func (as *authServer) tokenFor(key crypto.PublicKey) string {
 	return as.mint(nil, m{"cnf": m{"jkt": thumbprint}})
 }
 
-// count returns how often a path was asked for.
+// count returns the number of requests for a path.
 func (as *authServer) count(path string) int {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -145,7 +144,7 @@ func (as *authServer) publish(keys ...m) {
 // proofKey is the DPoP key of the client.
 var proofKey = newSigner("ES384")
 
-// proveNow returns a proof for a request that is made now.
+// proveNow returns a proof for a request at the current time.
 func proveNow(method, url, token, nonce string) string {
 	edits := m{"htm": method, "htu": url, "iat": time.Now().Unix()}
 	if token != "" {
@@ -157,8 +156,7 @@ func proveNow(method, url, token, nonce string) string {
 	return proofKey.proof(nil, edits)
 }
 
-// newAPI starts a resource server that trusts as and answers with what it knows
-// of the caller.
+// newAPI starts a resource server that trusts as, and returns data of the token.
 func newAPI(as *authServer, nonces verify.NonceSource, scopes ...string) *httptest.Server {
 	server := httptest.NewUnstartedServer(nil)
 	proofs, err := verify.New(verify.Config{Origin: "https://" + server.Listener.Addr().String(), Nonces: nonces})

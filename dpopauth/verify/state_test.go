@@ -21,7 +21,7 @@ func TestD96_Replay(t *testing.T) {
 		proof := s.proof(nil, m{"jti": "1"})
 		wantReason(t, v, proof, "")
 		wantReason(t, v, proof, verify.ProofReplayed)
-		// The same jti in another shape, at another second, by another signature.
+		// The same jti with another encoding, time and signature.
 		wantReason(t, v, s.proof(nil, m{"jti": "1", "iat": start.Unix() - 1}), verify.ProofReplayed)
 		wantReason(t, v, s.sign(s.header().with(m{"kid": "2"}).json(), " "+claims().with(m{"jti": "1", "a": 1}).json()), verify.ProofReplayed)
 		wantReason(t, v, s.proof(nil, m{"jti": "1", "htu": "HTTPS://API.example.com:443/x/../token"}), verify.ProofReplayed)
@@ -101,10 +101,10 @@ func TestD96_ReplayCache(t *testing.T) {
 			want            string
 		}{
 			{1, 0, 30, "new"}, {2, 0, 10, "new"}, {3, 0, 20, "new"},
-			{4, 0, 10, "full"}, // never forgets early
+			{4, 0, 10, "full"}, // entries are not dropped early
 			{2, 0, 10, "seen"}, {1, 10, 30, "seen"},
-			{4, 10, 20, "full"}, // until 10 is up to and with 10
-			{4, 11, 15, "new"},  // in the place of 2
+			{4, 10, 20, "full"}, // until is inclusive
+			{4, 11, 15, "new"},  // 2 has expired
 			{3, 11, 20, "seen"},
 			{5, 16, 40, "new"},
 			{6, 16, 40, "full"},
@@ -139,7 +139,7 @@ func TestD96_ReplayCache(t *testing.T) {
 		empty := heapInUse()
 		c := verify.NewReplayCache(most)
 		var before, after uint64
-		for n := range 20 * most { // each is forgotten after a minute
+		for n := range 20 * most { // each entry expires after a minute
 			now := start.Add(time.Duration(n) * time.Minute / most)
 			if got := add(c, n, now, now.Add(time.Minute-time.Second)); got != "new" {
 				t.Fatalf("key %d: %s, want new", n, got)
@@ -191,7 +191,7 @@ func TestD97_Nonce(t *testing.T) {
 	check(strings.ToLower(first), verify.NonceUnknown)
 	check(verify.NewNonces(verify.NonceConfig{Now: at(now)}).Nonce(), verify.NonceUnknown) // of another server or role
 	check(first, "")
-	check(first, "") // good for many proofs
+	check(first, "") // valid for many proofs
 
 	now = now.Add(time.Hour)
 	renewed := nonces.Nonce()
@@ -201,7 +201,7 @@ func TestD97_Nonce(t *testing.T) {
 	check(renewed, "")
 	check(first, "")
 	now = start.Add(3 * time.Hour)
-	check(first, "") // to the end of its time
+	check(first, "") // until it expires
 	now = now.Add(time.Second)
 	check(first, verify.NonceExpired)
 	check(renewed, "")
@@ -209,7 +209,7 @@ func TestD97_Nonce(t *testing.T) {
 	before := nonces.Nonce()
 	nonces.Rotate()
 	check(before, "")
-	check(renewed, verify.NonceExpired) // two before
+	check(renewed, verify.NonceExpired) // two rotations ago
 	nonces.Rotate()
 	check(before, verify.NonceExpired)
 	if rotated := nonces.Nonce(); rotated == before || len(rotated) != 32 {
@@ -221,7 +221,7 @@ func TestD97_NonceIsUnpredictable(t *testing.T) {
 	seen := map[string]bool{}
 	tails := map[string]bool{}
 	now := start
-	for range 100 { // as many servers as started at this moment
+	for range 100 { // servers that start at the same time
 		nonces := verify.NewNonces(verify.NonceConfig{Now: func() time.Time { return now }})
 		for range 10 {
 			nonce := nonces.Nonce()
@@ -234,7 +234,7 @@ func TestD97_NonceIsUnpredictable(t *testing.T) {
 	}
 }
 
-func TestD97_CurrentNonceIsGood(t *testing.T) {
+func TestD97_CurrentNonceIsValid(t *testing.T) {
 	now := start.Truncate(5 * time.Minute)
 	nonces := verify.NewNonces(verify.NonceConfig{Valid: time.Minute, Now: func() time.Time { return now }})
 	for range 20 {
@@ -261,7 +261,7 @@ func TestD97_NonceSharedSecret(t *testing.T) {
 	}
 }
 
-// TestVerifierUnderLoad has everything that is shared used at once.
+// TestVerifierUnderLoad uses all shared state concurrently.
 func TestVerifierUnderLoad(t *testing.T) {
 	nonces := verify.NewNonces(verify.NonceConfig{Now: at(start)})
 	v := newVerifier(t, func(c *verify.Config) { c.Nonces = nonces })

@@ -83,7 +83,7 @@ func TestD12_EmptyPath(t *testing.T) {
 		checkURL(t, origin, tt.target, tt.htu, tt.want)
 		checkURL(t, origin+"/", tt.target, tt.htu, tt.want)
 	}
-	// Behind a proxy that cuts off a prefix.
+	// Behind a proxy that removes a prefix.
 	checkURL(t, origin+"/v1", "/users", origin+"/v1/users", true)
 	checkURL(t, origin+"/v1/", "/users", origin+"/v1/users", true)
 	checkURL(t, origin+"/v1", "/users", origin+"/users", false)
@@ -111,7 +111,7 @@ func TestD13_Path(t *testing.T) {
 		{"/~user", "/%7euser", true},
 		{"/%41", "/A", true},
 		{"/A", "/a", false},
-		{"/a%40b", "/a@b", false}, // reserved: may mean another thing
+		{"/a%40b", "/a@b", false}, // reserved characters are not equivalent
 		{"/a/./b", "/a/b", true},
 		{"/a/b", "/a/c/../b", true},
 		{"/a/b/..", "/a/", true},
@@ -126,20 +126,20 @@ func TestD13_Path(t *testing.T) {
 	} {
 		checkURL(t, origin, tt.target, origin+tt.htu, tt.want)
 	}
-	// The query is no part of it, and htu has none (RFC 9449, section 4.2).
+	// htu has no query (RFC 9449, section 4.2).
 	checkURL(t, origin, "/a?after=00u&limit=200", origin+"/a", true)
 	checkURL(t, origin, "/a?", origin+"/a", true)
 	for _, htu := range []string{"/a?after=00u&limit=200", "/a?", "/a#", "/a#b"} {
 		checkURL(t, origin, "/a?after=00u&limit=200", origin+htu, false)
 	}
-	// A router that cuts the path does not change what was asked for.
+	// A router that shortens the path does not change the target.
 	r := requestTo("GET", "/v1/users/a%2Fb", newSigner("ES256").proof(nil, m{"htm": "GET", "htu": origin + "/v1/users/a%2Fb"}))
 	http.StripPrefix("/v1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := newVerifier(t).Proof(r); err != nil {
 			t.Errorf("behind http.StripPrefix: %v", err)
 		}
 	})).ServeHTTP(nil, r)
-	r.RequestURI = "%" // no server lets it in
+	r.RequestURI = "%" // net/http rejects it
 	if _, err := newVerifier(t).Proof(r); reasonOf(err) != verify.ProofURL {
 		t.Errorf("with a broken RequestURI: %v, want %q", err, verify.ProofURL)
 	}
@@ -163,7 +163,7 @@ func TestD14_DecodedPath(t *testing.T) {
 		{"/users/a%40b.com", "/users/a%40b.com", false},
 		{"/users/a@b.com", "/users/a%40b.com", false},
 		{"/users/a%20b", "/users/a b", true},
-		{"/users/a%20b", "/users/a%20b", true}, // as Okta's Java SDK has it
+		{"/users/a%20b", "/users/a%20b", true}, // as Okta's Java SDK sends it
 		{"/users/a%25b", "/users/a%25b", true},
 		{"/users/a%2Fb", "/users/a/b", true},
 		{"/users/%C3%A9", "/users/é", true},

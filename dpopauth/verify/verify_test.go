@@ -23,12 +23,12 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// The proofs of these tests are made by hand, from JSON and bare signatures, so
-// that they can be wrong in every way and share no code with what checks them.
+// The tests build proofs from JSON and signatures, so that they can contain every
+// error and share no code with the package.
 
 const origin = "https://api.example.com"
 
-// start is when the tests take place.
+// start is the current time of the tests.
 var start = time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
 
 func at(now time.Time) func() time.Time { return func() time.Time { return now } }
@@ -137,7 +137,7 @@ func (s signer) thumbprint() string {
 
 var hashes = map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}
 
-// signature signs as alg says.
+// signature signs with alg.
 func (s signer) signature(signed string) []byte {
 	hash := hashes[s.alg[2:]]
 	if s.alg == "EdDSA" || s.alg == "Ed25519" {
@@ -186,7 +186,7 @@ func derOf(raw []byte) []byte {
 	return der
 }
 
-// sign returns a compact JWS over two texts.
+// sign returns a compact JWS.
 func (s signer) sign(header, claims string) string {
 	signed := encode([]byte(header)) + "." + encode([]byte(claims))
 	return signed + "." + encode(s.signature(signed))
@@ -202,19 +202,19 @@ func newID() string {
 	return fmt.Sprintf("id-%d", lastID)
 }
 
-// header and claims are those of a good proof for POST /token, made at start.
+// header and claims return those of a valid proof for POST /token at start.
 func (s signer) header() m { return m{"typ": "dpop+jwt", "alg": s.alg, "jwk": s.jwk()} }
 
 func claims() m {
 	return m{"jti": newID(), "htm": "POST", "htu": origin + "/token", "iat": start.Unix()}
 }
 
-// proof returns a proof that is good but for edits.
+// proof returns a proof that is valid except for edits.
 func (s signer) proof(header, edits m) string {
 	return s.sign(s.header().with(header).json(), claims().with(edits).json())
 }
 
-// request is a request to the token endpoint, with proofs.
+// request returns a request to the token endpoint with proofs.
 func request(proofs ...string) *http.Request {
 	return requestTo("POST", "/token", proofs...)
 }
@@ -227,7 +227,7 @@ func requestTo(method, target string, proofs ...string) *http.Request {
 	return r
 }
 
-// newVerifier returns a Verifier that lives at start.
+// newVerifier returns a Verifier with start as current time.
 func newVerifier(t testing.TB, edits ...func(*verify.Config)) *verify.Verifier {
 	t.Helper()
 	cfg := verify.Config{Origin: origin, Now: at(start)}
@@ -247,11 +247,11 @@ func reasonOf(err error) verify.Reason {
 	case errors.As(err, &refusal):
 		return refusal.Reason
 	}
-	return verify.Reason("not a refusal: " + err.Error())
+	return verify.Reason("not a rejection: " + err.Error())
 }
 
-// wantReason checks that a proof for POST /token is refused for want, or passes
-// where want is empty.
+// wantReason checks that a proof for POST /token is rejected with want, or passes
+// if want is empty.
 func wantReason(t testing.TB, v *verify.Verifier, proof string, want verify.Reason) {
 	t.Helper()
 	got, err := v.Proof(request(proof))

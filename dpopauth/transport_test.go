@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,9 +20,9 @@ import (
 )
 
 func TestD77_EveryAttemptHasANewProof(t *testing.T) {
-	// 1,000 pages, read with retries as any client does, from a server that changes
-	// its nonce every 3 requests, gives tokens of 5 s, and breaks off or refuses now
-	// and then. The org complains of an id seen before.
+	// The test reads 1,000 pages with retries. The server changes its nonce every 3
+	// requests, issues tokens for 5 s, and sometimes fails. The org reports a repeated
+	// jti.
 	bubble(t, "1000 pages under faults", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.life = 5 * time.Second
 		o.demand("token", "t0")
@@ -38,7 +39,7 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 				o.demand("api", fmt.Sprint("n", served))
 			}
 			p := rnd.IntN(100)
-			switch { // the next request may be served before this one's handler is done
+			switch { // the next request may arrive before this handler returns
 			case p < 2:
 				faults[-1]++
 				hangUp(w)
@@ -86,7 +87,7 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 		}
 		tr := o.transport()
 		mustGet(t, tr, o.URL+"/a")
-		mustGet(t, tr, o.URL+"/a") // one round trip for us
+		mustGet(t, tr, o.URL+"/a") // net/http sends the request twice
 		o.wantRequests(1, 3)
 	})
 	t.Run("over HTTP/2", func(t *testing.T) {
@@ -133,7 +134,7 @@ func TestD77_EveryAttemptHasANewProof(t *testing.T) {
 	})
 }
 
-// once refuses the first API request for the cause.
+// once rejects the first API request.
 func once(o *org, refuse func(w http.ResponseWriter)) {
 	o.api = func(w http.ResponseWriter, s *seen) bool {
 		if s.n == 1 {
@@ -145,7 +146,7 @@ func once(o *org, refuse func(w http.ResponseWriter)) {
 	}
 }
 
-func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
+func TestD78_BodyIsReplayed(t *testing.T) {
 	refusals := map[string]func(o *org) func(http.ResponseWriter){
 		"nonce": func(o *org) func(http.ResponseWriter) {
 			return func(w http.ResponseWriter) {
@@ -184,7 +185,7 @@ func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
 			}
 			resp.Body.Close()
 			o.wantRequests(1, 1)
-			mustGet(t, tr, o.URL+"/a") // which has what the answer taught
+			mustGet(t, tr, o.URL+"/a") // with the nonce or the new token
 			o.wantRequests(map[string]int{"nonce": 1, "token": 2}[name], 2)
 		})
 	}
@@ -198,7 +199,7 @@ func TestD78_BodiesAreSentAgainWhole(t *testing.T) {
 	})
 }
 
-// A watched body knows whether it was closed.
+// A watched body records whether it was closed.
 type watched struct {
 	io.Reader
 	mu     sync.Mutex
@@ -224,7 +225,7 @@ func TestD79_RoundTripperContract(t *testing.T) {
 		if fmt.Sprint(req.Header) != fmt.Sprint(before.Header) || req.URL.String() != before.URL.String() {
 			t.Errorf("headers = %v, want %v", req.Header, before.Header)
 		}
-		for _, s := range o.apiRequests() { // the org has seen just one proof
+		for _, s := range o.apiRequests() { // the org checks that there is one proof
 			if len(s.header["Authorization"]) != 1 || !strings.HasPrefix(s.header.Get("Authorization"), "DPoP ") || len(s.header["X-Kept"]) != 2 {
 				t.Errorf("headers = %v", s.header)
 			}
@@ -271,7 +272,7 @@ func TestD79_RoundTripperContract(t *testing.T) {
 	}
 }
 
-func TestD79_BodyIsClosedWhereSigningFails(t *testing.T) {
+func TestD79_BodyIsClosedIfSigningFails(t *testing.T) {
 	o := newOrg(t)
 	fail := false
 	tr := o.transport(withKey(newKey(t, flaky{p256(), &fail})))
@@ -284,7 +285,7 @@ func TestD79_BodyIsClosedWhereSigningFails(t *testing.T) {
 	}
 }
 
-func TestD80_AnswerShowsTheCallersRequest(t *testing.T) {
+func TestD80_ResponseHasTheCallersRequest(t *testing.T) {
 	o := newOrg(t)
 	o.demand("api", "n1")
 	req := must(http.NewRequest("GET", o.URL+"/a", nil))
@@ -293,4 +294,34 @@ func TestD80_AnswerShowsTheCallersRequest(t *testing.T) {
 	if resp.Request != req || resp.Request.Header.Get("Authorization") != "" || resp.Request.Header.Get("DPoP") != "" {
 		t.Error("resp.Request is not the caller's request")
 	}
+}
+
+// If the context has ended, net/http's HTTP/2 does not wait until a broken
+// connection has stopped reading the header.
+func TestHeadersAreNotChangedWhileWritten(t *testing.T) {
+	o := newOrg(t)
+	base := o.base()
+	tr := o.transport(func(c *dpopauth.Config) {
+		c.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodPost {
+				return base.RoundTrip(req)
+			}
+			trace, sent := httptrace.ContextClientTrace(req.Context()), req.Header.Get("DPoP")
+			var writing sync.WaitGroup
+			trace.GotConn(httptrace.GotConnInfo{})
+			writing.Go(func() { req.Header.Write(io.Discard) })
+			trace.GotConn(httptrace.GotConnInfo{Reused: true})
+			writing.Wait()
+			if req.Header.Get("DPoP") != sent {
+				t.Error("the proof changed while the header was read")
+			}
+			trace.WroteHeaders()
+			trace.GotConn(httptrace.GotConnInfo{Reused: true})
+			if again := req.Header.Get("DPoP"); again == "" || again == sent {
+				t.Error("the proof was sent again")
+			}
+			return base.RoundTrip(req)
+		})
+	})
+	mustGet(t, tr, o.URL+"/a")
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"oktasync/dpopauth"
 	"oktasync/dpopauth/keys"
 )
 
@@ -63,11 +65,11 @@ func TestProofsPassOtherImplementations(t *testing.T) {
 	}
 }
 
-// opensslVerify has openssl verify a JWS.
+// opensslVerify verifies a JWS with openssl.
 func opensslVerify(t *testing.T, openssl, alg string, pub crypto.PublicKey, jws string) {
 	t.Helper()
 	header, claims, sig := parts(t, jws)
-	if _, ok := pub.(*ecdsa.PublicKey); ok { // which wants ASN.1
+	if _, ok := pub.(*ecdsa.PublicKey); ok { // openssl expects ASN.1
 		half := len(sig) / 2
 		der := must(asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:])}))
 		sig = der
@@ -101,4 +103,34 @@ func anyProof(t testing.TB, k *keys.Key) (jws string) {
 	t.Helper()
 	do(t, capture(t, k, "https://rs.example", func(r *http.Request) { jws = r.Header.Get("DPoP") }), "https://rs.example/")
 	return jws
+}
+
+// The client and the verifier share no code and no library. This test connects
+// them, with each algorithm, with nonces from both endpoints, and with no tolerance
+// for an iat in the future.
+func TestClientPassesTheVerifier(t *testing.T) {
+	for _, alg := range algorithms {
+		t.Run(alg.name, func(t *testing.T) {
+			server := newServer(clientKey(), alg.name)
+			defer server.Close()
+			tr, err := dpopauth.New(dpopauth.Config{
+				TokenURL: server.URL + "/oauth2/v1/token", ClientID: "0oa1", Scopes: []string{"orders.read"},
+				ClientKey: clientKey(), DPoPKey: withAlgorithm(t, alg.signer(), alg.name), Origins: []string{server.URL}, Base: server.Client().Transport,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{"/", "", "/a%2Fb?q=%20", "/a@b.com", "/caf%C3%A9/", "/a;b=c&d"} {
+				resp := must(tr.Client().Post(server.URL+path, "text/plain", http.NoBody))
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != 200 || err != nil {
+					t.Errorf("POST %s = %d %q, %v", path, resp.StatusCode, body, err)
+				}
+			}
+			if c := tr.Status().Counters; c.Challenges["token"] != 1 || c.Challenges["api"] != 1 || c.Retries["proof"]+c.Retries["token"]+c.Retries["trouble"] != 0 {
+				t.Errorf("counters = %v, want one challenge each and no other retry", c)
+			}
+		})
+	}
 }

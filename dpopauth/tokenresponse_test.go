@@ -42,7 +42,7 @@ func TestD45_NonceOfTheTokenEndpoint(t *testing.T) {
 				return true
 			}
 			mustGet(t, o.transport(), o.URL+"/a")
-			o.wantRequests(2, 1) // the org complains of a jti seen before
+			o.wantRequests(2, 1) // the org reports a repeated jti
 			if n := o.tokenRequests()[1].nonce(); n != "n1" {
 				t.Errorf("nonce = %q, want n1", n)
 			}
@@ -50,10 +50,10 @@ func TestD45_NonceOfTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-func TestD46_NonceThatNeverSuffices(t *testing.T) {
+func TestD46_RepeatedNonceChallenge(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		nonces []string // of the header
+		nonces []string // DPoP-Nonce headers
 		sends  int
 	}{
 		{"none", nil, 1},
@@ -146,7 +146,7 @@ func TestD48_AccessToken(t *testing.T) {
 			o.wantRequests(1, 0)
 		})
 	}
-	t.Run("by another name", func(t *testing.T) { // encoding/json would fill a struct from it
+	t.Run("by another name", func(t *testing.T) { // encoding/json ignores the case of names
 		o := newOrg(t)
 		o.members = map[string]any{"access_token": nil, "Access_Token": "tok", "ACCESS_TOKEN": "tok"}
 		if _, _, err := get(t, o.transport(), o.URL+"/a"); !errors.Is(err, dpopauth.ErrResponse) {
@@ -210,7 +210,7 @@ func TestD49_ExpiresIn(t *testing.T) {
 	})
 }
 
-func TestD50_ScopesThatWereNotGranted(t *testing.T) {
+func TestD50_MissingScopes(t *testing.T) {
 	for _, test := range []struct {
 		granted any
 		missing string
@@ -237,7 +237,7 @@ func TestD50_ScopesThatWereNotGranted(t *testing.T) {
 	}
 }
 
-func TestD51_ErrorAnswers(t *testing.T) {
+func TestD51_ErrorResponses(t *testing.T) {
 	answer := func(status int, body string) func(http.ResponseWriter, *seen) bool {
 		return func(w http.ResponseWriter, _ *seen) bool {
 			w.Header().Set("Content-Type", "application/json")
@@ -327,7 +327,7 @@ func TestHintsForInvalidClient(t *testing.T) {
 	}
 }
 
-// Fetch asks the token endpoint and nobody else, and holds what it got.
+// Fetch sends one token request, and caches the token.
 func TestFetch(t *testing.T) {
 	o := newOrg(t)
 	tr := o.transport()
@@ -351,7 +351,7 @@ func TestPlainHTTPToTLS(t *testing.T) {
 	}
 }
 
-func TestD52_AnswersThatAreNone(t *testing.T) {
+func TestD52_MalformedResponses(t *testing.T) {
 	for _, status := range []int{200, 400, 403, 404} {
 		for name, body := range map[string]string{
 			"HTML": "<html>secret stuff</html>", "empty": "", "truncated": `{"access_token":"secret stu`,
