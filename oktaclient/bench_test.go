@@ -15,7 +15,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-// fullPage is a page of 200 users of 1.4 kB, some of them far from ASCII.
+// fullPage returns a page of 200 users of 1.4 kB, some with non-ASCII names.
 func fullPage() []byte {
 	var b bytes.Buffer
 	names := []string{"Ada Lovelace", "Jürgen Größe", "Łukasz Żółć", "山田 太郎", "Αλέξης \\\"Ζ\\\""}

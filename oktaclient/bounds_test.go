@@ -14,7 +14,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-// What is over a bound ends the reading with the page and the request named.
+// A response over a bound ends the read. The error names page and request.
 func TestBoundsNameThePage(t *testing.T) {
 	for name, test := range map[string]struct {
 		body func(w io.Writer)
@@ -44,7 +44,7 @@ func TestBoundsNameThePage(t *testing.T) {
 	}
 }
 
-// A list that always has one page more, each with somebody new, ends too.
+// The bound of pages ends a list that always has another page.
 func TestListWithoutEnd(t *testing.T) {
 	if !long() {
 		t.Skip("100,000 pages: a long form")
@@ -61,8 +61,7 @@ func TestListWithoutEnd(t *testing.T) {
 	}
 }
 
-// waiting holds back each page's users until another page is asked for, or for
-// a second.
+// waiting delays each body until another page is requested, or for a second.
 type waiting struct {
 	http.RoundTripper
 	mu    sync.Mutex
@@ -99,8 +98,7 @@ func (h *held) Read(b []byte) (int, error) {
 	return h.ReadCloser.Read(b)
 }
 
-// The next page is asked for by the headers of the one before, while that one's
-// users are still to come.
+// A list requests the next page when the headers of a page have arrived.
 func TestNextPageIsAskedForByTheHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, governor := newOrg(95), oktaclient.NewGovernor(0.5, 2)
@@ -113,7 +111,7 @@ func TestNextPageIsAskedForByTheHeaders(t *testing.T) {
 	})
 }
 
-// expiring has Okta take no cursor once.
+// expiring rejects one cursor.
 type expiring struct {
 	http.RoundTripper
 	done bool
@@ -128,7 +126,7 @@ func (e *expiring) RoundTrip(r *http.Request) (*http.Response, error) {
 	return e.RoundTripper.RoundTrip(r)
 }
 
-// Where a cursor expires, only the users of its part of the org come again.
+// After a rejected cursor, only the users of its span are read again.
 func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(300))
@@ -138,19 +136,19 @@ func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
 			cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 10, 4, 1
 		})
 		s := &sink{}
-		reading, err := c.Read(t.Context(), q, s)
+		result, err := c.Read(t.Context(), q, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkReading(t, b.org, s)
-		if again := reading.Rows - 300; !expiring.done || again < 10 || again > 100 {
+		checkResult(t, b.org, s)
+		if again := result.Rows - 300; !expiring.done || again < 10 || again > 100 {
 			t.Errorf("%d users came again, want those of a part or two and what was cut in vain", again)
 		}
 	})
 }
 
-// A header over a bound is told of by page and path, whatever HTTP makes of it,
-// and with the request id unless the HTTP client itself gave it up.
+// The error for a header over a bound names page and path, and the request id
+// unless the HTTP client rejects the header.
 func TestHeaderOverABound(t *testing.T) {
 	const (
 		ours    = "okta: header of over 262144 bytes on page 3 (request req)"

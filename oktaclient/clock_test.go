@@ -40,8 +40,8 @@ func TestTimesAreLocal(t *testing.T) {
 	})
 }
 
-// A Date that can't be anybody's ends a reading, unless the next answer has a
-// better one; it dates nothing and drives no wait.
+// An impossible Date ends the read, unless a retry has a valid one. It changes no
+// time and no wait.
 func TestAbsurdDate(t *testing.T) {
 	for _, year := range []int{1, 1970, 9999} {
 		for _, forever := range []bool{false, true} {
@@ -67,10 +67,10 @@ func TestAbsurdDate(t *testing.T) {
 						}
 						return
 					}
-					s, reading := o.read(t, c)
-					took := reading.Finished.Sub(reading.Started)
-					if !reading.Started.Equal(began) || took < time.Minute || took > 2*time.Minute {
-						t.Errorf("began at %v, took %v; want %v and a minute", reading.Started, took, began)
+					s, result := o.read(t, c)
+					took := result.Finished.Sub(result.Started)
+					if !result.Started.Equal(began) || took < time.Minute || took > 2*time.Minute {
+						t.Errorf("began at %v, took %v; want %v and a minute", result.Started, took, began)
 					}
 					for i, r := range s.requests {
 						if wrong := i == 0 || i == 4; (r.Error == "wrong Date") != wrong {

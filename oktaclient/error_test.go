@@ -18,8 +18,7 @@ func TestErrorsOfAccessNameNoPage(t *testing.T) {
 	}
 }
 
-// resetter resets the connection that it was asked on, in the middle of an
-// answer's head or body.
+// resetter returns a server that resets the connection after start.
 func resetter(t *testing.T, start string) *httptest.Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -35,7 +34,7 @@ func resetter(t *testing.T, start string) *httptest.Server {
 	return server
 }
 
-// net/http's own errors repeat what the server sent.
+// Errors of net/http contain text of the server.
 func TestMalformedHeaderIsNotRepeated(t *testing.T) {
 	for _, head := range []string{"secret\r\n\r\n", "HTTP/1.1 200 OK\r\nsecret\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: secret\r\n\r\n"} {
 		server := resetter(t, head)

@@ -11,7 +11,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-// logins prints who is in an org as they come.
+// logins prints the users.
 type logins struct{}
 
 func (logins) Record(u oktaclient.Record) error {
@@ -44,11 +44,11 @@ func ExampleClient_Read() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reading, err := client.Read(context.Background(), oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true}, logins{})
+	result, err := client.Read(context.Background(), oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true}, logins{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(reading.Rows, "users in", reading.Requests, "requests")
+	fmt.Println(result.Rows, "users in", result.Requests, "requests")
 	// Output:
 	// 00u1 ACTIVE
 	// 00u2 STAGED

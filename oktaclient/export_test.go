@@ -14,7 +14,7 @@ func ParseLinks(headers []string) (links [][2]string, err error) {
 	return links, err
 }
 
-// Next is the next link that headers name for a page at base.
+// Next returns the next link of a page at base.
 func Next(h http.Header, base *url.URL) (*url.URL, error) { return nextPage(h, base) }
 
 // Scan returns the users of a page.

@@ -51,7 +51,7 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 		}
 		for _, test := range tests {
 			s := &sink{}
-			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = 3 }).Find(t.Context(), test.query, all, s)
+			result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = 3 }).Find(t.Context(), test.query, all, s)
 			if err != nil {
 				t.Fatalf("%s: %v", test.name, err)
 			}
@@ -68,8 +68,8 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 					missing++
 				}
 			}
-			if missing != len(gone) || rows != reading.Rows || rows != len(s.users)+len(s.outside) || len(s.requests) != reading.Requests {
-				t.Errorf("%s: %d not found, %d rows, reading %+v", test.name, missing, rows, reading)
+			if missing != len(gone) || rows != result.Rows || rows != len(s.users)+len(s.outside) || len(s.requests) != result.Requests {
+				t.Errorf("%s: %d not found, %d rows, result %+v", test.name, missing, rows, result)
 			}
 		}
 		if v := b.org.Stats().Violations; len(v) > 0 {
@@ -78,7 +78,7 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 	})
 }
 
-// A 404 that is not Okta's own proves nothing.
+// Only a 404 with Okta's own code proves that a record doesn't exist.
 func TestFindTakesNoOther404ForAProof(t *testing.T) {
 	o := newOrg(10)
 	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// limits counts requests in windows of a minute as Okta does: not on the
-// minute, and told to the second by a clock of its own.
+// limits counts requests in windows of a minute, like Okta: windows don't start on
+// the minute, and resets are in whole seconds of the server's clock.
 type limits struct {
 	http.Handler
 	limit   int
@@ -39,7 +39,7 @@ type limits struct {
 
 func (l *limits) window(now time.Time) int { return int(now.Sub(l.begun) / time.Minute) }
 
-// take counts a request, and says what is left after it.
+// take counts a request and returns the remaining ones.
 func (l *limits) take(by map[int]int) (left int, reset time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.Handler.ServeHTTP(w, r)
 }
 
-// wantAtMost fails t where a window saw more requests of ours than most.
+// wantAtMost fails t if a window had more than most requests of the client.
 func (l *limits) wantAtMost(t *testing.T, most int) {
 	t.Helper()
 	for w, used := range l.ours {
@@ -98,7 +98,7 @@ func newLimits(seed uint64, limit int, h http.Handler) *limits {
 	return &limits{Handler: h, limit: limit, random: random, begun: begun, ours: map[int]int{}, others: map[int]int{}, taken: map[int]int{}}
 }
 
-// bySeed runs f in bubbles, in each of which windows begin at other moments.
+// bySeed runs f in bubbles. In each, windows start at other moments.
 func bySeed(t *testing.T, f func(t *testing.T, seed uint64)) {
 	seeds := uint64(3)
 	if os.Getenv("OKTASYNC_LONG_TESTS") != "" {
@@ -126,8 +126,8 @@ func readers(ctx context.Context, c *oktaclient.Client, n, concurrency int) erro
 	return group.Wait()
 }
 
-// The law of pacing: in no window of Okta's do we use more than our share, we
-// are refused nothing, and it takes no longer than the share allows.
+// No window has more requests than the share, no request is rejected, and all
+// requests take no longer than the share allows.
 func TestGovernorSpendsItsShare(t *testing.T) {
 	for _, test := range []struct {
 		share       float64
@@ -173,7 +173,7 @@ func governed(t *testing.T, l http.Handler, share float64, concurrency int) *okt
 	})
 }
 
-// Somebody else begins to take 60 % of the limit while we read.
+// Another client starts to use 60 % of the limit during a read.
 func TestGovernorYields(t *testing.T) {
 	bySeed(t, func(t *testing.T, seed uint64) {
 		l := newLimits(seed, 300, okay)
@@ -206,7 +206,7 @@ func TestGovernorYields(t *testing.T) {
 	})
 }
 
-// Others use nearly all of every window before we come to it.
+// Other clients use nearly all of every window first.
 func TestGovernorKeepsATrickle(t *testing.T) {
 	bySeed(t, func(t *testing.T, seed uint64) {
 		l := newLimits(seed, 300, okay)
@@ -234,8 +234,8 @@ func TestGovernorKeepsATrickle(t *testing.T) {
 	})
 }
 
-// Others leave less than 5 % of every window: one request tells us so, and
-// that is all.
+// Other clients leave less than 5 % of every window. The governor sends one request
+// per window.
 func TestGovernorLeavesTheLastFew(t *testing.T) {
 	bySeed(t, func(t *testing.T, seed uint64) {
 		l := newLimits(seed, 300, okay)
@@ -255,7 +255,7 @@ func TestGovernorLeavesTheLastFew(t *testing.T) {
 	})
 }
 
-// Okta wants fewer requests in flight, and tells so by a limit of 0.
+// A 429 with a limit of 0 lowers the number of requests in flight.
 func TestGovernorLowersConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -293,7 +293,7 @@ func TestGovernorLowersConcurrency(t *testing.T) {
 	})
 }
 
-// A governor outlives its client, and says what it knows.
+// Clients share a governor. Limits returns its state.
 func TestGovernorIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 100, okay)
@@ -327,9 +327,8 @@ func TestGovernorIsShared(t *testing.T) {
 	})
 }
 
-// One answer names a window that ends in a year, as a clock that is off by so
-// much does. That window ends when it is no longer believed, and the next ones
-// count like any others.
+// A window that ends in a year, after an error of Okta's clock, ends after the
+// longest wait for a limit.
 func TestGovernorForgetsAnAbsurdWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 300, okay)
@@ -355,7 +354,7 @@ func TestGovernorForgetsAnAbsurdWindow(t *testing.T) {
 	})
 }
 
-// A reset too far away for a time.Duration to reach is waited for too.
+// A reset beyond the range of time.Duration is waited for as long as any other.
 func TestResetBeyondAllTimes(t *testing.T) {
 	for _, reset := range []string{"9223372036854775807", "1795586400000" /* milliseconds */} {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package oktaclient_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -42,5 +43,17 @@ func TestReadGroups(t *testing.T) {
 func TestReadNeedsAResource(t *testing.T) {
 	if _, err := newOrg(5).client(t, nil).Read(t.Context(), oktaclient.Query{}, &sink{}); err == nil {
 		t.Error("Read() without a resource succeeded")
+	}
+}
+
+// A user without a status is an error; a group has none.
+func TestReadNeedsAStatus(t *testing.T) {
+	o := newOrg(5)
+	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.Write([]byte(`[{"id":"00u1"}]`))
+		return true
+	}
+	if _, err := readError(t, o.client(t, nil)); err.Class() != "broken JSON" {
+		t.Errorf("error = %v, want one about the JSON", err)
 	}
 }

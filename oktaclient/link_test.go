@@ -35,8 +35,8 @@ func TestParseLinks(t *testing.T) {
 	}
 }
 
-// The law: links written on several lines are those written on one with commas
-// between (RFC 9110, section 5.3), and a link reads as it was written.
+// Several Link headers mean the same as one with commas between them (RFC 9110,
+// section 5.3), and a written link is parsed to its parts.
 func FuzzParseLinks(f *testing.F) {
 	f.Add("https://acme.okta.com/api/v1/users?limit=200", "self", "https://acme.okta.com/api/v1/users?after=00u1,2&limit=200", "next")
 	f.Add("a", `q"\`, "b;,<", "Next prev")

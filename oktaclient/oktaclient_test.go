@@ -10,7 +10,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-func TestNewRefuses(t *testing.T) {
+func TestNewChecksItsConfig(t *testing.T) {
 	valid := oktaclient.Config{OrgURL: "https://acme.okta.com", HTTPClient: http.DefaultClient}
 	if _, err := oktaclient.New(valid); err != nil {
 		t.Errorf("New(%v) = %v", valid.OrgURL, err)
@@ -85,8 +85,8 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// What Okta says to a request it refuses is for the caller to show.
-func TestGetRefused(t *testing.T) {
+// Get returns the response to a rejected request.
+func TestGetRejected(t *testing.T) {
 	o := newOrg(25)
 	c := o.client(t, nil)
 	resp, err := c.Get(t.Context(), "/api/v1/users/00u99999", nil)

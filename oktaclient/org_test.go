@@ -20,7 +20,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-// org is just so much of an Okta org as lists users. Faults come from hook.
+// org serves the lists of an Okta org. Faults come from hook.
 type org struct {
 	users []string // ids; JSON from user()
 	link  func(self, next string) []string
@@ -35,7 +35,7 @@ type org struct {
 	requests []*http.Request
 }
 
-// newOrg has n users; every tenth is deprovisioned.
+// newOrg returns an org of n users. Every tenth is deprovisioned.
 func newOrg(n int) *org {
 	o := &org{}
 	for i := range n {
@@ -123,9 +123,9 @@ func (o *org) list(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, b.String()+"]")
 }
 
-// matches knows the three queries of a reading: a search finds everyone, a
-// filter the deprovisioned or those of a range of lastUpdated, and the plain
-// list all but the deprovisioned.
+// matches evaluates the queries of a read: a search matches all, a filter the
+// deprovisioned, a range of lastUpdated or ids, and the plain list all but the
+// deprovisioned.
 func (o *org) matches(q url.Values, id string) bool {
 	dates := regexp.MustCompile(`"([0-9].*?)"`).FindAllStringSubmatch(q.Get("filter")+q.Get("search"), 2)
 	switch {
@@ -207,7 +207,7 @@ func (o *org) clientInProcess(t *testing.T, change func(*oktaclient.Config)) *ok
 	})
 }
 
-// sink keeps what it is given.
+// sink keeps all records and requests.
 type sink struct {
 	users    []oktaclient.Record
 	outside  []oktaclient.Record
@@ -227,7 +227,7 @@ func (s *sink) keep(u oktaclient.Record) {
 	}
 }
 
-// of are the users that the reading says the query is of, by id.
+// of returns the records that the query selects, by id.
 func (s *sink) of() map[string]oktaclient.Record {
 	of := maps.Clone(s.newest)
 	maps.DeleteFunc(of, func(_ string, u oktaclient.Record) bool { return u.JSON == nil })
@@ -253,7 +253,7 @@ func (s *sink) Request(r oktaclient.Request) error {
 	return nil
 }
 
-// ids are the users' ids, sorted, each once.
+// ids returns the ids of the records, sorted and unique.
 func (s *sink) ids() []string {
 	var ids []string
 	for _, u := range s.users {
@@ -265,21 +265,21 @@ func (s *sink) ids() []string {
 
 var everyone = oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true}
 
-// read reads everyone, and fails the test unless everyone came.
+// read reads all records, and fails the test if one is missing.
 func (o *org) read(t *testing.T, c *oktaclient.Client) (*sink, oktaclient.ReadResult) {
 	t.Helper()
 	s := &sink{}
-	reading, err := c.Read(t.Context(), oktaclient.Query{Resource: o.resource(), IncludeDeprovisioned: true}, s)
+	result, err := c.Read(t.Context(), oktaclient.Query{Resource: o.resource(), IncludeDeprovisioned: true}, s)
 	if err != nil {
 		t.Fatalf("Read() = %v", err)
 	}
 	if got := s.ids(); !slices.Equal(got, o.users) {
 		t.Fatalf("read %d users, want %d", len(got), len(o.users))
 	}
-	return s, reading
+	return s, result
 }
 
-// readError reads everyone and wants an *Error.
+// readError reads all users and wants an *Error.
 func readError(t *testing.T, c *oktaclient.Client) (*sink, *oktaclient.Error) {
 	t.Helper()
 	s := &sink{}

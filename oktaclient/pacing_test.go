@@ -19,8 +19,7 @@ func (l *limits) tell(w http.ResponseWriter, limit, remaining int, reset time.Ti
 	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 }
 
-// slow is a handler that counts requests at once, and answers each after the
-// time that its query names.
+// slow counts requests at once and responds after the time in the query.
 func slow(l *limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		left, reset, _ := l.take(l.ours)
@@ -31,8 +30,7 @@ func slow(l *limits) http.Handler {
 	})
 }
 
-// get makes n requests at once, and waits for those that are let in before ctx
-// ends.
+// get makes n requests at once, and waits for those admitted before ctx ends.
 func get(ctx context.Context, c *oktaclient.Client, n int, query string) {
 	var all sync.WaitGroup
 	for range n {
@@ -41,8 +39,7 @@ func get(ctx context.Context, c *oktaclient.Client, n int, query string) {
 	all.Wait()
 }
 
-// The share holds by our own count, whatever is told to be left, and with those
-// that are on their way.
+// The governor keeps to the share by its own count, whatever remaining says.
 func TestGovernorCountsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 300, nil)
@@ -59,7 +56,7 @@ func TestGovernorCountsItself(t *testing.T) {
 	})
 }
 
-// Of what others have not used of our share we use all, and of theirs nothing.
+// The governor uses what other clients left of the share, and nothing of theirs.
 func TestGovernorUsesWhatIsLeftOfTheShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 100, nil)
@@ -73,7 +70,7 @@ func TestGovernorUsesWhatIsLeftOfTheShare(t *testing.T) {
 	})
 }
 
-// A limit that changes in the middle of a window counts from then on.
+// A limit that changes during a window applies from then on.
 func TestGovernorTakesAnotherLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 100, nil)
@@ -95,8 +92,8 @@ func TestGovernorTakesAnotherLimit(t *testing.T) {
 	})
 }
 
-// Of a window that nothing is known of, one request tells, and the others wait
-// for it: also where the answer to an older one comes first.
+// In an unknown window, one request is sent first, even if the response to an older
+// request arrives meanwhile.
 func TestGovernorSendsOneAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, g := newLimits(1, 300, nil), oktaclient.NewGovernor(1, 8)
@@ -129,8 +126,8 @@ func TestGovernorSendsOneAhead(t *testing.T) {
 	})
 }
 
-// An answer that was long on its way does not bring back what is used since.
-func TestGovernorBelievesTheLeastThatIsLeft(t *testing.T) {
+// A late response doesn't raise the remaining requests.
+func TestGovernorKeepsTheLeastRemaining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 100, nil)
 		l.begun = time.Now()
@@ -153,8 +150,7 @@ func TestGovernorBelievesTheLeastThatIsLeft(t *testing.T) {
 	})
 }
 
-// Windows in which others left us nothing, and that are hours apart, are none in
-// a row: no trickle.
+// Used-up windows that are hours apart are not consecutive, and start no trickle.
 func TestGovernorStarvesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 300, nil)
@@ -173,8 +169,8 @@ func TestGovernorStarvesInARow(t *testing.T) {
 	})
 }
 
-// Many that are refused at once for being too many lower the number in flight
-// once, and it grows again to what is configured.
+// Many simultaneous 429s lower the number in flight once. It grows again to the
+// configured number.
 func TestGovernorLowersOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

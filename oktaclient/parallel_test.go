@@ -17,8 +17,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// known returns q as a caller states it that has read the org before: with
-// borders between ranges of size users.
+// known returns q for a caller that has read the org before: with borders between
+// ranges of size users.
 func known(q oktaclient.Query, org *sandbox.Org, size int) oktaclient.Query {
 	var updated []string
 	for _, text := range org.UsersJSON() {
@@ -45,7 +45,7 @@ func onSettle(f func()) func(oktaclient.Phase) {
 	}
 }
 
-// The union of the spans is the serial list.
+// Spans together contain the same users as the plain list.
 func TestParallelReadsWhatSerialReads(t *testing.T) {
 	for _, imported := range []float64{0, 1} {
 		for _, query := range []oktaclient.Query{everyone, {Resource: oktaclient.Users}, {Resource: oktaclient.Users, Search: `profile.department sw "S"`, IncludeDeprovisioned: true}} {
@@ -60,9 +60,9 @@ func TestParallelReadsWhatSerialReads(t *testing.T) {
 							q = known(q, b.org, 9)
 						}
 						c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 9 })
-						reading, err := c.Read(t.Context(), q, s)
-						if err != nil || !reading.Settled || reading.Rows != len(s.users)+len(s.outside) {
-							t.Fatalf("reading = %+v, %v", reading, err)
+						result, err := c.Read(t.Context(), q, s)
+						if err != nil || !result.Settled || result.Rows != len(s.users)+len(s.outside) {
+							t.Fatalf("result = %+v, %v", result, err)
 						}
 						return s.of(), s
 					}
@@ -88,9 +88,9 @@ func TestParallelReadsWhatSerialReads(t *testing.T) {
 	}
 }
 
-// A span is cut for idle workers also if others have given them something to do
-// before its page is in: it is not read again as a whole.
-func TestParallelCutsForWorkersThatFoundOther(t *testing.T) {
+// A span that is cut for idle workers is not read again as a whole, even if the
+// workers get other spans first.
+func TestParallelCutIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := settled(2000)
 		cfg.Latency = 300 * time.Millisecond
@@ -102,7 +102,7 @@ func TestParallelCutsForWorkersThatFoundOther(t *testing.T) {
 		if _, err := c.Read(t.Context(), q, s); err != nil {
 			t.Fatal(err)
 		}
-		checkReading(t, b.org, s)
+		checkResult(t, b.org, s)
 		asked := map[string]bool{}
 		for _, r := range s.requests {
 			if asked[r.Path] {
@@ -113,7 +113,7 @@ func TestParallelCutsForWorkersThatFoundOther(t *testing.T) {
 	})
 }
 
-// lateBody holds up the body of the first page that has a page before it.
+// lateBody delays the body of the first page with a cursor.
 type lateBody struct {
 	http.RoundTripper
 	once sync.Once
@@ -152,17 +152,17 @@ func speed(t *testing.T, concurrency int, imported float64, again bool) (took ti
 		c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 0 })
 		users := 0
 		began := time.Now()
-		reading, err := c.Read(t.Context(), q, counter{&users})
+		result, err := c.Read(t.Context(), q, counter{&users})
 		if err != nil || users < 20_000 {
 			t.Fatalf("read %d users: %v", users, err)
 		}
-		took, requests = time.Since(began)-300*time.Millisecond, reading.Requests // settling an org at rest
+		took, requests = time.Since(began)-300*time.Millisecond, result.Requests // settling an org at rest
 	})
 	return took, requests
 }
 
-// The pages are in after at most 1/6 of the serial time where the borders are
-// known, and 1/4 where not.
+// A parallel read takes at most 1/6 of the serial time with borders, and 1/4
+// without.
 func TestParallelSpeed(t *testing.T) {
 	serial := 20_000 / 200 * 300 * time.Millisecond
 	if long() {
@@ -184,8 +184,8 @@ func TestParallelSpeed(t *testing.T) {
 	}
 }
 
-// Under a limit the reading ends within 1.05 of its bound, no window sees more
-// of us than our share, and nothing is refused.
+// With a rate limit, a read takes at most 1.05 of its bound, no window has more
+// requests than the share, and no request is rejected.
 func TestParallelPaced(t *testing.T) {
 	tests := []struct {
 		users int
@@ -215,8 +215,8 @@ func BenchmarkPaced(b *testing.B) {
 	}
 }
 
-// paced reads users under a limit of 300 a minute. The bound is as many windows
-// as its share must last for the requests that there must be, but the last one.
+// paced reads users with a limit of 300 per minute. The bound is the windows that
+// the requests need, without the last one.
 func paced(t testing.TB, users int, share float64, again bool) (took, bound time.Duration) {
 	const limit = 300
 	cfg := settled(users)
@@ -247,8 +247,7 @@ func paced(t testing.TB, users int, share float64, again bool) (took, bound time
 	return time.Since(began), time.Duration((pages+each-1)/each-1) * time.Minute
 }
 
-// untilNextWindow waits for a window's beginning, so that what is left of one
-// is no present.
+// untilNextWindow waits for the start of a window.
 func untilNextWindow(t testing.TB, c *oktaclient.Client) {
 	resp, err := c.Get(t.Context(), "/api/v1/users?limit=1", nil)
 	if err != nil {
@@ -261,7 +260,7 @@ func untilNextWindow(t testing.TB, c *oktaclient.Client) {
 	time.Sleep(time.Until(time.Unix(reset+1, 0)))
 }
 
-// windows counts the answers of each window.
+// windows counts the responses of each window.
 type windows struct {
 	http.RoundTripper
 	mu   sync.Mutex

@@ -27,7 +27,7 @@ func newTLSServer(t *testing.T, h http.Handler, http2 bool) *httptest.Server {
 	return server
 }
 
-// faults are answers that may be better the next time.
+// faults are transient failures.
 var faults = []struct {
 	name, class, message string
 	answer               func(w http.ResponseWriter, r *http.Request)
@@ -72,9 +72,9 @@ func TestFaultOnce(t *testing.T) {
 				}
 				return n == 3
 			}
-			s, reading := o.read(t, o.client(t, nil))
-			if len(s.users) != 95 || reading.Rows != 95 || reading.Requests != o.count() {
-				t.Errorf("%d users, %d rows, %d of %d requests; want no user twice", len(s.users), reading.Rows, reading.Requests, o.count())
+			s, result := o.read(t, o.client(t, nil))
+			if len(s.users) != 95 || result.Rows != 95 || result.Requests != o.count() {
+				t.Errorf("%d users, %d rows, %d of %d requests; want no user twice", len(s.users), result.Rows, result.Requests, o.count())
 			}
 			if got := s.requests[2]; got.Error != fault.class || got.Rows != 0 {
 				t.Errorf("transcript = %+v, want %q", got, fault.class)
@@ -165,22 +165,6 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-func TestTooLarge(t *testing.T) {
-	o := newOrg(5)
-	o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
-		io.WriteString(w, `[{"id":"`)
-		for block := strings.Repeat("x", 1<<20); r.Context().Err() == nil; {
-			if _, err := io.WriteString(w, block); err != nil {
-				break
-			}
-		}
-		return true
-	}
-	if _, err := readError(t, o.client(t, nil)); !strings.Contains(err.Error(), "over 16777216 bytes") || o.count() != 1 {
-		t.Errorf("error = %v after %d requests, want one about the size after 1", err, o.count())
-	}
-}
-
 func TestNoConnection(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
@@ -202,7 +186,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
-// refusal is an error of the authenticating transport.
+// refusal is an error of the transport.
 type refusal struct{ retry bool }
 
 func (refusal) Error() string     { return "token: 401 invalid_client" }
@@ -316,7 +300,7 @@ func TestLimitedForEver(t *testing.T) {
 	})
 }
 
-// stalling answers with a body that stops, or with none.
+// stalling sends a body that stops, or no header.
 type stalling struct {
 	http.RoundTripper
 	stall int // which request

@@ -8,12 +8,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +19,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// bearer authenticates against a sandbox in the simplest way there is.
+// bearer is a transport with a bearer token of a sandbox.
 type bearer struct {
 	org *sandbox.Org
 	key *ecdsa.PrivateKey
@@ -33,7 +30,7 @@ type bearer struct {
 	err   error
 }
 
-// newSandbox makes an org with an app, and a transport that is that app.
+// newSandbox returns a transport to a new org.
 func newSandbox(t testing.TB, cfg sandbox.Config) *bearer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -95,8 +92,8 @@ func (b *bearer) grant() error {
 	return nil
 }
 
-// checkReading compares a reading with what the org holds, byte for byte.
-func checkReading(t *testing.T, org *sandbox.Org, s *sink) {
+// checkResult compares the records with those of the org, byte for byte.
+func checkResult(t *testing.T, org *sandbox.Org, s *sink) {
 	t.Helper()
 	got := map[string][]byte{}
 	for id, u := range s.of() {
@@ -130,94 +127,10 @@ func TestSandboxByteForByte(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				checkReading(t, b.org, s)
+				checkResult(t, b.org, s)
 			})
 		})
 	}
-}
-
-// Whatever goes wrong, a reading is complete or ends with a clear error.
-func TestSandboxFaults(t *testing.T) {
-	faults := []struct {
-		fault   string
-		forever string // the error if it does not stop; "": it does no harm
-	}{
-		{"status=500", "500 E0000009"},
-		{"status=502,html", "502"},
-		{"status=503", "503 E0000100"},
-		{"status=504", "504"},
-		{"status=409,code=E0000145", "409 E0000145"},
-		{"status=429,retry-after=5s", "429 E0000047"},
-		{"busy", "429 E0000047"},
-		{"html", "502"},
-		{"broken-json", "broken JSON"},
-		{"cut=100", "response cut short"},
-		{"stall=-1s", "response made no progress"},
-		{"cut=1000,stall=-1s", "response made no progress"},
-		{"reset", "reset"},
-		{"lose", "reset"},
-		{"next=loop", "list goes in a circle"},
-		{"next=other-host", "another origin"},
-		{"next=empty", ""},
-		{"next=short", ""},
-		{"redirect=https://elsewhere.invalid/", "302"},
-	}
-	for _, test := range faults {
-		for _, forever := range []bool{false, true} {
-			for _, concurrency := range []int{1, 4} {
-				t.Run(fmt.Sprint(test.fault, " for ever ", forever, " with ", concurrency), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { tryFault(t, test.fault, test.forever, forever, concurrency) })
-				})
-			}
-		}
-	}
-}
-
-// tryFault has the third request fail, and with forever all after it.
-func tryFault(t *testing.T, text, want string, forever bool, concurrency int) {
-	fault, err := sandbox.ParseFault(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := newSandbox(t, settled(95))
-	fault.Nth, fault.Forever = 3, forever
-	b.org.Inject(fault)
-	s := &sink{}
-	_, err = b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), everyone, s)
-	if err == nil {
-		checkReading(t, b.org, s)
-		if forever && want != "" {
-			t.Errorf("Read() succeeded, want %s", want)
-		}
-		return
-	}
-	e, ok := errors.AsType[*oktaclient.Error](err)
-	if !ok || !strings.Contains(err.Error(), want) || concurrency == 1 && e.Page != 3 && e.From.IsZero() {
-		t.Errorf("Read() = %v, want %s on page 3", err, want)
-	}
-	once := []string{"next=loop", "next=other-host", "redirect=https://elsewhere.invalid/"}
-	if !forever && !slices.Contains(once, text) {
-		t.Errorf("Read() = %v, want one fault overcome", err)
-	}
-}
-
-func TestSandboxPaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := settled(4000) // or somebody changed just before, and all would be read again
-		cfg.Latency, cfg.Deprovisioned, cfg.RateLimit, cfg.ClientShare = 0, -1, sandbox.Limits(300), 1
-		b := newSandbox(t, cfg)
-		began, users := time.Now(), 0
-		c := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize, cfg.RateLimitShare = 20, 0.5 })
-		if _, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.Users}, counter{&users}); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(began); users < 4000 || took > 63*time.Second {
-			t.Errorf("read %d users in %v, want 4000 in at most 63s", users, took)
-		}
-		if n := b.org.Stats().RateLimited; n > 0 {
-			t.Errorf("%d requests refused", n)
-		}
-	})
 }
 
 // counter is a sink that counts users.

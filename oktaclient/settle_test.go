@@ -18,14 +18,14 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// settled is a sandbox whose people were last changed long ago.
+// settled configures a sandbox whose users changed long ago.
 func settled(users int) sandbox.Config {
 	return sandbox.Config{Users: users, Latency: time.Millisecond, Epoch: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// Whoever changes while the pages are read is in the reading as they are then,
-// whatever the difference of the clocks.
-func TestSettleFindsWhoChanged(t *testing.T) {
+// The result has the new state of users that change during the read, whatever the
+// difference of the clocks.
+func TestSettleFindsChanges(t *testing.T) {
 	for concurrency, offset := range map[int]time.Duration{1: -time.Hour, 4: time.Hour, 5: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			cfg := settled(400)
@@ -43,24 +43,24 @@ func TestSettleFindsWhoChanged(t *testing.T) {
 			s, passes := &sink{}, 0
 			q := everyone
 			q.OnPhase = onSettle(func() { passes++ })
-			reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), q, s)
+			result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), q, s)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if passes == 0 {
 				t.Error("told of no pass")
 			}
-			if !reading.Settled || reading.Rows != len(s.users)+len(s.outside) {
-				t.Errorf("reading = %+v, %d users and %d outside", reading, len(s.users), len(s.outside))
+			if !result.Settled || result.Rows != len(s.users)+len(s.outside) {
+				t.Errorf("result = %+v, %d users and %d outside", result, len(s.users), len(s.outside))
 			}
-			checkReading(t, b.org, s)
+			checkResult(t, b.org, s)
 		})
 	}
 }
 
-// Who was read and then left what the query is of is told of as outside, and
-// who came into it is not missed.
-func TestSettleDropsWhoLeft(t *testing.T) {
+// A user that no longer matches the query after it was read is passed to Outside.
+// A user that matches it since is not missed.
+func TestSettleDropsUsersThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(400))
 		search := `profile.department eq "Sales"`
@@ -73,9 +73,9 @@ func TestSettleDropsWhoLeft(t *testing.T) {
 		})
 		for _, q := range []oktaclient.Query{{Resource: oktaclient.Users, Search: search}, {Resource: oktaclient.Users}} {
 			s := &sink{}
-			reading, err := b.client(t, nil).Read(t.Context(), q, s)
-			if err != nil || !reading.Settled {
-				t.Fatalf("settled = %t, %v", reading.Settled, err)
+			result, err := b.client(t, nil).Read(t.Context(), q, s)
+			if err != nil || !result.Settled {
+				t.Fatalf("settled = %t, %v", result.Settled, err)
 			}
 			var want []string
 			for id, text := range b.org.UsersJSON() {
@@ -94,35 +94,34 @@ func TestSettleDropsWhoLeft(t *testing.T) {
 	})
 }
 
-// An org in which somebody changes all the time is read to an end, and the
-// reading says that it did not settle.
+// The read of an org that changes all the time ends without being settled.
 func TestSettleGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(100))
 		b.org.OnRequest(func(int, *http.Request) {
 			b.org.Set(b.org.Move(1)[0], "profile.title", []byte(`"x"`))
 		})
-		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, &sink{})
-		if err != nil || reading.Settled || reading.Requests != 2+10 {
-			t.Errorf("reading = %+v, %v; want 10 passes and not settled", reading, err)
+		result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, &sink{})
+		if err != nil || result.Settled || result.Requests != 2+10 {
+			t.Errorf("result = %+v, %v; want 10 passes and not settled", result, err)
 		}
 	})
 }
 
-// A reading of an org at rest costs one request more.
+// Settling an org without changes costs one request.
 func TestSettlingAnOrgAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(1000))
 		s := &sink{}
-		reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, s)
-		if err != nil || !reading.Settled || reading.Requests != 5+1+1 || reading.Rows != 1000 {
-			t.Errorf("reading = %+v, %v; want 7 requests", reading, err)
+		result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, s)
+		if err != nil || !result.Settled || result.Requests != 5+1+1 || result.Rows != 1000 {
+			t.Errorf("result = %+v, %v; want 7 requests", result, err)
 		}
 	})
 }
 
-// spoilt fails each list that holds a certain user, as Okta does where the
-// schema has changed under old data.
+// spoilt fails each list with certain users, like Okta after a change of the
+// profile schema.
 type spoilt struct {
 	http.RoundTripper
 	ids    []string
@@ -144,9 +143,9 @@ func (s spoilt) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// The page that can't be had is cut until all is read but the user, whose time
-// of lastUpdated the error names.
-func TestPageThatCantBeHad(t *testing.T) {
+// A page that Okta can't return is halved until only the cause is left. The error
+// has its range of lastUpdated.
+func TestPageThatFails(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		for _, test := range []struct {
 			status int
@@ -176,7 +175,7 @@ func TestPageThatCantBeHad(t *testing.T) {
 	}
 }
 
-// A page that is only too heavy goes in parts.
+// A page that is too heavy is read in parts.
 func TestHeavyPage(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		synctest.Test(t, func(t *testing.T) {
@@ -189,12 +188,12 @@ func TestHeavyPage(t *testing.T) {
 			if _, err := c.Read(t.Context(), everyone, s); err != nil {
 				t.Fatal(err)
 			}
-			checkReading(t, b.org, s)
+			checkResult(t, b.org, s)
 		})
 	}
 }
 
-// heavy has Okta give up on a list with more users than most.
+// heavy fails a list with more users than most.
 type heavy struct {
 	http.RoundTripper
 	most int
@@ -213,8 +212,8 @@ func (h *heavy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// pushed is an org in which 30 users were just changed in one millisecond, and
-// then 8 one after the other, and a client that reads pages of 10.
+// pushed returns an org in which 30 users just changed in one millisecond, and then
+// 8 one after the other, and a client that reads pages of 10.
 func pushed(t *testing.T, wrap func(http.RoundTripper) http.RoundTripper) (org *sandbox.Org, c *oktaclient.Client, at string) {
 	b := newSandbox(t, settled(150))
 	ids := slices.Sorted(maps.Keys(maps.Collect(b.org.UsersJSON())))
@@ -231,7 +230,7 @@ func pushed(t *testing.T, wrap func(http.RoundTripper) http.RoundTripper) (org *
 	return b.org, newClient(t, b.org.URL(), &http.Client{Transport: wrap(b)}, func(cfg *oktaclient.Config) { cfg.RateLimitShare = 1 }), rest[:24]
 }
 
-// Who settles in a list of several pages are those of one millisecond alone.
+// Settling reads several pages only for users of one millisecond.
 func TestSettleCutsToTheMillisecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		org, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { return b })
@@ -244,7 +243,7 @@ func TestSettleCutsToTheMillisecond(t *testing.T) {
 		if _, err := c.Read(t.Context(), q, s); err != nil {
 			t.Fatal(err)
 		}
-		checkReading(t, org, s)
+		checkResult(t, org, s)
 		later := map[string]int{}
 		for _, r := range s.requests[pages:] {
 			if u, _ := url.Parse(r.Path); u.Query().Has("after") {
@@ -259,8 +258,8 @@ func TestSettleCutsToTheMillisecond(t *testing.T) {
 	})
 }
 
-// And where one of them is not to be had, the error names that millisecond.
-func TestPageOfAMillisecondThatCantBeHad(t *testing.T) {
+// If one of these pages fails, the error has that millisecond.
+func TestPageOfAMillisecondThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var spoilt switched
 		_, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { spoilt.RoundTripper = b; return &spoilt })
@@ -286,4 +285,35 @@ func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.StatusCode, resp.Body = 409, io.NopCloser(strings.NewReader(`{"errorCode":"E0000145"}`))
 	}
 	return resp, err
+}
+
+// Each pass looks back 5 minutes from the start of the pass before.
+func TestSettleLooksBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, settled(9))
+		b.org.OnRequest(func(n int, _ *http.Request) {
+			if n == 2 { // the first pass
+				b.org.Join(1)
+			}
+			time.Sleep(50 * time.Second)
+		})
+		var passes []time.Time
+		q, s := oktaclient.Query{Resource: oktaclient.Users}, &sink{}
+		q.OnPhase = onSettle(func() { passes = append(passes, time.Now()) })
+		result, err := b.client(t, nil).Read(t.Context(), q, s)
+		if err != nil || !result.Settled || len(passes) < 2 {
+			t.Fatalf("result = %+v in %d passes, %v", result, len(passes), err)
+		}
+		for i, r := range s.requests[len(s.requests)-len(passes):] {
+			since := result.Started
+			if i > 0 {
+				since = passes[i-1]
+			}
+			u, _ := url.Parse(r.Path)
+			from, err := time.Parse(`lastUpdated ge "2006-01-02T15:04:05.000Z"`, u.Query().Get("filter"))
+			if back := since.Sub(from); err != nil || back < 5*time.Minute || back > 5*time.Minute+time.Second { // a Date is cut to seconds
+				t.Errorf("pass %d asks for %s, %v before %v, want 5m", i+1, r.Path, back, since)
+			}
+		}
+	})
 }

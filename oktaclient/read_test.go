@@ -13,9 +13,9 @@ import (
 	"oktasync/oktaclient"
 )
 
-func TestUsersReadsBothLists(t *testing.T) {
+func TestReadOfBothLists(t *testing.T) {
 	o := newOrg(95)
-	s, reading := o.read(t, o.client(t, nil))
+	s, result := o.read(t, o.client(t, nil))
 	for _, u := range s.users {
 		if string(u.JSON) != user(u.ID) {
 			t.Fatalf("user %s = %s, want it byte for byte: %s", u.ID, u.JSON, user(u.ID))
@@ -24,13 +24,13 @@ func TestUsersReadsBothLists(t *testing.T) {
 			t.Fatalf("user %s has status %q, lastUpdated %q", u.ID, u.Status, u.LastUpdated)
 		}
 	}
-	if reading.Requests != 11 || reading.Rows != 95 || len(s.outside) != 0 {
-		t.Errorf("reading = %d requests, %d rows, %d outside; want 11, 95, 0", reading.Requests, reading.Rows, len(s.outside))
+	if result.Requests != 11 || result.Rows != 95 || len(s.outside) != 0 {
+		t.Errorf("result = %d requests, %d rows, %d outside; want 11, 95, 0", result.Requests, result.Rows, len(s.outside))
 	}
 	rows := 0
 	for _, r := range s.requests {
 		rows += r.Rows
-		if r.Status != 200 || r.Method != "GET" || r.RequestID == "" || r.Error != "" || r.Time.Before(reading.Started) || r.Time.After(reading.Finished) {
+		if r.Status != 200 || r.Method != "GET" || r.RequestID == "" || r.Error != "" || r.Time.Before(result.Started) || r.Time.After(result.Finished) {
 			t.Errorf("request = %+v", r)
 		}
 	}
@@ -42,7 +42,7 @@ func TestUsersReadsBothLists(t *testing.T) {
 	}
 }
 
-func TestUsersLeavesOutDeprovisioned(t *testing.T) {
+func TestReadLeavesOutDeprovisioned(t *testing.T) {
 	o := newOrg(95)
 	tests := []struct {
 		name                 string
@@ -56,12 +56,12 @@ func TestUsersLeavesOutDeprovisioned(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := &sink{}
-			reading, err := o.client(t, nil).Read(t.Context(), test.query, s)
+			result, err := o.client(t, nil).Read(t.Context(), test.query, s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(s.users) != test.users || reading.Rows != test.rows || len(s.outside) != test.outside {
-				t.Errorf("got %d users of %d rows, %d outside; want %d, %d, %d", len(s.users), reading.Rows, len(s.outside), test.users, test.rows, test.outside)
+			if len(s.users) != test.users || result.Rows != test.rows || len(s.outside) != test.outside {
+				t.Errorf("got %d users of %d rows, %d outside; want %d, %d, %d", len(s.users), result.Rows, len(s.outside), test.users, test.rows, test.outside)
 			}
 			if !slices.ContainsFunc(o.requests, func(r *http.Request) bool { return r.URL.Query().Get("search") == test.query.Search }) {
 				t.Errorf("nobody asked for %q", test.query.Search)
@@ -70,15 +70,15 @@ func TestUsersLeavesOutDeprovisioned(t *testing.T) {
 	}
 }
 
-func TestUsersFromAnEmptyOrg(t *testing.T) {
+func TestReadFromAnEmptyOrg(t *testing.T) {
 	o := newOrg(0)
-	if _, reading := o.read(t, o.client(t, nil)); reading.Requests != 3 {
-		t.Errorf("requests = %d, want 3", reading.Requests)
+	if _, result := o.read(t, o.client(t, nil)); result.Requests != 3 {
+		t.Errorf("requests = %d, want 3", result.Requests)
 	}
 }
 
-// A cursor goes back as it came, whatever is in it.
-func TestUsersFollowsNextVerbatim(t *testing.T) {
+// A cursor is sent back byte for byte.
+func TestReadFollowsNextVerbatim(t *testing.T) {
 	const cursor = "?after=00u%2B%2f+%7e&x=%20;&limit=10"
 	o := newOrg(5)
 	o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
@@ -94,7 +94,7 @@ func TestUsersFollowsNextVerbatim(t *testing.T) {
 	}
 }
 
-func TestUsersLinkForms(t *testing.T) {
+func TestReadLinkForms(t *testing.T) {
 	forms := map[string]func(self, next string) []string{
 		"joined": func(self, next string) []string {
 			if next == "" {
@@ -131,7 +131,7 @@ func TestUsersLinkForms(t *testing.T) {
 	}
 }
 
-func TestUsersRefusesLinks(t *testing.T) {
+func TestReadRejectsLinks(t *testing.T) {
 	tests := []struct {
 		name, want string
 		link       func(self, next string) []string
@@ -173,8 +173,8 @@ func TestUsersRefusesLinks(t *testing.T) {
 	}
 }
 
-// A next link that has lost its search would go on with everybody else.
-func TestUsersRefusesLinksToOtherUsers(t *testing.T) {
+// A next link without the search of its list is rejected.
+func TestReadRejectsLinksToAnotherList(t *testing.T) {
 	for _, lost := range []string{"search", "filter"} {
 		o := newOrg(950)
 		o.link = func(self, next string) []string {
@@ -199,7 +199,7 @@ func TestUsersRefusesLinksToOtherUsers(t *testing.T) {
 	}
 }
 
-func TestUsersEndsEndlessLists(t *testing.T) {
+func TestReadEndsEndlessLists(t *testing.T) {
 	t.Run("circle", func(t *testing.T) {
 		o := newOrg(95)
 		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
@@ -226,7 +226,7 @@ func TestUsersEndsEndlessLists(t *testing.T) {
 	})
 }
 
-func TestUsersReadsAgainAfterAnExpiredCursor(t *testing.T) {
+func TestReadStartsAgainAfterAnExpiredCursor(t *testing.T) {
 	expire := func(at ...int) *org {
 		o := newOrg(95)
 		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
@@ -239,9 +239,9 @@ func TestUsersReadsAgainAfterAnExpiredCursor(t *testing.T) {
 		return o
 	}
 	o := expire(4)
-	s, reading := o.read(t, o.client(t, nil))
-	if reading.Rows != 95+30 || len(s.users) != 95+30 || reading.Requests != 11+4 {
-		t.Errorf("%d rows, %d users, %d requests; want 125, 125, 15", reading.Rows, len(s.users), reading.Requests)
+	s, result := o.read(t, o.client(t, nil))
+	if result.Rows != 95+30 || len(s.users) != 95+30 || result.Requests != 11+4 {
+		t.Errorf("%d rows, %d users, %d requests; want 125, 125, 15", result.Rows, len(s.users), result.Requests)
 	}
 	o = expire(4, 8)
 	if _, err := readError(t, o.client(t, nil)); err.Code != "E0000029" {
@@ -249,7 +249,7 @@ func TestUsersReadsAgainAfterAnExpiredCursor(t *testing.T) {
 	}
 }
 
-func TestUsersEndsWithItsSink(t *testing.T) {
+func TestReadEndsWithItsSink(t *testing.T) {
 	full := errors.New("disk full")
 	o := newOrg(95)
 	if _, err := o.client(t, nil).Read(t.Context(), everyone, &sink{userErr: full}); err != full {
@@ -257,16 +257,16 @@ func TestUsersEndsWithItsSink(t *testing.T) {
 	}
 }
 
-func TestReadingCertificates(t *testing.T) {
+func TestReadReturnsCertificates(t *testing.T) {
 	o := newOrg(5)
 	server := newTLSServer(t, o, true)
-	_, reading := o.read(t, newClient(t, server.URL, server.Client(), nil))
-	if len(reading.PeerCertificates) == 0 || !reading.PeerCertificates[0].Equal(server.Certificate()) {
-		t.Errorf("peer certificates = %v", reading.PeerCertificates)
+	_, result := o.read(t, newClient(t, server.URL, server.Client(), nil))
+	if len(result.PeerCertificates) == 0 || !result.PeerCertificates[0].Equal(server.Certificate()) {
+		t.Errorf("peer certificates = %v", result.PeerCertificates)
 	}
 }
 
-func TestUsersEndsWithItsContext(t *testing.T) {
+func TestReadEndsWithItsContext(t *testing.T) {
 	o := newOrg(95)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("told to stop")
@@ -279,12 +279,12 @@ func TestUsersEndsWithItsContext(t *testing.T) {
 	}
 	s := &sink{}
 	began := time.Now()
-	reading, err := o.client(t, nil).Read(ctx, everyone, s)
+	result, err := o.client(t, nil).Read(ctx, everyone, s)
 	if !errors.Is(err, stop) || time.Since(began) > 10*time.Second {
 		t.Errorf("Read() = %v after %v, want %v at once", err, time.Since(began), stop)
 	}
-	if reading.Requests != 3 || reading.Rows != 20 {
-		t.Errorf("reading = %+v, want to hear how far it came", reading)
+	if result.Requests != 3 || result.Rows != 20 {
+		t.Errorf("result = %+v, want to hear how far it came", result)
 	}
 	if last := s.requests[len(s.requests)-1]; last.Error != "cancelled" {
 		t.Errorf("last request = %+v, want it told as cancelled", last)

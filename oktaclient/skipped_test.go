@@ -13,10 +13,10 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// Where cursors count users, who leaves a list moves somebody else past its next
-// page. Nobody is missing all the same: in a first reading whoever it is, and in
-// a later one those whom the caller can't miss, since they have come since.
-func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
+// If cursors count users, a user that leaves a list moves another past the next
+// page. A first read misses none of them. A later read may miss users that the
+// caller knows and asks for with Find.
+func TestNoUserIsSkippedAfterAnotherLeaves(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		for _, again := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d in flight, borders known %t", concurrency, again), func(t *testing.T) {
@@ -36,9 +36,9 @@ func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
 						}
 					})
 					s := &sink{}
-					reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), q, s)
-					if err != nil || !reading.Settled {
-						t.Fatalf("settled = %t, %v", reading.Settled, err)
+					result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency }).Read(t.Context(), q, s)
+					if err != nil || !result.Settled {
+						t.Fatalf("settled = %t, %v", result.Settled, err)
 					}
 					b.org.OnRequest(nil)
 					of, missing := s.of(), []string{}
@@ -64,9 +64,9 @@ func TestNobodyIsHiddenByWhoLeavesAList(t *testing.T) {
 	}
 }
 
-// The plain list is current and the index lags: for it, who leaves that list just
-// before its end has not changed yet, and hides somebody all the same.
-func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
+// A user that leaves the plain list just before its last page has not changed yet
+// in the index, which lags.
+func TestNoUserIsSkippedAtTheEndOfTheList(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		for request := range 15 {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,9 +82,9 @@ func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
 					}
 				})
 				s := &sink{}
-				reading, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.IndexLag = concurrency, 0 }).Read(t.Context(), everyone, s)
-				if err != nil || !reading.Settled {
-					t.Fatalf("settled = %t, %v", reading.Settled, err)
+				result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.IndexLag = concurrency, 0 }).Read(t.Context(), everyone, s)
+				if err != nil || !result.Settled {
+					t.Fatalf("settled = %t, %v", result.Settled, err)
 				}
 				if n := len(s.of()); n != 150 {
 					t.Errorf("%d in flight, left at request %d: read %d users, want 150", concurrency, 1+request, n)
@@ -94,9 +94,9 @@ func TestNobodyIsHiddenByTheLastToLeave(t *testing.T) {
 	}
 }
 
-// Whom a list may have hidden is found at about the cost of the pages that they
-// can be on: of an org that was read before, those of who has changed since.
-func TestCostOfWhoMayBeHidden(t *testing.T) {
+// Reading skipped users costs about the pages on which they can be: those since
+// KnownBefore.
+func TestCostOfSkippedUsers(t *testing.T) {
 	for again, most := range map[bool]int{false: 40 + 65, true: 40 + 10} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newSandbox(t, settled(400))
@@ -112,9 +112,9 @@ func TestCostOfWhoMayBeHidden(t *testing.T) {
 			})
 			passes := 0
 			q.OnPhase = onSettle(func() { passes++ })
-			reading, err := b.client(t, nil).Read(t.Context(), q, &sink{})
-			if err != nil || !reading.Settled || reading.Requests > most {
-				t.Errorf("borders known %t: reading = %+v, %v; want at most %d requests", again, reading, err, most)
+			result, err := b.client(t, nil).Read(t.Context(), q, &sink{})
+			if err != nil || !result.Settled || result.Requests > most {
+				t.Errorf("borders known %t: result = %+v, %v; want at most %d requests", again, result, err, most)
 			}
 			if passes != 2 {
 				t.Errorf("settled in %d passes, want one more after who may be hidden was read", passes)

@@ -34,7 +34,7 @@ func TestLimitEnd(t *testing.T) {
 	}
 }
 
-// waits is a log handler that keeps the lines about waits for a limit.
+// waits is a log handler that keeps the records of waits for a limit.
 type waits struct {
 	mu    sync.Mutex
 	lines []slog.Record
@@ -52,9 +52,8 @@ func (w *waits) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// Of each window that is waited for one line says who waits for what, until
-// when: quietly while it is our own share, as a warning where others are why,
-// also while a trickle goes on.
+// Each window that requests wait for has one log record: a warning if other clients
+// are the reason.
 func TestWaitsAreLoggedOnceAWindow(t *testing.T) {
 	for _, test := range []struct {
 		name     string
