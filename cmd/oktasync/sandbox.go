@@ -39,6 +39,8 @@ client key and CA certificate to the folder --dir.
 Change people with POST requests to /sandbox/join, move, touch, suspend,
 deactivate, reactivate, delete (each with ?n=), wipe and restore. Change the app's
 keys with add-key?client= and a public JWK, and with remove-key?client=&kid=.
+Change groups with add-group?name=, set-group?id=&path= and a JSON value, put-group
+and a group, and delete-group?id=.
 
 --fault makes requests fail. nth, every, forever and path (the API, or token for
 the token endpoint) select the requests. status, code, cut, stall, lose, reset,

@@ -25,7 +25,7 @@ func (e *refusal) Error() string { return e.code + ": " + e.description }
 
 // authorize finds out whose request it is, and whether it may read what it asks
 // for. The grant comes back as soon as it is known, also with an error.
-func (o *Org) authorize(r *http.Request, asked *resource) (*grant, error) {
+func (o *Org) authorize(r *http.Request, asked *endpoint) (*grant, error) {
 	scheme, token, err := o.credentials(r)
 	if err != nil {
 		return nil, err

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// deprovisioned is the status of who has left.
-const deprovisioned = "DEPROVISIONED"
-
 // An Op is a kind of change of people.
 type Op string
 
@@ -43,11 +40,12 @@ func (o *Org) Join(n int) []string {
 		number := s.people.n + s.joined
 		s.joined++
 		f := facts{status: "ACTIVE", created: ms, activated: ms, statusChanged: ms, lastUpdated: ms, passwordAt: ms}
-		u := s.newUser(s.people.appendUser(nil, number, f, o.URL()))
+		u := s.newObject(s.people.appendUser(nil, number, f, o.URL()))
 		ids[i] = u.key
 		s.putLocked(u.key, u, now)
 		o.events.add(now, "user.lifecycle.create", u)
 	}
+	o.changeEveryone(o.now())
 	return ids
 }
 
@@ -83,7 +81,7 @@ func (o *Org) Change(op Op, ids ...string) error {
 	o.store.mu.Lock()
 	defer o.store.mu.Unlock()
 	for _, id := range ids {
-		u := new(user)
+		u := new(object)
 		if !o.store.findLocked(u, id) {
 			return fmt.Errorf("%s user: no user %s", op, id)
 		}
@@ -96,7 +94,7 @@ func (o *Org) Change(op Op, ids ...string) error {
 }
 
 // fits says whether the change is one that can happen to u.
-func (op Op) fits(u *user) bool {
+func (op Op) fits(u *object) bool {
 	switch op {
 	case Suspend, Touch:
 		return u.status == "ACTIVE"
@@ -110,7 +108,7 @@ func (op Op) fits(u *user) bool {
 
 // chooseLocked picks whom to change next: somewhere among the original people
 // one who is as they were, else anybody; nil: the change fits nobody.
-func (s *store) chooseLocked(op Op) *user {
+func (s *store) chooseLocked(op Op) *object {
 	if s.wiped {
 		return nil
 	}
@@ -123,7 +121,7 @@ func (s *store) chooseLocked(op Op) *user {
 			if s.changed[i] != nil {
 				continue
 			}
-			if u := (&user{number: i, store: s, facts: s.people.facts(i)}); op.fits(u) {
+			if u := (&object{number: i, store: s, facts: s.people.facts(i)}); op.fits(u) {
 				return u
 			}
 		}
@@ -137,7 +135,7 @@ func (s *store) chooseLocked(op Op) *user {
 }
 
 // applyLocked makes the new version of u.
-func (o *Org) applyLocked(op Op, u *user) {
+func (o *Org) applyLocked(op Op, u *object) {
 	now := o.now()
 	stamp := appendTime(nil, now.UnixMilli())
 	id, event := u.id(), "user.lifecycle."+string(op)
@@ -147,6 +145,7 @@ func (o *Org) applyLocked(op Op, u *user) {
 	case Delete:
 		o.store.putLocked(id, nil, now)
 		o.events.add(now, "user.lifecycle.delete.completed", u)
+		o.changeEveryone(now)
 		return
 	case Touch:
 		json, event = set(json, "lastLogin", stamp), "user.session.start"
@@ -166,7 +165,7 @@ func (o *Org) applyLocked(op Op, u *user) {
 	if op != Touch {
 		json = set(json, "lastUpdated", stamp)
 	}
-	changed := o.store.newUser(json)
+	changed := o.store.newObject(json)
 	changed.number = u.number
 	o.store.putLocked(id, changed, now)
 	o.events.add(now, event, changed)
@@ -183,83 +182,105 @@ func moved(json []byte) []byte {
 // Set sets one attribute of a user, such as profile.lastName, to a JSON value, and
 // moves lastUpdated.
 func (o *Org) Set(id, path string, value json.RawMessage) error {
+	return o.setAttribute(o.store, id, path, value)
+}
+
+func (o *Org) setAttribute(s *store, id, path string, value json.RawMessage) error {
 	if !json.Valid(value) {
-		return fmt.Errorf("set %s of user %s: no JSON", path, id)
+		return fmt.Errorf("set %s of %s %s: no JSON", path, s.name, id)
 	}
-	o.store.mu.Lock()
-	defer o.store.mu.Unlock()
-	var u user
-	if !o.store.findLocked(&u, id) {
-		return fmt.Errorf("set %s of user %s: no such user", path, id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var u object
+	if !s.findLocked(&u, id) {
+		return fmt.Errorf("set %s of %s %s: no such %s", path, s.name, id, s.name)
 	}
 	now := o.now()
-	text := set(set(u.text(), "lastUpdated", appendTime(nil, now.UnixMilli())), path, value)
-	changed := o.store.newUser(text)
+	text := u.text()
+	if path != "lastMembershipUpdated" {
+		text = set(text, "lastUpdated", appendTime(nil, now.UnixMilli()))
+	}
+	text = set(text, path, value)
+	changed := s.newObject(text)
 	changed.number = u.number
-	o.store.putLocked(id, changed, now)
-	o.store.learnLocked(text)
-	o.events.add(now, "user.account.update_profile", changed)
+	s.putLocked(id, changed, now)
+	s.learnLocked(text)
+	o.events.add(now, s.event, changed)
 	return nil
 }
 
 // Put adds a user, or replaces the one with the same id, exactly as given: no
 // byte of userJSON is changed. It needs an id and a status.
-func (o *Org) Put(userJSON []byte) error {
-	userJSON = bytes.TrimSpace(userJSON)
-	if !json.Valid(userJSON) || userJSON[0] != '{' {
-		return fmt.Errorf("put user: no JSON object")
+func (o *Org) Put(userJSON []byte) error { return o.put(o.store, userJSON, "status") }
+
+// put adds or replaces an object, which needs an id and the required attribute.
+func (o *Org) put(s *store, objectJSON []byte, required string) error {
+	objectJSON = bytes.TrimSpace(objectJSON)
+	if !json.Valid(objectJSON) || objectJSON[0] != '{' {
+		return fmt.Errorf("put %s: no JSON object", s.name)
 	}
-	userJSON = bytes.Clone(userJSON)
-	id := text(userJSON, "id")
-	if id == "" || text(userJSON, "status") == "" {
-		return fmt.Errorf("put user: no id or no status")
+	objectJSON = bytes.Clone(objectJSON)
+	id := text(objectJSON, "id")
+	if id == "" || text(objectJSON, required) == "" {
+		return fmt.Errorf("put %s: no id or no %s", s.name, required)
 	}
-	o.store.mu.Lock()
-	defer o.store.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	now := o.now()
-	u := o.store.newUser(userJSON)
-	u.number = o.store.people.find(id)
-	o.store.putLocked(id, u, now)
-	o.store.learnLocked(userJSON)
-	o.events.add(now, "user.account.update_profile", u)
+	u := s.newObject(objectJSON)
+	u.number = s.people.find(id)
+	if s == o.store && !s.findLocked(new(object), id) {
+		o.changeEveryone(now)
+	}
+	s.putLocked(id, u, now)
+	s.learnLocked(objectJSON)
+	o.events.add(now, s.event, u)
 	return nil
 }
 
 // learnLocked remembers which profile attributes there are.
-func (s *store) learnLocked(user []byte) {
-	if profile := get(user, "profile"); len(profile) > 0 && profile[0] == '{' {
+func (s *store) learnLocked(object []byte) {
+	if profile := get(object, "profile"); len(profile) > 0 && profile[0] == '{' {
 		for m := range members(profile) {
 			s.known[m.name()] = true
 		}
 	}
 }
 
-// Wipe has everybody gone, as after somebody's mistake or with an app that has
-// lost its role; Restore brings all of them back.
+// Wipe hides all users and groups, as when the app has lost its role. Restore
+// shows them again.
 func (o *Org) Wipe()    { o.setWiped(true) }
 func (o *Org) Restore() { o.setWiped(false) }
 
 func (o *Org) setWiped(wiped bool) {
-	o.store.mu.Lock()
-	defer o.store.mu.Unlock()
-	o.store.wiped = wiped
-	o.store.edition++
+	for _, s := range []*store{o.store, o.groups()} {
+		s.mu.Lock()
+		s.wiped = wiped
+		s.edition++
+		s.mu.Unlock()
+	}
 }
 
 // User returns a user as a list shows them now, byte for byte.
-func (o *Org) User(id string) ([]byte, bool) {
-	o.store.mu.RLock()
-	defer o.store.mu.RUnlock()
-	var u user
-	if !o.store.findLocked(&u, id) {
+func (o *Org) User(id string) ([]byte, bool) { return o.store.json(id) }
+
+func (s *store) json(id string) ([]byte, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var u object
+	if !s.findLocked(&u, id) {
 		return nil, false
 	}
 	return bytes.Clone(u.text()), true
 }
 
-// UsersJSON yields every user there is, DEPROVISIONED ones too, by id, as a list
-// shows them, byte for byte: the truth to compare a reading with.
-func (o *Org) UsersJSON() iter.Seq2[string, []byte] {
+// UsersJSON yields every user, DEPROVISIONED ones too, by id, as a list shows
+// them, byte for byte.
+func (o *Org) UsersJSON() iter.Seq2[string, []byte] { return o.store.all() }
+
+// all yields the ids and the JSON of the objects.
+func (s *store) all() iter.Seq2[string, []byte] {
+	const batch = 200 // objects per lock
 	return func(yield func(string, []byte) bool) {
 		type row struct {
 			id   string
@@ -267,20 +288,20 @@ func (o *Org) UsersJSON() iter.Seq2[string, []byte] {
 		}
 		for after := ""; ; {
 			var rows []row
-			o.store.mu.RLock()
-			for u := range o.store.scanLocked(after, time.Time{}) {
+			s.mu.RLock()
+			for u := range s.scanLocked(after, time.Time{}) {
 				rows = append(rows, row{u.id(), bytes.Clone(u.text())})
-				if len(rows) == maxLimit {
+				if len(rows) == batch {
 					break
 				}
 			}
-			o.store.mu.RUnlock()
+			s.mu.RUnlock()
 			for _, r := range rows {
 				if after = r.id; !yield(r.id, r.json) {
 					return
 				}
 			}
-			if len(rows) < maxLimit {
+			if len(rows) < batch {
 				return
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,12 +18,16 @@ import (
 //	POST /sandbox/put                            a user as body
 //	POST /sandbox/set?id=00u…&path=profile.title a JSON value as body
 //	POST /sandbox/wipe  /sandbox/restore
+//	POST /sandbox/add-group?name=…&description=…
+//	POST /sandbox/put-group                      a group as body
+//	POST /sandbox/set-group?id=00g…&path=profile.name a JSON value as body
+//	POST /sandbox/delete-group?id=00g…
 //	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
 //	POST /sandbox/add-key?client=0oa…            a public JWK with a kid as body
 //	POST /sandbox/remove-key?client=0oa…&kid=…
 //	POST /sandbox/clear-faults  /sandbox/revoke  /sandbox/rotate-nonces  /sandbox/reset-stats
 //	GET  /sandbox/stats  /sandbox/count          JSON
-//	GET  /sandbox/users                          every user, one a line, as lists show them
+//	GET  /sandbox/users  /sandbox/groups         every user or group, one a line, as lists show them
 //
 // The answer to a change is {"ids": […]}. Nothing here needs a token.
 const controlPath = "/sandbox/"
@@ -64,14 +69,20 @@ func (o *Org) showControl(w http.ResponseWriter, what string) {
 	case "count":
 		writeJSON(w, o.Count())
 	case "users":
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		for _, user := range o.UsersJSON() {
-			if _, err := w.Write(append(user, '\n')); err != nil {
-				return
-			}
-		}
+		writeLines(w, o.UsersJSON())
+	case "groups":
+		writeLines(w, o.GroupsJSON())
 	default:
-		http.Error(w, "stats, count or users", http.StatusNotFound)
+		http.Error(w, "stats, count, users or groups", http.StatusNotFound)
+	}
+}
+
+func writeLines(w http.ResponseWriter, objects iter.Seq2[string, []byte]) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	for _, object := range objects {
+		if _, err := w.Write(append(object, '\n')); err != nil {
+			return
+		}
 	}
 }
 
@@ -87,6 +98,14 @@ func (o *Org) control(what string, r *http.Request) (ids []string, err error) {
 		return []string{text(body, "id")}, o.Put(body)
 	case "set":
 		return query["id"], o.Set(query.Get("id"), query.Get("path"), body)
+	case "add-group":
+		return []string{o.AddGroup(query.Get("name"), query.Get("description"))}, nil
+	case "put-group":
+		return []string{text(body, "id")}, o.PutGroup(body)
+	case "set-group":
+		return query["id"], o.SetGroup(query.Get("id"), query.Get("path"), body)
+	case "delete-group":
+		return query["id"], o.DeleteGroup(query.Get("id"))
 	case "wipe":
 		o.Wipe()
 	case "restore":

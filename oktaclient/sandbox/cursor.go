@@ -21,25 +21,25 @@ type position struct {
 // cursor seals a position, so that it is good for one query only, and for as
 // long as cursors live here. Okta says no more of cursors than that they are
 // opaque ("Okta API: pagination"); this one has characters that a URL must escape.
-func (o *Org) cursor(query url.Values, p position) string {
+func (o *Org) cursor(r *http.Request, query url.Values, p position) string {
 	text := strings.Join([]string{strconv.Itoa(p.offset), p.id, p.key, ""}, "\x00")
 	if o.cfg.CursorLife > 0 {
 		text += o.now().Format(time.RFC3339Nano)
 	}
-	return base64.StdEncoding.EncodeToString([]byte(text)) + "/" + o.seal(query, text)
+	return base64.StdEncoding.EncodeToString([]byte(text)) + "/" + o.seal(r, query, text)
 }
 
-func (o *Org) seal(query url.Values, text string) string {
+func (o *Org) seal(r *http.Request, query url.Values, text string) string {
 	mac := hmac.New(sha256.New, o.secret)
-	mac.Write([]byte(query.Encode() + "\x00" + text))
+	mac.Write([]byte(r.URL.Path + "?" + query.Encode() + "\x00" + text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:10])
 }
 
 // position opens a cursor. One that was altered, is of another query or too old is E0000029.
-func (o *Org) position(query url.Values, cursor string) (p position, err error) {
+func (o *Org) position(r *http.Request, query url.Values, cursor string) (p position, err error) {
 	encoded, seal, _ := cutLast(cursor, "/")
 	b, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || !hmac.Equal([]byte(seal), []byte(o.seal(query, string(b)))) {
+	if err != nil || !hmac.Equal([]byte(seal), []byte(o.seal(r, query, string(b)))) {
 		o.stats.violate("a cursor that was altered or is of another query")
 		return p, newError("E0000029")
 	}
@@ -60,6 +60,15 @@ func cutLast(s, sep string) (before, after string, found bool) {
 		return s[:i], s[i+len(sep):], true
 	}
 	return s, "", false
+}
+
+// next is the path and query of the page after p.
+func (o *Org) next(r *http.Request, query url.Values, p position) string {
+	next := r.URL.EscapedPath() + "?" + url.Values{"after": {o.cursor(r, query, p)}}.Encode()
+	if len(query) > 0 {
+		next += "&" + query.Encode()
+	}
+	return next
 }
 
 // link adds a Link header, one line for each.

@@ -8,8 +8,10 @@ import (
 
 // event is one entry of the System Log.
 type event struct {
-	uuid, kind, id, login string
-	published             time.Time
+	uuid, kind        string
+	id, target        string // of the object, and its kind
+	alternateID, name string
+	published         time.Time
 }
 
 // events are the System Log in the order in which it was stored.
@@ -21,10 +23,14 @@ type events struct {
 
 const maxEvents = 100_000
 
-func (e *events) add(now time.Time, kind string, u *user) {
+func (e *events) add(now time.Time, kind string, u *object) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.list = append(e.list, event{rand.Text(), kind, u.id(), text(u.text(), "profile.login"), now})
+	added := event{uuid: rand.Text(), kind: kind, id: u.id(), target: u.store.kind, published: now}
+	if added.alternateID = text(u.text(), "profile.login"); u.store.kind != "User" {
+		added.alternateID, added.name = "unknown", text(u.text(), "profile.name")
+	}
+	e.list = append(e.list, added)
 	if len(e.list) > maxEvents {
 		e.first += len(e.list) / 2
 		e.list = append([]event(nil), e.list[len(e.list)/2:]...)

@@ -16,7 +16,7 @@ import (
 // parentheses, neither has not. Everything else is E0000031.
 
 // predicate says whether a user fits an expression.
-type predicate func(*user) bool
+type predicate func(*object) bool
 
 // condition is an expression, understood. Nobody fits it whose lastUpdated is
 // outside of the span.
@@ -27,16 +27,12 @@ type condition struct {
 
 // language is what an expression may be made of.
 type language struct {
-	search bool            // operators in any case, values without case
-	known  map[string]bool // names of profile attributes
+	resource *resource
+	search   bool            // operators in any case, values without case
+	known    map[string]bool // names of profile attributes
 }
 
-var (
-	dateAttributes   = []string{"created", "activated", "statusChanged", "lastUpdated"}
-	filterAttributes = []string{"id", "status", "lastUpdated", "profile.login", "profile.email", "profile.firstName", "profile.lastName"}
-	searchAttributes = []string{"id", "status", "created", "activated", "statusChanged", "lastUpdated", "type.id"}
-	coAttributes     = []string{"profile.firstName", "profile.lastName", "profile.email", "profile.login"}
-)
+var dateAttributes = []string{"created", "activated", "statusChanged", "lastUpdated", "lastMembershipUpdated"}
 
 // syntaxError is why an expression was refused; E0000031's cause.
 type syntaxError string
@@ -127,7 +123,7 @@ func (p *parser) either(depth int) (condition, error) {
 		var right condition
 		a := left.fits
 		right, err = p.both(depth)
-		left = condition{func(u *user) bool { return a(u) || right.fits(u) }, left.span.or(right.span)}
+		left = condition{func(u *object) bool { return a(u) || right.fits(u) }, left.span.or(right.span)}
 	}
 	return left, err
 }
@@ -138,7 +134,7 @@ func (p *parser) both(depth int) (condition, error) {
 		var right condition
 		a := left.fits
 		right, err = p.term(depth)
-		left = condition{func(u *user) bool { return a(u) && right.fits(u) }, left.span.and(right.span)}
+		left = condition{func(u *object) bool { return a(u) && right.fits(u) }, left.span.and(right.span)}
 	}
 	return left, err
 }
@@ -160,7 +156,7 @@ func (p *parser) term(depth int) (c condition, err error) {
 		if !p.allows(first, "pr") {
 			return c, errQuery
 		}
-		return condition{func(u *user) bool { return u.present(first) }, always}, nil
+		return condition{func(u *object) bool { return u.present(first) }, always}, nil
 	}
 	if !slices.Contains([]string{"eq", "sw", "co", "gt", "ge", "lt", "le"}, op) {
 		return c, errSyntax
@@ -175,14 +171,14 @@ func (l language) allows(attr, op string) bool {
 	date := slices.Contains(dateAttributes, attr)
 	ordering := op == "gt" || op == "ge" || op == "lt" || op == "le"
 	if !l.search {
-		return slices.Contains(filterAttributes, attr) && (op == "eq" || ordering && attr == "lastUpdated")
+		return slices.Contains(l.resource.filter, attr) && (op == "eq" || ordering && date)
 	}
 	profile, inProfile := strings.CutPrefix(attr, "profile.")
 	switch {
-	case inProfile && !l.known[profile], !inProfile && !slices.Contains(searchAttributes, attr):
+	case inProfile && !l.known[profile], !inProfile && !slices.Contains(l.resource.search, attr):
 		return false
 	case op == "co":
-		return slices.Contains(coAttributes, attr)
+		return slices.Contains(l.resource.contains, attr)
 	case op == "sw":
 		return !date
 	}
@@ -207,7 +203,7 @@ func (p *parser) comparison(attr, op, value string, span *span) (predicate, erro
 		if attr == "lastUpdated" {
 			*span = spanOf(op, want)
 		}
-		return func(u *user) bool {
+		return func(u *object) bool {
 			at := u.date(attr)
 			return at != 0 && holds(cmp.Compare(at, want))
 		}, nil
@@ -239,10 +235,10 @@ func (p *parser) textual(attr, op, want string, holds func(int) bool) predicate 
 	}
 	want = fold(want)
 	if attr == "status" {
-		return func(u *user) bool { return textHolds(op, fold(u.status), want, holds) }
+		return func(u *object) bool { return textHolds(op, fold(u.status), want, holds) }
 	}
 	if attr == "id" {
-		return func(u *user) bool { return textHolds(op, fold(u.id()), want, holds) }
+		return func(u *object) bool { return textHolds(op, fold(u.id()), want, holds) }
 	}
 	return anyElement(attr, func(v []byte) bool {
 		return v[0] == '"' && textHolds(op, fold(unquote(v)), want, holds)
@@ -262,7 +258,7 @@ func textHolds(op, have, want string, holds func(int) bool) bool {
 // anyElement is the predicate that some element of the attribute's value fits:
 // of an array any, else the value itself.
 func anyElement(attr string, fits func(value []byte) bool) predicate {
-	return func(u *user) bool {
+	return func(u *object) bool {
 		value := get(u.text(), attr)
 		if value == nil {
 			return false
@@ -291,7 +287,7 @@ func ordered(op string) func(int) bool {
 	return func(c int) bool { return c == 0 }
 }
 
-func (u *user) date(attr string) int64 {
+func (u *object) date(attr string) int64 {
 	switch attr {
 	case "created":
 		return u.created
@@ -299,11 +295,13 @@ func (u *user) date(attr string) int64 {
 		return u.activated
 	case "statusChanged":
 		return u.statusChanged
+	case "lastMembershipUpdated":
+		return u.membershipAt
 	}
 	return u.lastUpdated
 }
 
-func (u *user) present(attr string) bool {
+func (u *object) present(attr string) bool {
 	value := get(u.text(), attr)
 	return value != nil && string(value) != "null"
 }
@@ -313,7 +311,7 @@ func (u *user) present(attr string) bool {
 const lacking = "\xff"
 
 // sortKey is what the user is sorted by: without case, as Okta does it.
-func (u *user) sortKey(attr string) string {
+func (u *object) sortKey(attr string) string {
 	if slices.Contains(dateAttributes, attr) {
 		if u.date(attr) == 0 {
 			return lacking

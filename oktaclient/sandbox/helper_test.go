@@ -83,13 +83,15 @@ type client struct {
 const (
 	clientID = "0oa1client"
 	kid      = "key-1"
+
+	apiScopes = "okta.users.read okta.groups.read okta.logs.read okta.roles.read"
 )
 
 // newClient makes an org of cfg with one app in it, and that app's client.
 func newClient(t testing.TB, cfg sandbox.Config) *client {
 	t.Helper()
 	key := mustKey()
-	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: []string{"okta.users.read", "okta.logs.read", "okta.roles.read"},
+	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: strings.Fields(apiScopes),
 		Keys: []sandbox.PublicKey{{KID: kid, Key: key.Public()}}}
 	if len(cfg.Clients) == 1 { // the key is ours, the rest as wanted
 		keys := app.Keys
@@ -102,7 +104,7 @@ func newClient(t testing.TB, cfg sandbox.Config) *client {
 	}
 	org := sandbox.NewOrg(cfg)
 	return &client{t: t, org: org, http: org.Client(), id: clientID, kid: kid, server: "/oauth2",
-		scope: "okta.users.read okta.logs.read okta.roles.read", key: key, dpop: mustKey()}
+		scope: apiScopes, key: key, dpop: mustKey()}
 }
 
 // authServers are the org's own authorization server and a custom one: what
@@ -350,10 +352,15 @@ func (c *client) oneViolation() {
 }
 
 // list is the path of a list of users with a query of these pairs.
-func list(pairs ...string) string {
+func list(pairs ...string) string { return "/api/v1/users?" + query(pairs...) }
+
+// groups is the path of a list of groups with a query of these pairs.
+func groups(pairs ...string) string { return "/api/v1/groups?" + query(pairs...) }
+
+func query(pairs ...string) string {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
 		q.Set(pairs[i], pairs[i+1])
 	}
-	return "/api/v1/users?" + q.Encode()
+	return q.Encode()
 }

@@ -77,10 +77,9 @@ func (l *limiter) bucket(path string) string {
 	if _, ok := l.limits[path]; ok {
 		return path
 	}
-	if id, ok := strings.CutPrefix(path, "/api/v1/users/"); ok && !strings.Contains(id, "/") {
-		if _, ok := l.limits["/api/v1/users/{id}"]; ok {
-			return "/api/v1/users/{id}"
-		}
+	pattern, _ := pathPattern(path)
+	if _, ok := l.limits[pattern]; ok {
+		return pattern
 	}
 	for path != "" {
 		path = path[:strings.LastIndexByte(path, '/')]

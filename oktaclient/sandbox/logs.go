@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -20,8 +19,7 @@ const (
 
 // listEvents is GET /api/v1/logs, without filter and q.
 func (o *Org) listEvents(a *answer, r *http.Request, _ *grant) error {
-	query := r.URL.Query()
-	l, err := o.parseLog(query)
+	l, err := o.parseLog(r)
 	if err != nil {
 		return err
 	}
@@ -48,8 +46,7 @@ func (o *Org) listEvents(a *answer, r *http.Request, _ *grant) error {
 	a.body.Write(append(w, ']'))
 	o.link(a, "self", o.self(r))
 	if more || l.until.IsZero() {
-		q := url.Values{"after": {o.cursor(l.query, position{offset: at})}}
-		o.link(a, "next", o.URL()+r.URL.EscapedPath()+"?"+q.Encode()+"&"+l.query.Encode())
+		o.link(a, "next", o.URL()+o.next(r, l.query, position{offset: at}))
 	}
 	return nil
 }
@@ -61,12 +58,13 @@ type logQuery struct {
 	since, until time.Time
 }
 
-func (o *Org) parseLog(query url.Values) (l logQuery, err error) {
+func (o *Org) parseLog(r *http.Request) (l logQuery, err error) {
+	query := r.URL.Query()
 	after := query.Get("after")
 	query.Del("after")
 	l = logQuery{query: query, limit: defaultEvents}
 	if after != "" {
-		p, err := o.position(query, after)
+		p, err := o.position(r, query, after)
 		if err != nil {
 			return l, err
 		}
@@ -119,8 +117,11 @@ func (e event) append(w writer) writer {
 	w.name("target")
 	w = append(w, "[{"...)
 	w.text("id", e.id)
-	w.text("type", "User")
-	w.text("alternateId", e.login)
+	w.text("type", e.target)
+	w.text("alternateId", e.alternateID)
+	if e.name != "" {
+		w.text("displayName", e.name)
+	}
 	return append(w, "}]}"...)
 }
 
@@ -131,7 +132,7 @@ func (o *Org) listAssignees(a *answer, r *http.Request, _ *grant) error {
 	const every, most = 100, 100
 	from := 0
 	if after := r.URL.Query().Get("after"); after != "" {
-		p, err := o.position(nil, after)
+		p, err := o.position(r, nil, after)
 		if err != nil {
 			return err
 		}
@@ -143,7 +144,7 @@ func (o *Org) listAssignees(a *answer, r *http.Request, _ *grant) error {
 	defer s.mu.RUnlock()
 	i := from
 	for ; i < s.people.n && len(value) < most && !s.wiped; i += every {
-		var u user
+		var u object
 		if !s.originalLocked(&u, i, time.Time{}) {
 			continue
 		}
@@ -153,9 +154,7 @@ func (o *Org) listAssignees(a *answer, r *http.Request, _ *grant) error {
 	}
 	links := map[string]any{"self": map[string]string{"href": o.self(r)}}
 	if i < s.people.n && !s.wiped {
-		path, _, _ := strings.Cut(o.self(r), "?")
-		next := path + "?" + url.Values{"after": {o.cursor(nil, position{offset: i})}}.Encode()
-		links["next"] = map[string]string{"href": next}
+		links["next"] = map[string]string{"href": o.URL() + o.next(r, nil, position{offset: i})}
 	}
 	a.json(http.StatusOK, map[string]any{"value": value, "_links": links})
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,9 @@ import (
 type Org struct {
 	cfg    Config
 	url    atomic.Pointer[string]
-	offset atomic.Int64 // of the clock
-	store  *store
-	cache  pageCache
+	offset atomic.Int64  // of the clock
+	store  *store        // users
+	groups func() *store // created at the first use, when the URL is known
 	limits limiter
 	faults faults
 	stats  stats
@@ -50,8 +51,9 @@ func NewOrg(cfg Config) *Org {
 	rand.Read(o.secret) // never fails
 	o.SetURL(cfg.URL)
 	o.SetClockOffset(cfg.ClockOffset)
-	o.store = newStore(people{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
-		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
+	o.store = newStore(userResource(), people{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
+		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL, slices.Concat(baseAttributes, customAttributes))
+	o.groups = sync.OnceValue(o.newGroups)
 	o.limits = newLimiter(cfg.RateLimit, cfg.ClientShare)
 	if cfg.APINonceEvery > 0 {
 		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
@@ -205,26 +207,45 @@ func (o *Org) ID() string {
 	return "00o" + o.store.people.id(0)[3:]
 }
 
-// resource is one endpoint of the API.
-type resource struct {
+// handler answers a request that is authorized. The error is an [oktaError].
+type handler func(a *answer, r *http.Request, g *grant) error
+
+// endpoint is one endpoint of the API.
+type endpoint struct {
 	scope string
-	serve func(a *answer, r *http.Request, g *grant) error
+	serve handler
+	list  bool // of objects that a role can leave out
 }
 
-// find returns the resource at path; nil: there is none.
-func (o *Org) find(path string) *resource {
-	id, one := strings.CutPrefix(path, "/api/v1/users/")
-	switch {
-	case path == "/api/v1/users":
-		return &resource{"okta.users.read", o.listUsers}
-	case one && id != "" && !strings.Contains(id, "/"):
-		return &resource{"okta.users.read", func(a *answer, r *http.Request, g *grant) error { return o.getUser(a, r, g, id) }}
-	case path == "/api/v1/logs":
-		return &resource{"okta.logs.read", o.listEvents}
-	case path == "/api/v1/iam/assignees/users":
-		return &resource{"okta.roles.read", o.listAssignees}
+// find returns the endpoint at path; nil: there is none.
+func (o *Org) find(path string) *endpoint {
+	pattern, id := pathPattern(path)
+	switch pattern {
+	case "/api/v1/users":
+		return &endpoint{"okta.users.read", o.list(o.store), true}
+	case "/api/v1/users/{id}":
+		return &endpoint{scope: "okta.users.read", serve: func(a *answer, r *http.Request, g *grant) error { return o.getUser(a, r, g, id) }}
+	case "/api/v1/groups":
+		return &endpoint{"okta.groups.read", o.list(o.groups()), true}
+	case "/api/v1/groups/{id}":
+		return &endpoint{scope: "okta.groups.read", serve: func(a *answer, r *http.Request, g *grant) error { return o.getGroup(a, r, g, id) }}
+	case "/api/v1/logs":
+		return &endpoint{scope: "okta.logs.read", serve: o.listEvents}
+	case "/api/v1/iam/assignees/users":
+		return &endpoint{scope: "okta.roles.read", serve: o.listAssignees}
 	}
 	return nil
+}
+
+// pathPattern returns path with {id} instead of the id of a user or a group.
+func pathPattern(path string) (pattern, id string) {
+	for _, parent := range []string{"/api/v1/users/", "/api/v1/groups/"} {
+		if rest, ok := strings.CutPrefix(path, parent); ok && rest != "" {
+			id, _, _ = strings.Cut(rest, "/")
+			return parent + "{id}" + rest[len(id):], id
+		}
+	}
+	return path, ""
 }
 
 // serveAPI answers a request at the API: who asks, whether there is room, then what.
@@ -255,7 +276,7 @@ func (o *Org) serveAPI(a *answer, r *http.Request, busy bool) {
 		err = newError("E0000022")
 	case g.role == RoleForbidden:
 		err = newError("E0000006")
-	case g.role == RoleNone && r.URL.Path == "/api/v1/users":
+	case g.role == RoleNone && found.list:
 		a.header.Set("Content-Type", "application/json")
 		a.body.WriteString("[]")
 		o.link(a, "self", o.self(r))

@@ -23,6 +23,7 @@ type facts struct {
 	status                             string
 	created, activated, statusChanged  int64
 	lastLogin, lastUpdated, passwordAt int64
+	membershipAt                       int64 // lastMembershipUpdated of a group
 }
 
 const (
@@ -64,17 +65,20 @@ func (d *dice) between(a, b int64) int64 {
 
 func pick[T any](d *dice, from []T) T { return from[d.roll(len(from))] }
 
-// id returns the id of person i. Like Okta's, it begins with 00u, has 20
-// characters, and comes later in the alphabet the later the user came.
-func (p *people) id(i int) string {
+// id returns the id of person i.
+func (p *people) id(i int) string { return p.objectID("00u", 1, i) }
+
+// objectID returns the id of object i of a kind, which begins with prefix. Like
+// Okta's, it has 20 characters, and a later object has a greater id.
+func (p *people) objectID(prefix string, salt, i int) string {
 	var id [3 + idDigits + idTail]byte
-	copy(id[:], "00u")
+	copy(id[:], prefix)
 	serial := 62*62*62 + int(p.seed%7)*62*62*62 + i
 	for at := 2 + idDigits; at > 2; at-- {
 		id[at] = base62[serial%62]
 		serial /= 62
 	}
-	d := p.dice(1, i)
+	d := p.dice(salt, i)
 	for at := 3 + idDigits; at < len(id); at++ {
 		id[at] = base62[d.roll(62)]
 	}

@@ -99,7 +99,7 @@ func (x *recency) sort(p *people) {
 
 // withinLocked is scanLocked without most of those whose lastUpdated was not in
 // the range at t.
-func (s *store) withinLocked(r span, after string, t time.Time) iter.Seq[*user] {
+func (s *store) withinLocked(r span, after string, t time.Time) iter.Seq[*object] {
 	if r == always || s.wiped {
 		return s.scanLocked(after, t)
 	}
@@ -108,16 +108,16 @@ func (s *store) withinLocked(r span, after string, t time.Time) iter.Seq[*user] 
 		return s.scanLocked(after, t)
 	}
 	others := s.othersWithinLocked(r, after, t)
-	slices.SortFunc(others, func(a, b *user) int { return strings.Compare(a.id(), b.id()) })
+	slices.SortFunc(others, func(a, b *object) int { return strings.Compare(a.id(), b.id()) })
 	start, _ := slices.BinarySearch(numbers, int32(s.people.after(after)))
-	return func(yield func(*user) bool) {
-		var u user
+	return func(yield func(*object) bool) {
+		var u object
 		var scratch []byte
 		for _, i := range numbers[start:] {
 			if s.changed[int(i)] != nil {
 				continue
 			}
-			u = user{number: int(i), store: s, facts: s.people.facts(int(i))}
+			u = object{number: int(i), store: s, facts: s.people.facts(int(i))}
 			for len(others) > 0 && others[0].id() < u.id() {
 				if !yield(others[0]) {
 					return
@@ -138,8 +138,8 @@ func (s *store) withinLocked(r span, after string, t time.Time) iter.Seq[*user] 
 
 // othersWithinLocked returns everybody after an id whom the store has a record
 // of, and whose lastUpdated was in the range at t.
-func (s *store) othersWithinLocked(r span, after string, t time.Time) (others []*user) {
-	add := func(u *user) {
+func (s *store) othersWithinLocked(r span, after string, t time.Time) (others []*object) {
+	add := func(u *object) {
 		if u != nil && r.holds(u.lastUpdated) && u.id() > after {
 			copied := *u
 			others = append(others, &copied)
@@ -148,7 +148,7 @@ func (s *store) othersWithinLocked(r span, after string, t time.Time) (others []
 	for i, record := range s.changed {
 		u, ok := record.asOf(t)
 		if !ok {
-			u = &user{number: i, store: s, facts: s.people.facts(i)}
+			u = &object{number: i, store: s, facts: s.people.facts(i)}
 		}
 		add(u)
 	}

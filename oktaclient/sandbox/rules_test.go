@@ -48,3 +48,6 @@ package sandbox_test
 //	44 custom authorization servers: rules 1 to 11 as well     TestAssertion, TestProofForToken, TestCustomServer
 //	45 their scopes and policies                               TestCustomScopes
 //	46 their tokens, metadata and keys                         TestCustomServer, TestMetadata, TestRotateKeys
+//	47 groups: order, limit, q, filter, search                 TestGroupLists, TestGroupExpressions
+//	48 what groups look like, BUILT_IN ones                    TestGroups, TestGroupChanges
+//	49 scope and roles for groups                              TestGroupAccess

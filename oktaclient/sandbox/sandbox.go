@@ -49,6 +49,7 @@ type Config struct {
 
 	ClockOffset time.Duration // of the org's clock to this machine's
 	Latency     time.Duration // added to every request
+	GroupLimit  int           // the most groups of a page; 0: 10,000, as documented. Some orgs have 200
 	IndexLag    time.Duration // how late filter, search and q see a change
 	CursorLife  time.Duration // 0: for ever
 
@@ -104,14 +105,15 @@ const (
 
 const groupRole = "group:"
 
-// RoleGroup is a role over the people of one department: lists hold only those,
-// and nothing says that they are partial.
+// RoleGroup is a role over one department: lists contain only its people and its
+// group, and no response says that they are partial.
 func RoleGroup(department string) string { return groupRole + department }
 
 // WorkforceLimits are Okta's last published limits for Workforce orgs, requests
 // a minute.
 func WorkforceLimits() map[string]int {
-	return map[string]int{"/api/v1/users": 600, "/api/v1/users/{id}": 2000, "/api/v1/logs": 120, "/api/v1": 1200}
+	return map[string]int{"/api/v1/users": 600, "/api/v1/users/{id}": 2000, "/api/v1/groups": 500, "/api/v1/groups/{id}": 1000,
+		"/api/v1/logs": 120, "/api/v1": 1200}
 }
 
 // Limits sets every bucket to perMinute.

@@ -65,9 +65,7 @@ func (s *stats) enter(r *http.Request) int {
 	case isAPI(r):
 		s.API++
 	}
-	if len(path) > len("/api/v1/users/") && path[:len("/api/v1/users/")] == "/api/v1/users/" {
-		path = "/api/v1/users/{id}"
-	}
+	path, _ = pathPattern(path)
 	if s.ByPath == nil {
 		s.ByPath = map[string]int{}
 	}

@@ -14,6 +14,7 @@ import (
 // asked for; only who has changed or come since is kept, with as many of the
 // earlier versions as the index can still show.
 type store struct {
+	resource
 	people people
 	origin func() string // for the links in a user
 	lag    time.Duration // how late the index is; see [Config.IndexLag]
@@ -29,6 +30,7 @@ type store struct {
 	known   map[string]bool    // names of profile attributes
 
 	recency recency
+	cache   pageCache
 
 	orders sync.Mutex
 	sorted map[string][]int32 // numbers of the original people by a sort attribute
@@ -39,11 +41,11 @@ type record struct{ versions []version }
 
 type version struct {
 	from time.Time
-	user *user // nil: deleted
+	user *object // nil: deleted
 }
 
 // user is one user at one time.
-type user struct {
+type object struct {
 	facts
 	number  int     // among the original people; -1: not one of them
 	key     string  // the id, once known
@@ -52,16 +54,18 @@ type user struct {
 	store   *store
 }
 
-func newStore(p people, lag time.Duration, origin func() string) *store {
-	s := &store{people: p, lag: lag, origin: origin, known: map[string]bool{},
+// newStore returns a store of the original people; attributes are the names of
+// those that a profile can have.
+func newStore(of resource, p people, lag time.Duration, origin func() string, attributes []string) *store {
+	s := &store{resource: of, people: p, lag: lag, origin: origin, known: map[string]bool{},
 		changed: map[int]*record{}, added: map[string]*record{}, sorted: map[string][]int32{}}
-	for _, name := range slices.Concat(baseAttributes, customAttributes) {
+	for _, name := range attributes {
 		s.known[name] = true
 	}
 	return s
 }
 
-func (u *user) id() string {
+func (u *object) id() string {
 	if u.key == "" {
 		u.key = u.store.people.id(u.number)
 	}
@@ -69,7 +73,7 @@ func (u *user) id() string {
 }
 
 // appendJSON appends the user as a list shows it.
-func (u *user) appendJSON(dst []byte) []byte {
+func (u *object) appendJSON(dst []byte) []byte {
 	if u.json != nil {
 		return append(dst, u.json...)
 	}
@@ -77,7 +81,7 @@ func (u *user) appendJSON(dst []byte) []byte {
 }
 
 // text returns the user's JSON; it must not be changed.
-func (u *user) text() []byte {
+func (u *object) text() []byte {
 	if u.json == nil && u.scratch != nil {
 		*u.scratch = u.appendJSON((*u.scratch)[:0])
 		u.json = *u.scratch
@@ -89,8 +93,8 @@ func (u *user) text() []byte {
 }
 
 // newUser reads what the org needs of a user's JSON.
-func (s *store) newUser(json []byte) *user {
-	return &user{number: -1, key: text(json, "id"), json: json, store: s, facts: facts{
+func (s *store) newObject(json []byte) *object {
+	return &object{number: -1, key: text(json, "id"), json: json, store: s, facts: facts{
 		status:        text(json, "status"),
 		created:       moment(json, "created"),
 		activated:     moment(json, "activated"),
@@ -98,6 +102,7 @@ func (s *store) newUser(json []byte) *user {
 		lastLogin:     moment(json, "lastLogin"),
 		lastUpdated:   moment(json, "lastUpdated"),
 		passwordAt:    moment(json, "passwordChanged"),
+		membershipAt:  moment(json, "lastMembershipUpdated"),
 	}}
 }
 
@@ -111,7 +116,7 @@ func moment(json []byte, name string) int64 {
 
 // asOf returns which version was the newest then; the zero time is now. It is
 // false before the first one.
-func (r *record) asOf(t time.Time) (*user, bool) {
+func (r *record) asOf(t time.Time) (*object, bool) {
 	for i := len(r.versions) - 1; i >= 0; i-- {
 		if v := &r.versions[i]; t.IsZero() || !v.from.After(t) {
 			return v.user, true
@@ -121,7 +126,7 @@ func (r *record) asOf(t time.Time) (*user, bool) {
 }
 
 // originalLocked fills u with original person i; false: there is no such person (any more).
-func (s *store) originalLocked(u *user, i int, t time.Time) bool {
+func (s *store) originalLocked(u *object, i int, t time.Time) bool {
 	if r := s.changed[i]; r != nil {
 		if v, ok := r.asOf(t); ok {
 			if v != nil {
@@ -130,11 +135,11 @@ func (s *store) originalLocked(u *user, i int, t time.Time) bool {
 			return v != nil
 		}
 	}
-	*u = user{number: i, store: s, facts: s.people.facts(i)}
+	*u = object{number: i, store: s, facts: s.people.facts(i)}
 	return true
 }
 
-func (s *store) addedLocked(u *user, id string, t time.Time) bool {
+func (s *store) addedLocked(u *object, id string, t time.Time) bool {
 	r := s.added[id]
 	if r == nil {
 		return false
@@ -147,7 +152,7 @@ func (s *store) addedLocked(u *user, id string, t time.Time) bool {
 }
 
 // findLocked fills u with the user who has the id now.
-func (s *store) findLocked(u *user, id string) bool {
+func (s *store) findLocked(u *object, id string) bool {
 	if s.wiped {
 		return false
 	}
@@ -159,12 +164,12 @@ func (s *store) findLocked(u *user, id string) bool {
 
 // scanLocked yields the users after an id in the order of ids, as they were at t.
 // What it yields is good until the next.
-func (s *store) scanLocked(after string, t time.Time) iter.Seq[*user] {
-	return func(yield func(*user) bool) {
+func (s *store) scanLocked(after string, t time.Time) iter.Seq[*object] {
+	return func(yield func(*object) bool) {
 		if s.wiped {
 			return
 		}
-		var u user
+		var u object
 		var scratch []byte
 		i, end := s.people.after(after), 0
 		for j := sort.SearchStrings(s.order, after+"\x00"); ; j++ {
@@ -187,7 +192,7 @@ func (s *store) scanLocked(after string, t time.Time) iter.Seq[*user] {
 }
 
 // putLocked makes u the newest version of the user with that id; a nil u deletes.
-func (s *store) putLocked(id string, u *user, now time.Time) {
+func (s *store) putLocked(id string, u *object, now time.Time) {
 	var r *record
 	if i := s.people.find(id); i >= 0 {
 		if r = s.changed[i]; r == nil {
@@ -218,7 +223,7 @@ func (s *store) by(attr string) []int32 {
 	keys := make([]string, s.people.n)
 	for i := range order {
 		order[i] = int32(i)
-		keys[i] = (&user{number: i, store: s, facts: s.people.facts(i)}).sortKey(attr)
+		keys[i] = (&object{number: i, store: s, facts: s.people.facts(i)}).sortKey(attr)
 	}
 	slices.SortStableFunc(order, func(a, b int32) int { return strings.Compare(keys[a], keys[b]) })
 	if len(s.sorted) > 3 {
@@ -230,7 +235,7 @@ func (s *store) by(attr string) []int32 {
 
 // sortedLocked yields the users after a position in the order of an attribute,
 // ties by id, as they were at t.
-func (s *store) sortedLocked(attr string, desc bool, from position, t time.Time) iter.Seq[*user] {
+func (s *store) sortedLocked(attr string, desc bool, from position, t time.Time) iter.Seq[*object] {
 	compare := func(key, id, key2, id2 string) int {
 		c := cmp.Or(strings.Compare(key, key2), strings.Compare(id, id2))
 		if desc {
@@ -238,21 +243,21 @@ func (s *store) sortedLocked(attr string, desc bool, from position, t time.Time)
 		}
 		return c
 	}
-	behind := func(u *user) bool { return from.id == "" || compare(u.sortKey(attr), u.id(), from.key, from.id) > 0 }
-	return func(yield func(*user) bool) {
+	behind := func(u *object) bool { return from.id == "" || compare(u.sortKey(attr), u.id(), from.key, from.id) > 0 }
+	return func(yield func(*object) bool) {
 		if s.wiped {
 			return
 		}
 		order := s.by(attr)
-		original := func(k int) *user {
+		original := func(k int) *object {
 			if desc {
 				k = len(order) - 1 - k
 			}
 			i := int(order[k])
-			return &user{number: i, store: s, facts: s.people.facts(i)}
+			return &object{number: i, store: s, facts: s.people.facts(i)}
 		}
-		others := slices.DeleteFunc(s.othersLocked(t), func(u *user) bool { return !behind(u) })
-		slices.SortFunc(others, func(a, b *user) int { return compare(a.sortKey(attr), a.id(), b.sortKey(attr), b.id()) })
+		others := slices.DeleteFunc(s.othersLocked(t), func(u *object) bool { return !behind(u) })
+		slices.SortFunc(others, func(a, b *object) int { return compare(a.sortKey(attr), a.id(), b.sortKey(attr), b.id()) })
 		for k := sort.Search(len(order), func(k int) bool { return behind(original(k)) }); k < len(order); k++ {
 			u := original(k)
 			if s.changed[u.number] != nil {
@@ -277,14 +282,14 @@ func (s *store) sortedLocked(attr string, desc bool, from position, t time.Time)
 }
 
 // othersLocked returns everybody whom the store has a record of, as they were at t.
-func (s *store) othersLocked(t time.Time) (others []*user) {
+func (s *store) othersLocked(t time.Time) (others []*object) {
 	for i := range s.changed {
-		if u := new(user); s.originalLocked(u, i, t) {
+		if u := new(object); s.originalLocked(u, i, t) {
 			others = append(others, u)
 		}
 	}
 	for id := range s.added {
-		if u := new(user); s.addedLocked(u, id, t) {
+		if u := new(object); s.addedLocked(u, id, t) {
 			others = append(others, u)
 		}
 	}
