@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// browser is a headless Chromium, spoken to by the DevTools protocol over a
-// pipe: a message is JSON and a zero byte. It shows one page.
+// browser is a headless Chromium with one page. It receives DevTools commands
+// over a pipe; a message is JSON and a zero byte.
 type browser struct {
 	t       testing.TB
 	cmd     *exec.Cmd
@@ -27,8 +27,8 @@ type browser struct {
 	mu       sync.Mutex
 	last     int
 	waiting  map[int]chan reply
-	console  []string // whatever the page's console shows
-	requests []string // addresses that the page asked for
+	console  []string // of the page
+	requests []string // URLs that the page requested
 	loads    chan struct{}
 }
 
@@ -41,46 +41,39 @@ type reply struct {
 	Error     *struct{ Message string }
 }
 
-// patience bounds a wait for the browser, and for what a page should come to
-// show, on the slowest machine.
-const patience = time.Minute
+// patience is the longest wait for a condition, on a slow machine.
+const patience = 2 * time.Minute
 
 func newBrowser(t testing.TB) *browser {
 	t.Helper()
 	needs(t, "chromium")
 	profile := t.TempDir()
 	b := &browser{t: t, waiting: make(map[int]chan reply), loads: make(chan struct{}, 100)}
-	theirIn, ourOut, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ourIn, theirOut, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.in = ourOut
+	browserIn, in, err := os.Pipe()
+	check(t, err)
+	out, browserOut, err := os.Pipe()
+	check(t, err)
+	b.in = in
 	b.cmd = exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--hide-scrollbars", "--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
-	b.cmd.ExtraFiles = []*os.File{theirIn, theirOut} // its descriptors 3 and 4
-	var said bytes.Buffer
-	b.cmd.Stderr = &said
-	if err := b.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	theirIn.Close()
-	theirOut.Close()
+	b.cmd.ExtraFiles = []*os.File{browserIn, browserOut} // its descriptors 3 and 4
+	var stderr bytes.Buffer
+	b.cmd.Stderr = &stderr
+	check(t, b.cmd.Start())
+	browserIn.Close()
+	browserOut.Close()
 	read := make(chan struct{})
-	go func() { defer close(read); b.read(ourIn) }()
+	go func() { defer close(read); b.read(out) }()
 	t.Cleanup(func() {
-		b.send("", "Browser.close", nil, nil) // it removes what it keeps open in its profile
-		kill := time.AfterFunc(10*time.Second, func() { b.cmd.Process.Kill() })
+		b.send("", "Browser.close", nil, nil) // it removes open files from its profile
+		kill := time.AfterFunc(patience, func() { b.cmd.Process.Kill() })
 		b.cmd.Wait()
 		kill.Stop()
-		ourOut.Close()
+		in.Close()
 		<-read
 		if t.Failed() {
-			t.Logf("chromium ended by saying:\n%s", said.Bytes()[max(0, said.Len()-1000):])
+			t.Logf("the last output of chromium:\n%s", stderr.Bytes()[max(0, stderr.Len()-1000):])
 		}
 	})
 	var target struct{ TargetID string }
@@ -116,7 +109,7 @@ func (b *browser) read(r io.ReadCloser) {
 	}
 }
 
-// note remembers what a test may ask for. It is called with the lock held.
+// note records an event of the page. It is called with the lock held.
 func (b *browser) note(m reply) {
 	var p struct {
 		Request struct{ URL string }
@@ -134,13 +127,13 @@ func (b *browser) note(m reply) {
 	}
 }
 
-// send sends a command and waits for its answer.
+// send sends a command and decodes its result.
 func (b *browser) send(session, method string, params, result any) error {
-	answer := make(chan reply, 1)
+	response := make(chan reply, 1)
 	b.mu.Lock()
 	b.last++
 	message := map[string]any{"id": b.last, "method": method}
-	b.waiting[b.last] = answer
+	b.waiting[b.last] = response
 	b.mu.Unlock()
 	if session != "" {
 		message["sessionId"] = session
@@ -156,7 +149,7 @@ func (b *browser) send(session, method string, params, result any) error {
 		return err
 	}
 	select {
-	case m := <-answer:
+	case m := <-response:
 		if m.Error != nil {
 			return fmt.Errorf("%s: %s", method, m.Error.Message)
 		}
@@ -165,36 +158,34 @@ func (b *browser) send(session, method string, params, result any) error {
 		}
 		return json.Unmarshal(m.Result, result)
 	case <-time.After(patience):
-		return fmt.Errorf("%s: no answer", method)
+		return fmt.Errorf("%s: no response", method)
 	}
 }
 
 func (b *browser) must(session, method string, params, result any) {
 	b.t.Helper()
-	if err := b.send(session, method, params, result); err != nil {
-		b.t.Fatal(err)
-	}
+	check(b.t, b.send(session, method, params, result))
 }
 
-// open shows a page, whole.
+// open opens a page and waits until it is loaded.
 func (b *browser) open(url string) {
 	b.t.Helper()
 	for len(b.loads) > 0 {
 		<-b.loads
 	}
-	var shown struct{ ErrorText string }
-	b.must(b.session, "Page.navigate", map[string]any{"url": url}, &shown)
-	if shown.ErrorText != "" {
-		b.t.Fatalf("open %s: %s", url, shown.ErrorText)
+	var result struct{ ErrorText string }
+	b.must(b.session, "Page.navigate", map[string]any{"url": url}, &result)
+	if result.ErrorText != "" {
+		b.t.Fatalf("open %s: %s", url, result.ErrorText)
 	}
 	select {
 	case <-b.loads:
 	case <-time.After(patience):
-		b.t.Fatalf("%s was not loaded in time", url)
+		b.t.Fatalf("%s wasn't loaded in time", url)
 	}
 }
 
-// screen makes the screen so large, and its owner prefer a colour scheme.
+// screen sets the size of the window and the preferred color scheme.
 func (b *browser) screen(width, height int, scheme string) {
 	b.t.Helper()
 	b.must(b.session, "Emulation.setDeviceMetricsOverride",
@@ -219,7 +210,7 @@ func (b *browser) eval(script string, result any) {
 	}
 }
 
-// text is what the page shows, with one space for any white space.
+// text returns the visible text of the page, with single spaces.
 func (b *browser) text() string {
 	b.t.Helper()
 	var text string
@@ -227,7 +218,7 @@ func (b *browser) text() string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// shows opens the page again and again until it shows text.
+// shows opens the page repeatedly until it shows text.
 func (b *browser) shows(url, text string) {
 	b.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
@@ -237,12 +228,12 @@ func (b *browser) shows(url, text string) {
 			return
 		}
 		if time.Now().After(end) {
-			b.t.Fatalf("the page does not show %q in time:\n%s", text, shown)
+			b.t.Fatalf("the page doesn't show %q in time:\n%s", text, shown)
 		}
 	}
 }
 
-// picture keeps a picture of the whole page where OKTASYNC_PICTURES says.
+// picture saves a screenshot of the whole page in the folder OKTASYNC_PICTURES.
 func (b *browser) picture(name string) {
 	b.t.Helper()
 	dir := os.Getenv("OKTASYNC_PICTURES")
@@ -252,15 +243,13 @@ func (b *browser) picture(name string) {
 	var shot struct{ Data string }
 	b.must(b.session, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}, &shot)
 	data, err := base64.StdEncoding.DecodeString(shot.Data)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	write(b.t, filepath.Join(dir, name+".png"), data)
+	check(b.t, err)
+	check(b.t, os.WriteFile(filepath.Join(dir, name+".png"), data, 0o600))
 }
 
-// clean fails the test where the console said anything, or the page asked
-// anybody but origin.
-func (b *browser) clean(origin string) {
+// checkConsole fails the test if the console shows a message, or if the page sent
+// a request to another origin.
+func (b *browser) checkConsole(origin string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -268,11 +257,11 @@ func (b *browser) clean(origin string) {
 		b.t.Errorf("console: %s", line)
 	}
 	if len(b.requests) == 0 {
-		b.t.Error("no request was seen")
+		b.t.Error("the page sent no request")
 	}
 	for _, url := range b.requests {
 		if !strings.HasPrefix(url, origin+"/") && url != "about:blank" {
-			b.t.Errorf("the page asked for %s", url)
+			b.t.Errorf("the page requested %s", url)
 		}
 	}
 	b.console, b.requests = nil, nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,37 +13,34 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// newCompletionSite has two snapshots of all-users and a reading in quarantine.
-// Its names are returned, the newest first. Its configuration holds nothing of
-// okta: that could be used.
-func newCompletionSite(t *testing.T) (s *site, snapshots []string, reading string) {
-	s = newTestSite(t, sandbox.Config{Users: 60, Seed: 51})
+// newCompletionSite returns a site with two snapshots of all-users, the newest
+// first, and a quarantined read. The section okta of its configuration can't be
+// used.
+func newCompletionSite(t *testing.T) (s *site, snapshots []string, quarantined string) {
+	s = newSite(t, sandbox.Config{Users: 60, Seed: 51})
 	s.must(t, 0, "apply")
 	s.org.Join(2)
 	s.must(t, 0, "apply")
 	s.org.Wipe()
 	s.must(t, 3, "apply")
 	for _, path := range []string{"snapshots/all-users", "snapshots/.quarantine/all-users"} {
-		entries, err := os.ReadDir(filepath.Join(s.dir, path))
-		if err != nil {
-			t.Fatal(err)
-		}
+		entries, err := os.ReadDir(s.path(path))
+		check(t, err)
 		for _, e := range entries {
 			if e.IsDir() && strings.HasSuffix(e.Name(), "Z") {
 				snapshots = append(snapshots, e.Name())
 			}
 		}
 	}
-	reading = snapshots[2]
+	quarantined = snapshots[2]
 	snapshots = snapshots[:2]
 	slices.Reverse(snapshots)
-	config := strings.NewReplacer(s.server.URL, "${NOT_SET}", "client-key.pem", "${CREDENTIALS_DIRECTORY}/client-key").Replace(s.config("  - name: admins\n"))
-	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(config))
-	return s, snapshots, reading
+	s.configure(t, "  - name: admins\n", s.server.URL, "${NOT_SET}", "client-key.pem", "${CREDENTIALS_DIRECTORY}/client-key")
+	return s, snapshots, quarantined
 }
 
 func TestCompletion(t *testing.T) {
-	s, snapshots, reading := newCompletionSite(t)
+	s, snapshots, quarantined := newCompletionSite(t)
 	at := func(names ...string) (whole []string) {
 		for _, name := range names {
 			whole = append(whole, "all-users@"+name)
@@ -72,19 +70,19 @@ func TestCompletion(t *testing.T) {
 		{"diff all-users --store snapshots " + snapshots[1] + " |", snapshots, keepOrder},
 		{"diff all-users a b |", nil, nothing},
 		{"quarantine list |", exports, nothing},
-		{"quarantine show all-users@|", at(reading), keepOrder},
+		{"quarantine show all-users@|", at(quarantined), keepOrder},
 		{"quarantine diff |", exports, noSpace},
-		{"quarantine release all-users@|", at(reading), keepOrder},
-		{"quarantine drop |", at(reading), keepOrder},
+		{"quarantine release all-users@|", at(quarantined), keepOrder},
+		{"quarantine drop |", at(quarantined), keepOrder},
 		{"show --format |", []string{"ndjson", "csv", "json"}, nothing},
 		{"list --store |", nil, folders},
 		{"list --config |", nil, ":0"}, // files
 		{"apply --reason |", nil, nothing},
 		{"run |", nil, nothing},
 		{"completion |", []string{"bash", "zsh", "fish"}, nothing},
-		// Whatever is wrong, there is nothing to say.
+		// Errors result in no completions.
 		{"list --config nowhere.yaml |", nil, nothing},
-		{"show --store nowhere |", exports, nothing}, // those declared
+		{"show --store nowhere |", exports, nothing}, // the declared ones
 		{"list --config client-key.pem |", nil, nothing},
 		{"diff no-such-export |", nil, keepOrder},
 	} {
@@ -104,16 +102,16 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("oktasync %s completes to %q %s, want %q %s", test.words, got, lines[len(got)], test.want, test.directive)
 		}
 		if strings.Contains(r.stderr, "error") {
-			t.Errorf("oktasync %s says %s", test.words, r.stderr)
+			t.Errorf("oktasync %s prints %s", test.words, r.stderr)
 		}
 	}
 	if r := s.must(t, 0, "__complete", "diff", "all-users", ""); !strings.Contains(r.stdout, snapshots[0]+"\t62 users, 2 joined\n") {
-		t.Errorf("a snapshot is not explained:\n%s", r.stdout)
+		t.Errorf("a snapshot has no description:\n%s", r.stdout)
 	}
 }
 
-// showArguments is an oktasync that completes as the real one and else prints
-// its arguments.
+// showArguments is a script that completes like oktasync, and prints the
+// arguments of any other command.
 const showArguments = `#!/bin/sh
 case $1 in
 __complete* | completion) exec "$REAL" "$@" ;;
@@ -122,30 +120,27 @@ printf '<%s>' "$@"
 echo '<end>'
 `
 
-// newTypingSite is newCompletionSite for startTyping, with a second
-// configuration at a place that takes quoting.
-func newTypingSite(t *testing.T) (s *site, snapshots []string, reading string, env []string) {
+// newShellSite is newCompletionSite for a shell in which oktasync is
+// showArguments. It has a second configuration, whose path must be quoted.
+func newShellSite(t *testing.T) (s *site, snapshots []string, quarantined string, env []string) {
 	t.Helper()
-	s, snapshots, reading = newCompletionSite(t)
+	s, snapshots, quarantined = newCompletionSite(t)
 	path := filepath.Join(t.TempDir(), "oktasync")
-	write(t, path, []byte(showArguments))
-	if err := os.Chmod(path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(s.dir, "other configs"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(s.dir, "other configs/one.yaml"), []byte(strings.ReplaceAll(s.config(""), "path: snapshots", "path: ../snapshots")))
+	write(t, path, showArguments)
+	check(t, os.Chmod(path, 0o755))
+	check(t, os.Mkdir(s.path("other configs"), 0o755))
+	write(t, s.path("other configs/one.yaml"), strings.ReplaceAll(s.config(""), "path: snapshots", "path: ../snapshots"))
 	env = []string{"PATH=" + filepath.Dir(path) + ":" + os.Getenv("PATH"), "REAL=" + program(), "HOME=" + s.dir, "INPUTRC=/dev/null"}
-	return s, snapshots, reading, env
+	return s, snapshots, quarantined, env
 }
 
-// fish says itself what it would offer.
+// fish has a command that prints completions.
 func TestFishCompletes(t *testing.T) {
 	needs(t, "fish")
-	s, snapshots, _, env := newTypingSite(t)
+	s, snapshots, _, env := newShellSite(t)
+	drop := regexp.MustCompile(`\n  drop +(.*\n)`).FindStringSubmatch(s.must(t, 0, "quarantine", "--help").stdout)
 	for line, want := range map[string]string{
-		"oktasync quarantine dro":  "drop\tRemove a reading that is held back\n",
+		"oktasync quarantine dro":  "drop\t" + drop[1],
 		"oktasync list ":           "admins\nall-users\n",
 		"oktasync show all-users@": fmt.Sprintf("all-users@%s\t62 users, 2 joined\nall-users@%s\t60 users, first\n", snapshots[0], snapshots[1]),
 		"oktasync run cli":         "",

@@ -1,181 +1,385 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
 
-// reload gives the daemon another configuration and returns what it says.
-func (d *daemon) reload(s *site, config string) string {
+const (
+	everySecond = "    schedule: \"@every 1s\"\n"
+	everyHour   = "    schedule: \"@every 1h\"\n"
+)
+
+// daemon is a running `oktasync run`.
+type daemon struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	url  string
+	logs chan string // one line each; closed when the daemon ends
+}
+
+// daemonConfig returns the site's configuration with an address to listen on. It
+// adds lines to the section daemon.
+func (s *site) daemonConfig(export string, daemon ...string) string {
+	config := strings.Replace(s.config(export), `listen: ""`, `listen: 127.0.0.1:0`, 1)
+	for _, line := range daemon {
+		config = strings.Replace(config, "daemon:\n", "daemon:\n  "+line+"\n", 1)
+	}
+	return config
+}
+
+// start starts the daemon and waits until it listens. The arguments are those of
+// daemonConfig.
+func (s *site) start(t *testing.T, export string, daemon ...string) *daemon {
+	t.Helper()
+	return s.startWith(t, s.daemonConfig(export, daemon...))
+}
+
+// startWith is start with a complete configuration.
+func (s *site) startWith(t *testing.T, config string) *daemon {
+	t.Helper()
+	return s.startCommand(t, config, s.command(t.Context(), "run"))
+}
+
+// startCommand is startWith for a command that runs the daemon.
+func (s *site) startCommand(t *testing.T, config string, cmd *exec.Cmd) *daemon {
+	t.Helper()
+	write(t, s.path("oktasync.yaml"), config)
+	d := &daemon{t: t, cmd: cmd, logs: make(chan string, 1000)}
+	stderr, err := d.cmd.StderrPipe()
+	check(t, err)
+	check(t, d.cmd.Start())
+	t.Cleanup(d.kill)
+	go d.readLog(stderr)
+	var started struct{ Listen string }
+	check(t, json.Unmarshal([]byte(d.wait("daemon started")), &started))
+	d.url = "http://" + started.Listen
+	return d
+}
+
+func (d *daemon) readLog(stderr io.Reader) {
+	defer close(d.logs)
+	for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
+		d.logs <- scanner.Text()
+	}
+}
+
+// wait returns the next log line that contains text.
+func (d *daemon) wait(text string) string {
 	d.t.Helper()
-	write(d.t, filepath.Join(s.dir, "oktasync.yaml"), []byte(config))
-	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		d.t.Fatal(err)
+	var seen bytes.Buffer
+	for line := range d.logs {
+		if strings.Contains(line, text) {
+			return line
+		}
+		fmt.Fprintln(&seen, line)
 	}
-	return d.wait("reloaded")
+	d.t.Fatalf("the log ended without %q:\n%s", text, &seen)
+	return ""
 }
 
-// daemonConfig is the site's configuration with an address to listen on.
-func (s *site) daemonConfig(more string) string {
-	return strings.Replace(s.config(more), `listen: ""`, `listen: 127.0.0.1:0`, 1)
+func (d *daemon) signal(signal os.Signal) {
+	d.t.Helper()
+	check(d.t, d.cmd.Process.Signal(signal))
 }
 
-const everySecond = "    schedule: \"@every 1s\"\n"
+// stop sends a signal and waits for a clean end.
+func (d *daemon) stop(signal os.Signal) {
+	d.t.Helper()
+	d.signal(signal)
+	d.wait("daemon stopped")
+	if err := d.cmd.Wait(); err != nil {
+		d.t.Errorf("run ended with %v", err)
+	}
+}
 
-// The token stays where org and key do; a new key gets a new one.
-func TestReloadNamesWhatChangedAndKeepsTheToken(t *testing.T) {
+func (d *daemon) kill() {
+	d.cmd.Process.Kill()
+	d.cmd.Wait()
+}
+
+// wantPage checks the status of a page, and that it contains text.
+func (d *daemon) wantPage(path string, status int, text ...string) {
+	d.t.Helper()
+	got, body := get(d.t, d.url+path)
+	if got != status {
+		d.t.Errorf("%s = %d %q, want %d", path, got, body, status)
+	}
+	for _, want := range text {
+		if !strings.Contains(body, want) {
+			d.t.Errorf("%s doesn't contain %q:\n%s", path, want, body)
+		}
+	}
+}
+
+// Each signal stops the daemon within 10 s.
+func TestDaemonPublishesOnSchedule(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 31})
-	d := s.start(t, everySecond)
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			s := newSite(t, sandbox.Config{Users: 50, Seed: 12})
+			d := s.start(t, everySecond)
+			d.wait("snapshot published")
+			s.org.Move(1)
+			d.wait("snapshot published")
+			d.wantPage("/healthz", http.StatusOK, "ok")
+			d.wantPage("/readyz", http.StatusOK, "ok")
+			d.wantPage("/fresh", http.StatusOK, "ok")
+			d.wantPage("/metrics", http.StatusOK, `oktasync_reconciles_total{export="all-users",outcome="published"}`)
+			s.checkStatus(t, d)
+			start := time.Now()
+			d.stop(signal)
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("the daemon took %s to stop", took)
+			}
+			s.must(t, 0, "verify")
+			s.noViolations(t)
+		})
+	}
+}
+
+// checkStatus checks /api/v1/status after two snapshots of 50 users. Neither it
+// nor the status page shows a secret or a user.
+func (s *site) checkStatus(t *testing.T, d *daemon) {
+	t.Helper()
+	var got struct {
+		Fresh   bool
+		Org     string
+		Exports []struct {
+			Newest struct {
+				Users, Sequence int
+				ManifestSHA256  string `json:"manifest_sha256"`
+			}
+			Runs []struct {
+				Outcome string
+				Users   int
+			}
+		}
+		Okta struct {
+			TokenExpiry string `json:"token_expiry"`
+			RateLimits  []any  `json:"rate_limits"`
+		}
+	}
+	status, body := get(t, d.url+"/api/v1/status")
+	if err := json.Unmarshal([]byte(body), &got); err != nil || status != http.StatusOK || len(got.Exports) != 1 {
+		t.Fatalf("/api/v1/status = %d %s, %v", status, body, err)
+	}
+	e := got.Exports[0]
+	if !got.Fresh || got.Org != s.server.URL || got.Okta.TokenExpiry == "" || len(got.Okta.RateLimits) == 0 ||
+		e.Newest.Users != 50 || e.Newest.Sequence < 2 || len(e.Newest.ManifestSHA256) != 64 ||
+		len(e.Runs) < 2 || e.Runs[0].Users != 50 || e.Runs[0].Outcome != "published" {
+		t.Errorf("/api/v1/status = %s", body)
+	}
+	_, page := get(t, d.url+"/")
+	secret := regexp.MustCompile(`\w@\w+\.\w|eyJ|PRIVATE`) // an email address, a token, a key
+	for _, text := range []string{body, page} {
+		if found := secret.FindString(text); found != "" {
+			t.Errorf("%q is shown:\n%s", found, text)
+		}
+	}
+}
+
+// The daemon reports the results of apply and of quarantine release, although it
+// didn't run itself. A reload keeps the state of the rate limits.
+func TestDaemonBesideApplyAndRelease(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 100, Seed: 121})
+	d := s.start(t, everyHour)
 	d.wait("snapshot published")
-	config := strings.Replace(s.daemonConfig(everySecond+"    timeout: 1h\n"), "rate_limit_share: 1", "rate_limit_share: 0.9", 1)
-	said := d.reload(s, config+"  - name: active\n    schedule: \"@every 1s\"\n    users: {include_deprovisioned: false}\n")
-	if want := `"changed":"exports[active], exports[all-users].timeout, okta.rate_limit_share"`; !strings.Contains(said, want) {
-		t.Errorf("log = %s, want %s", said, want)
-	}
-	d.wait(`"export":"active"`)
-	if got := s.org.Stats().Grants; got != 1 {
-		t.Errorf("%d tokens were granted, want 1", got)
-	}
-	if said := d.reload(s, config); !strings.Contains(said, `"changed":"exports[active]"`) {
-		t.Errorf("log = %s, want the export that is gone", said)
-	}
-	if status, body := get(t, d.url+"/fresh"); status != http.StatusOK { // still the same listener
-		t.Errorf("/fresh = %d %q", status, body)
-	}
+	s.org.Delete(40)
+	s.must(t, 3, "apply")
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: quarantined since ")
+	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "site closed")
+	d.wantPage("/fresh", http.StatusOK, "ok")
+	d.wantPage("/", http.StatusOK, "all-users=2:")
+	d.reload(s, s.daemonConfig(everyHour+"    timeout: 1h\n"))
+	d.wantPage("/metrics", http.StatusOK, `oktasync_rate_limit_requests{bucket="users"} `)
 	d.stop(syscall.SIGTERM)
 	s.must(t, 0, "verify")
-	s.noViolations(t)
 }
 
-// Whatever is wrong with the new configuration, all of the old one goes on.
-func TestReloadIsWholeOrNotAtAll(t *testing.T) {
+// A reconcile failed and its retry was pending when the daemon was killed. The
+// next daemon retries at once, although the next scheduled time is in an hour.
+func TestDaemonRetriesAfterRestart(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 32})
-	d := s.start(t, everySecond)
-	good := s.daemonConfig(everySecond)
-	write(t, filepath.Join(s.dir, "broken.pem"), []byte("no key"))
-	os.Chmod(filepath.Join(s.dir, "broken.pem"), 0o600)
-	for name, change := range map[string][2]string{
-		"unknown key":    {"store:", "stroe:"},
-		"broken key":     {"client-key.pem", "broken.pem"},
-		"missing CA":     {"ca.pem", "nowhere.pem"},
-		"no signers":     {"path: snapshots", "path: snapshots\n  allowed_signers_file: nowhere"},
-		"address in use": {"127.0.0.1:0", s.server.URL[len("https://"):]},
-		"other org":      {s.server.URL, "https://acme.okta.com"},
-	} {
-		said := d.reload(s, strings.Replace(good, change[0], change[1], 1))
-		if !strings.Contains(said, "configuration not reloaded") || !strings.Contains(said, `"level":"ERROR"`) {
-			t.Errorf("%s: log = %s", name, said)
-		}
-		d.wait("snapshot published")
-	}
-	if status, body := get(t, d.url+"/metrics"); status != http.StatusOK || !strings.Contains(body, "oktasync_config_last_reload_successful 0") {
-		t.Errorf("/metrics = %d without the failed reload", status)
-	}
-	if said := d.reload(s, good); !strings.Contains(said, `"changed":"nothing"`) {
-		t.Errorf("log = %s", said)
-	}
-	if r := s.run(t, "run"); r.status != 1 || !strings.Contains(r.stderr, "is locked by") {
-		t.Errorf("a second daemon ended %d\n%s", r.status, r.stderr)
-	}
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 124})
+	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
+	export := everyHour + "    retry: {most: 1, first_wait: 1s}\n"
+	d := s.start(t, export)
+	d.wait("reconcile failed")
+	d.kill()
+	s.org.ClearFaults()
+	d = s.start(t, export)
+	d.wait("snapshot published")
 	d.stop(syscall.SIGTERM)
 	s.must(t, 0, "verify")
 }
 
-// A key is read again from where it always was, and a token that an old key got
-// is not used with a new one.
-func TestReloadReadsTheKeyAgain(t *testing.T) {
+// The journal records that a reconcile started. If the process is killed during
+// the reconcile, the next daemon waits for the next scheduled time.
+func TestDaemonDoesNotRepeatKilledReconcile(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 35})
-	other := newTestSite(t, sandbox.Config{Users: 1})
-	key := filepath.Join(s.dir, "client-key.pem")
-	mine, err := os.ReadFile(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := os.ReadFile(filepath.Join(other.dir, "client-key.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := s.daemonConfig(everySecond + "    retry: {most: 0}\n")
-	d := s.start(t, everySecond+"    retry: {most: 0}\n")
-	d.wait("snapshot published")
-	for _, step := range []struct {
-		key  []byte
-		then string
-	}{{foreign, "reconcile failed"}, {mine, "snapshot published"}} {
-		write(t, key, step.key)
-		if said := d.reload(s, config); !strings.Contains(said, `"changed":"okta.private_key_file's content"`) {
-			t.Errorf("log = %s", said)
-		}
-		d.wait(step.then)
-	}
-	d.stop(syscall.SIGTERM)
-}
-
-// The next reconcile of an export waits for the one under way, which finishes
-// under the configuration that it began with, in its store.
-func TestReloadLetsAReconcileFinishUnderItsOldConfiguration(t *testing.T) {
-	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 1000, Seed: 33})
-	hold := make(chan struct{})
-	reading := make(chan struct{}, 100)
-	s.org.OnRequest(func(n int, _ *http.Request) {
-		reading <- struct{}{}
-		if n == 3 {
-			<-hold
-		}
-	})
-	d := s.start(t, "    schedule: \"@every 1s\"\n")
-	for range 3 {
-		<-reading
-	}
-	if said := d.reload(s, strings.Replace(s.daemonConfig(everySecond+"    formats: [ndjson]\n"), "path: snapshots", "path: elsewhere", 1)); !strings.Contains(said, "store.path") {
-		t.Errorf("log = %s, want store.path", said)
-	}
-	close(hold)
-	if said := d.wait("snapshot published"); !strings.Contains(said, filepath.Join("snapshots", "all-users")) {
-		t.Errorf("the first to be published = %s, want one in the old store", said)
-	}
-	if said := d.wait("snapshot published"); !strings.Contains(said, filepath.Join("elsewhere", "all-users")) {
-		t.Errorf("the second to be published = %s, want one in the new store", said)
-	}
-	if _, err := os.Stat(filepath.Join(s.dir, "snapshots", "all-users", "latest", "users.csv")); err != nil {
-		t.Errorf("the old configuration's formats: %v", err)
-	}
-	d.stop(syscall.SIGTERM)
-	for _, store := range []string{"snapshots", "elsewhere"} {
-		s.must(t, 0, "verify", "--store", store)
-	}
-}
-
-// The journal knows of the start, so a reconcile that kills the process each
-// time does not run again before its next due time.
-func TestRunThatKillsTheProcessIsNotMadeUpAgain(t *testing.T) {
-	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 1000, Seed: 34})
-	reading := make(chan struct{}, 1000)
+	s := newSite(t, sandbox.Config{Users: 1000, Seed: 34})
+	requests := make(chan struct{}, 1000)
 	s.org.Inject(sandbox.Fault{Forever: true, Stall: -1})
-	s.org.OnRequest(func(int, *http.Request) { reading <- struct{}{} })
-	d := s.start(t, "    schedule: \"@every 1h\"\n")
-	<-reading
+	s.org.OnRequest(func(int, *http.Request) { requests <- struct{}{} })
+	d := s.start(t, everyHour)
+	<-requests
 	for range 3 {
-		d.cmd.Process.Kill()
-		d.cmd.Wait()
-		d = s.start(t, "    schedule: \"@every 1h\"\n")
+		d.kill()
+		d = s.start(t, everyHour)
 	}
 	d.stop(syscall.SIGTERM)
-	journal, err := os.ReadFile(filepath.Join(s.dir, "snapshots", "all-users", "journal.ndjson"))
-	if n := bytes.Count(journal, []byte(`"event":"started"`)); err != nil || n != 1 {
-		t.Errorf("%d reconciles were started, want 1: %v\n%s", n, err, journal)
+	journal := s.journal(t)
+	if n := strings.Count(journal, `"event":"started"`); n != 1 {
+		t.Errorf("%d reconciles started, want 1:\n%s", n, journal)
 	}
 	s.must(t, 0, "verify")
+}
+
+// SIGTERM during a read: the daemon stops, the journal records cancelled, and
+// nothing is published.
+func TestDaemonCancelsRead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 1000, Seed: 16})
+	s.org.Inject(sandbox.Fault{Nth: 2, Stall: -1})
+	requests := make(chan struct{}, 100)
+	s.org.OnRequest(func(int, *http.Request) { requests <- struct{}{} })
+	d := s.start(t, everySecond)
+	<-requests
+	<-requests
+	d.stop(syscall.SIGTERM)
+	if journal := s.journal(t); !strings.Contains(journal, `"event":"cancelled"`) || strings.Contains(journal, `"event":"published"`) {
+		t.Errorf("journal:\n%s", journal)
+	}
+	s.must(t, 0, "verify")
+}
+
+// The first signal lets current work finish: here, a webhook that never responds.
+// The second signal ends the process at once.
+func TestDaemonSecondSignal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 123})
+	hook, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer hook.Close()
+	write(t, s.path("hook.url"), "http://"+hook.Addr().String())
+	d := s.start(t, everyHour, "notify: [{url_file: hook.url, on: []}]")
+	d.wait("snapshot published")
+	ended := make(chan error)
+	go func() { ended <- d.cmd.Wait() }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-tick.C:
+			d.cmd.Process.Signal(syscall.SIGTERM)
+		case <-ended:
+			running = false
+		}
+	}
+	if status, ok := d.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("the daemon ended with %v, want the signal", d.cmd.ProcessState)
+	}
+	s.must(t, 0, "verify")
+}
+
+// A store is restored from a backup while the daemon runs. The store is
+// consistent, but older than the head that the daemon has published: the daemon
+// and all later commands refuse to publish until a person adopts the loss.
+func TestDaemonStoreRestored(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 92})
+	store, backup := s.path("snapshots"), s.path("backup")
+	s.must(t, 0, "apply")
+	check(t, os.CopyFS(backup, os.DirFS(store)))
+	d := s.start(t, "    schedule: \"@every 3s\"\n    retry: {most: 0}\n")
+	d.wait("snapshot published")
+	check(t, os.Rename(store, store+".lost"))
+	check(t, os.Rename(backup, store))
+	refused := d.wait("was published after it")
+	if !strings.Contains(refused, "the store was put back from a backup") || !strings.Contains(refused, "reconcile failed") {
+		t.Errorf("log = %s", refused)
+	}
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing")
+	d.stop(syscall.SIGTERM)
+
+	// The daemon has recorded the head in the store.
+	r := s.must(t, 1, "apply")
+	if lines := strings.Split(strings.TrimSpace(r.stderr), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "was published after it") ||
+		!strings.Contains(lines[1], "oktasync adopt all-users --reason TEXT") {
+		t.Errorf("apply:\n%s", r.stderr)
+	}
+	if out := s.must(t, 1, "verify").stdout; !strings.Contains(out, "was published, and is gone") {
+		t.Errorf("verify:\n%s", out)
+	}
+
+	d = s.start(t, everySecond+"    retry: {most: 0}\n")
+	d.wait("reconcile failed")
+	for adopted, end := false, time.Now().Add(patience); !adopted; { // the daemon may have locked the export
+		if time.Now().After(end) {
+			t.Fatal("adopt didn't succeed")
+		}
+		adopted = s.run(t, "adopt", "all-users", "--reason", "INC-78: backup of Sunday").status == 0
+	}
+	d.wait("snapshot published")
+	d.wait("snapshot published")
+	d.stop(syscall.SIGTERM)
+	if out := s.must(t, 0, "verify").stdout; !strings.Contains(out, "INC-78: backup of Sunday") {
+		t.Errorf("verify:\n%s", out)
+	}
+}
+
+// /fresh and the metrics report damage that the last verify found, and damage
+// that needs no digests to detect, also after a restart, until a later verify
+// finds none.
+func TestDaemonReportsDamage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 91})
+	s.must(t, 0, "apply")
+	const yearly, verify = "    schedule: 0 0 1 1 *\n", `verify: "@every 1s"`
+	csv := s.path("snapshots/all-users/latest/users.csv")
+	good := read(t, csv)
+	// serves starts a daemon, waits for a log line, and checks its pages.
+	serves := func(config, wait string, status int, fresh string, metrics ...string) {
+		t.Helper()
+		d := s.startWith(t, config)
+		if wait != "" {
+			d.wait(wait)
+		}
+		d.wantPage("/fresh", status, fresh)
+		d.wantPage("/metrics", http.StatusOK, metrics...)
+		d.stop(syscall.SIGTERM)
+	}
+	const damaged, found, none = `oktasync_export_state{export="all-users",state="damaged"} 1`, "oktasync_verify_problems 1\n", "oktasync_verify_problems 0\n"
+
+	write(t, csv, strings.ToUpper(good)) // the same size
+	serves(s.daemonConfig(yearly), "", http.StatusOK, "ok")
+	serves(s.daemonConfig(yearly, verify), `"problems":1`, http.StatusServiceUnavailable, "the last verify found 1 problem\n", damaged, found)
+	serves(s.daemonConfig(yearly), "", http.StatusServiceUnavailable, "all-users: damaged since 20", damaged, found)
+	if out := s.must(t, 0, "status").stdout; !strings.Contains(out, "all-users  damaged  ") {
+		t.Errorf("status:\n%s", out)
+	}
+
+	write(t, csv, good)
+	serves(s.daemonConfig(yearly, verify), `"problems":0`, http.StatusOK, "ok", none)
+	serves(s.daemonConfig(yearly), "", http.StatusOK, "ok", none)
+
+	check(t, os.Remove(filepath.Join(filepath.Dir(csv), "requests.ndjson")))
+	serves(s.daemonConfig(yearly), "", http.StatusServiceUnavailable, "requests.ndjson is missing\n", damaged)
 }

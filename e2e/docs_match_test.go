@@ -7,16 +7,17 @@ import (
 	"testing"
 )
 
-// What varies from run to run. What is named here binds: the same text on a page
-// is the same thing in truth, and another text is another.
+// The parts of an output that differ from run to run. A page shows an example of
+// each. Examples that match bindable stand for one real value on the whole page, and
+// different examples for different values.
 var (
-	binding = regexp.MustCompile(strings.Join([]string{
+	bindable = regexp.MustCompile(strings.Join([]string{
 		`[0-9]{8}T[0-9]{6}Z`, // a snapshot's name
 		`[0-9a-f]{64}`,       // a digest
 		`SHA256:[A-Za-z0-9+/]{43}`,
-		`[A-Za-z0-9_-]{43}`, // of a key
+		`[A-Za-z0-9_-]{43}`, // a key's thumbprint
 	}, "|"))
-	varying = regexp.MustCompile(binding.String() + "|" + strings.Join([]string{
+	varying = regexp.MustCompile(bindable.String() + "|" + strings.Join([]string{
 		`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z`,
 		`[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(:[0-9]{2} [+-][0-9:]{5})? UTC`,
 		`[0-9]+ bytes`,
@@ -25,7 +26,7 @@ var (
 	}, "|"))
 )
 
-// match compares what a page shows with what came, and says what is wrong.
+// match compares the lines of a page with an output, and returns the difference.
 func (p *page) match(want, got []string) string {
 	if len(want) == 0 {
 		want = []string{""}
@@ -39,7 +40,7 @@ func (p *page) match(want, got []string) string {
 		}
 		for {
 			if len(got) == 0 {
-				return fmt.Sprintf("the page has a line %q more", want[0])
+				return fmt.Sprintf("the output lacks the line %q", want[0])
 			}
 			problem := p.matchLine(want[0], got[0])
 			if problem == "" {
@@ -53,14 +54,14 @@ func (p *page) match(want, got []string) string {
 		want, got = want[1:], got[1:]
 	}
 	if len(got) > 0 {
-		return fmt.Sprintf("the page lacks %q", got[0])
+		return fmt.Sprintf("the page lacks the line %q", got[0])
 	}
 	return ""
 }
 
 var spaces = regexp.MustCompile(` +`)
 
-// matchLine compares a line, and binds what it names.
+// matchLine compares a line, and binds its examples to real values.
 func (p *page) matchLine(want, got string) string {
 	want, got = spaces.ReplaceAllString(want, " "), spaces.ReplaceAllString(strings.TrimRight(got, " "), " ")
 	var pattern strings.Builder
@@ -73,9 +74,9 @@ func (p *page) matchLine(want, got string) string {
 		switch {
 		case shown == "…":
 			pattern.WriteString(".*")
-		case binding.MatchString(shown):
+		case bindable.MatchString(shown):
 			names = append(names, shown)
-			pattern.WriteString("(" + binding.String() + ")")
+			pattern.WriteString("(" + bindable.String() + ")")
 		default:
 			pattern.WriteString("(?:" + varying.String() + ")")
 		}
@@ -83,7 +84,7 @@ func (p *page) matchLine(want, got string) string {
 	pattern.WriteString(regexp.QuoteMeta(rest))
 	m := regexp.MustCompile("^" + pattern.String() + "$").FindStringSubmatch(got)
 	if m == nil {
-		return fmt.Sprintf("the page has %q for %q", want, got)
+		return fmt.Sprintf("the page has %q, the output %q", want, got)
 	}
 	for i, shown := range names {
 		if problem := p.bind(shown, m[i+1]); problem != "" {
@@ -93,11 +94,12 @@ func (p *page) matchLine(want, got string) string {
 	return ""
 }
 
-// bind notes that what the page shows is real, and says where it was not before.
+// bind binds an example to a real value. It returns the contradiction to an
+// earlier binding, if any.
 func (p *page) bind(shown, real string) string {
 	for s, r := range p.bound {
 		if (s == shown) != (r == real) {
-			return fmt.Sprintf("the page shows %s for %s, and %s for %s", shown, real, s, r)
+			return fmt.Sprintf("the page uses %s for %s, and %s for %s", shown, real, s, r)
 		}
 	}
 	p.bound[shown] = real
@@ -108,7 +110,7 @@ func TestMatch(t *testing.T) {
 	const first, second, digest = "20261123T060000Z", "20261124T060000Z", "319eb3529a3c29afae61b15f927a61863c4a0bc708d10cf2011c1c26fc84258d"
 	for _, test := range []struct {
 		want, got string
-		fits      bool
+		match     bool
 	}{
 		{"published " + first, "published 20270101T000000Z", true},
 		{first + "\n" + first, "20270101T000000Z\n20270101T000000Z", true},
@@ -126,8 +128,8 @@ func TestMatch(t *testing.T) {
 		{"", "output", false},
 	} {
 		p := &page{bound: map[string]string{}}
-		if problem := p.match(strings.Split(test.want, "\n"), strings.Split(test.got, "\n")); (problem == "") != test.fits {
-			t.Errorf("match(%q, %q) = %q, want it to fit: %t", test.want, test.got, problem, test.fits)
+		if problem := p.match(strings.Split(test.want, "\n"), strings.Split(test.got, "\n")); (problem == "") != test.match {
+			t.Errorf("match(%q, %q) = %q, want a match: %t", test.want, test.got, problem, test.match)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// shell is one bash that runs the commands of a page, as a reader's would.
+// shell is a bash process that runs the commands of a page.
 type shell struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -25,25 +25,20 @@ func newShell(t *testing.T, dir string, env ...string) *shell {
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), env...)
 	var err error
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
+	s.in, err = s.cmd.StdinPipe()
+	check(t, err)
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	s.cmd.Stdout, s.cmd.Stderr = w, w
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.cmd.Start())
 	w.Close()
 	s.out = bufio.NewReader(r)
 	t.Cleanup(func() { s.cmd.Process.Kill(); r.Close() })
 	return s
 }
 
-// run runs a command and returns what came on both outputs, and its status,
-// which `echo $?` sees next.
+// run runs a command and returns its output and status. A following `echo $?`
+// prints the status.
 func (s *shell) run(command string) (output string, status int) {
 	s.t.Helper()
 	fmt.Fprintf(s.in, "{ (exit $status)\n%s\n} </dev/null; status=$?; printf '\\036%%d\\n' $status\n", command)
@@ -55,9 +50,7 @@ func (s *shell) run(command string) (output string, status int) {
 	if err == nil {
 		status, err = strconv.Atoi(strings.TrimSpace(line))
 	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	check(s.t, err)
 	return strings.TrimSuffix(output, "\036"), status
 }
 

@@ -16,56 +16,50 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// fences says what becomes of a fenced block of README.md and docs/*.md, by the
-// word behind its fence. There are no others.
+// fences contains the check of a fenced block, by the word after its fence. Other
+// words are errors.
 var fences = map[string]func(*page, block){
-	"console": (*page).run,        // its "$ " lines are run, what is under them is what comes
-	"sh":      (*page).checkShell, // for elsewhere; its syntax, and every flag of oktasync
-	"yaml":    (*page).checkYAML,  // a part of a configuration is valid with the rest filled in
-	"go":      (*page).shown,      // libraries_test.go
-	"json":    (*page).shown,
-	"ini":     (*page).shown,
-	"text":    (*page).shown,
+	"console": (*page).run,        // runs the lines that begin with "$ "; the lines below are their output
+	"sh":      (*page).checkShell, // for other machines: checks the syntax, and the flags of oktasync
+	"yaml":    (*page).checkYAML,  // a part of a configuration: is valid after the rest is added
+	"go":      (*page).ignore,     // libraries_test.go
+	"json":    (*page).ignore,
+	"ini":     (*page).ignore,
+	"text":    (*page).ignore,
 }
 
-var update = flag.Bool("update", false, "write what the pages show, and the golden files, anew")
+var update = flag.Bool("update", false, "rewrite the outputs on pages and the golden files")
 
-// Every page is tried from a clean state: a folder and a sandbox org of its own,
-// which stands for https://acme.okta.com. What a console block shows under a
-// command is what the command prints; snapshots' names, digests, fingerprints
-// and times stand for any of their kind, and a name or digest for the same one
-// all over the page; … for anything in a line or, alone in one, any lines.
+// TestDocs checks the blocks of each page. It begins with an empty folder and a
+// new sandbox org, for which https://acme.okta.com stands. The output below a
+// command must match: names of snapshots, digests, fingerprints and times match
+// any of their kind (docs_match_test.go), … matches any text in a line, and a line
+// with only … matches any lines.
 func TestDocs(t *testing.T) {
 	for _, file := range markdown(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := &page{T: t, bound: map[string]string{}, lines: strings.Split(string(text), "\n")}
+			p := &page{T: t, bound: map[string]string{}, lines: strings.Split(read(t, file), "\n")}
 			for _, b := range blocks(p.lines) {
-				check := fences[b.info]
+				checkBlock := fences[b.info]
 				if b.directive != "" {
-					check = (*page).do
+					checkBlock = (*page).do
 				}
-				if check == nil {
-					t.Errorf("line %d: what is to become of a block of %q?", b.line, b.info)
+				if checkBlock == nil {
+					t.Errorf("line %d: unknown kind of block %q", b.line, b.info)
 					continue
 				}
-				check(p, b)
+				checkBlock(p, b)
 			}
 			p.end()
-			if *update && p.anew != nil {
-				if err := os.WriteFile(file, []byte(p.updated()), 0o644); err != nil {
-					t.Fatal(err)
-				}
+			if *update && p.added != nil {
+				check(t, os.WriteFile(file, []byte(p.updated()), 0o644))
 			}
 		})
 	}
 }
 
-// markdown is every page of the repository.
+// markdown returns the paths of all pages in the repository.
 func markdown(t *testing.T) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
@@ -85,29 +79,25 @@ func markdown(t *testing.T) (files []string) {
 	return files
 }
 
-// What a page leads to is there.
+// The relative links of all pages lead to files.
 func TestDocsLinks(t *testing.T) {
 	for _, file := range markdown(t) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`).FindAllStringSubmatch(read(t, file), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s leads to %s, which is not there", file, m[1])
+				t.Errorf("%s has a link to %s, which doesn't exist", file, m[1])
 			}
 		}
 	}
 }
 
-// block is a fenced block of a page, or a comment that is for this test.
+// block is a fenced block of a page, or a comment with a directive.
 type block struct {
 	line      int // of the page, from 1
 	indent    string
-	info      string // the word behind the fence
+	info      string // the word after the fence
 	lines     []string
 	directive string // of a comment <!-- test: … -->
 }
@@ -117,7 +107,7 @@ var (
 	directive = regexp.MustCompile(`^ *<!-- test: (.*) -->$`)
 )
 
-// blocks cuts a page.
+// blocks returns the blocks of a page.
 func blocks(lines []string) (list []block) {
 	var open *block
 	for i, line := range lines {
@@ -138,58 +128,52 @@ func blocks(lines []string) (list []block) {
 	return list
 }
 
-// page is a page being tried.
+// page is a page that is being checked.
 type page struct {
 	*testing.T
-	site  *site // nil until something is run
+	site  *site // nil before the first command
 	shell *shell
-	ahead time.Duration     // of Okta's clock
-	bound map[string]string // what a name or digest of the page is in truth
+	ahead time.Duration     // offset of Okta's clock
+	bound map[string]string // real values, by their examples on the page
 	lines []string
-	anew  map[int][]string // with -update: what to show under the command before this line
-	gone  map[int]bool     // with -update: lines that this replaces
+	added map[int][]string // with -update: the output to insert before this line
+	gone  map[int]bool     // with -update: lines to remove
 }
 
-func (p *page) shown(block) {}
+func (p *page) ignore(block) {}
 
 const (
 	pageOrg    = "https://acme.okta.com"
 	pageClient = "0oa1b2c3d4e5f6g7h8i9"
 )
 
-// start makes the folder, the org and the shell of the page. The folder is empty:
-// only a directive puts something there.
+// start creates the folder, the org and the shell of the page. The folder is empty;
+// directives write files to it.
 func (p *page) start() {
 	if p.site != nil {
 		return
 	}
 	needs(p, "bash")
-	p.ahead = -time.Second // so that it is never far off
+	p.ahead = -time.Second // the first `later` sets it to the right time
 	org := sandbox.NewOrg(sandbox.Config{Seed: 1, Users: 300, ClockOffset: p.ahead, RateLimit: sandbox.Limits(100_000)})
 	server, err := sandbox.NewServer(org, "127.0.0.1:0")
-	if err != nil {
-		p.Fatal(err)
-	}
+	check(p, err)
 	p.Cleanup(func() { server.Close() })
 	p.site = &site{org: org, server: server, dir: p.TempDir()}
 	ca := filepath.Join(p.TempDir(), "ca.pem")
-	if err := server.WriteCA(ca); err != nil {
-		p.Fatal(err)
-	}
+	check(p, server.WriteCA(ca))
 	repo, err := filepath.Abs("..")
-	if err != nil {
-		p.Fatal(err)
-	}
+	check(p, err)
 	p.shell = newShell(p.T, p.site.dir, "SSL_CERT_FILE="+ca, "REPO="+repo,
 		"PATH="+filepath.Dir(program())+string(filepath.ListSeparator)+os.Getenv("PATH"))
 }
 
-// do does what a reader is told to do elsewhere than in a shell.
+// do runs a directive: a step of the reader outside the shell, or an earlier one.
 func (p *page) do(b block) {
 	p.start()
 	words := strings.Fields(b.directive)
 	switch words[0] {
-	case "register": // a public key with the app, in Okta's console
+	case "register": // registers a public key with the app
 		key, err := keys.Load(filepath.Join(p.site.dir, words[1]))
 		if err != nil {
 			p.Fatalf("line %d: %v", b.line, err)
@@ -198,7 +182,7 @@ func (p *page) do(b block) {
 			ID: pageClient, RequireDPoP: true, Scopes: []string{"okta.users.read"},
 			Keys: []sandbox.PublicKey{{Key: key.Public(), KID: key.Thumbprint()}},
 		})
-	case "add-key", "remove-key": // there, beside those that the app has
+	case "add-key", "remove-key": // adds a key to the app, or removes it
 		key, err := keys.Load(filepath.Join(p.site.dir, words[1]))
 		if err == nil && words[0] == "add-key" {
 			err = p.site.org.AddKey(pageClient, sandbox.PublicKey{Key: key.Public(), KID: key.Thumbprint()})
@@ -208,14 +192,14 @@ func (p *page) do(b block) {
 		if err != nil {
 			p.Fatalf("line %d: %v", b.line, err)
 		}
-	case "setup": // what an earlier page has left
+	case "setup": // the files of an earlier page
 		p.sh(b.line, "oktasync init --org-url "+pageOrg+" --client-id "+pageClient)
 		p.do(block{line: b.line, directive: "register client-key.pem"})
-	case "env": // what Okta's walk-through has left
+	case "env": // the file of Okta's walkthrough
 		p.sh(b.line, "oktasync init --config made.yaml && rm made.yaml && cat > .env <<EOF\nOKTA_ORG_URL="+pageOrg+
 			"\nOKTA_CLIENT_ID="+pageClient+"\nOKTA_SCOPES=okta.users.read\nOKTA_CC_PRIVATE_KEY_FILE=client-key.pem\nEOF")
 		p.do(block{line: b.line, directive: "register client-key.pem"})
-	case "later": // by Okta's clock, so that the next reading has another name
+	case "later": // moves Okta's clock, so that the next read has another name
 		p.ahead += time.Second
 		p.site.org.SetClockOffset(p.ahead)
 	case "people":
@@ -225,7 +209,7 @@ func (p *page) do(b block) {
 				p.Fatalf("line %d: %v", b.line, err)
 			}
 		}
-	case "clean": // another reader, who has nothing yet
+	case "clean": // begins with an empty folder again
 		p.end()
 		p.site, p.bound = nil, map[string]string{}
 		p.start()
@@ -236,14 +220,14 @@ func (p *page) do(b block) {
 	}
 }
 
-// sh runs a command that the page doesn't show.
+// sh runs a command that isn't on the page.
 func (p *page) sh(line int, command string) {
 	if out, status := p.shell.run(p.real(command)); status != 0 {
 		p.Fatalf("line %d: %s: status %d\n%s", line, command, status, out)
 	}
 }
 
-// real is text of the page with the org, names and digests that there are.
+// real replaces the examples in a text by the real values.
 func (p *page) real(text string) string {
 	for shown, real := range p.bound {
 		text = strings.ReplaceAll(text, shown, real)
@@ -257,7 +241,7 @@ func (p *page) run(b block) {
 	for i := 0; i < len(b.lines); {
 		command, ok := strings.CutPrefix(b.lines[i], "$ ")
 		if !ok {
-			p.Fatalf("line %d: a console block begins with a command: %q", b.line, b.lines[i])
+			p.Fatalf("line %d: a console block must begin with a command: %q", b.line, b.lines[i])
 		}
 		at := b.line + 1 + i
 		for i++; i < len(b.lines) && strings.HasPrefix(b.lines[i], "> "); i++ {
@@ -275,7 +259,7 @@ func (p *page) run(b block) {
 		out, status := p.shell.run(p.real(command))
 		out = strings.ReplaceAll(out, p.site.server.URL, pageOrg)
 		if status != 0 && (i == len(b.lines) || b.lines[i] != "$ echo $?") {
-			p.Fatalf("line %d: %s: status %d, and the page doesn't say so\n%s", at, command, status, out)
+			p.Fatalf("line %d: %s: status %d, which the page doesn't show\n%s", at, command, status, out)
 		}
 		if err := p.match(b.lines[first:i], strings.Split(strings.TrimSuffix(out, "\n"), "\n")); err != "" {
 			if !*update {
@@ -286,17 +270,17 @@ func (p *page) run(b block) {
 	}
 }
 
-// replace notes that the lines of b from first to end are to be out instead.
+// replace records that out replaces the lines of b from first to end.
 func (p *page) replace(b block, first, end int, out string) {
-	if p.anew == nil {
-		p.anew, p.gone = map[int][]string{}, map[int]bool{}
+	if p.added == nil {
+		p.added, p.gone = map[int][]string{}, map[int]bool{}
 	}
 	for shown, real := range p.bound {
 		out = strings.ReplaceAll(out, real, shown)
 	}
 	out = regexp.MustCompile(`(?m)^( +run by +).*`).ReplaceAllString(out, "${1}oktasync on idp-1")
 	for line := range strings.Lines(out) {
-		p.anew[b.line+first] = append(p.anew[b.line+first], strings.TrimRight(b.indent+line, " \n"))
+		p.added[b.line+first] = append(p.added[b.line+first], strings.TrimRight(b.indent+line, " \n"))
 	}
 	for i := first; i < end; i++ {
 		p.gone[b.line+i] = true
@@ -307,7 +291,7 @@ func (p *page) replace(b block, first, end int, out string) {
 func (p *page) updated() string {
 	var lines []string
 	for i, line := range p.lines {
-		lines = append(lines, p.anew[i]...)
+		lines = append(lines, p.added[i]...)
 		if !p.gone[i] {
 			lines = append(lines, line)
 		}
@@ -330,11 +314,11 @@ func (p *page) checkShell(b block) {
 	}
 }
 
-// checkYAML holds a part of oktasync's own configuration against its rules.
+// checkYAML validates a part of a configuration of oktasync.
 func (p *page) checkYAML(b block) {
 	text := strings.Join(b.lines, "\n") + "\n"
-	ours := regexp.MustCompile(`(?m)^(okta|store|exports|daemon|log):`)
-	if !ours.MatchString(text) {
+	section := regexp.MustCompile(`(?m)^(okta|store|exports|daemon|log):`)
+	if !section.MatchString(text) {
 		return
 	}
 	for key, rest := range map[string]string{
@@ -358,11 +342,9 @@ func (p *page) checkYAML(b block) {
 			err = os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600)
 		}
 	}
-	if err != nil {
-		p.Fatal(err)
-	}
+	check(p, err)
 	(&site{dir: dir}).webCertificate(p.T)
-	write(p.T, filepath.Join(dir, "web.yaml"), []byte(webTLS+webUsers))
+	write(p.T, filepath.Join(dir, "web.yaml"), webTLS+webUsers)
 	cmd := exec.Command(program(), "validate", "--config", filepath.Join(dir, "oktasync.yaml"))
 	cmd.Env = slices.Concat(os.Environ(), []string{"CREDENTIALS_DIRECTORY=" + dir, "OKTA_CLIENT_ID=0oa1"})
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -370,7 +352,7 @@ func (p *page) checkYAML(b block) {
 	}
 }
 
-// end closes the shell, and asks the org what it saw.
+// end closes the shell, and checks the requests that the org received.
 func (p *page) end() {
 	if p.site != nil {
 		p.shell.close()

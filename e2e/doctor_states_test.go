@@ -145,12 +145,12 @@ var misconfigurations = map[string]misconfiguration{
 		s.chmod("signing-key", 0o640)
 	}, diagnosis{"failed", "signing_key", "mode 0640", "host", "chmod 600 "}},
 	"signing-key-in-store": {nil, func(s *badSite) {
-		s.check(os.Mkdir(s.path("snapshots"), 0o700))
+		check(s, os.Mkdir(s.path("snapshots"), 0o700))
 		s.signingKey("snapshots/.signing-key")
 	}, diagnosis{"failed", "signing_key", "lies in the store", "config", "move the key out of the store"}},
 	"signer-not-allowed": {nil, func(s *badSite) {
 		other, err := snapshot.NewSigningKey(s.path("other-key"))
-		s.check(err)
+		check(s, err)
 		s.write("allowed_signers", other.AllowedSigner("archive@acme.example")+"\n")
 		s.signingKey("signing-key")
 		s.storeSetting("allowed_signers_file: allowed_signers")
@@ -170,12 +170,7 @@ func newBadSite(t *testing.T, m misconfiguration) *badSite {
 	if m.org != nil {
 		m.org(&cfg)
 	}
-	site, err := newSite(t.TempDir(), cfg, sandbox.ClientApp{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { site.server.Close() })
-	s := &badSite{site: site, T: t}
+	s := &badSite{site: newSite(t, cfg), T: t}
 	s.write("oktasync.yaml", fmt.Sprintf(`okta:
   org_url: %s
   client_id: %s
@@ -198,30 +193,20 @@ daemon:
 	return s
 }
 
-func (s *badSite) check(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-func (s *badSite) path(name string) string { return filepath.Join(s.dir, name) }
-
 func (s *badSite) write(name, text string) {
 	s.Helper()
-	s.check(os.MkdirAll(filepath.Dir(s.path(name)), 0o700))
-	s.check(os.WriteFile(s.path(name), []byte(text), 0o600))
+	check(s, os.MkdirAll(filepath.Dir(s.path(name)), 0o700))
+	write(s, s.path(name), text)
 }
 
-func (s *badSite) chmod(name string, mode os.FileMode) { s.check(os.Chmod(s.path(name), mode)) }
+func (s *badSite) chmod(name string, mode os.FileMode) { check(s, os.Chmod(s.path(name), mode)) }
 
 // edit replaces a part of the configuration.
 func (s *badSite) edit(old, new string) {
 	s.Helper()
-	data, err := os.ReadFile(s.path("oktasync.yaml"))
-	s.check(err)
-	text := strings.Replace(string(data), old, new, 1)
-	if text == string(data) {
+	data := read(s, s.path("oktasync.yaml"))
+	text := strings.Replace(data, old, new, 1)
+	if text == data {
 		s.Fatalf("the configuration has no %q", old)
 	}
 	s.write("oktasync.yaml", text)
@@ -233,20 +218,20 @@ func (s *badSite) storeSetting(line string) {
 
 func (s *badSite) signingKey(name string) {
 	_, err := snapshot.NewSigningKey(s.path(name))
-	s.check(err)
+	check(s, err)
 	s.storeSetting("signing_key_file: " + name)
 }
 
 func (s *badSite) fault(text string) {
 	f, err := sandbox.ParseFault(text)
-	s.check(err)
+	check(s, err)
 	s.org.Inject(f)
 }
 
 // app registers the app with a change.
 func (s *badSite) app(change func(*sandbox.ClientApp)) {
 	key, err := keys.Load(s.path("client-key.pem"))
-	s.check(err)
+	check(s, err)
 	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: []string{"okta.users.read"},
 		Keys: []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}}}
 	change(&app)
@@ -257,7 +242,7 @@ func (s *badSite) role(role string) { s.app(func(a *sandbox.ClientApp) { a.Role 
 
 func (s *badSite) otherKey() sandbox.PublicKey {
 	key, err := keys.Generate()
-	s.check(err)
+	check(s, err)
 	return sandbox.PublicKey{KID: "another", Key: key.Public()}
 }
 
@@ -272,9 +257,9 @@ func (s *badSite) useLimit(n int) {
 
 func (s *badSite) useEd25519Key() {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
-	s.check(err)
+	check(s, err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	s.check(err)
+	check(s, err)
 	s.write("ed25519.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 	s.edit("client-key.pem", "ed25519.pem")
 }
@@ -289,14 +274,14 @@ func (s *badSite) useProxy(address string) {
 // closedAddress returns the URL of a port that nothing listens on.
 func (s *badSite) closedAddress() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	s.check(err)
-	s.check(l.Close())
+	check(s, err)
+	check(s, l.Close())
 	return "http://" + l.Addr().String()
 }
 
 func (s *badSite) useRefusingProxy(status int) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	s.check(err)
+	check(s, err)
 	proxy := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 	})}
@@ -307,7 +292,7 @@ func (s *badSite) useRefusingProxy(status int) {
 
 func (s *badSite) serveWithoutTLS() {
 	plain, err := sandbox.NewPlainServer(s.org, "127.0.0.1:0")
-	s.check(err)
+	check(s, err)
 	s.Cleanup(func() { plain.Close() })
 	s.edit(s.server.URL, strings.Replace(plain.URL, "http:", "https:", 1))
 }

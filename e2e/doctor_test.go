@@ -21,7 +21,7 @@ type finding struct{ ID, Status, Seen, Where, Remedy string }
 
 // For each misconfiguration, doctor reports the cause and the remedy, and nothing
 // else. It changes no file.
-func TestDoctorReportsTheCauseAndTheRemedy(t *testing.T) {
+func TestDoctorFindsMisconfiguration(t *testing.T) {
 	for name, m := range misconfigurations {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,7 +40,7 @@ func TestDoctorReportsTheCauseAndTheRemedy(t *testing.T) {
 				t.Errorf("exit status = %d, want %d", got, status)
 			}
 			if after := tree(t, s.dir); after != before {
-				t.Errorf("doctor changed files: %s, before %s", after, before)
+				t.Errorf("doctor changed files: %s, want %s", after, before)
 			}
 			checkDiagnosis(t, out, m.want)
 		})
@@ -53,51 +53,43 @@ func checkDiagnosis(t *testing.T, out []byte, want diagnosis) {
 	if err := json.Unmarshal(out, &findings); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	named := false
+	found := false
 	for _, f := range findings {
 		switch {
 		case f.ID == want.id:
-			named = true
+			found = true
 			if f.Status != want.status || !strings.Contains(f.Seen, want.seen) || f.Where != want.where || !strings.Contains(f.Remedy, want.remedy) {
 				t.Errorf("finding = %+v, want %+v", f, want)
 			}
-		case f.Status == "ok", f.Status == "skipped" && named && want.status == "failed",
+		case f.Status == "ok", f.Status == "skipped" && found && want.status == "failed",
 			f.Status == "skipped" && strings.Contains(f.Seen, want.id):
 		default:
-			t.Errorf("finding = %+v, and only %s is wrong", f, want.id)
+			t.Errorf("finding = %+v, want only %s", f, want.id)
 		}
 	}
-	if !named {
-		t.Errorf("nothing is said of %s", want.id)
+	if !found {
+		t.Errorf("no finding %s", want.id)
 	}
 }
 
 // docs/doctor.md lists every check in the order in which doctor prints them.
 func TestDoctorIsDocumented(t *testing.T) {
-	page, err := os.ReadFile("../docs/doctor.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &site{dir: t.TempDir()}
-	var ids []string
-	for _, row := range regexp.MustCompile("(?m)^- `([a-z_]+)`: ").FindAllStringSubmatch(string(page), -1) {
-		ids = append(ids, row[1])
+	var documented, got []string
+	for _, row := range regexp.MustCompile("(?m)^- `([a-z_]+)`: ").FindAllStringSubmatch(read(t, "../docs/doctor.md"), -1) {
+		documented = append(documented, row[1])
 	}
 	var findings []finding
-	if err := json.Unmarshal([]byte(s.must(t, 1, "doctor", "--json").stdout), &findings); err != nil {
-		t.Fatal(err)
+	check(t, json.Unmarshal([]byte(s.must(t, 1, "doctor", "--json").stdout), &findings))
+	for _, f := range findings {
+		got = append(got, f.ID)
 	}
-	for i, f := range findings {
-		if i >= len(ids) || ids[i] != f.ID {
-			t.Fatalf("checks of the page = %q, and doctor has %s at %d", ids, f.ID, i)
-		}
-	}
-	if len(ids) != len(findings) {
-		t.Errorf("the page has %d checks, doctor %d", len(ids), len(findings))
+	if !slices.Equal(got, documented) {
+		t.Errorf("doctor has the checks %q, docs/doctor.md %q", got, documented)
 	}
 }
 
-// tree is every file under dir with its size and when it was changed.
+// tree returns the paths of all files below dir, with their modification times.
 func tree(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -107,22 +99,19 @@ func tree(t *testing.T, dir string) string {
 		}
 		info, err := os.Lstat(path)
 		if err == nil && info.IsDir() {
-			b.WriteString(path + "\n") // whose time a file that came and went has changed
+			b.WriteString(path + "\n") // its time changes with every temporary file
 		} else if err == nil {
 			b.WriteString(path + " " + info.ModTime().String() + "\n")
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return b.String()
 }
 
-// Where all is well, doctor says so, shows no secret, leaves nothing behind, and
-// has sent nothing that a correct client does not.
-func TestDoctorWhereAllIsWell(t *testing.T) {
-	s := newTestSite(t, sandbox.Config{Users: 1500, Seed: 3, RateLimit: sandbox.WorkforceLimits()})
+// doctor finds no problem, and changes no file.
+func TestDoctorFindsNoProblem(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 1500, Seed: 3, RateLimit: sandbox.WorkforceLimits()})
 	before := tree(t, s.dir)
 	r := s.must(t, 0, "doctor")
 	if !strings.HasSuffix(r.stdout, "\nall is well\n") || r.stderr != "" {
@@ -144,32 +133,29 @@ func TestDoctorWhereAllIsWell(t *testing.T) {
 		t.Errorf("doctor = %s", r.stdout)
 	}
 	s.must(t, 0, "verify")
-	os.RemoveAll(filepath.Join(s.dir, "snapshots"))
+	check(t, os.RemoveAll(s.path("snapshots")))
 	if after := tree(t, s.dir); after != before {
-		t.Errorf("doctor left %s, before %s", after, before)
+		t.Errorf("doctor left %s, want %s", after, before)
 	}
 	s.noViolations(t)
 }
 
-// A role that is limited to some is told by what --people says, too.
-func TestDoctorIsToldHowManyPeopleThereAre(t *testing.T) {
-	s := newTestSite(t, sandbox.Config{Users: 300, Deprovisioned: -1})
+// --people reveals a role that is limited to some users.
+func TestDoctorComparesPeople(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 300, Deprovisioned: -1})
 	s.must(t, 0, "doctor", "--people", "300")
 	if r := s.must(t, 1, "doctor", "--people", "900"); !strings.Contains(r.stdout, "the app sees 300 users of 900: its role is limited to some") {
 		t.Errorf("doctor = %s", r.stdout)
 	}
 }
 
-// Through a proxy it is the proxy that looks the name up and connects.
+// A proxy resolves the name and connects. Its password isn't shown.
 func TestDoctorThroughAProxy(t *testing.T) {
 	const url = "https://acme.okta.example"
 	org := sandbox.Config{Users: 50, Certificate: sandbox.Certificate{Host: "acme.okta.example"}}
-	s := newTestSite(t, org)
+	s := newSite(t, org)
 	s.org.SetURL(url)
-	data := strings.Replace(s.config(""), s.server.URL, url, 1)
-	if err := os.WriteFile(filepath.Join(s.dir, "oktasync.yaml"), []byte(data), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.configure(t, "", s.server.URL, url)
 	proxy := tunnel(t, strings.TrimPrefix(s.server.URL, "https://"))
 	cmd := s.command(t.Context(), "doctor")
 	cmd.Env = append(os.Environ(), "HTTPS_PROXY=http://someone:secret@"+proxy, "NO_PROXY=")
@@ -185,13 +171,11 @@ func TestDoctorThroughAProxy(t *testing.T) {
 	s.noViolations(t)
 }
 
-// tunnel is a proxy that connects everybody to one address.
+// tunnel is a proxy that forwards every connection to one address.
 func tunnel(t *testing.T, to string) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	proxy := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up, err := net.Dial("tcp", to)
 		if err != nil || r.Method != http.MethodConnect {
@@ -199,7 +183,7 @@ func tunnel(t *testing.T, to string) (address string) {
 			return
 		}
 		w.WriteHeader(http.StatusOK)
-		down, read, err := http.NewResponseController(w).Hijack() // read may have the first of what comes
+		down, read, err := http.NewResponseController(w).Hijack() // read may contain the first bytes
 		if err != nil {
 			up.Close()
 			return

@@ -1,11 +1,13 @@
-// Package e2e drives the built program against the sandbox org on TLS: scripts
-// in testdata/script for what a user sees, Go tests for what takes many users,
-// signals, or a violent end.
+// Package e2e tests the built program against an Okta org in memory, over TLS.
+//
+// testdata/script contains the tests of commands, as scripts. Go tests cover the
+// daemon, terminals, signals, file systems, large orgs, and other programs such as
+// systemd, shells and browsers. messages_test.go checks the wording of errors;
+// docs_test.go runs the commands of the documentation. Start reading at site.
 package e2e
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -24,9 +26,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/rogpeppe/go-internal/testscript"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -47,7 +46,7 @@ func TestMain(m *testing.M) {
 		bin = dir
 		flag.Parse()
 		if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-			parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))) // most of what is tested here waits
+			parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))) // most tests wait for something
 		}
 		build := exec.Command("go", append(buildFlags, "-o", filepath.Join(bin, "oktasync"), "oktasync/cmd/oktasync")...)
 		build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
@@ -60,14 +59,15 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// program is the program under test. It looks at every source file once, from
-// within a test, so that the go command knows what a cached result rests on.
+// program returns the path of the program under test. The first call looks at
+// every source file, so that the go command doesn't reuse a cached test result
+// after a source file has changed.
 func program() string {
-	noteSources()
+	statSources()
 	return filepath.Join(bin, "oktasync")
 }
 
-var noteSources = sync.OnceValue(func() error {
+var statSources = sync.OnceValue(func() error {
 	return filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() && (filepath.Ext(path) == ".go" || e.Name() == "go.mod") {
 			_, err = os.Stat(path)
@@ -76,34 +76,53 @@ var noteSources = sync.OnceValue(func() error {
 	})
 })
 
-// long reports whether the long forms of the tests are asked for, in which
-// nothing may be skipped either.
+// long reports whether the tests run with large numbers of repetitions, users
+// and seconds.
 func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
 
-// needs skips a test that needs a program from a Debian package, or fails it
-// where the long forms are asked for.
-func needs(t testing.TB, program string) {
+// all reports whether each test has to run: a missing program fails its test, and
+// tests that take more than a few seconds aren't skipped.
+func all() bool { return os.Getenv("OKTASYNC_ALL_TESTS") == "1" || long() }
+
+// skip skips a test, or fails it if each test has to run.
+func skip(t testing.TB, format string, args ...any) {
 	t.Helper()
-	if _, err := exec.LookPath(program); err == nil {
-		return
+	if all() {
+		t.Fatalf(format, args...)
 	}
-	if long() {
-		t.Fatalf("%s is not installed", program)
-	}
-	t.Skipf("%s is not installed", program)
+	t.Skipf(format, args...)
 }
 
-// site is a sandbox org being served, and a folder with what a client of it
-// needs: ca.pem, client-key.pem and oktasync.yaml.
+// needs skips a test if a program that it runs isn't installed.
+func needs(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			skip(t, "%s is not installed", program)
+		}
+	}
+}
+
+// needsMounts skips a test if it can't make a mount namespace.
+func needsMounts(t testing.TB) {
+	t.Helper()
+	needs(t, "unshare")
+	if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
+		t.Skipf("this user can't make a mount namespace: %v", err)
+	}
+}
+
+// site is a sandbox org that is being served, and the folder of a client of it,
+// with ca.pem, client-key.pem and oktasync.yaml.
 type site struct {
 	org    *sandbox.Org
 	server *sandbox.Server
 	dir    string
 }
 
-// newSite serves an org and registers the client in it. Whatever else cfg says
-// of clients is replaced.
-func newSite(dir string, cfg sandbox.Config, app sandbox.ClientApp) (*site, error) {
+// serveSite serves an org and registers the client in it. It replaces the clients
+// in cfg, and doesn't overwrite files in dir.
+func serveSite(dir string, cfg sandbox.Config, app sandbox.ClientApp) (*site, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -121,15 +140,14 @@ func newSite(dir string, cfg sandbox.Config, app sandbox.ClientApp) (*site, erro
 	if s.server, err = sandbox.NewServer(s.org, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{
+	for name, data := range map[string][]byte{
 		"client-key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
 		"ca.pem":         s.server.CAPEM(),
 		"oktasync.yaml":  []byte(s.config("")),
-	}
-	for name, data := range files {
-		path := filepath.Join(dir, name)
+	} {
+		path := s.path(name)
 		if _, err := os.Stat(path); err == nil {
-			continue // the script has its own
+			continue
 		}
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return nil, err
@@ -138,7 +156,19 @@ func newSite(dir string, cfg sandbox.Config, app sandbox.ClientApp) (*site, erro
 	return s, nil
 }
 
-// config is a configuration for the org; more is appended to the export.
+// newSite is serveSite for a Go test, without rate limits.
+func newSite(t testing.TB, cfg sandbox.Config) *site {
+	t.Helper()
+	if cfg.RateLimit == nil {
+		cfg.RateLimit = sandbox.Limits(1_000_000)
+	}
+	s, err := serveSite(t.TempDir(), cfg, sandbox.ClientApp{RequireDPoP: true})
+	check(t, err)
+	t.Cleanup(func() { s.server.Close() })
+	return s
+}
+
+// config returns a configuration for the org, with more lines for its export.
 func (s *site) config(more string) string {
 	return fmt.Sprintf(`okta:
   org_url: %s
@@ -155,34 +185,37 @@ exports:
 %s`, s.server.URL, clientID, more)
 }
 
-// newTestSite is newSite for a Go test, with rate limits out of the way.
-func newTestSite(t testing.TB, cfg sandbox.Config) *site {
+// configure writes oktasync.yaml: config(more), with text replaced in pairs.
+func (s *site) configure(t testing.TB, more string, oldnew ...string) {
 	t.Helper()
-	if cfg.RateLimit == nil {
-		cfg.RateLimit = sandbox.Limits(1_000_000)
-	}
-	s, err := newSite(t.TempDir(), cfg, sandbox.ClientApp{RequireDPoP: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.server.Close() })
-	return s
+	write(t, s.path("oktasync.yaml"), strings.NewReplacer(oldnew...).Replace(s.config(more)))
 }
 
-// result is how a command of the program ended.
+// path returns the path of a file in the site's folder.
+func (s *site) path(name ...string) string {
+	return filepath.Join(append([]string{s.dir}, name...)...)
+}
+
+// journal returns the journal of the export all-users.
+func (s *site) journal(t testing.TB) string {
+	t.Helper()
+	return read(t, s.path("snapshots/all-users/journal.ndjson"))
+}
+
+// result is the outcome of a command.
 type result struct {
 	status         int
 	stdout, stderr string
 }
 
-// command is the program with the site's folder as its own.
+// command returns a command of the program that runs in the site's folder.
 func (s *site) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program(), args...)
 	cmd.Dir = s.dir
 	return cmd
 }
 
-// run runs a command to its end.
+// run runs a command of the program.
 func (s *site) run(t testing.TB, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -195,7 +228,7 @@ func (s *site) run(t testing.TB, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// must is run for a command that has to end with status.
+// must is run for a command that must return status.
 func (s *site) must(t testing.TB, status int, args ...string) result {
 	t.Helper()
 	r := s.run(t, args...)
@@ -205,7 +238,20 @@ func (s *site) must(t testing.TB, status int, args ...string) result {
 	return r
 }
 
-// noViolations fails a test whose client did what a correct one never does.
+// sh runs a shell command in the site's folder. The command must succeed.
+func (s *site) sh(t testing.TB, command string) string {
+	t.Helper()
+	cmd := exec.Command("sh", "-ec", command)
+	cmd.Dir = s.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return string(out)
+}
+
+// noViolations fails a test if the org received a request that a correct client
+// doesn't send.
 func (s *site) noViolations(t testing.TB) {
 	t.Helper()
 	for _, v := range s.org.Stats().Violations {
@@ -213,183 +259,34 @@ func (s *site) noViolations(t testing.TB) {
 	}
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(program())+string(filepath.ListSeparator)+os.Getenv("PATH"))
-			env.Values[siteKey{}] = new(*site)
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"org":        orgCommand,
-			"people":     peopleCommand,
-			"fault":      faultCommand,
-			"violations": violationsCommand,
-			"status":     statusCommand,
-		},
-	})
-}
-
-// siteKey finds the org of a script.
-type siteKey struct{}
-
-func siteOf(ts *testscript.TestScript) *site {
-	s, ok := ts.Value(siteKey{}).(**site)
-	if !ok || *s == nil {
-		ts.Fatalf("no org yet")
-	}
-	return *s
-}
-
-// orgCommand starts an org: `org users=100 deprovisioned=5 role=none`.
-func orgCommand(ts *testscript.TestScript, neg bool, args []string) {
-	cfg := sandbox.Config{Seed: 1, Users: 100, RateLimit: sandbox.Limits(100_000), Control: true}
-	app := sandbox.ClientApp{RequireDPoP: true}
-	for _, arg := range args {
-		name, value, _ := strings.Cut(arg, "=")
-		var err error
-		switch name {
-		case "users":
-			cfg.Users, err = strconv.Atoi(value)
-		case "deprovisioned":
-			cfg.Deprovisioned, err = strconv.Atoi(value)
-		case "role":
-			app.Role = value
-		case "scopes":
-			app.Scopes = strings.Split(value, ",")
-		case "token-life":
-			cfg.TokenLife, err = time.ParseDuration(value)
-		case "clock-offset":
-			cfg.ClockOffset, err = time.ParseDuration(value)
-		case "dpop":
-			app.RequireDPoP = value != "off"
-		default:
-			ts.Fatalf("org: unknown setting %s", name)
-		}
-		ts.Check(err)
-	}
-	s, err := newSite(ts.Getenv("WORK"), cfg, app)
-	ts.Check(err)
-	ts.Defer(func() { s.server.Close() })
-	ts.Setenv("ORG_URL", s.server.URL)
-	ts.Setenv("CLIENT_ID", clientID)
-	*ts.Value(siteKey{}).(**site) = s
-}
-
-// peopleCommand changes people: `people join 2`.
-func peopleCommand(ts *testscript.TestScript, neg bool, args []string) {
-	org := siteOf(ts).org
-	n := ""
-	if len(args) > 1 {
-		n = args[1]
-	}
-	if err := changePeople(org, args[0], n); err != nil {
-		ts.Fatalf("people: %v", err)
-	}
-}
-
-// changePeople changes n people, "" for those changes that take no number.
-func changePeople(org *sandbox.Org, change, number string) error {
-	n, err := strconv.Atoi(cmp.Or(number, "0"))
-	if err != nil {
-		return err
-	}
-	switch change {
-	case "join":
-		org.Join(n)
-	case "move":
-		org.Move(n)
-	case "touch":
-		org.Touch(n)
-	case "deactivate":
-		org.Deactivate(n)
-	case "delete":
-		org.Delete(n)
-	case "wipe":
-		org.Wipe()
-	case "restore":
-		org.Restore()
-	default:
-		return fmt.Errorf("unknown change %s", change)
-	}
-	return nil
-}
-
-// faultCommand arms a fault: `fault forever broken-json`, `fault nth=2 status=500`.
-func faultCommand(ts *testscript.TestScript, neg bool, args []string) {
-	var f sandbox.Fault
-	for _, arg := range args {
-		name, value, _ := strings.Cut(arg, "=")
-		var err error
-		switch name {
-		case "nth":
-			f.Nth, err = strconv.Atoi(value)
-		case "status":
-			f.Status, err = strconv.Atoi(value)
-		case "code":
-			f.Code = value
-		case "path":
-			f.Path = value
-		case "next":
-			f.Next = value
-		case "forever":
-			f.Forever = true
-		case "broken-json":
-			f.BrokenJSON = true
-		case "html":
-			f.HTML = true
-		case "bearer":
-			f.Bearer = true
-		case "redirect":
-			f.Redirect = value
-		case "clear":
-			siteOf(ts).org.ClearFaults()
-			return
-		default:
-			ts.Fatalf("fault: unknown setting %s", name)
-		}
-		ts.Check(err)
-	}
-	siteOf(ts).org.Inject(f)
-}
-
-// violationsCommand fails where the client did what a correct one never does.
-func violationsCommand(ts *testscript.TestScript, neg bool, _ []string) {
-	found := siteOf(ts).org.Stats().Violations
-	if (len(found) > 0) != neg {
-		ts.Fatalf("violations: %q", found)
-	}
-}
-
-// statusCommand runs a command that has to end with an exit status:
-// `status 3 oktasync apply`.
-func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
-	got := 0
-	if exit, ok := err.(*exec.ExitError); ok {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
-		ts.Fatalf("exit status = %d, want %d", got, want)
-	}
-}
-
-// get fetches a page of the daemon.
+// get fetches a URL.
 func get(t testing.TB, url string) (int, string) {
 	t.Helper()
 	resp, err := http.Get(url)
+	check(t, err)
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(resp.Body)
+	check(t, err)
+	return resp.StatusCode, body.String()
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	check(t, err)
+	return string(data)
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	check(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// check ends a test that can't continue after err.
+func check(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	var body bytes.Buffer
-	if _, err := body.ReadFrom(resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, body.String()
 }

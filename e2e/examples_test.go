@@ -17,24 +17,24 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// example is a line of some command's --help and what comes of it.
+// example is an example in the --help of a command, and its result.
 type example struct {
 	line      string
-	before    func(*testing.T, *site) // what happens first
-	fresh     bool                    // it is run in a folder of its own, for it writes there
-	until     string                  // it serves until it is told to stop, once it has said this
-	meanwhile *example
+	before    func(*testing.T, *site) // runs before it
+	fresh     bool                    // runs in a new folder
+	until     string                  // of a server: SIGTERM ends it after it has printed this
+	meanwhile *example                // runs before SIGTERM
 	status    int
-	says      string // a regular expression for what it prints
+	output    string // a regular expression
 }
 
-// after is something that happens in the org.
+// after changes the org.
 func after(change func(*sandbox.Org)) func(*testing.T, *site) {
 	return func(_ *testing.T, s *site) { change(s.org) }
 }
 
-// held is after, and that a guard holds the reading back.
-func held(change func(*sandbox.Org)) func(*testing.T, *site) {
+// quarantined changes the org, and runs an apply that the guard stops.
+func quarantined(change func(*sandbox.Org)) func(*testing.T, *site) {
 	return func(t *testing.T, s *site) {
 		change(s.org)
 		s.must(t, 3, "apply")
@@ -43,104 +43,92 @@ func held(change func(*sandbox.Org)) func(*testing.T, *site) {
 
 func leave(n int) func(*sandbox.Org) { return func(o *sandbox.Org) { o.Delete(n) } }
 
-// examples are all lines that --help shows, in an order in which they make a
-// story: that of an org of 120 people.
+// examples contains the examples of all commands. They run in this order, in an
+// org of 120 users.
 var examples = []example{
-	{line: "oktasync demo", says: "everything fits"},
-	{line: "oktasync demo --dir ./demo", says: "everything fits"},
-	{line: "oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9", fresh: true, says: `"kty": "EC"`},
-	{line: "oktasync init --env-file .env", fresh: true, says: "wrote oktasync.yaml"},
-	{line: "oktasync init --org-url https://acme.okta.com --change-request > change-request.txt", fresh: true, says: "oktasync.yaml"},
-	{line: "oktasync init --new-key new-client-key.pem", fresh: true, says: "^wrote new-client-key.pem "},
+	{line: "oktasync demo", output: "everything fits"},
+	{line: "oktasync demo --dir ./demo", output: "everything fits"},
+	{line: "oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9", fresh: true, output: `"kty": "EC"`},
+	{line: "oktasync init --env-file .env", fresh: true, output: "wrote oktasync.yaml"},
+	{line: "oktasync init --org-url https://acme.okta.com --change-request > change-request.txt", fresh: true, output: "oktasync.yaml"},
+	{line: "oktasync init --new-key new-client-key.pem", fresh: true, output: "^wrote new-client-key.pem "},
 	{line: "oktasync sandbox --users 5000 --dir ./sandbox", until: "people at https://127.0.0.1:", meanwhile: &example{
-		line: "oktasync plan --config ./sandbox/oktasync.yaml", says: "the first snapshot, of 5000 users"}},
+		line: "oktasync plan --config ./sandbox/oktasync.yaml", output: "the first snapshot, of 5000 users"}},
 	{line: "oktasync sandbox --fault nth=3,status=500 --fault every=10,reset", until: "people at https://127.0.0.1:"},
 	{line: "oktasync completion zsh > ~/.zfunc/_oktasync"},
 	{line: "oktasync completion fish > ~/.config/fish/completions/oktasync.fish"},
 	{line: "source <(oktasync completion bash)"},
-	{line: "oktasync version", says: "^oktasync .*, commit .*, go1"},
+	{line: "oktasync version", output: "^oktasync .*, commit .*, go1"},
 
-	{line: "oktasync validate --config oktasync.yaml", says: "^oktasync.yaml is valid: 1 export"},
-	{line: "oktasync validate --public-jwk", says: `"kty": "EC"`},
-	{line: "oktasync doctor", says: "^all is well$"},
-	{line: "oktasync doctor --json", says: `"id": "allowed_signers"`},
-	{line: "oktasync doctor --key new-client-key.pem", before: newClientKey, says: "the app takes the key in new-client-key.pem"},
-	{line: "oktasync plan", before: oldKeyAlone, says: "Plan: the first snapshot, of 120 users"},
-	{line: "oktasync apply", says: "published +[0-9TZ]+"},
-	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, says: "Plan: 3 deleted"},
-	{line: `oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`, before: after(leave(60)), says: "CHG-1042: contractors removed"},
-	{line: "oktasync api '/api/v1/users?limit=1'", says: `^\[{"id":"00u`},
-	{line: "oktasync api /api/v1/groups --paginate", status: 1, says: "Okta has no such path"}, // the sandbox has no groups
-	{line: "oktasync list", says: "all-users +2 +[0-9TZ]+"},
-	{line: "oktasync list all-users --json", says: `"sequence": 1,`},
-	{line: "oktasync show all-users", says: `^{"activated":`},
-	{line: "oktasync show all-users@-1 --format csv", says: "^login,email,"},
-	{line: "oktasync show all-users --at 2026-06-30 --format json", says: `^\[`},
-	{line: "oktasync diff all-users", says: "120 users, then 57: 63 deleted"},
-	{line: "oktasync diff all-users 2026-03-31 2026-06-30 --json", says: `"removed":63`},
+	{line: "oktasync validate --config oktasync.yaml", output: "^oktasync.yaml is valid: 1 export"},
+	{line: "oktasync validate --public-jwk", output: `"kty": "EC"`},
+	{line: "oktasync doctor", output: "^all is well$"},
+	{line: "oktasync doctor --json", output: `"id": "allowed_signers"`},
+	{line: "oktasync doctor --key new-client-key.pem", before: newClientKey, output: "the app takes the key in new-client-key.pem"},
+	{line: "oktasync plan", before: oldKeyAlone, output: "Plan: the first snapshot, of 120 users"},
+	{line: "oktasync apply", output: "published +[0-9TZ]+"},
+	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, output: "Plan: 3 deleted"},
+	{line: `oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`, before: after(leave(60)), output: "CHG-1042: contractors removed"},
+	{line: "oktasync api '/api/v1/users?limit=1'", output: `^\[{"id":"00u`},
+	{line: "oktasync api /api/v1/groups --paginate", status: 1, output: "Okta has no such path"}, // the sandbox has no groups
+	{line: "oktasync list", output: "all-users +2 +[0-9TZ]+"},
+	{line: "oktasync list all-users --json", output: `"sequence": 1,`},
+	{line: "oktasync show all-users", output: `^{"activated":`},
+	{line: "oktasync show all-users@-1 --format csv", output: "^login,email,"},
+	{line: "oktasync show all-users --at 2026-06-30 --format json", output: `^\[`},
+	{line: "oktasync diff all-users", output: "120 users, then 57: 63 deleted"},
+	{line: "oktasync diff all-users 2026-03-31 2026-06-30 --json", output: `"removed":63`},
 	{line: "oktasync diff all-users @-7 --format csv > week.csv"},
-	{line: "oktasync history all-users jane@acme.example", says: "^    present"},
-	{line: "oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json", says: `"sequence": 1,`},
-	{line: "oktasync history all-users jane@acme.example --format csv", says: ",present,"},
-	{line: "oktasync status", says: "all-users"},
-	{line: "oktasync status --heads", says: "^all-users=2:"},
-	{line: "oktasync status --store /var/lib/oktasync/snapshots", says: "all-users"},
-	{line: "oktasync verify", says: "everything fits"},
-	{line: "oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers", says: "everything fits, and is signed by who may"},
-	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...", says: "everything fits"},
+	{line: "oktasync history all-users jane@acme.example", output: "^    present"},
+	{line: "oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json", output: `"sequence": 1,`},
+	{line: "oktasync history all-users jane@acme.example --format csv", output: ",present,"},
+	{line: "oktasync status", output: "all-users"},
+	{line: "oktasync status --heads", output: "^all-users=2:"},
+	{line: "oktasync status --store /var/lib/oktasync/snapshots", output: "all-users"},
+	{line: "oktasync verify", output: "everything fits"},
+	{line: "oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers", output: "everything fits, and is signed by who may"},
+	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...", output: "everything fits"},
 
-	{line: "oktasync quarantine list", before: held(leave(40)), says: "all-users .* 40 deleted"},
-	{line: "oktasync quarantine show all-users --format csv", says: "^login,email,"},
-	{line: "oktasync quarantine diff all-users", says: "57 users, then 17: 40 deleted"},
-	{line: `oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`, says: "all-users: published [0-9TZ]+, sequence 3"},
-	{line: `oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`, before: held((*sandbox.Org).Wipe), says: "all-users: dropped [0-9TZ]+"},
+	{line: "oktasync quarantine list", before: quarantined(leave(40)), output: "all-users .* 40 deleted"},
+	{line: "oktasync quarantine show all-users --format csv", output: "^login,email,"},
+	{line: "oktasync quarantine diff all-users", output: "57 users, then 17: 40 deleted"},
+	{line: `oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`, output: "all-users: published [0-9TZ]+, sequence 3"},
+	{line: `oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`, before: quarantined((*sandbox.Org).Wipe), output: "all-users: dropped [0-9TZ]+"},
 	{line: `oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`, before: func(t *testing.T, s *site) {
 		s.org.Restore()
-		if err := os.RemoveAll(readlink(t, filepath.Join(s.dir, "snapshots/all-users/latest"))); err != nil {
-			t.Fatal(err)
-		}
-	}, says: "all-users: adopted"},
+		newest, err := filepath.EvalSymlinks(s.path("snapshots/all-users/latest"))
+		check(t, err)
+		check(t, os.RemoveAll(newest))
+	}, output: "all-users: adopted"},
 	{line: "oktasync run --config /etc/oktasync/oktasync.yaml", until: "daemon started"},
 }
 
-// newClientKey is a key that the app has beside its old one, for now.
+// newClientKey registers a second key with the app.
 func newClientKey(t *testing.T, s *site) {
 	key, err := keys.Generate()
 	if err == nil {
-		err = key.WriteFile(filepath.Join(s.dir, "new-client-key.pem"))
+		err = key.WriteFile(s.path("new-client-key.pem"))
 	}
 	if err == nil {
 		err = s.org.AddKey(clientID, sandbox.PublicKey{KID: key.Thumbprint(), Key: key.Public()})
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 }
 
+// oldKeyAlone removes the second key from the app.
 func oldKeyAlone(t *testing.T, s *site) {
-	key, err := keys.Load(filepath.Join(s.dir, "new-client-key.pem"))
+	key, err := keys.Load(s.path("new-client-key.pem"))
 	if err == nil {
 		err = s.org.RemoveKey(clientID, key.Thumbprint())
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 }
 
-func readlink(t *testing.T, path string) string {
-	t.Helper()
-	to, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
-// Every line that some --help shows is run here, as it is shown but for the
-// names in real, and does what it says.
-func TestExamplesOfHelp(t *testing.T) {
+// Every example in the --help of a command works. It runs as it is shown, except
+// for the names that realExample replaces.
+func TestHelpExamples(t *testing.T) {
 	needs(t, "ssh-keygen")
-	s := newTestSite(t, sandbox.Config{Users: 120, Seed: 71})
+	s := newSite(t, sandbox.Config{Users: 120, Seed: 71})
 	shown := s.examplesOf(t)
 	var run []string
 	for _, e := range examples {
@@ -151,21 +139,19 @@ func TestExamplesOfHelp(t *testing.T) {
 	}
 	for _, line := range run {
 		if !slices.Contains(shown, line) {
-			t.Errorf("no --help shows this example: take it from the list in examples_test.go\n%s", line)
+			t.Errorf("no --help shows this example; remove it from examples_test.go\n%s", line)
 		}
 	}
 	for _, line := range shown {
 		if !slices.Contains(run, line) {
-			t.Errorf("nothing runs this example: add it to the list in examples_test.go\n%s", line)
+			t.Errorf("no test runs this example; add it to examples_test.go\n%s", line)
 		}
 	}
 	for _, dir := range []string{".zfunc", ".config/fish/completions"} {
-		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.MkdirAll(s.path(dir), 0o755))
 	}
 	s.example(t, example{line: "ssh-keygen -q -t ed25519 -N '' -f signing-key && echo \"ops $(cat signing-key.pub)\" > allowed_signers"})
-	write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(strings.Replace(s.config(""), "store:", "store:\n  signing_key_file: signing-key", 1)))
+	s.configure(t, "", "store:", "store:\n  signing_key_file: signing-key")
 	for _, e := range examples {
 		if e.before != nil {
 			e.before(t, s)
@@ -175,12 +161,11 @@ func TestExamplesOfHelp(t *testing.T) {
 	s.noViolations(t)
 }
 
-// examplesOf returns the examples of a command's --help and of the commands below
-// it.
+// examplesOf returns the examples of a command and its subcommands.
 func (s *site) examplesOf(t *testing.T, path ...string) (lines []string) {
 	t.Helper()
 	section := ""
-	var below []string
+	var subcommands []string
 	for line := range strings.Lines(s.must(t, 0, append(path, "--help")...).stdout) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
@@ -190,14 +175,14 @@ func (s *site) examplesOf(t *testing.T, path ...string) (lines []string) {
 			lines = append(lines, strings.TrimSpace(line))
 		case section == "Available Commands:" && line != "":
 			if name := strings.Fields(line)[0]; name != "help" {
-				below = append(below, name)
+				subcommands = append(subcommands, name)
 			}
 		}
 	}
-	if len(below) == 0 && len(lines) == 0 {
-		t.Errorf("oktasync %s --help shows no example", strings.Join(path, " "))
+	if len(subcommands) == 0 && len(lines) == 0 {
+		t.Errorf("oktasync %s --help has no example", strings.Join(path, " "))
 	}
-	for _, name := range below {
+	for _, name := range subcommands {
 		for _, line := range s.examplesOf(t, append(slices.Clone(path), name)...) {
 			if !slices.Contains(lines, line) {
 				lines = append(lines, line)
@@ -210,48 +195,44 @@ func (s *site) examplesOf(t *testing.T, path ...string) (lines []string) {
 // example runs an example in a shell.
 func (s *site) example(t *testing.T, e example) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", s.real(t, e.line))
+	cmd := exec.CommandContext(ctx, "bash", "-c", s.realExample(t, e.line))
 	cmd.Dir = s.dir
 	if e.fresh {
 		cmd.Dir = t.TempDir()
-		write(t, filepath.Join(cmd.Dir, ".env"), []byte("OKTA_ORG_URL="+s.server.URL+"\nOKTA_CLIENT_ID="+clientID+
-			"\nOKTA_CC_PRIVATE_KEY_FILE="+filepath.Join(s.dir, "client-key.pem")+"\n"))
+		write(t, filepath.Join(cmd.Dir, ".env"), "OKTA_ORG_URL="+s.server.URL+"\nOKTA_CLIENT_ID="+clientID+
+			"\nOKTA_CC_PRIVATE_KEY_FILE="+s.path("client-key.pem")+"\n")
 	}
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+s.dir, "TMPDIR="+s.dir)
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said, told := "", e.until == ""
+	check(t, cmd.Start())
+	output, stopped := "", e.until == ""
 	for buf := make([]byte, 32<<10); ; {
 		n, err := out.Read(buf)
 		if err != nil {
 			break
 		}
-		if said += string(buf[:n]); !told && strings.Contains(said, e.until) {
+		if output += string(buf[:n]); !stopped && strings.Contains(output, e.until) {
 			if e.meanwhile != nil {
 				s.example(t, *e.meanwhile)
 			}
 			cmd.Process.Signal(syscall.SIGTERM)
-			told = true
+			stopped = true
 		}
 	}
 	err = cmd.Wait()
-	if got := cmd.ProcessState.ExitCode(); got != e.status || !told || !regexp.MustCompile("(?m)"+e.says).MatchString(said) {
-		t.Errorf("%s\n%v, want status %d and %q:\n%s", e.line, err, e.status, e.says+e.until, said)
+	if got := cmd.ProcessState.ExitCode(); got != e.status || !stopped || !regexp.MustCompile("(?m)"+e.output).MatchString(output) {
+		t.Errorf("%s\n%v, want status %d and %q:\n%s", e.line, err, e.status, e.output+e.until, output)
 	}
 }
 
-// real puts what there is in the place of names that an example has made up.
-func (s *site) real(t *testing.T, line string) string {
+// realExample replaces the names in an example by those of the site.
+func (s *site) realExample(t *testing.T, line string) string {
 	t.Helper()
-	for madeUp, found := range map[string]func() string{
+	for example, real := range map[string]func() string{
 		"/etc/oktasync/":     func() string { return "" },
 		"/var/lib/oktasync/": func() string { return "" },
 		"/mnt/backup/":       func() string { return "" },
@@ -267,45 +248,41 @@ func (s *site) real(t *testing.T, line string) string {
 		"2026-06-30":           func() string { return s.started(t, 1).Format(time.DateOnly) },
 		"20261123T060000Z":     func() string { return filepath.Base(s.only(t, "snapshots/.quarantine/all-users/*Z")) },
 	} {
-		if strings.Contains(line, madeUp) {
-			line = strings.ReplaceAll(line, madeUp, found())
+		if strings.Contains(line, example) {
+			line = strings.ReplaceAll(line, example, real())
 		}
 	}
 	return line
 }
 
-// started returns the time that the nth snapshot is named by.
+// started returns the time in the name of the nth snapshot.
 func (s *site) started(t *testing.T, n int) time.Time {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(s.dir, "snapshots/all-users/2*Z"))
+	paths, err := filepath.Glob(s.path("snapshots/all-users/2*Z"))
 	if err != nil || len(paths) <= n {
-		t.Fatalf("snapshots are %v, %v", paths, err)
+		t.Fatalf("snapshots = %v, %v", paths, err)
 	}
 	at, err := time.Parse("20060102T150405Z", filepath.Base(paths[n]))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return at
 }
 
-// only returns the one path that there is for a pattern.
+// only returns the only path that matches a pattern.
 func (s *site) only(t *testing.T, pattern string) string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(s.dir, pattern))
+	paths, err := filepath.Glob(s.path(pattern))
 	if err != nil || len(paths) != 1 {
 		t.Fatalf("%s: %v, %v; want one", pattern, paths, err)
 	}
 	return paths[0]
 }
 
-// user returns somebody who is in the newest snapshot.
+// user returns the first user of the newest snapshot.
 func (s *site) user(t *testing.T) (u struct {
 	ID      string
 	Profile struct{ Login string }
 }) {
 	t.Helper()
-	if err := json.NewDecoder(strings.NewReader(s.must(t, 0, "show", "all-users").stdout)).Decode(&u); err != nil {
-		t.Fatal(err)
-	}
+	check(t, json.NewDecoder(strings.NewReader(s.must(t, 0, "show", "all-users").stdout)).Decode(&u))
 	return u
 }

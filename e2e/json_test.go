@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,17 +15,13 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// Each --json is one document of the shape that docs/json.md says; and what that
-// page says has been seen.
+// Each command with --json prints one document that matches docs/json.md. Each
+// field of that page has a value in at least one document.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
-	page, err := os.ReadFile("../docs/json.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shapes := readShapes(t, string(page))
-	s := newTestSite(t, sandbox.Config{Seed: 1, Users: 120})
+	schema := readSchema(t, read(t, "../docs/json.md"))
+	s := newSite(t, sandbox.Config{Seed: 1, Users: 120})
 	show := func(status int, kind string, args ...string) any {
 		t.Helper()
 		args = append(args, "--json")
@@ -38,31 +32,23 @@ func TestJSON(t *testing.T) {
 			t.Fatalf("oktasync %s: %v\n%s", strings.Join(args, " "), err, r.stdout)
 		}
 		if _, err := d.Token(); err != io.EOF {
-			t.Errorf("oktasync %s: prints more than one document", strings.Join(args, " "))
+			t.Errorf("oktasync %s: more than one document", strings.Join(args, " "))
 		}
-		shapes.check(kind, doc, "oktasync "+strings.Join(args, " ")+": ")
+		schema.check(kind, doc, "oktasync "+strings.Join(args, " ")+": ")
 		return doc
 	}
-	runEverything(t, s, show)
-	for _, path := range shapes.unseen() {
-		t.Errorf("docs/json.md: %s was never seen", path)
+	runCommands(t, s, show)
+	for _, path := range schema.unseen() {
+		t.Errorf("docs/json.md: no document has %s", path)
 	}
 }
 
-// runEverything brings a store into every state that a document can tell of.
-func runEverything(t *testing.T, s *site, show func(status int, kind string, args ...string) any) {
+// runCommands runs commands for every state of a store.
+func runCommands(t *testing.T, s *site, show func(status int, kind string, args ...string) any) {
 	t.Helper()
-	sign := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "signing-key")
-	sign.Dir = s.dir
-	if out, err := sign.CombinedOutput(); err != nil {
-		t.Fatalf("ssh-keygen: %v\n%s", err, out)
-	}
+	s.sh(t, "ssh-keygen -q -t ed25519 -N '' -f signing-key")
 	config := func(more string) {
-		text := s.config("    schedule: \"@daily\"\n" + more)
-		text = strings.Replace(text, "store:\n", "store:\n  signing_key_file: signing-key\n", 1)
-		if err := os.WriteFile(filepath.Join(s.dir, "oktasync.yaml"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		s.configure(t, "    schedule: \"@daily\"\n"+more, "store:\n", "store:\n  signing_key_file: signing-key\n")
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
@@ -89,63 +75,55 @@ func runEverything(t *testing.T, s *site, show func(status int, kind string, arg
 	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "a test")
 	s.org.Restore()
 	show(0, "list of manifest", "apply")
-	show(0, "list of manifest", "list") // the release is in it
+	show(0, "list of manifest", "list") // with the release
 	s.must(t, 0, "verify")
 
-	if err := os.Remove(filepath.Join(s.dir, "snapshots/all-users/latest/users.csv")); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Remove(s.path("snapshots/all-users/latest/users.csv")))
 	show(0, "list of plan", "plan") // users.csv is missing
-	show(0, "status", "status")     // and seen to be
+	show(0, "status", "status")     // and reported
 	show(1, "verification", "verify")
 	config("    retain: {last: 2}\n")
 	show(0, "list of plan", "plan")
 	show(0, "list of manifest", "apply")
 	show(0, "history", "history", "all-users", moved[0])
-	newest, err := os.Readlink(filepath.Join(s.dir, "snapshots/all-users/latest"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(s.dir, "snapshots/all-users", newest)); err != nil {
-		t.Fatal(err)
-	}
+	newest, err := os.Readlink(s.path("snapshots/all-users/latest"))
+	check(t, err)
+	check(t, os.RemoveAll(s.path("snapshots/all-users", newest)))
 	show(1, "list of manifest", "apply")
 	show(0, "status", "status") // failing
 	s.must(t, 0, "adopt", "all-users", "--reason", "a test")
 	show(0, "list of manifest", "apply")
 	show(0, "verification", "verify")
 	show(0, "list of head", "status", "--heads")
-	d := s.startWith(t, strings.Replace(s.config(""), "daemon:\n", "daemon:\n  verify: \"@every 1s\"\n", 1))
+	d := s.start(t, "", `verify: "@every 1s"`)
 	d.wait("verified")
 	d.stop(syscall.SIGTERM)
 	show(0, "status", "status")
 	show(0, "version", "version")
-	if err := os.WriteFile(filepath.Join(s.dir, "bad.yaml"), []byte("okta: {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, s.path("bad.yaml"), "okta: {}\n")
 	show(1, "validation", "validate", "--config", "bad.yaml")
 }
 
-// shapes are the sections of docs/json.md, by their names.
-type shapes struct {
+// schema contains the sections of docs/json.md.
+type schema struct {
 	t        *testing.T
 	sections map[string]map[string]string // field to its type
 	seen     map[string]bool              // "section field"
-	said     map[string]bool              // what has been found wrong
+	reported map[string]bool              // errors
 }
 
-// wrong reports something once.
-func (s *shapes) wrong(format string, args ...any) {
+// wrong reports an error once.
+func (s *schema) wrong(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if !s.said[text] {
-		s.said[text] = true
+	if !s.reported[text] {
+		s.reported[text] = true
 		s.t.Error(text)
 	}
 }
 
-func readShapes(t *testing.T, page string) *shapes {
+func readSchema(t *testing.T, page string) *schema {
 	t.Helper()
-	s := &shapes{t: t, sections: map[string]map[string]string{}, seen: map[string]bool{}, said: map[string]bool{}}
+	s := &schema{t: t, sections: map[string]map[string]string{}, seen: map[string]bool{}, reported: map[string]bool{}}
 	item := regexp.MustCompile("^( *)- ((?:`[^`]+`(?:, )?)+): ([^.\n]+)")
 	section := ""
 	var parents []string // of an item, by its depth: "entries[]."
@@ -176,8 +154,8 @@ func readShapes(t *testing.T, page string) *shapes {
 	return s
 }
 
-// check holds a value against a type such as "list of plan" or "time or null".
-func (s *shapes) check(kind string, v any, where string) {
+// check checks that a value has a type such as "list of plan" or "time or null".
+func (s *schema) check(kind string, v any, where string) {
 	if rest, ok := strings.CutSuffix(kind, " or null"); ok {
 		if v == nil {
 			return
@@ -230,9 +208,9 @@ func jsonKind(v any, timed bool) string {
 	return fmt.Sprintf("%T", v)
 }
 
-// members holds an object against the fields of a section that begin with
+// members checks an object against the fields of a section that begin with
 // prefix.
-func (s *shapes) members(section, prefix string, v any, where string) {
+func (s *schema) members(section, prefix string, v any, where string) {
 	object, ok := v.(map[string]any)
 	if !ok {
 		s.wrong("%s is %T, want an object", where, v)
@@ -252,7 +230,7 @@ func (s *shapes) members(section, prefix string, v any, where string) {
 		kind, optional := strings.CutSuffix(kind, ", optional")
 		if !there {
 			if !optional {
-				s.wrong("%s.%s is not there", where, name)
+				s.wrong("%s.%s is missing", where, name)
 			}
 			continue
 		}
@@ -263,9 +241,9 @@ func (s *shapes) members(section, prefix string, v any, where string) {
 	}
 }
 
-// member holds a value against the type of a field. An object whose fields are
+// member checks a value against the type of a field. An object whose fields are
 // in an indented list is checked against that list.
-func (s *shapes) member(section, field, kind string, v any, where string) {
+func (s *schema) member(section, field, kind string, v any, where string) {
 	below := func(prefix string) bool {
 		for f := range s.sections[section] {
 			if strings.HasPrefix(f, prefix) {
@@ -289,8 +267,8 @@ func (s *shapes) member(section, field, kind string, v any, where string) {
 	}
 }
 
-// unseen are the fields that no document had a value for.
-func (s *shapes) unseen() (list []string) {
+// unseen returns the fields that have no value in any document.
+func (s *schema) unseen() (list []string) {
 	for section, fields := range s.sections {
 		for field := range fields {
 			if !s.seen[section+" "+field] {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,11 +11,11 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// A reconcile leaves one line in the log, with all that is worth knowing of how
-// it ended. Beside them there is one for each token.
-func TestRunLogsOneLineForEachReconcile(t *testing.T) {
+// The daemon logs one line for each reconcile, with the data of its outcome, and
+// one line for each token.
+func TestDaemonLog(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 20, Seed: 132})
+	s := newSite(t, sandbox.Config{Users: 20, Seed: 132})
 	d := s.start(t, everySecond+"    retry: {most: 0}\n    snapshot: on_change\n")
 	var lines []string
 	until := func(text string) {
@@ -34,13 +33,11 @@ func TestRunLogsOneLineForEachReconcile(t *testing.T) {
 	s.org.ClearFaults()
 	s.org.Wipe()
 	until("reading quarantined")
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	d.signal(syscall.SIGTERM)
 	until("daemon stopped")
 
 	const token = "INFO token fetched: lifetime reason"
-	ends := map[string]string{ // in the journal, by a line's level, message and keys
+	events := map[string]string{ // the journal's event, by the level, message and keys of the log line
 		"INFO snapshot published: added changed elapsed export manifest_sha256 path pruned removed requests sequence snapshot users": "published",
 		"INFO snapshot unchanged: added changed elapsed export removed requests users":                                               "unchanged",
 		"ERROR reconcile failed: elapsed err export":                                                                                 "failed",
@@ -54,24 +51,24 @@ func TestRunLogsOneLineForEachReconcile(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		what := entry["level"].(string) + " " + entry["msg"].(string) + ":"
+		form := entry["level"].(string) + " " + entry["msg"].(string) + ":"
 		for _, key := range []string{"time", "level", "msg"} {
 			delete(entry, key)
 		}
-		what += " " + strings.Join(slices.Sorted(maps.Keys(entry)), " ")
-		if what == token {
+		form += " " + strings.Join(slices.Sorted(maps.Keys(entry)), " ")
+		if form == token {
 			tokens++
-		} else if logged[ends[what]]++; ends[what] == "" {
-			t.Errorf("%s\nin a line of its own", line)
+		} else if logged[events[form]]++; events[form] == "" {
+			t.Errorf("unexpected line: %s", line)
 		}
 	}
-	journal := read(t, filepath.Join(s.dir, "snapshots", "all-users", "journal.ndjson"))
-	for _, end := range ends {
-		if want := strings.Count(journal, `"event":"`+end+`"`); logged[end] != want || want == 0 && end != "cancelled" {
-			t.Errorf("%d lines of %d reconciles that are %s", logged[end], want, end)
+	journal := s.journal(t)
+	for _, event := range events {
+		if want := strings.Count(journal, `"event":"`+event+`"`); logged[event] != want || want == 0 && event != "cancelled" {
+			t.Errorf("%d lines for %d reconciles with the event %s", logged[event], want, event)
 		}
 	}
 	if want := s.org.Stats().Grants; tokens != want || want == 0 {
-		t.Errorf("%d lines of %d tokens", tokens, want)
+		t.Errorf("%d lines for %d tokens", tokens, want)
 	}
 }

@@ -10,18 +10,19 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// A manual page says what --help says, and mandoc finds no fault with it.
-func TestManualsSayWhatHelpSays(t *testing.T) {
+// Manual pages contain the text, flags and examples of --help. mandoc finds no
+// problem in them.
+func TestManualPages(t *testing.T) {
 	needs(t, "mandoc")
-	s := newTestSite(t, sandbox.Config{Users: 1})
+	s := newSite(t, sandbox.Config{Users: 1})
 	s.must(t, 0, "man", "--dir", "man1")
-	pages, err := filepath.Glob(filepath.Join(s.dir, "man1", "*.1"))
+	pages, err := filepath.Glob(s.path("man1/*.1"))
 	if err != nil || len(pages) < 20 {
 		t.Fatalf("pages are %v, %v", pages, err)
 	}
-	said, _ := exec.Command("mandoc", append([]string{"-T", "lint", "-W", "warning", filepath.Join(units, "oktasync-as-service.1")}, pages...)...).CombinedOutput()
-	for line := range strings.Lines(string(said)) {
-		if !strings.Contains(line, "missing date") { // built outside of a repository
+	lint, _ := exec.Command("mandoc", append([]string{"-T", "lint", "-W", "warning", filepath.Join(units, "oktasync-as-service.1")}, pages...)...).CombinedOutput()
+	for line := range strings.Lines(string(lint)) {
+		if !strings.Contains(line, "missing date") { // built outside a repository
 			t.Error(line)
 		}
 	}
@@ -36,7 +37,7 @@ func TestManualsSayWhatHelpSays(t *testing.T) {
 		help := s.must(t, 0, append(strings.Split(name, "-")[1:], "--help")...).stdout
 		for _, w := range word.FindAllString(help, -1) {
 			if strings.HasPrefix(w, "--") && !strings.HasPrefix(w, "--help") && !strings.Contains(manual, strings.TrimRight(w, ".,;")) {
-				t.Errorf("%s does not say %s", name, w)
+				t.Errorf("%s lacks %s", name, w)
 			}
 		}
 		_, examples, _ := strings.Cut(help, "Examples:\n")
@@ -44,11 +45,11 @@ func TestManualsSayWhatHelpSays(t *testing.T) {
 			if example = strings.Join(strings.Fields(example), " "); !strings.HasPrefix(example, "oktasync ") {
 				break
 			} else if !strings.Contains(manual, example) {
-				t.Errorf("%s does not show %s", name, example)
+				t.Errorf("%s lacks the example %s", name, example)
 			}
 		}
 		if prose, _, _ := strings.Cut(help, "\nUsage:"); !strings.Contains(manual, strings.Join(strings.Fields(prose), " ")) {
-			t.Errorf("%s does not say\n%s\nbut\n%s", name, prose, manual)
+			t.Errorf("%s lacks\n%s\nIt contains\n%s", name, prose, manual)
 		}
 	}
 }

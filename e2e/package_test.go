@@ -4,60 +4,57 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
 )
 
-// packageSteps are for a box with systemd: the Debian package, from its
-// installation to its end.
+// packageSteps are the steps of TestSystemd for the Debian package, from its
+// installation to its removal.
 var packageSteps = []boxStep{
-	{"the package is installed and waits for its configuration", packageIsInstalled},
-	{"the packaged service runs once it is configured", packageRuns},
-	{"an upgrade loses no reconcile", packageIsUpgraded},
-	{"removal leaves the snapshots", packageIsRemoved},
+	{"install the package", packageInstalls},
+	{"run the packaged service", packageRuns},
+	{"upgrade the package", packageUpgrades},
+	{"remove the package", packageRemoves},
 }
 
-// buildPackage returns the package of a version, as deploy/package/build makes
-// it.
-func buildPackage(t *testing.T, version string) []byte {
+// buildPackage builds the package of a version with deploy/package/build, and
+// returns its content.
+func buildPackage(t *testing.T, version string) string {
 	t.Helper()
 	cmd := exec.Command("../deploy/package/build", version, "", t.TempDir())
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	path, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("build the package: %v\n%s", err, &said)
+		t.Fatalf("build the package: %v\n%s", err, &stderr)
 	}
-	data, err := os.ReadFile(strings.TrimSpace(string(path)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return read(t, strings.TrimSpace(string(path)))
 }
 
-func packageIsInstalled(t *testing.T, b *box, _ *site) {
+// The services of a new installation are disabled, and the configuration has
+// placeholders.
+func packageInstalls(t *testing.T, b *box, _ *site) {
 	deb := buildPackage(t, "0.9.0")
-	// The box was without a package until now.
+	// Remove the files of boxFiles.
 	b.run("sh", "-c", "rm -rf /etc/systemd/system/oktasync* /usr/bin/oktasync* /etc/oktasync /var/lib/private/oktasync* /var/lib/oktasync*")
 	b.run("systemctl", "daemon-reload")
-	b.write("/srv/oktasync.deb", string(deb))
-	if said := b.run("dpkg", "--install", "/srv/oktasync.deb"); !strings.Contains(said, "edit /etc/oktasync/oktasync.yaml") {
-		t.Errorf("the installation says %s", said)
+	b.write("/srv/oktasync.deb", deb)
+	if out := b.run("dpkg", "--install", "/srv/oktasync.deb"); !strings.Contains(out, "edit /etc/oktasync/oktasync.yaml") {
+		t.Errorf("the installation printed %s", out)
 	}
-	if said := b.run("oktasync", "version"); !strings.HasPrefix(said, "oktasync v0.9.0, ") {
-		t.Errorf("version says %s", said)
+	if out := b.run("oktasync", "version"); !strings.HasPrefix(out, "oktasync v0.9.0, ") {
+		t.Errorf("version printed %s", out)
 	}
 	for _, unit := range []string{"oktasync.service", "oktasync-apply.timer"} {
-		if said := b.try("systemctl", "is-enabled", unit) + " " + b.try("systemctl", "is-active", unit); said != "disabled inactive" {
-			t.Errorf("%s is %s after the installation", unit, said)
+		if out := b.try("systemctl", "is-enabled", unit) + " " + b.try("systemctl", "is-active", unit); out != "disabled inactive" {
+			t.Errorf("%s is %s after the installation", unit, out)
 		}
 	}
-	if said := b.try("sh", "-c", "CREDENTIALS_DIRECTORY=/nowhere oktasync validate --config /etc/oktasync/oktasync.yaml"); !strings.Contains(said, "okta.org_url: holds a placeholder") ||
-		!strings.Contains(said, "okta.client_id") || strings.Count(said, "error:") != 2 {
-		t.Errorf("as it was installed, the configuration is refused with %s", said)
+	if out := b.try("sh", "-c", "CREDENTIALS_DIRECTORY=/nowhere oktasync validate --config /etc/oktasync/oktasync.yaml"); !strings.Contains(out, "okta.org_url: holds a placeholder") ||
+		!strings.Contains(out, "okta.client_id") || strings.Count(out, "error:") != 2 {
+		t.Errorf("validate printed %s for the installed configuration", out)
 	}
 	for _, path := range []string{
 		"man1/oktasync.1.gz", "man1/oktasync-quarantine-release.1.gz", "man1/oktasync-as-service.1.gz", "../bash-completion/completions/oktasync",
@@ -65,32 +62,28 @@ func packageIsInstalled(t *testing.T, b *box, _ *site) {
 	} {
 		b.run("test", "-s", "/usr/share/man/"+path)
 	}
-	if said := b.run("mandoc", "/usr/share/man/man1/oktasync-plan.1.gz"); !strings.Contains(said, "oktasync plan") {
-		t.Errorf("the manual page says %s", said)
+	if out := b.run("mandoc", "/usr/share/man/man1/oktasync-plan.1.gz"); !strings.Contains(out, "oktasync plan") {
+		t.Errorf("the manual page is %s", out)
 	}
 }
 
-// As the README has it, with the sandbox org's address, key and certificate.
+// The service is configured as the README describes, for the sandbox org.
 func packageRuns(t *testing.T, b *box, s *site) {
-	key, err := os.ReadFile(s.dir + "/client-key.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.write("/etc/oktasync/client-key.pem", string(key))
+	b.write("/etc/oktasync/client-key.pem", read(t, s.path("client-key.pem")))
 	b.run("chmod", "600", "/etc/oktasync/client-key.pem")
 	b.write("/etc/oktasync/ca.pem", string(s.server.CAPEM()))
 	b.run("sed", "-i", "-e", "s|https://yourOktaDomain|"+s.server.URL+"|", "-e", `s|client_id: ""|client_id: `+clientID+"\\n  ca_file: ca.pem|",
 		"-e", `s|schedule: .*|schedule: "@every 1s"|`, "/etc/oktasync/oktasync.yaml")
 	for command, want := range map[string]string{"validate": "oktasync.yaml is valid", "validate --public-jwk": `"kty": "EC"`, "plan": "the first snapshot"} {
-		if said := b.run(append([]string{"oktasync-as-service"}, strings.Fields(command)...)...); !strings.Contains(said, want) {
-			t.Errorf("%s says %s", command, said)
+		if out := b.run(append([]string{"oktasync-as-service"}, strings.Fields(command)...)...); !strings.Contains(out, want) {
+			t.Errorf("%s printed %s", command, out)
 		}
 	}
 	b.run("systemctl", "enable", "--now", "oktasync")
 	b.eventually("the packaged service has published", func() bool { return b.newest().Sequence > 1 })
 }
 
-// newest is what the newest manifest says, as a reader on the host sees it.
+// newest returns the newest manifest of the packaged service.
 func (b *box) newest() (m struct {
 	Sequence int
 	Tool     struct{ Version string }
@@ -99,60 +92,63 @@ func (b *box) newest() (m struct {
 	return m
 }
 
-func packageIsUpgraded(t *testing.T, b *box, s *site) {
+// An upgrade cancels a reconcile. The new program starts it again.
+func packageUpgrades(t *testing.T, b *box, s *site) {
 	deb := buildPackage(t, "0.9.1")
-	b.write("/srv/oktasync.deb", string(deb))
-	var held atomic.Bool
-	held.Store(true)
-	reading, hold := make(chan struct{}, 1), make(chan struct{})
+	b.write("/srv/oktasync.deb", deb)
+	var blocking atomic.Bool
+	blocking.Store(true)
+	requests, block := make(chan struct{}, 1), make(chan struct{})
 	s.org.OnRequest(func(int, *http.Request) {
-		if held.Load() {
+		if blocking.Load() {
 			select {
-			case reading <- struct{}{}:
+			case requests <- struct{}{}:
 			default:
 			}
-			<-hold
+			<-block
 		}
 	})
-	<-reading // a reconcile is under way, and can't end
+	<-requests // a reconcile is under way and can't finish
 	before := b.newest()
-	said := make(chan string)
-	go func() { said <- b.try("dpkg", "--install", "/srv/oktasync.deb") }()
+	output := make(chan string)
+	go func() { output <- b.try("dpkg", "--install", "/srv/oktasync.deb") }()
 	b.eventually("the reconcile is cancelled", func() bool {
 		return strings.Contains(b.try("tail", "-n", "3", "/var/lib/private/oktasync/snapshots/all-users/journal.ndjson"), `"event":"cancelled"`)
 	})
-	held.Store(false)
-	close(hold)
-	if text := <-said; strings.Contains(text, "error") || b.property("oktasync", "ActiveState") != "active" {
-		t.Errorf("the upgrade says %s", text)
+	blocking.Store(false)
+	close(block)
+	if text := <-output; strings.Contains(text, "error") || b.property("oktasync", "ActiveState") != "active" {
+		t.Errorf("the upgrade printed %s", text)
 	}
-	b.eventually("the new program has made it up", func() bool { return b.newest().Tool.Version == "v0.9.1" })
+	b.eventually("the new program has published", func() bool { return b.newest().Tool.Version == "v0.9.1" })
 	if before.Tool.Version != "v0.9.0" {
 		t.Errorf("before the upgrade, %s published", before.Tool.Version)
 	}
-	if said := b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots"); !strings.Contains(said, "everything fits") {
-		t.Errorf("verify says %s", said)
+	if out := b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots"); !strings.Contains(out, "everything fits") {
+		t.Errorf("verify printed %s", out)
 	}
 	if b.run("systemctl", "is-enabled", "oktasync") != "enabled" || b.property("oktasync", "NRestarts") != "0" {
-		t.Error("the upgrade changed more than the program")
+		t.Error("the upgrade disabled or restarted the service")
 	}
 }
 
-func packageIsRemoved(t *testing.T, b *box, s *site) {
+// Removing the package keeps the configuration. Purging it keeps the keys and the
+// snapshots.
+func packageRemoves(t *testing.T, b *box, s *site) {
 	b.run("dpkg", "--remove", "oktasync")
 	if state := b.try("systemctl", "is-active", "oktasync"); state != "inactive" {
 		t.Errorf("the service is %s after the removal", state)
 	}
 	b.run("test", "-f", "/etc/oktasync/oktasync.yaml")
-	said := b.run("dpkg", "--purge", "oktasync")
+	out := b.run("dpkg", "--purge", "oktasync")
 	for _, kept := range []string{"/var/lib/private/oktasync", "/etc/oktasync"} {
-		if !strings.Contains(said, kept+" is left as it is") {
-			t.Errorf("the purge says nothing of %s: %s", kept, said)
+		if !strings.Contains(out, kept+" is left as it is") {
+			t.Errorf("the purge doesn't mention %s: %s", kept, out)
 		}
 	}
 	b.run("test", "-f", "/etc/oktasync/client-key.pem")
-	if said := b.try("sh", "-c", "ls -d /etc/oktasync/oktasync.yaml /etc/systemd/system/*/oktasync* /usr/bin/oktasync* /usr/share/doc/oktasync 2>/dev/null"); said != "" {
-		t.Errorf("the purge leaves %s", said)
+	if out := b.try("sh", "-c", "ls -d /etc/oktasync/oktasync.yaml /etc/systemd/system/*/oktasync* /usr/bin/oktasync* /usr/share/doc/oktasync 2>/dev/null"); out != "" {
+		t.Errorf("the purge left %s", out)
 	}
 	b.run("sh", "-c", "cd /var/lib/private/oktasync/snapshots/all-users/latest && sha256sum -c --quiet SHA256SUMS")
 }

@@ -7,35 +7,31 @@ import (
 	"testing"
 )
 
-// What README.md has for a shell in a clone of the repository is run in one, as
-// it stands there. All else of it is run by TestDocs.
-func TestReadmeInACleanClone(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wants := map[string]string{ // and what it prints
+// The sh blocks of README.md work in a clone of the repository. TestDocs runs the
+// other blocks.
+func TestReadmeInAClone(t *testing.T) {
+	wants := map[string]string{ // the output of each block
 		"go run ./cmd/oktasync demo": "That was all of it",
-		"go test ./...":              "", // this is it
+		"go test ./...":              "", // runs this test
 		"CGO_ENABLED=0 go build -trimpath -o oktasync ./cmd/oktasync\n" +
 			"export PATH=\"$PWD:$PATH\"      # or: sudo install oktasync /usr/local/bin/": "oktasync reads Okta",
 	}
 	var commands []string
-	for _, b := range blocks(strings.Split(string(text), "\n")) {
+	for _, b := range blocks(strings.Split(read(t, "../README.md"), "\n")) {
 		if b.info != "sh" {
 			continue
 		}
 		command := strings.Join(b.lines, "\n")
 		if _, known := wants[command]; !known {
-			t.Errorf("line %d: who runs this?\n%s", b.line, command)
+			t.Errorf("line %d: no test for this block:\n%s", b.line, command)
 		}
 		commands = append(commands, command)
 	}
 	if len(commands) != len(wants) {
-		t.Errorf("README.md has %q for a shell, want %d commands", commands, len(wants))
+		t.Errorf("README.md has the blocks %q, want %d", commands, len(wants))
 	}
-	if !long() {
-		t.Skip("built in a clone in the long form only")
+	if !all() {
+		t.Skip("compiles the program twice")
 	}
 	needs(t, "git")
 	clone := t.TempDir()

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,22 +10,22 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// TestSoak is for before a release, and not for CI:
+// TestSoak runs before a release, not in CI:
 //
 //	OKTASYNC_SOAK=10m go test ./e2e -run TestSoak -timeout 30m -v
 //
-// A reconcile every second, a reload every five, and faults throughout: at the
-// end memory is as in the second fifth of the time, and verify finds nothing.
+// The daemon reconciles every second and reloads every five, with faults. At the
+// end, it needs as much memory as in the second fifth of the time.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("OKTASYNC_SOAK"))
 	if err != nil {
-		t.Skip("asked for by OKTASYNC_SOAK=10m")
+		t.Skip("runs with OKTASYNC_SOAK=10m")
 	}
-	s := newTestSite(t, sandbox.Config{Users: 400, Seed: 81, TokenLife: 20 * time.Second, NonceLife: 7 * time.Second})
+	s := newSite(t, sandbox.Config{Users: 400, Seed: 81, TokenLife: 20 * time.Second, NonceLife: 7 * time.Second})
 	export := everySecond + "    retain: {last: 30}\n"
 	d := s.start(t, export)
 	d.wait("snapshot published")
-	go func() { // nobody else reads on
+	go func() { // the channel of log lines must not fill
 		for range d.logs {
 		}
 	}()
@@ -36,7 +35,7 @@ func TestSoak(t *testing.T) {
 		{Nth: 1, Lose: true}, {Path: "token", Nth: 1, Status: 500},
 	}
 	started := time.Now()
-	var fifths [6]int64 // the least memory in each, as what the collector leaves differs from second to second
+	var fifths [6]int64 // the minimum of each, because garbage collection makes it vary
 	for i := 0; time.Since(started) < length; i++ {
 		s.org.Inject(faults[i%len(faults)])
 		s.org.Move(1)
@@ -46,10 +45,8 @@ func TestSoak(t *testing.T) {
 			if i%2 == 0 {
 				more += "    timeout: 1h\n"
 			}
-			write(t, filepath.Join(s.dir, "oktasync.yaml"), []byte(s.daemonConfig(more)))
-			if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-				t.Fatal(err)
-			}
+			write(t, s.path("oktasync.yaml"), s.daemonConfig(more))
+			d.signal(syscall.SIGHUP)
 		}
 		fifth := int(5 * time.Since(started) / length)
 		if now := d.rss(); fifths[fifth] == 0 || now < fifths[fifth] {
@@ -66,9 +63,7 @@ func TestSoak(t *testing.T) {
 	if warm, end := fifths[1], fifths[4]; end > warm+warm/10 {
 		t.Errorf("memory grew from %d to %d bytes", warm, end)
 	}
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	d.signal(syscall.SIGTERM)
 	if err := d.cmd.Wait(); err != nil {
 		t.Errorf("run ended with %v", err)
 	}

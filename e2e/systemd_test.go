@@ -18,56 +18,43 @@ import (
 
 const units = "../deploy/systemd"
 
-// box is this machine's systemd as PID 1 of namespaces of its own.
+// box is an instance of this machine's systemd, as PID 1 in its own namespaces.
 type box struct {
 	t   *testing.T
 	pid string
 }
 
-// newBox boots a box that holds the files in the folder files, on an overlay of
-// this machine's own.
+// newBox boots a box. Its file system is this machine's, with an overlay that
+// contains the files of a folder.
 func newBox(t *testing.T, files string) *box {
 	t.Helper()
-	for _, program := range []string{"systemctl", "unshare", "nsenter"} {
-		needs(t, program)
-	}
+	needs(t, "systemctl", "unshare", "nsenter")
 	if os.Getuid() != 0 {
-		if long() {
-			t.Fatal("booting systemd takes root")
-		}
-		t.Skip("booting systemd takes root")
+		skip(t, "only root can boot systemd")
 	}
 	prepare, err := filepath.Abs("testdata/systemd/prepare.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	cmd := exec.Command("sh", "testdata/systemd/box.sh", t.TempDir(), prepare)
 	cmd.Env = append(os.Environ(), "BOX_FILES="+files)
-	var said strings.Builder
-	cmd.Stderr = &said
+	var out strings.Builder
+	cmd.Stderr = &out
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
+	check(t, cmd.Start())
 	t.Cleanup(func() {
 		stdin.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the box ended with %v\n%s", err, &said)
+			t.Errorf("the box ended with %v\n%s", err, &out)
 		}
 	})
 	pid, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		t.Fatalf("no systemd: %v\n%s", err, &said)
+		t.Fatalf("systemd didn't start: %v\n%s", err, &out)
 	}
 	b := &box{t: t, pid: strings.TrimSpace(pid)}
-	b.eventually("systemd is up", func() bool { return strings.Contains(b.try("systemctl", "is-system-running", "--wait"), "running") })
+	b.eventually("systemd is running", func() bool { return strings.Contains(b.try("systemctl", "is-system-running", "--wait"), "running") })
 	return b
 }
 
@@ -75,13 +62,13 @@ func (b *box) command(args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"--target", b.pid, "--all"}, args...)...)
 }
 
-// try runs a command in the box and returns what it prints, whatever its status.
+// try runs a command in the box and returns its output. It ignores the status.
 func (b *box) try(args ...string) string {
 	out, _ := b.command(args...).CombinedOutput()
 	return strings.TrimSpace(string(out))
 }
 
-// run is try for a command that has to succeed.
+// run is try for a command that must succeed.
 func (b *box) run(args ...string) string {
 	b.t.Helper()
 	out, err := b.command(args...).CombinedOutput()
@@ -91,7 +78,7 @@ func (b *box) run(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// write puts a file into the box.
+// write writes a file in the box.
 func (b *box) write(path, text string) {
 	b.t.Helper()
 	cmd := b.command("sh", "-c", `mkdir -p "${1%/*}" && cat >"$1"`, "sh", path)
@@ -101,23 +88,23 @@ func (b *box) write(path, text string) {
 	}
 }
 
-// property is what systemd says of a unit.
+// property returns a property of a unit.
 func (b *box) property(unit, name string) string {
 	b.t.Helper()
 	return b.run("systemctl", "show", "--value", "-p", name, unit)
 }
 
-// eventually waits, for as long as a slow machine may take.
+// eventually waits until a condition is true.
 func (b *box) eventually(what string, is func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(40 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			b.t.Fatalf("not in time: %s\n%s", what, b.try("journalctl", "--no-pager", "-n", "40"))
+			b.t.Fatalf("timeout: %s\n%s", what, b.try("journalctl", "--no-pager", "-n", "40"))
 		}
 	}
 }
 
-// logged waits for a line of the unit's journal that holds text, and returns
+// logged waits for a line of the unit's journal that contains text, and returns
 // the last one.
 func (b *box) logged(unit, text string) string {
 	b.t.Helper()
@@ -133,15 +120,16 @@ func (b *box) logged(unit, text string) string {
 	return line
 }
 
-// boxFiles is what an operator installs, as the units say.
+// boxFiles returns a folder with the files that an operator installs, as the
+// comments in the units describe.
 func boxFiles(t *testing.T, s *site) string {
 	t.Helper()
 	root := t.TempDir()
 	for from, to := range map[string]string{
 		filepath.Join(bin, "oktasync"):                 "usr/bin/oktasync",
 		filepath.Join(units, "oktasync-as-service"):    "usr/bin/oktasync-as-service",
-		filepath.Join(s.dir, "client-key.pem"):         "etc/oktasync/client-key.pem",
-		filepath.Join(s.dir, "ca.pem"):                 "etc/oktasync/ca.pem",
+		s.path("client-key.pem"):                       "etc/oktasync/client-key.pem",
+		s.path("ca.pem"):                               "etc/oktasync/ca.pem",
 		filepath.Join(units, "oktasync.service"):       "etc/systemd/system/oktasync.service",
 		filepath.Join(units, "oktasync@.service"):      "etc/systemd/system/oktasync@.service",
 		filepath.Join(units, "oktasync-apply.service"): "etc/systemd/system/oktasync-apply.service",
@@ -155,13 +143,13 @@ func boxFiles(t *testing.T, s *site) string {
 		}
 		copyFile(t, from, filepath.Join(root, to), mode)
 	}
-	config := filepath.Join(s.dir, "unit.yaml")
-	write(t, config, []byte(s.unitConfig("oktasync", everySecond)))
+	config := s.path("unit.yaml")
+	write(t, config, s.unitConfig("oktasync", everySecond))
 	copyFile(t, config, filepath.Join(root, "etc/oktasync/oktasync.yaml"), 0o644)
 	return root
 }
 
-// unitConfig is the configuration as the units want it.
+// unitConfig returns a configuration with the paths that the units use.
 func (s *site) unitConfig(state, more string) string {
 	return strings.NewReplacer(
 		"private_key_file: client-key.pem", "private_key_file: ${CREDENTIALS_DIRECTORY}/client-key",
@@ -172,67 +160,57 @@ func (s *site) unitConfig(state, more string) string {
 func copyFile(t *testing.T, from, to string, mode os.FileMode) {
 	t.Helper()
 	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer in.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.MkdirAll(filepath.Dir(to), 0o755))
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, mode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
+	_, err = io.Copy(out, in)
+	check(t, err)
+	check(t, out.Close())
 }
 
-// impatient makes systemd find out in seconds what it would in a minute.
-const impatient = "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\nRestartSec=100ms\n"
+// shortTimeouts makes systemd restart the service within seconds.
+const shortTimeouts = "[Service]\nWatchdogSec=5s\nTimeoutAbortSec=1s\nRestartSec=100ms\n"
 
-// boxStep is something that is tried in a box.
+// boxStep is a step of TestSystemd.
 type boxStep struct {
 	name string
 	run  func(*testing.T, *box, *site)
 }
 
 func TestSystemd(t *testing.T) {
-	s := newTestSite(t, sandbox.Config{Users: 50, Seed: 41})
+	s := newSite(t, sandbox.Config{Users: 50, Seed: 41})
 	b := newBox(t, boxFiles(t, s))
 	steps := []boxStep{
-		{"units are sound and hardened", unitsAreSound},
-		{"starts, says so, and reconciles on schedule", startsAndReconciles},
-		{"logs fields and priorities", logsFieldsAndPriorities},
-		{"commands run as the service", commandsRunAsTheService},
-		{"reloads", reloads},
-		{"answers with TLS and users from credentials", answersWithTLS},
-		{"is started again by the watchdog and after a crash", isStartedAgain},
-		{"stops cleanly", stopsCleanly},
-		{"says why it does not start", saysWhyItDoesNotStart},
-		{"applies by the timer", appliesByTheTimer},
-		{"serves several orgs", servesSeveralOrgs},
+		{"units", systemdAcceptsUnits},
+		{"start", systemdStarts},
+		{"log", systemdLogs},
+		{"commands as the service", systemdRunsCommands},
+		{"reload", systemdReloads},
+		{"TLS and users from credentials", systemdServesTLS},
+		{"restart by the watchdog and after a crash", systemdRestarts},
+		{"stop", systemdStops},
+		{"invalid configuration", systemdRejectsConfig},
+		{"timer", systemdRunsTimer},
+		{"several orgs", systemdRunsInstances},
 	}
-	if long() { // the package is built with a program from elsewhere
-		needs(t, "dpkg")
-		needs(t, "mandoc")
+	if all() { // builds the program twice
+		needs(t, "dpkg", "mandoc")
 		steps = append(steps, packageSteps...)
 	}
 	for _, step := range steps {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, &box{t, b.pid}, s) }) {
-			return // each goes on from the one before
+			return // each step continues from the previous one
 		}
 	}
 	s.noViolations(t)
 }
 
-func startsAndReconciles(t *testing.T, b *box, _ *site) {
-	b.write("/etc/systemd/system/oktasync.service.d/test.conf", impatient)
+func systemdStarts(t *testing.T, b *box, _ *site) {
+	b.write("/etc/systemd/system/oktasync.service.d/test.conf", shortTimeouts)
 	b.run("systemctl", "daemon-reload")
-	b.run("systemctl", "start", "oktasync") // returns with READY
+	b.run("systemctl", "start", "oktasync") // returns after READY=1
 	if text := b.property("oktasync", "StatusText"); !strings.HasPrefix(text, "1 export") {
 		t.Errorf("StatusText = %q", text)
 	}
@@ -242,7 +220,7 @@ func startsAndReconciles(t *testing.T, b *box, _ *site) {
 	}
 }
 
-func logsFieldsAndPriorities(t *testing.T, b *box, s *site) {
+func systemdLogs(t *testing.T, b *box, s *site) {
 	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
 	b.logged("oktasync", "reconcile failed")
 	s.org.ClearFaults()
@@ -262,27 +240,27 @@ func logsFieldsAndPriorities(t *testing.T, b *box, s *site) {
 	}
 }
 
-func commandsRunAsTheService(t *testing.T, b *box, _ *site) {
-	if said := b.run("oktasync-as-service", "plan"); !strings.Contains(said, "50 users") {
-		t.Errorf("plan says %s", said)
+func systemdRunsCommands(t *testing.T, b *box, _ *site) {
+	if out := b.run("oktasync-as-service", "plan"); !strings.Contains(out, "50 users") {
+		t.Errorf("plan: %s", out)
 	}
 	b.run("oktasync-as-service", "verify")
-	b.run("oktasync", "list", "--store", "/var/lib/oktasync/snapshots") // root, without a configuration
+	b.run("oktasync", "list", "--store", "/var/lib/oktasync/snapshots") // as root, without a configuration
 	if err := b.command("oktasync-as-service", "show", "no-such-export").Run(); err == nil {
-		t.Error("the exit status was lost")
+		t.Error("a command that fails returned status 0")
 	}
-	said := b.try("oktasync-as-service", "show", "a $HOME 'b' \"c\"")
-	if !strings.Contains(said, `$HOME`) {
-		t.Errorf("an argument did not arrive as it was: %s", said)
+	out := b.try("oktasync-as-service", "show", "a $HOME 'b' \"c\"")
+	if !strings.Contains(out, `$HOME`) {
+		t.Errorf("an argument was changed: %s", out)
 	}
 }
 
-func reloads(t *testing.T, b *box, s *site) {
+func systemdReloads(t *testing.T, b *box, s *site) {
 	pid := b.property("oktasync", "MainPID")
 	b.write("/etc/oktasync/oktasync.yaml", s.unitConfig("oktasync", everySecond+"    timeout: 1h\n"))
 	b.run("systemctl", "reload", "oktasync")
-	if said := b.logged("oktasync", "configuration reloaded"); !strings.Contains(said, "exports[all-users].timeout") {
-		t.Errorf("log = %s", said)
+	if out := b.logged("oktasync", "configuration reloaded"); !strings.Contains(out, "exports[all-users].timeout") {
+		t.Errorf("log = %s", out)
 	}
 	b.write("/etc/oktasync/oktasync.yaml", "exprots: []\n")
 	b.run("systemctl", "reload", "oktasync")
@@ -291,11 +269,11 @@ func reloads(t *testing.T, b *box, s *site) {
 	b.run("systemctl", "reload", "oktasync")
 	b.eventually("the unit is active again", func() bool { return b.property("oktasync", "ActiveState") == "active" })
 	if now := b.property("oktasync", "MainPID"); now != pid {
-		t.Errorf("a reload led from process %s to %s", pid, now)
+		t.Errorf("a reload replaced process %s by %s", pid, now)
 	}
 }
 
-func isStartedAgain(t *testing.T, b *box, _ *site) {
+func systemdRestarts(t *testing.T, b *box, _ *site) {
 	for i, signal := range []string{"SIGSTOP", "SIGKILL"} {
 		pid := b.property("oktasync", "MainPID")
 		b.run("systemctl", "kill", "--kill-whom=main", "--signal="+signal, "oktasync")
@@ -307,13 +285,13 @@ func isStartedAgain(t *testing.T, b *box, _ *site) {
 			t.Errorf("NRestarts = %s after %s, want %d", got, signal, i+1)
 		}
 	}
-	if said := b.run("journalctl", "--no-pager", "-u", "oktasync", "-o", "cat"); !strings.Contains(said, "Watchdog timeout") {
-		t.Error("it was not the watchdog")
+	if out := b.run("journalctl", "--no-pager", "-u", "oktasync", "-o", "cat"); !strings.Contains(out, "Watchdog timeout") {
+		t.Error("the journal has no watchdog timeout")
 	}
 	b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots")
 }
 
-func stopsCleanly(t *testing.T, b *box, _ *site) {
+func systemdStops(t *testing.T, b *box, _ *site) {
 	b.run("systemctl", "stop", "oktasync")
 	b.logged("oktasync", "daemon stopped")
 	if state, result := b.property("oktasync", "ActiveState"), b.property("oktasync", "Result"); state != "inactive" || result != "success" {
@@ -322,25 +300,25 @@ func stopsCleanly(t *testing.T, b *box, _ *site) {
 	b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots")
 }
 
-func saysWhyItDoesNotStart(t *testing.T, b *box, s *site) {
+func systemdRejectsConfig(t *testing.T, b *box, s *site) {
 	b.write("/etc/oktasync/oktasync.yaml", "exprots: []\n")
 	if err := b.command("systemctl", "start", "oktasync").Run(); err == nil {
-		t.Error("it started")
+		t.Error("the service started")
 	}
 	b.logged("oktasync", "did you mean exports?")
-	if said := b.run("journalctl", "--no-pager", "-u", "oktasync", "_COMM=oktasync", "-p", "err", "-o", "cat"); !strings.Contains(said, "did you mean") {
-		t.Errorf("the errors in the journal are %s", said)
+	if out := b.run("journalctl", "--no-pager", "-u", "oktasync", "_COMM=oktasync", "-p", "err", "-o", "cat"); !strings.Contains(out, "did you mean") {
+		t.Errorf("errors in the journal: %s", out)
 	}
 	b.run("systemctl", "stop", "oktasync")
 	b.write("/etc/oktasync/oktasync.yaml", s.unitConfig("oktasync", everySecond))
 }
 
-func appliesByTheTimer(t *testing.T, b *box, _ *site) {
+func systemdRunsTimer(t *testing.T, b *box, _ *site) {
 	before := b.run("readlink", "/var/lib/oktasync/snapshots/all-users/latest")
 	b.write("/etc/systemd/system/oktasync-apply.timer.d/test.conf", "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nAccuracySec=10ms\n")
 	b.run("systemctl", "daemon-reload")
 	b.run("systemctl", "start", "oktasync-apply.timer")
-	b.eventually("the timer has applied", func() bool {
+	b.eventually("the timer has run apply", func() bool {
 		return b.run("readlink", "/var/lib/oktasync/snapshots/all-users/latest") != before
 	})
 	b.run("systemctl", "stop", "oktasync-apply.timer")
@@ -350,7 +328,7 @@ func appliesByTheTimer(t *testing.T, b *box, _ *site) {
 	}
 }
 
-func servesSeveralOrgs(t *testing.T, b *box, s *site) {
+func systemdRunsInstances(t *testing.T, b *box, s *site) {
 	key := b.run("cat", "/etc/oktasync/client-key.pem") + "\n"
 	for _, org := range []string{"acme", "umbrella"} {
 		b.write(fmt.Sprintf("/etc/oktasync/%s.yaml", org), s.unitConfig("oktasync-"+org, everySecond))

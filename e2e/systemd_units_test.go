@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -9,14 +8,16 @@ import (
 	"testing"
 )
 
-func unitsAreSound(t *testing.T, b *box, _ *site) {
+// systemdAcceptsUnits checks the units with systemd-analyze. The services have the
+// same hardening.
+func systemdAcceptsUnits(t *testing.T, b *box, _ *site) {
 	score := regexp.MustCompile(`exposure level for \S+: ([0-9.]+)`)
 	for _, unit := range []string{"oktasync.service", "oktasync@acme.service", "oktasync-apply.service"} {
 		if got, want := hardening(t, unit), hardening(t, "oktasync.service"); got != want {
-			t.Errorf("%s is hardened otherwise than oktasync.service:\n%s\nwant\n%s", unit, got, want)
+			t.Errorf("the hardening of %s differs from oktasync.service:\n%s\nwant\n%s", unit, got, want)
 		}
-		if said := b.run("systemd-analyze", "verify", "--man=no", unit); said != "" {
-			t.Errorf("systemd-analyze verify %s: %s", unit, said)
+		if out := b.run("systemd-analyze", "verify", "--man=no", unit); out != "" {
+			t.Errorf("systemd-analyze verify %s: %s", unit, out)
 		}
 		file := "/etc/systemd/system/" + strings.Replace(unit, "@acme", "@", 1)
 		m := score.FindStringSubmatch(b.run("systemd-analyze", "security", "--no-pager", "--offline=true", file))
@@ -27,21 +28,17 @@ func unitsAreSound(t *testing.T, b *box, _ *site) {
 			t.Errorf("%s: exposure level %s, want 1.5 at most", unit, m[1])
 		}
 	}
-	if said := b.run("systemd-analyze", "verify", "--man=no", "oktasync-apply.timer"); said != "" {
-		t.Errorf("systemd-analyze verify oktasync-apply.timer: %s", said)
+	if out := b.run("systemd-analyze", "verify", "--man=no", "oktasync-apply.timer"); out != "" {
+		t.Errorf("systemd-analyze verify oktasync-apply.timer: %s", out)
 	}
 }
 
-// hardening is what a unit says after its user and files, with the reasons.
+// hardening returns the hardening options of a unit, with their comments.
 func hardening(t *testing.T, unit string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(units, strings.Replace(unit, "@acme", "@", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, lines, found := strings.Cut(string(data), "# A core dump")
+	_, lines, found := strings.Cut(read(t, filepath.Join(units, strings.Replace(unit, "@acme", "@", 1))), "# A core dump")
 	if !found {
-		t.Fatalf("%s has no hardening", unit)
+		t.Fatalf("%s has no hardening options", unit)
 	}
 	lines, _, _ = strings.Cut(lines, "[Install]")
 	return strings.TrimSpace(lines)

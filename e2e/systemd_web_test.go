@@ -2,20 +2,19 @@ package e2e
 
 import (
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-// answersWithTLS sets up what docs/web.md says of systemd.
-func answersWithTLS(t *testing.T, b *box, s *site) {
+// systemdServesTLS configures TLS and users as docs/web.md describes for systemd.
+func systemdServesTLS(t *testing.T, b *box, s *site) {
 	roots := s.webCertificate(t)
 	dropIn := "[Service]\n"
 	for name, text := range map[string]string{
 		"web.yaml":     webTLS + webUsers,
-		"web-cert.pem": read(t, filepath.Join(s.dir, "web-cert.pem")),
-		"web-key.pem":  read(t, filepath.Join(s.dir, "web-key.pem")),
+		"web-cert.pem": read(t, s.path("web-cert.pem")),
+		"web-key.pem":  read(t, s.path("web-key.pem")),
 	} {
 		b.write("/etc/oktasync/"+name, text)
 		dropIn += "LoadCredential=" + name + ":/etc/oktasync/" + name + "\n"
@@ -27,9 +26,9 @@ func answersWithTLS(t *testing.T, b *box, s *site) {
 	b.run("systemctl", "daemon-reload")
 	b.run("systemctl", "restart", "oktasync")
 	var port string
-	b.eventually("it listens", func() bool {
-		said := b.logged("oktasync", "daemon started")
-		m := regexp.MustCompile(`listen="?\[::\]:(\d+)`).FindStringSubmatch(said)
+	b.eventually("the daemon listens", func() bool {
+		log := b.logged("oktasync", "daemon started")
+		m := regexp.MustCompile(`listen="?\[::\]:(\d+)`).FindStringSubmatch(log)
 		if m != nil {
 			port = m[1]
 		}

@@ -1,10 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,13 +17,11 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// openTerminal returns both ends of a new pseudo-terminal (pty(7)).
+// openTerminal returns both ends of a pseudo-terminal (pty(7)).
 func openTerminal(t *testing.T, columns, rows uint16) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { master.Close() })
 	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	if err == nil {
@@ -35,28 +33,24 @@ func openTerminal(t *testing.T, columns, rows uint16) (master, slave *os.File) {
 	if err == nil {
 		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return master, slave
 }
 
-// recording is what a program wrote to a terminal, as it came.
+// recording contains the output of a program to a terminal.
 type recording struct {
 	bytes strings.Builder
 	took  time.Duration
 }
 
-// record runs a command with a terminal of this size.
-func (s *site) record(t *testing.T, columns, rows uint16, args ...string) *recording {
+// record runs a command that must return status, on a terminal of this size.
+func (s *site) record(t *testing.T, status int, columns, rows uint16, args ...string) *recording {
 	t.Helper()
 	master, slave := openTerminal(t, columns, rows)
 	cmd := s.command(t.Context(), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	r, began := &recording{}, time.Now()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, cmd.Start())
 	slave.Close()
 	read := make(chan struct{})
 	go func() {
@@ -66,24 +60,23 @@ func (s *site) record(t *testing.T, columns, rows uint16, args ...string) *recor
 	err := cmd.Wait()
 	<-read
 	r.took = time.Since(began)
-	if err != nil {
-		t.Fatalf("oktasync %s: %v\n%s", strings.Join(args, " "), err, r.bytes.String())
+	if got := cmd.ProcessState.ExitCode(); got != status {
+		t.Fatalf("oktasync %s: %v, want status %d\n%s", strings.Join(args, " "), err, status, r.bytes.String())
 	}
 	return r
 }
 
-// display is a terminal that knows what the program may use: printable ASCII,
-// CR, LF, and ECMA-48's "erase to the end of the line". Its lines never scroll
-// away.
+// display is a terminal with unlimited lines. It supports only what the program
+// may use: printable ASCII, CR, LF, and "erase to the end of the line" of ECMA-48.
 type display struct {
 	columns  int
 	lines    [][]byte
-	wrapped  []bool // whether a line goes on in the next one
+	wrapped  []bool // whether a line continues in the next one
 	row, col int
 }
 
 func (d *display) put(b byte) {
-	if d.col == d.columns { // terminals wrap when the character after the last column comes
+	if d.col == d.columns { // terminals wrap before the next character
 		d.wrapped[d.row] = true
 		d.row, d.col = d.row+1, 0
 	}
@@ -99,7 +92,7 @@ func (d *display) put(b byte) {
 	d.col++
 }
 
-// text is what stands there at the end, a line a line that was written.
+// text returns what the display shows. Wrapped lines are joined.
 func (d *display) text() string {
 	var b strings.Builder
 	for i, line := range d.lines {
@@ -111,13 +104,13 @@ func (d *display) text() string {
 	return b.String()
 }
 
-// play shows a recording, and returns each progress line as it was drawn: what
-// comes between a CR and the erasure after it.
+// play shows a recording, and returns each progress line that was drawn: the text
+// between a CR and the erasure after it.
 func (r *recording) play(t *testing.T, columns int) (d *display, drawn []string) {
 	t.Helper()
 	d = &display{columns: columns, lines: [][]byte{nil}, wrapped: []bool{false}}
 	rest := r.bytes.String()
-	start := -1 // where the line that is being drawn begins
+	start := -1 // of the line that is being drawn
 	for i := 0; i < len(rest); i++ {
 		switch b := rest[i]; {
 		case b == '\r':
@@ -146,48 +139,46 @@ func (r *recording) play(t *testing.T, columns int) (d *display, drawn []string)
 	return d, drawn
 }
 
-// factLine is a line of what apply prints.
+// factLine matches a line of the result of apply.
 var factLine = regexp.MustCompile(`^(all-users: published \S+|  [a-z]+( [a-z]+)?  +\S.*)$`)
 
-// The progress of a reading on terminals of two sizes: one line that never
-// wraps, is drawn at most ten times a second, says what is known, and leaves
-// nothing behind.
+// apply shows its progress in one line that never wraps, is drawn at most ten
+// times per second, and is erased at the end.
 func TestProgressOnATerminal(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 20_000, Seed: 12, Latency: 100 * time.Millisecond, CachePages: true})
+	s := newSite(t, sandbox.Config{Users: 10_000, Seed: 12, Latency: 100 * time.Millisecond, CachePages: true})
 	for _, test := range []struct {
 		columns, rows uint16
-		says          string
+		want          string
 	}{
 		{60, 20, `^all-users: reading, \d+ users, \d+/s$`},
-		{200, 50, `^all-users: reading, \d+ of 20000 users, done about \d\d:\d\d:\d\d, \d+/s$`},
+		{200, 50, `^all-users: reading, \d+ of 10000 users, done about \d\d:\d\d:\d\d, \d+/s$`},
 	} {
-		r := s.record(t, test.columns, test.rows, "apply")
+		r := s.record(t, 0, test.columns, test.rows, "apply")
 		d, drawn := r.play(t, int(test.columns))
-		says := regexp.MustCompile(test.says)
+		want := regexp.MustCompile(test.want)
 		found := false
 		for _, line := range drawn {
-			found = found || says.MatchString(line)
+			found = found || want.MatchString(line)
 			if len(line) >= int(test.columns) {
 				t.Errorf("%d columns: a line of %d: %q", test.columns, len(line), line)
 			}
 		}
 		if !found {
-			t.Errorf("%d columns: no line like %s in %q", test.columns, test.says, drawn)
+			t.Errorf("%d columns: no line like %s in %q", test.columns, test.want, drawn)
 		}
 		if most := int(r.took.Seconds()*10) + 1; len(drawn) > most {
 			t.Errorf("%d columns: drawn %d times in %v", test.columns, len(drawn), r.took)
 		}
 		for line := range strings.Lines(strings.TrimSpace(d.text()) + "\n") {
 			if !factLine.MatchString(strings.TrimRight(line, "\n")) {
-				t.Errorf("%d columns: %q was left behind", test.columns, line)
+				t.Errorf("%d columns: %q is left", test.columns, line)
 			}
 		}
 	}
-	if long() {
-		if r := s.record(t, 80, 24, "plan", "--quiet"); strings.Contains(r.bytes.String(), "\x1b") {
-			t.Errorf("--quiet shows %q", r.bytes.String())
-		}
+	s.org.Wipe() // a short read
+	if r := s.record(t, 0, 80, 24, "plan", "--quiet"); strings.Contains(r.bytes.String(), "\x1b") {
+		t.Errorf("--quiet shows %q", r.bytes.String())
 	}
 	if r := s.must(t, 0, "verify"); strings.ContainsAny(r.stdout+r.stderr, "\r\x1b") {
 		t.Errorf("a pipe shows %q", r.stdout+r.stderr)
@@ -195,15 +186,13 @@ func TestProgressOnATerminal(t *testing.T) {
 	s.noViolations(t)
 }
 
-// What doctor finds is set in lines that fit a terminal, beside the marks, and in
-// a narrow one below them. A pipe gets a line a finding.
+// doctor wraps its findings to the width of a terminal. In a pipe, each finding is
+// one line.
 func TestDoctorOnATerminal(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 5})
-	if err := os.Chmod(filepath.Join(s.dir, "client-key.pem"), 0o640); err != nil { // a warning, with its remedy
-		t.Fatal(err)
-	}
-	words := func(text string) []string { // but numbers, such as the space that is left
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 5})
+	check(t, os.Chmod(s.path("client-key.pem"), 0o640)) // a warning with a remedy
+	words := func(text string) []string {               // without numbers, such as the free space
 		return slices.DeleteFunc(strings.Fields(text), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
 	}
 	plain := s.must(t, 0, "doctor").stdout
@@ -212,7 +201,7 @@ func TestDoctorOnATerminal(t *testing.T) {
 		if columns == 40 {
 			margin = regexp.MustCompile(`^(|all is well|nothing failed.*|(ok|warning|-) +\w+| {4}\S.*)$`)
 		}
-		d, _ := s.record(t, columns, 24, "doctor", "--no-color").play(t, int(columns))
+		d, _ := s.record(t, 0, columns, 24, "doctor", "--no-color").play(t, int(columns))
 		text := d.text()
 		for line := range strings.Lines(text) {
 			line = strings.TrimRight(line, "\n")
@@ -229,19 +218,15 @@ func TestDoctorOnATerminal(t *testing.T) {
 	}
 }
 
-// Whatever Okta's users hold, no command shows a control character of theirs on
-// a terminal, and no text for people has one in a pipe either.
-func TestNoCommandsForATerminal(t *testing.T) {
+// No command shows a control character of a user's attribute on a terminal, and
+// none prints one as text in a pipe.
+func TestNoControlCharactersOnATerminal(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 30, Seed: 3})
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 3})
 	s.must(t, 0, "apply")
 	const odd = `\u001b]0;x\u0007\u001b[2J\r\n- deleted ceo\u009b31m\u202e`
 	for i, id := range []string{"00uodd0000000000000a", "00uodd0000000000000b"} {
-		user := fmt.Sprintf(`{"id":%q,"status":"ACTIVE","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[3]s"}}`,
-			id, i, odd)
-		if err := s.org.Put([]byte(user)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, s.putUser(id, fmt.Sprintf(`{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[2]s"}`, i, odd)))
 	}
 	s.must(t, 0, "plan")
 	s.must(t, 0, "apply")
@@ -249,13 +234,13 @@ func TestNoCommandsForATerminal(t *testing.T) {
 		{"diff", "all-users"}, {"diff", "all-users", "--json"}, {"history", "all-users", "00uodd0000000000000a"},
 		{"show", "all-users"}, {"show", "all-users", "--format", "csv"}, {"api", "/api/v1/users/00uodd0000000000000a"}, {"plan"},
 	} {
-		r := s.record(t, 200, 50, args...)
+		r := s.record(t, 0, 200, 50, args...)
 		text := strings.NewReplacer("\r\r\n", "\n", "\r\n", "\n", "\r\x1b[K", "").Replace(r.bytes.String())
 		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\u202e' }) {
 			t.Errorf("oktasync %s shows %q", strings.Join(args, " "), text)
 		}
 		if args[0] != "plan" && !strings.Contains(text, `\u001b]0;x`) {
-			t.Errorf("oktasync %s does not show the title: %q", strings.Join(args, " "), text)
+			t.Errorf("oktasync %s doesn't show the title: %q", strings.Join(args, " "), text)
 		}
 	}
 	for _, args := range [][]string{{"diff", "all-users"}, {"history", "all-users", "00uodd0000000000000b"}} {
@@ -266,24 +251,66 @@ func TestNoCommandsForATerminal(t *testing.T) {
 	s.noViolations(t)
 }
 
-// On a terminal the demo is paced and in colours, and over before anybody
-// leaves.
+// On a terminal, the demo has pauses and colors.
 func TestDemoOnATerminal(t *testing.T) {
-	if !long() {
+	if !all() {
 		t.Skip("takes ten seconds")
 	}
 	t.Parallel()
 	s := &site{dir: t.TempDir()}
-	began := time.Now()
-	s.must(t, 0, "demo", "--dir", "plain")
-	plain := time.Since(began)
-	r := s.record(t, 100, 40, "demo", "--dir", "paced")
-	if pauses := r.took - plain; pauses < 5*time.Second || pauses > 14*time.Second {
-		t.Errorf("the demo took %s on a terminal and %s without, want pauses of 5 to 14 s", r.took, plain)
+	r := s.record(t, 0, 100, 40, "demo", "--dir", "demo")
+	if r.took < 5*time.Second {
+		t.Errorf("the demo took %s, want pauses of 5 s at least", r.took)
 	}
 	for _, want := range []string{"\x1b[36m$ oktasync apply\x1b[0m", "\x1b[32meverything fits", "\x1b[31moktasync: error: "} {
 		if !strings.Contains(r.bytes.String(), want) {
-			t.Errorf("the demo lacks %q on a terminal:\n%s", want, r.bytes.String())
+			t.Errorf("the demo doesn't show %q:\n%s", want, r.bytes.String())
+		}
+	}
+}
+
+// A guard's error on a terminal names ten users, the number of the others, and the
+// command that shows them all. A pipe and the journal contain no names.
+func TestGuardOnATerminal(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 80, Seed: 93})
+	s.must(t, 0, "apply")
+	s.org.Delete(30)
+	s.org.Deactivate(12)
+	shown := s.record(t, 3, 120, 40, "apply").bytes.String()
+	named := regexp.MustCompile(`(?m)^  [-~] (deleted|deactivated) +\S+@\S+`)
+	if n := len(named.FindAllString(shown, -1)); n != 10 {
+		t.Errorf("apply names %d users, want 10:\n%s", n, shown)
+	}
+	if want := regexp.MustCompile("… and 32 more; `oktasync quarantine diff all-users@[0-9TZ]+` shows everything"); !want.MatchString(shown) {
+		t.Errorf("apply doesn't show %q:\n%s", want, shown)
+	}
+
+	address := regexp.MustCompile(`\S+@\S+\.\S+`)
+	if r := s.must(t, 3, "apply"); address.MatchString(r.stderr) || r.stdout != "" {
+		t.Errorf("apply names a user in a pipe:\n%s%s", r.stdout, r.stderr)
+	}
+	if journal := s.journal(t); address.MatchString(journal) {
+		t.Errorf("the journal names a user:\n%s", journal)
+	}
+	plan := s.must(t, 3, "plan", "--detailed-exitcode").stdout
+	_, guard, _ := strings.Cut(plan, "Guard: ")
+	if n := len(named.FindAllString(guard, -1)); n != 10 || !strings.Contains(guard, "… and 32 more; `oktasync plan all-users --json`") {
+		t.Errorf("plan names %d users, want 10:\n%s", n, guard)
+	}
+}
+
+// The log is text with colors on a terminal, and JSON in a pipe.
+func TestLogOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 131})
+	shown := s.record(t, 0, 200, 50, "apply", "--log-level", "info").bytes.String()
+	if !regexp.MustCompile(`\x1b\[[0-9;]+mINF\x1b\[0m token fetched`).MatchString(shown) {
+		t.Errorf("a terminal shows %q", shown)
+	}
+	for line := range strings.Lines(s.must(t, 0, "apply", "--log-level", "info").stderr) {
+		var entry struct{ Time, Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level != "INFO" || entry.Msg == "" {
+			t.Errorf("a pipe has %q", line)
 		}
 	}
 }

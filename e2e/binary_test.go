@@ -11,10 +11,10 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// maxBinary is how large the program may be, stripped, in bytes.
+// maxBinary is the largest size of the stripped program, in bytes.
 const maxBinary = 25 << 20
 
-// goBuild builds a program as a release is built.
+// goBuild builds a program like a release.
 func goBuild(t testing.TB, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
@@ -26,30 +26,39 @@ func goBuild(t testing.TB, pkg string) string {
 	return path
 }
 
-func TestTheProgramIsSmall(t *testing.T) {
-	noteSources()
+func TestProgramSize(t *testing.T) {
+	statSources()
 	info, err := os.Stat(goBuild(t, "oktasync/cmd/oktasync"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if info.Size() > maxBinary {
-		t.Errorf("the program has %d bytes, want %d at most", info.Size(), maxBinary)
+		t.Errorf("the program has %d bytes, want at most %d", info.Size(), maxBinary)
 	}
 }
 
-// BenchmarkStartup says what commands cost that do nearly nothing, beside a Go
-// program that does nothing: floors is how many times as long they take.
+// The program contains the time zone database: it accepts every zone on a host
+// that has none.
+func TestTimeZones(t *testing.T) {
+	needsMounts(t)
+	const hide = `if [ -d /usr/share/zoneinfo ]; then mount -t tmpfs tmpfs /usr/share/zoneinfo; fi`
+	s := newSite(t, sandbox.Config{Users: 1, Seed: 132})
+	for zone, want := range map[string]string{"Europe/Berlin": "is valid", "Europe/Atlantis": "time_zone"} {
+		s.configure(t, "    schedule: \"30 2 * * *\"\n    time_zone: "+zone+"\n")
+		cmd := exec.Command("unshare", "-m", "sh", "-c", hide+` && exec "$0" validate`, program())
+		cmd.Dir = s.dir
+		if out, err := cmd.CombinedOutput(); !strings.Contains(string(out), want) || (err == nil) != (zone == "Europe/Berlin") {
+			t.Errorf("%s: %v\n%s", zone, err, out)
+		}
+	}
+}
+
+// BenchmarkStartup measures commands that do very little. The metric floors is
+// their time divided by that of a Go program that does nothing.
 func BenchmarkStartup(b *testing.B) {
-	s := newTestSite(b, sandbox.Config{Users: 1})
+	s := newSite(b, sandbox.Config{Users: 1})
 	nothing := filepath.Join(b.TempDir(), "nothing.go")
-	if err := os.WriteFile(nothing, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	write(b, nothing, "package main\n\nfunc main() {}\n")
 	floor, oktasync := goBuild(b, nothing), goBuild(b, "oktasync/cmd/oktasync")
-	plain := strings.Replace(s.config(""), "  ca_file: ca.pem\n", "", 1)
-	if err := os.WriteFile(filepath.Join(s.dir, "plain.yaml"), []byte(plain), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	write(b, s.path("plain.yaml"), strings.Replace(s.config(""), "  ca_file: ca.pem\n", "", 1))
 	for _, args := range [][]string{{"version"}, {"--help"}, {"validate", "--config", "plain.yaml"}, {"validate", "--config", "oktasync.yaml"}} {
 		b.Run(strings.Join(args, "_"), func(b *testing.B) {
 			var floors, wall, cpu time.Duration
@@ -66,15 +75,12 @@ func BenchmarkStartup(b *testing.B) {
 	}
 }
 
-// cost runs a program in the site's folder and returns how long it took, by the
-// clock and on the CPU.
+// cost runs a program in the site's folder and returns its wall-clock and CPU time.
 func (s *site) cost(b *testing.B, program string, args ...string) (wall, cpu time.Duration) {
 	b.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = s.dir
 	begin := time.Now()
-	if err := cmd.Run(); err != nil {
-		b.Fatal(err)
-	}
+	check(b, cmd.Run())
 	return time.Since(begin), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -12,8 +11,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// manager is what a daemon under systemd tells of itself: the socket that
-// NOTIFY_SOCKET names.
+// manager receives the messages of a daemon on the socket that NOTIFY_SOCKET
+// names, like systemd.
 type manager struct {
 	t    *testing.T
 	conn *net.UnixConn
@@ -22,43 +21,39 @@ type manager struct {
 func newManager(t *testing.T, path string) *manager {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return &manager{t, conn}
 }
 
-// next returns the next message but for the watchdog's.
+// next returns the next message, without those for the watchdog.
 func (m *manager) next() (message string) {
 	m.t.Helper()
 	buf := make([]byte, 4096)
 	for {
-		m.conn.SetReadDeadline(time.Now().Add(time.Minute))
+		m.conn.SetReadDeadline(time.Now().Add(patience))
 		n, err := m.conn.Read(buf)
-		if err != nil {
-			m.t.Fatal(err)
-		}
+		check(m.t, err)
 		if message = string(buf[:n]); !strings.HasPrefix(message, "WATCHDOG=1\n") {
 			return message
 		}
 	}
 }
 
-// Whoever starts the daemon as systemd does is told when it is ready, reloads,
-// has done so, also in vain, and stops, each with a line for people (sd_notify(3)).
-func TestRunReloadAndSignalAreToldToSystemd(t *testing.T) {
+// The daemon sends a message to systemd when it is ready, reloads, has reloaded
+// or rejected a reload, and stops, each with a status text (sd_notify(3)).
+func TestDaemonNotifiesSystemd(t *testing.T) {
 	t.Parallel()
-	s := newTestSite(t, sandbox.Config{Users: 10, Seed: 42})
-	m := newManager(t, filepath.Join(s.dir, "notify"))
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 42})
+	m := newManager(t, s.path("notify"))
 	cmd := s.command(t.Context(), "run")
 	cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+m.conn.LocalAddr().String(), "WATCHDOG_USEC=30000000")
 	d := s.startCommand(t, s.daemonConfig("    schedule: \"@yearly\"\n"), cmd)
-	want := func(message string) string { // what is next, the scheduler may not know yet
+	want := func(message string) string { // the next start may not be known yet
 		t.Helper()
 		got := m.next()
 		if !regexp.MustCompile(`^` + message + `\nSTATUS=1 export(; next daemon\.verify at \d{4}-\d\d-\d\dT00:00:00Z)?$`).MatchString(got) {
-			t.Fatalf("told %q, want %q and a status", got, message)
+			t.Fatalf("message %q, want %q and a status", got, message)
 		}
 		return got
 	}
@@ -66,17 +61,15 @@ func TestRunReloadAndSignalAreToldToSystemd(t *testing.T) {
 	d.reload(s, s.daemonConfig("    schedule: \"@yearly\"\n    timeout: 1h\n"))
 	first := want(`RELOADING=1\nMONOTONIC_USEC=[1-9]\d*`)
 	want(`READY=1`)
-	if said := d.reload(s, "exprots: []\n"); !strings.Contains(said, "not reloaded") {
-		t.Errorf("log = %s", said)
+	if log := d.reload(s, "exprots: []\n"); !strings.Contains(log, "not reloaded") {
+		t.Errorf("log = %s", log)
 	}
 	second := want(`RELOADING=1\nMONOTONIC_USEC=[1-9]\d*`)
 	want(`READY=1`)
 	if first == second {
 		t.Errorf("both reloads began at the same time: %q", first)
 	}
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	d.signal(syscall.SIGTERM)
 	want(`STOPPING=1`)
 	d.wait("daemon stopped")
 	if err := d.cmd.Wait(); err != nil {

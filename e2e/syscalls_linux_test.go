@@ -1,46 +1,41 @@
 package e2e
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"oktasync/oktaclient/sandbox"
 )
 
-// TestOrderOfSystemCalls reads an strace of the real program: nothing gets its
-// name before it is on disk, and the folder that holds the name is synced
-// before anything relies on it.
+// TestOrderOfSystemCalls checks the order of apply's system calls with strace: a
+// file or folder is synced before it is renamed, and after the rename, the folder
+// that contains it is synced before the next change.
 func TestOrderOfSystemCalls(t *testing.T) {
 	needs(t, "strace")
-	s := signedSite(t, sandbox.Config{Users: 300, Seed: 41})
-	s.sh(t, "sed -i 's/last: 7/last: 1/' oktasync.yaml")
+	s := newSignedSite(t, sandbox.Config{Users: 300, Seed: 41}, "    retain: {last: 1}\n")
 	for run, wants := range [][]string{
 		{"oktasync.json", "all-users/NAME", "all-users/latest"},
 		{"all-users/NAME", "all-users/latest", "all-users/pruned/NAME", "all-users/.NAME.pruned"},
 	} {
 		s.org.Move(2)
-		trace := filepath.Join(s.dir, "trace")
+		trace := s.path("trace")
 		cmd := exec.Command("strace", "-f", "-y", "-qq", "-s", "0", "-o", trace,
 			"-e", "trace=openat,write,pwrite64,ftruncate,fsync,fdatasync,mkdirat,symlinkat,renameat,renameat2,unlinkat",
-			filepath.Join(bin, "oktasync"), "apply")
+			program(), "apply")
 		cmd.Dir = s.dir
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		data, err := os.ReadFile(trace)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &syscallOrder{t: t, root: filepath.Join(s.dir, "snapshots"), dirty: make(map[string]bool), open: make(map[string]string)}
-		for line := range strings.Lines(string(data)) {
+		o := &syscallOrder{t: t, root: s.path("snapshots"), dirty: make(map[string]bool), open: make(map[string]string)}
+		for line := range strings.Lines(read(t, trace)) {
 			o.line(strings.TrimSpace(line))
 		}
 		if len(o.renamed) > 0 {
-			t.Errorf("run %d: never synced after a rename in it: %v", run, o.renamed)
+			t.Errorf("run %d: not synced after a rename: %v", run, o.renamed)
 		}
 		if got := strings.Join(o.names, " "); got != strings.Join(wants, " ") {
 			t.Errorf("run %d: renames to %s, want %s", run, got, wants)
@@ -48,11 +43,11 @@ func TestOrderOfSystemCalls(t *testing.T) {
 	}
 }
 
-// syscallOrder follows what of a store is on disk.
+// syscallOrder tracks which files and folders of a store are synced.
 type syscallOrder struct {
 	t       *testing.T
 	root    string
-	open    map[string]string // calls that have begun, by thread
+	open    map[string]string // unfinished calls, by thread
 	dirty   map[string]bool   // files written to, and folders with new names, since the last sync
 	renamed []string          // folders in which something was renamed since their last sync
 	names   []string          // what was renamed to, in order
@@ -60,13 +55,13 @@ type syscallOrder struct {
 
 var (
 	syscallLine  = regexp.MustCompile(`^(\d+) +(<\.\.\. )?(\w+)(?: resumed>|\()(.*)$`)
-	syscallPath  = regexp.MustCompile(`(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"([^"]*)"`) // and the folder that it counts from
+	syscallPath  = regexp.MustCompile(`(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"([^"]*)"`) // and the folder that it is relative to
 	syscallFD    = regexp.MustCompile(`^\d+<([^>]*)>`)
 	snapshotName = regexp.MustCompile(`\d{8}T\d{6}Z`)
 )
 
-// line takes a line of the trace: a call, its beginning or its end. A call
-// counts where it begins, but a sync where it ends.
+// line reads a line of the trace: a call, its beginning or its end. A call takes
+// effect at its beginning, but a sync at its end.
 func (o *syscallOrder) line(line string) {
 	m := syscallLine.FindStringSubmatch(line)
 	if m == nil {
@@ -106,37 +101,37 @@ func (o *syscallOrder) call(name, args string) {
 	switch {
 	case name == "fsync" || name == "fdatasync":
 		delete(o.dirty, fd)
-		o.renamed = without(o.renamed, fd)
-	case name == "openat" && strings.Contains(args, "O_CREAT") && o.ours(paths[0]):
+		o.renamed = slices.DeleteFunc(o.renamed, func(dir string) bool { return dir == fd })
+	case name == "openat" && strings.Contains(args, "O_CREAT") && o.inStore(paths[0]):
 		o.dirty[paths[0]], o.dirty[filepath.Dir(paths[0])] = true, true
-	case (name == "write" || name == "pwrite64" || name == "ftruncate") && o.ours(fd):
-		o.settled("write to " + fd)
+	case (name == "write" || name == "pwrite64" || name == "ftruncate") && o.inStore(fd):
+		o.wantSynced("write to " + fd)
 		o.dirty[fd] = true
-	case (name == "mkdirat" || name == "symlinkat") && o.ours(paths[len(paths)-1]):
-		o.settled(name)
+	case (name == "mkdirat" || name == "symlinkat") && o.inStore(paths[len(paths)-1]):
+		o.wantSynced(name)
 		o.dirty[filepath.Dir(paths[len(paths)-1])] = true
-	case name == "unlinkat" && o.ours(paths[0]):
-		o.settled("removal of " + paths[0])
-	case strings.HasPrefix(name, "rename") && o.ours(paths[1]):
+	case name == "unlinkat" && o.inStore(paths[0]):
+		o.wantSynced("removal of " + paths[0])
+	case strings.HasPrefix(name, "rename") && o.inStore(paths[1]):
 		o.rename(paths[0], paths[1])
 	}
 }
 
-// ours reports whether path is in the store, and matters there: locks do not.
-func (o *syscallOrder) ours(path string) bool {
+// inStore reports whether path is in the store, and not a lock.
+func (o *syscallOrder) inStore(path string) bool {
 	return strings.HasPrefix(path, o.root+"/") && filepath.Base(path) != ".lock" && !strings.Contains(path, "(deleted)")
 }
 
-// settled holds that the names that were given before are on disk.
-func (o *syscallOrder) settled(what string) {
+// wantSynced checks that the folders of earlier renames are synced.
+func (o *syscallOrder) wantSynced(what string) {
 	if len(o.renamed) > 0 {
-		o.t.Errorf("%s before the sync of %v, in which something was renamed", what, o.renamed)
+		o.t.Errorf("%s after a rename in %v and before its sync", what, o.renamed)
 		o.renamed = nil
 	}
 }
 
 func (o *syscallOrder) rename(from, to string) {
-	o.settled("rename to " + to)
+	o.wantSynced("rename to " + to)
 	for path := range o.dirty {
 		if path == from || strings.HasPrefix(path, from+"/") {
 			o.t.Errorf("%s was renamed to %s before the sync of %s", from, to, path)
@@ -145,13 +140,4 @@ func (o *syscallOrder) rename(from, to string) {
 	o.renamed = append(o.renamed, filepath.Dir(to))
 	o.dirty[filepath.Dir(to)] = true
 	o.names = append(o.names, snapshotName.ReplaceAllString(strings.TrimPrefix(to, o.root+"/"), "NAME"))
-}
-
-func without(list []string, one string) (rest []string) {
-	for _, s := range list {
-		if s != one {
-			rest = append(rest, s)
-		}
-	}
-	return rest
 }

@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(program())+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Values[siteKey{}] = new(*site)
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "mounts" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return exec.Command("unshare", "-m", "true").Run() == nil, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"org":        orgCommand,
+			"people":     peopleCommand,
+			"user":       userCommand,
+			"fault":      faultCommand,
+			"violations": violationsCommand,
+			"status":     statusCommand,
+		},
+	})
+}
+
+// siteKey is the key of a script's site.
+type siteKey struct{}
+
+func siteOf(ts *testscript.TestScript) *site {
+	s, ok := ts.Value(siteKey{}).(**site)
+	if !ok || *s == nil {
+		ts.Fatalf("the script has no org yet")
+	}
+	return *s
+}
+
+// orgCommand starts an org: `org users=100 deprovisioned=5 role=none`.
+func orgCommand(ts *testscript.TestScript, _ bool, args []string) {
+	cfg := sandbox.Config{Seed: 1, Users: 100, RateLimit: sandbox.Limits(100_000), Control: true}
+	app := sandbox.ClientApp{RequireDPoP: true}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		var err error
+		switch name {
+		case "users":
+			cfg.Users, err = strconv.Atoi(value)
+		case "deprovisioned":
+			cfg.Deprovisioned, err = strconv.Atoi(value)
+		case "role":
+			app.Role = value
+		case "dpop":
+			app.RequireDPoP = value != "off"
+		default:
+			ts.Fatalf("org: unknown setting %s", name)
+		}
+		ts.Check(err)
+	}
+	s, err := serveSite(ts.Getenv("WORK"), cfg, app)
+	ts.Check(err)
+	ts.Defer(func() { s.server.Close() })
+	ts.Setenv("ORG_URL", s.server.URL)
+	ts.Setenv("CLIENT_ID", clientID)
+	*ts.Value(siteKey{}).(**site) = s
+}
+
+// peopleCommand changes users: `people join 2`.
+func peopleCommand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(changePeople(siteOf(ts).org, args[0], strings.Join(args[1:], "")))
+}
+
+// changePeople makes a change to a number of users. The number is "" for a change
+// that takes none.
+func changePeople(org *sandbox.Org, change, number string) error {
+	n, err := strconv.Atoi(cmp.Or(number, "0"))
+	if err != nil {
+		return err
+	}
+	switch change {
+	case "join":
+		org.Join(n)
+	case "move":
+		org.Move(n)
+	case "touch":
+		org.Touch(n)
+	case "deactivate":
+		org.Deactivate(n)
+	case "delete":
+		org.Delete(n)
+	case "wipe":
+		org.Wipe()
+	case "restore":
+		org.Restore()
+	default:
+		return fmt.Errorf("unknown change %s", change)
+	}
+	return nil
+}
+
+// userCommand creates or replaces a user: `user 00u1 '{"login":"a@acme.example"}'`.
+func userCommand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(siteOf(ts).putUser(args[0], args[1]))
+}
+
+// putUser creates or replaces a user with this profile.
+func (s *site) putUser(id, profile string) error {
+	return s.org.Put(fmt.Appendf(nil,
+		`{"id":%q,"status":"ACTIVE","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":%s}`, id, profile))
+}
+
+// faultCommand makes the org fail: `fault forever broken-json`, `fault nth=2
+// status=500`, `fault clear`.
+func faultCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if args[0] == "clear" {
+		siteOf(ts).org.ClearFaults()
+		return
+	}
+	f, err := sandbox.ParseFault(strings.Join(args, ","))
+	ts.Check(err)
+	siteOf(ts).org.Inject(f)
+}
+
+// violationsCommand fails if the client sent a request that a correct client
+// doesn't send.
+func violationsCommand(ts *testscript.TestScript, neg bool, _ []string) {
+	found := siteOf(ts).org.Stats().Violations
+	if (len(found) > 0) != neg {
+		ts.Fatalf("violations: %q", found)
+	}
+}
+
+// statusCommand runs a command that must return an exit status: `status 3
+// oktasync apply`.
+func statusCommand(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := err.(*exec.ExitError); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status = %d, want %d", got, want)
+	}
+}
