@@ -25,13 +25,14 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// needs skips a test that needs a program, or fails it in the long form.
+// needs skips a test if a program that it runs isn't installed. With
+// OKTASYNC_ALL_TESTS=1 and in the long form, it fails the test.
 func needs(t testing.TB, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err == nil {
 		return
 	}
-	if long() {
+	if long() || os.Getenv("OKTASYNC_ALL_TESTS") == "1" {
 		t.Fatalf("%s is not installed", program)
 	}
 	t.Skipf("%s is not installed", program)
