@@ -20,18 +20,17 @@ func (o *Org) Register(app ClientApp) {
 	o.apps[app.ID] = app
 }
 
-// AddKey gives an app one more key. Its KID must be another than that of each
-// key there is.
+// AddKey adds a key to an app. No other key of the app can have its KID.
 func (o *Org) AddKey(client string, key PublicKey) error {
 	return o.changeKeys(client, func(keys []PublicKey) ([]PublicKey, error) {
 		if slices.ContainsFunc(keys, func(k PublicKey) bool { return k.KID == key.KID }) {
-			return nil, fmt.Errorf("kid %q is there already", key.KID)
+			return nil, fmt.Errorf("kid %q exists already", key.KID)
 		}
 		return append(slices.Clone(keys), key), nil
 	})
 }
 
-// RemoveKey takes a key from an app, by its KID.
+// RemoveKey removes the key with a KID from an app.
 func (o *Org) RemoveKey(client, kid string) error {
 	return o.changeKeys(client, func(keys []PublicKey) ([]PublicKey, error) {
 		left := slices.DeleteFunc(slices.Clone(keys), func(k PublicKey) bool { return k.KID == kid })
@@ -65,8 +64,8 @@ func (o *Org) app(id string) (ClientApp, bool) {
 	return app, ok
 }
 
-// parseJWK reads a public key as it is pasted into Okta's console: P-256 or RSA,
-// with a kid.
+// parseJWK parses a public key as Okta's console accepts it: P-256 or RSA, with a
+// kid.
 func parseJWK(data []byte) (PublicKey, error) {
 	var jwk struct {
 		KeyType    string `json:"kty"`
@@ -82,7 +81,7 @@ func parseJWK(data []byte) (PublicKey, error) {
 	var err error
 	switch {
 	case jwk.D != "":
-		err = errors.New("a private key, which has no business here")
+		err = errors.New("a private key; only public keys are accepted")
 	case jwk.KID == "":
 		err = errors.New("a key without a kid")
 	case jwk.KeyType == "EC" && jwk.Curve == "P-256":
@@ -95,7 +94,7 @@ func parseJWK(data []byte) (PublicKey, error) {
 	return PublicKey{jwk.KID, key}, err
 }
 
-// b64 is octets in a JWK.
+// b64 is base64url data in a JWK.
 type b64 []byte
 
 func (b *b64) UnmarshalJSON(data []byte) (err error) {

@@ -31,7 +31,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if url := req.URL.Scheme + "://" + req.URL.Host; url != t.org.URL() {
 		body.Close()
-		t.org.stats.violate("a request to another host: " + req.URL.Host)
+		t.org.stats.addViolation("a request to another host: " + req.URL.Host)
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: req.URL.Host, IsNotFound: true}}
 	}
 	ctx, cancel := context.WithCancel(req.Context())

@@ -10,47 +10,46 @@ import (
 	"time"
 )
 
-// An Op is a kind of change of people.
+// An Op is a kind of change of a user.
 type Op string
 
-// The changes. All but Touch move lastUpdated, those of the status also
+// The changes. All but Touch set lastUpdated, and those of the status also
 // statusChanged, to the org's time.
 const (
 	Move       Op = "move"       // to another department
-	Touch      Op = "touch"      // signs in: lastLogin and nothing else
-	Suspend    Op = "suspend"    // only who is ACTIVE
-	Unsuspend  Op = "unsuspend"  // only who is SUSPENDED
-	Deactivate Op = "deactivate" // anyone who is not DEPROVISIONED
-	Reactivate Op = "reactivate" // only who is DEPROVISIONED
-	Delete     Op = "delete"     // anyone
+	Touch      Op = "touch"      // signs in: changes lastLogin only
+	Suspend    Op = "suspend"    // only of ACTIVE users
+	Unsuspend  Op = "unsuspend"  // only of SUSPENDED users
+	Deactivate Op = "deactivate" // of users who are not DEPROVISIONED
+	Reactivate Op = "reactivate" // only of DEPROVISIONED users
+	Delete     Op = "delete"     // of any user
 )
 
 // Ops returns all changes.
 func Ops() []Op { return []Op{Move, Touch, Suspend, Unsuspend, Deactivate, Reactivate, Delete} }
 
-// Join has n new people join, and returns their ids.
+// Join adds n users, and returns their ids.
 func (o *Org) Join(n int) []string {
-	s := o.store
+	s := o.users
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := make([]string, n)
 	for i := range ids {
 		now := o.now()
 		ms := now.UnixMilli()
-		number := s.people.n + s.joined
-		s.joined++
-		f := facts{status: "ACTIVE", created: ms, activated: ms, statusChanged: ms, lastUpdated: ms, passwordAt: ms}
-		u := s.newObject(s.people.appendUser(nil, number, f, o.URL()))
-		ids[i] = u.key
-		s.putLocked(u.key, u, now)
-		o.events.add(now, "user.lifecycle.create", u)
+		l := lifecycle{status: "ACTIVE", created: ms, activated: ms, statusChanged: ms, lastUpdated: ms, passwordChanged: ms}
+		obj := s.newObject(s.originals.appendUser(nil, s.originals.n+s.additions, l, o.URL()))
+		s.additions++
+		ids[i] = obj.key
+		s.putLocked(obj.key, obj, now)
+		o.log.add(now, "user.lifecycle.create", obj)
+		o.changeEveryone(now)
 	}
-	o.changeEveryone(o.now())
 	return ids
 }
 
-// Move, Touch and the others below change n people, whom nobody has changed yet
-// as long as there are such, and return their ids.
+// Move, Touch and the methods below change n users, and return their ids. They
+// prefer users who have not been changed yet.
 func (o *Org) Move(n int) []string       { return o.change(Move, n) }
 func (o *Org) Touch(n int) []string      { return o.change(Touch, n) }
 func (o *Org) Suspend(n int) []string    { return o.change(Suspend, n) }
@@ -58,99 +57,96 @@ func (o *Org) Unsuspend(n int) []string  { return o.change(Unsuspend, n) }
 func (o *Org) Deactivate(n int) []string { return o.change(Deactivate, n) }
 func (o *Org) Reactivate(n int) []string { return o.change(Reactivate, n) }
 
-// Delete deletes n people who are not DEPROVISIONED, so that they are missed by
-// whoever lists only those.
+// Delete deletes n users who are not DEPROVISIONED, so that they are missing from
+// the plain list, too.
 func (o *Org) Delete(n int) []string { return o.change(Delete, n) }
 
 func (o *Org) change(op Op, n int) (ids []string) {
-	o.store.mu.Lock()
-	defer o.store.mu.Unlock()
+	o.users.mu.Lock()
+	defer o.users.mu.Unlock()
 	for range n {
-		u := o.store.chooseLocked(op)
-		if u == nil {
+		obj := o.users.pickLocked(op)
+		if obj == nil {
 			break
 		}
-		o.applyLocked(op, u)
-		ids = append(ids, u.key)
+		o.applyLocked(op, obj)
+		ids = append(ids, obj.key)
 	}
 	return ids
 }
 
-// Change changes the people with these ids.
+// Change changes the users with these ids.
 func (o *Org) Change(op Op, ids ...string) error {
-	o.store.mu.Lock()
-	defer o.store.mu.Unlock()
+	o.users.mu.Lock()
+	defer o.users.mu.Unlock()
 	for _, id := range ids {
-		u := new(object)
-		if !o.store.findLocked(u, id) {
+		obj := new(object)
+		if !o.users.findLocked(obj, id) {
 			return fmt.Errorf("%s user: no user %s", op, id)
 		}
-		if !slices.Contains(Ops(), op) || op != Delete && !op.fits(u) {
-			return fmt.Errorf("%s user %s: not one who is %s", op, id, u.status)
+		if !slices.Contains(Ops(), op) || op != Delete && !op.appliesTo(obj) {
+			return fmt.Errorf("%s user %s: not possible, the user is %s", op, id, obj.status)
 		}
-		o.applyLocked(op, u)
+		o.applyLocked(op, obj)
 	}
 	return nil
 }
 
-// fits says whether the change is one that can happen to u.
-func (op Op) fits(u *object) bool {
+// appliesTo reports whether the user's status allows the change.
+func (op Op) appliesTo(obj *object) bool {
 	switch op {
 	case Suspend, Touch:
-		return u.status == "ACTIVE"
+		return obj.status == "ACTIVE"
 	case Unsuspend:
-		return u.status == "SUSPENDED"
+		return obj.status == "SUSPENDED"
 	case Reactivate:
-		return u.status == deprovisioned
+		return obj.status == deprovisioned
 	}
-	return u.status != deprovisioned
+	return obj.status != deprovisioned
 }
 
-// chooseLocked picks whom to change next: somewhere among the original people
-// one who is as they were, else anybody; nil: the change fits nobody.
-func (s *store) chooseLocked(op Op) *object {
-	if s.wiped {
+// pickLocked picks the next user to change: a pseudorandom original who was not
+// changed yet, else any user; nil: the change applies to none.
+func (s *store) pickLocked(op Op) *object {
+	if s.hidden {
 		return nil
 	}
-	if n := s.people.n; n > 0 {
+	if n := s.originals.n; n > 0 {
 		s.picks++
-		d := s.people.dice(6, s.picks)
-		start := d.roll(n)
+		rng := s.originals.random(6, s.picks)
+		start := rng.intN(n)
 		for k := range n {
 			i := (start + k) % n
-			if s.changed[i] != nil {
-				continue
-			}
-			if u := (&object{number: i, store: s, facts: s.people.facts(i)}); op.fits(u) {
-				return u
+			if obj := s.original(i); s.changed[i] == nil && op.appliesTo(&obj) {
+				return &obj
 			}
 		}
 	}
-	for u := range s.scanLocked("", time.Time{}) {
-		if op.fits(u) {
-			return u
+	for obj := range s.selectLocked(all) {
+		if op.appliesTo(obj) {
+			return obj
 		}
 	}
 	return nil
 }
 
-// applyLocked makes the new version of u.
-func (o *Org) applyLocked(op Op, u *object) {
+// applyLocked stores the new version of a user.
+func (o *Org) applyLocked(op Op, obj *object) {
 	now := o.now()
 	stamp := appendTime(nil, now.UnixMilli())
-	id, event := u.id(), "user.lifecycle."+string(op)
-	json := u.text()
+	id, event := obj.id(), "user.lifecycle."+string(op)
+	json := obj.text()
 	status := ""
 	switch op {
 	case Delete:
-		o.store.putLocked(id, nil, now)
-		o.events.add(now, "user.lifecycle.delete.completed", u)
+		o.users.putLocked(id, nil, now)
+		o.log.add(now, "user.lifecycle.delete.completed", obj)
 		o.changeEveryone(now)
 		return
 	case Touch:
 		json, event = set(json, "lastLogin", stamp), "user.session.start"
 	case Move:
-		json, event = moved(json), "user.account.update_profile"
+		json, event = nextDepartment(json), "user.account.update_profile"
 	case Suspend:
 		status = "SUSPENDED"
 	case Deactivate:
@@ -165,14 +161,18 @@ func (o *Org) applyLocked(op Op, u *object) {
 	if op != Touch {
 		json = set(json, "lastUpdated", stamp)
 	}
-	changed := o.store.newObject(json)
-	changed.number = u.number
-	o.store.putLocked(id, changed, now)
-	o.events.add(now, event, changed)
+	o.storeLocked(o.users, json, event, now)
 }
 
-// moved puts the user into the department after their own.
-func moved(json []byte) []byte {
+// storeLocked stores a version of an object, and logs an event.
+func (o *Org) storeLocked(s *store, json []byte, event string, now time.Time) {
+	obj := s.newObject(json)
+	s.putLocked(obj.key, obj, now)
+	o.log.add(now, event, obj)
+}
+
+// nextDepartment moves a user to the next department.
+func nextDepartment(json []byte) []byte {
 	at := slices.IndexFunc(departments, func(d department) bool { return d.name == text(json, "profile.department") })
 	to := departments[(at+1)%len(departments)]
 	json = set(json, "profile.department", appendString(nil, to.name))
@@ -180,9 +180,9 @@ func moved(json []byte) []byte {
 }
 
 // Set sets one attribute of a user, such as profile.lastName, to a JSON value, and
-// moves lastUpdated.
+// lastUpdated to the org's time.
 func (o *Org) Set(id, path string, value json.RawMessage) error {
-	return o.setAttribute(o.store, id, path, value)
+	return o.setAttribute(o.users, id, path, value)
 }
 
 func (o *Org) setAttribute(s *store, id, path string, value json.RawMessage) error {
@@ -191,27 +191,22 @@ func (o *Org) setAttribute(s *store, id, path string, value json.RawMessage) err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var u object
-	if !s.findLocked(&u, id) {
+	var obj object
+	if !s.findLocked(&obj, id) {
 		return fmt.Errorf("set %s of %s %s: no such %s", path, s.name, id, s.name)
 	}
 	now := o.now()
-	text := u.text()
+	text := obj.text()
 	if path != "lastMembershipUpdated" {
 		text = set(text, "lastUpdated", appendTime(nil, now.UnixMilli()))
 	}
-	text = set(text, path, value)
-	changed := s.newObject(text)
-	changed.number = u.number
-	s.putLocked(id, changed, now)
-	s.learnLocked(text)
-	o.events.add(now, s.event, changed)
+	o.storeLocked(s, set(text, path, value), s.event, now)
 	return nil
 }
 
 // Put adds a user, or replaces the one with the same id, exactly as given: no
 // byte of userJSON is changed. It needs an id and a status.
-func (o *Org) Put(userJSON []byte) error { return o.put(o.store, userJSON, "status") }
+func (o *Org) Put(userJSON []byte) error { return o.put(o.users, userJSON, "status") }
 
 // put adds or replaces an object, which needs an id and the required attribute.
 func (o *Org) put(s *store, objectJSON []byte, required string) error {
@@ -219,7 +214,6 @@ func (o *Org) put(s *store, objectJSON []byte, required string) error {
 	if !json.Valid(objectJSON) || objectJSON[0] != '{' {
 		return fmt.Errorf("put %s: no JSON object", s.name)
 	}
-	objectJSON = bytes.Clone(objectJSON)
 	id := text(objectJSON, "id")
 	if id == "" || text(objectJSON, required) == "" {
 		return fmt.Errorf("put %s: no id or no %s", s.name, required)
@@ -227,77 +221,66 @@ func (o *Org) put(s *store, objectJSON []byte, required string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := o.now()
-	u := s.newObject(objectJSON)
-	u.number = s.people.find(id)
-	if s == o.store && !s.findLocked(new(object), id) {
+	if s == o.users && !s.findLocked(new(object), id) {
 		o.changeEveryone(now)
 	}
-	s.putLocked(id, u, now)
-	s.learnLocked(objectJSON)
-	o.events.add(now, s.event, u)
+	o.storeLocked(s, bytes.Clone(objectJSON), s.event, now)
 	return nil
-}
-
-// learnLocked remembers which profile attributes there are.
-func (s *store) learnLocked(object []byte) {
-	if profile := get(object, "profile"); len(profile) > 0 && profile[0] == '{' {
-		for m := range members(profile) {
-			s.known[m.name()] = true
-		}
-	}
 }
 
 // Wipe hides all users and groups, as when the app has lost its role. Restore
 // shows them again.
-func (o *Org) Wipe()    { o.setWiped(true) }
-func (o *Org) Restore() { o.setWiped(false) }
+func (o *Org) Wipe()    { o.hide(true) }
+func (o *Org) Restore() { o.hide(false) }
 
-func (o *Org) setWiped(wiped bool) {
-	for _, s := range []*store{o.store, o.groups()} {
+func (o *Org) hide(hidden bool) {
+	for _, s := range []*store{o.users, o.groups()} {
 		s.mu.Lock()
-		s.wiped = wiped
-		s.edition++
+		s.hidden = hidden
+		s.version++
 		s.mu.Unlock()
 	}
 }
 
 // User returns a user as a list shows them now, byte for byte.
-func (o *Org) User(id string) ([]byte, bool) { return o.store.json(id) }
-
-func (s *store) json(id string) ([]byte, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	var u object
-	if !s.findLocked(&u, id) {
-		return nil, false
-	}
-	return bytes.Clone(u.text()), true
-}
+func (o *Org) User(id string) ([]byte, bool) { return o.users.read(id) }
 
 // UsersJSON yields every user, DEPROVISIONED ones too, by id, as a list shows
 // them, byte for byte.
-func (o *Org) UsersJSON() iter.Seq2[string, []byte] { return o.store.all() }
+func (o *Org) UsersJSON() iter.Seq2[string, []byte] { return o.users.readAll() }
 
-// all yields the ids and the JSON of the objects.
-func (s *store) all() iter.Seq2[string, []byte] {
-	const batch = 200 // objects per lock
+func (s *store) read(id string) ([]byte, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var obj object
+	if !s.findLocked(&obj, id) {
+		return nil, false
+	}
+	return bytes.Clone(obj.text()), true
+}
+
+// readAll yields the ids and the JSON of the objects. It locks the store only
+// while it copies a batch.
+func (s *store) readAll() iter.Seq2[string, []byte] {
+	const batch = 200
 	return func(yield func(string, []byte) bool) {
 		type row struct {
 			id   string
 			json []byte
 		}
-		for after := ""; ; {
+		q := all
+		for {
 			var rows []row
 			s.mu.RLock()
-			for u := range s.scanLocked(after, time.Time{}) {
-				rows = append(rows, row{u.id(), bytes.Clone(u.text())})
+			for obj := range s.selectLocked(q) {
+				rows = append(rows, row{obj.id(), bytes.Clone(obj.text())})
 				if len(rows) == batch {
 					break
 				}
 			}
 			s.mu.RUnlock()
 			for _, r := range rows {
-				if after = r.id; !yield(r.id, r.json) {
+				if q.after.id = r.id; !yield(r.id, r.json) {
 					return
 				}
 			}
@@ -310,11 +293,11 @@ func (s *store) all() iter.Seq2[string, []byte] {
 
 // Count returns how many users there are, by status.
 func (o *Org) Count() map[string]int {
-	o.store.mu.RLock()
-	defer o.store.mu.RUnlock()
+	o.users.mu.RLock()
+	defer o.users.mu.RUnlock()
 	count := map[string]int{}
-	for u := range o.store.scanLocked("", time.Time{}) {
-		count[strings.Clone(u.status)]++
+	for obj := range o.users.selectLocked(all) {
+		count[strings.Clone(obj.status)]++
 	}
 	return count
 }

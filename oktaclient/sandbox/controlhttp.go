@@ -38,7 +38,7 @@ const maxPut = 1 << 20 // bytes of a body
 func (o *Org) serveControl(w http.ResponseWriter, r *http.Request) {
 	what := strings.TrimPrefix(r.URL.Path, controlPath)
 	if r.Method == http.MethodGet {
-		o.showControl(w, what)
+		o.show(w, what)
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -62,7 +62,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 }
 
 // showControl answers what only shows something.
-func (o *Org) showControl(w http.ResponseWriter, what string) {
+func (o *Org) show(w http.ResponseWriter, what string) {
 	switch what {
 	case "stats":
 		writeJSON(w, o.Stats())
@@ -133,13 +133,13 @@ func (o *Org) control(what string, r *http.Request) (ids []string, err error) {
 	case "reset-stats":
 		o.ResetStats()
 	default:
-		return o.controlPeople(what, query["id"], query.Get("n"))
+		return o.changeUsers(what, query["id"], query.Get("n"))
 	}
 	return nil, nil
 }
 
 // controlPeople has people join or change.
-func (o *Org) controlPeople(what string, ids []string, number string) ([]string, error) {
+func (o *Org) changeUsers(what string, ids []string, number string) ([]string, error) {
 	op := Op(what)
 	if what != "join" && !slices.Contains(Ops(), op) {
 		return nil, fmt.Errorf("unknown control %q", what)

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,64 +11,64 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong. Which requests it hits: Nth of those under
-// Path from now on, the first if Nth is 0; with Every also each Every-th after
-// it, with Forever all after it. What happens is said by the rest, where several
-// can go together. But for Reset the request is checked and served first: its
-// proof is spent, and a violation is seen.
+// Fault is a failure to inject. It occurs at the Nth request under Path from now
+// on, the first if Nth is 0; with Every also at each Every-th after it, and with
+// Forever at all after it. The other fields describe the failure, and can be
+// combined. Except with Reset, the org checks and serves the request first: it
+// records the proof as used, and counts violations.
 type Fault struct {
 	Name    string // for people
-	Path    string // a prefix; "": the API; "token": the token endpoint of the org's own
+	Path    string // a prefix; "": the API; "token": the org's own token endpoint
 	Nth     int
 	Every   int
 	Forever bool
 
-	Status     int           // an error of this status instead of the answer
-	Code       string        // Okta's code for it; "": the usual one of the status
-	RetryAfter time.Duration // with 429: how far ahead Reset lies (0: 1 s), and Retry-After, which Okta never sends
-	Busy       bool          // the 429 for too many requests at once: limit and remaining 0
-	HTML       bool          // a page from in front of Okta; Status 0: 502
-	Redirect   string        // a 302 to there
+	Status     int           // an error with this status instead of the response
+	Code       string        // Okta's code of the error; "": the usual one of the status
+	RetryAfter time.Duration // with 429: time until Reset (0: 1 s), also as Retry-After, which Okta never sends
+	Busy       bool          // the 429 for too many concurrent requests: limit and remaining are 0
+	HTML       bool          // a page of a proxy in front of Okta; Status 0: 502
+	Redirect   string        // a 302 to this URL
 	Next       string        // what is wrong with the next link
-	BrokenJSON bool          // the answer ends in mid-value, but the connection is sound
-	CutAfter   int           // the connection breaks after so many bytes of the body, as it goes on the wire
-	Stall      time.Duration // wait before the answer, or after CutAfter bytes of it and then go on; < 0: for ever
-	Reset      bool          // the connection breaks, and nothing is served
-	Lose       bool          // the connection breaks when all is served
+	BrokenJSON bool          // the body ends within a value, though the connection is sound
+	CutAfter   int           // the connection breaks after this number of bytes of the body as sent
+	Stall      time.Duration // delay of the response, or of the rest of it after CutAfter bytes; < 0: forever
+	Reset      bool          // the connection breaks, and the org serves nothing
+	Lose       bool          // the connection breaks after the org has served the request
 
 	RevokeToken bool // the request's token is revoked before it is served
-	RotateNonce bool // every nonce is stale from this request on
-	NoNonce     bool // the answer has no DPoP-Nonce
-	Bearer      bool // at the token endpoint: token_type Bearer, whatever was asked
+	RotateNonce bool // all nonces become stale before the request is served
+	NoNonce     bool // the response has no DPoP-Nonce
+	Bearer      bool // at the token endpoint: token_type is always Bearer
 }
 
-// What can be wrong with a next link.
+// Values of [Fault.Next].
 const (
-	NextLoop      = "loop"       // it leads to the page that holds it
-	NextOtherHost = "other-host" // it leads to [OtherHost]
-	NextEmpty     = "empty"      // the last page has one, to a page of nobody
-	NextShort     = "short"      // pages hold fewer users than they could
+	NextLoop      = "loop"       // it points to the page that contains it
+	NextOtherHost = "other-host" // it points to [OtherHost]
+	NextEmpty     = "empty"      // the last page has one, to an empty page
+	NextShort     = "short"      // pages have fewer objects than the limit
 )
 
 // Nexts returns all of these.
 func Nexts() []string { return []string{NextLoop, NextOtherHost, NextEmpty, NextShort} }
 
-// OtherHost is where next links lead that lead astray. No such host exists
-// (RFC 2606), and [Org.Client] counts whoever asks it as a violation.
+// OtherHost is the host of a next link with [NextOtherHost]. It doesn't exist
+// (RFC 2606), and [Org.Client] counts each request to it as a violation.
 const OtherHost = "elsewhere.invalid"
 
-// faults are those that are still to come.
+// faults are the faults that can still occur.
 type faults struct {
-	mu    sync.Mutex
-	armed []*armed
+	mu     sync.Mutex
+	active []*activeFault
 }
 
-type armed struct {
+type activeFault struct {
 	Fault
-	seen int
+	seen int // requests under its path
 }
 
-// Inject arms a fault.
+// Inject adds a fault.
 func (o *Org) Inject(f Fault) {
 	f.Nth = max(f.Nth, 1)
 	switch f.Path {
@@ -78,14 +79,14 @@ func (o *Org) Inject(f Fault) {
 	}
 	o.faults.mu.Lock()
 	defer o.faults.mu.Unlock()
-	o.faults.armed = append(o.faults.armed, &armed{Fault: f})
+	o.faults.active = append(o.faults.active, &activeFault{Fault: f})
 }
 
-// ClearFaults disarms every fault.
+// ClearFaults removes all faults.
 func (o *Org) ClearFaults() {
 	o.faults.mu.Lock()
 	defer o.faults.mu.Unlock()
-	o.faults.armed = nil
+	o.faults.active = nil
 }
 
 // pick counts a request against all faults and returns the first that is due.
@@ -93,24 +94,22 @@ func (f *faults) pick(path string) (due Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := false
-	kept := f.armed[:0]
-	for _, a := range f.armed {
+	kept := f.active[:0]
+	for _, a := range f.active {
 		if !strings.HasPrefix(path, a.Path) {
 			kept = append(kept, a)
 			continue
 		}
 		a.seen++
-		past := a.seen - a.Nth
-		if past == 0 || past > 0 && (a.Forever || a.Every > 0 && past%a.Every == 0) {
-			if !found {
-				due, found = a.Fault, true
-			}
+		after := a.seen - a.Nth
+		if !found && (after == 0 || after > 0 && (a.Forever || a.Every > 0 && after%a.Every == 0)) {
+			due, found = a.Fault, true
 		}
-		if past < 0 || a.Forever || a.Every > 0 {
+		if after < 0 || a.Forever || a.Every > 0 {
 			kept = append(kept, a)
 		}
 	}
-	f.armed = kept
+	f.active = kept
 	return due
 }
 
@@ -121,102 +120,89 @@ func faultOf(r *http.Request) Fault {
 	return f
 }
 
-// before does what a fault does before the request is served. It is false where
-// whoever asked has gone.
-func (o *Org) before(r *http.Request, f Fault) bool {
+// beforeServing does what the fault requires before the request is served. It is
+// false if the request is not to be served.
+func (o *Org) beforeServing(r *http.Request, f Fault) bool {
 	if f != (Fault{}) {
-		o.stats.failed()
+		o.stats.add(func(s *Stats) { s.Faults++ })
 	}
-	if f.RevokeToken {
-		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if token != "" {
-			o.tokens.revoke(token)
-		}
+	if _, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); f.RevokeToken && token != "" {
+		o.tokens.revoke(token)
 	}
 	if f.RotateNonce {
 		o.RotateNonces()
 	}
-	return !f.Reset && (f.CutAfter > 0 || pause(r.Context(), f.Stall))
+	return !f.Reset && (f.CutAfter > 0 || sleep(r.Context(), f.Stall))
 }
 
-// spoil does to an answer what the fault wants.
-func (o *Org) spoil(a *answer, r *http.Request, f Fault) {
+// applyFault changes the response as the fault requires.
+func (o *Org) applyFault(resp *response, r *http.Request, f Fault) {
 	switch {
 	case f.HTML:
-		if a.html(f.Status); f.Status == 0 {
-			a.html(http.StatusBadGateway)
-		}
+		resp.writeHTML(cmp.Or(f.Status, http.StatusBadGateway))
 	case f.Redirect != "":
-		a.packed = nil
-		a.body.Reset()
-		a.status = http.StatusFound
-		a.header.Set("Location", f.Redirect)
+		resp.clear()
+		resp.status = http.StatusFound
+		resp.header.Set("Location", f.Redirect)
 	case f.Status == http.StatusTooManyRequests || f.Busy:
-		o.spoilLimit(a, f)
+		o.applyRateLimitFault(resp, f)
 	case f.Status != 0:
-		a.replace(errorOf(f))
+		resp.replace(f.error())
 	case f.BrokenJSON:
-		a.packed = nil
-		a.body.Truncate(a.body.Len() * 2 / 3)
+		resp.gzipped = nil
+		resp.body.Truncate(resp.body.Len() * 2 / 3)
 	}
 	if f.NoNonce {
-		a.header.Del("DPoP-Nonce")
+		resp.header.Del("DPoP-Nonce")
 	}
-	if f.Bearer && isToken(r.URL.Path) {
-		b := strings.Replace(a.body.String(), `"token_type":"DPoP"`, `"token_type":"Bearer"`, 1)
-		a.body.Reset()
-		a.body.WriteString(b)
+	if f.Bearer && isTokenPath(r.URL.Path) {
+		body := strings.Replace(resp.body.String(), `"token_type":"DPoP"`, `"token_type":"Bearer"`, 1)
+		resp.body.Reset()
+		resp.body.WriteString(body)
 	}
 }
 
-// spoilLimit makes the answer one of Okta's two kinds of 429.
-func (o *Org) spoilLimit(a *answer, f Fault) {
-	a.replace(newError("E0000047"))
-	limit, reset := 600, o.now().Add(time.Second)
+// applyRateLimitFault makes the response one of Okta's two kinds of 429.
+func (o *Org) applyRateLimitFault(resp *response, f Fault) {
+	resp.replace(newError("E0000047"))
+	q := quota{limit: 600, reset: o.now().Add(cmp.Or(f.RetryAfter, time.Second))}
 	if f.RetryAfter > 0 {
-		reset = o.now().Add(f.RetryAfter)
-		a.header.Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
+		resp.header.Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
 	}
 	if f.Busy {
-		limit, reset = 0, o.now().Add(time.Minute)
+		q = quota{reset: o.now().Add(time.Minute)}
 	}
-	setRateHeaders(a, limit, 0, reset, o.cfg.DuplicateRateHeaders)
+	o.setRateHeaders(resp, q)
 }
 
-// replace makes the answer an error and keeps no more than the headers that every answer has.
-func (a *answer) replace(e *oktaError) {
-	a.packed = nil
+// replace makes the response an error, with only the headers that all responses
+// have.
+func (resp *response) replace(e *oktaError) {
 	for _, name := range []string{"Link", "link", "DPoP-Nonce", "WWW-Authenticate"} {
-		a.header.Del(name)
-		delete(a.header, name)
+		resp.header.Del(name)
+		delete(resp.header, name)
 	}
-	a.fail(e)
+	resp.writeError(e)
 }
 
-// errorOf is the error that a fault wants.
-func errorOf(f Fault) *oktaError {
-	code := f.Code
-	if code == "" {
-		code = map[int]string{400: "E0000001", 403: "E0000006", 404: "E0000007", 409: "E0000145", 414: "E0000256",
-			503: "E0000100", 504: "E0000067"}[f.Status]
-	}
-	if code == "" {
-		code = "E0000009"
-	}
-	e := newError(code)
+// error returns the error that the fault describes.
+func (f *Fault) error() *oktaError {
+	codes := map[int]string{400: "E0000001", 403: "E0000006", 404: "E0000007", 409: "E0000145", 414: "E0000256",
+		503: "E0000100", 504: "E0000067"}
+	e := newError(cmp.Or(f.Code, codes[f.Status], "E0000009"))
 	e.Status = f.Status
 	return e
 }
 
-// send writes the answer, as far as the fault lets it.
-func (o *Org) send(w http.ResponseWriter, r *http.Request, a *answer, body []byte, f Fault) {
+// send writes the response, as far as the fault allows.
+func (o *Org) send(w http.ResponseWriter, r *http.Request, resp *response, body []byte, f Fault) {
 	if f.Lose {
 		panic(http.ErrAbortHandler) // net/http breaks the connection, or resets the stream
 	}
-	for name, values := range a.header {
+	for name, values := range resp.header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(a.status)
+	w.WriteHeader(resp.status)
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -224,29 +210,29 @@ func (o *Org) send(w http.ResponseWriter, r *http.Request, a *answer, body []byt
 		n := min(f.CutAfter, max(len(body)-1, 0)) // at least the last byte is missing
 		_, _ = w.Write(body[:n])
 		_ = http.NewResponseController(w).Flush()
-		if f.Stall == 0 || !pause(r.Context(), f.Stall) {
+		if f.Stall == 0 || !sleep(r.Context(), f.Stall) {
 			panic(http.ErrAbortHandler)
 		}
 		body = body[n:]
 	}
-	_, _ = w.Write(body) // if the client has gone, so be it
+	_, _ = w.Write(body) // an error means that the client has disconnected
 }
 
-// RotateNonces makes every nonce stale that was handed out.
+// RotateNonces makes all nonces stale.
 func (o *Org) RotateNonces() {
 	for _, s := range o.servers {
-		s.nonces.forget()
+		s.nonces.invalidate()
 	}
 	if o.apiNonce != nil {
-		o.apiNonce.forget()
+		o.apiNonce.invalidate()
 	}
 }
 
-// RevokeTokens ends every access token.
+// RevokeTokens revokes all access tokens, and returns their number.
 func (o *Org) RevokeTokens() int { return o.tokens.revoke("") }
 
-// ParseFault reads a fault as it is written on a command line or in the query of
-// POST /sandbox/fault: words joined by commas, such as "nth=3,status=500",
+// ParseFault parses a fault as written on a command line or in the query of POST
+// /sandbox/fault: words joined by commas, such as "nth=3,status=500",
 // "path=token,reset" or "every=5,cut=1000".
 func ParseFault(s string) (f Fault, err error) {
 	for word := range strings.SplitSeq(s, ",") {
@@ -258,57 +244,35 @@ func ParseFault(s string) (f Fault, err error) {
 	return f, nil
 }
 
-func number(text string) (int, error) {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, errors.New("must be a whole number")
-	}
-	return n, nil
-}
-
-func duration(text string) (time.Duration, error) {
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, errors.New("must be a duration such as 500ms or 2h")
-	}
-	return d, nil
-}
-
-// set sets one word of a written fault.
+// set sets the field of one word.
 func (f *Fault) set(name, value string) (err error) {
-	switch name {
-	case "name":
-		f.Name = value
-	case "path":
-		f.Path = value
-	case "code":
-		f.Code = value
-	case "next":
-		f.Next = value
-	case "redirect":
-		f.Redirect = value
-	case "nth":
-		f.Nth, err = number(value)
-	case "every":
-		f.Every, err = number(value)
-	case "status":
-		f.Status, err = number(value)
-	case "cut":
-		f.CutAfter, err = number(value)
-	case "stall":
-		if f.Stall = -1; value != "" {
-			f.Stall, err = duration(value)
+	field := map[string]any{
+		"name": &f.Name, "path": &f.Path, "code": &f.Code, "next": &f.Next, "redirect": &f.Redirect,
+		"nth": &f.Nth, "every": &f.Every, "status": &f.Status, "cut": &f.CutAfter,
+		"stall": &f.Stall, "retry-after": &f.RetryAfter,
+		"forever": &f.Forever, "busy": &f.Busy, "html": &f.HTML, "broken-json": &f.BrokenJSON, "lose": &f.Lose, "reset": &f.Reset,
+		"revoke-token": &f.RevokeToken, "rotate-nonce": &f.RotateNonce, "no-nonce": &f.NoNonce, "bearer": &f.Bearer,
+	}[name]
+	switch field := field.(type) {
+	case *string:
+		*field = value
+	case *int:
+		if *field, err = strconv.Atoi(value); err != nil {
+			return errors.New("must be a whole number")
 		}
-	case "retry-after":
-		f.RetryAfter, err = duration(value)
-	default:
-		flag, ok := map[string]*bool{"forever": &f.Forever, "busy": &f.Busy, "html": &f.HTML, "broken-json": &f.BrokenJSON,
-			"lose": &f.Lose, "reset": &f.Reset, "revoke-token": &f.RevokeToken, "rotate-nonce": &f.RotateNonce,
-			"no-nonce": &f.NoNonce, "bearer": &f.Bearer}[name]
-		if !ok || value != "" {
+	case *time.Duration:
+		if name == "stall" && value == "" {
+			*field = -1
+		} else if *field, err = time.ParseDuration(value); err != nil {
+			return errors.New("must be a duration such as 500ms or 2h")
+		}
+	case *bool:
+		if value != "" {
 			return errors.New("unknown word")
 		}
-		*flag = true
+		*field = true
+	default:
+		return errors.New("unknown word")
 	}
-	return err
+	return nil
 }

@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// Okta has two languages that look alike ("Okta API: filter" and "search",
-// "User query options"). filter knows six attributes, eq, and ordering on
-// lastUpdated, and its values are case-sensitive. search knows nearly all
-// attributes, also sw, co and pr, and its values are not. Both have and, or and
-// parentheses, neither has not. Everything else is E0000031.
+// Okta has two similar languages ("Okta API: filter" and "search", "User query
+// options"). filter has few attributes, eq, and ordering of dates; its values are
+// case-sensitive. search has nearly all attributes, also sw, co and pr; its values
+// are case-insensitive. Both have and, or and parentheses, and no not. Everything
+// else is E0000031.
 
-// predicate says whether a user fits an expression.
+// predicate reports whether an object matches an expression.
 type predicate func(*object) bool
 
-// condition is an expression, understood. Nobody fits it whose lastUpdated is
-// outside of the span.
+// condition is a parsed expression. No object whose lastUpdated is outside of the
+// span matches.
 type condition struct {
-	fits predicate
-	span span
+	matches predicate
+	span    span
 }
 
-// language is what an expression may be made of.
+// language is the syntax of an expression.
 type language struct {
-	resource *resource
-	search   bool            // operators in any case, values without case
-	known    map[string]bool // names of profile attributes
+	resource          *resource
+	search            bool            // case-insensitive operators and values
+	profileAttributes map[string]bool // names of profile attributes
 }
 
 var dateAttributes = []string{"created", "activated", "statusChanged", "lastUpdated", "lastMembershipUpdated"}
 
-// syntaxError is why an expression was refused; E0000031's cause.
+// syntaxError is the cause of an E0000031.
 type syntaxError string
 
 func (e syntaxError) Error() string { return string(e) }
@@ -44,21 +44,21 @@ const (
 	errQuery  = syntaxError("Invalid search query.")
 )
 
-// compile turns an expression into a condition.
+// compile parses an expression.
 func (l language) compile(expression string) (c condition, err error) {
 	tokens, err := lex(expression)
 	if err != nil {
 		return c, err
 	}
 	p := parser{language: l, tokens: tokens}
-	c, err = p.either(0)
+	c, err = p.parseOr(0)
 	if err == nil && len(p.tokens) > 0 {
 		err = errSyntax
 	}
 	return c, err
 }
 
-// lex cuts an expression into parentheses, quoted strings and bare words.
+// lex splits an expression into parentheses, quoted strings and words.
 func lex(s string) (tokens []string, err error) {
 	for s = strings.TrimLeft(s, " "); s != ""; s = strings.TrimLeft(s, " ") {
 		end := 1
@@ -99,8 +99,8 @@ func (p *parser) next() string {
 	return t
 }
 
-// word takes the next token if it is the operator.
-func (p *parser) word(operator string) bool {
+// accept consumes the next token if it is the operator.
+func (p *parser) accept(operator string) bool {
 	if len(p.tokens) > 0 && p.operator(p.tokens[0]) == operator {
 		p.tokens = p.tokens[1:]
 		return true
@@ -117,32 +117,32 @@ func (p *parser) operator(token string) string {
 
 const maxDepth = 32 // of parentheses
 
-func (p *parser) either(depth int) (condition, error) {
-	left, err := p.both(depth)
-	for err == nil && p.word("or") {
+func (p *parser) parseOr(depth int) (condition, error) {
+	left, err := p.parseAnd(depth)
+	for err == nil && p.accept("or") {
 		var right condition
-		a := left.fits
-		right, err = p.both(depth)
-		left = condition{func(u *object) bool { return a(u) || right.fits(u) }, left.span.or(right.span)}
+		a := left.matches
+		right, err = p.parseAnd(depth)
+		left = condition{func(obj *object) bool { return a(obj) || right.matches(obj) }, left.span.or(right.span)}
 	}
 	return left, err
 }
 
-func (p *parser) both(depth int) (condition, error) {
-	left, err := p.term(depth)
-	for err == nil && p.word("and") {
+func (p *parser) parseAnd(depth int) (condition, error) {
+	left, err := p.parseTerm(depth)
+	for err == nil && p.accept("and") {
 		var right condition
-		a := left.fits
-		right, err = p.term(depth)
-		left = condition{func(u *object) bool { return a(u) && right.fits(u) }, left.span.and(right.span)}
+		a := left.matches
+		right, err = p.parseTerm(depth)
+		left = condition{func(obj *object) bool { return a(obj) && right.matches(obj) }, left.span.and(right.span)}
 	}
 	return left, err
 }
 
-func (p *parser) term(depth int) (c condition, err error) {
+func (p *parser) parseTerm(depth int) (c condition, err error) {
 	first := p.next()
 	if first == "(" && depth < maxDepth {
-		inner, err := p.either(depth + 1)
+		inner, err := p.parseOr(depth + 1)
 		if err == nil && p.next() != ")" {
 			err = errSyntax
 		}
@@ -156,17 +156,17 @@ func (p *parser) term(depth int) (c condition, err error) {
 		if !p.allows(first, "pr") {
 			return c, errQuery
 		}
-		return condition{func(u *object) bool { return u.present(first) }, always}, nil
+		return condition{func(obj *object) bool { return obj.present(first) }, always}, nil
 	}
-	if !slices.Contains([]string{"eq", "sw", "co", "gt", "ge", "lt", "le"}, op) {
+	if orderings[op] == nil && op != "sw" && op != "co" {
 		return c, errSyntax
 	}
 	c.span = always
-	c.fits, err = p.comparison(first, op, p.next(), &c.span)
+	c.matches, err = p.comparison(first, op, p.next(), &c.span)
 	return c, err
 }
 
-// allows says whether the language knows the attribute, and the operator on it.
+// allows reports whether the language has the attribute, and the operator for it.
 func (l language) allows(attr, op string) bool {
 	date := slices.Contains(dateAttributes, attr)
 	ordering := op == "gt" || op == "ge" || op == "lt" || op == "le"
@@ -175,7 +175,7 @@ func (l language) allows(attr, op string) bool {
 	}
 	profile, inProfile := strings.CutPrefix(attr, "profile.")
 	switch {
-	case inProfile && !l.known[profile], !inProfile && !slices.Contains(l.resource.search, attr):
+	case inProfile && !l.profileAttributes[profile], !inProfile && !slices.Contains(l.resource.search, attr):
 		return false
 	case op == "co":
 		return slices.Contains(l.resource.contains, attr)
@@ -185,12 +185,12 @@ func (l language) allows(attr, op string) bool {
 	return true
 }
 
-// comparison compiles attr op value, and narrows the span where it can.
+// comparison compiles attr op value, and narrows the span if it can.
 func (p *parser) comparison(attr, op, value string, span *span) (predicate, error) {
 	if !p.allows(attr, op) {
 		return nil, errQuery
 	}
-	holds := ordered(op)
+	holds := orderings[op]
 	switch {
 	case value == "":
 		return nil, errSyntax
@@ -203,8 +203,8 @@ func (p *parser) comparison(attr, op, value string, span *span) (predicate, erro
 		if attr == "lastUpdated" {
 			*span = spanOf(op, want)
 		}
-		return func(u *object) bool {
-			at := u.date(attr)
+		return func(obj *object) bool {
+			at := obj.date(attr)
 			return at != 0 && holds(cmp.Compare(at, want))
 		}, nil
 	case value[0] == '"':
@@ -227,7 +227,7 @@ func (p *parser) comparison(attr, op, value string, span *span) (predicate, erro
 	}), nil
 }
 
-// textual compiles the comparison with a string.
+// textual compiles a comparison with a string.
 func (p *parser) textual(attr, op, want string, holds func(int) bool) predicate {
 	fold := func(s string) string { return s }
 	if p.search {
@@ -235,10 +235,10 @@ func (p *parser) textual(attr, op, want string, holds func(int) bool) predicate 
 	}
 	want = fold(want)
 	if attr == "status" {
-		return func(u *object) bool { return textHolds(op, fold(u.status), want, holds) }
+		return func(obj *object) bool { return textHolds(op, fold(obj.status), want, holds) }
 	}
 	if attr == "id" {
-		return func(u *object) bool { return textHolds(op, fold(u.id()), want, holds) }
+		return func(obj *object) bool { return textHolds(op, fold(obj.id()), want, holds) }
 	}
 	return anyElement(attr, func(v []byte) bool {
 		return v[0] == '"' && textHolds(op, fold(unquote(v)), want, holds)
@@ -255,16 +255,16 @@ func textHolds(op, have, want string, holds func(int) bool) bool {
 	return holds(strings.Compare(have, want))
 }
 
-// anyElement is the predicate that some element of the attribute's value fits:
-// of an array any, else the value itself.
-func anyElement(attr string, fits func(value []byte) bool) predicate {
-	return func(u *object) bool {
-		value := get(u.text(), attr)
+// anyElement returns the predicate that an element of the attribute's array, or
+// its single value, matches.
+func anyElement(attr string, matches func(value []byte) bool) predicate {
+	return func(obj *object) bool {
+		value := get(obj.text(), attr)
 		if value == nil {
 			return false
 		}
 		for v := range elements(value) {
-			if fits(v) {
+			if matches(v) {
 				return true
 			}
 		}
@@ -272,57 +272,50 @@ func anyElement(attr string, fits func(value []byte) bool) predicate {
 	}
 }
 
-// ordered returns what an operator wants of a three-way comparison.
-func ordered(op string) func(int) bool {
-	switch op {
-	case "gt":
-		return func(c int) bool { return c > 0 }
-	case "ge":
-		return func(c int) bool { return c >= 0 }
-	case "lt":
-		return func(c int) bool { return c < 0 }
-	case "le":
-		return func(c int) bool { return c <= 0 }
-	}
-	return func(c int) bool { return c == 0 }
+// orderings are the results of a three-way comparison that each operator accepts.
+var orderings = map[string]func(int) bool{
+	"eq": func(c int) bool { return c == 0 },
+	"gt": func(c int) bool { return c > 0 },
+	"ge": func(c int) bool { return c >= 0 },
+	"lt": func(c int) bool { return c < 0 },
+	"le": func(c int) bool { return c <= 0 },
 }
 
-func (u *object) date(attr string) int64 {
+func (obj *object) date(attr string) int64 {
 	switch attr {
 	case "created":
-		return u.created
+		return obj.created
 	case "activated":
-		return u.activated
+		return obj.activated
 	case "statusChanged":
-		return u.statusChanged
+		return obj.statusChanged
 	case "lastMembershipUpdated":
-		return u.membershipAt
+		return obj.lastMembershipUpdated
 	}
-	return u.lastUpdated
+	return obj.lastUpdated
 }
 
-func (u *object) present(attr string) bool {
-	value := get(u.text(), attr)
+func (obj *object) present(attr string) bool {
+	value := get(obj.text(), attr)
 	return value != nil && string(value) != "null"
 }
 
-// lacking is the sort key of an absent value: after everything else. Where Okta
-// puts those is not known.
-const lacking = "\xff"
+// absentKey is the sort key of an absent value: the last. Okta's order is unknown.
+const absentKey = "\xff"
 
-// sortKey is what the user is sorted by: without case, as Okta does it.
-func (u *object) sortKey(attr string) string {
+// sortKey returns the value to sort by, case-insensitively like Okta.
+func (obj *object) sortKey(attr string) string {
 	if slices.Contains(dateAttributes, attr) {
-		if u.date(attr) == 0 {
-			return lacking
+		if obj.date(attr) == 0 {
+			return absentKey
 		}
-		return time.UnixMilli(u.date(attr)).UTC().Format(timeLayout)
+		return time.UnixMilli(obj.date(attr)).UTC().Format(timeLayout)
 	}
-	if s := text(u.text(), attr); s != "" {
+	if s := text(obj.text(), attr); s != "" {
 		return strings.ToLower(s)
 	}
-	if v := get(u.text(), attr); v != nil && string(v) != "null" {
+	if v := get(obj.text(), attr); v != nil && string(v) != "null" {
 		return string(v)
 	}
-	return lacking
+	return absentKey
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
+	"time"
 )
 
 // The org keeps a user as the JSON text that it serves, so that what a client
@@ -203,5 +204,49 @@ func appendString(dst []byte, s string) []byte {
 			dst = append(dst, c)
 		}
 	}
+	return append(dst, '"')
+}
+
+// writer appends the members of a JSON object.
+type writer []byte
+
+func (w *writer) name(name string) {
+	if last := (*w)[len(*w)-1]; last != '{' {
+		*w = append(*w, ',')
+	}
+	*w = append(appendString(*w, name), ':')
+}
+
+func (w *writer) text(name, value string) {
+	w.name(name)
+	*w = appendString(*w, value)
+}
+
+func (w *writer) raw(name, value string) {
+	w.name(name)
+	*w = append(*w, value...)
+}
+
+func (w *writer) time(name string, ms int64) {
+	w.name(name)
+	*w = appendTime(*w, ms)
+}
+
+func (w *writer) open(name string) {
+	w.name(name)
+	*w = append(*w, '{')
+}
+
+func (w *writer) close() { *w = append(*w, '}') }
+
+// timeLayout is how Okta writes dates ("Okta API: dates"): UTC, with milliseconds.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+func appendTime(dst []byte, ms int64) []byte {
+	if ms == 0 {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '"')
+	dst = time.UnixMilli(ms).UTC().AppendFormat(dst, timeLayout)
 	return append(dst, '"')
 }

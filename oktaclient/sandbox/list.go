@@ -1,11 +1,15 @@
 package sandbox
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,51 +21,77 @@ type resource struct {
 	kind  string // in E0000007, and as a target in the System Log
 	event string // of a changed profile
 
-	maxLimit   int      // objects per page; also the default
-	minLimit   int      // the smallest limit that is no error
-	maxFound   int      // objects that q returns; it has no pages
-	found      []string // attributes whose beginning q compares
-	listOrder  string   // attribute that lists are sorted by; "": the id
-	department string   // attribute that [RoleGroup] compares
+	minLimit   int                      // the smallest limit that is no error
+	maxLimit   int                      // objects per page; also the default
+	maxFound   int                      // objects that q returns; it has no pages
+	found      []string                 // attributes whose beginning q compares
+	listOrder  string                   // attribute that lists are sorted by; "": the id
+	department string                   // attribute that [RoleGroup] compares
+	login      string                   // attribute that GET by id also accepts; "": none
+	links      func(self string) []byte // the links of GET by id; nil: as in a list
 
+	profile  []string // attributes of a profile
 	filter   []string // attributes that filter accepts
 	search   []string // attributes that search accepts, besides those of the profile
 	contains []string // attributes that co accepts in a search
 }
 
-// notFound is the error for an id that no object has.
-func (x *resource) notFound(id string) error {
-	e := newError("E0000007")
-	e.Summary += ": " + id + " (" + x.kind + ")"
-	return e
+// visible reports whether the client's role includes the object.
+func (x *resource) visible(obj *object, token *accessToken) bool {
+	department, scoped := strings.CutPrefix(token.role, groupRole)
+	return !scoped || text(obj.text(), x.department) == department
 }
 
-// visible reports whether the client's role includes the object.
-func (x *resource) visible(u *object, g *grant) bool {
-	department, scoped := strings.CutPrefix(g.role, groupRole)
-	return !scoped || text(u.text(), x.department) == department
+// get returns the handler of GET by id. It doesn't lag.
+func (o *Org) get(s *store, id string) handler {
+	return func(resp *response, r *http.Request, token *accessToken) error {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		var obj object
+		found := s.findLocked(&obj, id) || s.login != "" && strings.Contains(id, "@") && s.findLoginLocked(&obj, id)
+		if !found || !s.visible(&obj, token) {
+			e := newError("E0000007")
+			e.Summary += ": " + id + " (" + s.kind + ")"
+			return e
+		}
+		body := obj.text()
+		if s.links != nil && get(body, "_links") != nil {
+			path, _ := strings.CutSuffix(r.URL.Path, id)
+			body = set(body, "_links", s.links(o.URL()+path+obj.id()))
+		}
+		resp.writeRaw(parseProjection(r).apply(body))
+		return nil
+	}
+}
+
+// findLoginLocked sets obj to the object with the login.
+func (s *store) findLoginLocked(obj *object, login string) bool {
+	for v := range s.selectLocked(all) {
+		if strings.EqualFold(text(v.text(), s.login), login) {
+			*obj = *v
+			return true
+		}
+	}
+	return false
 }
 
 // list is a parsed request for a list of objects.
 type list struct {
 	*store
-	query  url.Values // as sent, without the cursor
-	limit  int
-	match  predicate
-	span   span // of lastUpdated: no object outside of it matches
-	index  bool // answered by the index, which lags
-	pages  bool
-	sortBy string // "": by id
-	desc   bool
-	view   view
-	from   position
-	role   string // of the client
+	query url.Values // as sent, without the cursor
+	limit int
+	match predicate
+	selection
+	index      bool // the response comes from the index, which lags
+	pages      bool
+	projection projection
+	role       string // of the client
 }
 
-// list returns the handler of the resource's list.
+// list returns the handler of a resource's list.
 func (o *Org) list(s *store) handler {
-	return func(a *answer, r *http.Request, g *grant) error {
-		l, err := o.parseList(s, r, g)
+	return func(resp *response, r *http.Request, token *accessToken) error {
+		l, err := o.parseList(s, r, token)
 		if err != nil {
 			return err
 		}
@@ -69,23 +99,23 @@ func (o *Org) list(s *store) handler {
 		if fault.Next == NextShort {
 			l.limit = max(1, l.limit/2)
 		}
-		p := o.page(l, a, accepts(r, "gzip"))
-		o.link(a, "self", o.self(r))
+		p := o.page(l, resp, acceptsGzip(r))
+		o.link(resp, "self", o.self(r))
 		next := o.next(r, l.query, p.last)
 		switch {
 		case fault.Next == NextLoop:
-			o.link(a, "next", o.self(r))
+			o.link(resp, "next", o.self(r))
 		case fault.Next == NextOtherHost:
-			o.link(a, "next", "https://"+OtherHost+next)
+			o.link(resp, "next", "https://"+OtherHost+next)
 		case l.pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
-			o.link(a, "next", o.URL()+next)
+			o.link(resp, "next", o.URL()+next)
 		}
 		return nil
 	}
 }
 
 // parseList parses the query of a list.
-func (o *Org) parseList(s *store, r *http.Request, g *grant) (l *list, err error) {
+func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, newError("E0000001", "query: could not be parsed")
@@ -95,13 +125,14 @@ func (o *Org) parseList(s *store, r *http.Request, g *grant) (l *list, err error
 	}
 	after := query.Get("after")
 	query.Del("after")
-	l = &list{store: s, query: query, view: viewOf(r, query.Get("fields")), sortBy: s.listOrder, role: g.role}
+	l = &list{store: s, query: query, selection: selection{span: always, sortBy: s.listOrder}, index: true,
+		projection: parseProjection(r), role: token.role}
 	l.pages = !query.Has("q")
 	if l.limit, err = l.parseLimit(); err != nil {
 		return nil, err
 	}
 	if after != "" {
-		if l.from, err = o.position(r, query, after); err != nil {
+		if l.after, err = o.position(r, query, after); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +141,7 @@ func (o *Org) parseList(s *store, r *http.Request, g *grant) (l *list, err error
 		return nil, err
 	}
 	matches := l.match
-	l.match = func(u *object) bool { return matches(u) && l.visible(u, g) }
+	l.match = func(obj *object) bool { return matches(obj) && l.visible(obj, token) }
 	l.pages = l.pages && l.limit > 0
 	return l, nil
 }
@@ -135,7 +166,6 @@ func (l *list) parseLimit() (int, error) {
 // are DEPROVISIONED, filter and search don't ("List users").
 func (l *list) parseMatch() error {
 	filter, search, q := l.query.Get("filter"), l.query.Get("search"), strings.ToLower(l.query.Get("q"))
-	l.index, l.span = true, always
 	var err error
 	switch {
 	case filter != "" && search != "", q != "" && filter+search != "":
@@ -145,10 +175,10 @@ func (l *list) parseMatch() error {
 	case search != "":
 		err = l.parseSearch(search)
 	case q != "":
-		l.match = func(u *object) bool { return u.status != deprovisioned && u.startsWith(q, l.found) }
+		l.match = func(obj *object) bool { return obj.status != deprovisioned && obj.startsWith(q, l.found) }
 	default:
 		l.index = false
-		l.match = func(u *object) bool { return u.status != deprovisioned }
+		l.match = func(obj *object) bool { return obj.status != deprovisioned }
 	}
 	if err != nil {
 		return newError("E0000031", err.Error())
@@ -158,7 +188,7 @@ func (l *list) parseMatch() error {
 
 func (l *list) compile(language language, expression string) error {
 	c, err := language.compile(expression)
-	l.match, l.span = c.fits, c.span
+	l.match, l.span = c.matches, c.span
 	return err
 }
 
@@ -167,7 +197,7 @@ func (l *list) compile(language language, expression string) error {
 func (l *list) parseSearch(search string) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	language := language{resource: &l.resource, search: true, known: l.known}
+	language := language{resource: &l.resource, search: true, profileAttributes: l.profileAttributes}
 	if err := l.compile(language, search); err != nil || !l.query.Has("sortBy") {
 		return err
 	}
@@ -181,9 +211,9 @@ func (l *list) parseSearch(search string) error {
 }
 
 // startsWith reports whether a value begins with q, which is in lower case.
-func (u *object) startsWith(q string, attributes []string) bool {
+func (obj *object) startsWith(q string, attributes []string) bool {
 	for _, attr := range attributes {
-		if strings.HasPrefix(strings.ToLower(text(u.text(), attr)), q) {
+		if strings.HasPrefix(strings.ToLower(text(obj.text(), attr)), q) {
 			return true
 		}
 	}
@@ -199,45 +229,39 @@ type page struct {
 
 // page writes the objects that l asks for. A cached page that goes out
 // compressed costs only the sending.
-func (o *Org) page(l *list, a *answer, packed bool) page {
-	key := fmt.Sprintf("%s %q %q %d %q %q", l.query.Encode(), l.from.id, l.from.key, l.from.offset, l.view.key, l.role)
-	packed = packed && o.cfg.CachePages && o.cfg.IndexLag == 0
-	if packed {
-		if cached, ok := l.cache.get(key, l.store); ok {
-			a.header.Set("Content-Type", "application/json")
-			a.packed = cached.packed
-			return cached.page
-		}
+func (o *Org) page(l *list, resp *response, compressed bool) page {
+	if !compressed || !o.cfg.CachePages || l.lag > 0 {
+		p, _ := o.render(l, resp)
+		return p
 	}
-	p, edition := o.render(l, a)
-	if packed {
-		a.packed = pack(a.body.Bytes())
-		l.cache.put(key, edition, cachedPage{p, a.packed})
+	key := fmt.Sprintf("%s %q %q %d %q %q", l.query.Encode(), l.after.id, l.after.key, l.after.offset, l.projection.cacheKey, l.role)
+	cached, ok := l.cache.get(key, l.store)
+	if !ok {
+		var version uint64
+		cached.page, version = o.render(l, resp)
+		cached.gzipped = compress(resp.body.Bytes())
+		l.cache.put(key, version, cached)
 	}
-	return p
+	resp.header.Set("Content-Type", "application/json")
+	resp.gzipped = cached.gzipped
+	return cached.page
 }
 
 // render writes the page as JSON.
-func (o *Org) render(l *list, a *answer) (p page, edition uint64) {
-	var at time.Time
+func (o *Org) render(l *list, resp *response) (p page, version uint64) {
+	q, skip := l.selection, 0
 	if l.index && l.lag > 0 {
-		at = o.now().Add(-l.lag)
+		q.at = o.now().Add(-l.lag)
 	}
-	p.last = l.from
-	from, skip := l.from, 0
 	if o.cfg.OffsetCursors {
-		from, skip = position{}, l.from.offset
+		q.after, skip = position{}, l.after.offset
 	}
+	p.last = l.after
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	objects := l.withinLocked(l.span, from.id, at)
-	if l.sortBy != "" {
-		objects = l.sortedLocked(l.sortBy, l.desc, from, at)
-	}
-	a.header.Set("Content-Type", "application/json")
-	a.body.WriteByte('[')
-	for u := range objects {
-		if !l.match(u) {
+	resp.writeRaw([]byte("["))
+	for obj := range l.selectLocked(q) {
+		if !l.match(obj) {
 			continue
 		}
 		if skip > 0 {
@@ -249,14 +273,115 @@ func (o *Org) render(l *list, a *answer) (p page, edition uint64) {
 			break
 		}
 		if p.rows++; p.rows > 1 {
-			a.body.WriteByte(',')
+			resp.body.WriteByte(',')
 		}
-		a.body.Write(l.view.apply(u.appendJSON(a.body.AvailableBuffer())))
-		p.last = position{id: u.id(), offset: p.last.offset + 1}
-		if l.sortBy != "" {
-			p.last.key = u.sortKey(l.sortBy)
+		resp.body.Write(l.projection.apply(obj.appendJSON(resp.body.AvailableBuffer())))
+		offset := p.last.offset + 1
+		p.last = obj.position(l.sortBy)
+		p.last.offset = offset
+	}
+	resp.body.WriteByte(']')
+	return p, l.version
+}
+
+// pageCache contains compressed pages until the next change, so that a benchmark
+// measures the client and not the org.
+type pageCache struct {
+	mu      sync.Mutex
+	version uint64
+	pages   map[string]cachedPage
+}
+
+type cachedPage struct {
+	page
+	gzipped []byte
+}
+
+func (c *pageCache) get(key string, s *store) (cachedPage, bool) {
+	s.mu.RLock()
+	version := s.version
+	s.mu.RUnlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.pages[key]
+	return p, ok && c.version == version
+}
+
+func (c *pageCache) put(key string, version uint64, p cachedPage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pages == nil || c.version != version {
+		c.pages, c.version = map[string]cachedPage{}, version
+	}
+	c.pages[key] = p
+}
+
+// cursor returns an opaque cursor for a position ("Okta API: pagination"). It is
+// valid only for one path and query, and for [Config.CursorLife]. It contains
+// characters that a URL must escape.
+func (o *Org) cursor(r *http.Request, query url.Values, p position) string {
+	text := strings.Join([]string{strconv.Itoa(p.offset), p.id, p.key, ""}, "\x00")
+	if o.cfg.CursorLife > 0 {
+		text += o.now().Format(time.RFC3339Nano)
+	}
+	return base64.StdEncoding.EncodeToString([]byte(text)) + "/" + o.cursorMAC(r, query, text)
+}
+
+func (o *Org) cursorMAC(r *http.Request, query url.Values, text string) string {
+	mac := hmac.New(sha256.New, o.cursorKey)
+	mac.Write([]byte(r.URL.Path + "?" + query.Encode() + "\x00" + text))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:10])
+}
+
+// position returns the position of a cursor. A cursor that was altered, belongs to
+// another query or has expired is E0000029.
+func (o *Org) position(r *http.Request, query url.Values, cursor string) (p position, err error) {
+	slash := max(0, strings.LastIndexByte(cursor, '/'))
+	b, err := base64.StdEncoding.DecodeString(cursor[:slash])
+	if err != nil || cursor[slash:] != "/"+o.cursorMAC(r, query, string(b)) {
+		o.stats.addViolation("a cursor that was altered or is of another query")
+		return p, newError("E0000029")
+	}
+	part := strings.SplitN(string(b), "\x00", 4)
+	if part[3] != "" {
+		created, _ := time.Parse(time.RFC3339Nano, part[3])
+		if o.now().Sub(created) > o.cfg.CursorLife {
+			return p, newError("E0000029")
 		}
 	}
-	a.body.WriteByte(']')
-	return p, l.edition
+	p.offset, _ = strconv.Atoi(part[0])
+	p.id, p.key = part[1], part[2]
+	return p, nil
+}
+
+// next is the path and query of the page after p.
+func (o *Org) next(r *http.Request, query url.Values, p position) string {
+	next := r.URL.EscapedPath() + "?" + url.Values{"after": {o.cursor(r, query, p)}}.Encode()
+	if len(query) > 0 {
+		next += "&" + query.Encode()
+	}
+	return next
+}
+
+// link adds a Link header, one line for each.
+func (o *Org) link(resp *response, rel, target string) {
+	value := "<" + target + `>; rel="` + rel + `"`
+	name := "Link"
+	if o.cfg.LowerCaseLinks {
+		name = "link"
+	}
+	if have := resp.header[name]; o.cfg.JoinLinks && len(have) > 0 {
+		resp.header[name] = []string{have[0] + ", " + value}
+		return
+	}
+	resp.header[name] = append(resp.header[name], value)
+}
+
+// self is the URL of the request as it came, under the org's own name.
+func (o *Org) self(r *http.Request) string {
+	self := o.URL() + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		self += "?" + r.URL.RawQuery
+	}
+	return self
 }

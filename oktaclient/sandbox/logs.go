@@ -1,57 +1,60 @@
 package sandbox
 
 import (
+	"cmp"
+	"crypto/rand"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
-// The System Log ("System Log query"): polling, which is to say with no until and
-// ascending, gives every event in the order in which it was stored, always with
-// a next link, also on an empty page. A bounded query ends.
+// A query without until polls the log ("System Log query"): it returns every
+// event in the order in which they were stored, always with a next link, also on
+// an empty page. A bounded query ends.
 const (
 	defaultEvents = 100
 	maxEventsPage = 1000
-	keepEvents    = 90 * 24 * time.Hour  // older ones are gone
-	oldestSince   = 180 * 24 * time.Hour // and beyond this a query is an error
+	keepEvents    = 90 * 24 * time.Hour  // older events are deleted
+	oldestSince   = 180 * 24 * time.Hour // an older since is an error
 )
 
 // listEvents is GET /api/v1/logs, without filter and q.
-func (o *Org) listEvents(a *answer, r *http.Request, _ *grant) error {
+func (o *Org) listEvents(resp *response, r *http.Request, _ *accessToken) error {
 	l, err := o.parseLog(r)
 	if err != nil {
 		return err
 	}
 	w := writer("[")
 	rows, at, more := 0, l.from, false
-	o.events.mu.Lock()
-	for i := max(0, l.from-o.events.first); i < len(o.events.list); i++ {
-		e := o.events.list[i]
+	o.log.mu.Lock()
+	for i := max(0, l.from-o.log.first); i < len(o.log.events); i++ {
+		e := &o.log.events[i]
 		if rows == l.limit {
 			more = true
 			break
 		}
-		at = o.events.first + i + 1
+		at = o.log.first + i + 1
 		if e.published.Before(l.since) || !l.until.IsZero() && !e.published.Before(l.until) {
 			continue
 		}
 		if rows++; rows > 1 {
 			w = append(w, ',')
 		}
-		w = e.append(w)
+		w = e.appendJSON(w)
 	}
-	o.events.mu.Unlock()
-	a.header.Set("Content-Type", "application/json")
-	a.body.Write(append(w, ']'))
-	o.link(a, "self", o.self(r))
+	o.log.mu.Unlock()
+	resp.writeRaw(append(w, ']'))
+	o.link(resp, "self", o.self(r))
 	if more || l.until.IsZero() {
-		o.link(a, "next", o.URL()+o.next(r, l.query, position{offset: at}))
+		o.link(resp, "next", o.URL()+o.next(r, l.query, position{offset: at}))
 	}
 	return nil
 }
 
-// logQuery is a request for events, understood.
+// logQuery is a parsed request for events.
 type logQuery struct {
 	query        url.Values // without after
 	limit, from  int
@@ -78,11 +81,13 @@ func (o *Org) parseLog(r *http.Request) (l logQuery, err error) {
 		l.limit = min(n, maxEventsPage)
 	}
 	now := o.now()
-	if l.since, err = parseMoment(query.Get("since"), now.Add(-7*24*time.Hour)); err != nil {
-		return l, err
-	}
-	if l.until, err = parseMoment(query.Get("until"), time.Time{}); err != nil {
-		return l, err
+	l.since = now.Add(-7 * 24 * time.Hour)
+	for name, t := range map[string]*time.Time{"since": &l.since, "until": &l.until} {
+		if s := query.Get(name); s != "" {
+			if *t, err = time.Parse(time.RFC3339, s); err != nil {
+				return l, newError("E0000001", name+": not a date")
+			}
+		}
 	}
 	if l.since.Before(now.Add(-oldestSince)) || query.Has("filter") || query.Has("q") {
 		return l, newError("E0000053")
@@ -93,23 +98,12 @@ func (o *Org) parseLog(r *http.Request) (l logQuery, err error) {
 	return l, nil
 }
 
-func parseMoment(s string, otherwise time.Time) (time.Time, error) {
-	if s == "" {
-		return otherwise, nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return t, newError("E0000001", "since: not a date")
-	}
-	return t, nil
-}
-
-// append appends the event as the log shows it.
-func (e event) append(w writer) writer {
+// appendJSON appends the event as the log shows it.
+func (e *event) appendJSON(w writer) writer {
 	w = append(w, '{')
 	w.text("uuid", e.uuid)
 	w.text("published", e.published.UTC().Format(timeLayout))
-	w.text("eventType", e.kind)
+	w.text("eventType", e.eventType)
 	w.text("version", "0")
 	w.text("severity", "INFO")
 	w.raw("actor", `{"id":"00uSandboxControl0000","type":"User","alternateId":"control@`+domain+`","displayName":"Sandbox Control"}`)
@@ -117,18 +111,46 @@ func (e event) append(w writer) writer {
 	w.name("target")
 	w = append(w, "[{"...)
 	w.text("id", e.id)
-	w.text("type", e.target)
-	w.text("alternateId", e.alternateID)
-	if e.name != "" {
+	w.text("type", e.kind)
+	w.text("alternateId", cmp.Or(e.login, "unknown"))
+	if e.login == "" {
 		w.text("displayName", e.name)
 	}
 	return append(w, "}]}"...)
 }
 
-// listAssignees is GET /api/v1/iam/assignees/users: the only list here whose next
-// link stands in the body ("Role assignments"). Every hundredth of the original
-// people is an administrator.
-func (o *Org) listAssignees(a *answer, r *http.Request, _ *grant) error {
+// systemLog contains the events in the order in which they were stored.
+type systemLog struct {
+	mu     sync.Mutex
+	first  int // number of events[0] since the org's start
+	events []event
+}
+
+// event is one event of the System Log, whose target is a user or a group.
+type event struct {
+	uuid, eventType string
+	published       time.Time
+	kind, id        string // of the target
+	login, name     string // of a user; of a group
+}
+
+const maxEvents = 100_000
+
+func (l *systemLog) add(now time.Time, eventType string, obj *object) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, event{uuid: rand.Text(), eventType: eventType, published: now, kind: obj.store.kind, id: obj.id(),
+		login: text(obj.text(), "profile.login"), name: text(obj.text(), "profile.name")})
+	if len(l.events) > maxEvents {
+		drop := len(l.events) / 2
+		l.first += drop
+		l.events = slices.Clone(l.events[drop:])
+	}
+}
+
+// listAssignees is GET /api/v1/iam/assignees/users, whose next link is in the
+// body ("Role assignments"). Every hundredth original user is an administrator.
+func (o *Org) listAssignees(resp *response, r *http.Request, _ *accessToken) error {
 	const every, most = 100, 100
 	from := 0
 	if after := r.URL.Query().Get("after"); after != "" {
@@ -139,23 +161,23 @@ func (o *Org) listAssignees(a *answer, r *http.Request, _ *grant) error {
 		from = p.offset
 	}
 	value := []any{}
-	s := o.store
+	s := o.users
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	i := from
-	for ; i < s.people.n && len(value) < most && !s.wiped; i += every {
-		var u object
-		if !s.originalLocked(&u, i, time.Time{}) {
+	for ; i < s.originals.n && len(value) < most && !s.hidden; i += every {
+		var user object
+		if !s.loadLocked(&user, i, "", time.Time{}) {
 			continue
 		}
-		self := o.URL() + "/api/v1/users/" + u.id()
-		value = append(value, map[string]any{"id": u.id(), "orn": "orn:okta:directory:" + o.ID() + ":users:" + u.id(),
+		self := o.URL() + "/api/v1/users/" + user.id()
+		value = append(value, map[string]any{"id": user.id(), "orn": "orn:okta:directory:" + o.ID() + ":users:" + user.id(),
 			"_links": map[string]any{"self": map[string]string{"href": self}}})
 	}
 	links := map[string]any{"self": map[string]string{"href": o.self(r)}}
-	if i < s.people.n && !s.wiped {
+	if i < s.originals.n && !s.hidden {
 		links["next"] = map[string]string{"href": o.URL() + o.next(r, nil, position{offset: i})}
 	}
-	a.json(http.StatusOK, map[string]any{"value": value, "_links": links})
+	resp.writeJSON(http.StatusOK, map[string]any{"value": value, "_links": links})
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,39 +19,39 @@ import (
 type Org struct {
 	cfg    Config
 	url    atomic.Pointer[string]
-	offset atomic.Int64  // of the clock
-	store  *store        // users
+	offset atomic.Int64 // of the clock
+	users  *store
 	groups func() *store // created at the first use, when the URL is known
 	limits limiter
 	faults faults
 	stats  stats
-	events events
+	log    systemLog
 	hook   hook
 
-	secret   []byte // seals cursors
-	tokens   tokens
-	apiNonce *nonces // of the API; nil where none is demanded
-	clients  *verify.Clients
-	apiProof *verify.Verifier
+	cursorKey []byte // of the HMAC of cursors
+	tokens    tokens
+	apiNonce  *nonces // of the API; nil: the API requires none
+	clients   *verify.Clients
+	apiProof  *verify.Verifier
 
-	servers   []*authServer // its own and the custom ones
-	endpoints map[string]func(*answer, *http.Request)
+	servers   []*authServer // the org's own and the custom ones
+	endpoints map[string]func(*response, *http.Request)
 
 	mu   sync.Mutex
 	apps map[string]ClientApp
 }
 
-// NewOrg returns an org as described. It panics where cfg makes no sense: an
-// [AuthServer] without an audience, for one.
+// NewOrg returns an org. It panics if cfg is invalid, such as an [AuthServer]
+// without an audience.
 func NewOrg(cfg Config) *Org {
 	cfg.setDefaults()
-	o := &Org{cfg: cfg, apps: map[string]ClientApp{}, secret: make([]byte, 32),
-		endpoints: map[string]func(*answer, *http.Request){}}
-	rand.Read(o.secret) // never fails
+	o := &Org{cfg: cfg, apps: map[string]ClientApp{}, cursorKey: make([]byte, 32),
+		endpoints: map[string]func(*response, *http.Request){}}
+	rand.Read(o.cursorKey) // never fails
 	o.SetURL(cfg.URL)
 	o.SetClockOffset(cfg.ClockOffset)
-	o.store = newStore(userResource(), people{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
-		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL, slices.Concat(baseAttributes, customAttributes))
+	o.users = newStore(userResource(), generator{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
+		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
 	o.groups = sync.OnceValue(o.newGroups)
 	o.limits = newLimiter(cfg.RateLimit, cfg.ClientShare)
 	if cfg.APINonceEvery > 0 {
@@ -67,14 +66,22 @@ func NewOrg(cfg Config) *Org {
 	return o
 }
 
-// URL is where clients see the org, without a slash at the end.
+// URL returns the org's URL for clients, without a slash at the end.
 func (o *Org) URL() string { return *o.url.Load() }
 
-// SetURL says where clients see the org: proofs, audiences and links are by it.
-// [NewServer] does so itself. It is to be called before the first request.
+// SetURL sets the org's URL for clients, which proofs, audiences and links
+// contain. Call it before the first request; [NewServer] does.
 func (o *Org) SetURL(url string) {
 	url = strings.TrimSuffix(url, "/")
 	o.url.Store(&url)
+}
+
+// ID returns the org's id.
+func (o *Org) ID() string {
+	if o.cfg.ID != "" {
+		return o.cfg.ID
+	}
+	return "00o" + o.users.originals.id(0)[3:]
 }
 
 // now is the org's time.
@@ -83,9 +90,9 @@ func (o *Org) now() time.Time { return time.Now().Add(time.Duration(o.offset.Loa
 // SetClockOffset sets how far the org's clock is ahead of this machine's.
 func (o *Org) SetClockOffset(d time.Duration) { o.offset.Store(int64(d)) }
 
-// OnRequest has f called before each request at the API is answered, with its
-// number from 1 on: the place to change people between pages. Calls are one after
-// the other; f may use the org but not send requests to it.
+// OnRequest makes the org call f before it serves a request of the API, with the
+// request's number, from 1. Calls don't overlap. f may change the org, but must not
+// send requests to it.
 func (o *Org) OnRequest(f func(n int, r *http.Request)) {
 	o.hook.mu.Lock()
 	defer o.hook.mu.Unlock()
@@ -107,11 +114,11 @@ func (h *hook) call(r *http.Request) {
 	}
 }
 
-// ServeHTTP answers a request: first everything is checked and the answer made,
-// then the fault that is due, if one is, spoils it.
+// ServeHTTP serves a request: it checks the request completely and builds the
+// response. Then a fault that is due changes the response.
 func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !private(r) {
-		http.Error(w, "the sandbox speaks plain HTTP on loopback only", http.StatusForbidden)
+	if !isPrivate(r) {
+		http.Error(w, "the sandbox accepts plain HTTP on loopback only", http.StatusForbidden)
 		return
 	}
 	if o.cfg.Control && strings.HasPrefix(r.URL.Path, controlPath) {
@@ -119,28 +126,27 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fault := o.faults.pick(r.URL.Path)
-	if isAPI(r) {
+	if isAPIRequest(r) {
 		o.hook.call(r)
 	}
-	busy := o.stats.enter(r)
-	defer o.stats.leave()
-	if !pause(r.Context(), o.cfg.Latency) || !o.before(r, fault) {
+	inFlight := o.stats.begin(r)
+	defer o.stats.end()
+	if !sleep(r.Context(), o.cfg.Latency) || !o.beforeServing(r, fault) {
 		panic(http.ErrAbortHandler)
 	}
-	a := newAnswer()
-	defer a.free()
+	resp := newResponse()
+	defer resp.release()
 	r = r.WithContext(context.WithValue(r.Context(), faultKey{}, fault))
-	o.route(a, r, busy > o.cfg.Concurrency)
-	o.spoil(a, r, fault)
-	body := a.encode(r)
-	a.header.Set("Date", o.now().UTC().Format(http.TimeFormat))
-	o.stats.answered(a)
-	o.send(w, r, a, body, fault)
+	o.route(resp, r, inFlight > o.cfg.Concurrency)
+	o.applyFault(resp, r, fault)
+	body := resp.encode(r)
+	resp.header.Set("Date", o.now().UTC().Format(http.TimeFormat))
+	o.stats.addStatus(resp.status)
+	o.send(w, r, resp, body, fault)
 }
 
-// private says whether nobody on the way can read the request: it came over TLS,
-// or never left this machine.
-func private(r *http.Request) bool {
+// isPrivate reports whether the request came over TLS or from this machine.
+func isPrivate(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
@@ -148,22 +154,20 @@ func private(r *http.Request) bool {
 	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
-func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+func isAPIRequest(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
 
-// pause waits, for ever if d is negative. It is false where whoever asks goes
-// away first.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits for d, or until ctx ends if d is negative. It reports whether ctx
+// is still valid.
+func sleep(ctx context.Context, d time.Duration) bool {
 	if d == 0 {
 		return ctx.Err() == nil
 	}
-	if d < 0 {
-		<-ctx.Done()
-		return false
+	var timer <-chan time.Time
+	if d > 0 {
+		timer = time.After(d)
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-timer:
 		return true
 	case <-ctx.Done():
 		return false
@@ -173,66 +177,58 @@ func pause(ctx context.Context, d time.Duration) bool {
 // tokenPath is the token endpoint of the org's own authorization server.
 const tokenPath = ownPath + "/v1/token"
 
-// isToken says whether path is that of a token endpoint, also of a custom server.
-func isToken(path string) bool {
+// isTokenPath reports whether path is a token endpoint, also of a custom server.
+func isTokenPath(path string) bool {
 	return strings.HasPrefix(path, ownPath+"/") && strings.HasSuffix(path, "/v1/token")
 }
 
-// route finds who answers.
-func (o *Org) route(a *answer, r *http.Request, busy bool) {
+// route calls the handler for the request's path.
+func (o *Org) route(resp *response, r *http.Request, busy bool) {
 	path := r.URL.Path
-	if r.Header.Get("Authorization") != "" && !isAPI(r) && !isToken(path) {
-		o.stats.violate("credentials at a path that needs none: " + path)
+	if r.Header.Get("Authorization") != "" && !isAPIRequest(r) && !isTokenPath(path) {
+		o.stats.addViolation("credentials at a path that needs none: " + path)
 	}
 	switch {
-	case isAPI(r):
-		o.serveAPI(a, r, busy)
+	case isAPIRequest(r):
+		o.serveAPI(resp, r, busy)
 	case o.endpoints[path] != nil:
-		o.endpoints[path](a, r)
+		o.endpoints[path](resp, r)
 	case path == "/.well-known/okta-organization":
-		a.json(http.StatusOK, map[string]any{"id": o.ID(), "pipeline": "idx",
+		resp.writeJSON(http.StatusOK, map[string]any{"id": o.ID(), "pipeline": "idx",
 			"_links": map[string]any{"organization": map[string]string{"href": o.URL()}}})
 	case len(o.cfg.AuthServers) == 0 && strings.HasPrefix(path, ownPath+"/") && !strings.HasPrefix(path, ownPath+"/v1/"):
-		a.fail(newError("E0000015")) // custom authorization servers need a licence of their own
+		resp.writeError(newError("E0000015")) // custom authorization servers require another license
 	default:
-		a.fail(newError("E0000008"))
+		resp.writeError(newError("E0000008"))
 	}
 }
 
-// ID is the org's own id.
-func (o *Org) ID() string {
-	if o.cfg.ID != "" {
-		return o.cfg.ID
-	}
-	return "00o" + o.store.people.id(0)[3:]
-}
-
-// handler answers a request that is authorized. The error is an [oktaError].
-type handler func(a *answer, r *http.Request, g *grant) error
+// handler serves a request of the API that is authorized. The error is an [oktaError].
+type handler func(resp *response, r *http.Request, token *accessToken) error
 
 // endpoint is one endpoint of the API.
 type endpoint struct {
 	scope string
 	serve handler
-	list  bool // of objects that a role can leave out
+	list  bool // without a role, it is empty
 }
 
-// find returns the endpoint at path; nil: there is none.
-func (o *Org) find(path string) *endpoint {
+// endpoint returns the endpoint at path; nil: there is none.
+func (o *Org) endpoint(path string) *endpoint {
 	pattern, id := pathPattern(path)
 	switch pattern {
 	case "/api/v1/users":
-		return &endpoint{"okta.users.read", o.list(o.store), true}
+		return &endpoint{"okta.users.read", o.list(o.users), true}
 	case "/api/v1/users/{id}":
-		return &endpoint{scope: "okta.users.read", serve: func(a *answer, r *http.Request, g *grant) error { return o.getUser(a, r, g, id) }}
+		return &endpoint{"okta.users.read", o.get(o.users, id), false}
 	case "/api/v1/groups":
 		return &endpoint{"okta.groups.read", o.list(o.groups()), true}
 	case "/api/v1/groups/{id}":
-		return &endpoint{scope: "okta.groups.read", serve: func(a *answer, r *http.Request, g *grant) error { return o.getGroup(a, r, g, id) }}
+		return &endpoint{"okta.groups.read", o.get(o.groups(), id), false}
 	case "/api/v1/logs":
-		return &endpoint{scope: "okta.logs.read", serve: o.listEvents}
+		return &endpoint{"okta.logs.read", o.listEvents, false}
 	case "/api/v1/iam/assignees/users":
-		return &endpoint{scope: "okta.roles.read", serve: o.listAssignees}
+		return &endpoint{"okta.roles.read", o.listAssignees, false}
 	}
 	return nil
 }
@@ -248,52 +244,50 @@ func pathPattern(path string) (pattern, id string) {
 	return path, ""
 }
 
-// serveAPI answers a request at the API: who asks, whether there is room, then what.
-func (o *Org) serveAPI(a *answer, r *http.Request, busy bool) {
+// serveAPI serves a request of the API. It checks the number of concurrent
+// requests, the token, the rate limit, the method and the role, in this order.
+func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
+	if r.Method != http.MethodGet {
+		o.stats.addViolation("a request at the API that is no GET: " + r.Method)
+	}
 	if busy {
-		o.stats.limited(true)
-		setRateHeaders(a, 0, 0, o.now().Add(time.Minute), o.cfg.DuplicateRateHeaders)
-		a.fail(newError("E0000047"))
+		o.stats.add(func(s *Stats) { s.TooMany++ })
+		o.setRateHeaders(resp, quota{reset: o.now().Add(time.Minute)})
+		resp.writeError(newError("E0000047"))
 		return
 	}
-	found := o.find(r.URL.Path)
-	g, err := o.authorize(r, found)
-	if g != nil {
-		a.client = g.client
+	endpoint := o.endpoint(r.URL.Path)
+	token, err := o.authorize(r, endpoint)
+	if token != nil {
+		resp.client = token.client
 	}
-	room := o.limits.take(r.URL.Path, a.client, o.now())
-	setRateHeaders(a, room.limit, room.remaining, room.reset, o.cfg.DuplicateRateHeaders)
+	quota := o.limits.take(r.URL.Path, resp.client, o.now())
+	o.setRateHeaders(resp, quota)
 	switch {
-	case room.over:
-		o.stats.limited(false)
+	case quota.exceeded:
+		o.stats.add(func(s *Stats) { s.RateLimited++ })
 		err = newError("E0000047")
 	case err != nil:
 	case r.Method != http.MethodGet && o.cfg.ReadOnly:
 		err = newError("E0000010")
-	case found == nil:
+	case endpoint == nil:
 		err = newError("E0000008")
 	case r.Method != http.MethodGet:
 		err = newError("E0000022")
-	case g.role == RoleForbidden:
-		err = newError("E0000006")
-	case g.role == RoleNone && found.list:
-		a.header.Set("Content-Type", "application/json")
-		a.body.WriteString("[]")
-		o.link(a, "self", o.self(r))
-	case g.role == RoleNone:
+	case token.role == RoleNone && endpoint.list:
+		resp.writeRaw([]byte("[]"))
+		o.link(resp, "self", o.self(r))
+	case token.role == RoleForbidden || token.role == RoleNone:
 		err = newError("E0000006")
 	default:
-		err = found.serve(a, r, g)
+		err = endpoint.serve(resp, r, token)
 	}
-	if r.Method != http.MethodGet {
-		o.stats.violate("a request at the API that is no GET: " + r.Method)
-	}
-	var refused *refusal
+	var challenge *challengeError
 	var failed *oktaError
 	switch {
-	case errors.As(err, &refused):
-		o.refuse(a, r, refused)
+	case errors.As(err, &challenge):
+		o.writeChallenge(resp, r, challenge)
 	case errors.As(err, &failed):
-		a.fail(failed)
+		resp.writeError(failed)
 	}
 }

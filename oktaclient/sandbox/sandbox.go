@@ -130,7 +130,7 @@ const (
 	defaultURL         = "https://acme.okta.example"
 	defaultTokenLife   = time.Hour
 	defaultNonceLife   = 24 * time.Hour
-	defaultShare       = 0.5
+	defaultClientShare = 0.5
 	defaultConcurrency = 75
 )
 
@@ -161,7 +161,7 @@ func (c *Config) setDefaults() {
 		c.RateLimit = WorkforceLimits()
 	}
 	if c.ClientShare <= 0 {
-		c.ClientShare = defaultShare
+		c.ClientShare = defaultClientShare
 	}
 	if c.Concurrency <= 0 {
 		c.Concurrency = defaultConcurrency

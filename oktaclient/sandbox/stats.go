@@ -7,34 +7,38 @@ import (
 	"sync"
 )
 
-// Stats is what an org has seen. A violation is something that a correct client
-// never does, whatever the org does to it: a proof or an assertion used twice, a
-// proof for another URL, a token without its proof, a request that is no GET. A
-// missing or stale nonce is none, nor is an expired or revoked token.
+// Stats counts the requests that an org has received. A violation is something
+// that a correct client never does, whatever the org's responses are: a proof or
+// an assertion that is used twice, a proof for another URL, a token without its
+// proof, a request other than GET. A missing or stale nonce is no violation, nor
+// is an expired or revoked token.
 type Stats struct {
-	Requests    int            `json:"requests"` // all but those to /sandbox/
+	Requests    int            `json:"requests"` // without those to /sandbox/
 	API         int            `json:"api"`
 	Token       int            `json:"token"`
 	Grants      int            `json:"grants"`
-	Challenges  int            `json:"challenges"` // demands for a nonce
+	Challenges  int            `json:"challenges"` // responses that require a nonce
 	RateLimited int            `json:"rate_limited"`
-	TooMany     int            `json:"too_many"`      // refused for too many requests at once
-	MaxInFlight int            `json:"max_in_flight"` // most requests at once
-	Faults      int            `json:"faults"`        // injected faults that came to pass
+	TooMany     int            `json:"too_many"`      // 429 for too many concurrent requests
+	MaxInFlight int            `json:"max_in_flight"` // most concurrent requests
+	Faults      int            `json:"faults"`        // injected faults that occurred
 	ByStatus    map[int]int    `json:"by_status"`
 	ByPath      map[string]int `json:"by_path"` // "/api/v1/users/{id}" for all ids
 	Violations  []string       `json:"violations"`
 }
 
-const maxViolations = 100 // that are kept; the last one says that there were more
+const (
+	maxViolations = 100  // then "and more"
+	maxPaths      = 1000 // of ByPath
+)
 
 type stats struct {
-	mu     sync.Mutex
-	flying int
+	mu       sync.Mutex
+	inFlight int
 	Stats
 }
 
-// Stats returns what the org has seen so far.
+// Stats returns the counts since the start or the last [Org.ResetStats].
 func (o *Org) Stats() Stats {
 	o.stats.mu.Lock()
 	defer o.stats.mu.Unlock()
@@ -46,75 +50,57 @@ func (o *Org) Stats() Stats {
 	return s
 }
 
-// ResetStats starts counting anew.
-func (o *Org) ResetStats() {
-	o.stats.mu.Lock()
-	defer o.stats.mu.Unlock()
-	o.stats.Stats = Stats{}
-}
+// ResetStats sets all counts to 0.
+func (o *Org) ResetStats() { o.stats.add(func(s *Stats) { *s = Stats{} }) }
 
-// enter counts a request, and returns how many are in flight with it.
-func (s *stats) enter(r *http.Request) int {
+// begin counts a request, and returns how many are in flight, with this one.
+func (s *stats) begin(r *http.Request) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Requests++
-	path := r.URL.Path
 	switch {
-	case isToken(path):
+	case isTokenPath(r.URL.Path):
 		s.Token++
-	case isAPI(r):
+	case isAPIRequest(r):
 		s.API++
 	}
-	path, _ = pathPattern(path)
 	if s.ByPath == nil {
 		s.ByPath = map[string]int{}
 	}
-	if len(s.ByPath) < 1000 {
-		s.ByPath[path]++
+	if len(s.ByPath) < maxPaths {
+		pattern, _ := pathPattern(r.URL.Path)
+		s.ByPath[pattern]++
 	}
-	s.flying++
-	s.MaxInFlight = max(s.MaxInFlight, s.flying)
-	return s.flying
+	s.inFlight++
+	s.MaxInFlight = max(s.MaxInFlight, s.inFlight)
+	return s.inFlight
 }
 
-func (s *stats) leave() { s.add(func() { s.flying-- }) }
+func (s *stats) end() { s.add(func(*Stats) { s.inFlight-- }) }
 
-func (s *stats) answered(a *answer) {
-	s.add(func() {
+func (s *stats) addStatus(status int) {
+	s.add(func(s *Stats) {
 		if s.ByStatus == nil {
 			s.ByStatus = map[int]int{}
 		}
-		s.ByStatus[a.status]++
+		s.ByStatus[status]++
 	})
 }
 
-func (s *stats) granted()    { s.add(func() { s.Grants++ }) }
-func (s *stats) challenged() { s.add(func() { s.Challenges++ }) }
-func (s *stats) failed()     { s.add(func() { s.Faults++ }) }
-
-func (s *stats) limited(tooMany bool) {
-	s.add(func() {
-		if tooMany {
-			s.TooMany++
-		} else {
-			s.RateLimited++
-		}
-	})
-}
-
-func (s *stats) violate(what string) {
-	s.add(func() {
+func (s *stats) addViolation(violation string) {
+	s.add(func(s *Stats) {
 		switch {
 		case len(s.Violations) < maxViolations:
-			s.Violations = append(s.Violations, what)
+			s.Violations = append(s.Violations, violation)
 		case len(s.Violations) == maxViolations:
 			s.Violations = append(s.Violations, "and more")
 		}
 	})
 }
 
-func (s *stats) add(f func()) {
+// add calls f with the counts, locked.
+func (s *stats) add(f func(*Stats)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f()
+	f(&s.Stats)
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"iter"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -10,222 +11,311 @@ import (
 	"time"
 )
 
-// store holds the org's users. The original people are made when they are
-// asked for; only who has changed or come since is kept, with as many of the
-// earlier versions as the index can still show.
+// store contains the objects of a resource. The original users are generated when
+// they are needed. The store keeps only objects that were changed or added, with
+// the earlier versions that the index can still show.
 type store struct {
 	resource
-	people people
-	origin func() string // for the links in a user
-	lag    time.Duration // how late the index is; see [Config.IndexLag]
+	originals generator
+	origin    func() string // of links
+	lag       time.Duration // of the index; see [Config.IndexLag]
 
-	mu      sync.RWMutex
-	changed map[int]*record    // original people who are no longer as they were
-	added   map[string]*record // everybody else
-	order   []string           // ids of added, ascending
-	joined  int                // how many have joined
-	picks   int                // how many have been picked for a change
-	wiped   bool               // the org answers as if it had nobody
-	edition uint64             // grows with each change
-	known   map[string]bool    // names of profile attributes
-
-	recency recency
-	cache   pageCache
+	mu                sync.RWMutex
+	changed           map[int]*history    // of originals, by number
+	added             map[string]*history // of all other objects, by id
+	additions         int                 // how many objects were added by a number
+	picks             int                 // how many were picked for a change
+	hidden            bool                // lists are empty
+	version           uint64              // grows with each change
+	profileAttributes map[string]bool
+	cache             pageCache
 
 	orders sync.Mutex
-	sorted map[string][]int32 // numbers of the original people by a sort attribute
+	sorted map[string][]int32 // numbers of the originals by a sort attribute
+	spans  map[span][]int32   // numbers of the originals in a narrow span, ascending
 }
 
-// record is the versions of one user, oldest first.
-type record struct{ versions []version }
+// history is the versions of one object, oldest first.
+type history struct{ versions []version }
 
 type version struct {
-	from time.Time
-	user *object // nil: deleted
+	from   time.Time
+	object *object // nil: deleted
 }
 
-// user is one user at one time.
+// object is a version of a user or a group.
 type object struct {
-	facts
-	number  int     // among the original people; -1: not one of them
-	key     string  // the id, once known
-	json    []byte  // nil: as the people make it
-	scratch *[]byte // where to make it, for as long as a scan stays with this user
+	lifecycle
+	number  int     // among the originals; -1: not one of them
+	key     string  // the id; "": not computed yet
+	json    []byte  // nil: as generated
+	scratch *[]byte // buffer for generated JSON, until the next object of an iteration
 	store   *store
 }
 
-// newStore returns a store of the original people; attributes are the names of
-// those that a profile can have.
-func newStore(of resource, p people, lag time.Duration, origin func() string, attributes []string) *store {
-	s := &store{resource: of, people: p, lag: lag, origin: origin, known: map[string]bool{},
-		changed: map[int]*record{}, added: map[string]*record{}, sorted: map[string][]int32{}}
-	for _, name := range attributes {
-		s.known[name] = true
+// lifecycle is the status and the times of an object. Times are milliseconds
+// since 1970; 0 is null.
+type lifecycle struct {
+	status                            string
+	created, activated, statusChanged int64
+	lastLogin, lastUpdated            int64
+	passwordChanged                   int64
+	lastMembershipUpdated             int64
+}
+
+// newStore returns a store of the generator's users.
+func newStore(r resource, originals generator, lag time.Duration, origin func() string) *store {
+	s := &store{resource: r, originals: originals, lag: lag, origin: origin, profileAttributes: map[string]bool{},
+		changed: map[int]*history{}, added: map[string]*history{}, sorted: map[string][]int32{}, spans: map[span][]int32{}}
+	for _, name := range r.profile {
+		s.profileAttributes[name] = true
 	}
 	return s
 }
 
-func (u *object) id() string {
-	if u.key == "" {
-		u.key = u.store.people.id(u.number)
-	}
-	return u.key
+func (s *store) original(number int) object {
+	return object{number: number, store: s, lifecycle: s.originals.lifecycle(number)}
 }
 
-// appendJSON appends the user as a list shows it.
-func (u *object) appendJSON(dst []byte) []byte {
-	if u.json != nil {
-		return append(dst, u.json...)
+func (obj *object) id() string {
+	if obj.key == "" {
+		obj.key = obj.store.originals.id(obj.number)
 	}
-	return u.store.people.appendUser(dst, u.number, u.facts, u.store.origin())
+	return obj.key
 }
 
-// text returns the user's JSON; it must not be changed.
-func (u *object) text() []byte {
-	if u.json == nil && u.scratch != nil {
-		*u.scratch = u.appendJSON((*u.scratch)[:0])
-		u.json = *u.scratch
+// appendJSON appends the object as a list shows it.
+func (obj *object) appendJSON(dst []byte) []byte {
+	if obj.json != nil {
+		return append(dst, obj.json...)
 	}
-	if u.json == nil {
-		u.json = u.appendJSON(nil)
-	}
-	return u.json
+	return obj.store.originals.appendUser(dst, obj.number, obj.lifecycle, obj.store.origin())
 }
 
-// newUser reads what the org needs of a user's JSON.
+// text returns the object's JSON, which must not be changed.
+func (obj *object) text() []byte {
+	if obj.json == nil && obj.scratch != nil {
+		*obj.scratch = obj.appendJSON((*obj.scratch)[:0])
+		obj.json = *obj.scratch
+	}
+	if obj.json == nil {
+		obj.json = obj.appendJSON(nil)
+	}
+	return obj.json
+}
+
+// newObject returns an object with the given JSON.
 func (s *store) newObject(json []byte) *object {
-	return &object{number: -1, key: text(json, "id"), json: json, store: s, facts: facts{
-		status:        text(json, "status"),
-		created:       moment(json, "created"),
-		activated:     moment(json, "activated"),
-		statusChanged: moment(json, "statusChanged"),
-		lastLogin:     moment(json, "lastLogin"),
-		lastUpdated:   moment(json, "lastUpdated"),
-		passwordAt:    moment(json, "passwordChanged"),
-		membershipAt:  moment(json, "lastMembershipUpdated"),
+	at := func(name string) int64 {
+		t, err := time.Parse(time.RFC3339, text(json, name))
+		if err != nil {
+			return 0
+		}
+		return t.UnixMilli()
+	}
+	id := text(json, "id")
+	return &object{number: s.originals.find(id), key: id, json: json, store: s, lifecycle: lifecycle{
+		status: text(json, "status"), created: at("created"), activated: at("activated"), statusChanged: at("statusChanged"),
+		lastLogin: at("lastLogin"), lastUpdated: at("lastUpdated"), passwordChanged: at("passwordChanged"),
+		lastMembershipUpdated: at("lastMembershipUpdated"),
 	}}
 }
 
-func moment(json []byte, name string) int64 {
-	t, err := time.Parse(time.RFC3339, text(json, name))
-	if err != nil {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-// asOf returns which version was the newest then; the zero time is now. It is
-// false before the first one.
-func (r *record) asOf(t time.Time) (*object, bool) {
-	for i := len(r.versions) - 1; i >= 0; i-- {
-		if v := &r.versions[i]; t.IsZero() || !v.from.After(t) {
-			return v.user, true
+// asOf returns the newest version at t; the zero time is now. It is false before
+// the first version.
+func (h *history) asOf(t time.Time) (*object, bool) {
+	for i := len(h.versions) - 1; i >= 0; i-- {
+		if v := &h.versions[i]; t.IsZero() || !v.from.After(t) {
+			return v.object, true
 		}
 	}
 	return nil, false
 }
 
-// originalLocked fills u with original person i; false: there is no such person (any more).
-func (s *store) originalLocked(u *object, i int, t time.Time) bool {
-	if r := s.changed[i]; r != nil {
-		if v, ok := r.asOf(t); ok {
+// loadLocked sets obj to an object as it was at t, and reports whether it
+// existed. The number is that among the originals, or negative.
+func (s *store) loadLocked(obj *object, number int, id string, t time.Time) bool {
+	h := s.changed[number]
+	if number < 0 {
+		h = s.added[id]
+	}
+	if h != nil {
+		if v, ok := h.asOf(t); ok {
 			if v != nil {
-				*u = *v
+				*obj = *v
 			}
 			return v != nil
 		}
 	}
-	*u = object{number: i, store: s, facts: s.people.facts(i)}
+	if number < 0 {
+		return false
+	}
+	*obj = s.original(number)
 	return true
 }
 
-func (s *store) addedLocked(u *object, id string, t time.Time) bool {
-	r := s.added[id]
-	if r == nil {
-		return false
-	}
-	v, _ := r.asOf(t)
-	if v != nil {
-		*u = *v
-	}
-	return v != nil
+// findLocked sets obj to the object that has the id now.
+func (s *store) findLocked(obj *object, id string) bool {
+	return !s.hidden && s.loadLocked(obj, s.originals.find(id), id, time.Time{})
 }
 
-// findLocked fills u with the user who has the id now.
-func (s *store) findLocked(u *object, id string) bool {
-	if s.wiped {
-		return false
+// putLocked makes obj the newest version of the object with that id; nil deletes.
+func (s *store) putLocked(id string, obj *object, now time.Time) {
+	number := s.originals.find(id)
+	h := s.changed[number]
+	if number < 0 {
+		h = s.added[id]
 	}
-	if i := s.people.find(id); i >= 0 {
-		return s.originalLocked(u, i, time.Time{})
+	if h == nil {
+		h = &history{}
+		if number < 0 {
+			s.added[id] = h
+		} else {
+			s.changed[number] = h
+		}
 	}
-	return s.addedLocked(u, id, time.Time{})
+	h.versions = append(h.versions, version{now, obj})
+	for len(h.versions) > 1 && !h.versions[1].from.After(now.Add(-s.lag)) {
+		h.versions = h.versions[1:] // the index shows a newer one already
+	}
+	if obj != nil {
+		if profile := get(obj.json, "profile"); len(profile) > 0 && profile[0] == '{' {
+			for m := range members(profile) {
+				s.profileAttributes[m.name()] = true
+			}
+		}
+	}
+	s.version++
 }
 
-// scanLocked yields the users after an id in the order of ids, as they were at t.
-// What it yields is good until the next.
-func (s *store) scanLocked(after string, t time.Time) iter.Seq[*object] {
+// A position is a place in a list: after the object with a sort key and an id,
+// or, with [Config.OffsetCursors], after a number of objects.
+type position struct {
+	key, id string
+	offset  int
+}
+
+func (obj *object) position(sortBy string) position {
+	p := position{id: obj.id()}
+	if sortBy != "" {
+		p.key = obj.sortKey(sortBy)
+	}
+	return p
+}
+
+// selection is a part of a store's objects, in an order.
+type selection struct {
+	span   span   // of lastUpdated; others are returned as well
+	sortBy string // attribute; "": the id. Equal values are sorted by id
+	desc   bool
+	after  position
+	at     time.Time // the version of the objects; zero: now
+}
+
+func (q *selection) compare(a, b position) int {
+	c := cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.id, b.id))
+	if q.desc {
+		return -c
+	}
+	return c
+}
+
+// includes reports whether the object is after the selection's start.
+func (q *selection) includes(obj *object) bool {
+	return q.after.id == "" || q.compare(obj.position(q.sortBy), q.after) > 0
+}
+
+// all is the selection of every object, by id.
+var all = selection{span: always}
+
+// selectLocked yields the objects of a selection. Each is valid until the next.
+func (s *store) selectLocked(q selection) iter.Seq[*object] {
+	n, number := s.originals.n, func(k int) int { return k }
+	if q.sortBy != "" {
+		order := s.by(q.sortBy)
+		number = func(k int) int {
+			if q.desc {
+				k = n - 1 - k
+			}
+			return int(order[k])
+		}
+	} else if narrow, ok := s.within(q.span); ok {
+		n, number = len(narrow), func(k int) int { return int(narrow[k]) }
+	}
 	return func(yield func(*object) bool) {
-		if s.wiped {
+		if s.hidden {
 			return
 		}
-		var u object
+		others := s.storedLocked(q)
+		start := sort.Search(n, func(k int) bool {
+			obj := s.original(number(k))
+			return q.includes(&obj)
+		})
+		var obj object
 		var scratch []byte
-		i, end := s.people.after(after), 0
-		for j := sort.SearchStrings(s.order, after+"\x00"); ; j++ {
-			if end = s.people.n; j < len(s.order) {
-				end = s.people.after(s.order[j])
+		for k := start; k < n; k++ {
+			if s.changed[number(k)] != nil {
+				continue
 			}
-			for ; i < end; i++ {
-				if !s.originalLocked(&u, i, t) {
-					continue
-				}
-				if u.scratch = &scratch; !yield(&u) {
+			obj = s.original(number(k))
+			obj.scratch = &scratch
+			for len(others) > 0 && q.compare(others[0].position(q.sortBy), obj.position(q.sortBy)) < 0 {
+				if !yield(others[0]) {
 					return
 				}
+				others = others[1:]
 			}
-			if j == len(s.order) || s.addedLocked(&u, s.order[j], t) && !yield(&u) {
+			if !yield(&obj) {
+				return
+			}
+		}
+		for _, other := range others {
+			if !yield(other) {
 				return
 			}
 		}
 	}
 }
 
-// putLocked makes u the newest version of the user with that id; a nil u deletes.
-func (s *store) putLocked(id string, u *object, now time.Time) {
-	var r *record
-	if i := s.people.find(id); i >= 0 {
-		if r = s.changed[i]; r == nil {
-			r = &record{}
-			s.changed[i] = r
+// storedLocked returns the changed and the added objects of a selection, in its order.
+func (s *store) storedLocked(q selection) (found []*object) {
+	load := func(number int, id string) {
+		obj := new(object)
+		if s.loadLocked(obj, number, id, q.at) && q.span.contains(obj.lastUpdated) && q.includes(obj) {
+			found = append(found, obj)
 		}
-	} else if r = s.added[id]; r == nil {
-		r = &record{}
-		s.added[id] = r
-		at, _ := slices.BinarySearch(s.order, id)
-		s.order = slices.Insert(s.order, at, id)
 	}
-	r.versions = append(r.versions, version{now, u})
-	for len(r.versions) > 1 && !r.versions[1].from.After(now.Add(-s.lag)) {
-		r.versions = r.versions[1:] // the index shows a newer one already
+	for number := range s.changed {
+		load(number, "")
 	}
-	s.edition++
+	for id := range s.added {
+		load(-1, id)
+	}
+	slices.SortFunc(found, func(a, b *object) int { return q.compare(a.position(q.sortBy), b.position(q.sortBy)) })
+	return found
 }
 
-// by returns the original people in the order of a sort attribute, ties by id.
+// by returns the originals in the order of a sort attribute, ties by id.
 func (s *store) by(attr string) []int32 {
 	s.orders.Lock()
 	defer s.orders.Unlock()
 	if order, ok := s.sorted[attr]; ok {
 		return order
 	}
-	order := make([]int32, s.people.n)
-	keys := make([]string, s.people.n)
+	n := s.originals.n
+	order, keys, times := make([]int32, n), make([]string, n), make([]int64, n)
+	isDate := slices.Contains(dateAttributes, attr)
 	for i := range order {
 		order[i] = int32(i)
-		keys[i] = (&object{number: i, store: s, facts: s.people.facts(i)}).sortKey(attr)
+		if obj := s.original(i); !isDate {
+			keys[i] = obj.sortKey(attr)
+		} else if times[i] = obj.date(attr); times[i] == 0 {
+			times[i] = math.MaxInt64 // like absentKey
+		}
 	}
-	slices.SortStableFunc(order, func(a, b int32) int { return strings.Compare(keys[a], keys[b]) })
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(times[a], times[b]), strings.Compare(keys[a], keys[b]), cmp.Compare(a, b))
+	})
 	if len(s.sorted) > 3 {
 		clear(s.sorted)
 	}
@@ -233,65 +323,60 @@ func (s *store) by(attr string) []int32 {
 	return order
 }
 
-// sortedLocked yields the users after a position in the order of an attribute,
-// ties by id, as they were at t.
-func (s *store) sortedLocked(attr string, desc bool, from position, t time.Time) iter.Seq[*object] {
-	compare := func(key, id, key2, id2 string) int {
-		c := cmp.Or(strings.Compare(key, key2), strings.Compare(id, id2))
-		if desc {
-			return -c
-		}
-		return c
+// span is a range of lastUpdated in milliseconds, both ends included.
+type span struct{ from, to int64 }
+
+var always = span{math.MinInt64, math.MaxInt64}
+
+// spanOf returns the range that fulfills a comparison of lastUpdated.
+func spanOf(op string, at int64) span {
+	switch op {
+	case "gt":
+		return span{at + 1, math.MaxInt64}
+	case "ge":
+		return span{at, math.MaxInt64}
+	case "lt":
+		return span{math.MinInt64, at - 1}
+	case "le":
+		return span{math.MinInt64, at}
 	}
-	behind := func(u *object) bool { return from.id == "" || compare(u.sortKey(attr), u.id(), from.key, from.id) > 0 }
-	return func(yield func(*object) bool) {
-		if s.wiped {
-			return
-		}
-		order := s.by(attr)
-		original := func(k int) *object {
-			if desc {
-				k = len(order) - 1 - k
-			}
-			i := int(order[k])
-			return &object{number: i, store: s, facts: s.people.facts(i)}
-		}
-		others := slices.DeleteFunc(s.othersLocked(t), func(u *object) bool { return !behind(u) })
-		slices.SortFunc(others, func(a, b *object) int { return compare(a.sortKey(attr), a.id(), b.sortKey(attr), b.id()) })
-		for k := sort.Search(len(order), func(k int) bool { return behind(original(k)) }); k < len(order); k++ {
-			u := original(k)
-			if s.changed[u.number] != nil {
-				continue
-			}
-			for len(others) > 0 && compare(others[0].sortKey(attr), others[0].id(), u.sortKey(attr), u.id()) < 0 {
-				if !yield(others[0]) {
-					return
-				}
-				others = others[1:]
-			}
-			if !yield(u) {
-				return
-			}
-		}
-		for _, u := range others {
-			if !yield(u) {
-				return
-			}
-		}
-	}
+	return span{at, at}
 }
 
-// othersLocked returns everybody whom the store has a record of, as they were at t.
-func (s *store) othersLocked(t time.Time) (others []*object) {
-	for i := range s.changed {
-		if u := new(object); s.originalLocked(u, i, t) {
-			others = append(others, u)
-		}
+func (s span) contains(at int64) bool { return s.from <= at && at <= s.to }
+
+// and is the intersection; or is the smallest range with both.
+func (s span) and(t span) span { return span{max(s.from, t.from), min(s.to, t.to)} }
+func (s span) or(t span) span  { return span{min(s.from, t.from), max(s.to, t.to)} }
+
+const (
+	narrowPart = 4  // a narrow span has at most this part of the originals
+	maxSpans   = 64 // that are cached
+)
+
+// within returns the originals in a span, by id. It is false if the span is not
+// narrow: then a scan of all originals costs little more.
+func (s *store) within(r span) ([]int32, bool) {
+	if r == always {
+		return nil, false
 	}
-	for id := range s.added {
-		if u := new(object); s.addedLocked(u, id, t) {
-			others = append(others, u)
-		}
+	order := s.by("lastUpdated")
+	updated := func(k int) int64 { return s.originals.lifecycle(int(order[k])).lastUpdated }
+	from := sort.Search(len(order), func(k int) bool { return updated(k) >= r.from })
+	to := max(from, sort.Search(len(order), func(k int) bool { return updated(k) > r.to }))
+	if to-from > len(order)/narrowPart {
+		return nil, false
 	}
-	return others
+	s.orders.Lock()
+	defer s.orders.Unlock()
+	numbers, ok := s.spans[r]
+	if !ok {
+		numbers = slices.Clone(order[from:to])
+		slices.Sort(numbers)
+		if len(s.spans) >= maxSpans {
+			clear(s.spans)
+		}
+		s.spans[r] = numbers
+	}
+	return numbers, true
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -19,17 +20,18 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// algorithms that Okta takes, for assertions and for proofs: no PS*, no EdDSA.
+// algorithms that Okta accepts for assertions and proofs: no PS*, no EdDSA.
 var algorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 
 const (
 	maxProofAge   = 5 * time.Minute // "The DPoP proof JWT is issued more than five minutes in the past."
-	maxReplays    = 1 << 20         // jti that are remembered
+	maxReplays    = 1 << 20         // jti that are stored
 	maxForm       = 64 << 10        // bytes of a token request
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
 
-// setVerifiers makes what checks clients, and the authorization servers.
+// setVerifiers sets the verifiers of assertions and proofs, and adds the
+// authorization servers.
 func (o *Org) setVerifiers() (err error) {
 	if o.clients, err = verify.NewClients(verify.ClientsConfig{
 		Keys: o.keys, Algorithms: algorithms, MaxLife: time.Hour, Leeway: -1, OptionalID: true,
@@ -74,56 +76,43 @@ func (o *Org) keys(_ context.Context, id string) ([]verify.Key, error) {
 	return keys, nil
 }
 
-// oauthError is an error of the token endpoint (RFC 6749, section 5.2).
-type oauthError struct {
-	Status      int    `json:"-"`
-	Code        string `json:"error"`
-	Description string `json:"error_description"`
-}
-
-func (e *oauthError) Error() string { return e.Code + ": " + e.Description }
-
-func badRequest(code, description string) error { return &oauthError{400, code, description} }
-
-func badClient(description string) error { return &oauthError{401, "invalid_client", description} }
-
 // serveToken is POST /oauth2/v1/token, and that of a custom server.
-func (o *Org) serveToken(a *answer, r *http.Request, s *authServer) {
-	a.header.Set("Cache-Control", "no-cache, no-store")
-	a.header.Set("Pragma", "no-cache")
+func (o *Org) serveToken(resp *response, r *http.Request, s *authServer) {
+	resp.header.Set("Cache-Control", "no-cache, no-store")
+	resp.header.Set("Pragma", "no-cache")
 	if o.cfg.NonceOnGrant {
-		a.header.Set("DPoP-Nonce", s.nonces.Nonce())
+		resp.header.Set("DPoP-Nonce", s.nonces.Nonce())
 	}
-	g, err := o.grant(r, s)
+	token, err := o.issueToken(r, s)
 	var api *oktaError
 	var oauth *oauthError
 	var proof *verify.Error
 	switch {
 	case errors.As(err, &api):
-		a.fail(api)
+		resp.writeError(api)
 	case errors.As(err, &proof) && proof.Reason.Code() == verify.UseNonce:
-		o.stats.challenged()
-		a.header.Set("DPoP-Nonce", proof.Nonce)
-		a.json(400, &oauthError{0, verify.UseNonce, "Authorization server requires nonce in DPoP proof."})
+		o.stats.add(func(s *Stats) { s.Challenges++ })
+		resp.header.Set("DPoP-Nonce", proof.Nonce)
+		resp.writeJSON(400, &oauthError{0, verify.UseNonce, "Authorization server requires nonce in DPoP proof."})
 	case errors.As(err, &proof):
-		a.json(400, &oauthError{0, verify.InvalidProof, proofText(proof.Reason)})
+		resp.writeJSON(400, &oauthError{0, verify.InvalidProof, proofText(proof.Reason)})
 	case errors.As(err, &oauth):
-		a.json(oauth.Status, oauth)
+		resp.writeJSON(oauth.Status, oauth)
 	case err == nil:
-		o.stats.granted()
-		answer := map[string]any{"token_type": "Bearer", "expires_in": max(1, int(s.TokenLife/time.Second)),
-			"access_token": g.token, "scope": strings.Join(g.scopes, " ")}
-		if g.thumbprint != "" {
-			answer["token_type"] = "DPoP"
+		o.stats.add(func(s *Stats) { s.Grants++ })
+		grant := map[string]any{"token_type": "Bearer", "expires_in": max(1, int(s.TokenLife/time.Second)),
+			"access_token": token.value, "scope": strings.Join(token.scopes, " ")}
+		if token.thumbprint != "" {
+			grant["token_type"] = "DPoP"
 		}
-		a.json(http.StatusOK, answer)
+		resp.writeJSON(http.StatusOK, grant)
 	}
 }
 
-// grant goes through a token request in Okta's order: the form, the client, the
-// proof, the scopes. Only a client that has authenticated is given a nonce, and by
-// then its assertion is spent.
-func (o *Org) grant(r *http.Request, s *authServer) (*grant, error) {
+// issueToken checks a token request in Okta's order: the form, the client, the
+// proof, the scopes. Only an authenticated client gets a nonce, and its assertion
+// can't be used again.
+func (o *Org) issueToken(r *http.Request, s *authServer) (*accessToken, error) {
 	form, err := o.tokenForm(r)
 	if err != nil {
 		return nil, err
@@ -133,17 +122,17 @@ func (o *Org) grant(r *http.Request, s *authServer) (*grant, error) {
 		return nil, err
 	}
 	thumbprint := ""
-	if app.RequireDPoP { // otherwise the proof is ignored and the token a bearer's
+	if app.RequireDPoP { // otherwise Okta ignores the proof and issues a bearer token
 		proof, err := s.proofs.Proof(r)
 		if err != nil {
-			o.objection("token endpoint", err)
+			o.noteRejection("token endpoint", err)
 			return nil, err
 		}
 		thumbprint = proof.Thumbprint
 	}
-	allow := s.allow
+	allow := s.customScopes
 	if s.own {
-		allow = grantable
+		allow = orgScopes
 	}
 	scopes, err := allow(form.Get("scope"), app)
 	if err != nil {
@@ -152,80 +141,80 @@ func (o *Org) grant(r *http.Request, s *authServer) (*grant, error) {
 	return s.issue(app, scopes, thumbprint), nil
 }
 
-// tokenForm reads what was posted.
+// tokenForm returns the posted form.
 func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
-		o.stats.violate("token request that is no POST: " + r.Method)
+		o.stats.addViolation("token request that is no POST: " + r.Method)
 		return nil, newError("E0000022")
 	}
 	query := r.URL.Query()
 	for _, name := range []string{"client_secret", "client_assertion", "client_assertion_type", "client_id"} {
 		if query.Has(name) {
-			o.stats.violate("client credentials in a query")
-			return nil, badRequest("invalid_request", "Client credentials must not be sent in the query.")
+			o.stats.addViolation("client credentials in a query")
+			return nil, badTokenRequest("invalid_request", "Client credentials must not be sent in the query.")
 		}
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxForm))
 	if large := (*http.MaxBytesError)(nil); err != nil && !errors.As(err, &large) {
-		return nil, badRequest("invalid_request", "The request was broken off.") // by a client that was told to stop
+		return nil, badTokenRequest("invalid_request", "The request was broken off.") // by a client that stops
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if formErr := r.ParseForm(); err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" {
-		o.stats.violate("token request that is no form")
-		return nil, badRequest("invalid_request", "The token request must be a form.")
+		o.stats.addViolation("token request that is no form")
+		return nil, badTokenRequest("invalid_request", "The token request must be a form.")
 	}
 	switch r.PostForm.Get("grant_type") {
 	case "client_credentials":
 		return r.PostForm, nil
 	case "":
-		return nil, badRequest("invalid_request", "The token request must specify a 'grant_type'.")
+		return nil, badTokenRequest("invalid_request", "The token request must specify a 'grant_type'.")
 	case "authorization_code", "refresh_token", "password":
-		return nil, badRequest("unauthorized_client", "The client is not authorized to use the provided grant type.")
+		return nil, badTokenRequest("unauthorized_client", "The client is not authorized to use the provided grant type.")
 	}
-	return nil, badRequest("unsupported_grant_type", "The authorization grant type is not supported by the authorization server.")
+	return nil, badTokenRequest("unsupported_grant_type", "The authorization grant type is not supported by the authorization server.")
 }
 
-// authenticate finds out which app asks. A service app at an org's own
-// authorization server has private_key_jwt and nothing else; at a custom one it
-// could have a secret, but none of ours has.
+// authenticate returns the app that sent the request. The org's own authorization
+// server accepts only private_key_jwt from a service app. A custom one would also
+// accept a secret, but no app of the sandbox has one.
 func (o *Org) authenticate(r *http.Request, form url.Values, s *authServer) (ClientApp, error) {
 	assertion := form.Get("client_assertion")
 	secret := r.Header.Get("Authorization") != "" || form.Has("client_secret")
 	if secret {
-		o.stats.violate("token endpoint: credentials other than an assertion")
+		o.stats.addViolation("token endpoint: credentials other than an assertion")
 	}
 	switch {
 	case secret && assertion != "":
 		return ClientApp{}, &oauthError{401, "invalid_request", "Cannot supply multiple client credentials."}
 	case secret && !s.own:
-		return ClientApp{}, badClient("The client secret supplied for a confidential client is invalid.")
+		return ClientApp{}, invalidClient("The client secret supplied for a confidential client is invalid.")
 	case secret:
-		return ClientApp{}, badClient("Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.")
+		return ClientApp{}, invalidClient("Client Credentials requests to the Org Authorization Server must use the private_key_jwt token_endpoint_auth_method.")
 	case assertion == "":
-		return ClientApp{}, badClient("No client credentials found.")
+		return ClientApp{}, invalidClient("No client credentials found.")
 	case form.Get("client_assertion_type") != assertionType:
-		return ClientApp{}, badRequest("invalid_request", "The client_assertion_type is invalid.")
+		return ClientApp{}, badTokenRequest("invalid_request", "The client_assertion_type is invalid.")
 	}
 	checked, err := o.clients.Assertion(r.Context(), assertion, s.tokenURL())
 	var refused *verify.Error
 	if errors.As(err, &refused) {
-		o.objection("token endpoint", err)
+		o.noteRejection("token endpoint", err)
 		if refused.Reason == verify.AssertionIssuer && issuer(assertion) != "" {
 			e := newError("invalid_client") // this one comes in the API's shape
 			e.Status, e.Summary = 401, "Invalid value for 'client_id' parameter."
 			return ClientApp{}, e
 		}
-		return ClientApp{}, badClient(assertionText(refused.Reason))
+		return ClientApp{}, invalidClient(assertionText(refused.Reason))
 	}
 	if id := form.Get("client_id"); id != "" && id != checked.ClientID {
-		return ClientApp{}, badClient(assertionText(verify.AssertionIssuer))
+		return ClientApp{}, invalidClient(assertionText(verify.AssertionIssuer))
 	}
 	app, _ := o.app(checked.ClientID)
 	return app, nil
 }
 
-// issuer reads who an assertion says it is from, without believing it.
+// issuer returns the unverified issuer of a JWT.
 func issuer(assertion string) string {
 	part := strings.Split(assertion, ".")
 	if len(part) != 3 {
@@ -237,37 +226,37 @@ func issuer(assertion string) string {
 	return claims.Iss
 }
 
-const ( // said by both kinds of servers
+const ( // errors of both kinds of servers
 	noOpenID     = "Cannot request 'openid' scopes using client credentials."
 	unknownScope = "One or more scopes are not configured for the authorization server resource."
 )
 
-// grantable returns what of the scopes asked for the app has been granted for
-// Okta's API: fewer come back without a word, and only none at all is an error.
-func grantable(asked string, app ClientApp) (scopes []string, err error) {
+// orgScopes returns the requested scopes of Okta's API that the app has been
+// granted. Only if there are none, it is an error.
+func orgScopes(asked string, app ClientApp) (scopes []string, err error) {
 	words := strings.Fields(asked)
 	if len(words) == 0 {
-		return nil, badRequest("invalid_scope", "No scopes were requested.")
+		return nil, badTokenRequest("invalid_scope", "No scopes were requested.")
 	}
 	for _, scope := range words {
 		switch {
 		case scope == "openid":
-			return nil, badRequest("invalid_scope", noOpenID)
+			return nil, badTokenRequest("invalid_scope", noOpenID)
 		case !strings.HasPrefix(scope, "okta."):
-			return nil, badRequest("invalid_scope", unknownScope)
+			return nil, badTokenRequest("invalid_scope", unknownScope)
 		case slices.Contains(app.Scopes, scope) && !slices.Contains(scopes, scope):
 			scopes = append(scopes, scope)
 		}
 	}
 	if scopes == nil {
-		return nil, badRequest("consent_required", "You are not allowed any of the requested scopes.")
+		return nil, badTokenRequest("consent_required", "You are not allowed any of the requested scopes.")
 	}
 	return scopes, nil
 }
 
-// grant is an access token and what it is good for.
-type grant struct {
-	token      string
+// accessToken is an issued access token.
+type accessToken struct {
+	value      string
 	client     string
 	role       string
 	scopes     []string
@@ -276,63 +265,58 @@ type grant struct {
 	revoked    bool
 }
 
-// issue makes a token in the form that Okta's have.
-func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *grant {
+// issue returns a new token with the claims of Okta's.
+func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *accessToken {
 	now := s.org.now()
-	g := &grant{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(s.TokenLife)}
+	token := &accessToken{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(s.TokenLife)}
 	claims := map[string]any{
 		"ver": 1, "jti": "AT." + rand.Text(), "iss": s.issuer(), "aud": s.audience(), "sub": app.ID, "cid": app.ID,
-		"iat": now.Unix(), "exp": g.expires.Unix(), "scp": scopes,
+		"iat": now.Unix(), "exp": token.expires.Unix(), "scp": scopes,
 	}
 	if thumbprint != "" {
 		claims["cnf"] = map[string]string{"jkt": thumbprint}
 	}
-	g.token = s.sign(claims)
-	if s.own { // the org's API takes no others
-		s.org.tokens.add(g, now)
+	token.value = s.sign(claims)
+	if s.own { // the org's API accepts no others
+		s.org.tokens.add(token, now)
 	}
-	return g
+	return token
 }
 
-// tokens are those for the org's API that are good, and those that were not long
-// ago.
+// tokens are the access tokens for the org's API, until an hour after they expire.
 type tokens struct {
 	mu     sync.Mutex
-	issued map[string]*grant
+	issued map[string]*accessToken // by value
 }
 
-func (t *tokens) add(g *grant, now time.Time) {
+func (t *tokens) add(token *accessToken, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.issued == nil {
-		t.issued = map[string]*grant{}
+		t.issued = map[string]*accessToken{}
 	}
-	for token, old := range t.issued {
-		if now.Sub(old.expires) > time.Hour {
-			delete(t.issued, token)
-		}
-	}
-	t.issued[g.token] = g
+	maps.DeleteFunc(t.issued, func(_ string, old *accessToken) bool { return now.Sub(old.expires) > time.Hour })
+	t.issued[token.value] = token
 }
 
-// find returns a copy of what a token is good for.
-func (t *tokens) find(token string) (grant, bool) {
+// lookup returns a copy of the token with a value.
+func (t *tokens) lookup(value string) (accessToken, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g, ok := t.issued[token]
+	token, ok := t.issued[value]
 	if !ok {
-		return grant{}, false
+		return accessToken{}, false
 	}
-	return *g, true
+	return *token, true
 }
 
-// revoke ends tokens: the given one, or all where it is empty.
-func (t *tokens) revoke(token string) (n int) {
+// revoke revokes the token with a value, or all for "". It returns their number.
+func (t *tokens) revoke(value string) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, g := range t.issued {
-		if !g.revoked && (token == "" || token == g.token) {
-			g.revoked = true
+	for _, token := range t.issued {
+		if !token.revoked && (value == "" || value == token.value) {
+			token.revoked = true
 			n++
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// limiter counts requests by bucket, in windows of a minute that do not begin
-// with the minute ("Rate limits"). A single client may take only a share of a
-// bucket, and that share is what it is shown.
+// limiter counts requests by bucket, in windows of a minute that don't begin
+// with the minute ("Rate limits"). Each client can use only a share of a bucket,
+// and the headers contain that share.
 type limiter struct {
 	limits map[string]int
 	share  float64
@@ -25,11 +25,11 @@ type window struct {
 	clients map[string]int
 }
 
-// room is what a bucket still holds for a client.
-type room struct {
+// quota is what a client has left of a bucket.
+type quota struct {
 	limit, remaining int
 	reset            time.Time
-	over             bool
+	exceeded         bool
 }
 
 func newLimiter(limits map[string]int, share float64) limiter {
@@ -38,22 +38,22 @@ func newLimiter(limits map[string]int, share float64) limiter {
 
 const minute = int64(60)
 
-// take takes a request of a client out of the bucket that path belongs to.
-func (l *limiter) take(path, client string, now time.Time) room {
+// take counts a request of a client against the bucket of path.
+func (l *limiter) take(path, client string, now time.Time) quota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w, total := l.windowLocked(path, now)
 	limit := max(1, int(float64(total)*l.share))
 	left := min(limit-w.clients[client], total-w.used)
 	if left < 1 {
-		return room{limit, 0, w.end, true}
+		return quota{limit, 0, w.end, true}
 	}
 	w.used++
 	w.clients[client]++
-	return room{limit, left - 1, w.end, false}
+	return quota{limit, left - 1, w.end, false}
 }
 
-// windowLocked returns the present window of a path's bucket, and the bucket's limit.
+// windowLocked returns the current window of a path's bucket, and the bucket's limit.
 func (l *limiter) windowLocked(path string, now time.Time) (*window, int) {
 	bucket := l.bucket(path)
 	w := l.windows[bucket]
@@ -67,19 +67,18 @@ func (l *limiter) windowLocked(path string, now time.Time) (*window, int) {
 	}
 	total, ok := l.limits[bucket]
 	if !ok {
-		total = 1 << 20 // the table lacks the bucket: as good as unlimited
+		total = 1 << 20 // practically unlimited
 	}
 	return w, total
 }
 
-// bucket finds the bucket of a path: the exact one, else the longest prefix.
+// bucket returns the bucket of a path: the exact one, else the longest prefix.
 func (l *limiter) bucket(path string) string {
-	if _, ok := l.limits[path]; ok {
-		return path
-	}
 	pattern, _ := pathPattern(path)
-	if _, ok := l.limits[pattern]; ok {
-		return pattern
+	for _, exact := range []string{path, pattern} {
+		if _, ok := l.limits[exact]; ok {
+			return exact
+		}
 	}
 	for path != "" {
 		path = path[:strings.LastIndexByte(path, '/')]
@@ -90,8 +89,8 @@ func (l *limiter) bucket(path string) string {
 	return ""
 }
 
-// TakeRateLimit has others take n requests out of the present window of the
-// bucket that path belongs to, as a second client of the org would.
+// TakeRateLimit counts n requests of another client against the current window
+// of the bucket of path.
 func (o *Org) TakeRateLimit(path string, n int) {
 	o.limits.mu.Lock()
 	defer o.limits.mu.Unlock()
@@ -99,13 +98,13 @@ func (o *Org) TakeRateLimit(path string, n int) {
 	w.used += n
 }
 
-// setRateHeaders writes what Okta shows of a bucket; Reset is in epoch seconds.
-func setRateHeaders(a *answer, limit, remaining int, reset time.Time, twice bool) {
-	for name, value := range map[string]int64{"Limit": int64(limit), "Remaining": int64(remaining), "Reset": reset.Unix()} {
+// setRateHeaders sets Okta's headers. Reset is in epoch seconds.
+func (o *Org) setRateHeaders(resp *response, q quota) {
+	for name, value := range map[string]int64{"Limit": int64(q.limit), "Remaining": int64(q.remaining), "Reset": q.reset.Unix()} {
 		values := []string{strconv.FormatInt(value, 10)}
-		if twice {
+		if o.cfg.DuplicateRateHeaders {
 			values = append(values, values[0])
 		}
-		a.header["X-Rate-Limit-"+name] = values
+		resp.header["X-Rate-Limit-"+name] = values
 	}
 }

@@ -1,0 +1,111 @@
+package sandbox
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"oktasync/dpopauth/verify"
+)
+
+// authorize checks the token and the proof of an API request, and the scope that
+// its endpoint requires. It returns the token, if the org issued it, also with an
+// error.
+func (o *Org) authorize(r *http.Request, e *endpoint) (*accessToken, error) {
+	scheme, credential, err := o.credentials(r)
+	if err != nil {
+		return nil, err
+	}
+	dpop := scheme == "DPoP"
+	invalid := func(description string) error {
+		return &challengeError{status: 401, scheme: scheme, code: "invalid_token", description: description}
+	}
+	token, ok := o.tokens.lookup(credential)
+	bound := token.thumbprint != ""
+	switch {
+	case !ok:
+		o.stats.addViolation("an access token that was never issued")
+		if iss := issuer(credential); iss != "" && iss != o.URL() {
+			return nil, invalid("The access token provided has an invalid issuer.")
+		}
+		return nil, invalid("The access token is invalid.")
+	case bound && !dpop && len(r.Header.Values("DPoP")) == 0:
+		o.stats.addViolation("a bound token without a proof")
+		return &token, badAPIRequest("The resource request requires a DPoP proof.")
+	case bound && !dpop:
+		o.stats.addViolation("a bound token as Bearer")
+		return &token, badAPIRequest("The resource request must use the DPoP authentication scheme when using a DPoP bound token.")
+	case !bound && dpop:
+		o.stats.addViolation("a plain token as DPoP")
+		return &token, invalid("The presented access_token is not DPoP bound.")
+	case token.revoked:
+		return &token, invalid("The access token has been revoked.")
+	case !o.now().Before(token.expires):
+		return &token, invalid("The token has expired.")
+	}
+	if dpop {
+		if _, err := o.apiProof.BoundProof(r, credential, token.thumbprint); err != nil {
+			return &token, o.proofError(err)
+		}
+	}
+	if e != nil && !slices.Contains(token.scopes, e.scope) {
+		return &token, &challengeError{status: 403, code: "insufficient_scope", scope: e.scope,
+			description: "The access token provided does not contain the required scopes."}
+	}
+	return &token, nil
+}
+
+// credentials returns the scheme of the Authorization header, DPoP or Bearer, and
+// its token.
+func (o *Org) credentials(r *http.Request) (scheme, token string, err error) {
+	fields := r.Header.Values("Authorization")
+	if len(fields) > 1 || r.URL.Query().Has("access_token") { // RFC 6750, section 2
+		o.stats.addViolation("several access tokens in a request")
+		return "", "", badAPIRequest("Multiple access tokens are not allowed.")
+	}
+	scheme, token, _ = strings.Cut(strings.Join(fields, ""), " ")
+	switch strings.ToLower(scheme) {
+	case "dpop":
+		return "DPoP", token, nil
+	case "bearer":
+		return "Bearer", token, nil
+	case "ssws":
+		o.stats.addViolation("an API token")
+		return "", "", newError("E0000011")
+	}
+	o.stats.addViolation("a request without credentials")
+	return "", "", newError("E0000005")
+}
+
+// proofError returns the API's error for a bad proof: 400, not 401.
+func (o *Org) proofError(err error) error {
+	o.noteRejection("API", err)
+	var bad *verify.Error
+	if !errors.As(err, &bad) {
+		return newError("E0000009")
+	}
+	if bad.Reason.Code() == verify.UseNonce {
+		o.stats.add(func(s *Stats) { s.Challenges++ })
+		return &challengeError{status: o.cfg.APINonceCode, scheme: "DPoP", code: verify.UseNonce,
+			description: "Resource server requires nonce in DPoP proof.", nonce: bad.Nonce}
+	}
+	return &challengeError{status: 400, scheme: "DPoP", code: verify.InvalidProof, description: proofText(bad.Reason)}
+}
+
+// noteRejection counts a rejected proof or assertion as a violation, with two
+// exceptions: a client gets a nonce by an error, and a wrong time is not the
+// client's fault if the org's clock is off.
+func (o *Org) noteRejection(where string, err error) {
+	var bad *verify.Error
+	if !errors.As(err, &bad) || bad.Reason.Code() == verify.UseNonce {
+		return
+	}
+	switch bad.Reason {
+	case verify.ProofTooOld, verify.ProofInFuture, verify.AssertionExpired, verify.AssertionTooLong, verify.AssertionIssuedAt, verify.AssertionNotYet:
+		if o.offset.Load() != 0 {
+			return
+		}
+	}
+	o.stats.addViolation(where + ": " + bad.Reason.Description())
+}
