@@ -124,7 +124,7 @@ func packageUpgrades(t *testing.T, b *box, s *site) {
 	if before.Tool.Version != "v0.9.0" {
 		t.Errorf("before the upgrade, %s published", before.Tool.Version)
 	}
-	if out := b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots"); !strings.Contains(out, "everything fits") {
+	if out := b.run("oktasync", "verify", "--store", "/var/lib/oktasync/snapshots"); !strings.Contains(out, "OK. ") {
 		t.Errorf("verify printed %s", out)
 	}
 	if b.run("systemctl", "is-enabled", "oktasync") != "enabled" || b.property("oktasync", "NRestarts") != "0" {

@@ -176,7 +176,7 @@ func TestStoreUsedByRoot(t *testing.T) {
 			p.org.Restore()
 			p.modes(test.group, test.file, test.dir)
 			p.must(owner, "022", "oktasync apply", 0, "published")
-			p.must(owner, "022", "oktasync verify", 0, "everything fits")
+			p.must(owner, "022", "oktasync verify", 0, "OK. ")
 		})
 	}
 }

@@ -262,7 +262,7 @@ func TestDemoOnATerminal(t *testing.T) {
 	if r.took < 5*time.Second {
 		t.Errorf("the demo took %s, want pauses of 5 s at least", r.took)
 	}
-	for _, want := range []string{"\x1b[36m$ oktasync apply\x1b[0m", "\x1b[32meverything fits", "\x1b[31moktasync: error: "} {
+	for _, want := range []string{"\x1b[36m$ oktasync apply\x1b[0m", "\x1b[32mOK. ", "\x1b[31moktasync: error: "} {
 		if !strings.Contains(r.bytes.String(), want) {
 			t.Errorf("the demo doesn't show %q:\n%s", want, r.bytes.String())
 		}
@@ -281,7 +281,7 @@ func TestGuardOnATerminal(t *testing.T) {
 	if n := len(named.FindAllString(shown, -1)); n != 10 {
 		t.Errorf("apply names %d users, want 10:\n%s", n, shown)
 	}
-	if want := regexp.MustCompile("… and 32 more; `oktasync quarantine diff all-users@[0-9TZ]+` shows everything"); !want.MatchString(shown) {
+	if want := regexp.MustCompile("… and 32 more; `oktasync quarantine diff all-users@[0-9TZ]+` shows all changes"); !want.MatchString(shown) {
 		t.Errorf("apply doesn't show %q:\n%s", want, shown)
 	}
 

@@ -15,20 +15,20 @@ func (a *app) adoptCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "adopt EXPORT",
-		Short: "Go on from what is there after a loss or a restored backup, on the record",
-		Long: `Where the newest snapshot is not the one that the journal knows, nothing is
-published: something was lost, or put back from a backup. Put back what is
-missing if you can. If not, adopt goes on from the newest snapshot there is. The
-journal says so at once, and the next snapshot says who, why and what the
-journal knew, in its manifest and under its signature; until then verify calls
-the break a problem, and from then on it notes it.`,
+		Short: "Accept the current state of an export after a loss or a restore",
+		Long: `If the newest snapshot isn't the one that the journal records, apply publishes
+nothing: something was lost, or restored from a backup. Restore what is missing if
+you can. If you can't, adopt continues from the newest snapshot that exists. The
+journal records the adoption at once. The next manifest records who adopted the
+break, why, and what the journal had recorded. verify reports the break as a
+problem until then, and as a note afterwards.`,
 		Example: `  oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`,
 		Args:    args(1, 1, "EXPORT"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, as `TEXT` for journal and manifest")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal and the manifest")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {
-			return errors.New("adopt takes --reason TEXT: the next manifest records who adopted the break, and why")
+			return errors.New("adopt needs --reason TEXT: the next manifest records who adopted the break, and why")
 		}
 		if err := checkReason(reason); err != nil {
 			return err
@@ -58,6 +58,6 @@ func (a *app) adopt(export, reason string) (err error) {
 	if err := w.Adopt(org.Run(cfg, "").User, reason); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: adopted; the next snapshot says so: `oktasync apply %s` makes it\n", export, export)
+	fmt.Fprintf(a.stdout, "%s: adopted; the next snapshot records it: `oktasync apply %s` publishes one\n", export, export)
 	return nil
 }

@@ -24,9 +24,9 @@ func (a *app) apiCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "api PATH",
-		Short: "One authenticated GET, for other scopes and endpoints",
-		Long: `Sends a GET for PATH to the org, with the configuration's token, and prints the
-body as Okta sent it. There is no other method: oktasync changes nothing.`,
+		Short: "Send an authenticated GET request to any endpoint",
+		Long: `Sends a GET request for PATH to the org, with an access token, and prints the body
+of the response. It has no other method: oktasync changes nothing.`,
 		Example: `  oktasync api '/api/v1/users?limit=1'
   oktasync api /api/v1/groups --paginate`,
 		Args: args(1, 1, "PATH"),
@@ -38,15 +38,15 @@ body as Okta sent it. There is no other method: oktasync changes nothing.`,
 			return a.api(cmd.Context(), args[0], header, paginate, include)
 		},
 	}
-	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "a further request header, `'Name: value'`")
+	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "another request header, `'Name: value'`")
 	cmd.Flags().BoolVar(&paginate, "paginate", false, "follow every page")
 	cmd.Flags().BoolVarP(&include, "include", "i", false, "print status and headers before each body")
 	a.quietFlag(cmd)
 	return cmd
 }
 
-// parseHeaders reads lines of `Name: value`. Only a name is ever shown
-// of one that is wrong: the rest may be a secret.
+// parseHeaders parses lines of `Name: value`. Errors only show names: a value may be
+// a secret.
 func parseHeaders(lines []string) (http.Header, error) {
 	header := make(http.Header)
 	for _, line := range lines {
@@ -54,11 +54,11 @@ func parseHeaders(lines []string) (http.Header, error) {
 		name, value = strings.TrimSpace(name), strings.Trim(value, " \t")
 		switch {
 		case !ok || !headerName.MatchString(name):
-			return nil, errors.New("-H wants 'Name: value'")
+			return nil, errors.New("-H needs 'Name: value'")
 		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
 			return nil, fmt.Errorf("-H %s: the value has a line break or another control character", name)
 		case strings.EqualFold(name, "Authorization") || strings.EqualFold(name, "DPoP"):
-			return nil, fmt.Errorf("-H %s: oktasync sets it itself, from the configuration", name)
+			return nil, fmt.Errorf("-H %s: oktasync sets this header", name)
 		}
 		header.Add(name, value)
 	}
@@ -80,13 +80,13 @@ func (a *app) api(ctx context.Context, path string, header http.Header, paginate
 	if err != nil {
 		return err
 	}
-	tell, stop := a.showPages(o)
+	progress, stop := a.showPages(o)
 	defer stop()
 	pages := 0
 	get := func(path string) (*http.Response, error) { return o.Client.Get(ctx, path, header) }
 	show := func(resp *http.Response) error {
 		pages++
-		tell(pages)
+		progress(pages)
 		return a.printResponse(resp, include)
 	}
 	if paginate {
@@ -101,7 +101,7 @@ func (a *app) api(ctx context.Context, path string, header http.Header, paginate
 
 const maxPages = 100_000
 
-// eachPage shows path and every page after it.
+// eachPage calls show for path and every page after it.
 func eachPage(path string, get func(string) (*http.Response, error), show func(*http.Response) error) error {
 	seen := make(map[string]bool)
 	for range maxPages {
@@ -118,7 +118,7 @@ func eachPage(path string, get func(string) (*http.Response, error), show func(*
 		case next == "":
 			return nil
 		case seen[next]:
-			return fmt.Errorf("list goes in a circle after %d pages: its next link came before", len(seen))
+			return fmt.Errorf("list has a loop after %d pages: its next link is an earlier page", len(seen))
 		}
 		path = next
 	}
@@ -143,7 +143,7 @@ func (a *app) printResponse(resp *http.Response, include bool) error {
 		fmt.Fprintln(out)
 	}
 	if _, err := io.Copy(out, resp.Body); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return fmt.Errorf("read response: %w", err)
 	}
 	fmt.Fprintln(out)
 	return nil

@@ -16,8 +16,8 @@ func TestEachPageEnds(t *testing.T) {
 		want  string
 	}{
 		{"three pages", func(page int) int { return (page + 1) % 4 }, 3, ""},
-		{"a page that names itself", func(page int) int { return page }, 1, "in a circle after 1 pages"},
-		{"a circle of two", func(page int) int { return 3 - page }, 2, "in a circle after 2 pages"},
+		{"a page that names itself", func(page int) int { return page }, 1, "a loop after 1 pages"},
+		{"a circle of two", func(page int) int { return 3 - page }, 2, "a loop after 2 pages"},
 		{"no end", func(page int) int { return page + 1 }, maxPages, "does not end: 100000 pages"},
 	} {
 		asked, shown := 0, 0
@@ -56,15 +56,15 @@ func TestParseHeaders(t *testing.T) {
 		t.Errorf("parseHeaders() = %v, %v", header, err)
 	}
 	for line, want := range map[string]string{
-		"Accept":                     "wants 'Name: value'",
-		": x":                        "wants 'Name: value'",
-		"X A: x":                     "wants 'Name: value'",
+		"Accept":                     "needs 'Name: value'",
+		": x":                        "needs 'Name: value'",
+		"X A: x":                     "needs 'Name: value'",
 		"X-A: secret\r\nX-B: y":      "-H X-A: the value has a line break",
 		"X-A: secret\n":              "line break",
 		"X-A: secret\x00":            "control character",
 		"X-A: secret\x7f":            "control character",
-		"Authorization: SSWS secret": "-H Authorization: oktasync sets it itself",
-		"dpop: secret":               "-H dpop: oktasync sets it itself",
+		"Authorization: SSWS secret": "-H Authorization: oktasync sets this header",
+		"dpop: secret":               "-H dpop: oktasync sets this header",
 	} {
 		_, err := parseHeaders([]string{line})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {

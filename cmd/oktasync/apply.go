@@ -28,13 +28,13 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply [EXPORT...]",
 		Short: "Reconcile once: read Okta and publish snapshots",
-		Long: `Reads the users of each export (all of them where none is named), compares them
-with the newest snapshot, and publishes a new one. It ends with a block of facts
-worth keeping with the snapshot. Nothing in Okta is changed.
+		Long: `Reads the users of each named export, or of all exports, compares them with the
+newest snapshot, and publishes a new one. It prints the facts of each snapshot, for
+a change ticket. It changes nothing in Okta.
 
-A reading that a guard holds back is kept in quarantine, the newest snapshot
-stays, and the exit status is 3. --publish-anyway publishes it all the same;
-manifest and journal say who did so, and why.`,
+If the guard rejects a read, apply keeps the read in quarantine, the newest
+snapshot stays, and the exit status is 3. --publish-anyway publishes such a read;
+the manifest and the journal record who did so, and why.`,
 		Example: `  oktasync apply
   oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -48,33 +48,32 @@ manifest and journal say who did so, and why.`,
 			return a.apply(cmd.Context(), names, reason, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish what a guard would hold back")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, as `TEXT` for manifest and journal")
+	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish a read that the guard rejects")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the manifest and the journal")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)
 	return cmd
 }
 
-// mostReason is how many characters a reason can have: a sentence and a ticket's
-// number, not the ticket.
-const mostReason = 1000
+// maxReason is how many characters a reason can have: enough for a sentence and
+// the number of a ticket.
+const maxReason = 1000
 
-// checkReason refuses a reason that would make more than a line of whatever shows
-// it.
+// checkReason returns an error if a reason isn't one line of text.
 func checkReason(reason string) error {
 	switch n := utf8.RuneCountInString(reason); {
 	case !utf8.ValidString(reason):
-		return errors.New("--reason: is no UTF-8")
+		return errors.New("--reason: is not UTF-8")
 	case strings.ContainsFunc(reason, unicode.IsControl):
 		return errors.New("--reason: must be one line")
-	case n > mostReason:
-		return fmt.Errorf("--reason: has %d characters, and manifest and journal take %d: name the ticket that says more", n, mostReason)
+	case n > maxReason:
+		return fmt.Errorf("--reason: has %d characters, and at most %d are allowed: name a ticket that has the details", n, maxReason)
 	}
 	return nil
 }
 
 func (a *app) apply(ctx context.Context, names []string, reason string, asJSON bool) error {
-	r, err := a.newRound(names)
+	r, err := a.connect(names)
 	if err != nil {
 		return err
 	}
@@ -97,8 +96,8 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		}
 		result, err := reconciler.Reconcile(ctx, export, facts)
 		outcomes.add(a, export.Name, err)
-		if err := a.nameHeld(store, export, err); err != nil {
-			r.log.Warn("people not named", "export", export.Name, "err", err)
+		if err := a.printLeavers(store, export, err); err != nil {
+			r.log.Warn("users not listed", "export", export.Name, "err", err)
 		}
 		if err == nil && result.Snapshot != nil {
 			manifests = append(manifests, result.Snapshot.Manifest)
@@ -115,8 +114,7 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 	return outcomes.err()
 }
 
-// printResult prints the facts of one reconcile, for a change ticket or an
-// auditor's working papers.
+// printResult prints the facts of one reconcile, for a change ticket or an audit.
 func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	if r.Outcome == reconcile.Unchanged {
 		fmt.Fprintf(w, "%s: no changes since %s; nothing published (snapshot: on_change)\n", export.Name, r.Plan.Previous.Name())

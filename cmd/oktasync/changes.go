@@ -12,17 +12,17 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// changeList prints changes for people, a line each, up to mostShown of them.
+// changeList prints changes as text, up to maxShown of them.
 type changeList struct {
 	w     io.Writer
-	zone  *time.Location // of the times that Okta gives; nil: they are not shown
+	zone  *time.Location // of Okta's times; nil: the list has no times
 	count int
 }
 
 var opSigns = map[snapshot.Op]string{snapshot.OpAdded: "+", snapshot.OpChanged: "~", snapshot.OpRemoved: "-"}
 
 func (l *changeList) add(c *snapshot.Change) error {
-	if l.count++; l.count > mostShown {
+	if l.count++; l.count > maxShown {
 		return nil
 	}
 	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)), l.at(c))
@@ -32,10 +32,10 @@ func (l *changeList) add(c *snapshot.Change) error {
 	return nil
 }
 
-// nameOf is what people call whom c is about.
+// nameOf returns the login of a changed user, or its ID if there is no login.
 func nameOf(c *snapshot.Change) string { return cmp.Or(c.Login, c.ID) }
 
-// at is when Okta says that c came about.
+// at returns the time that Okta gives for a change.
 func (l *changeList) at(c *snapshot.Change) string {
 	if l.zone == nil {
 		return ""
@@ -47,14 +47,14 @@ func (l *changeList) at(c *snapshot.Change) string {
 	return "  " + at.In(l.zone).Format(shortTime)
 }
 
-// end prints how many were left out, and who tells of them.
+// end prints how many changes are not shown, and the command that shows them.
 func (l *changeList) end(command string) {
-	if l.count > mostShown {
-		fmt.Fprintf(l.w, "  … and %d more; `%s` has them all\n", l.count-mostShown, command)
+	if l.count > maxShown {
+		fmt.Fprintf(l.w, "  … and %d more; `%s` prints all\n", l.count-maxShown, command)
 	}
 }
 
-// valueText is the JSON of what lies at a dotted path, or "none".
+// valueText returns the JSON value at a dotted path, or "none".
 func valueText(object []byte, path string) string {
 	value := json.RawMessage(object)
 	for _, member := range strings.Split(path, ".") {

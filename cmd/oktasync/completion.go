@@ -14,8 +14,8 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// bashCompletion stands in for cobra's, which needs the package bash-completion,
-// knows nothing of the @ in a snapshot's name, and evaluates what was typed.
+// bashCompletion replaces cobra's script, which needs the package bash-completion,
+// breaks words at the @ of a snapshot's name, and evaluates the command line.
 //
 //go:embed completion.bash
 var bashCompletion string
@@ -47,10 +47,10 @@ the scripts in place.`,
 	}
 }
 
-// candidates finds what the next argument can be, after args.
+// candidates returns the possible next arguments after args.
 type candidates func(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective)
 
-// argumentsOf says what the arguments of each command are that takes any.
+// argumentsOf returns the candidates of each command with arguments.
 func argumentsOf() map[string]candidates {
 	reading := exportAt(readingNames)
 	return map[string]candidates{
@@ -58,19 +58,18 @@ func argumentsOf() map[string]candidates {
 		"list": oneExport, "history": oneExport, "adopt": oneExport,
 		"show": exportAt(snapshotNames), "diff": exportThenSnapshots,
 		"quarantine list": oneExport, "quarantine show": reading, "quarantine diff": reading,
-		"quarantine release": reading, "quarantine drop": wholeReading,
+		"quarantine release": reading, "quarantine drop": requiredReading,
 	}
 }
 
-// flagWords are the flags that take one of a few words.
+// flagWords are the words that a flag accepts.
 var flagWords = map[string][]string{
 	"format":      {"ndjson", "csv", "json"},
-	"format text": {"text", "json", "csv"}, // where that is the default
+	"format text": {"text", "json", "csv"}, // with text as the default
 	"log-level":   {"debug", "info", "warn", "error"},
 }
 
-// complete makes cmd and the commands below it complete their arguments and
-// flags.
+// complete sets the completion of cmd and its subcommands.
 func (a *app) complete(cmd *cobra.Command, arguments map[string]candidates) {
 	_, path, _ := strings.Cut(cmd.CommandPath(), " ")
 	if find := arguments[path]; find != nil {
@@ -98,9 +97,8 @@ func (a *app) complete(cmd *cobra.Command, arguments map[string]candidates) {
 	}
 }
 
-// fromStore completes from the command's --store, or the configuration's store.
-// Where something is wrong there are no words, and no error: nobody has asked
-// for anything yet.
+// fromStore completes from --store, or from the store of the configuration. It
+// returns no words instead of an error.
 func (a *app) fromStore(find candidates) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		dir := ""
@@ -116,7 +114,7 @@ func (a *app) fromStore(find candidates) cobra.CompletionFunc {
 	}
 }
 
-// declaredExports are what there is to complete before there is a store.
+// declaredExports returns the exports of the configuration, for a missing store.
 func (a *app) declaredExports(args []string) []string {
 	cfg, err := config.Load(config.Options{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv, StoreOnly: true})
 	if err != nil || len(args) > 0 {
@@ -129,13 +127,13 @@ func (a *app) declaredExports(args []string) []string {
 	return names
 }
 
-// manyExports completes names of exports, each once.
+// manyExports completes exports, each once.
 func manyExports(r *reader, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	known, _ := r.exports(nil)
 	return slices.DeleteFunc(known, func(name string) bool { return slices.Contains(args, name) }), 0
 }
 
-// oneExport is manyExports for commands that take one.
+// oneExport completes one export.
 func oneExport(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, 0
@@ -154,7 +152,7 @@ func exportThenSnapshots(r *reader, args []string, word string) ([]string, cobra
 	return nil, 0
 }
 
-// exportAt completes EXPORT[@NAME] with the names that an export has.
+// exportAt completes EXPORT[@NAME].
 func exportAt(names func(r *reader, export, prefix string) []string) candidates {
 	return func(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if export, _, at := strings.Cut(word, "@"); at && len(args) == 0 {
@@ -165,8 +163,8 @@ func exportAt(names func(r *reader, export, prefix string) []string) candidates 
 	}
 }
 
-// wholeReading completes EXPORT@READING.
-func wholeReading(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
+// requiredReading completes EXPORT@READING.
+func requiredReading(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	exports, _ := oneExport(r, args, word)
 	var names []string
 	for _, export := range exports {
@@ -175,8 +173,8 @@ func wholeReading(r *reader, args []string, word string) ([]string, cobra.ShellC
 	return names, cobra.ShellCompDirectiveKeepOrder
 }
 
-// snapshotNames returns the snapshots of an export, the newest first, each after
-// prefix and with what it holds.
+// snapshotNames returns the snapshots of an export, the newest first, with a prefix
+// and a description.
 func snapshotNames(r *reader, export, prefix string) []string {
 	list, _ := r.List(export)
 	var names []string
@@ -187,7 +185,7 @@ func snapshotNames(r *reader, export, prefix string) []string {
 	return names
 }
 
-// readingNames is snapshotNames for what a guard held back.
+// readingNames is snapshotNames for reads in quarantine.
 func readingNames(r *reader, export, prefix string) []string {
 	list, _ := r.Quarantined(export)
 	var names []string

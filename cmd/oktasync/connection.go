@@ -12,8 +12,9 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// A round is once over the exports that somebody asks plan or apply for.
-type round struct {
+// connection is what plan and apply work with: the configuration, the selected
+// exports and their org.
+type connection struct {
 	app     *app
 	cfg     *config.Config
 	log     *slog.Logger
@@ -21,9 +22,9 @@ type round struct {
 	org     *org.Org
 }
 
-// newRound reads the configuration, and finds the exports named, all where none
-// is, and the keys. Nothing is sent yet.
-func (a *app) newRound(names []string) (*round, error) {
+// connect loads the configuration and the keys, and selects the exports with the
+// given names; all if there are none. It sends no request.
+func (a *app) connect(names []string) (*connection, error) {
 	cfg, log, err := a.load()
 	if err != nil {
 		return nil, err
@@ -33,26 +34,27 @@ func (a *app) newRound(names []string) (*round, error) {
 		return nil, err
 	}
 	o, err := org.Connect(cfg, toolVersion(), log)
-	return &round{a, cfg, log, exports, o}, err
+	return &connection{a, cfg, log, exports, o}, err
 }
 
-// reconciler joins the org to a store, which may be nil for plans. Whoever
-// watches is shown how far it is until stop is called.
-func (r *round) reconciler(store *snapshot.Store) (re *reconcile.Reconciler, stop func()) {
-	tell, stop := r.app.showReconciles(r.org)
-	return r.org.Reconciler(r.cfg, store, r.log, tell), stop
+// reconciler returns a reconciler of the org and a store, which may be nil for
+// plans. It shows the progress on a terminal until stop is called.
+func (c *connection) reconciler(store *snapshot.Store) (re *reconcile.Reconciler, stop func()) {
+	report, stop := c.app.showReconciles(c.org)
+	return c.org.Reconciler(c.cfg, store, c.log, report), stop
 }
 
-// outcomes joins the exit statuses of several exports: 1 beats 3 beats 2 beats 0.
-type outcomes struct{ failed, held, changed bool }
+// outcomes determines the exit status of several exports: 1 comes before 3, 2 and
+// 0, in this order.
+type outcomes struct{ failed, quarantined, changed bool }
 
-// add takes how one export ended, and prints the error where there is one.
+// add adds the outcome of one export, and prints its error.
 func (o *outcomes) add(a *app, export string, err error) {
 	if err == nil {
 		return
 	}
 	if held := (*reconcile.HeldError)(nil); errors.As(err, &held) {
-		o.held = true
+		o.quarantined = true
 	} else {
 		o.failed = true
 	}
@@ -66,8 +68,8 @@ func (o *outcomes) err() error {
 	switch {
 	case o.failed:
 		return exitError{exitFailed}
-	case o.held:
-		return exitError{exitHeld}
+	case o.quarantined:
+		return exitError{exitQuarantined}
 	case o.changed:
 		return exitError{exitChanges}
 	}

@@ -23,12 +23,11 @@ func (a *app) demoCommand() *cobra.Command {
 	var users int
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "The whole job on this machine, with no Okta org",
-		Long: `Starts the built-in sandbox org on loopback, writes a configuration and keys,
-and runs the real commands against it: plan, apply, what happens when people
-join, move and leave, a guard that holds, and verify. It leaves its folder
-behind for a closer look. On a terminal it takes some ten seconds, so that one
-can read along.`,
+		Short: "Show all steps on this machine, without an Okta org",
+		Long: `Starts the built-in sandbox org on loopback, writes a configuration and keys, and
+runs the real commands: plan, apply, changes of people, a read that the guard
+rejects, and verify. It keeps its folder for a closer look. On a terminal, it takes
+about ten seconds.`,
 		Example: "  oktasync demo\n  oktasync demo --dir ./demo",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,23 +35,23 @@ can read along.`,
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "empty `folder` to work in (default a new one in the temporary folder)")
-	cmd.Flags().IntVar(&users, "users", 1000, "how many people the org has")
+	cmd.Flags().IntVar(&users, "users", 1000, "the number of people in the org")
 	return cmd
 }
 
-// leastDemo is how many people it takes for the guard to be of use.
-const leastDemo = 50
+// minDemoUsers is how many users the guard needs to reject a read.
+const minDemoUsers = 50
 
 func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
-	if users < leastDemo {
-		return fmt.Errorf("--users %d: the story needs at least %d", users, leastDemo)
+	if users < minDemoUsers {
+		return fmt.Errorf("--users %d: the demo needs at least %d", users, minDemoUsers)
 	}
 	named := dir != ""
-	if dir, err = freshDir(dir, "demo"); err != nil {
+	if dir, err = emptyDir(dir, "demo"); err != nil {
 		return err
 	}
 	defer func() {
-		if !named && err != nil && ctx.Err() != nil { // nobody will look for half of a story
+		if !named && err != nil && ctx.Err() != nil { // a stopped demo leaves nothing
 			os.RemoveAll(dir)
 		}
 	}()
@@ -62,84 +61,83 @@ func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 	}
 	defer site.close()
 	d := &demo{app: a, ctx: ctx, config: site.config, colour: a.colour(a.stdout), paced: term.IsTerminal(a.stdout)}
-	d.say("A sandbox org of %d made-up people answers at %s as Okta would.\n"+
-		"Every command below is the real one, with --config left out. No Okta account is\ninvolved, and nothing leaves this machine.", users, site.server.URL)
+	d.say("A sandbox org of %d made-up people runs at %s and responds like Okta.\n"+
+		"The commands below are the real ones, without --config. They need no Okta account,\nand nothing leaves this machine.", users, site.server.URL)
 	d.show("oktasync.yaml declares an export of all users:", site.config)
-	return d.tell(site, dir)
+	return d.showSteps(site, dir)
 }
 
-// tell is the story: a first snapshot, a day of changes, a reading that is held
-// back.
-func (d *demo) tell(site *sandboxSite, dir string) error {
-	d.step("The store is empty. plan reads the org and says what apply would do.\nIt publishes nothing.")
+// steps shows a first snapshot, a day of changes, and a quarantined read.
+func (d *demo) showSteps(site *sandboxSite, dir string) error {
+	d.step("The store is empty. plan reads the org and prints what apply would publish.")
 	d.run(exitChanges, "plan", "--detailed-exitcode")
-	d.step("apply publishes the first snapshot, and ends with facts for a change ticket.")
+	d.step("apply publishes the first snapshot, and prints the facts for a change ticket.")
 	d.run(exitDone, "apply")
 
 	site.org.Join(2)
 	moved := site.org.Move(3)
 	site.org.Deactivate(2)
 	site.org.Delete(2)
-	d.step("A day goes by: 2 people join, 3 change department, 2 are deactivated and 2 deleted.\nplan sees each of them, the deleted ones too; exit status 2 says so to a script.")
+	d.step("The next day: 2 people join, 3 change department, 2 are deactivated and 2 deleted.\nplan finds all of them, also the deleted ones; scripts use exit status 2.")
 	d.run(exitChanges, "plan", "--detailed-exitcode")
 	d.run(exitDone, "apply")
-	d.step("Who was it? An auditor asks between any two snapshots, by name or date;\ndiff by itself compares the newest two.")
+	d.step("diff compares any two snapshots, by name or date. The default is the newest two.")
 	d.run(exitDone, "diff", "all-users")
 
 	site.org.Wipe()
-	d.step("Somebody takes the app's admin role away: Okta now answers with status 200 and an\nempty list. A script would write an empty file. The guard holds the reading back:\nexit status 3, and the newest snapshot stays.")
-	d.run(exitHeld, "apply")
+	d.step("An administrator removes the app's admin role: Okta now responds with status 200 and\nan empty list. A script would write an empty file. The guard rejects the read: exit\nstatus 3, and the newest snapshot stays.")
+	d.run(exitQuarantined, "apply")
 	d.run(exitDone, "list")
-	d.step("verify reads every file and holds it against manifests, chain and journal.")
+	d.step("verify compares every file with the manifests, the chain and the journal.")
 	d.run(exitDone, "verify")
 	if d.err == nil {
-		d.leave(dir, moved[0])
+		d.printNext(dir, moved[0])
 	}
 	return d.err
 }
 
-// freshDir returns an empty folder: dir, or where that is "" a new one.
-func freshDir(dir, what string) (string, error) {
+// emptyDir returns an empty folder: dir, or a new one if dir is "".
+func emptyDir(dir, what string) (string, error) {
 	if dir == "" {
 		made, err := os.MkdirTemp("", "oktasync-"+what+"-")
 		if err != nil {
-			err = config.WithHint(fmt.Errorf("no folder can be made in %s: %w", os.TempDir(), err), "name one with --dir")
+			err = config.WithHint(fmt.Errorf("create a folder in %s: %w", os.TempDir(), err), "name one with --dir")
 		}
 		return made, err
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return "", fmt.Errorf("--dir %s: must be empty or not there yet", dir)
+		return "", fmt.Errorf("--dir %s: must be empty, or not exist", dir)
 	}
 	return dir, makeDir(dir)
 }
 
-// makeDir makes the folder that --dir names.
+// makeDir creates the folder --dir.
 func makeDir(dir string) error {
 	err := os.MkdirAll(dir, 0o700)
 	if path := (*os.PathError)(nil); errors.As(err, &path) {
-		return fmt.Errorf("--dir %s: can't be made: %s: %w", dir, path.Path, path.Err)
+		return fmt.Errorf("--dir %s: can't be created: %s: %w", dir, path.Path, path.Err)
 	}
 	return err
 }
 
-// demo tells a story. After an error it says nothing more.
+// demo runs the steps. After an error it prints nothing more.
 type demo struct {
 	app    *app
-	ctx    context.Context // of the one command that the demo is
+	ctx    context.Context // of the command demo
 	config string
 	colour bool
-	paced  bool // there is somebody who reads along
+	paced  bool // with pauses, for a terminal
 	steps  int
 	err    error
 }
 
-// The pauses of a paced demo, eight seconds in all.
+// The pauses of a paced demo take eight seconds in all.
 const (
 	afterCommand = 400 * time.Millisecond
 	afterOutput  = 600 * time.Millisecond
 )
 
-// pause gives whoever reads along a moment.
+// pause waits in a paced demo.
 func (d *demo) pause(how time.Duration) {
 	if d.err != nil || !d.paced {
 		return
@@ -172,7 +170,7 @@ func (d *demo) show(title, file string) {
 	d.pause(afterOutput)
 }
 
-// run runs a command as a person would, and wants it to end with status.
+// run runs a command and expects an exit status.
 func (d *demo) run(status int, args ...string) {
 	if d.err != nil {
 		return
@@ -188,7 +186,7 @@ func (d *demo) run(status int, args ...string) {
 	if d.ctx.Err() != nil {
 		d.err = d.ctx.Err()
 	} else if got != status {
-		d.err = fmt.Errorf("the demo went wrong: `oktasync %s` ended with status %d instead of %d", strings.Join(args, " "), got, status)
+		d.err = fmt.Errorf("demo failed: `oktasync %s` has exit status %d, want %d", strings.Join(args, " "), got, status)
 	}
 	d.pause(afterOutput)
 }
@@ -203,24 +201,24 @@ func (d *demo) indent(text []byte) {
 	}
 }
 
-// leave says what is there now, and what to try on it.
-func (d *demo) leave(dir, person string) {
+// printNext prints where the snapshots are, and what to try.
+func (d *demo) printNext(dir, person string) {
 	store, sums := filepath.Join(dir, "snapshots"), "sha256sum -c SHA256SUMS"
 	if runtime.GOOS == "darwin" {
 		sums = "shasum -a 256 -c SHA256SUMS"
 	}
-	d.say("\nThat was all of it: two snapshots, a reading held back, and a chain that fits.\nThey are in %s. Try:", store)
+	d.say("\nThe store has two snapshots and a read in quarantine. It is in\n%s. Try:", store)
 	for _, try := range []struct{ why, command string }{
-		{"check the newest snapshot with nothing of ours", fmt.Sprintf("(cd %s && %s)", term.ShellWord(filepath.Join(store, "all-users", "latest")), sums)},
-		{"all that is known of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},
-		{"the users, for a spreadsheet", fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), term.ShellWord(store))},
+		{"check the newest snapshot without oktasync", fmt.Sprintf("(cd %s && %s)", term.ShellWord(filepath.Join(store, "all-users", "latest")), sums)},
+		{"all changes of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},
+		{"the users as CSV", fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), term.ShellWord(store))},
 	} {
 		fmt.Fprintf(d.app.stdout, "\n   # %s\n   %s\n", try.why, d.paint(cyan, try.command))
 	}
-	fmt.Fprintln(d.app.stdout, "\nThen your own org: \"The first snapshot\" in README.md.")
+	fmt.Fprintln(d.app.stdout, "\nNext, your own org: \"The first snapshot\" in README.md.")
 }
 
-// program is what to type for oktasync: what was typed for the demo.
+// program returns the command that started the demo.
 func (d *demo) program() string {
 	if self, err := os.Executable(); err == nil && strings.Contains(self, "go-build") {
 		return "go run ./cmd/oktasync"
@@ -228,7 +226,7 @@ func (d *demo) program() string {
 	return term.ShellWord(os.Args[0])
 }
 
-// Colours, as ECMA-48 selects them.
+// Colors of ECMA-48.
 const (
 	bold   = "1"
 	red    = "31"
@@ -237,11 +235,11 @@ const (
 	cyan   = "36"
 )
 
-// lineColour is the colour of a line of output, "" for most.
+// lineColour returns the color of a line of output, and "" for most lines.
 func lineColour(line string) string {
 	text := strings.TrimSpace(line)
 	switch {
-	case strings.HasPrefix(text, "+ "), strings.HasPrefix(text, "everything fits"):
+	case strings.HasPrefix(text, "+ "), strings.HasPrefix(text, "OK. "):
 		return green
 	case strings.HasPrefix(text, "- ") && !strings.HasPrefix(text, "- name:"), strings.HasPrefix(text, "oktasync: error:"):
 		return red
@@ -253,7 +251,7 @@ func lineColour(line string) string {
 	return ""
 }
 
-// paint colours text, a line at a time, where there is a terminal.
+// paint colors each line of text on a terminal.
 func (d *demo) paint(code, text string) string {
 	if !d.colour || code == "" {
 		return text

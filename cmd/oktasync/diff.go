@@ -18,23 +18,21 @@ func (a *app) diffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff EXPORT [FROM] [TO]",
 		Short: "Show who joined, moved and left between two snapshots",
-		Long: `Compares two snapshots of an export: the newest two by default, FROM and the
-newest where one is named. A snapshot is named by its folder, by a date (the
-last one up to the end of that day in the export's time zone), or by @-1 for the
-one before the newest.
+		Long: `Compares two snapshots of an export: the newest two by default, or FROM with the
+newest. Name a snapshot by its folder, by a date (the last snapshot of that day or
+before, in the export's time zone), or by @-1 for the snapshot before the newest.
 
-Beside each change stands when it came about, as far as Okta says so: when
-somebody was activated (or created), their status changed, or their record was
-last updated.
+The time of each change is Okta's: when the user was activated or created, when the
+status changed, or when the record was last updated.
 
-With --detailed-exitcode the exit status is 2 where there are changes.`,
+With --detailed-exitcode, the exit status is 2 if there are changes.`,
 		Example: `  oktasync diff all-users
   oktasync diff all-users 2026-03-31 2026-06-30 --json
   oktasync diff all-users @-7 --format csv > week.csv`,
 		Args: args(1, 3, "EXPORT [FROM] [TO]"),
 	}
 	store := storeFlag(cmd)
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes")
 	format := diffFormatFlags(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if err := format.check(); err != nil {
@@ -53,7 +51,7 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 			return err
 		}
 		if len(between) > 0 {
-			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: what came and went meanwhile does not show\n",
+			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: changes that were reversed in between are not visible\n",
 				term.Plural(len(between), "snapshot"), report.Span(between))
 		}
 		if err := a.printDifference(d, format, r.zone(args[0])); err != nil {
@@ -67,7 +65,7 @@ With --detailed-exitcode the exit status is 2 where there are changes.`,
 	return cmd
 }
 
-// diffFormat is what a difference is printed as.
+// diffFormat is the output format of a difference.
 type diffFormat struct {
 	name   string
 	asJSON bool
@@ -76,7 +74,7 @@ type diffFormat struct {
 func diffFormatFlags(cmd *cobra.Command) *diffFormat {
 	f := new(diffFormat)
 	cmd.Flags().StringVar(&f.name, "format", "text", "text, json or csv")
-	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print one JSON document, as --format json does")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "same as --format json")
 	return f
 }
 
@@ -85,7 +83,7 @@ func (f *diffFormat) check() error {
 	case f.name != "text" && f.name != "json" && f.name != "csv":
 		return fmt.Errorf("--format %s: must be text, json or csv", term.Word(f.name))
 	case f.asJSON && f.name == "csv":
-		return errors.New("--json and --format csv ask for two formats; give one of them")
+		return errors.New("--json and --format csv are two formats; use one of them")
 	case f.asJSON:
 		f.name = "json"
 	}
@@ -102,7 +100,7 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 	return d.print(a.stdout, zone)
 }
 
-// difference is what lies between two states of an export.
+// difference is the difference between two states of an export.
 type difference struct {
 	export   string
 	from, to userSource
@@ -125,7 +123,7 @@ func newDifference(r *reader, args []string) (*difference, error) {
 	from, err := r.snapshot(args[0], older)
 	if err != nil {
 		if notFound := (*snapshot.NotFoundError)(nil); len(args) == 1 && errors.As(err, &notFound) {
-			return nil, fmt.Errorf("%s has one snapshot only, %s; there is nothing to compare it with", args[0], to.Name())
+			return nil, fmt.Errorf("%s has only one snapshot, %s; there is nothing to compare it with", args[0], to.Name())
 		}
 		return nil, err
 	}
@@ -135,17 +133,17 @@ func newDifference(r *reader, args []string) (*difference, error) {
 	return compare(args[0], from, from.Manifest.Declared, to, to.Manifest.Declared)
 }
 
-// compare returns what lies between two states that were declared so.
+// compare returns the difference between two states with their declarations.
 func compare(export string, from userSource, fromDeclared snapshot.Declaration, to userSource, toDeclared snapshot.Declaration) (*difference, error) {
 	rules, base := snapshot.RulesFor(&fromDeclared, toDeclared)
 	if base == snapshot.BaseReset {
-		return nil, fmt.Errorf("%s and %s declare other users (search, include_deprovisioned), so a comparison would call people joiners and leavers who are neither",
+		return nil, fmt.Errorf("%s and %s declare other users (search, include_deprovisioned), so a comparison would report joiners and leavers that are neither",
 			from.Name(), to.Name())
 	}
 	return &difference{export: export, from: from, to: to, rules: rules}, nil
 }
 
-// each calls visit for each change, by user id.
+// each calls visit for each change, in the order of user IDs.
 func (d *difference) each(visit func(*snapshot.Change) error) (snapshot.Counts, error) {
 	before, err := d.from.Users()
 	if err != nil {
@@ -163,7 +161,7 @@ func (d *difference) each(visit func(*snapshot.Change) error) (snapshot.Counts, 
 	})
 }
 
-// groups are the headings of a diff, in the order in which they are asked for.
+// groups are the headings of a diff, in their order.
 var groups = []struct {
 	group snapshot.Group
 	title string
@@ -171,8 +169,8 @@ var groups = []struct {
 	{snapshot.Joiners, "Joiners"}, {snapshot.Movers, "Movers"}, {snapshot.Leavers, "Leavers"}, {snapshot.Others, "Others"},
 }
 
-// print writes the changes under headings, one pass a heading, so that memory
-// does not grow with them.
+// print writes the changes under headings. It makes one pass for each heading, so
+// that memory doesn't grow with the number of changes.
 func (d *difference) print(w io.Writer, zone *time.Location) error {
 	fmt.Fprintf(w, "%s: %s to %s\n", d.export, d.from.Name(), d.to.Name())
 	var counts snapshot.Counts
@@ -196,18 +194,18 @@ func (d *difference) print(w io.Writer, zone *time.Location) error {
 		}
 		list.end("oktasync diff --json")
 		if d.changes == 0 {
-			break // no use in looking for other kinds
+			break // other groups have none either
 		}
 	}
 	if d.changes == 0 {
 		fmt.Fprintln(w, "no changes")
 		return nil
 	}
-	fmt.Fprintf(w, "\n%d users, then %d: %s\n", counts.Before, counts.Total, report.KindCounts(counts.Kinds))
+	fmt.Fprintf(w, "\n%d users before, %d after: %s\n", counts.Before, counts.Total, report.KindCounts(counts.Kinds))
 	return nil
 }
 
-// printCSV writes a row for each change, joiners before movers before leavers.
+// printCSV writes a row for each change, in the order of groups.
 func (d *difference) printCSV(w io.Writer) error {
 	if _, err := w.Write(snapshot.ChangesHeader()); err != nil {
 		return err
@@ -231,7 +229,7 @@ func (d *difference) printCSV(w io.Writer) error {
 	return nil
 }
 
-// printJSON writes one document; the changes stand in it a line each.
+// printJSON writes one JSON document, with one line for each change.
 func (d *difference) printJSON(w io.Writer) error {
 	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.export, d.from.Name(), d.to.Name())
 	separator := "\n"

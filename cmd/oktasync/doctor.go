@@ -20,26 +20,26 @@ func (a *app) doctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check the live setup step by step, with what to change for each failure",
-		Long: `Checks what a snapshot rests on, in the order in which one thing needs the other:
-configuration, keys, network, the service app in Okta, what it may see, the store.
-For each failure it says what to change and where. What depends on a failure is
-not checked, so that the cause is named and not what follows from it.
+		Short: "Check the live setup, and print what to change for each failure",
+		Long: `Checks everything that a snapshot depends on: configuration, keys, network, the
+service app in Okta, its permissions, and the store. For each failure it prints what
+to change and where. It skips checks that depend on a failed one, so that it reports
+the cause and not its effects.
 
-Nothing is changed in Okta, published, or left in the store. Tokens are got and
-forgotten: one as the configuration asks for it, and one to see which further
-scopes the app has been granted.
+It changes nothing in Okta, publishes nothing, and leaves nothing in the store. It
+requests an access token with the configured scopes, and another one to find out
+which other scopes the app has.
 
---key FILE proves a new client key before the old one is given up: it is used in
-place of okta.private_key_file, with the kid that init prints for it.`,
+--key FILE tests a new client key before you remove the old one. It replaces
+okta.private_key_file, with the kid that init prints.`,
 		Example: `  oktasync doctor
   oktasync doctor --key new-client-key.pem
   oktasync doctor --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), key, users, asJSON) },
 	}
-	cmd.Flags().StringVar(&key, "key", "", "prove the client key in `FILE` instead of okta.private_key_file")
-	cmd.Flags().IntVar(&users, "people", 0, "how many people the Admin Console shows, to see whether the app sees all")
+	cmd.Flags().StringVar(&key, "key", "", "test the client key in `FILE` instead of okta.private_key_file")
+	cmd.Flags().IntVar(&users, "people", 0, "the number of people in the Admin Console, to compare with the API")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
@@ -64,7 +64,7 @@ func (a *app) doctor(ctx context.Context, key string, users int, asJSON bool) er
 			return err
 		}
 	} else {
-		fmt.Fprintf(a.stdout, "\n%s\n", verdict(findings))
+		fmt.Fprintf(a.stdout, "\n%s\n", summary(findings))
 	}
 	if slices.ContainsFunc(findings, func(f doctor.Finding) bool { return f.Status == doctor.Failed }) {
 		return exitError{exitFailed}
@@ -88,14 +88,13 @@ func (a *app) loadForDoctor() (*config.Config, *slog.Logger, error) {
 	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.colour(a.stderr)), nil
 }
 
-// marks show a status in text, and in colour where there is a terminal.
+// marks are the statuses as text, with their color on a terminal.
 var marks = map[string]struct{ text, colour string }{
 	doctor.OK: {"ok", "32"}, doctor.Warning: {"warning", "33"}, doctor.Failed: {"FAILED", "31"}, doctor.Skipped: {"-", "2"},
 }
 
-// printFinding is one line, and for what is not right one more with the remedy.
-// A terminal gets lines that fit: what wraps by itself starts at the edge, among
-// the marks.
+// printFinding prints a finding, and its remedy on the next line. On a terminal it
+// wraps lines, so that they don't continue below the marks.
 func (a *app) printFinding(f doctor.Finding) {
 	mark := fmt.Sprintf("%-8s", marks[f.Status].text)
 	if a.colour(a.stdout) {
@@ -105,7 +104,7 @@ func (a *app) printFinding(f doctor.Finding) {
 	if f.Remedy != "" {
 		text += "\n" + doctor.Places[f.Where] + term.SafeLines(f.Remedy)
 	}
-	text, below := besideMarks(text, term.Columns(a.stdout))
+	text, below := layOut(text, term.Columns(a.stdout))
 	if below {
 		fmt.Fprintf(a.stdout, "%s  %s\n%s\n", mark, f.ID, text)
 	} else {
@@ -113,17 +112,16 @@ func (a *app) printFinding(f doctor.Finding) {
 	}
 }
 
-// besideMarks sets a finding's text in lines that leave a margin for marks and
-// ids, and end before the last of so many columns; 0: wherever they like. Where
-// too few columns are left, the text has to begin below.
-func besideMarks(text string, columns int) (lines string, below bool) {
+// layOut wraps a text at columns, with a margin for marks and IDs; 0 columns: no
+// wrapping. If too few columns are left, the text begins on the next line.
+func layOut(text string, columns int) (lines string, below bool) {
 	const margin, least = 26, 30
 	indent := margin
 	if columns > 0 {
 		if below = columns-margin < least; below {
 			indent = 4
 		}
-		text = linesOf(text, max(columns-1-indent, 1))
+		text = wrapLines(text, max(columns-1-indent, 1))
 	}
 	blank := strings.Repeat(" ", indent)
 	text = strings.ReplaceAll(text, "\n", "\n"+blank)
@@ -133,8 +131,8 @@ func besideMarks(text string, columns int) (lines string, below bool) {
 	return text, below
 }
 
-// linesOf is inLines for a text of several lines.
-func linesOf(text string, most int) string {
+// wrapLines is term.Wrap for a text of several lines.
+func wrapLines(text string, most int) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		lines[i] = term.Wrap(strings.Fields(line), most)
@@ -142,8 +140,8 @@ func linesOf(text string, most int) string {
 	return strings.Join(lines, "\n")
 }
 
-// verdict sums up.
-func verdict(findings []doctor.Finding) string {
+// summary summarizes the findings.
+func summary(findings []doctor.Finding) string {
 	count := map[string]int{}
 	for _, f := range findings {
 		count[f.Status]++

@@ -20,10 +20,10 @@ import (
 func (a *app) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history EXPORT USER",
-		Short: "Show every change of one person over all snapshots",
-		Long: `Shows what the snapshots of an export say of one person, by id or login. Where
-retention has pruned snapshots, those beside the gap are compared, and the gap
-is shown: what came and went within is not known.`,
+		Short: "Show every change of one user in all snapshots",
+		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If
+retention has pruned snapshots, it compares the snapshots next to the gap, and
+shows the gap: changes that were reversed within it are not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),
@@ -46,7 +46,7 @@ is shown: what came and went within is not known.`,
 			return err
 		}
 		for _, id := range h.others {
-			fmt.Fprintf(a.stderr, "oktasync: note: the login was another person's before: `oktasync history %s %s`\n", h.export, term.Safe(id))
+			fmt.Fprintf(a.stderr, "oktasync: note: another user had this login before: `oktasync history %s %s`\n", h.export, term.Safe(id))
 		}
 		switch format.name {
 		case "json":
@@ -60,31 +60,31 @@ is shown: what came and went within is not known.`,
 	return cmd
 }
 
-// history is what the snapshots of an export say of one person.
+// history is one user in the snapshots of an export.
 type history struct {
 	r        *reader
 	export   string
 	list     []*snapshot.Snapshot // oldest first
 	document historyDocument
-	others   []string // ids of other people who had the login that was asked for
+	others   []string // IDs of other users that had the login
 }
 
 // historyDocument is the shape of `history --json`.
 type historyDocument struct {
 	Export  string         `json:"export"`
 	ID      string         `json:"id"`
-	Login   string         `json:"login"` // the last one known
+	Login   string         `json:"login"` // the newest one
 	Entries []historyEntry `json:"entries"`
 }
 
-// historyEntry is what one snapshot says.
+// historyEntry is the user in one snapshot.
 type historyEntry struct {
 	Snapshot string           `json:"snapshot"`
 	Sequence int              `json:"sequence"`
 	Started  snapshot.Time    `json:"started"`
-	Present  bool             `json:"present"` // that the person is there is all that is known
-	Pruned   []string         `json:"pruned"`  // the snapshots before it that are gone
-	Change   *snapshot.Change `json:"change"`  // against the snapshot before it that is not gone; null: none
+	Present  bool             `json:"present"` // the snapshot has the user, and can't be compared
+	Pruned   []string         `json:"pruned"`  // the pruned snapshots before it
+	Change   *snapshot.Change `json:"change"`  // from the existing snapshot before it; null: none
 }
 
 func (h *history) read(user string) (err error) {
@@ -109,8 +109,8 @@ func (h *history) read(user string) (err error) {
 	return nil
 }
 
-// identify finds whose id or login user is, in the newest snapshot that knows,
-// and who else has had that login before.
+// identify finds the user with an ID or login in the newest snapshot that has it,
+// and other users that had the login before.
 func (h *history) identify(user string) error {
 	var ids []string
 	is := func(id, login string) bool {
@@ -143,7 +143,7 @@ func (h *history) identify(user string) error {
 		}
 	}
 	if len(ids) == 0 {
-		return fmt.Errorf("no snapshot of %s knows anybody with the id or login %s", h.export, term.Word(user))
+		return fmt.Errorf("no snapshot of %s has a user with the ID or login %s", h.export, term.Word(user))
 	}
 	h.others = ids[1:]
 	return nil
@@ -154,7 +154,7 @@ func compared(s *snapshot.Snapshot) bool {
 	return s.Manifest.Resources.Users.Base == snapshot.BasePrevious
 }
 
-// entry is what s says of the person, after before, which is nil for the first.
+// entry returns the user in s. before is the snapshot before it, nil for the first.
 func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error) {
 	e = historyEntry{Snapshot: s.Name(), Sequence: s.Manifest.Sequence, Started: s.Manifest.Read.Started, Pruned: []string{}}
 	id := h.document.ID
@@ -171,15 +171,14 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 		e.Change, err = findChange(s, id, func(c *snapshot.Change) bool { return c.ID == id })
 		return e, err
 	}
-	err = h.look(&e, before, s)
+	err = h.compareUsers(&e, before, s)
 	return e, err
 }
 
-// look fills in e from the users of s and, where they can be compared, those of
-// before.
-func (h *history) look(e *historyEntry, before, s *snapshot.Snapshot) error {
-	isHim := func(u snapshot.User) bool { return string(u.ID) == h.document.ID }
-	now, err := findUser(s, isHim)
+// compareUsers sets e from the users of s and before.
+func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) error {
+	isUser := func(u snapshot.User) bool { return string(u.ID) == h.document.ID }
+	now, err := findUser(s, isUser)
 	if err != nil {
 		return err
 	}
@@ -192,11 +191,11 @@ func (h *history) look(e *historyEntry, before, s *snapshot.Snapshot) error {
 		e.Present = now != nil
 		return nil
 	}
-	was, err := findUser(before, isHim)
+	was, err := findUser(before, isUser)
 	if err != nil {
 		return err
 	}
-	_, err = snapshot.Diff(was, now, rules, func(c *snapshot.Change) error { // valid during the call only
+	_, err = snapshot.Diff(was, now, rules, func(c *snapshot.Change) error { // c is only valid during the call
 		line, err := c.Line(nil)
 		if err == nil {
 			e.Change, err = snapshot.ParseChange(line)
@@ -206,13 +205,13 @@ func (h *history) look(e *historyEntry, before, s *snapshot.Snapshot) error {
 	return err
 }
 
-// nobodyOr is a UserReader of one user, or of none where it is nil.
-type nobodyOr struct {
+// oneUser is a UserReader of one user, or of none if it is nil.
+type oneUser struct {
 	user snapshot.User
 	read bool
 }
 
-func (n *nobodyOr) Next() (snapshot.User, error) {
+func (n *oneUser) Next() (snapshot.User, error) {
 	if n == nil || n.read {
 		return snapshot.User{}, io.EOF
 	}
@@ -220,18 +219,18 @@ func (n *nobodyOr) Next() (snapshot.User, error) {
 	return n.user, nil
 }
 
-func (n *nobodyOr) Close() error { return nil }
+func (n *oneUser) Close() error { return nil }
 
 var errFound = errors.New("found")
 
-// findUser returns the first user of s for whom is says yes, nil without one.
-func findUser(s *snapshot.Snapshot, is func(snapshot.User) bool) (*nobodyOr, error) {
-	var found *nobodyOr
+// findUser returns the first user of s that matches, and nil if there is none.
+func findUser(s *snapshot.Snapshot, is func(snapshot.User) bool) (*oneUser, error) {
+	var found *oneUser
 	err := eachUser(s, func(u snapshot.User) error {
 		if !is(u) {
 			return nil
 		}
-		found = &nobodyOr{user: snapshot.User{ID: bytes.Clone(u.ID), JSON: bytes.Clone(u.JSON)}}
+		found = &oneUser{user: snapshot.User{ID: bytes.Clone(u.ID), JSON: bytes.Clone(u.JSON)}}
 		return errFound
 	})
 	if errors.Is(err, errFound) {
@@ -244,13 +243,13 @@ func findUser(s *snapshot.Snapshot, is func(snapshot.User) bool) (*nobodyOr, err
 func loginOf(user []byte) string {
 	var login string
 	if json.Unmarshal([]byte(valueText(user, "profile.login")), &login) != nil {
-		return "" // there is none
+		return "" // no login
 	}
 	return login
 }
 
-// findChange returns the change of s for which is says yes, nil without one.
-// It parses only lines that hold text.
+// findChange returns the first change of s that matches, and nil if there is none.
+// It only parses lines that contain text.
 func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) bool) (*snapshot.Change, error) {
 	changes, err := s.Changes()
 	if err != nil {
@@ -279,12 +278,11 @@ func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) boo
 	return nil, nil
 }
 
-const maxChange = 16 << 20 // bytes of a line: a user twice, as long as one can be
+const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice
 
-// printCSV writes a row for each entry: when the reading of the snapshot began,
-// its name, and the change. A gap is a row of the kind pruned, with the names of
-// what is gone, and a snapshot that only knows the person one of the kind
-// present.
+// printCSV writes a row for each entry: the start of the read, the name of the
+// snapshot, and the change. A gap is a row of the kind pruned, with the names of the
+// pruned snapshots. A snapshot that can't be compared is a row of the kind present.
 func (h *history) printCSV(w io.Writer) error {
 	text := "started,snapshot," + string(snapshot.ChangesHeader())
 	for _, e := range h.document.Entries {
@@ -313,7 +311,7 @@ func (h *history) print(w io.Writer) {
 	zone := h.r.zone(h.export)
 	for _, e := range d.Entries {
 		if len(e.Pruned) > 0 {
-			fmt.Fprintf(w, "\n… %s pruned, %s: what came and went there is not known\n", term.Plural(len(e.Pruned), "snapshot"), report.Span(e.Pruned))
+			fmt.Fprintf(w, "\n… %s pruned, %s: changes that were reversed there are not visible\n", term.Plural(len(e.Pruned), "snapshot"), report.Span(e.Pruned))
 		}
 		switch {
 		case e.Change != nil:

@@ -36,8 +36,8 @@ var configTemplate string
 //go:embed templates/change-request.txt
 var changeRequestTemplate string
 
-// rsaBits is the size of a generated RSA key: what RFC 7518, section 3.3, asks
-// for is 2048, and 3072 is what is advised for keys that live past 2030.
+// rsaBits is the size of a new RSA key. RFC 7518, section 3.3, requires 2048 bits;
+// NIST SP 800-57 recommends 3072 for use after 2030.
 const rsaBits = 3072
 
 func (a *app) initCommand() *cobra.Command {
@@ -45,18 +45,18 @@ func (a *app) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Write a commented configuration and a client key",
-		Long: `Writes a commented configuration and a new client key beside it, and prints the
-public JWK to paste into Okta. It overwrites nothing and asks nothing.
+		Long: `Writes a commented configuration and a new client key next to it, and prints the
+public JWK to paste into Okta. It overwrites nothing and asks no questions.
 
-With --env-file, org, client, scopes and keys are those of Okta's DPoP
-walk-through, and no new key is made. A .env that is not named is left alone, and
-spoken of.
+With --env-file, it uses org, client, scopes and keys of Okta's DPoP guide, and
+creates no key. It ignores a .env file that isn't passed with --env-file, with a
+note.
 
---signing-key also makes a key that signs snapshots, and prints the line for the
-auditor's allowed_signers. --change-request prints a page for whoever holds Super
-Admin in Okta, with all that the service app needs and how to undo it.
+--signing-key also creates a key that signs snapshots, and prints the line for the
+auditor's allowed_signers. --change-request prints a page for Okta's Super Admin:
+what the service app needs, and how to undo it.
 
---new-key FILE makes a client key and nothing else, for when the old one is to go.`,
+--new-key FILE only creates a client key, to replace the old one.`,
 		Example: `  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9
   oktasync init --env-file .env
   oktasync init --org-url https://acme.okta.com --change-request > change-request.txt
@@ -64,25 +64,25 @@ Admin in Okta, with all that the service app needs and how to undo it.
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if in.newKey != "" && (in.orgURL != "" || in.clientID != "" || in.changeRequest || in.sign) {
-				return &usageError{"--new-key makes a key and nothing else: only --rsa and --json go with it", cmd.CommandPath()}
+				return &usageError{"--new-key only creates a key: use only --rsa and --json with it", cmd.CommandPath()}
 			}
 			return a.init(in)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
-	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, where there is one already")
-	f.BoolVar(&in.rsa, "rsa", false, "make an RSA key (RS256) instead of P-256 (ES256)")
-	f.BoolVar(&in.sign, "signing-key", false, "make a key that signs snapshots, too")
+	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, if it exists already")
+	f.BoolVar(&in.rsa, "rsa", false, "create an RSA key (RS256) instead of P-256 (ES256)")
+	f.BoolVar(&in.sign, "signing-key", false, "also create a key that signs snapshots")
 	f.BoolVar(&in.changeRequest, "change-request", false, "print a change request for Okta's administrator")
-	f.StringVar(&in.newKey, "new-key", "", "make only a client key, in the new `FILE`")
+	f.StringVar(&in.newKey, "new-key", "", "only create a client key, in the new `FILE`")
 	f.BoolVar(&in.json, "json", false, "print one JSON document")
 	return cmd
 }
 
 var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// initializer is what init was asked for, and what it found out.
+// initializer has the flags of init and its results.
 type initializer struct {
 	orgURL, clientID               string
 	rsa, sign, changeRequest, json bool
@@ -96,7 +96,7 @@ type initializer struct {
 	signer          *snapshot.Signer // nil: none
 }
 
-// checkFlags looks at what was given.
+// checkFlags checks the values of the flags.
 func (in *initializer) checkFlags() error {
 	if in.orgURL != "" {
 		if problem := config.OrgURLProblem(in.orgURL); problem != "" {
@@ -112,7 +112,7 @@ func (in *initializer) checkFlags() error {
 func (a *app) init(in initializer) error {
 	if in.newKey != "" {
 		in.keyFile = in.newKey
-		if err := folderIsThere(in.keyFile); err != nil {
+		if err := checkFolder(in.keyFile); err != nil {
 			return err
 		}
 		if err := in.generate(); err != nil {
@@ -130,18 +130,18 @@ func (a *app) init(in initializer) error {
 		return err
 	}
 	if a.envFile != "" {
-		if err := in.take(env); err != nil {
+		if err := in.useEnv(env); err != nil {
 			return err
 		}
 	}
 	in.orgURL = config.NormalOrgURL(in.orgURL)
-	if err := folderIsThere(in.config); err != nil {
+	if err := checkFolder(in.config); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(in.config); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already; init overwrites nothing", in.config)
+		return fmt.Errorf("%s exists already; init overwrites nothing", in.config)
 	}
-	if err := a.askForEnv(in); err != nil {
+	if err := a.checkIgnoredEnv(in); err != nil {
 		return err
 	}
 	if err := in.makeKey(); err != nil {
@@ -156,20 +156,20 @@ func (a *app) init(in initializer) error {
 	return a.printInit(in)
 }
 
-// folderIsThere finds a folder that is not there, before a file is to be written
-// into it.
-func folderIsThere(file string) error {
+// checkFolder returns an error if the folder of a new file doesn't exist.
+func checkFolder(file string) error {
 	dir := filepath.Dir(file)
-	if info, err := os.Stat(dir); err != nil || info.IsDir() { // other errors are told of once it is written to
+	if info, err := os.Stat(dir); err != nil || info.IsDir() { // writing reports other errors
 		if errors.Is(err, fs.ErrNotExist) {
-			return config.WithHint(fmt.Errorf("there is no folder %s", dir), "`mkdir -p "+term.ShellWord(dir)+"` makes it")
+			return config.WithHint(fmt.Errorf("there is no folder %s", dir), "`mkdir -p "+term.ShellWord(dir)+"` creates it")
 		}
 		return nil
 	}
-	return fmt.Errorf("%s is no folder", dir)
+	return fmt.Errorf("%s is not a folder", dir)
 }
 
-// makeKey loads the key that was named, or makes one beside the configuration.
+// makeKey loads the key that the environment names, or creates one next to the
+// configuration.
 func (in *initializer) makeKey() (err error) {
 	if in.keyFile != "" {
 		in.key, err = org.LoadKey(in.keyFile)
@@ -177,13 +177,13 @@ func (in *initializer) makeKey() (err error) {
 	}
 	in.keyFile = filepath.Join(filepath.Dir(in.config), "client-key.pem")
 	if _, err := os.Lstat(in.keyFile); err == nil && !in.rsa {
-		in.key, err = org.LoadKey(in.keyFile) // of an init before this one
+		in.key, err = org.LoadKey(in.keyFile) // of an earlier init
 		return err
 	}
 	return in.generate()
 }
 
-// generate makes a client key in a new file.
+// generate creates a client key in a new file.
 func (in *initializer) generate() (err error) {
 	if in.rsa {
 		signer, err := rsa.GenerateKey(rand.Reader, rsaBits)
@@ -198,12 +198,12 @@ func (in *initializer) generate() (err error) {
 	}
 	err = in.key.WriteFile(in.keyFile)
 	if errors.Is(err, fs.ErrExist) {
-		err = config.WithHint(err, "init overwrites nothing: name another file, or use the key that is there")
+		err = config.WithHint(err, "init overwrites nothing: name another file, or use the existing key")
 	}
 	return err
 }
 
-// makeSigningKey makes a key for snapshots, or loads that of an init before.
+// makeSigningKey creates a signing key, or loads that of an earlier init.
 func (in *initializer) makeSigningKey() (err error) {
 	if !in.sign {
 		return nil
@@ -216,7 +216,7 @@ func (in *initializer) makeSigningKey() (err error) {
 }
 
 func (in *initializer) writeConfig() error {
-	beside := func(file string) string { // as seen from the configuration's folder
+	beside := func(file string) string { // relative to the configuration's folder
 		if rel, err := filepath.Rel(filepath.Dir(in.config), file); err == nil && filepath.IsLocal(rel) {
 			file = rel
 		} else if abs, err := filepath.Abs(file); err == nil {
@@ -226,13 +226,13 @@ func (in *initializer) writeConfig() error {
 	}
 	var okta, store string
 	if scopes := in.scopes; len(scopes) > 0 && !slices.Equal(scopes, []string{config.UsersScope}) {
-		okta += fmt.Sprintf("  # %s is all that oktasync needs.\n  scopes: [%s]\n", config.UsersScope, strings.Join(scopes, ", "))
+		okta += fmt.Sprintf("  # oktasync only needs %s.\n  scopes: [%s]\n", config.UsersScope, strings.Join(scopes, ", "))
 	}
 	if in.dpopKeyFile != "" {
-		okta += "  dpop:\n    # Left out, tokens are bound to a key that is nowhere but in memory.\n    private_key_file: " + beside(in.dpopKeyFile) + "\n"
+		okta += "  dpop:\n    # Without this key, tokens are bound to a new key in memory.\n    private_key_file: " + beside(in.dpopKeyFile) + "\n"
 	}
 	if in.signer != nil {
-		store = "  # Signs snapshots. Keep it from whoever could want one changed.\n  signing_key_file: " + beside(in.signingKeyFile) + "\n"
+		store = "  # Signs snapshots. Only oktasync should be able to read it.\n  signing_key_file: " + beside(in.signingKeyFile) + "\n"
 	}
 	text := strings.NewReplacer(
 		"@org_url@", cmp.Or(in.orgURL, "${OKTA_ORG_URL}"),
@@ -246,7 +246,7 @@ func (in *initializer) writeConfig() error {
 	}
 	_, err = f.WriteString(text)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(in.config) // half of one would be in the way of another try
+		_ = os.Remove(in.config) // an incomplete file would block the next init
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	return nil
@@ -258,8 +258,8 @@ type initDocument struct {
 	ClientKey     initKey     `json:"client_key"`
 	SigningKey    *initSigner `json:"signing_key"` // null without --signing-key
 	ChangeRequest string      `json:"change_request"`
-	Missing       []string    `json:"missing"` // what is still to be set in Config
-	Next          string      `json:"next"`    // the command to go on with
+	Missing       []string    `json:"missing"` // keys to set in Config
+	Next          string      `json:"next"`    // the next command
 }
 
 type initKey struct {
@@ -303,14 +303,14 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	return doc, nil
 }
 
-// asSentence is a clause as a sentence of its own, in lines for the page.
+// asSentence returns a clause as a sentence, wrapped for the page.
 func asSentence(clause string) string {
 	words := strings.Fields(strings.ToUpper(clause[:1]) + clause[1:] + ".")
 	return strings.ReplaceAll(term.Wrap(words, 72), "\n", "\n     ")
 }
 
-// printInit writes the public key to standard output, and what to do with it
-// beside that.
+// printInit writes the public key to standard output, and instructions to standard
+// error.
 func (a *app) printInit(in initializer) error {
 	doc, err := newInitDocument(in)
 	if err != nil {
@@ -331,7 +331,7 @@ func (a *app) printInit(in initializer) error {
 	if s := doc.SigningKey; s != nil {
 		fmt.Fprintf(a.stderr, "snapshots will be signed by %s (%s); the auditor's allowed_signers gets this line:\n", s.File, s.Fingerprint)
 		to := a.stdout
-		if in.json || in.changeRequest { // that is for somebody else
+		if in.json || in.changeRequest { // standard output has another document
 			to = a.stderr
 		}
 		fmt.Fprintln(to, s.AllowedSigner)
@@ -343,7 +343,7 @@ func (a *app) printInit(in initializer) error {
 	return nil
 }
 
-// printNewKey is printInit for a key alone.
+// printNewKey is printInit for --new-key.
 func (a *app) printNewKey(in initializer) error {
 	doc, err := newInitDocument(in)
 	if err != nil {
@@ -355,6 +355,6 @@ func (a *app) printNewKey(in initializer) error {
 	} else {
 		_, err = fmt.Fprintf(a.stdout, "%s\n", doc.ClientKey.PublicJWK)
 	}
-	fmt.Fprintf(a.stderr, "add the public key to the service app, beside the old one: General, Client Credentials, Add key\nthen: %s\n", doc.Next)
+	fmt.Fprintf(a.stderr, "add the public key to the service app, next to the old one: General, Client Credentials, Add key\nthen: %s\n", doc.Next)
 	return err
 }

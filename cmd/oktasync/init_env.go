@@ -9,25 +9,25 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 )
 
-// askForEnv speaks of a walk-through's .env that was not named: before a file is
-// written beside it that has to go again, unless flags say what is meant.
-func (a *app) askForEnv(in initializer) error {
+// checkIgnoredEnv reports a .env of Okta's DPoP guide that --env-file doesn't name.
+// It returns an error if no flag says what to use instead.
+func (a *app) checkIgnoredEnv(in initializer) error {
 	names := strings.Join(config.IgnoredEnvFile(a.envFile), ", ")
 	switch {
 	case names == "":
 		return nil
 	case in.orgURL == "" && in.clientID == "":
-		return config.WithHint(fmt.Errorf("%s has %s, and nothing says whether to take them", config.EnvFile, names),
-			"`oktasync init --env-file "+config.EnvFile+"` takes them; with --org-url or --client-id it is left alone")
+		return config.WithHint(fmt.Errorf("%s has %s, and no flag says whether to use them", config.EnvFile, names),
+			"`oktasync init --env-file "+config.EnvFile+"` uses them; --org-url or --client-id ignore the file")
 
 	}
-	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is left alone; --env-file %[1]s would take them\n", config.EnvFile, names)
+	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is ignored; --env-file %[1]s would use them\n", config.EnvFile, names)
 	return nil
 }
 
-// take fills in what the walk-through's file says and no flag does. What it says
-// wrongly is better known before a configuration says the same.
-func (in *initializer) take(env *config.Environment) error {
+// useEnv uses the values of an environment file that no flag sets. It checks them
+// first.
+func (in *initializer) useEnv(env *config.Environment) error {
 	values := make(map[string]string)
 	for _, name := range config.EnvNames {
 		if value, _ := env.Lookup(name); value != "" {
@@ -35,7 +35,7 @@ func (in *initializer) take(env *config.Environment) error {
 		}
 	}
 	if len(values) == 0 {
-		return fmt.Errorf("%s has none of the walk-through's names: %s", env.File, strings.Join(config.EnvNames, ", "))
+		return fmt.Errorf("%s has none of the variables of Okta's DPoP guide: %s", env.File, strings.Join(config.EnvNames, ", "))
 	}
 	var errs []error
 	wrong := func(name, text string) { errs = append(errs, fmt.Errorf("%s: %s", name, text)) }

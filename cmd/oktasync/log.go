@@ -12,9 +12,8 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// newLogger returns the program's logger. The format auto is lines for people
-// where w is a terminal, entries of its own where it is systemd's journal, and
-// JSON lines otherwise.
+// newLogger returns the program's logger. The format auto is text on a terminal,
+// entries with fields in systemd's journal, and JSON lines elsewhere.
 func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slog.Logger {
 	if format == "auto" && daemon.IsJournal(w) {
 		return slog.New(daemon.NewJournalHandler(level))
@@ -25,7 +24,7 @@ func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slo
 	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour, ReplaceAttr: visibleEscape}))
 }
 
-// readableDuration writes 1.5s where slog's JSON would have nanoseconds.
+// readableDuration writes durations as 1.5s instead of nanoseconds.
 func readableDuration(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		return slog.String(a.Key, a.Value.Duration().String())
@@ -33,8 +32,8 @@ func readableDuration(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// visibleEscape shows an escape character in a value: tint quotes other controls,
-// and passes this one on to the terminal where there are colours.
+// visibleEscape replaces escape characters in values. With colors, tint quotes other
+// control characters, but not this one.
 func visibleEscape(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Any().(type) {
 	case string, error:
@@ -43,7 +42,7 @@ func visibleEscape(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// colour reports whether what goes to w may be coloured (https://no-color.org).
+// colour reports whether output to w may have colors (https://no-color.org).
 func (a *app) colour(w io.Writer) bool {
 	noColor, _ := a.getenv("NO_COLOR")
 	return !a.noColor && noColor == "" && term.IsTerminal(w)

@@ -1,10 +1,10 @@
-// Command oktasync keeps the record of who is in an Okta org: it reads the
-// users, compares them with the newest snapshot and publishes a new one. It
-// never changes anything in Okta.
+// Command oktasync keeps a record of the users of an Okta org: it reads the users,
+// compares them with the newest snapshot, and publishes a new one. It never changes
+// anything in Okta.
 //
-// The way in: main.go (commands, exit status), run.go (the daemon's wiring),
-// org.go (how the packages are joined to one org), config.go (the configuration
-// file). Every other file is one command.
+// Start reading here: main.go has the list of commands and the exit statuses. Each
+// command has a file. The packages below internal have the configuration (config),
+// the connection to an org (org), and the daemon (daemon).
 package main
 
 import (
@@ -30,28 +30,28 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// Exit statuses, from the contract.
+// The exit statuses.
 const (
-	exitDone    = 0
-	exitFailed  = 1
-	exitChanges = 2 // plan and diff with --detailed-exitcode: there are changes
-	exitHeld    = 3 // a guard held a reading back
+	exitDone        = 0
+	exitFailed      = 1
+	exitChanges     = 2 // plan and diff with --detailed-exitcode found changes
+	exitQuarantined = 3 // the guard rejected a read
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first signal drains, a second one kills
+	context.AfterFunc(ctx, stop) // the second signal kills
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program: it returns the exit status. A panic is one line and
-// status 1, without the values that a stack would show.
+// run runs a command and returns the exit status. A panic prints one line, without
+// the values that a stack trace would show.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	a := &app{getenv: os.LookupEnv}
 	kind, _ := a.getenv("TERM")
-	a.screen = term.NewStatusLine(stderr, kind)
-	out := &output{Writer: a.screen.Writer(stdout)}
-	a.stdout, a.stderr = out, a.screen.Writer(stderr)
+	a.statusLine = term.NewStatusLine(stderr, kind)
+	out := &output{Writer: a.statusLine.Writer(stdout)}
+	a.stdout, a.stderr = out, a.statusLine.Writer(stderr)
 	defer func() {
 		if p := recover(); p != nil {
 			a.printError(reconcile.PanicError(p))
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	return a.exit(out.whole(stopped(ctx, root.ExecuteContext(ctx))))
 }
 
-// stopped says in one way, for every command, that a signal ended it.
+// stopped replaces the error of a command that a signal stopped.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 		return errors.New("stopped by a signal before it was done")
@@ -73,11 +73,10 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// app is what the commands share: where to write, and the flags that every one
-// of them has.
+// app is what the commands share: the output and the global flags.
 type app struct {
 	stdout, stderr io.Writer
-	screen         *term.StatusLine // behind stderr; nil: no terminal
+	statusLine     *term.StatusLine // of stderr; nil: no terminal
 	getenv         func(string) (string, bool)
 
 	configFile string
@@ -90,17 +89,18 @@ type app struct {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "oktasync",
-		Short: "Keep the record of who is in an Okta org",
-		Long: `oktasync reads Okta and never changes anything in it: GET at the API, POST at the token endpoint.
+		Short: "Keep a record of the users of an Okta org",
+		Long: `oktasync reads Okta and never changes it: it sends GET requests to the API, and POST
+requests to the token endpoint.
 
-A YAML file declares exports. For each one oktasync reads the users of an Okta
-org over a DPoP-bound token, compares them with the newest snapshot, and
-publishes a new one: complete, dated, and verifiable with sha256sum and zstd.
+A YAML file declares exports. For each one, oktasync reads the users of an Okta org
+with a DPoP-bound token, compares them with the newest snapshot, and publishes a new
+one: complete, dated, and verifiable with sha256sum and zstd.
 
-To see the whole job without an Okta account: oktasync demo
+To see all steps without an Okta account: oktasync demo
 
-The exit status is 0 when it is done, 1 when it failed, 3 when a guard held a
-reading back, and 2 when plan or diff found changes, with --detailed-exitcode.`,
+The exit status is 0 for success, 1 for a failure, 3 if the guard rejected a read,
+and 2 if plan or diff with --detailed-exitcode found changes.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              knownCommand,
@@ -110,9 +110,9 @@ reading back, and 2 when plan or diff found changes, with --detailed-exitcode.`,
 	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default oktasync.yaml, or $OKTASYNC_CONFIG)")
-	flags.StringVar(&a.envFile, "env-file", "", "`file` of NAME=value lines; the environment itself wins")
+	flags.StringVar(&a.envFile, "env-file", "", "`file` of NAME=value lines; the environment has priority")
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default from the configuration)")
-	flags.BoolVar(&a.noColor, "no-color", false, "no colours, as with NO_COLOR")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colors, as with NO_COLOR")
 	root.AddCommand(
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
@@ -124,13 +124,12 @@ reading back, and 2 when plan or diff found changes, with --detailed-exitcode.`,
 	return root
 }
 
-// exitError ends the program with a status and without a message of its own:
-// what there was to say has been said.
+// exitError ends the program with a status and without a message.
 type exitError struct{ status int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
-// exit prints what went wrong and returns the exit status.
+// exit prints an error and returns the exit status.
 func (a *app) exit(err error) int {
 	var e exitError
 	switch {
@@ -143,12 +142,11 @@ func (a *app) exit(err error) int {
 	return exitFailed
 }
 
-// printError writes an error for people: what happened, to what, and where we
-// know it, what to do next.
+// printError prints an error, and its hint on the next line.
 func (a *app) printError(err error) {
 	priority := ""
 	if daemon.IsJournal(a.stderr) {
-		priority = "<3>" // an error's, in sd-daemon(3)'s way
+		priority = "<3>" // an error, as in sd-daemon(3)
 	}
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, term.Safe(line))
@@ -158,7 +156,7 @@ func (a *app) printError(err error) {
 	}
 }
 
-// hintFor finds the remedy that some error in the chain knows.
+// hintFor returns what the user can do about an error, and "" if unknown.
 func hintFor(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) && h.Hint() != "" {
@@ -173,14 +171,14 @@ func hintFor(err error) string {
 		return "a store belongs to one org for good: set another store.path for this one"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space there; `oktasync doctor` says how much a snapshot takes"
-	case errors.As(err, &file) && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(config.FileError)): // which says whose it is
+	case errors.As(err, &file) && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(config.FileError)): // its text names the owner
 		return fmt.Sprintf("this runs as %s: run it as the user whose files these are; store.group lets others read a store", config.CurrentUser())
 	}
 	return ""
 }
 
-// checkFlags refuses what no command could mean: a flag with nothing behind it,
-// as an unset variable in a script leaves it, and an unknown level.
+// checkFlags returns an error for an empty flag, as an unset variable of a script
+// leaves it, and for an unknown level.
 func (a *app) checkFlags(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().Visit(func(f *pflag.Flag) {

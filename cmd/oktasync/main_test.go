@@ -40,7 +40,7 @@ func TestOutputThatIsNotWhole(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"--help"}, {"help", "apply"}, {"completion", "bash"}, {"init"}, {"doctor"}} {
 		var stderr bytes.Buffer
 		status := run(t.Context(), args, full{}, &stderr)
-		const want = "oktasync: error: standard output is not whole: no space left on device\n"
+		const want = "oktasync: error: standard output is incomplete: no space left on device\n"
 		if status != exitFailed || strings.Count(stderr.String(), "error: ") != 1 || !strings.HasSuffix(stderr.String(), want) {
 			t.Errorf("%q: status %d, stderr %q", args, status, stderr.String())
 		}

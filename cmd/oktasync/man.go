@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// manCommand is for whoever packages oktasync.
+// manCommand writes the manual pages of the packages.
 func (a *app) manCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
@@ -26,7 +26,7 @@ func (a *app) manCommand() *cobra.Command {
 		Hidden:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" {
-				return errors.New("man takes --dir DIR, for the pages")
+				return errors.New("man needs --dir DIR")
 			}
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
@@ -56,11 +56,12 @@ func writeManuals(cmd *cobra.Command, dir string) error {
 	return nil
 }
 
-// pageName is oktasync-quarantine-list for `oktasync quarantine list`.
+// pageName returns oktasync-quarantine-list for `oktasync quarantine list`.
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
-// writeManual writes the page of a command from what its --help says, in the
-// macros of man(7).
+// writeManual writes the page of a command with the text of --help, in the macros
+// of man(7). The pages of cobra/doc have no list of subcommands, and mandoc warns of
+// their tabs and dates.
 func writeManual(w io.Writer, cmd *cobra.Command) {
 	fmt.Fprintf(w, ".TH %s 1 %q %q\n", strings.ToUpper(roff(pageName(cmd))), commitDate(), "oktasync "+version)
 	fmt.Fprintf(w, ".SH NAME\n%s \\- %s\n", roff(pageName(cmd)), roff(cmd.Short))
@@ -106,8 +107,8 @@ func writeOptions(w io.Writer, title string, flags *pflag.FlagSet) {
 	})
 }
 
-// roff escapes what roff would read as its own. Hyphens stay as they are
-// typed on a command line.
+// roff escapes the special characters of roff. Hyphens stay hyphens, so that
+// commands can be copied.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(text)
 	lines := strings.Split(text, "\n")
@@ -119,8 +120,8 @@ func roff(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// commitDate is the day of the commit that was built, or "": the same commit
-// makes the same pages.
+// commitDate returns the date of the commit that was built, or "", so that the same
+// commit has the same pages.
 func commitDate() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

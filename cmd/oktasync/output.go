@@ -10,9 +10,8 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// output is standard output. It remembers that something could not be written:
-// half a list on a full disk must not pass for a whole one, whatever the command
-// looks at of its own.
+// output is standard output. It keeps the first write error, so that a command can't
+// succeed with incomplete output, as on a full disk.
 type output struct {
 	io.Writer
 	failed error // the first failure
@@ -20,14 +19,14 @@ type output struct {
 
 func (o *output) Write(p []byte) (int, error) {
 	if o.failed != nil {
-		return 0, o.failed // nothing comes after a gap
+		return 0, o.failed // write nothing after a gap
 	}
 	n, err := o.Writer.Write(p)
 	o.failed = err
 	return n, err
 }
 
-// Fd is that of the file behind it, for isTerminal; no file's where there is none.
+// Fd returns the file descriptor for term.IsTerminal, and -1 if there is none.
 func (o *output) Fd() uintptr {
 	if f, ok := o.Writer.(interface{ Fd() uintptr }); ok {
 		return f.Fd()
@@ -35,7 +34,7 @@ func (o *output) Fd() uintptr {
 	return ^uintptr(0)
 }
 
-// whole returns err, how a command ended, or that its output is not whole.
+// whole returns the error of a command, or that its output is incomplete.
 func (o *output) whole(err error) error {
 	if o.failed == nil {
 		return err
@@ -44,15 +43,14 @@ func (o *output) whole(err error) error {
 	if file := (*os.PathError)(nil); errors.As(cause, &file) {
 		cause = file.Err
 	}
-	lost := fmt.Errorf("standard output is not whole: %v", cause) // a disk of somebody else's, not the store's
+	lost := fmt.Errorf("standard output is incomplete: %v", cause) // %v: no hint about the store applies
 	if told := (exitError{}); err == nil || errors.As(err, &told) || errors.Is(err, o.failed) {
 		return lost
 	}
 	return errors.Join(err, lost)
 }
 
-// data is where users go as they are, but for a terminal: nobody wants what a
-// user's title may do to it.
+// data returns the writer of user data. On a terminal it escapes control characters.
 func (a *app) data() io.Writer {
 	if !term.IsTerminal(a.stdout) {
 		return a.stdout

@@ -16,34 +16,33 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// mostShown is how many people plan and diff list before they only count; the
-// whole list is what --json is for.
-const mostShown = 50
+// maxShown is how many changes plan and diff print as text. --json prints all.
+const maxShown = 50
 
 func (a *app) planCommand() *cobra.Command {
 	var detailed, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "plan [EXPORT...]",
 		Short: "Read Okta and print what apply would change",
-		Long: `Reads the users of each export (all of them where none is named) and prints what
-apply would change. It publishes nothing and leaves nothing on disk.
+		Long: `Reads the users of each named export, or of all exports, and prints the changes
+that apply would publish. It publishes nothing and leaves nothing on disk.
 
-With --detailed-exitcode the exit status is 2 where there are changes and 3
-where a guard would hold the reading back.`,
+With --detailed-exitcode, the exit status is 2 if there are changes, and 3 if the
+guard would reject the read.`,
 		Example: `  oktasync plan
   oktasync plan all-users --detailed-exitcode`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.plan(cmd.Context(), names, detailed, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2: there are changes, 3: a guard would hold them back")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes, 3 if the guard would reject them")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd
 }
 
 func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) error {
-	r, err := a.newRound(names)
+	r, err := a.connect(names)
 	if err != nil {
 		return err
 	}
@@ -76,7 +75,7 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 			return err
 		}
 		outcomes.changed = outcomes.changed || plan.Changed()
-		outcomes.held = outcomes.held || len(plan.Held) > 0
+		outcomes.quarantined = outcomes.quarantined || len(plan.Held) > 0
 		if err := plan.Close(); err != nil {
 			return err
 		}
@@ -87,13 +86,13 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 		}
 	}
 	if !detailed {
-		outcomes.changed, outcomes.held = false, false
+		outcomes.changed, outcomes.quarantined = false, false
 	}
 	return outcomes.err()
 }
 
-// dueAfter names the snapshots that retention would remove once the plan was
-// applied. They are no change.
+// dueAfter returns the snapshots that retention would prune after the plan is
+// applied. A pruned snapshot is not a change.
 func dueAfter(store *snapshot.Store, p *reconcile.Plan) ([]string, error) {
 	if store == nil || len(p.Held) > 0 {
 		return nil, nil
@@ -119,7 +118,7 @@ type planDocument struct {
 	Declared bool               `json:"declaration_changed"`
 	Missing  []string           `json:"missing"`
 	Held     []string           `json:"held"`
-	Prune    []string           `json:"prune"` // snapshots that retention would remove
+	Prune    []string           `json:"prune"` // snapshots that retention would prune
 	Changes  []*snapshot.Change `json:"changes"`
 }
 
@@ -147,7 +146,7 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 	case snapshot.BaseNone:
 		fmt.Fprintf(w, "\nPlan: the first snapshot, of %d users.\n", p.Counts.Total)
 	case snapshot.BaseReset:
-		fmt.Fprintf(w, "\nPlan: a snapshot of %d users. The declaration asks for other users than %s did, so they are not compared.\n",
+		fmt.Fprintf(w, "\nPlan: a snapshot of %d users. The declaration selects other users than that of %s, so there is no comparison.\n",
 			p.Counts.Total, p.Previous.Name())
 	default:
 		fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
@@ -165,15 +164,15 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 		fmt.Fprintf(w, "Prune: %s, %s.\n", term.Plural(len(due), "snapshot"), report.Span(due))
 	}
 	for _, reason := range p.Held {
-		fmt.Fprintf(w, "Guard: %s; apply would quarantine this reading.\n", reason)
+		fmt.Fprintf(w, "Guard: %s; apply would quarantine this read.\n", reason)
 	}
 	if len(p.Held) > 0 && p.Base == snapshot.BasePrevious {
-		return nameGone(w, "oktasync plan "+p.Export.Name+" --json", p.Changes)
+		return printSomeLeavers(w, "oktasync plan "+p.Export.Name+" --json", p.Changes)
 	}
 	return nil
 }
 
-// planSentence sums up what apply would do for reasons of change.
+// planSentence summarizes the changes that apply would publish.
 func planSentence(p *reconcile.Plan) string {
 	var parts []string
 	if text := report.KindCounts(p.Counts.Kinds); text != "" {
@@ -189,7 +188,7 @@ func planSentence(p *reconcile.Plan) string {
 		return strings.Join(parts, "; ")
 	}
 	if p.Export.Snapshot == reconcile.Always {
-		return "no changes; apply would publish a snapshot all the same (snapshot: always)"
+		return "no changes; apply would still publish a snapshot (snapshot: always)"
 	}
 	return "no changes"
 }

@@ -14,32 +14,32 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// quietFlag is for the commands that show how far they are.
+// quietFlag adds --quiet to a command that shows its progress.
 func (a *app) quietFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&a.quiet, "quiet", "q", false, "no line that shows how far it is")
+	cmd.Flags().BoolVarP(&a.quiet, "quiet", "q", false, "suppress progress output")
 }
 
-// showing is whether somebody watches who wants to know how far a command is.
-func (a *app) showing() bool { return a.screen != nil && !a.quiet }
+// showing reports whether the command shows its progress.
+func (a *app) showing() bool { return a.statusLine != nil && !a.quiet }
 
-// progress is what is known of something that takes a while.
+// progress is the state of a task that takes a while.
 type progress struct {
-	limits func() []oktaclient.Limit // nil: none count
-	zone   *time.Location            // of whoever looks
+	limits func() []oktaclient.Limit // nil: no rate limits
+	zone   *time.Location            // of the user
 
 	mu       sync.Mutex
 	task     string // "all-users: reading"
-	unit     string // of what is counted: "users"
+	unit     string // of done and expected: "users"
 	done     int
-	expected int // 0: not known
+	expected int // 0: unknown
 	requests int
 
-	began time.Time // the task did, and so much there was by then:
+	began time.Time // when the task began, with these counts:
 	had   int       // done
 	sent  int       // requests
 }
 
-// set says how far it is; another task than before begins now.
+// set sets the progress. A new task begins now.
 func (p *progress) set(task, unit string, done, expected, requests int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,7 +49,7 @@ func (p *progress) set(task, unit string, done, expected, requests int) {
 	p.task, p.unit, p.done, p.expected, p.requests = task, unit, done, expected, requests
 }
 
-// parts are what the line says, the most important first.
+// parts returns the parts of the status line, the most important first.
 func (p *progress) parts() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,7 +71,7 @@ func (p *progress) parts() []string {
 	took := now.Sub(p.began)
 	rate := float64(p.done-p.had) / took.Seconds()
 	if took < term.Delay || rate < 1 {
-		return parts // too early to tell, or nothing moves
+		return parts // no rate yet
 	}
 	if p.expected > p.done {
 		parts = append(parts, "done about "+p.clock(p.end(now, rate, limit), now))
@@ -79,8 +79,7 @@ func (p *progress) parts() []string {
 	return append(parts, fmt.Sprintf("%.0f/s", rate))
 }
 
-// end is when it will be done at this rate, and not before the limit allows the
-// requests that it takes.
+// end estimates the end of the task at this rate, and within the rate limit.
 func (p *progress) end(now time.Time, rate float64, limit oktaclient.Limit) time.Time {
 	left := float64(p.expected - p.done)
 	end := now.Add(time.Duration(left / rate * float64(time.Second)))
@@ -91,8 +90,7 @@ func (p *progress) end(now time.Time, rate float64, limit oktaclient.Limit) time
 	return end
 }
 
-// waits is the limit that is waited for, or else the one that most has been
-// taken of.
+// waits returns the limit that requests wait for, or the most used limit.
 func (p *progress) waits() (limit oktaclient.Limit, waiting bool) {
 	if p.limits == nil {
 		return limit, false
@@ -108,7 +106,7 @@ func (p *progress) waits() (limit oktaclient.Limit, waiting bool) {
 	return limit, false
 }
 
-// waitText is "rate limit until 12:03:20".
+// waitText returns "rate limit until 12:03:20".
 func (p *progress) waitText(l oktaclient.Limit, now time.Time) string {
 	text := "rate limit until " + p.clock(l.Until, now)
 	if l.Others {
@@ -117,7 +115,7 @@ func (p *progress) waitText(l oktaclient.Limit, now time.Time) string {
 	return text
 }
 
-// clock is a time of day; with the day if that is not today.
+// clock returns a time of day, with the weekday if that isn't today.
 func (p *progress) clock(t, now time.Time) string {
 	t, now = t.In(p.zone), now.In(p.zone)
 	if t.YearDay() != now.YearDay() || t.Year() != now.Year() {
@@ -126,39 +124,39 @@ func (p *progress) clock(t, now time.Time) string {
 	return t.Format(time.TimeOnly)
 }
 
-// showReconciles shows how far reconciles of o are until stop is called. tell
-// is nil where nobody watches.
-func (a *app) showReconciles(o *org.Org) (tell func(reconcile.Progress), stop func()) {
+// showReconciles returns a function that shows the progress of reconciles until stop
+// is called. It is nil if the command shows no progress.
+func (a *app) showReconciles(o *org.Org) (report func(reconcile.Progress), stop func()) {
 	if !a.showing() {
 		return nil, func() {}
 	}
 	p := &progress{limits: o.Governor.Limits, zone: time.Local}
-	tell = func(r reconcile.Progress) {
+	report = func(r reconcile.Progress) {
 		unit := "users"
 		if r.Phase == reconcile.PhaseProving {
 			unit = "missing users asked for"
 		}
 		p.set(r.Export+": "+string(r.Phase), unit, r.Users, r.Expected, r.Requests)
 	}
-	return tell, a.screen.Show(p.parts)
+	return report, a.statusLine.Show(p.parts)
 }
 
-// showVerify does so for verify.
-func (a *app) showVerify() (tell func(snapshot.VerifyProgress), stop func()) {
+// showVerify is showReconciles for verify.
+func (a *app) showVerify() (report func(snapshot.VerifyProgress), stop func()) {
 	if !a.showing() {
 		return nil, func() {}
 	}
 	p := &progress{zone: time.Local}
-	tell = func(v snapshot.VerifyProgress) { p.set(v.Export+": verifying", "users", v.Users, v.Expected, 0) }
-	return tell, a.screen.Show(p.parts)
+	report = func(v snapshot.VerifyProgress) { p.set(v.Export+": verifying", "users", v.Users, v.Expected, 0) }
+	return report, a.statusLine.Show(p.parts)
 }
 
-// showPages does so for api, whose output goes somewhere else.
-func (a *app) showPages(o *org.Org) (tell func(pages int), stop func()) {
+// showPages is showReconciles for api, if its output doesn't go to the terminal.
+func (a *app) showPages(o *org.Org) (report func(pages int), stop func()) {
 	if !a.showing() || term.IsTerminal(a.stdout) {
 		return func(int) {}, func() {}
 	}
 	p := &progress{limits: o.Governor.Limits, zone: time.Local}
 	p.set("reading", "pages", 0, 0, 0)
-	return func(pages int) { p.set("reading", "pages", pages, 0, pages) }, a.screen.Show(p.parts)
+	return func(pages int) { p.set("reading", "pages", pages, 0, pages) }, a.statusLine.Show(p.parts)
 }

@@ -47,8 +47,8 @@ func TestProgressSaysWhatIsKnown(t *testing.T) {
 }
 
 func TestNoScreenWithoutATerminal(t *testing.T) {
-	a := &app{getenv: os.LookupEnv, screen: &term.StatusLine{}, quiet: true}
-	if tell, _ := a.showReconciles(nil); tell != nil {
+	a := &app{getenv: os.LookupEnv, statusLine: &term.StatusLine{}, quiet: true}
+	if report, _ := a.showReconciles(nil); report != nil {
 		t.Error("--quiet shows something")
 	}
 	f, err := os.Create(t.TempDir() + "/file")

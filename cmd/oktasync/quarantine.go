@@ -21,12 +21,12 @@ import (
 func (a *app) quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quarantine list|show|diff|release|drop",
-		Short: "Look at readings that a guard held back, release or drop them",
-		Long: `A reading that a guard holds back is kept apart from the snapshots, the newest
-three of each export. Look at it, and release it if it is right: the snapshot is
-made from the data held, and says who released it and why. All of this works
-while the daemon runs. A reading is named by its folder; the newest is meant
-where none is named.`,
+		Short: "Show, release or drop reads in quarantine",
+		Long: `If the guard rejects a read, the store keeps it apart from the snapshots: the newest
+three reads of each export. Check such a read, and release it if it is correct. The
+snapshot is made from the stored data, and records who released it, and why. All
+commands work while the daemon runs. Name a read by its folder; the default is the
+newest one.`,
 		Example: `  oktasync quarantine list
   oktasync quarantine diff all-users
   oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
@@ -40,7 +40,7 @@ where none is named.`,
 
 const readingArg = "EXPORT[@READING]"
 
-// reading finds what EXPORT[@READING] names.
+// reading returns the read with the name EXPORT[@READING].
 func (r *reader) reading(arg string) (*snapshot.Reading, error) {
 	export, name, _ := strings.Cut(arg, "@")
 	if _, err := r.exports([]string{export}); err != nil {
@@ -53,7 +53,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list [EXPORT]",
-		Short:   "List the readings that are held back",
+		Short:   "List the reads in quarantine",
 		Example: "  oktasync quarantine list",
 		Args:    args(0, 1, "EXPORT"),
 	}
@@ -90,7 +90,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 
 func printReadings(w io.Writer, readings []*snapshot.Reading) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EXPORT\tREADING\tUSERS\tCHANGES\tHELD BACK BECAUSE")
+	fmt.Fprintln(t, "EXPORT\tREADING\tUSERS\tCHANGES\tREASON")
 	for _, r := range readings {
 		u := r.Resources.Users
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, report.ShortChanges(u), term.Safe(r.Reason))
@@ -102,7 +102,7 @@ func (a *app) quarantineShowCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:     "show " + readingArg,
-		Short:   "Print the users of a reading that is held back",
+		Short:   "Print the users of a read in quarantine",
 		Example: "  oktasync quarantine show all-users --format csv",
 		Args:    args(1, 1, readingArg),
 	}
@@ -125,7 +125,7 @@ func (a *app) quarantineShowCommand() *cobra.Command {
 func (a *app) quarantineDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "diff " + readingArg,
-		Short:   "Show what a reading that is held back would change",
+		Short:   "Show the changes of a read in quarantine",
 		Example: "  oktasync quarantine diff all-users",
 		Args:    args(1, 1, readingArg),
 	}
@@ -148,7 +148,7 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 			return err
 		}
 		if p := reading.Previous; p == nil || p.Snapshot != newest.Name() {
-			fmt.Fprintf(a.stderr, "oktasync: note: %s is newer than this reading, so it can't be released\n", newest.Name())
+			fmt.Fprintf(a.stderr, "oktasync: note: %s is newer than this read, so it can't be released\n", newest.Name())
 		}
 		d, err := compare(reading.Export, newest, newest.Manifest.Declared, reading, reading.Declared)
 		if err != nil {
@@ -163,17 +163,17 @@ func (a *app) quarantineReleaseCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "release " + readingArg,
-		Short: "Publish a reading that is held back",
-		Long: `Makes a snapshot from the data held, without reading Okta again. Manifest and
-journal say who released it, and why. It is refused once there is a newer
-snapshot.`,
+		Short: "Publish a read in quarantine",
+		Long: `Publishes a snapshot from the stored data, without another read of Okta. The
+manifest and the journal record who released it, and why. A read that is older than
+the newest snapshot can't be released.`,
 		Example: `  oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
 		Args:    args(1, 1, readingArg),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, as `TEXT` for manifest and journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the manifest and the journal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {
-			return errors.New("release takes --reason TEXT: the manifest records who overrode the guard, and why")
+			return errors.New("release needs --reason TEXT: the manifest records who overrode the guard, and why")
 		}
 		if err := checkReason(reason); err != nil {
 			return err
@@ -203,14 +203,14 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:     "drop EXPORT@READING",
-		Short:   "Remove a reading that is held back",
+		Short:   "Remove a read from quarantine",
 		Example: `  oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`,
 		Args:    args(1, 1, "EXPORT@READING"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, as `TEXT` for the journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if !strings.Contains(args[0], "@") {
-			return fmt.Errorf("name the reading, as %s@READING; `oktasync quarantine list` has the names", args[0])
+			return fmt.Errorf("name the read, as %s@READING; `oktasync quarantine list` lists the names", args[0])
 		}
 		if err := checkReason(reason); err != nil {
 			return err
@@ -226,8 +226,7 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 	return cmd
 }
 
-// writeQuarantine finds a reading and does something to it under the lock of
-// its export.
+// writeQuarantine finds a read and calls do while the export is locked.
 func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writer, *snapshot.Reading) error) (err error) {
 	cfg, _, err := a.load()
 	if err != nil {
@@ -249,13 +248,13 @@ func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writ
 	return do(cfg, w, reading)
 }
 
-// mostNamed is how many people a guard's verdict names.
-const mostNamed = 10
+// maxNamed is how many users the report of a rejected read names.
+const maxNamed = 10
 
-// nameHeld names some of those whom a guard was about, to whoever waits for the
-// command at a terminal. Elsewhere standard error ends up in a log or in a mail
-// of cron, and there people have no place.
-func (a *app) nameHeld(store *snapshot.Store, export reconcile.Export, err error) error {
+// printLeavers prints some users that a quarantined read removes or deactivates.
+// It prints only to a terminal: elsewhere, standard error goes to a log or to
+// cron's mail, and those must not have user data.
+func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err error) error {
 	held := (*reconcile.HeldError)(nil)
 	if !errors.As(err, &held) || !term.IsTerminal(a.stderr) {
 		return nil
@@ -266,7 +265,7 @@ func (a *app) nameHeld(store *snapshot.Store, export reconcile.Export, err error
 	}
 	newest, err := store.Latest(export.Name)
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
-		return nil // nobody to compare with
+		return nil // nothing to compare with
 	}
 	if err != nil {
 		return err
@@ -278,34 +277,34 @@ func (a *app) nameHeld(store *snapshot.Store, export reconcile.Export, err error
 	if err != nil {
 		return err
 	}
-	return nameGone(a.stderr, fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, reading.Name()), func(visit func(*snapshot.Change) error) error {
+	return printSomeLeavers(a.stderr, fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, reading.Name()), func(visit func(*snapshot.Change) error) error {
 		_, err := d.each(visit)
 		return err
 	})
 }
 
-// nameGone names some of those who are gone or deactivated among changes.
-func nameGone(w io.Writer, command string, changes func(func(*snapshot.Change) error) error) error {
+// printSomeLeavers prints some of the removed and deactivated users.
+func printSomeLeavers(w io.Writer, command string, changes func(func(*snapshot.Change) error) error) error {
 	n := 0
 	err := changes(func(c *snapshot.Change) error {
 		if c.Kind.Group() != snapshot.Leavers {
 			return nil
 		}
-		if n++; n <= mostNamed {
+		if n++; n <= maxNamed {
 			fmt.Fprintf(w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)))
 		}
 		return nil
 	})
 	if err == nil && n > 0 {
-		fmt.Fprintf(w, "  %s; `%s` shows everything\n", moreText(n), command)
+		fmt.Fprintf(w, "  %s; `%s` shows all changes\n", moreText(n), command)
 	}
 	return err
 }
 
-// moreText says how many of n are not among the first that were named.
+// moreText says how many of n users are not named.
 func moreText(n int) string {
-	if n > mostNamed {
-		return fmt.Sprintf("… and %d more", n-mostNamed)
+	if n > maxNamed {
+		return fmt.Sprintf("… and %d more", n-maxNamed)
 	}
-	return "these are all"
+	return "no others"
 }

@@ -11,15 +11,13 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
-		Short: "The daemon: reconcile on schedule until told to stop",
-		Long: `Reconciles each export on its schedule until SIGTERM or SIGINT, which stop it
-cleanly within 10 s. A run that was missed while the daemon was down is made up
-once at the start. While it runs, daemon.listen serves a status page at /, the same
-as JSON at /api/v1/status, and /healthz, /readyz, /fresh and /metrics.
+		Short: "Run the daemon, which reconciles on schedule",
+		Long: `Reconciles each export on its schedule. SIGTERM and SIGINT stop it within 10 s. At
+the start, it makes up for a run that was missed. daemon.listen serves a status page
+at /, the same as JSON at /api/v1/status, and /healthz, /readyz, /fresh and /metrics.
 
-SIGHUP reads the configuration, the keys and the certificates again. What is new
-counts from the next reconcile on; where something is wrong with it, all stays as
-it was.`,
+SIGHUP reloads the configuration, the keys and the certificates, for the next
+reconcile. If one of them has an error, the daemon keeps the old configuration.`,
 		Example: "  oktasync run --config /etc/oktasync/oktasync.yaml",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

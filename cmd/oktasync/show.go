@@ -21,20 +21,20 @@ func (a *app) showCommand() *cobra.Command {
 		Short: "Print the users of a snapshot",
 		Long: `Prints the users of a snapshot, the newest one by default, sorted by id.
 
-A snapshot is named by its folder, by a date (the last one up to the end of that
-day in the export's time zone), or by @-1 for the one before the newest.`,
+Name a snapshot by its folder, by a date (the last snapshot of that day or before,
+in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		Example: `  oktasync show all-users
   oktasync show all-users@-1 --format csv
   oktasync show all-users --at 2026-06-30 --format json`,
 		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
 	}
 	store := storeFlag(cmd)
-	cmd.Flags().StringVar(&at, "at", "", "the last snapshot up to the end of `DATE`")
+	cmd.Flags().StringVar(&at, "at", "", "the last snapshot of `DATE` or before")
 	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		export, name, named := strings.Cut(args[0], "@")
 		if named && at != "" {
-			return errors.New("EXPORT@SNAPSHOT and --at both name a snapshot; give one of them")
+			return errors.New("EXPORT@SNAPSHOT and --at both name a snapshot; use one of them")
 		}
 		if named && strings.HasPrefix(name, "-") {
 			name = "@" + name
@@ -47,20 +47,20 @@ day in the export's time zone), or by @-1 for the one before the newest.`,
 		if err != nil {
 			return err
 		}
-		rather, err := r.PrunedFor(s, name+at, r.zone(export))
+		pruned, err := r.PrunedFor(s, name+at, r.zone(export))
 		if err != nil {
 			return err
 		}
-		if len(rather) > 0 {
-			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s up to that time, %s\n",
-				s.Name(), term.Plural(len(rather), "newer snapshot"), report.Span(rather))
+		if len(pruned) > 0 {
+			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
+				s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
 		}
 		return a.show(s, s.Manifest.Declared, format)
 	}
 	return cmd
 }
 
-// userSource is a snapshot, or a reading that is held back.
+// userSource is a snapshot or a read in quarantine.
 type userSource interface {
 	Name() string
 	Users() (snapshot.UserReader, error)
@@ -93,8 +93,7 @@ func (a *app) show(s userSource, declared snapshot.Declaration, format string) e
 	return w.Flush()
 }
 
-// csvColumns finds the columns that the users of s need, by a pass of
-// its own.
+// csvColumns returns the columns of the users of s. It makes one pass over them.
 func csvColumns(s userSource, declared snapshot.Declaration) (*snapshot.Columns, error) {
 	columns := snapshot.NewColumns(declared.Users.Attributes)
 	err := eachUser(s, func(u snapshot.User) error { return columns.Add(u.JSON) })

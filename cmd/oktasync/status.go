@@ -19,18 +19,17 @@ func (a *app) statusCommand() *cobra.Command {
 	var asJSON, heads bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what the store holds, when each export last succeeded and runs next",
-		Long: `Shows what the store holds for each export, when it last succeeded and when it
-runs next.
+		Short: "Show the state of each export, its last success and its next run",
+		Long: `Shows the snapshots of each export, its state, the last success and the next run.
 
---heads prints the end of each chain instead. Note it where the store's owner
-can't write: verify --head holds the store against it.`,
+--heads prints the head of each chain instead. Keep it where the store's owner can't
+write: verify --head compares the store with it.`,
 		Example: "  oktasync status\n  oktasync status --heads\n  oktasync status --store /var/lib/oktasync/snapshots",
 		Args:    noArgs,
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	cmd.Flags().BoolVar(&heads, "heads", false, "print the head of each export's chain, as verify --head takes it")
+	cmd.Flags().BoolVar(&heads, "heads", false, "print the head of each chain, for verify --head")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		r, err := a.openReader(*store)
 		if err != nil {
@@ -72,15 +71,15 @@ type exportStatus struct {
 	State       daemon.State     `json:"state"`
 	Since       *time.Time       `json:"since"`
 	Snapshots   int              `json:"snapshots"`
-	Newest      string           `json:"newest"` // "" where there is none
+	Newest      string           `json:"newest"` // "" if there is none
 	Sequence    int              `json:"sequence"`
 	Users       int              `json:"users"`
 	LastSuccess *snapshot.Time   `json:"last_success"`
 	LastEvent   string           `json:"last_event"`
 	LastError   string           `json:"last_error"`
 	Next        *time.Time       `json:"next"`     // null without a schedule, or with --store
-	Verified    *daemon.Verified `json:"verified"` // null: the daemon has not verified yet
-	Damage      []string         `json:"damage"`   // what is cheap to see
+	Verified    *daemon.Verified `json:"verified"` // null: never
+	Damage      []string         `json:"damage"`   // found without hashing
 }
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
@@ -101,7 +100,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		st.LastSuccess = &t
 	}
 	export, when := r.declared(name)
-	began := now // what never ran is not overdue: nobody says that the daemon is meant to run
+	began := now // an export that never ran is not overdue: it may have no daemon
 	if t := history.LastDone.Time.Time; !t.IsZero() {
 		began = t
 	}
@@ -110,7 +109,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		h = h.Damaged(st.Verified, damage, now)
 	}
 	st.State = h.State
-	if !h.Since.IsZero() && !h.Since.Equal(now) { // nobody knows since when what was seen just now is so
+	if !h.Since.IsZero() && !h.Since.Equal(now) { // the start of damage that was just found is unknown
 		st.Since = &h.Since
 	}
 	if when != nil {
@@ -120,8 +119,8 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	return st, nil
 }
 
-// declared returns the declaration of an export and its schedule, as far as
-// there is a configuration.
+// declared returns the declaration and the schedule of an export, if there is a
+// configuration.
 func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
 	export := reconcile.Export{Name: name}
 	if r.cfg == nil {
@@ -177,7 +176,7 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 
 const shortTime = "2006-01-02 15:04 MST"
 
-// printHeads prints the end of each chain, a line that --head takes for each.
+// printHeads prints the head of each chain, in the form of verify --head.
 func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
 	heads := []snapshot.Head{}
 	for _, export := range exports {

@@ -15,9 +15,9 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// load reads the configuration and makes the logger for a command that somebody
-// waits for: what happened it prints itself, so that of the log only warnings
-// are left, unless more is asked for.
+// load loads the configuration and returns the logger of a command. Commands print
+// their results, so that the log has only warnings, unless --log-level or the
+// configuration sets another level.
 func (a *app) load() (*config.Config, *slog.Logger, error) {
 	cfg, level, err := a.config()
 	if err != nil {
@@ -29,7 +29,7 @@ func (a *app) load() (*config.Config, *slog.Logger, error) {
 	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.colour(a.stderr)), nil
 }
 
-// config reads the configuration, and says what is to be logged.
+// config loads the configuration and returns its log level.
 func (a *app) config() (*config.Config, slog.Level, error) {
 	cfg, err := config.Load(config.Options{File: a.configFile, EnvFile: a.envFile, Getenv: a.getenv})
 	if err != nil {
@@ -46,16 +46,16 @@ func logLevel(name string) (level slog.Level, err error) {
 	return level, nil
 }
 
-// reader is a store opened for looking, with what the configuration knows of
-// its exports. Given --store there is no configuration, and every zone is UTC.
+// reader is a store opened for reading, with the configuration of its exports. With
+// --store there is no configuration, and all time zones are UTC.
 type reader struct {
 	*snapshot.Store
 	cfg *config.Config // nil with --store
 }
 
-// storeFlag adds the flag that stands in place of a configuration.
+// storeFlag adds the flag --store, which replaces a configuration.
 func storeFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("store", "", "look at the store in `DIR`, without a configuration")
+	return cmd.Flags().String("store", "", "read the store in `DIR`, without a configuration")
 }
 
 func (a *app) openReader(dir string) (*reader, error) {
@@ -70,15 +70,15 @@ func (a *app) openReader(dir string) (*reader, error) {
 	store, err := snapshot.Open(dir)
 	switch {
 	case errors.Is(err, snapshot.ErrNoStore) && r.cfg == nil:
-		return nil, fmt.Errorf("--store %s: no store there (a store has a file oktasync.json)", dir)
+		return nil, fmt.Errorf("--store %s: the folder has no store (a store has a file oktasync.json)", dir)
 	case errors.Is(err, snapshot.ErrNoStore):
-		return nil, fmt.Errorf("%s: no store there yet; `oktasync apply` makes one", dir)
+		return nil, fmt.Errorf("%s: the folder has no store yet; `oktasync apply` creates one", dir)
 	}
 	r.Store = store
 	return r, err
 }
 
-// zone is where the dates of an export are read.
+// zone returns the time zone of an export.
 func (r *reader) zone(export string) *time.Location {
 	if r.cfg != nil {
 		for _, e := range r.cfg.Exports {
@@ -90,8 +90,8 @@ func (r *reader) zone(export string) *time.Location {
 	return time.UTC
 }
 
-// exports returns the exports named, or all that the store has, with those that
-// are declared and have no snapshot yet.
+// exports checks names of exports. Without names, it returns all exports that the
+// store has or the configuration declares.
 func (r *reader) exports(names []string) ([]string, error) {
 	known, err := r.Exports()
 	if err != nil {
@@ -115,8 +115,8 @@ func (r *reader) exports(names []string) ([]string, error) {
 	return names, nil
 }
 
-// verifiable returns the exports named, or all that the store has, and which of
-// those declared it has nothing of.
+// verifiable returns the named exports, or all exports of the store, and the declared
+// exports that the store doesn't have.
 func (r *reader) verifiable(names []string) (exports, absent []string, err error) {
 	if len(names) > 0 {
 		exports, err = r.exports(names)
@@ -133,24 +133,24 @@ func (r *reader) verifiable(names []string) (exports, absent []string, err error
 	return exports, absent, nil
 }
 
-// snapshot finds a snapshot by the names that people use.
+// snapshot finds a snapshot by folder, date or position.
 func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 	if _, err := r.exports([]string{export}); err != nil {
 		return nil, err
 	}
 	s, err := r.Find(export, name, r.zone(export))
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
-		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` makes one", export, export)
+		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` publishes one", export, export)
 	}
 	if bad := (*snapshot.BadNameError)(nil); errors.As(err, &bad) {
 		if near := term.Nearest(name, r.snapshotNames(export)); near != "" {
-			err = fmt.Errorf("%s names no snapshot of %s; did you mean %s?", term.Word(name), export, near)
+			err = fmt.Errorf("%s has no snapshot %s; did you mean %s?", export, term.Word(name), near)
 		}
 	}
 	return s, err
 }
 
-// snapshotNames are those of an export, as far as their manifests can be read.
+// snapshotNames returns the snapshots of an export that have a readable manifest.
 func (r *reader) snapshotNames(export string) []string {
 	list, _ := r.List(export)
 	names := make([]string, len(list))

@@ -11,20 +11,20 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// usageError is a command line that can't be meant.
+// usageError is an error in the command line.
 type usageError struct {
 	text    string
-	command string // whose --help tells more
+	command string // for the hint
 }
 
 func (e *usageError) Error() string { return e.text }
 
-// Hint implements what hintFor looks for.
+// Hint returns the hint for hintFor.
 func (e *usageError) Hint() string {
-	return fmt.Sprintf("`%s --help` has the options and an example", e.command)
+	return fmt.Sprintf("`%s --help` prints the options and an example", e.command)
 }
 
-// args checks the number of arguments; what names them for people.
+// args checks the number of arguments. what are their names.
 func args(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -39,11 +39,11 @@ func args(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// noArgs is args for a command that takes none.
+// noArgs is args for a command without arguments.
 var noArgs = args(0, 0, "")
 
-// knownCommand is the check of the root's arguments, of which there are none but
-// misspelt commands.
+// knownCommand returns an error for an argument of a command that has subcommands: it
+// is an unknown subcommand.
 func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -51,7 +51,7 @@ func knownCommand(root *cobra.Command, args []string) error {
 	return &usageError{fmt.Sprintf("unknown command %s; %s", term.Word(args[0]), term.Suggestion(args[0], commandsOf(root))), root.CommandPath()}
 }
 
-// commandsOf are the commands below one, for people.
+// commandsOf returns the names of the visible subcommands.
 func commandsOf(cmd *cobra.Command) []string {
 	var names []string
 	for _, c := range cmd.Commands() {
@@ -62,8 +62,7 @@ func commandsOf(cmd *cobra.Command) []string {
 	return names
 }
 
-// helpCommand stands in for cobra's, which shows what there is in general for a
-// command that there is not.
+// helpCommand replaces cobra's, which prints the general help for an unknown command.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
@@ -90,7 +89,7 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// flagError puts what is wrong with a flag into people's words.
+// flagError rewrites pflag's errors.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
@@ -100,9 +99,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &bare):
 		f := bare.GetFlag()
 		kind, _ := pflag.UnquoteUsage(f)
-		return &usageError{fmt.Sprintf("--%s has nothing behind it: it takes a %s", f.Name, strings.ToUpper(kind)), cmd.CommandPath()}
+		return &usageError{fmt.Sprintf("--%s has no value: it needs a %s", f.Name, strings.ToUpper(kind)), cmd.CommandPath()}
 	case errors.As(err, &odd):
-		return &usageError{"an argument begins with - and can be no flag", cmd.CommandPath()} // and could be anything, a key included
+		return &usageError{"an argument begins with - and is not a flag", cmd.CommandPath()} // it could be a secret, so it isn't shown
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
@@ -124,7 +123,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return &usageError{strings.TrimSpace(err.Error()), cmd.CommandPath()}
 }
 
-// valueOf is what a flag of some type takes.
+// valueOf describes the values of a type of flag.
 func valueOf(kind string) string {
 	switch kind {
 	case "int", "int64":

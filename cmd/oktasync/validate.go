@@ -19,18 +19,18 @@ func (a *app) validateCommand() *cobra.Command {
 	var keyFile string
 	cmd := &cobra.Command{
 		Use:   "validate",
-		Short: "Check the configuration and the key files, without a network",
-		Long: `Checks the configuration and the key files, and says everything that is wrong at
-once. Nothing is sent anywhere.
+		Short: "Check the configuration and the key files, without the network",
+		Long: `Checks the configuration and the key files, and reports all errors at once. It sends
+no request.
 
---public-jwk prints the public half of okta.private_key_file as Okta's console
-takes it (General, Client Credentials, Add key); with --key that of another key,
-for which no configuration is needed.`,
+--public-jwk prints the public key of okta.private_key_file for Okta's console
+(General, Client Credentials, Add key). With --key, it prints that of another key,
+and needs no configuration.`,
 		Example: "  oktasync validate --config oktasync.yaml\n  oktasync validate --public-jwk",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if printJWK && asJSON {
-				return &usageError{"--public-jwk prints JSON of its own; leave --json out", cmd.CommandPath()}
+				return &usageError{"--public-jwk prints JSON already; use it without --json", cmd.CommandPath()}
 			}
 			if keyFile != "" {
 				return a.printJWKOf(keyFile, printJWK, cmd)
@@ -49,15 +49,15 @@ for which no configuration is needed.`,
 		},
 	}
 	cmd.Flags().BoolVar(&printJWK, "public-jwk", false, "print the client key's public JWK")
-	cmd.Flags().StringVar(&keyFile, "key", "", "with --public-jwk: of the key in `FILE`")
+	cmd.Flags().StringVar(&keyFile, "key", "", "with --public-jwk: use the key in `FILE`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
 
-// printJWKOf is --public-jwk for a key that no configuration names yet.
+// printJWKOf prints the public JWK of the key in a file.
 func (a *app) printJWKOf(file string, wanted bool, cmd *cobra.Command) error {
 	if !wanted {
-		return &usageError{"--key goes with --public-jwk", cmd.CommandPath()}
+		return &usageError{"--key needs --public-jwk", cmd.CommandPath()}
 	}
 	key, err := org.LoadKey(file)
 	if err != nil {
@@ -66,15 +66,15 @@ func (a *app) printJWKOf(file string, wanted bool, cmd *cobra.Command) error {
 	return a.printPublicJWK(key)
 }
 
-// validated is a configuration with what was found in the files that it names.
+// validated is a configuration with the keys that it names.
 type validated struct {
 	cfg    *config.Config
 	key    *keys.Key
 	signer *snapshot.Signer // nil: snapshots are not signed
 }
 
-// checkConfiguration reads the configuration and every file that it names. The
-// error holds all that is wrong.
+// checkConfiguration loads the configuration and every file that it names. It
+// returns all errors.
 func (a *app) checkConfiguration() (v validated, err error) {
 	cfg, log, err := a.load()
 	if err != nil {
@@ -103,7 +103,7 @@ func (a *app) checkConfiguration() (v validated, err error) {
 	return v, err
 }
 
-// checkDaemonFiles reads what only `oktasync run` needs.
+// checkDaemonFiles loads the files that only `oktasync run` needs.
 func checkDaemonFiles(cfg *config.Config) error {
 	_, err := config.LoadWeb(cfg.Daemon)
 	errs := []error{err}
@@ -140,12 +140,12 @@ type validationDocument struct {
 	Config    string            `json:"config"` // "": the environment
 	Problems  []problemDocument `json:"problems"`
 	Exports   []string          `json:"exports"`
-	ClientKey *keyDocument      `json:"client_key"` // null where it can't be read
+	ClientKey *keyDocument      `json:"client_key"` // null if it can't be read
 	SignedBy  *string           `json:"signed_by"`
 }
 
-// problemDocument is something that is wrong, and where in the configuration
-// file: line and column are 0 for what is wrong elsewhere.
+// problemDocument is an error and its position in the configuration file. Line and
+// column are 0 for errors elsewhere.
 type problemDocument struct {
 	Line   int    `json:"line"`
 	Column int    `json:"column"`
@@ -185,7 +185,7 @@ func (a *app) printValidationJSON(v validated, err error) error {
 	return nil
 }
 
-// problemsOf takes an error of checkConfiguration to pieces.
+// problemsOf splits an error of checkConfiguration.
 func problemsOf(err error) []problemDocument {
 	list := []problemDocument{}
 	var bad *config.Error

@@ -26,23 +26,23 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [EXPORT...]",
 		Short: "Check every digest, signature and link of the store",
-		Long: `Reads every file of every snapshot and holds it against its manifest, the chain
-of manifests and the journal. It writes nothing, and works on a copied store
-with --store. The exit status is 1 where anything does not fit; a publish that
-was interrupted is noted and does: the next apply finishes it.
+		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
+the journal. It writes nothing. With --store, it verifies a copy of the store. The
+exit status is 1 if it finds a problem. An interrupted publish is only a note: the
+next apply finishes it.
 
-Whose signatures count is said by an allowed_signers file as ssh-keygen(1) has
-it, which must not come from the store. --head holds the store against the end
-of a chain that was noted elsewhere (status --heads, the log of a publish).`,
+An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
+come from the store. --head compares the store with a head that you kept elsewhere
+(status --heads, the log of a publish).`,
 		Example: `  oktasync verify
   oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers
   oktasync verify all-users --head 12:9f86d081884c7d65...`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, f, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store", "", "look at the store in `DIR`, without a configuration")
-	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "whose signatures count, as a `FILE` of ssh-keygen (default store.allowed_signers_file)")
-	flags.StringArrayVar(&f.heads, "head", nil, "a head noted elsewhere, as `[EXPORT=]SEQUENCE:DIGEST`; can be repeated")
+	flags.StringVar(&f.store, "store", "", "verify the store in `DIR`, without a configuration")
+	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the accepted signers, a `FILE` of ssh-keygen (default store.allowed_signers_file)")
+	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]SEQUENCE:DIGEST`; can be repeated")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd
@@ -79,9 +79,9 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 			fmt.Fprintln(a.stdout, term.Safe(found.String()))
 		}
 	}
-	tell, stop := a.showVerify()
+	progress, stop := a.showVerify()
 	defer stop()
-	o.Progress = tell
+	o.Progress = progress
 	summary, err := r.VerifyWith(cmd.Context(), o, report)
 	stop()
 	if err != nil {
@@ -89,11 +89,11 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	}
 	for _, name := range absent {
 		summary.Notes++
-		report(snapshot.Finding{Export: name, Problem: "is declared, and the store has nothing of it", Note: true})
+		report(snapshot.Finding{Export: name, Problem: "is declared, but the store doesn't have it", Note: true})
 	}
 	if o.Signers != nil && len(summary.Signed) == 0 {
 		summary.Problems++
-		report(snapshot.Finding{Problem: "nothing is signed, and --allowed-signers or store.allowed_signers_file says whose signatures to expect"})
+		report(snapshot.Finding{Problem: "nothing is signed, but --allowed-signers or store.allowed_signers_file requires signatures"})
 	}
 	if f.asJSON {
 		err = writeJSON(a.stdout, verifyDocument{Store: r.Dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
@@ -123,40 +123,40 @@ func (a *app) printVerified(s snapshot.Summary) {
 		whose := "of " + signed.Principals
 		if signed.Principals == "" {
 			anchored = false
-			whose = "not anchored: whose key that is, --allowed-signers would say"
+			whose = "not anchored: use --allowed-signers to check whose key this is"
 		}
 		fmt.Fprintf(a.stdout, "%s: %s signed by %s, %s\n", signed.Export, term.Plural(signed.Manifests, "manifest"), signed.Fingerprint, whose)
 	}
 	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", term.Plural(s.Snapshots, "snapshot"), term.Plural(s.Exports, "export"),
 		term.Plural(s.Files, "file"), term.Plural(s.Users, "user"), s.Bytes)
 	if s.Pruned > 0 {
-		fmt.Fprintf(a.stdout, "%s of what retention removed hold the chain together\n", term.Plural(s.Pruned, "manifest"))
+		fmt.Fprintf(a.stdout, "%s of pruned snapshots keep the chain complete\n", term.Plural(s.Pruned, "manifest"))
 	}
 	switch {
 	case s.Problems > 0:
-		a.printError(fmt.Errorf("%s found; the files are as they were, nothing was repaired", term.Plural(s.Problems, "problem")))
+		a.printError(fmt.Errorf("%s found; verify changes no file", term.Plural(s.Problems, "problem")))
 	case s.Snapshots == 0:
-		fmt.Fprintln(a.stdout, "there are no snapshots: nothing was verified (--head tells a lost chain from one that never was)")
+		fmt.Fprintln(a.stdout, "the store has no snapshots, so nothing was verified (--head detects a lost chain)")
 	case len(s.Signed) == 0:
-		fmt.Fprintln(a.stdout, "everything fits (nothing is signed: a chain made anew as a whole would fit too)")
+		fmt.Fprintln(a.stdout, "OK. The snapshots are not signed, so a fully rewritten chain would also pass.")
 	case !anchored:
-		fmt.Fprintln(a.stdout, "everything fits (signed, not anchored: a chain made anew with another key would fit too)")
+		fmt.Fprintln(a.stdout, "OK. The signers are not checked, so a chain rewritten with another key would also pass.")
 	default:
-		fmt.Fprintln(a.stdout, "everything fits, and is signed by who may")
+		fmt.Fprintln(a.stdout, "OK. All signatures are from allowed signers.")
 	}
 }
 
 var headDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// parseHeads reads what --head was given: SEQ:DIGEST where one export is
-// looked at, EXPORT=SEQ:DIGEST elsewhere.
+// parseHeads parses the values of --head: EXPORT=SEQUENCE:DIGEST, or
+// SEQUENCE:DIGEST if verify checks one export.
 func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
 	var heads []snapshot.Head
 	for _, text := range texts {
 		export, rest, named := strings.Cut(text, "=")
 		if !named {
 			if len(exports) != 1 {
-				return nil, fmt.Errorf("--head %s: say which export's it is, as EXPORT=SEQUENCE:DIGEST", term.Word(text))
+				return nil, fmt.Errorf("--head %s: name the export, as EXPORT=SEQUENCE:DIGEST", term.Word(text))
 			}
 			export, rest = exports[0], text
 		}

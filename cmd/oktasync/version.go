@@ -13,7 +13,7 @@ import (
 // version is set by the build of a release (-ldflags "-X main.version=v1.2.3").
 var version = "dev"
 
-// toolVersion is what manifests say of the program.
+// toolVersion returns the program's name, version and commit for manifests.
 func toolVersion() snapshot.Tool {
 	tool := snapshot.Tool{Name: "oktasync", Version: version, Commit: "unknown"}
 	if info, ok := debug.ReadBuildInfo(); ok {
