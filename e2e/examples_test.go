@@ -70,7 +70,7 @@ var examples = []example{
 	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, output: "Plan: 3 deleted"},
 	{line: `oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`, before: after(leave(60)), output: "CHG-1042: contractors removed"},
 	{line: "oktasync api '/api/v1/users?limit=1'", output: `^\[{"id":"00u`},
-	{line: "oktasync api /api/v1/groups --paginate", status: 1, output: "Okta has no such path"}, // the sandbox has no groups
+	{line: "oktasync api /api/v1/groups --paginate", status: 1, output: "403 insufficient_scope"}, // the app has no scope for groups
 	{line: "oktasync list", output: "all-users +2 +[0-9TZ]+"},
 	{line: "oktasync list all-users --json", output: `"sequence": 1,`},
 	{line: "oktasync show all-users", output: `^{"activated":`},
