@@ -142,7 +142,7 @@ func packageRemoves(t *testing.T, b *box, s *site) {
 	b.run("test", "-f", "/etc/oktasync/oktasync.yaml")
 	out := b.run("dpkg", "--purge", "oktasync")
 	for _, kept := range []string{"/var/lib/private/oktasync", "/etc/oktasync"} {
-		if !strings.Contains(out, kept+" is left as it is") {
+		if !strings.Contains(out, kept+" was kept") {
 			t.Errorf("the purge doesn't mention %s: %s", kept, out)
 		}
 	}
