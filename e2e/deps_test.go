@@ -46,7 +46,8 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/sync", "github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox": {
-		ours: []string{"dpopauth/verify"},
+		ours:  []string{"dpopauth/verify"},
+		tests: []string{"github.com/go-json-experiment/json"},
 	},
 	"reconcile/snapshot": {
 		others: []string{

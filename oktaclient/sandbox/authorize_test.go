@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,8 +11,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// wantChallenge checks an answer that OAuth gives at the API: everything in
-// WWW-Authenticate, no body.
+// wantChallenge checks an OAuth error of the API: it is in WWW-Authenticate, and
+// the body is empty.
 func (r result) wantChallenge(t *testing.T, status int, scheme, code, description string) {
 	t.Helper()
 	r.want(t, status, code, description)
@@ -32,7 +33,7 @@ func (r result) wantChallenge(t *testing.T, status int, scheme, code, descriptio
 	}
 }
 
-// Rule 13: the API can be made to demand nonces.
+// Rule 13: the API can require nonces.
 func TestNonceAtAPI(t *testing.T) {
 	for _, cfg := range []sandbox.Config{
 		{Users: 5, APINonceEvery: 3},
@@ -41,30 +42,26 @@ func TestNonceAtAPI(t *testing.T) {
 	} {
 		c := newClient(t, cfg)
 		r := c.get("/api/v1/users")
-		wanted := 401
-		if cfg.APINonceCode != 0 {
-			wanted = cfg.APINonceCode
-		}
+		wanted := cmp.Or(cfg.APINonceCode, 401)
 		r.want(t, wanted, "use_dpop_nonce", "")
 		nonce := r.header.Get("DPoP-Nonce")
 		if (r.body != "") != cfg.APINonceBody || nonce == "" {
-			t.Errorf("answer = %q with nonce %q", r.body, nonce)
+			t.Errorf("response = %q with nonce %q", r.body, nonce)
 		}
-		good := 0
+		accepted := 0
 		for range 20 {
 			r := c.must(c.request("/api/v1/users", m{"nonce": nonce}))
-			switch r.status {
-			case 200:
-				good++
-			default:
+			if r.status == 200 {
+				accepted++
+			} else {
 				nonce = r.header.Get("DPoP-Nonce")
 			}
 		}
-		if good < 12 || good == 20 {
-			t.Errorf("accepted = %d of 20, want most and not all", good)
+		if accepted < 12 || accepted == 20 {
+			t.Errorf("accepted = %d of 20, want most and not all", accepted)
 		}
 		r = c.must(c.request("/api/v1/users", m{"nonce": c.nonce}))
-		r.want(t, wanted, "use_dpop_nonce", "") // the token endpoint's is another
+		r.want(t, wanted, "use_dpop_nonce", "") // the token endpoint has other nonces
 		c.noViolations()
 	}
 }
@@ -120,19 +117,15 @@ func TestTokenAtAPI(t *testing.T) {
 	}
 }
 
-// Rule 15: a token that was good once.
+// Rule 15: tokens that are no longer valid.
 func TestTokenEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 5, TokenLife: 3 * time.Second})
-		if r := c.get("/api/v1/users"); r.status != 200 {
-			t.Fatalf("answer = %d, want 200", r.status)
-		}
+		c.get("/api/v1/users").want(t, 200, "", "")
 		time.Sleep(3 * time.Second)
 		c.get("/api/v1/users").wantChallenge(t, 401, "DPoP", "invalid_token", "The token has expired.")
 		c.token = ""
-		if r := c.get("/api/v1/users"); r.status != 200 {
-			t.Fatalf("answer to a new token = %d, want 200", r.status)
-		}
+		c.get("/api/v1/users").want(t, 200, "", "")
 		c.org.RevokeTokens()
 		c.get("/api/v1/users").wantChallenge(t, 401, "DPoP", "invalid_token", "The access token has been revoked.")
 		c.noViolations()
@@ -146,9 +139,7 @@ func TestScopesAndRoles(t *testing.T) {
 	}
 	c := with(sandbox.RoleReadOnly, "okta.logs.read")
 	c.get("/api/v1/users").wantChallenge(t, 403, "Bearer", "insufficient_scope", "The access token provided does not contain the required scopes.")
-	if r := c.get("/api/v1/logs"); r.status != 200 {
-		t.Errorf("logs = %d %s, want 200", r.status, r.body)
-	}
+	c.get("/api/v1/logs").want(t, 200, "", "")
 	c.noViolations()
 
 	if r := with(sandbox.RoleNone, "okta.users.read").get("/api/v1/users"); r.status != 200 || r.body != "[]" {
@@ -163,7 +154,7 @@ func TestScopesAndRoles(t *testing.T) {
 	}
 	for _, row := range rows {
 		if !strings.Contains(string(row), `"department":"Finance"`) {
-			t.Errorf("user = %s, want only people in Finance", row)
+			t.Errorf("user = %s, want only users in Finance", row)
 		}
 	}
 	for id := range c.org.UsersJSON() {
@@ -174,8 +165,8 @@ func TestScopesAndRoles(t *testing.T) {
 	}
 }
 
-// Rules 20 and 36: what every answer of the API carries, by the org's clock.
-func TestAnswerHeaders(t *testing.T) {
+// Rules 20 and 36: headers of all responses, and the org's clock.
+func TestResponseHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 5, ClockOffset: 90 * time.Second})
 		seen := map[string]bool{}
@@ -196,9 +187,8 @@ func TestAnswerHeaders(t *testing.T) {
 				t.Errorf("%s: Date = %s, want 90 s ahead of %s", target, r.header.Get("Date"), time.Now().UTC())
 			}
 		}
-		// A proof by our own clock is 90 s old to the org, which it takes; by a
-		// clock that is behind by more than five minutes it is not, and with an org whose
-		// clock is off that is no violation.
+		// For the org, the proof is 90 s old, which it accepts. A proof that is older
+		// than five minutes is rejected, but is no violation if the org's clock is off.
 		c.org.SetClockOffset(10 * time.Minute)
 		c.get("/api/v1/users").wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "more than five minutes in the past")
 		c.noViolations()

@@ -16,7 +16,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// read gets a document that anybody may read.
+// read requests a public document.
 func (c *client) read(path string) result {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), "GET", c.org.URL()+path, nil)
@@ -26,7 +26,7 @@ func (c *client) read(path string) result {
 	return c.must(req)
 }
 
-// parts returns header and claims of a token.
+// parts returns the header and the claims of a token.
 func parts(t *testing.T, token string) (header, claims m) {
 	t.Helper()
 	for i, part := range strings.Split(token, ".")[:2] {
@@ -41,8 +41,8 @@ func parts(t *testing.T, token string) (header, claims m) {
 	return header, claims
 }
 
-// signedBy returns the kid of the key, of those at path, that a token is by; ""
-// if it is by none.
+// signedBy returns the kid of the key at path that signed the token; "": none of
+// them did.
 func (c *client) signedBy(path, token string) string {
 	c.t.Helper()
 	header, _ := parts(c.t.(*testing.T), token)
@@ -67,8 +67,8 @@ func (c *client) signedBy(path, token string) string {
 	return ""
 }
 
-// Rules 44 and 46: the same handshake as at the org's own server; what comes of it is
-// for another audience.
+// Rules 44 and 46: the same handshake as at the org's own server, and a token for
+// another audience.
 func TestCustomServer(t *testing.T) {
 	c := newClientAt(t, "/oauth2/default", sandbox.Config{TokenLife: 90 * time.Second})
 	c.postToken(c.form(nil)).want(t, 400, "invalid_dpop_proof", "The DPoP proof JWT header is missing.")
@@ -83,17 +83,15 @@ func TestCustomServer(t *testing.T) {
 	if header["typ"] != nil || header["alg"] != "ES256" {
 		t.Errorf("header = %v, want an alg and no typ", header)
 	}
-	key := jwk(c.dpop) // RFC 7638, section 3.2
-	thumbprint := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + key["x"].(string) + `","y":"` + key["y"].(string) + `"}`))
 	wanted := m{"iss": c.org.URL() + "/oauth2/default", "aud": "api://orders", "cid": clientID, "sub": clientID, "ver": 1.0}
 	for name, want := range wanted {
 		if claims[name] != want {
 			t.Errorf("%s = %v, want %v", name, claims[name], want)
 		}
 	}
-	if scp := claims["scp"].([]any); len(scp) != 1 || scp[0] != "orders.read" || claims["cnf"].(m)["jkt"] != encode(thumbprint[:]) ||
+	if scp := claims["scp"].([]any); len(scp) != 1 || scp[0] != "orders.read" || claims["cnf"].(m)["jkt"] != c.thumbprint() ||
 		claims["exp"].(float64)-claims["iat"].(float64) != 90 {
-		t.Errorf("claims = %v, want scp orders.read, jkt %s, 90 s", claims, encode(thumbprint[:]))
+		t.Errorf("claims = %v, want scp orders.read, jkt %s, 90 s", claims, c.thumbprint())
 	}
 	if c.signedBy("/oauth2/default/v1/keys", c.token) == "" || c.signedBy("/oauth2/v1/keys", c.token) != "" {
 		t.Error("the token is not signed by a key of this server, and of no other")
@@ -102,14 +100,14 @@ func TestCustomServer(t *testing.T) {
 
 	nonce := c.nonce
 	c.server, c.scope, c.nonce = "/oauth2", "okta.users.read", ""
-	c.postToken(c.form(nil), c.tokenProof(nil, m{"nonce": nonce})).want(t, 400, "use_dpop_nonce", "") // another server, another nonce
+	c.postToken(c.form(nil), c.tokenProof(nil, m{"nonce": nonce})).want(t, 400, "use_dpop_nonce", "") // each server has its own nonces
 	c.noViolations()
 	c.get("/api/v1/users").wantChallenge(t, 401, "DPoP", "invalid_token", "The access token provided has an invalid issuer.")
 	c.oneViolation()
 }
 
-// Rule 45: there are no scopes of Okta's, and what a policy denies is not left out
-// without a word.
+// Rule 45: a custom server grants no scopes of Okta's, and a scope that a policy
+// denies is an error.
 func TestCustomScopes(t *testing.T) {
 	server := sandbox.AuthServer{ID: "aus1", Audience: "api://orders", Scopes: []string{"orders.read", "orders.write", "orders.delete"}}
 	for _, test := range []struct {
@@ -123,7 +121,7 @@ func TestCustomScopes(t *testing.T) {
 		{"no policy for the client", "orders.read", map[string][]string{"0oaOther": {"orders.read"}}, 401, "access_denied", "Policy evaluation failed for this request, please check the policy configurations."},
 		{"all denied", "orders.write", map[string][]string{clientID: {"orders.read"}}, 400, "access_denied", "Policy evaluation succeeded, but all the requested scopes were rejected."},
 		{"some denied", "orders.read orders.write orders.delete", map[string][]string{clientID: {"orders.read"}}, 400, "access_denied", "Some of the requested scopes were denied by the policy. Denied scopes: [orders.write, orders.delete]."},
-		{"none asked for", "", nil, 400, "invalid_scope", "does not have any configured default scopes, 'scope' must be provided."},
+		{"none requested", "", nil, 400, "invalid_scope", "does not have any configured default scopes, 'scope' must be provided."},
 		{"Okta's", "okta.users.read", nil, 400, "invalid_scope", "One or more scopes are not configured for the authorization server resource."},
 		{"one unknown", "orders.read orders.print", nil, 400, "invalid_scope", "not configured"},
 		{"openid", "openid", nil, 400, "invalid_scope", "Cannot request 'openid' scopes"},
@@ -173,18 +171,18 @@ func TestMetadata(t *testing.T) {
 	c.noViolations()
 }
 
-// Rule 46: tokens by the key before the last are out of date with its publication.
+// Rule 46: after two rotations, a key is no longer published.
 func TestRotateKeys(t *testing.T) {
 	for _, server := range authServers {
 		c := newClientAt(t, server, sandbox.Config{})
 		c.login()
 		first := c.token
-		was := c.signedBy(server+"/v1/keys", first)
+		before := c.signedBy(server+"/v1/keys", first)
 		c.org.RotateKeys()
 		c.login()
-		is := c.signedBy(server+"/v1/keys", c.token)
-		if was == "" || is == "" || is == was || c.signedBy(server+"/v1/keys", first) != was {
-			t.Errorf("%s: key = %q and then %q, want another one and both published", server, was, is)
+		after := c.signedBy(server+"/v1/keys", c.token)
+		if before == "" || after == "" || after == before || c.signedBy(server+"/v1/keys", first) != before {
+			t.Errorf("%s: key = %q and then %q, want another one and both published", server, before, after)
 		}
 		c.org.RotateKeys()
 		if by := c.signedBy(server+"/v1/keys", first); by != "" {
@@ -193,20 +191,20 @@ func TestRotateKeys(t *testing.T) {
 	}
 }
 
-func TestAuthServersThatMakeNoSense(t *testing.T) {
-	good := sandbox.AuthServer{ID: "default", Audience: "api://orders"}
+func TestInvalidAuthServers(t *testing.T) {
+	valid := sandbox.AuthServer{ID: "default", Audience: "api://orders"}
 	for _, servers := range [][]sandbox.AuthServer{
 		{{Audience: "api://orders"}},
 		{{ID: "v1", Audience: "api://orders"}},
 		{{ID: "a/b", Audience: "api://orders"}},
 		{{ID: "default"}},
 		{{ID: "default", Audience: "api://orders", Scopes: []string{"okta.users.read"}}},
-		{good, good},
+		{valid, valid},
 	} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("NewOrg took %+v", servers)
+					t.Errorf("NewOrg accepted %+v", servers)
 				}
 			}()
 			sandbox.NewOrg(sandbox.Config{AuthServers: servers})

@@ -7,8 +7,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// A page of 200 users in the process, by way of its making: plain, compressed,
-// and compressed beforehand.
+// A page of 200 users in the process: plain, compressed, and compressed by the cache.
 func BenchmarkPage(b *testing.B) {
 	for _, test := range []struct {
 		name         string
@@ -39,8 +38,7 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
-// A filter that fits hardly anybody: one of lastUpdated has an index, the others
-// have to look at everybody.
+// A filter that matches no user. lastUpdated has an index; the others scan all users.
 func BenchmarkScan(b *testing.B) {
 	for _, filter := range []string{`lastUpdated gt "2100-01-01T00:00:00.000Z"`, `status eq "NEVER"`, `profile.login eq "nobody"`} {
 		b.Run(filter[:6], func(b *testing.B) {

@@ -12,17 +12,17 @@ import (
 	"syscall"
 )
 
-// Client returns a client that calls the org in this process: no port, no
-// network, so that it works in a testing/synctest bubble. Redirects are followed
-// as by any [http.Client]; there is no other host to be reached.
+// Client returns a client that calls the org in this process, without a port, so
+// that it works in a testing/synctest bubble. It follows redirects, but can reach no
+// other host.
 func (o *Org) Client() *http.Client { return &http.Client{Transport: o.Transport()} }
 
-// Transport is the transport of [Org.Client], for whoever wraps it.
+// Transport returns the transport of [Org.Client].
 func (o *Org) Transport() http.RoundTripper { return transport{o} }
 
 type transport struct{ org *Org }
 
-// RoundTrip serves req in a goroutine that ends with the answer's body, or with
+// RoundTrip serves req in a goroutine that ends with the response's body, or with
 // the context of req.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := req.Body
@@ -53,7 +53,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, ctx.Err()
 	}
-	if w.status == 0 { // broken off before the answer
+	if w.status == 0 { // the connection broke before the response
 		cancel()
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	}
@@ -74,7 +74,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// pipeWriter is the server's side of an answer.
+// pipeWriter is the server's side of a response.
 type pipeWriter struct {
 	header http.Header
 	body   *io.PipeWriter

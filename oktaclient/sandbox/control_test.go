@@ -17,7 +17,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// snapshot is everybody, decoded.
+// snapshot decodes all users.
 func snapshot(org *sandbox.Org) map[string]map[string]any {
 	all := map[string]map[string]any{}
 	for id, user := range org.UsersJSON() {
@@ -30,7 +30,7 @@ func snapshot(org *sandbox.Org) map[string]map[string]any {
 	return all
 }
 
-// Every change does what it says to as many people as it says, and moves the
+// Rule 32: each change changes the given number of users, and only the members and
 // times that it should.
 func TestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -56,28 +56,28 @@ func TestChanges(t *testing.T) {
 			}
 		}
 		if n := len(snapshot(org)); n != 200 {
-			t.Errorf("people = %d, want 200: three joined, three deleted", n)
+			t.Errorf("users = %d, want 200: three joined, three deleted", n)
 		}
 		org.Wipe()
 		if n := len(snapshot(org)); n != 0 {
-			t.Errorf("people after a wipe = %d, want none", n)
+			t.Errorf("users after a wipe = %d, want none", n)
 		}
 		org.Restore()
 		if n := len(snapshot(org)); n != 200 {
-			t.Errorf("people after restoring = %d, want 200", n)
+			t.Errorf("users after restoring = %d, want 200", n)
 		}
 	})
 }
 
-// change is a change of people, the members of a user that it changes, and the
-// status that it leaves.
+// change is a change of users, the members of a user that it changes, and the
+// status after it.
 type change struct {
 	do      func(int) []string
 	members []string
 	status  string
 }
 
-// check makes the change and compares everybody before and after.
+// check makes the change and compares all users before and after.
 func (c change) check(t *testing.T, org *sandbox.Org) []string {
 	t.Helper()
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
@@ -85,7 +85,7 @@ func (c change) check(t *testing.T, org *sandbox.Org) []string {
 	ids := c.do(3)
 	after := snapshot(org)
 	if len(ids) != 3 {
-		t.Fatalf("changed %d people, want 3", len(ids))
+		t.Fatalf("changed %d users, want 3", len(ids))
 	}
 	for id := range after {
 		if !slices.Contains(ids, id) && !same(before[id], after[id]) {
@@ -148,11 +148,11 @@ func TestChangeByID(t *testing.T) {
 		}
 	}
 	if _, ok := org.User(active); ok {
-		t.Error("deleted, and still there")
+		t.Error("the deleted user still exists")
 	}
 }
 
-// Rule 31: what is put is served byte for byte, whatever it is.
+// Rule 31: users from Put are served byte for byte.
 func TestPut(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 3, Deprovisioned: -1})
 	for id, user := range map[string]string{
@@ -182,11 +182,11 @@ func TestPut(t *testing.T) {
 		}
 	}
 	if c.org.Set("00u0", "status", json.RawMessage("nope")) == nil {
-		t.Error("Set took what is no JSON")
+		t.Error("Set accepted a value that is no JSON")
 	}
 }
 
-// Rule 32: people change while somebody reads.
+// Rule 32: users change between pages.
 func TestScript(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 100, Deprovisioned: -1})
 	first := c.mustAll("/api/v1/users")
@@ -269,7 +269,7 @@ func TestControlOverHTTP(t *testing.T) {
 	}
 }
 
-// Keys come to an app and go as they do in Okta's console.
+// Keys can be added and removed.
 func TestControlOfKeys(t *testing.T) {
 	org := sandbox.NewOrg(sandbox.Config{Control: true, Clients: []sandbox.ClientApp{{ID: "0oa1"}}})
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -314,7 +314,7 @@ func TestControlShows(t *testing.T) {
 		}
 	}
 	if n := org.Stats().Requests; n != 0 {
-		t.Errorf("requests = %d, want none: control does not count", n)
+		t.Errorf("requests = %d, want none: control requests don't count", n)
 	}
 	if status, _ := control(t, org, "GET", "nothing", ""); status != 404 {
 		t.Errorf("nothing: %d, want 404", status)

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +12,7 @@ import (
 	"strings"
 )
 
-// controlPath is where an org with [Config.Control] is controlled over HTTP:
+// controlPath is the prefix of the control API of an org with [Config.Control]:
 //
 //	POST /sandbox/join?n=3
 //	POST /sandbox/{move,touch,suspend,unsuspend,deactivate,reactivate,delete}?n=3, or ?id=00u…&id=00u…
@@ -29,41 +30,37 @@ import (
 //	GET  /sandbox/stats  /sandbox/count          JSON
 //	GET  /sandbox/users  /sandbox/groups         every user or group, one a line, as lists show them
 //
-// The answer to a change is {"ids": […]}. Nothing here needs a token.
+// The response to a change is {"ids": […]}. No request needs a token.
 const controlPath = "/sandbox/"
 
-const maxPut = 1 << 20 // bytes of a body
+const maxControlBody = 1 << 20 // bytes
 
-// serveControl answers a request under controlPath.
+// serveControl serves a request under controlPath.
 func (o *Org) serveControl(w http.ResponseWriter, r *http.Request) {
-	what := strings.TrimPrefix(r.URL.Path, controlPath)
-	if r.Method == http.MethodGet {
-		o.show(w, what)
-		return
-	}
-	if r.Method != http.MethodPost {
+	command := strings.TrimPrefix(r.URL.Path, controlPath)
+	switch r.Method {
+	case http.MethodGet:
+		o.show(w, command)
+	case http.MethodPost:
+		ids, err := o.control(command, r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		writeJSON(w, map[string]any{"ids": append([]string{}, ids...)}) // [] and not null
+	default:
 		http.Error(w, "GET or POST", http.StatusMethodNotAllowed)
-		return
 	}
-	ids, err := o.control(what, r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	if ids == nil {
-		ids = []string{}
-	}
-	writeJSON(w, map[string]any{"ids": ids})
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // to whoever still listens
+	_ = json.NewEncoder(w).Encode(v) // an error means that the client has disconnected
 }
 
-// showControl answers what only shows something.
-func (o *Org) show(w http.ResponseWriter, what string) {
-	switch what {
+// show serves a GET request.
+func (o *Org) show(w http.ResponseWriter, command string) {
+	switch command {
 	case "stats":
 		writeJSON(w, o.Stats())
 	case "count":
@@ -86,14 +83,14 @@ func writeLines(w http.ResponseWriter, objects iter.Seq2[string, []byte]) {
 	}
 }
 
-// control does what is asked, and returns the ids of whom it changed.
-func (o *Org) control(what string, r *http.Request) (ids []string, err error) {
+// control executes a command, and returns the ids of the changed objects.
+func (o *Org) control(command string, r *http.Request) (ids []string, err error) {
 	query := r.URL.Query()
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxPut))
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxControlBody))
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
-	switch what {
+	switch command {
 	case "put":
 		return []string{text(body, "id")}, o.Put(body)
 	case "set":
@@ -133,28 +130,25 @@ func (o *Org) control(what string, r *http.Request) (ids []string, err error) {
 	case "reset-stats":
 		o.ResetStats()
 	default:
-		return o.changeUsers(what, query["id"], query.Get("n"))
+		return o.changeUsers(command, query["id"], query.Get("n"))
 	}
 	return nil, nil
 }
 
-// controlPeople has people join or change.
-func (o *Org) changeUsers(what string, ids []string, number string) ([]string, error) {
-	op := Op(what)
-	if what != "join" && !slices.Contains(Ops(), op) {
-		return nil, fmt.Errorf("unknown control %q", what)
+// changeUsers adds or changes users.
+func (o *Org) changeUsers(command string, ids []string, number string) ([]string, error) {
+	op, join := Op(command), command == "join"
+	if !join && !slices.Contains(Ops(), op) {
+		return nil, fmt.Errorf("unknown control %q", command)
 	}
-	if len(ids) > 0 && what != "join" {
+	if len(ids) > 0 && !join {
 		return ids, o.Change(op, ids...)
 	}
-	n := 1
-	if number != "" {
-		var err error
-		if n, err = strconv.Atoi(number); err != nil || n < 1 {
-			return nil, fmt.Errorf("n: not a number of people: %q", number)
-		}
+	n, err := strconv.Atoi(cmp.Or(number, "1"))
+	if err != nil || n < 1 {
+		return nil, fmt.Errorf("n: not a number of users: %q", number)
 	}
-	if what == "join" {
+	if join {
 		return o.Join(n), nil
 	}
 	return o.change(op, n), nil

@@ -16,7 +16,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// faultCase is a fault and what a client sees of it.
+// faultCase is a fault and its effect on a client.
 type faultCase struct {
 	fault  string
 	status int
@@ -65,18 +65,13 @@ var faultCases = []faultCase{
 	{fault: "revoke-token", status: 401, code: "invalid_token"},
 }
 
-// Rule 37: what can go wrong once does so at the request that was named, in
-// the way that was named, and the next one is well.
+// Rule 37: a fault occurs at the selected request only.
 func TestFaults(t *testing.T) {
 	for _, test := range faultCases {
 		t.Run(test.fault, func(t *testing.T) {
 			c := newClient(t, sandbox.Config{Users: 50})
 			c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-			f, err := sandbox.ParseFault("nth=2," + test.fault)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.org.Inject(f)
+			c.inject("nth=2," + test.fault)
 			for n := 1; n <= 3; n++ {
 				req := c.request("/api/v1/users", nil)
 				r, err := c.do(req)
@@ -111,11 +106,11 @@ func TestFaults(t *testing.T) {
 func isHTML(t *testing.T, r result) {
 	t.Helper()
 	if !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || !strings.Contains(r.body, "<html>") || r.header.Get("X-Okta-Request-Id") != "" {
-		t.Errorf("answer = %v %s, want a page that is not Okta's", r.header, r.body)
+		t.Errorf("response = %v %s, want a page of a proxy", r.header, r.body)
 	}
 }
 
-// Which requests a fault hits.
+// The requests at which a fault occurs.
 func TestFaultCounts(t *testing.T) {
 	for fault, want := range map[string]string{
 		"status=500":                                  "x.......",
@@ -128,11 +123,7 @@ func TestFaultCounts(t *testing.T) {
 	} {
 		c := newClient(t, sandbox.Config{Users: 5})
 		c.login()
-		f, err := sandbox.ParseFault(fault)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.org.Inject(f)
+		c.inject(fault)
 		got := ""
 		for range 8 {
 			if c.get("/api/v1/users").status == 500 {
@@ -145,9 +136,7 @@ func TestFaultCounts(t *testing.T) {
 			t.Errorf("%s hit %s, want %s", fault, got, want)
 		}
 		c.org.ClearFaults()
-		if r := c.get("/api/v1/users"); r.status != 200 {
-			t.Errorf("%s: after ClearFaults %d", fault, r.status)
-		}
+		c.get("/api/v1/users").want(t, 200, "", "")
 	}
 	for _, bad := range []string{"", "what", "nth=x", "status", "lose=yes", "stall=long"} {
 		if f, err := sandbox.ParseFault(bad); err == nil {
@@ -159,22 +148,15 @@ func TestFaultCounts(t *testing.T) {
 func TestFaultsAtTokenEndpoint(t *testing.T) {
 	c := newClient(t, sandbox.Config{})
 	c.login()
-	ask := func() result { return c.postToken(c.form(nil), c.tokenProof(nil, nil)) }
-	inject := func(s string) {
-		f, err := sandbox.ParseFault("path=token," + s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.org.Inject(f)
-	}
-	inject("status=500")
-	ask().want(t, 500, "E0000009", "")
-	inject("bearer")
-	if r := ask(); r.json["token_type"] != "Bearer" {
+	request := func() result { return c.postToken(c.form(nil), c.tokenProof(nil, nil)) }
+	c.inject("path=token,status=500")
+	request().want(t, 500, "E0000009", "")
+	c.inject("path=token,bearer")
+	if r := request(); r.json["token_type"] != "Bearer" {
 		t.Errorf("token_type = %v, want Bearer", r.json["token_type"])
 	}
-	inject("rotate-nonce,no-nonce")
-	r := ask()
+	c.inject("path=token,rotate-nonce,no-nonce")
+	r := request()
 	r.want(t, 400, "use_dpop_nonce", "")
 	if nonce := r.header.Get("DPoP-Nonce"); nonce != "" {
 		t.Errorf("DPoP-Nonce = %q, want none", nonce)
@@ -182,7 +164,7 @@ func TestFaultsAtTokenEndpoint(t *testing.T) {
 	c.noViolations()
 }
 
-// Rule 26: next links that lead astray.
+// Rule 26: next links to wrong pages.
 func TestNextFaults(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 50, Deprovisioned: -1})
 	c.org.Inject(sandbox.Fault{Next: sandbox.NextEmpty, Forever: true})
@@ -207,51 +189,47 @@ func TestNextFaults(t *testing.T) {
 	c.org.Inject(sandbox.Fault{Next: sandbox.NextOtherHost})
 	next := c.get(list("limit", "10")).next()
 	if !strings.HasPrefix(next, "https://"+sandbox.OtherHost+"/") {
-		t.Errorf("next = %q, want another host's", next)
+		t.Errorf("next = %q, want another host", next)
 	}
 	if _, err := c.do(c.request(next, nil)); err == nil {
-		t.Error("the other host answered")
+		t.Error("the other host responded")
 	}
 	if v := c.org.Stats().Violations; len(v) != 1 {
 		t.Errorf("violations = %q, want one", v)
 	}
 }
 
-// A page that is slow, one that stops for a while in the middle, one that never comes.
+// A page that is slow, one that stalls in the middle, and one that never ends.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 50, Latency: 100 * time.Millisecond})
 		c.login()
-		took := func(fault string) time.Duration {
+		duration := func(fault string) time.Duration {
 			t.Helper()
-			f, err := sandbox.ParseFault(fault)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.org.Inject(f)
+			c.inject(fault)
 			start := time.Now()
 			if r := c.get("/api/v1/users"); r.status != 200 || !json.Valid([]byte(r.body)) {
 				t.Errorf("%s: %d", fault, r.status)
 			}
 			return time.Since(start)
 		}
-		if got := took("stall=10s"); got != 10100*time.Millisecond {
+		if got := duration("stall=10s"); got != 10100*time.Millisecond {
 			t.Errorf("took %v, want 10.1 s", got)
 		}
-		if got := took("cut=1000,stall=20s"); got != 20100*time.Millisecond {
+		if got := duration("cut=1000,stall=20s"); got != 20100*time.Millisecond {
 			t.Errorf("took %v, want 20.1 s", got)
 		}
 		c.org.Inject(sandbox.Fault{Stall: -1})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := c.do(c.request("/api/v1/users", nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a page that never comes = %v, want the deadline", err)
+			t.Errorf("a page that never ends = %v, want the deadline", err)
 		}
 		c.noViolations()
 	})
 }
 
-// Answers come compressed where they may, and a cached page is the same page.
+// Responses are compressed if the client accepts it, and a cached page is the same.
 func TestGzip(t *testing.T) {
 	for _, cached := range []bool{false, true} {
 		c := newClient(t, sandbox.Config{Users: 450, CachePages: cached})
@@ -273,7 +251,7 @@ func TestGzip(t *testing.T) {
 		req := c.request(list("filter", `status eq "NEVER"`), nil)
 		req.Header.Set("Accept-Encoding", "gzip;q=0")
 		if r := c.must(req); r.body != "[]" {
-			t.Errorf("nobody = %q, want []", r.body)
+			t.Errorf("response = %q, want []", r.body)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// group is what the tests look at.
+// group is a decoded group.
 type group struct {
 	ID, Type, Created, LastUpdated, LastMembershipUpdated string
 	ObjectClass                                           []string
@@ -272,11 +272,7 @@ func TestGroupAccess(t *testing.T) {
 			t.Errorf("%s: limit = %d, want %d: half of the bucket", target, limit, want)
 		}
 	}
-	fault, err := sandbox.ParseFault("path=/api/v1/groups,next=loop,nth=2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.org.Inject(fault)
+	c.inject("path=/api/v1/groups,next=loop,nth=2")
 	if _, _, err := c.all(groups("limit", "2")); err != nil {
 		t.Errorf("groups with a fault at the second page: %v", err)
 	}

@@ -23,8 +23,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// The client here is made by hand, of the standard library alone, so that it can
-// be wrong in every way, and shares no misreading with any other.
+// The client of these tests uses only the standard library, so that it can make
+// every mistake, and shares no code with the clients that the sandbox checks.
 
 type m = map[string]any
 
@@ -38,7 +38,8 @@ func mustKey() *ecdsa.PrivateKey {
 	return key
 }
 
-// jwt signs header and claims with an EC P-256 or RSA key, whatever header says.
+// jwt signs header and claims with an EC P-256 or RSA key. It ignores the alg of
+// the header.
 func jwt(key crypto.Signer, header, claims m) string {
 	h, _ := json.Marshal(header)
 	c, _ := json.Marshal(claims)
@@ -66,14 +67,14 @@ func jwk(key crypto.Signer) m {
 	return nil
 }
 
-// client is a client that does what it is told, right or wrong.
+// client sends correct and incorrect requests to an org.
 type client struct {
 	t         testing.TB
 	org       *sandbox.Org
 	http      *http.Client
 	id, kid   string
 	server    string // path of the authorization server
-	scope     string // what to ask it for
+	scope     string // that it requests
 	key, dpop crypto.Signer
 	nonce     string // for the token endpoint
 	token     string
@@ -87,13 +88,13 @@ const (
 	apiScopes = "okta.users.read okta.groups.read okta.logs.read okta.roles.read"
 )
 
-// newClient makes an org of cfg with one app in it, and that app's client.
+// newClient returns the client of the only app in a new org.
 func newClient(t testing.TB, cfg sandbox.Config) *client {
 	t.Helper()
 	key := mustKey()
 	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: strings.Fields(apiScopes),
 		Keys: []sandbox.PublicKey{{KID: kid, Key: key.Public()}}}
-	if len(cfg.Clients) == 1 { // the key is ours, the rest as wanted
+	if len(cfg.Clients) == 1 { // only the key differs
 		keys := app.Keys
 		app = cfg.Clients[0]
 		app.ID, app.Keys = clientID, keys
@@ -107,11 +108,11 @@ func newClient(t testing.TB, cfg sandbox.Config) *client {
 		scope: apiScopes, key: key, dpop: mustKey()}
 }
 
-// authServers are the org's own authorization server and a custom one: what
-// holds for one holds for the other, where nothing else is said.
+// authServers are the org's own authorization server and a custom one. Both have
+// the same rules, unless a test says otherwise.
 var authServers = []string{"/oauth2", "/oauth2/default"}
 
-// newClientAt is newClient for one of the authServers.
+// newClientAt returns a client of one of the authServers.
 func newClientAt(t testing.TB, server string, cfg sandbox.Config) *client {
 	t.Helper()
 	cfg.AuthServers = []sandbox.AuthServer{{ID: "default", Audience: "api://orders", Scopes: []string{"orders.read", "orders.write"}}}
@@ -124,7 +125,7 @@ func newClientAt(t testing.TB, server string, cfg sandbox.Config) *client {
 
 func (c *client) tokenURL() string { return c.org.URL() + c.server + "/v1/token" }
 
-// assertionClaims are those of a right assertion.
+// assertionClaims returns the claims of a valid assertion.
 func (c *client) assertionClaims() m {
 	return m{"iss": c.id, "sub": c.id, "aud": c.tokenURL(), "exp": time.Now().Add(5 * time.Minute).Unix(), "jti": rand.Text()}
 }
@@ -141,7 +142,7 @@ func apply(claims, change m) {
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
 }
 
-// proof is a DPoP proof; header and claims change what a right one has.
+// proof returns a DPoP proof. header and claims change a valid one.
 func (c *client) proof(method, u string, header, claims m) string {
 	h := m{"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(c.dpop)}
 	apply(h, header)
@@ -175,7 +176,7 @@ func (c *client) tokenProof(header, claims m) string {
 
 func hasKey(claims m, name string) bool { _, ok := claims[name]; return ok }
 
-// result is an answer, read.
+// result is a response.
 type result struct {
 	status int
 	header http.Header
@@ -229,7 +230,7 @@ func (c *client) must(req *http.Request) result {
 	return r
 }
 
-// postToken makes one token request with these proofs.
+// postToken sends a token request with these proofs.
 func (c *client) postToken(form url.Values, proofs ...string) result {
 	c.t.Helper()
 	return c.must(c.tokenRequest(form, proofs...))
@@ -244,7 +245,7 @@ func (c *client) tokenRequest(form url.Values, proofs ...string) *http.Request {
 	return req
 }
 
-// login gets a token as a correct client does.
+// login requests a token like a correct client.
 func (c *client) login() {
 	c.t.Helper()
 	r := c.postToken(c.form(nil), c.tokenProof(nil, nil))
@@ -259,7 +260,7 @@ func (c *client) login() {
 	c.bound = r.json["token_type"] == "DPoP"
 }
 
-// request is a GET at the API with a right proof.
+// request returns a GET request of the API with a valid proof.
 func (c *client) request(target string, claims m) *http.Request {
 	if !strings.Contains(target, "://") {
 		target = c.org.URL() + target
@@ -288,7 +289,7 @@ func (c *client) get(target string) result {
 	return c.must(c.request(target, nil))
 }
 
-// next is the target of the next link, "" if there is none.
+// next returns the target of the next link; "": there is none.
 func (r result) next() string {
 	for _, line := range r.header.Values("Link") {
 		for _, link := range strings.Split(line, ", <") {
@@ -335,7 +336,7 @@ func (c *client) mustAll(target string) []string {
 	return ids
 }
 
-// noViolations fails the test where the org has seen one.
+// noViolations fails the test if the org has counted violations.
 func (c *client) noViolations() {
 	c.t.Helper()
 	if v := c.org.Stats().Violations; len(v) > 0 {
@@ -343,7 +344,7 @@ func (c *client) noViolations() {
 	}
 }
 
-// oneViolation fails the test where the org has seen none, or several.
+// oneViolation fails the test unless the org has counted one violation.
 func (c *client) oneViolation() {
 	c.t.Helper()
 	if v := c.org.Stats().Violations; len(v) != 1 {
@@ -363,4 +364,29 @@ func query(pairs ...string) string {
 		q.Set(pairs[i], pairs[i+1])
 	}
 	return q.Encode()
+}
+
+// want checks status, error code and description; code "" is a response without an error.
+func (r result) want(t testing.TB, status int, code, description string) {
+	t.Helper()
+	if r.status != status || r.code() != code || !strings.Contains(r.description(), description) {
+		t.Errorf("response = %d %s %q, want %d %s %q: %s", r.status, r.code(), r.description(), status, code, description, r.body)
+	}
+}
+
+// inject adds a fault in the syntax of ParseFault.
+func (c *client) inject(fault string) {
+	c.t.Helper()
+	f, err := sandbox.ParseFault(fault)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.org.Inject(f)
+}
+
+// thumbprint returns the thumbprint of the DPoP key (RFC 7638, section 3.2).
+func (c *client) thumbprint() string {
+	key := jwk(c.dpop)
+	sum := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + key["x"].(string) + `","y":"` + key["y"].(string) + `"}`))
+	return encode(sum[:])
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// The org keeps a user as the JSON text that it serves, so that what a client
-// receives can be compared byte for byte. The functions here look into and
-// edit such text without decoding it: numbers keep their digits, members their
-// order. They trust the text to be well formed, which [Org.Put] checks.
+// The org stores objects as the JSON text that it serves, so that tests can compare
+// the text byte for byte. The functions here read and edit such text without
+// decoding it, so that numbers keep their digits and members their order. The text
+// must be valid; [Org.Put] checks it.
 
 // member is one member of a JSON object, as offsets into the object's text.
 type member struct {
@@ -21,7 +21,7 @@ type member struct {
 
 func (m member) name() string { return unquote(m.quoted) }
 
-// is compares the name, without making a string of it.
+// is compares the name without allocating a string.
 func (m member) is(name string) bool {
 	if bytes.IndexByte(m.quoted, '\\') >= 0 {
 		return m.name() == name
@@ -46,7 +46,7 @@ func members(obj []byte) iter.Seq[member] {
 	}
 }
 
-// elements yields the elements of an array, or a lone value as its only element.
+// elements yields the elements of an array, or a value that is no array.
 func elements(value []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if len(value) == 0 || value[0] != '[' {
@@ -91,7 +91,7 @@ func text(obj []byte, path string) string {
 }
 
 // set returns obj with the value at path replaced, or added at the end of its
-// object. What stands in the way and is no object gives way to one.
+// object. A value on the path that is no object is replaced by one.
 func set(obj []byte, path string, value []byte) []byte {
 	name, rest, nested := strings.Cut(path, ".")
 	for m := range members(obj) {
@@ -118,9 +118,9 @@ func set(obj []byte, path string, value []byte) []byte {
 	return splice(obj, last, last, append(append(added, ':'), value...))
 }
 
-// without returns obj less one of its own members.
+// without returns obj without one of its members.
 func without(obj []byte, name string) []byte {
-	previous := 1 // end of the member before, or just inside the brace
+	previous := 1 // end of the previous member, or the position after the brace
 	for m := range members(obj) {
 		if !m.is(name) {
 			previous = m.end
@@ -170,7 +170,7 @@ func skip(b []byte, i int) int {
 	return len(b)
 }
 
-// space returns the first place from i on that is no white space.
+// space returns the first position from i that is not white space.
 func space(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
 		i++
@@ -184,11 +184,11 @@ func unquote(quoted []byte) string {
 		return string(inner)
 	}
 	var s string
-	_ = json.Unmarshal(quoted, &s) // well formed, so it can't fail
+	_ = json.Unmarshal(quoted, &s) // can't fail, because it is valid
 	return s
 }
 
-// appendString appends s as a JSON string, escaping no more than JSON demands.
+// appendString appends s as a JSON string. It escapes only what JSON requires.
 func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -239,7 +239,7 @@ func (w *writer) open(name string) {
 
 func (w *writer) close() { *w = append(*w, '}') }
 
-// timeLayout is how Okta writes dates ("Okta API: dates"): UTC, with milliseconds.
+// timeLayout is Okta's format of dates ("Okta API: dates"): UTC, with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 func appendTime(dst []byte, ms int64) []byte {

@@ -354,7 +354,7 @@ func (o *Org) position(r *http.Request, query url.Values, cursor string) (p posi
 	return p, nil
 }
 
-// next is the path and query of the page after p.
+// next returns the path and query of the page after p.
 func (o *Org) next(r *http.Request, query url.Values, p position) string {
 	next := r.URL.EscapedPath() + "?" + url.Values{"after": {o.cursor(r, query, p)}}.Encode()
 	if len(query) > 0 {
@@ -363,7 +363,7 @@ func (o *Org) next(r *http.Request, query url.Values, p position) string {
 	return next
 }
 
-// link adds a Link header, one line for each.
+// link adds a Link header. Each is a line of its own, unless [Config.JoinLinks].
 func (o *Org) link(resp *response, rel, target string) {
 	value := "<" + target + `>; rel="` + rel + `"`
 	name := "Link"
@@ -377,7 +377,7 @@ func (o *Org) link(resp *response, rel, target string) {
 	resp.header[name] = append(resp.header[name], value)
 }
 
-// self is the URL of the request as it came, under the org's own name.
+// self returns the URL of the request, with the origin of the org's URL.
 func (o *Org) self(r *http.Request) string {
 	self := o.URL() + r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {

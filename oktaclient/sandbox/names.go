@@ -1,12 +1,12 @@
 package sandbox
 
-// Everybody and everything named here is made up. Text stays within three-byte
-// UTF-8, as Okta's own does (developer.okta.com, "Okta API: characters").
+// All names are fictitious. As at Okta, characters have at most three bytes in
+// UTF-8 (developer.okta.com, "Okta API: characters").
 
-// name is a name in its own script and as it stands in a login.
+// name is a name in its own script and as a part of a login.
 type name struct{ own, login string }
 
-// culture is where a person's names and address come from.
+// culture is a set of names, addresses and locale settings.
 type culture struct {
 	country, language, locale, zone, dial string
 	familyFirst                           bool // in displayName
@@ -114,7 +114,7 @@ const (
 	domain  = "brightwater.example"
 )
 
-// department is one of the company's, with the titles of the people in it.
+// department is a department of the company, with the titles of its users.
 type department struct {
 	name, division, costCenter string
 	titles                     []string

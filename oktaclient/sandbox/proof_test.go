@@ -12,7 +12,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// wrongProof is a proof that has something changed, and Okta's words for it.
+// wrongProof is a changed proof, and Okta's text for it.
 type wrongProof struct {
 	name           string
 	header, claims m
@@ -67,7 +67,7 @@ func wrongProofs(t *testing.T) []wrongProof {
 	}
 }
 
-// Rule 8: every way in which the proof of a token request can be wrong.
+// Rule 8: wrong proofs of token requests.
 func TestProofForToken(t *testing.T) {
 	for _, server := range authServers {
 		t.Run(server[1:], func(t *testing.T) { testProofForToken(t, server) })
@@ -95,28 +95,24 @@ func testProofForToken(t *testing.T, server string) {
 	refused(t, "The DPoP proof JWT cannot be parsed.", func(*client) []string { return []string{"x"} })
 	refused(t, "The DPoP proof JWT has already been used.", func(c *client) []string {
 		proof := c.tokenProof(nil, nil)
-		if r := c.postToken(c.form(nil), proof); r.status != 200 {
-			t.Errorf("first use = %d %s, want a token", r.status, r.body)
-		}
+		c.postToken(c.form(nil), proof).want(t, 200, "", "")
 		return []string{proof}
 	})
 
 	c := newClientAt(t, server, sandbox.Config{})
 	c.login()
-	r := c.postToken(c.form(nil), c.tokenProof(nil, m{"nonce": "made-up"}))
+	r := c.postToken(c.form(nil), c.tokenProof(nil, m{"nonce": "unknown"}))
 	r.want(t, 400, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof.")
 	if r.header.Get("DPoP-Nonce") != c.nonce {
-		t.Errorf("DPoP-Nonce = %q, want the present one, %q", r.header.Get("DPoP-Nonce"), c.nonce)
+		t.Errorf("DPoP-Nonce = %q, want the current one, %q", r.header.Get("DPoP-Nonce"), c.nonce)
 	}
-	key := jwk(c.dpop) // these members of a key are tolerated
+	key := jwk(c.dpop) // these members of a key are allowed
 	key["kid"], key["use"], key["alg"] = "k", "sig", "ES256"
-	if r := c.postToken(c.form(nil), c.tokenProof(m{"jwk": key}, nil)); r.status != 200 {
-		t.Errorf("answer = %d %s, want a token", r.status, r.body)
-	}
+	c.postToken(c.form(nil), c.tokenProof(m{"jwk": key}, nil)).want(t, 200, "", "")
 	c.noViolations()
 }
 
-// Rule 12: every way in which a proof at the API can be wrong.
+// Rule 12: wrong proofs of API requests.
 func TestProofAtAPI(t *testing.T) {
 	const ath = "'ath' claim in the DPoP proof does not match the presented access_token."
 	other := sha256.Sum256([]byte("other token"))
@@ -155,14 +151,12 @@ func TestProofAtAPI(t *testing.T) {
 	})
 }
 
-// Rules 12 and 13: what is right at the API, down to the decoded path.
-func TestGoodProofAtAPI(t *testing.T) {
+// Rules 12 and 13: valid proofs of API requests, also with a decoded path.
+func TestValidProofAtAPI(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 5})
 	for _, claims := range []m{nil, {"nonce": "ignored"}, {"iat": time.Now().Add(-290 * time.Second).Unix()}} {
 		for _, target := range []string{"/api/v1/users", list("limit", "2")} {
-			if r := c.must(c.request(target, claims)); r.status != 200 {
-				t.Errorf("%s with %v = %d %v, want 200", target, claims, r.status, r.header)
-			}
+			c.must(c.request(target, claims)).want(t, 200, "", "")
 		}
 	}
 	escaped := "/api/v1/users/a%40b.example"

@@ -111,9 +111,7 @@ func TestPathsAndMethods(t *testing.T) {
 		for _, path := range []string{"/api/v1/nothing", "/api/v1/users/", "/api/v1/users/00u1/groups", "/api/v2/users"} {
 			c.get(path).want(t, 404, "E0000008", "")
 		}
-		if r := c.get("/api/v1/users"); r.status != 200 {
-			t.Errorf("list = %d, want 200", r.status)
-		}
+		c.get("/api/v1/users").want(t, 200, "", "")
 		c.noViolations()
 		for _, method := range []string{"POST", "PUT", "DELETE", "HEAD"} {
 			req := c.request("/api/v1/users", m{"htm": method})

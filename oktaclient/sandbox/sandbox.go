@@ -1,22 +1,22 @@
-// Package sandbox is an Okta org in memory. It answers as Okta does, checks what
-// it is sent at least as strictly, and fails on request, so that a client can be
-// tried, demonstrated and tested without an org of one's own.
+// Package sandbox is an Okta org in memory, for tests and demonstrations. It is at
+// least as strict as Okta, and fails on request. The tests of all packages that
+// talk to Okta use it, and so do the commands oktasync sandbox and oktasync demo.
 //
-// An [Org] is an [http.Handler]. [Org.Client] calls it in the same process,
-// without ports, also in a testing/synctest bubble; [NewServer] puts it behind
-// TLS. People are made up from a seed ([Config.Seed]); [Org.Join], [Org.Move] and
-// the like change them, [Org.Inject] makes requests fail, and [Org.Stats] says
-// whether a client ever did what a correct one never does. An org may have custom
-// authorization servers ([Config.AuthServers]), for trying an API of one's own.
+// An [Org] is an [http.Handler]. [Org.Client] calls it in the same process, also
+// in a testing/synctest bubble; [NewServer] serves it over TLS. Its users are
+// generated from a seed ([Config.Seed]). [Org.Join], [Org.Move], [Org.AddGroup] and
+// others change the org, [Org.Inject] makes requests fail, and [Org.Stats] contains
+// the violations: requests that a correct client never sends.
 //
-// What Okta's answers look like is taken from its documentation
-// (developer.okta.com: OAuth 2.0 error codes, "Configure OAuth 2.0 Demonstrating
-// Proof-of-Possession", "Implement OAuth for Okta with a service app", Users API,
-// rate limits, error codes) and from answers that users of live orgs have
-// published. Where neither says anything, the sandbox does the strictest thing.
+// Start reading at Org.ServeHTTP in org.go. rules_test.go lists the rules that the
+// sandbox enforces. They come from Okta's documentation (developer.okta.com: OAuth
+// 2.0 error codes, "Configure OAuth 2.0 Demonstrating Proof-of-Possession",
+// "Implement OAuth for Okta with a service app", Users API, Groups API, rate limits,
+// error codes) and from published responses of live orgs. If neither is clear, the
+// sandbox does the strictest thing.
 //
-// No code for DPoP is shared with any client: proofs and assertions are checked
-// by package verify.
+// The sandbox shares no code for DPoP with a client. Package verify checks proofs
+// and assertions.
 package sandbox
 
 import (
@@ -24,70 +24,68 @@ import (
 	"time"
 )
 
-// Config describes an org. The zero value is an org of nobody, in which no
-// client is registered.
+// Config describes an org. The zero value is an org without users and clients.
 type Config struct {
-	URL  string // where clients see the org; "": https://acme.okta.example, or what a Server sets
-	ID   string // of the org; "": made up from the seed
-	Seed int64  // the same seed makes the same people
+	URL  string // the org's URL for clients; "": https://acme.okta.example. A Server sets its own
+	ID   string // of the org; "": generated from the seed
+	Seed int64  // the same seed generates the same users and groups
 
-	Users         int       // how many people the org begins with
-	Deprovisioned int       // how many of those are DEPROVISIONED; 0: 5 %, negative: none
-	Epoch         time.Time // nothing about them is later; zero: the start of 2026, or now if that is earlier
-	Imported      float64   // share of them, 0 to 1, whose lastUpdated lies within a single minute
+	Users         int       // number of users at the start
+	Deprovisioned int       // how many of them are DEPROVISIONED; 0: 5 %, negative: none
+	Epoch         time.Time // the latest time of users and groups at the start; zero: the start of 2026, or now if that is earlier
+	Imported      float64   // share of users, 0 to 1, whose lastUpdated is in the same minute
 
 	Clients     []ClientApp
-	AuthServers []AuthServer // custom ones; none: the org has no licence for them
+	AuthServers []AuthServer // custom ones; none: the org has no license for them
 
 	TokenLife     time.Duration // 0: an hour
-	NonceLife     time.Duration // how long a nonce is the newest; 0: 24 h. It is good for three times as long
-	NonceEvery    int           // new nonce at the token endpoint after that many uses; the one before stays good
-	NonceOnGrant  bool          // send the nonce with every answer of the token endpoint, not only when one is missing
-	APINonceEvery int           // > 0: the API demands nonces as well, new after that many uses
-	APINonceCode  int           // the status of that demand: 401, or 400; 0: 401
-	APINonceBody  bool          // say so in a JSON body instead of WWW-Authenticate
+	NonceLife     time.Duration // time until the next nonce; 0: 24 h. Each is valid for three times as long
+	NonceEvery    int           // uses of a nonce at the token endpoint until the next one; the previous one stays valid
+	NonceOnGrant  bool          // every response of the token endpoint has the nonce, also if none is missing
+	APINonceEvery int           // > 0: the API requires nonces too; uses until the next one
+	APINonceCode  int           // status of the error that requires a nonce: 401 or 400; 0: 401
+	APINonceBody  bool          // that error has a JSON body instead of WWW-Authenticate
 
 	ClockOffset time.Duration // of the org's clock to this machine's
 	Latency     time.Duration // added to every request
 	GroupLimit  int           // the most groups of a page; 0: 10,000, as documented. Some orgs have 200
-	IndexLag    time.Duration // how late filter, search and q see a change
-	CursorLife  time.Duration // 0: for ever
+	IndexLag    time.Duration // delay until filter, search and q show a change
+	CursorLife  time.Duration // 0: unlimited
 
-	// RateLimit is requests a minute by bucket, as "/api/v1/users",
-	// "/api/v1/users/{id}", "/api/v1/logs", "/api/v1"; an exact match goes first,
-	// then the longest prefix. Nil is [WorkforceLimits]. ClientShare is how much
-	// of each a single client may take; 0: half. Concurrency is how many requests
-	// may be in flight; 0: 75.
+	// RateLimit is the number of requests per minute of each bucket, such as
+	// "/api/v1/users", "/api/v1/users/{id}" or "/api/v1". The bucket of a path is the
+	// exact match, else the longest prefix. Nil is [WorkforceLimits]. ClientShare is
+	// the part of it that each client can use; 0: half. Concurrency is the maximum
+	// number of requests in flight; 0: 75.
 	RateLimit   map[string]int
 	ClientShare float64
 	Concurrency int
 
-	OffsetCursors        bool // cursors count users, so that a list shifts under whoever pages through it
-	JoinLinks            bool // Link headers in one line
+	OffsetCursors        bool // cursors count objects, so that pages shift after a deletion
+	JoinLinks            bool // all links in one Link header
 	LowerCaseLinks       bool
-	DuplicateRateHeaders bool // each sent twice, as has been seen
-	CachePages           bool // keep compressed pages; costs 0.2 kB a user
+	DuplicateRateHeaders bool // each is sent twice, as some orgs have done
+	CachePages           bool // keep compressed pages; costs 0.2 kB per user
 	ReadOnly             bool // maintenance: reads and tokens only
 	Control              bool // serve /sandbox/
 
 	Certificate Certificate // of a [Server]
 }
 
-// Certificate says what is odd about the certificate that a [Server] shows. The
-// zero value is a good one.
+// Certificate is the certificate of a [Server]. The zero value is a valid one.
 type Certificate struct {
 	Issuer string    // name of the CA; "": oktasync sandbox CA
-	Host   string    // the one name in it; "": those that the server is reached by
-	Until  time.Time // zero: for a year
+	Host   string    // its only name; "": the server's address and loopback
+	Until  time.Time // end of its validity; zero: in a year
 }
 
 // ClientApp is a service app in the org.
 type ClientApp struct {
 	ID          string
 	Keys        []PublicKey
-	RequireDPoP bool     // "Require DPoP header in token requests"; on in new apps at Okta
+	RequireDPoP bool     // "Require DPoP header in token requests"; the default of new apps at Okta
 	Scopes      []string // of Okta's API, granted to the app
-	Role        string   // what the app may see
+	Role        string   // the users and groups that the app can read
 }
 
 // PublicKey is one key of an app: an *ecdsa.PublicKey or *rsa.PublicKey.
@@ -96,11 +94,12 @@ type PublicKey struct {
 	Key crypto.PublicKey
 }
 
-// Roles of an app. Scopes say what a token may do, a role says with whom.
+// Roles of an app. Scopes limit the actions of a token, and a role limits their
+// objects.
 const (
-	RoleReadOnly  = ""          // everybody
-	RoleNone      = "none"      // none, and Okta answers 200 []
-	RoleForbidden = "forbidden" // none, and Okta answers 403 E0000006; both occur
+	RoleReadOnly  = ""          // all users and groups
+	RoleNone      = "none"      // none: lists of users and groups are empty
+	RoleForbidden = "forbidden" // none: the API returns 403 E0000006. Live orgs do either
 )
 
 const groupRole = "group:"
@@ -109,14 +108,14 @@ const groupRole = "group:"
 // group, and no response says that they are partial.
 func RoleGroup(department string) string { return groupRole + department }
 
-// WorkforceLimits are Okta's last published limits for Workforce orgs, requests
-// a minute.
+// WorkforceLimits returns Okta's last published limits for Workforce orgs, in
+// requests per minute.
 func WorkforceLimits() map[string]int {
 	return map[string]int{"/api/v1/users": 600, "/api/v1/users/{id}": 2000, "/api/v1/groups": 500, "/api/v1/groups/{id}": 1000,
 		"/api/v1/logs": 120, "/api/v1": 1200}
 }
 
-// Limits sets every bucket to perMinute.
+// Limits returns limits with perMinute in every bucket.
 func Limits(perMinute int) map[string]int {
 	limits := WorkforceLimits()
 	for bucket := range limits {

@@ -19,17 +19,17 @@ import (
 	"time"
 )
 
-// Server is an org on a port of this machine.
+// Server serves an org on a port of this machine.
 type Server struct {
-	URL   string // what clients take for the org's URL
+	URL   string // the org's URL
 	caPEM []byte
 	pool  *x509.CertPool
 	http  *http.Server
 	ended chan struct{}
 }
 
-// NewServer serves o over TLS at addr, such as "127.0.0.1:0", with a certificate
-// by a CA of its own that exists in memory only.
+// NewServer serves o over TLS at addr, such as "127.0.0.1:0". The certificate is
+// signed by a new CA, whose key isn't stored. It sets the org's URL.
 func NewServer(o *Org, addr string) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -46,7 +46,8 @@ func NewServer(o *Org, addr string) (*Server, error) {
 	return s, nil
 }
 
-// NewPlainServer serves o without TLS, which only an address on loopback may.
+// NewPlainServer serves o without TLS. addr must be a loopback address. It sets
+// the org's URL.
 func NewPlainServer(o *Org, addr string) (*Server, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -68,7 +69,7 @@ func (s *Server) start(o *Org, l net.Listener, config *tls.Config) {
 	o.SetURL(s.URL)
 	s.http = &http.Server{
 		Handler: o, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0), // connections that clients break off are no news
+		ErrorLog: log.New(io.Discard, "", 0), // such as connections that clients break
 	}
 	s.ended = make(chan struct{})
 	go func() {
@@ -81,8 +82,7 @@ func (s *Server) start(o *Org, l net.Listener, config *tls.Config) {
 	}()
 }
 
-// hostPort is the address as clients write it: the host that was asked for, the
-// port that was given.
+// hostPort returns the address for clients: the host of addr and the port of l.
 func hostPort(l net.Listener, addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -92,7 +92,7 @@ func hostPort(l net.Listener, addr string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// Close ends the server and every connection to it.
+// Close stops the server and closes all connections.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.ended
@@ -102,7 +102,7 @@ func (s *Server) Close() error {
 // CAPEM returns the certificate of the CA; nil without TLS.
 func (s *Server) CAPEM() []byte { return s.caPEM }
 
-// WriteCA writes the certificate of the CA to a file, for a config's ca_file.
+// WriteCA writes the certificate of the CA to a PEM file.
 func (s *Server) WriteCA(path string) error {
 	if err := os.WriteFile(path, s.caPEM, 0o644); err != nil {
 		return fmt.Errorf("write CA certificate: %w", err)
@@ -110,7 +110,7 @@ func (s *Server) WriteCA(path string) error {
 	return nil
 }
 
-// Client returns a client that trusts the server's CA, with a transport of its own.
+// Client returns a new client that trusts the server's CA.
 func (s *Server) Client() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
@@ -118,45 +118,45 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// newCertificate makes a CA and a certificate by it for addr and for loopback.
-// The CA's key is gone afterwards.
-func newCertificate(addr string, odd Certificate) (leaf tls.Certificate, caPEM []byte, err error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return leaf, nil, err
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return leaf, nil, err
-	}
+// newCertificate returns a certificate for addr and for loopback, and the
+// certificate of the new CA that signed it.
+func newCertificate(addr string, cfg Certificate) (leaf tls.Certificate, caPEM []byte, err error) {
 	from, until := time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0)
-	if !odd.Until.IsZero() {
-		from, until = odd.Until.AddDate(-1, 0, 0), odd.Until
+	if !cfg.Until.IsZero() {
+		from, until = cfg.Until.AddDate(-1, 0, 0), cfg.Until
 	}
 	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cmp.Or(odd.Issuer, "oktasync sandbox CA")},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cmp.Or(cfg.Issuer, "oktasync sandbox CA")},
 		NotBefore: from, NotAfter: until, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, MaxPathLenZero: true,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return leaf, nil, err
 	}
 	site := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "oktasync sandbox"},
 		NotBefore: from, NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	if odd.Host != "" {
-		site.DNSNames, site.IPAddresses = []string{odd.Host}, nil
-	} else if host, _, _ := net.SplitHostPort(addr); net.ParseIP(host) != nil {
-		site.IPAddresses = append(site.IPAddresses, net.ParseIP(host))
-	} else if host != "" {
+	host, _, _ := net.SplitHostPort(addr)
+	switch ip := net.ParseIP(host); {
+	case cfg.Host != "":
+		site.DNSNames, site.IPAddresses = []string{cfg.Host}, nil
+	case ip != nil:
+		site.IPAddresses = append(site.IPAddresses, ip)
+	case host != "":
 		site.DNSNames = append(site.DNSNames, host)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, site, ca, key.Public(), caKey)
+	var keys [2]*ecdsa.PrivateKey
+	for i := range keys {
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return leaf, nil, err
+		}
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, keys[0].Public(), keys[0])
 	if err != nil {
 		return leaf, nil, err
 	}
-	return tls.Certificate{Certificate: [][]byte{der, caDER}, PrivateKey: key},
+	der, err := x509.CreateCertificate(rand.Reader, site, ca, keys[1].Public(), keys[0])
+	if err != nil {
+		return leaf, nil, err
+	}
+	return tls.Certificate{Certificate: [][]byte{der, caDER}, PrivateKey: keys[1]},
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), nil
 }

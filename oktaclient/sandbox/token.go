@@ -157,7 +157,7 @@ func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxForm))
 	if large := (*http.MaxBytesError)(nil); err != nil && !errors.As(err, &large) {
-		return nil, badTokenRequest("invalid_request", "The request was broken off.") // by a client that stops
+		return nil, badTokenRequest("invalid_request", "The request was broken off.") // the client has disconnected
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if formErr := r.ParseForm(); err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" {
@@ -201,7 +201,7 @@ func (o *Org) authenticate(r *http.Request, form url.Values, s *authServer) (Cli
 	if errors.As(err, &refused) {
 		o.noteRejection("token endpoint", err)
 		if refused.Reason == verify.AssertionIssuer && issuer(assertion) != "" {
-			e := newError("invalid_client") // this one comes in the API's shape
+			e := newError("invalid_client") // this error is in the JSON of the API
 			e.Status, e.Summary = 401, "Invalid value for 'client_id' parameter."
 			return ClientApp{}, e
 		}
@@ -226,7 +226,7 @@ func issuer(assertion string) string {
 	return claims.Iss
 }
 
-const ( // errors of both kinds of servers
+const ( // errors of both kinds of authorization servers
 	noOpenID     = "Cannot request 'openid' scopes using client credentials."
 	unknownScope = "One or more scopes are not configured for the authorization server resource."
 )
@@ -265,7 +265,7 @@ type accessToken struct {
 	revoked    bool
 }
 
-// issue returns a new token with the claims of Okta's.
+// issue returns a new token with the same claims as Okta's.
 func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *accessToken {
 	now := s.org.now()
 	token := &accessToken{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(s.TokenLife)}

@@ -3,9 +3,6 @@ package sandbox_test
 import (
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,14 +12,6 @@ import (
 
 	"oktasync/oktaclient/sandbox"
 )
-
-// want checks status, code and description of a refused request.
-func (r result) want(t *testing.T, status int, code, description string) {
-	t.Helper()
-	if r.status != status || r.code() != code || !strings.Contains(r.description(), description) {
-		t.Errorf("answer = %d %s %q, want %d %s %q", r.status, r.code(), r.description(), status, code, description)
-	}
-}
 
 // Rules 1, 2 and 5: the token request itself.
 func TestTokenRequest(t *testing.T) {
@@ -39,12 +28,12 @@ func TestTokenRequest(t *testing.T) {
 		{name: "JSON", kind: "application/json", status: 400, code: "invalid_request"},
 		{name: "no grant type", form: url.Values{"grant_type": nil}, status: 400, code: "invalid_request", description: "must specify a 'grant_type'"},
 		{name: "unknown grant type", form: url.Values{"grant_type": {"magic"}}, status: 400, code: "unsupported_grant_type"},
-		{name: "grant type for people", form: url.Values{"grant_type": {"authorization_code"}}, status: 400, code: "unauthorized_client"},
+		{name: "grant type for users", form: url.Values{"grant_type": {"authorization_code"}}, status: 400, code: "unauthorized_client"},
 		{name: "assertion in query", query: "?client_assertion=x", status: 400, code: "invalid_request"},
 		{name: "secret in query", query: "?client_secret=x", status: 400, code: "invalid_request"},
 		{name: "secret", form: url.Values{"client_assertion": nil, "client_assertion_type": nil, "client_secret": {"s"}}, status: 401, code: "invalid_client", description: "must use the private_key_jwt"},
 		{name: "basic", form: url.Values{"client_assertion": nil}, basic: true, status: 401, code: "invalid_client", description: "must use the private_key_jwt"},
-		{name: "client_id", form: url.Values{"client_id": {clientID}}, dpop: true, status: 400, code: "invalid_dpop_proof", description: "header is missing"}, // the right one does no harm
+		{name: "client_id", form: url.Values{"client_id": {clientID}}, dpop: true, status: 400, code: "invalid_dpop_proof", description: "header is missing"}, // the correct one is accepted
 		{name: "two credentials", basic: true, status: 401, code: "invalid_request", description: "Cannot supply multiple client credentials."},
 		{name: "no credentials", form: url.Values{"client_assertion": nil}, status: 401, code: "invalid_client", description: "No client credentials found."},
 		{name: "assertion type", form: url.Values{"client_assertion_type": {"jwt"}}, status: 400, code: "invalid_request", description: "The client_assertion_type is invalid."},
@@ -72,12 +61,12 @@ func TestTokenRequest(t *testing.T) {
 	}
 }
 
-// assertionCase is an assertion that has something changed.
+// assertionCase is a changed assertion.
 type assertionCase struct {
 	name           string
 	header, claims m
 	raw            string
-	description    string // "": a token is granted
+	description    string // "": the org grants a token
 }
 
 func assertionCases(now time.Time, server string) []assertionCase {
@@ -86,7 +75,7 @@ func assertionCases(now time.Time, server string) []assertionCase {
 	const org = "https://acme.okta.example"
 	tokenURL := org + server + "/v1/token"
 	return []assertionCase{
-		{name: "right"},
+		{name: "valid"},
 		{name: "with iat", claims: m{"iat": now.Add(-30 * time.Second).Unix()}},
 		{name: "without jti", claims: m{"jti": nil}},
 		{name: "aud as a list of one", claims: m{"aud": []string{tokenURL}}},
@@ -112,23 +101,23 @@ func assertionCases(now time.Time, server string) []assertionCase {
 	}
 }
 
-// Rule 3: every way in which an assertion can be wrong.
+// Rule 3: assertions, claim by claim.
 func TestAssertion(t *testing.T) {
 	for _, server := range authServers {
 		for _, test := range assertionCases(time.Now(), server) {
-			t.Run(server[1:]+" "+test.name, func(t *testing.T) { test.try(t, server) })
+			t.Run(server[1:]+" "+test.name, func(t *testing.T) { test.run(t, server) })
 		}
 	}
 	t.Run("used twice", func(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
 		form := c.form(nil)
-		c.postToken(form, c.tokenProof(nil, nil)).want(t, 400, "use_dpop_nonce", "") // also an answer that grants nothing spends it
+		c.postToken(form, c.tokenProof(nil, nil)).want(t, 400, "use_dpop_nonce", "") // the rejected request has used it, too
 		c.postToken(form, c.tokenProof(nil, nil)).want(t, 401, "invalid_client", "The client_assertion token has already been used.")
 		c.oneViolation()
 	})
 }
 
-func (test assertionCase) try(t *testing.T, server string) {
+func (test assertionCase) run(t *testing.T, server string) {
 	c := newClientAt(t, server, sandbox.Config{Clients: []sandbox.ClientApp{{Scopes: []string{"okta.users.read"}}}})
 	header, claims := m{"alg": "ES256", "kid": kid}, c.assertionClaims()
 	apply(header, test.header)
@@ -140,7 +129,7 @@ func (test assertionCase) try(t *testing.T, server string) {
 	r := c.postToken(c.form(url.Values{"client_assertion": {assertion}}))
 	if test.description == "" {
 		if r.status != 200 {
-			t.Errorf("answer = %d %s, want a token", r.status, r.body)
+			t.Errorf("response = %d %s, want a token", r.status, r.body)
 		}
 		c.noViolations()
 		return
@@ -149,7 +138,7 @@ func (test assertionCase) try(t *testing.T, server string) {
 	c.oneViolation()
 }
 
-// Rule 4: who the client is, and by which key.
+// Rule 4: clients and their keys.
 func TestClientKeys(t *testing.T) {
 	t.Run("unknown client", func(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
@@ -173,43 +162,39 @@ func TestClientKeys(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
 		c.org.Register(sandbox.ClientApp{ID: clientID, Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{
 			{KID: "rsa", Key: rsaKey.Public()}, {KID: kid, Key: c.key.Public()}}})
-		if r := c.postToken(c.form(nil)); r.status != 200 {
-			t.Errorf("answer with a kid = %d %s, want a token", r.status, r.body)
-		}
+		c.postToken(c.form(nil)).want(t, 200, "", "")
 		r := c.postToken(c.form(url.Values{"client_assertion": {jwt(rsaKey, m{"alg": "RS256", "kid": "rsa"}, c.assertionClaims())}}))
 		if r.status != 200 {
-			t.Errorf("answer by the RSA key = %d %s, want a token", r.status, r.body)
+			t.Errorf("response by the RSA key = %d %s, want a token", r.status, r.body)
 		}
 		r = c.postToken(c.form(url.Values{"client_assertion": {jwt(c.key, m{"alg": "ES256"}, c.assertionClaims())}}))
 		r.want(t, 401, "invalid_client", "kid is invalid")
 	})
-	t.Run("a key comes and another goes", func(t *testing.T) {
+	t.Run("key rotation", func(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
 		c.org.Register(sandbox.ClientApp{ID: clientID, Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{KID: kid, Key: c.key.Public()}}})
 		next := mustKey()
 		if err := c.org.AddKey(clientID, sandbox.PublicKey{KID: "next", Key: next.Public()}); err != nil {
 			t.Fatal(err)
 		}
-		byNext := func() result {
+		signedByNext := func() result {
 			return c.postToken(c.form(url.Values{"client_assertion": {jwt(next, m{"alg": "ES256", "kid": "next"}, c.assertionClaims())}}))
 		}
-		if old, new := c.postToken(c.form(nil)), byNext(); old.status != 200 || new.status != 200 {
-			t.Errorf("old and new key = %d and %d, want both to do", old.status, new.status)
+		if old, new := c.postToken(c.form(nil)), signedByNext(); old.status != 200 || new.status != 200 {
+			t.Errorf("old and new key = %d and %d, want both to be accepted", old.status, new.status)
 		}
 		if err := c.org.RemoveKey(clientID, kid); err != nil {
 			t.Fatal(err)
 		}
 		c.postToken(c.form(nil)).want(t, 401, "invalid_client", "kid is invalid")
-		if r := byNext(); r.status != 200 {
-			t.Errorf("the key that stays = %d", r.status)
-		}
+		signedByNext().want(t, 200, "", "")
 		if c.org.RemoveKey(clientID, kid) == nil || c.org.RemoveKey("0oa9", "next") == nil || c.org.AddKey(clientID, sandbox.PublicKey{KID: "next"}) == nil {
-			t.Error("a key removed twice, of an unknown app, or added twice: want errors")
+			t.Error("a key was removed twice, removed from an unknown app, or added twice; want errors")
 		}
 	})
 }
 
-// Rules 6, 7 and 11: what is granted.
+// Rules 6, 7 and 11: the granted token.
 func TestGrant(t *testing.T) {
 	c := newClient(t, sandbox.Config{TokenLife: 90 * time.Second})
 	c.postToken(c.form(nil), c.tokenProof(nil, nil)).want(t, 400, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof.")
@@ -221,24 +206,14 @@ func TestGrant(t *testing.T) {
 	if cache := r.header.Get("Cache-Control"); !strings.Contains(cache, "no-store") {
 		t.Errorf("Cache-Control = %q, want no-store", cache)
 	}
-	payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(r.json["access_token"].(string), ".")[1])
-	var claims struct {
-		Cid, Iss string
-		Scp      []string
-		Cnf      struct{ Jkt string }
-	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		t.Fatal(err)
-	}
-	key := jwk(c.dpop) // RFC 7638, section 3.2
-	thumbprint := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + key["x"].(string) + `","y":"` + key["y"].(string) + `"}`))
-	if claims.Cid != clientID || claims.Cnf.Jkt != encode(thumbprint[:]) || len(claims.Scp) != 1 {
-		t.Errorf("claims = %s, want cid %s and jkt %s", payload, clientID, encode(thumbprint[:]))
+	_, claims := parts(t, r.json["access_token"].(string))
+	if claims["cid"] != clientID || claims["cnf"].(m)["jkt"] != c.thumbprint() || len(claims["scp"].([]any)) != 1 {
+		t.Errorf("claims = %v, want cid %s and jkt %s", claims, clientID, c.thumbprint())
 	}
 	c.noViolations()
 }
 
-// Rule 9: an app that does not require DPoP gets a bearer's token, proof or not.
+// Rule 9: an app that does not require DPoP gets a bearer token, also with a proof.
 func TestNoDPoP(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 3, Clients: []sandbox.ClientApp{{Scopes: []string{"okta.users.read"}}}})
 	for _, proofs := range [][]string{nil, {c.tokenProof(nil, nil)}} {
@@ -246,20 +221,18 @@ func TestNoDPoP(t *testing.T) {
 			t.Errorf("grant = %d %s, want Bearer", r.status, r.body)
 		}
 	}
-	if r := c.get("/api/v1/users"); r.status != 200 {
-		t.Errorf("list by bearer = %d %s, want 200", r.status, r.body)
-	}
+	c.get("/api/v1/users").want(t, 200, "", "")
 	c.noViolations()
 }
 
-// Rule 10: a nonce is good for many uses, new every day, and the old one is
-// taken for three days from its creation.
+// Rule 10: a nonce can be used many times. It changes every day, and stays valid
+// for three days from its creation.
 func TestNonceLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
 		c.login()
 		first := c.nonce
-		ask := func(wantStatus int, when string) {
+		request := func(wantStatus int, when string) {
 			t.Helper()
 			r := c.postToken(c.form(nil), c.tokenProof(nil, m{"nonce": first}))
 			if r.status != wantStatus {
@@ -269,21 +242,21 @@ func TestNonceLife(t *testing.T) {
 				t.Errorf("%s: the nonce is still the first", when)
 			}
 		}
-		ask(200, "again")
+		request(200, "again")
 		time.Sleep(71 * time.Hour)
-		ask(200, "after 71 h")
+		request(200, "after 71 h")
 		time.Sleep(2 * time.Hour)
-		ask(400, "after 73 h")
+		request(400, "after 73 h")
 	})
 }
 
 func TestNonceEvery(t *testing.T) {
 	c := newClient(t, sandbox.Config{NonceEvery: 3, NonceOnGrant: true})
 	c.login()
-	for range 30 { // the nonce on each answer spares the challenge
+	for range 30 { // the nonce of each response avoids the challenge
 		r := c.postToken(c.form(nil), c.tokenProof(nil, nil))
 		if r.status != 200 {
-			t.Fatalf("answer = %d %s, want a token", r.status, r.body)
+			t.Fatalf("response = %d %s, want a token", r.status, r.body)
 		}
 		c.nonce = r.header.Get("DPoP-Nonce")
 	}
@@ -293,7 +266,7 @@ func TestNonceEvery(t *testing.T) {
 	c.noViolations()
 }
 
-// Custom servers need a licence, metadata need nothing.
+// Custom servers require a license. Metadata requires no token.
 func TestOtherEndpoints(t *testing.T) {
 	c := newClient(t, sandbox.Config{})
 	for path, status := range map[string]int{

@@ -10,9 +10,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// A correct client reads exactly the org's users, byte for byte, and the org
-// counts no violation.
-func TestReadsEverybody(t *testing.T) {
+// A correct client reads exactly the org's users, byte for byte, without a violation.
+func TestReadAllUsers(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 450, Deprovisioned: 37})
 	got := map[string][]byte{}
 	for _, target := range []string{list("limit", "200"), list("filter", `status eq "DEPROVISIONED"`)} {
@@ -40,8 +39,8 @@ func TestReadsEverybody(t *testing.T) {
 	c.noViolations()
 }
 
-// The people are made up so that all that Okta can send is among them.
-func TestPeople(t *testing.T) {
+// Rule 31: the generated users contain all forms that Okta can send.
+func TestGeneratedUsers(t *testing.T) {
 	org := sandbox.NewOrg(sandbox.Config{Users: 1000, Seed: 7})
 	again := sandbox.NewOrg(sandbox.Config{Users: 1000, Seed: 7})
 	seen := map[string]bool{}
@@ -90,7 +89,7 @@ func TestPeople(t *testing.T) {
 		"costSplit=[0.50,0.50]", "accessTiers=[1,2,9007199254740993]", `deskNote=""`, "deskNote=null", "deskNote missing", "secondEmail=null",
 	} {
 		if !seen[want] {
-			t.Errorf("nobody has %s", want)
+			t.Errorf("no user has %s", want)
 		}
 	}
 }
