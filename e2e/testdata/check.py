@@ -1,27 +1,27 @@
-"""Check an oktasync store with none of oktasync's code: sha256sum, ssh-keygen,
-zstd, and Python's standard library.
+"""Check an oktasync store with sha256sum, ssh-keygen, zstd and Python's standard
+library, without oktasync's code.
 
     python3 check.py STORE ALLOWED_SIGNERS PRINCIPAL
 
-What it checks stands in the comments. It prints what it has checked, and ends
-with status 1 at the first thing that does not fit.
+The comments describe the checks. The script prints the numbers of what it has
+checked. It ends with status 1 at the first error.
 """
 import csv, glob, hashlib, json, os, subprocess, sys, unicodedata
 
 
 class Number(str):
-    """A number, kept as the text that it is written as."""
+    """A number that keeps its text."""
 
 
 def parse(text):
     def unique(pairs):
-        assert len(dict(pairs)) == len(pairs), "a name twice in an object"
+        assert len(dict(pairs)) == len(pairs), "an object has a member twice"
         return dict(pairs)
     return json.loads(text, parse_int=Number, parse_float=Number, object_pairs_hook=unique)
 
 
 def canonical(value):
-    """RFC 8785, but for numbers, which keep their text."""
+    """RFC 8785, except that numbers keep their text."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
@@ -50,41 +50,41 @@ def run(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, **options).stdout
 
 
-# The journal: each line has the digest of the one before.
+# Journal: each line contains the digest of the previous one.
 def check_journal(export):
     digests = [None]
     for line in lines(read(export, "journal.ndjson")):
         event = parse(line)
         assert canonical(event).encode() == line, "journal: not canonical"
-        assert event["previous_line_sha256"] == digests[-1], "journal: the chain is broken"
+        assert event["previous_line_sha256"] == digests[-1], "journal: a line has a wrong previous_line_sha256"
         digests.append(sha256(line + b"\n"))
     return digests
 
 
-# A manifest: its form, its signature, and its place in the chain.
+# Manifest: its format, its signature, and its place in the chain.
 def check_manifest(folder, signers, principal, previous, journal):
     data = read(folder, "manifest.json")
     m = parse(data)
     assert canonical(m).encode() + b"\n" == data, folder + ": the manifest is not canonical"
-    assert m["snapshot"] == os.path.basename(folder), folder + ": belongs elsewhere"
+    assert m["snapshot"] == os.path.basename(folder), folder + ": the manifest names another snapshot"
     with open(os.path.join(folder, "manifest.json"), "rb") as manifest:
         run("ssh-keygen", "-Y", "verify", "-f", signers, "-I", principal, "-n", "oktasync-snapshot@v1",
             "-s", os.path.join(folder, "manifest.json.sig"), stdin=manifest)
     if previous is None:
-        assert m["sequence"] == "1" and m["previous"] is None, folder + ": not the first"
+        assert m["sequence"] == "1" and m["previous"] is None, folder + ": the first snapshot has a predecessor"
     else:
         before, digest = previous
-        assert int(m["sequence"]) == int(before["sequence"]) + 1, folder + ": a sequence is missing"
-        assert m["previous"] == {"snapshot": before["snapshot"], "manifest_sha256": digest}, folder + ": the chain is broken"
-        assert m["snapshot"] > before["snapshot"], folder + ": not later"
-    assert m["journal"]["sha256"] == journal[int(m["journal"]["lines"])], folder + ": another journal"
+        assert int(m["sequence"]) == int(before["sequence"]) + 1, folder + ": a sequence number is missing"
+        assert m["previous"] == {"snapshot": before["snapshot"], "manifest_sha256": digest}, folder + ": wrong digest or name of the previous snapshot"
+        assert m["snapshot"] > before["snapshot"], folder + ": not later than the previous snapshot"
+    assert m["journal"]["sha256"] == journal[int(m["journal"]["lines"])], folder + ": the journal differs from the manifest"
     return m, sha256(data)
 
 
-# Its files: none missing, none more, and each has its digest.
+# Files: exactly those in the manifest, each with its digest.
 def check_files(folder, m):
     listed = {f["name"]: f for f in m["files"]}
-    assert set(os.listdir(folder)) == set(listed) | {"manifest.json", "manifest.json.sig", "SHA256SUMS"}, folder + ": other files"
+    assert set(os.listdir(folder)) == set(listed) | {"manifest.json", "manifest.json.sig", "SHA256SUMS"}, folder + ": files are missing or not in the manifest"
     run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=folder)
     summed = dict(reversed(line.decode().split("  ")) for line in lines(read(folder, "SHA256SUMS")))
     assert summed.pop("manifest.json") == sha256(read(folder, "manifest.json"))
@@ -94,11 +94,11 @@ def check_files(folder, m):
     return listed
 
 
-# The users: canonical lines, sorted by id, each id once, counted right.
+# Users: canonical lines, sorted by id, each id once, with the right counts.
 def check_users(folder, m, listed):
     run("zstd", "-q", "-t", os.path.join(folder, "users.ndjson.zst"))
     content = run("zstd", "-q", "-dc", os.path.join(folder, "users.ndjson.zst"))
-    assert sha256(content) == listed["users.ndjson.zst"]["content_sha256"], folder + ": other users"
+    assert sha256(content) == listed["users.ndjson.zst"]["content_sha256"], folder + ": the users differ from content_sha256"
     users, by_status = [], {}
     for line in lines(content):
         user = parse(line)
@@ -106,13 +106,13 @@ def check_users(folder, m, listed):
         assert not users or users[-1]["id"].encode() < user["id"].encode(), folder + ": not sorted"
         users.append(user)
         by_status[user["status"]] = by_status.get(user["status"], 0) + 1
-    said = m["resources"]["users"]
-    assert len(users) == int(said["total"]) == int(listed["users.ndjson.zst"]["rows"])
-    assert by_status == {status: int(n) for status, n in said["by_status"].items()}, folder + ": other counts by status"
+    written = m["resources"]["users"]
+    assert len(users) == int(written["total"]) == int(listed["users.ndjson.zst"]["rows"])
+    assert by_status == {status: int(n) for status, n in written["by_status"].items()}, folder + ": wrong counts by status"
     return users
 
 
-# The transcript: rows of all pages = users + duplicates + outside.
+# Transcript: the rows of all pages = users + duplicates + outside.
 def check_requests(folder, m, users):
     requests = [parse(line) for line in lines(read(folder, "requests.ndjson"))]
     rows = sum(int(r["rows"]) for r in requests)
@@ -132,10 +132,10 @@ def cell(value):
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Number):
-        seen = value.lstrip()
-        while seen and (seen[0].isspace() or unicodedata.category(seen[0]) in ("Cc", "Cf")):
-            seen = seen[1:]
-        return "'" + value if value[:1] in ("'", "\t", "\r", "\n") or seen[:1] in tuple("=+-@＝＋－＠") else value
+        visible = value.lstrip()
+        while visible and (visible[0].isspace() or unicodedata.category(visible[0]) in ("Cc", "Cf")):
+            visible = visible[1:]
+        return "'" + value if value[:1] in ("'", "\t", "\r", "\n") or visible[:1] in tuple("=+-@＝＋－＠") else value
     return canonical(value)
 
 
@@ -145,29 +145,29 @@ def value_at(value, path):
     return value
 
 
-# CSV = NDJSON: every value of every user, under the right head, and no more.
+# CSV: the same values as NDJSON, in the right columns.
 def check_csv(folder, users, attributes):
     with open(os.path.join(folder, "users.csv"), encoding="utf-8", newline="") as f:
         head, *rows = csv.reader(f, strict=True)
     if attributes["include"]:
-        assert [SHORT.get(h, h) for h in head] == attributes["include"], folder + ": other columns"
+        assert [SHORT.get(h, h) for h in head] == attributes["include"], folder + ": wrong columns"
     else:
         check_columns(folder, users, head)
-    assert len(rows) == len(users), folder + ": other rows"
+    assert len(rows) == len(users), folder + ": wrong number of rows"
     for user, row in zip(users, rows):
         for name, text in zip(head, row, strict=True):
             value = value_at(user, SHORT.get(name, name))
-            assert text == cell(value), f"{folder}: {user['id']} {name}: {text!r} is not {value!r}"
+            assert text == cell(value), f"{folder}: {user['id']} {name}: {text!r}, want {value!r}"
 
 
-# Where no attributes are named: the well-known columns, then all that the users have.
+# Without included attributes: the well-known columns, then all others of the users.
 def check_columns(folder, users, head):
-    assert head[:len(FIRST)] == FIRST, folder + ": other columns"
+    assert head[:len(FIRST)] == FIRST, folder + ": wrong columns"
     rest = set()
     for user in users:
         rest |= {"profile." + n for n, v in user["profile"].items() if v is not None}
         rest |= {n for n, v in user.items() if v is not None and n != "profile"}
-    assert head[len(FIRST):] == sorted(rest - set(SHORT.values())), folder + ": other columns"
+    assert head[len(FIRST):] == sorted(rest - set(SHORT.values())), folder + ": wrong columns"
 
 
 def covers(paths, path):
@@ -183,7 +183,7 @@ def without_nulls(value):
 
 
 def compare(before, after, ignore, path=""):
-    """The paths that differ, and what of both lies there."""
+    """Return the paths that differ, and the values there before and after."""
     paths, was, now = [], {}, {}
     for name in set(before) | set(after):
         a, b, at = before.get(name), after.get(name), path + name
@@ -213,7 +213,7 @@ def kind(before, after, paths, moved):
     return "moved" if any(covers(moved, p) for p in paths) else "changed"
 
 
-# Changes = the difference of neighbours under the changes declared.
+# Changes: the difference of two snapshots under the declared rules.
 def check_changes(folder, m, before, users):
     declared = m["declared"]["users"]["changes"]
     old, new = {u["id"]: u for u in before}, {u["id"]: u for u in users}
@@ -234,9 +234,9 @@ def check_changes(folder, m, before, users):
         assert canonical(c).encode() == line, folder + ": a change is not canonical"
         changed = c["op"] == "changed"
         found.append((c["op"], c["kind"], c["id"], c["login"], c["paths"] if changed else None, c.get("before"), c.get("after")))
-    assert found == expected, f"{folder}: other changes:\n{found}\n{expected}"
-    said = m["resources"]["users"]
-    assert counts == {op: int(said[op]) for op in counts} and kinds == {k: int(n) for k, n in said["kinds"].items()}
+    assert found == expected, f"{folder}: wrong changes:\n{found}\n{expected}"
+    written = m["resources"]["users"]
+    assert counts == {op: int(written[op]) for op in counts} and kinds == {k: int(n) for k, n in written["kinds"].items()}
     return len(found)
 
 
@@ -260,7 +260,7 @@ def check_export(export, signers, principal):
         before = users
         checked["snapshots"] += 1
         checked["users"] += len(users)
-    assert os.readlink(export + "/latest") == sorted(folders)[-1], "latest leads elsewhere"
+    assert os.readlink(export + "/latest") == sorted(folders)[-1], "latest doesn't name the newest snapshot"
     print(os.path.basename(export) + ": " + ", ".join(f"{n} {what}" for what, n in checked.items()))
 
 

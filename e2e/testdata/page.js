@@ -1,15 +1,15 @@
-// Evaluated in the status page: a list of what is wrong with it.
+// Returns a list of problems of the status page.
 (() => {
   const problems = [];
-  const wrong = (what) => problems.push(what);
+  const wrong = (problem) => problems.push(problem);
   for (const details of document.querySelectorAll("details")) details.open = true;
 
   const root = document.documentElement;
-  if (root.scrollWidth > root.clientWidth) wrong(`it is ${root.scrollWidth} wide on ${root.clientWidth}`);
+  if (root.scrollWidth > root.clientWidth) wrong(`the page has ${root.scrollWidth} pixels in a window of ${root.clientWidth}`);
   for (const e of document.querySelectorAll("main *, header *, footer *")) {
     const box = e.getBoundingClientRect();
     if (box.width > 0 && (box.right > root.clientWidth + 0.5 || box.left < -0.5) && !e.closest(".skip"))
-      wrong(`<${e.tagName} class="${e.getAttribute("class")}"> reaches from ${box.left} to ${box.right}`);
+      wrong(`<${e.tagName} class="${e.getAttribute("class")}"> extends from ${box.left} to ${box.right}`);
   }
 
   const one = (selector) => {
@@ -20,7 +20,7 @@
   let level = 0;
   for (const h of document.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
     const now = Number(h.tagName[1]);
-    if (now > level + 1) wrong(`${h.tagName} "${h.textContent}" comes after level ${level}`);
+    if (now > level + 1) wrong(`${h.tagName} "${h.textContent}" follows level ${level}`);
     level = now;
   }
   for (const table of document.querySelectorAll("table")) {
@@ -29,29 +29,29 @@
   }
   for (const nav of document.querySelectorAll("nav")) if (!nav.getAttribute("aria-label")) wrong("nav has no name");
   for (const e of document.querySelectorAll("[aria-labelledby]"))
-    if (!document.getElementById(e.getAttribute("aria-labelledby"))) wrong(`nothing is called ${e.getAttribute("aria-labelledby")}`);
+    if (!document.getElementById(e.getAttribute("aria-labelledby"))) wrong(`no element has the id ${e.getAttribute("aria-labelledby")}`);
   for (const a of document.querySelectorAll('a[href^="#"]'))
-    if (!document.querySelector(a.getAttribute("href"))) wrong(`${a.getAttribute("href")} leads nowhere`);
+    if (!document.querySelector(a.getAttribute("href"))) wrong(`${a.getAttribute("href")} has no target`);
   const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
-  if (new Set(ids).size !== ids.length) wrong("an id stands twice");
+  if (new Set(ids).size !== ids.length) wrong("an id occurs twice");
   for (const svg of document.querySelectorAll("svg"))
     if (svg.getAttribute("aria-hidden") !== "true" && !svg.getAttribute("aria-label")) wrong("a drawing has no text");
 
   for (const e of document.querySelectorAll("script, [style], [onclick], iframe, img, object, embed, form, input, base, meta[http-equiv]"))
-    wrong(`<${e.tagName}> has no business here`);
+    wrong(`<${e.tagName}> isn't allowed`);
   for (const e of document.querySelectorAll("[src], link[href]"))
-    if (new URL(e.src || e.href, location).origin !== location.origin) wrong(`${e.src || e.href} is elsewhere`);
+    if (new URL(e.src || e.href, location).origin !== location.origin) wrong(`${e.src || e.href} is on another origin`);
 
-  // Contrast, WCAG 2.1: 4.5 for text, 3 for large text and for what is drawn.
-  const colour = (text) => {
+  // Contrast, WCAG 2.1: 4.5 for text, 3 for large text and graphics.
+  const color = (text) => {
     const m = text.match(/^rgba?\(([\d.]+), ([\d.]+), ([\d.]+)(?:, ([\d.]+))?\)$/);
-    if (!m) { wrong(`colour ${text}`); return [0, 0, 0, 1]; }
+    if (!m) { wrong(`color ${text}`); return [0, 0, 0, 1]; }
     return [Number(m[1]), Number(m[2]), Number(m[3]), m[4] === undefined ? 1 : Number(m[4])];
   };
   const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
   const behind = (e) => {
     const layers = [];
-    for (let p = e; p; p = p.parentElement) layers.push(colour(getComputedStyle(p).backgroundColor));
+    for (let p = e; p; p = p.parentElement) layers.push(color(getComputedStyle(p).backgroundColor));
     return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]);
   };
   const light = (c) => {
@@ -70,14 +70,14 @@
     if (size < 12) wrong(`"${node.textContent.trim()}" is ${size} px high`);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     const back = behind(e);
-    const ratio = contrast(over(colour(style.color), back), back);
+    const ratio = contrast(over(color(style.color), back), back);
     if (ratio < (large ? 3 : 4.5)) wrong(`"${node.textContent.trim()}" has a contrast of ${ratio.toFixed(2)}`);
   }
   if (texts < 40) wrong(`only ${texts} texts`);
   const drawn = (selector, property) => {
     for (const e of document.querySelectorAll(selector)) {
       const back = behind(e.closest("article"));
-      const ratio = contrast(colour(getComputedStyle(e)[property]), back);
+      const ratio = contrast(color(getComputedStyle(e)[property]), back);
       if (ratio < 3) wrong(`${selector} ${e.getAttribute("class")} has a contrast of ${ratio.toFixed(2)}`);
     }
   };

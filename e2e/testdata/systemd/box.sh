@@ -1,21 +1,21 @@
 #!/bin/sh
-# Boots this machine's systemd as PID 1 of a box: its own mounts, processes, host
-# name, IPC and control groups, on an overlay of /, so that nothing it does
-# reaches the host. The network is shared: loopback leads to the sandbox org.
+# Boots this machine's systemd as PID 1 of a box: with its own mounts, processes,
+# host name, IPC and control groups, on an overlay of /. It doesn't change the host.
+# The network is shared, so that the sandbox org is on loopback.
 #
 #   box.sh DIR PREPARE
 #
-# DIR is an empty folder; PREPARE ROOT is run before the boot. Prints systemd's
-# process id, as seen from here, when it runs. The box ends with standard input.
+# DIR is an empty folder. The script runs PREPARE ROOT before the boot, and prints
+# systemd's process ID on the host. The box ends at the end of standard input.
 set -eu
 
 case $1 in
-outer) # in a mount namespace of its own
+outer) # in a new mount namespace
 	dir=$2 prepare=$3
 	mount -t tmpfs box "$dir"
 	mkdir "$dir/upper" "$dir/work" "$dir/root" "$dir/cgroups"
 	mount -t overlay box -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"
-	# A control group of its own becomes the root of the namespace's.
+	# This control group becomes the root of the new namespace.
 	mount -t cgroup2 cgroup2 "$dir/cgroups"
 	group=$dir/cgroups/oktasync-box-$$
 	mkdir "$group"
@@ -36,7 +36,7 @@ outer) # in a mount namespace of its own
 	wait $child || true
 	echo 0 >"$dir/cgroups/cgroup.procs"
 	until find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do
-		sleep 0.05 # the last processes are still on their way out
+		sleep 0.05 # the last processes are still ending
 	done
 	;;
 inner) # PID 1 of the box
@@ -70,7 +70,7 @@ inner) # PID 1 of the box
 	pivot_root . .old
 	umount -l /.old
 	rmdir /.old
-	mount --make-rshared / # or LoadCredential= with DynamicUser= is denied
+	mount --make-rshared / # required by LoadCredential= with DynamicUser=
 	exec env -i container=other /lib/systemd/systemd --system --unit=multi-user.target </dev/null >/dev/null 2>&1
 	;;
 *)

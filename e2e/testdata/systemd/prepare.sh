@@ -1,6 +1,6 @@
 #!/bin/sh
-# Leaves of the host's services only what a box needs, and copies into it what
-# lies in the folder $BOX_FILES.
+# Removes the host's services that a box doesn't need, and copies the files in
+# $BOX_FILES into the box.
 #
 #   prepare.sh ROOT
 set -eu
