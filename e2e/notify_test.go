@@ -53,7 +53,12 @@ func (s *site) newHook(t *testing.T) <-chan message {
 // text.
 func wantMessage(t *testing.T, messages <-chan message, event, text string) message {
 	t.Helper()
-	m := <-messages
+	var m message
+	select {
+	case m = <-messages:
+	case <-time.After(patience):
+		t.Fatalf("no message, want %s", event)
+	}
 	if m.Event != event || m.Export != "all-users" || !strings.HasPrefix(m.Text, "oktasync: all-users "+text) {
 		t.Fatalf("message = %+v, want %s", m, event)
 	}
