@@ -124,40 +124,6 @@ func (s *authServer) metadata() any {
 	return document
 }
 
-// customScopes returns the scopes that a custom server grants: all requested ones,
-// or none.
-func (s *authServer) customScopes(asked string, app ClientApp) ([]string, error) {
-	scopes := strings.Fields(asked)
-	if len(scopes) == 0 {
-		return nil, badTokenRequest("invalid_scope", "The authorization server resource does not have any configured default scopes, 'scope' must be provided.")
-	}
-	policy, ok := s.Policies[app.ID]
-	if s.Policies == nil {
-		policy, ok = s.Scopes, true
-	}
-	var denied []string
-	for _, scope := range scopes {
-		switch {
-		case scope == "openid":
-			return nil, badTokenRequest("invalid_scope", noOpenID)
-		case !slices.Contains(s.Scopes, scope):
-			return nil, badTokenRequest("invalid_scope", unknownScope)
-		case !slices.Contains(policy, scope):
-			denied = append(denied, scope)
-		}
-	}
-	switch {
-	case !ok:
-		return nil, &oauthError{401, "access_denied", "Policy evaluation failed for this request, please check the policy configurations."}
-	case len(denied) == len(scopes):
-		return nil, badTokenRequest("access_denied", "Policy evaluation succeeded, but all the requested scopes were rejected.")
-	case denied != nil:
-		return nil, badTokenRequest("access_denied", "Some of the requested scopes were denied by the policy. Denied scopes: ["+strings.Join(denied, ", ")+"].")
-	}
-	slices.Sort(scopes)
-	return slices.Compact(scopes), nil
-}
-
 // RotateKeys makes every authorization server sign with a new key. The previous
 // key stays published, because issued tokens need it.
 func (o *Org) RotateKeys() {

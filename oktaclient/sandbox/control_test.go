@@ -235,8 +235,8 @@ func TestControlOverHTTP(t *testing.T) {
 		"join?n=3": 3, "move?n=2": 2, "touch": 1, "suspend": 1, "unsuspend": 1, "deactivate?n=2": 2, "reactivate": 1, "delete": 1,
 	} {
 		status, body := control(t, org, "POST", path, "")
-		var answer struct{ IDs []string }
-		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 || len(answer.IDs) != want {
+		var changed struct{ IDs []string }
+		if err := json.Unmarshal([]byte(body), &changed); err != nil || status != 200 || len(changed.IDs) != want {
 			t.Errorf("%s: %d %s, want %d ids", path, status, body, want)
 		}
 	}
@@ -248,8 +248,8 @@ func TestControlOverHTTP(t *testing.T) {
 		{"add-group?name=Guests&description=x"}, {"put-group", `{"id":"00gput","type":"APP_GROUP"}`}, {"set-group?id=" + group + "&path=profile.name", `"Callers"`},
 		{"delete-group?id=00gput"},
 	} {
-		if status, answer := control(t, org, "POST", request[0], request[1]); status != 200 {
-			t.Errorf("%s: %d %s, want 200", request[0], status, answer)
+		if status, body := control(t, org, "POST", request[0], request[1]); status != 200 {
+			t.Errorf("%s: %d %s, want 200", request[0], status, body)
 		}
 	}
 	if user, _ := org.User(joined); !strings.Contains(string(user), `"title":"Chef"`) {
@@ -296,8 +296,8 @@ func TestControlOfKeys(t *testing.T) {
 		{200, "remove-key?client=0oa1&kid=a", ""},
 		{400, "remove-key?client=0oa1&kid=a", ""},
 	} {
-		if status, answer := control(t, org, "POST", test.path, test.body); status != test.status {
-			t.Errorf("%s %s: %d %s, want %d", test.path, test.body, status, answer, test.status)
+		if status, body := control(t, org, "POST", test.path, test.body); status != test.status {
+			t.Errorf("%s %s: %d %s, want %d", test.path, test.body, status, body, test.status)
 		}
 	}
 }

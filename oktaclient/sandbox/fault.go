@@ -149,7 +149,6 @@ func (o *Org) applyFault(resp *response, r *http.Request, f Fault) {
 	case f.Status != 0:
 		resp.replace(f.error())
 	case f.BrokenJSON:
-		resp.gzipped = nil
 		resp.body.Truncate(resp.body.Len() * 2 / 3)
 	}
 	if f.NoNonce {

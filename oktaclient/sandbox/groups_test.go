@@ -147,11 +147,11 @@ func TestGroupExpressions(t *testing.T) {
 			{fmt.Sprintf(`lastUpdated eq "%s" and id eq "%s"`, finance.LastUpdated, finance.ID), one},
 			{fmt.Sprintf(`lastMembershipUpdated gt "%s" and type eq "BUILT_IN"`, everyone.LastMembershipUpdated), none},
 			{fmt.Sprintf(`lastMembershipUpdated ge "%s" and type eq "BUILT_IN"`, everyone.LastMembershipUpdated), one},
-			{`created gt "2000-01-01T00:00:00.000Z"`, refused},
-			{`profile.name eq "Finance"`, refused},
-			{`status eq "ACTIVE"`, refused},
-			{`type sw "OKTA"`, refused},
-			{`type ne "OKTA_GROUP"`, refused},
+			{`created gt "2000-01-01T00:00:00.000Z"`, rejected},
+			{`profile.name eq "Finance"`, rejected},
+			{`status eq "ACTIVE"`, rejected},
+			{`type sw "OKTA"`, rejected},
+			{`type ne "OKTA_GROUP"`, rejected},
 		},
 		"search": {
 			{`type eq "okta_group"`, 10},
@@ -161,14 +161,14 @@ func TestGroupExpressions(t *testing.T) {
 			{`profile.samAccountName pr`, one},
 			{`source.id eq "` + all["Lab Access"].Source.ID + `"`, one},
 			{`created gt "2000-01-01T00:00:00.000Z"`, 13},
-			{`profile.samAccountName co "lab"`, refused},
-			{`profile.department eq "Finance"`, refused},
-			{`status eq "ACTIVE"`, refused},
+			{`profile.samAccountName co "lab"`, rejected},
+			{`profile.department eq "Finance"`, rejected},
+			{`status eq "ACTIVE"`, rejected},
 		},
 	} {
 		for _, test := range expressions {
 			target := groups(param, test.text)
-			if test.want == refused {
+			if test.want == rejected {
 				c.get(target).want(t, 400, "E0000031", "")
 			} else if got := len(c.mustAll(target)); got != test.want {
 				t.Errorf("%s=%s: %d groups, want %d", param, test.text, got, test.want)
@@ -208,9 +208,16 @@ func TestGroupChanges(t *testing.T) {
 			changed["Sales"].LastUpdated != all["Sales"].LastUpdated || !reflect.DeepEqual(changed["Everyone"], all["Everyone"]) {
 			t.Errorf("after the changes: %+v", changed)
 		}
-		c.org.Join(1)
-		if changed := groupsByName(t, c.org)["Everyone"]; changed.LastMembershipUpdated != now || changed.LastUpdated != all["Everyone"].LastUpdated {
-			t.Errorf("Everyone after a user joined: %+v", changed)
+		for name, change := range map[string]func(){
+			"Join": func() { c.org.Join(1) }, "Delete": func() { c.org.Delete(1) },
+			"Put": func() { _ = c.org.Put([]byte(`{"id":"00uput","status":"ACTIVE"}`)) },
+		} {
+			time.Sleep(time.Minute)
+			change()
+			changed, now := groupsByName(t, c.org)["Everyone"], time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+			if changed.LastMembershipUpdated != now || changed.LastUpdated != all["Everyone"].LastUpdated {
+				t.Errorf("Everyone after %s at %s: %+v", name, now, changed)
+			}
 		}
 		if err := c.org.DeleteGroup(id); err != nil {
 			t.Error(err)

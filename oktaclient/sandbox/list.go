@@ -48,7 +48,7 @@ func (o *Org) get(s *store, id string) handler {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		var obj object
-		found := s.findLocked(&obj, id) || s.login != "" && strings.Contains(id, "@") && s.findLoginLocked(&obj, id)
+		found := s.findLocked(&obj, id) || strings.Contains(id, "@") && s.findLoginLocked(&obj, id)
 		if !found || !s.visible(&obj, token) {
 			e := newError("E0000007")
 			e.Summary += ": " + id + " (" + s.kind + ")"
@@ -99,7 +99,7 @@ func (o *Org) list(s *store) handler {
 		if fault.Next == NextShort {
 			l.limit = max(1, l.limit/2)
 		}
-		p := o.page(l, resp, acceptsGzip(r))
+		p := o.page(l, resp, acceptsGzip(r) && !fault.BrokenJSON)
 		o.link(resp, "self", o.self(r))
 		next := o.next(r, l.query, p.last)
 		switch {

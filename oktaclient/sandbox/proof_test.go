@@ -75,7 +75,7 @@ func TestProofForToken(t *testing.T) {
 }
 
 func testProofForToken(t *testing.T, server string) {
-	refused := func(t *testing.T, description string, proofs func(*client) []string) {
+	rejected := func(t *testing.T, description string, proofs func(*client) []string) {
 		t.Helper()
 		c := newClientAt(t, server, sandbox.Config{})
 		c.login()
@@ -84,16 +84,16 @@ func testProofForToken(t *testing.T, server string) {
 	}
 	for _, test := range wrongProofs(t) {
 		t.Run(test.name, func(t *testing.T) {
-			refused(t, test.description, func(c *client) []string { return []string{c.tokenProof(test.header, test.claims)} })
+			rejected(t, test.description, func(c *client) []string { return []string{c.tokenProof(test.header, test.claims)} })
 		})
 	}
-	refused(t, "'htu' claim in the DPoP proof JWT is invalid.", func(c *client) []string { // at another server of this org
+	rejected(t, "'htu' claim in the DPoP proof JWT is invalid.", func(c *client) []string { // at another server of this org
 		return []string{c.tokenProof(nil, m{"htu": c.org.URL() + "/oauth2/aus1/v1/token"})}
 	})
-	refused(t, "The DPoP proof JWT header is missing.", func(*client) []string { return nil })
-	refused(t, "Multiple DPoP proof JWT headers are not allowed.", func(*client) []string { return []string{"a", "b"} })
-	refused(t, "The DPoP proof JWT cannot be parsed.", func(*client) []string { return []string{"x"} })
-	refused(t, "The DPoP proof JWT has already been used.", func(c *client) []string {
+	rejected(t, "The DPoP proof JWT header is missing.", func(*client) []string { return nil })
+	rejected(t, "Multiple DPoP proof JWT headers are not allowed.", func(*client) []string { return []string{"a", "b"} })
+	rejected(t, "The DPoP proof JWT cannot be parsed.", func(*client) []string { return []string{"x"} })
+	rejected(t, "The DPoP proof JWT has already been used.", func(c *client) []string {
 		proof := c.tokenProof(nil, nil)
 		c.postToken(c.form(nil), proof).want(t, 200, "", "")
 		return []string{proof}

@@ -87,19 +87,19 @@ func TestConcurrency(t *testing.T) {
 			wg.Go(func() { results[i], _ = c.do(req) })
 		}
 		wg.Wait()
-		refused := 0
+		rejected := 0
 		for _, r := range results {
 			if r.status == 200 {
 				continue
 			}
-			refused++
+			rejected++
 			r.want(t, 429, "E0000047", "")
 			if limit, left, _ := rate(t, r); limit != 0 || left != 0 {
 				t.Errorf("limit %d, remaining %d, want 0 and 0", limit, left)
 			}
 		}
-		if s := c.org.Stats(); refused != 3 || s.TooMany != 3 || s.MaxInFlight != 5 {
-			t.Errorf("refused = %d, stats %+v; want 3 of 5", refused, s)
+		if s := c.org.Stats(); rejected != 3 || s.TooMany != 3 || s.MaxInFlight != 5 {
+			t.Errorf("rejected = %d, stats %+v; want 3 of 5", rejected, s)
 		}
 	})
 }

@@ -130,11 +130,11 @@ func (o *Org) issueToken(r *http.Request, s *authServer) (*accessToken, error) {
 		}
 		thumbprint = proof.Thumbprint
 	}
-	allow := s.customScopes
-	if s.own {
-		allow = orgScopes
+	requested, err := s.requestedScopes(form)
+	if err != nil {
+		return nil, err
 	}
-	scopes, err := allow(form.Get("scope"), app)
+	scopes, err := s.grantedScopes(requested, app)
 	if err != nil {
 		return nil, err
 	}
@@ -197,15 +197,15 @@ func (o *Org) authenticate(r *http.Request, form url.Values, s *authServer) (Cli
 		return ClientApp{}, badTokenRequest("invalid_request", "The client_assertion_type is invalid.")
 	}
 	checked, err := o.clients.Assertion(r.Context(), assertion, s.tokenURL())
-	var refused *verify.Error
-	if errors.As(err, &refused) {
+	var rejected *verify.Error
+	if errors.As(err, &rejected) {
 		o.noteRejection("token endpoint", err)
-		if refused.Reason == verify.AssertionIssuer && issuer(assertion) != "" {
+		if rejected.Reason == verify.AssertionIssuer && issuer(assertion) != "" {
 			e := newError("invalid_client") // this error is in the JSON of the API
 			e.Status, e.Summary = 401, "Invalid value for 'client_id' parameter."
 			return ClientApp{}, e
 		}
-		return ClientApp{}, invalidClient(assertionText(refused.Reason))
+		return ClientApp{}, invalidClient(assertionText(rejected.Reason))
 	}
 	if id := form.Get("client_id"); id != "" && id != checked.ClientID {
 		return ClientApp{}, invalidClient(assertionText(verify.AssertionIssuer))
@@ -226,32 +226,60 @@ func issuer(assertion string) string {
 	return claims.Iss
 }
 
-const ( // errors of both kinds of authorization servers
-	noOpenID     = "Cannot request 'openid' scopes using client credentials."
-	unknownScope = "One or more scopes are not configured for the authorization server resource."
-)
-
-// orgScopes returns the requested scopes of Okta's API that the app has been
-// granted. Only if there are none, it is an error.
-func orgScopes(asked string, app ClientApp) (scopes []string, err error) {
-	words := strings.Fields(asked)
-	if len(words) == 0 {
+// requestedScopes returns the scopes of a token request. It rejects scopes that
+// the server can't grant to any client.
+func (s *authServer) requestedScopes(form url.Values) ([]string, error) {
+	scopes := strings.Fields(form.Get("scope"))
+	if len(scopes) == 0 && s.own {
 		return nil, badTokenRequest("invalid_scope", "No scopes were requested.")
 	}
-	for _, scope := range words {
+	if len(scopes) == 0 {
+		return nil, badTokenRequest("invalid_scope", "The authorization server resource does not have any configured default scopes, 'scope' must be provided.")
+	}
+	for _, scope := range scopes {
 		switch {
 		case scope == "openid":
-			return nil, badTokenRequest("invalid_scope", noOpenID)
-		case !strings.HasPrefix(scope, "okta."):
-			return nil, badTokenRequest("invalid_scope", unknownScope)
-		case slices.Contains(app.Scopes, scope) && !slices.Contains(scopes, scope):
-			scopes = append(scopes, scope)
+			return nil, badTokenRequest("invalid_scope", "Cannot request 'openid' scopes using client credentials.")
+		case s.own && !strings.HasPrefix(scope, "okta."), !s.own && !slices.Contains(s.Scopes, scope):
+			return nil, badTokenRequest("invalid_scope", "One or more scopes are not configured for the authorization server resource.")
 		}
 	}
-	if scopes == nil {
-		return nil, badTokenRequest("consent_required", "You are not allowed any of the requested scopes.")
-	}
 	return scopes, nil
+}
+
+// grantedScopes returns the requested scopes that the app gets. The org's own server
+// leaves out scopes that the app has not been granted; only if none is left, it is an
+// error. At a custom server, each scope that a policy denies is an error.
+func (s *authServer) grantedScopes(requested []string, app ClientApp) ([]string, error) {
+	allowed, ok := app.Scopes, true
+	if !s.own && s.Policies == nil {
+		allowed = s.Scopes
+	} else if !s.own {
+		allowed, ok = s.Policies[app.ID]
+	}
+	var granted, denied []string
+	for _, scope := range requested {
+		switch {
+		case !slices.Contains(allowed, scope):
+			denied = append(denied, scope)
+		case !slices.Contains(granted, scope):
+			granted = append(granted, scope)
+		}
+	}
+	switch {
+	case s.own && granted == nil:
+		return nil, badTokenRequest("consent_required", "You are not allowed any of the requested scopes.")
+	case s.own:
+		return granted, nil
+	case denied == nil:
+		slices.Sort(granted)
+		return granted, nil
+	case !ok:
+		return nil, &oauthError{401, "access_denied", "Policy evaluation failed for this request, please check the policy configurations."}
+	case granted == nil:
+		return nil, badTokenRequest("access_denied", "Policy evaluation succeeded, but all the requested scopes were rejected.")
+	}
+	return nil, badTokenRequest("access_denied", "Some of the requested scopes were denied by the policy. Denied scopes: ["+strings.Join(denied, ", ")+"].")
 }
 
 // accessToken is an issued access token.

@@ -146,7 +146,7 @@ func TestClientKeys(t *testing.T) {
 		r := c.postToken(c.form(nil))
 		r.want(t, 401, "invalid_client", "Invalid value for 'client_id' parameter.")
 		if r.json["errorCode"] != "invalid_client" || r.json["errorCauses"] == nil || r.json["error"] != nil {
-			t.Errorf("answer = %s, want the shape of the API", r.body)
+			t.Errorf("response = %s, want the JSON of the API", r.body)
 		}
 	})
 	t.Run("no keys", func(t *testing.T) {
