@@ -138,14 +138,6 @@ func parts(t testing.TB, jws string) (header, claims, sig []byte) {
 	return out[0], out[1], out[2]
 }
 
-// jwkOf returns the jwk of a proof's header.
-func jwkOf(t testing.TB, jws string) map[string]any {
-	t.Helper()
-	header, _, _ := parts(t, jws)
-	jwk, _ := object(t, header)["jwk"].(map[string]any)
-	return jwk
-}
-
 // names returns the names of the members of a JSON object, in their order.
 func names(t testing.TB, data []byte) string {
 	t.Helper()

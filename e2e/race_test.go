@@ -2,11 +2,12 @@
 
 package e2e
 
-// Under the race detector the program under test has it too: a race in it ends
-// it with status 66, which no test expects.
+// With the race detector in the tests, the program has it too. A race ends the
+// program with status 66, which no test expects.
 const (
 	raceDetector = true
-	cgo          = "1" // which the detector needs
+	cgo          = "1" // the detector needs it
 )
 
-var buildFlags = []string{"build", "-race", "-trimpath"}
+// The packages of the program are those that `go test -race` has compiled.
+var buildFlags = []string{"build", "-race"}

@@ -16,7 +16,7 @@ import (
 // A synctest bubble starts at midnight of 1 January 2000 UTC.
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-var errDown = errors.New("Okta is down")
+var errDown = errors.New("org is down")
 
 func parse(t *testing.T, spec string) scheduler.Schedule {
 	t.Helper()

@@ -59,15 +59,6 @@ func renamed(s *sandboxSite) {
 	s.org.Register(app)
 }
 
-// withOtherKey replaces the app's key.
-func withOtherKey(s *sandboxSite) {
-	key, err := keys.Generate()
-	if err != nil {
-		panic(err)
-	}
-	s.org.Register(sandboxApp(key, true))
-}
-
 func TestDoctorOfOddAnswers(t *testing.T) {
 	for _, test := range []struct{ fault, id, status, seen string }{
 		{"path=/,redirect=https://elsewhere.example/x,forever", "org", doctor.Failed, "leads to https://elsewhere.example"},
