@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"oktasync/cmd/oktasync/internal/doctor"
-	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
 )
 
