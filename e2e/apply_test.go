@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"oktasync/oktaclient/sandbox"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // lines runs a command that must return status 0, and calls visit for each line
@@ -99,8 +99,8 @@ func withoutExcluded(user map[string]any) map[string]any {
 // diffDocument is a part of the output of `diff --json`.
 type diffDocument struct {
 	Changes []struct {
-		Kind snapshot.Kind `json:"kind"`
-		ID   string        `json:"id"`
+		Kind diff.Kind         `json:"kind"`
+		Key  map[string]string `json:"key"`
 	} `json:"changes"`
 }
 
@@ -115,9 +115,9 @@ func TestApplyTenThousandUsers(t *testing.T) {
 	s.equalsOrg(t)
 	s.sh(t, "cd snapshots/all-users/latest && sha256sum -c SHA256SUMS && zstd -q -t users.ndjson.zst")
 	s.must(t, 0, "plan", "--detailed-exitcode")
-	want := map[string]snapshot.Kind{}
-	for kind, ids := range map[snapshot.Kind][]string{
-		snapshot.Moved: s.org.Move(3), snapshot.Joined: s.org.Join(2), snapshot.Deactivated: s.org.Deactivate(2), snapshot.Deleted: s.org.Delete(2),
+	want := map[string]diff.Kind{}
+	for kind, ids := range map[diff.Kind][]string{
+		diff.Moved: s.org.Move(3), diff.Joined: s.org.Join(2), diff.Deactivated: s.org.Deactivate(2), diff.Deleted: s.org.Delete(2),
 	} {
 		for _, id := range ids {
 			want[id] = kind
@@ -128,9 +128,9 @@ func TestApplyTenThousandUsers(t *testing.T) {
 	s.must(t, 0, "apply")
 	var doc diffDocument
 	check(t, json.Unmarshal([]byte(s.must(t, 0, "diff", "all-users", "--json").stdout), &doc))
-	got := map[string]snapshot.Kind{}
+	got := map[string]diff.Kind{}
 	for _, c := range doc.Changes {
-		got[c.ID] = c.Kind
+		got[c.Key["id"]] = c.Kind
 	}
 	if len(want) != 9 || len(doc.Changes) != 9 || !maps.Equal(got, want) {
 		t.Errorf("diff = %v, want %v", got, want)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,10 +12,10 @@ import (
 )
 
 // newSignedSite is a site whose snapshots are signed.
-func newSignedSite(t *testing.T, cfg sandbox.Config, export string) *site {
+func newSignedSite(t *testing.T, cfg sandbox.Config, export string, scopes ...string) *site {
 	t.Helper()
 	needs(t, "ssh-keygen")
-	s := newSite(t, cfg)
+	s := newSite(t, cfg, scopes...)
 	s.sh(t, `ssh-keygen -q -t ed25519 -N '' -f signing-key
 echo "archive@acme.example $(cat signing-key.pub)" >allowed_signers`)
 	s.configure(t, export, "store:\n", "store:\n  signing_key_file: signing-key\n  allowed_signers_file: allowed_signers\n")
@@ -27,7 +28,8 @@ echo "archive@acme.example $(cat signing-key.pub)" >allowed_signers`)
 func TestIndependentChecker(t *testing.T) {
 	t.Parallel()
 	needs(t, "python3", "zstd", "sha256sum")
-	s := newSignedSite(t, sandbox.Config{Users: 120, Seed: 31, Deprovisioned: 5}, "    retain: {last: 7}\n")
+	s := newSignedSite(t, sandbox.Config{Users: 120, Seed: 31, Deprovisioned: 5}, "    users: {}\n    groups: {}\n    retain: {last: 7}\n", usersAndGroups...)
+	var groups []string
 	s.org.SetClockOffset(90 * time.Second)
 	for day := range 9 {
 		if day == 4 {
@@ -38,6 +40,11 @@ func TestIndependentChecker(t *testing.T) {
 		s.org.Touch(5)
 		s.org.Deactivate(day % 2)
 		s.org.Delete(day % 4)
+		groups = append(groups, s.org.AddGroup(fmt.Sprintf("Team %d", day), ""))
+		check(t, s.org.SetGroup(groups[day/2], "profile.description", []byte(`"changed"`)))
+		if day > 5 {
+			check(t, s.org.DeleteGroup(groups[day-1]))
+		}
 		s.must(t, 0, "apply")
 	}
 	s.must(t, 0, "verify")

@@ -162,12 +162,13 @@ func (s *site) checkStatus(t *testing.T, d *daemon) {
 		Org     string
 		Exports []struct {
 			Newest struct {
-				Users, Sequence int
-				ManifestSHA256  string `json:"manifest_sha256"`
+				Sequence       int
+				Records        []struct{ Total int }
+				ManifestSHA256 string `json:"manifest_sha256"`
 			}
 			Runs []struct {
 				Outcome string
-				Users   int
+				Records int
 			}
 		}
 		Okta struct {
@@ -181,8 +182,8 @@ func (s *site) checkStatus(t *testing.T, d *daemon) {
 	}
 	e := got.Exports[0]
 	if !got.Fresh || got.Org != s.server.URL || got.Okta.TokenExpiry == "" || len(got.Okta.RateLimits) == 0 ||
-		e.Newest.Users != 50 || e.Newest.Sequence < 2 || len(e.Newest.ManifestSHA256) != 64 ||
-		len(e.Runs) < 2 || e.Runs[0].Users != 50 || e.Runs[0].Outcome != "published" {
+		len(e.Newest.Records) != 1 || e.Newest.Records[0].Total != 50 || e.Newest.Sequence < 2 || len(e.Newest.ManifestSHA256) != 64 ||
+		len(e.Runs) < 2 || e.Runs[0].Records != 50 || e.Runs[0].Outcome != "published" {
 		t.Errorf("/api/v1/status = %s", body)
 	}
 	_, page := get(t, d.url+"/")

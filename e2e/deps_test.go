@@ -49,22 +49,47 @@ var mayImport = map[string]imports{
 		ours:  []string{"dpopauth/verify"},
 		tests: []string{"github.com/go-json-experiment/json"},
 	},
+	"reconcile/internal/recordtest": { // only for tests
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+	},
 	"reconcile/snapshot": {
+		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
 		others: []string{
 			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
 			"golang.org/x/sys",
 			"golang.org/x/crypto", // its ssh: sshsig takes and gives the keys of that
 		},
+		tests: []string{"reconcile/internal/recordtest", "reconcile/snapshot/verify"},
+	},
+	"reconcile/snapshot/canonjson": {
+		others: []string{"github.com/go-json-experiment/json"},
+		tests:  []string{"reconcile/internal/recordtest"},
+	},
+	"reconcile/snapshot/diff": {
+		ours:   []string{"reconcile/snapshot/canonjson"},
+		others: []string{"github.com/go-json-experiment/json"},
+		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot"},
+	},
+	"reconcile/snapshot/render": {
+		ours:   []string{"reconcile/snapshot/canonjson"},
+		others: []string{"github.com/go-json-experiment/json"},
+		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/diff"},
+	},
+	"reconcile/snapshot/verify": {
+		ours:   []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
+		others: []string{"github.com/klauspost/compress"},
 	},
 	"reconcile": {
-		ours: []string{"oktaclient", "reconcile/snapshot"},
+		ours:  []string{"oktaclient", "reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		tests: []string{"reconcile/internal/recordtest", "reconcile/snapshot/verify"},
 	},
 	"scheduler": {
 		others: []string{"github.com/robfig/cron/v3"},
 	},
 	"cmd/oktasync": {
 		ours: []string{
-			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "reconcile/snapshot", "scheduler",
+			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "scheduler",
+			"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/verify",
 			internal + "config", internal + "daemon", internal + "doctor", internal + "org", internal + "report", internal + "term",
 		},
 		others: []string{
@@ -80,7 +105,7 @@ var mayImport = map[string]imports{
 	},
 	internal + "daemon": {
 		ours: []string{
-			"oktaclient", "reconcile", "reconcile/snapshot", "scheduler",
+			"oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/verify", "scheduler",
 			internal + "config", internal + "org", internal + "report", internal + "term", internal + "web",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22"},
@@ -88,7 +113,7 @@ var mayImport = map[string]imports{
 	},
 	internal + "doctor": {
 		ours: []string{
-			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "scheduler",
+			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/diff", "scheduler",
 			internal + "config", internal + "org", internal + "term",
 		},
 	},
@@ -97,9 +122,10 @@ var mayImport = map[string]imports{
 			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot",
 			internal + "config", internal + "term",
 		},
+		tests: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/verify"},
 	},
 	internal + "report": {
-		ours: []string{"reconcile/snapshot"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/diff"},
 	},
 	internal + "term": {
 		others: []string{"golang.org/x/term"},
@@ -113,7 +139,7 @@ var mayImport = map[string]imports{
 	},
 	"e2e": {
 		tests: []string{
-			"oktaclient/sandbox", "reconcile/snapshot", "github.com/rogpeppe/go-internal",
+			"oktaclient/sandbox", "reconcile/snapshot", "reconcile/snapshot/diff", "github.com/rogpeppe/go-internal",
 			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's, which the program has no part in
 			"golang.org/x/sys", // for a pseudo-terminal
 		},

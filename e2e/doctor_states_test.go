@@ -130,7 +130,7 @@ var misconfigurations = map[string]misconfiguration{
 	"store-on-a-file": {nil, func(s *badSite) { s.edit("path: snapshots", "path: ca.pem/snapshots") },
 		diagnosis{"failed", "store", "not a directory", "config", "store.path"}},
 	"store-of-another-org": {nil, func(s *badSite) {
-		s.write("snapshots/oktasync.json", `{"format":"oktasync.store/1","org":{"url":"https://other.okta.com"},"store_id":"00"}`+"\n")
+		s.write("snapshots/oktasync.json", `{"format":"oktasync.store/2","org":{"url":"https://other.okta.com"},"store_id":"00"}`+"\n")
 	}, diagnosis{"failed", "store", "belongs to https://other.okta.com, not to https://127.0.0.1:", "config", "another store.path"}},
 	"store-among-files": {nil, func(s *badSite) { s.write("snapshots/notes.txt", "") },
 		diagnosis{"failed", "store", "no store but other files (notes.txt)", "config", "store.path"}},

@@ -156,13 +156,17 @@ func serveSite(dir string, cfg sandbox.Config, app sandbox.ClientApp) (*site, er
 	return s, nil
 }
 
-// newSite is serveSite for a Go test, without rate limits.
-func newSite(t testing.TB, cfg sandbox.Config) *site {
+// usersAndGroups are the scopes for reading users and groups.
+var usersAndGroups = []string{"okta.users.read", "okta.groups.read"}
+
+// newSite is serveSite for a Go test, without rate limits. The client has scopes,
+// by default only that for reading users.
+func newSite(t testing.TB, cfg sandbox.Config, scopes ...string) *site {
 	t.Helper()
 	if cfg.RateLimit == nil {
 		cfg.RateLimit = sandbox.Limits(1_000_000)
 	}
-	s, err := serveSite(t.TempDir(), cfg, sandbox.ClientApp{RequireDPoP: true})
+	s, err := serveSite(t.TempDir(), cfg, sandbox.ClientApp{RequireDPoP: true, Scopes: scopes})
 	check(t, err)
 	t.Cleanup(func() { s.server.Close() })
 	return s

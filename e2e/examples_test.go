@@ -75,6 +75,12 @@ var examples = []example{
 	{line: "oktasync list all-users --json", output: `"sequence": 1,`},
 	{line: "oktasync show all-users", output: `^{"activated":`},
 	{line: "oktasync show all-users@-1 --format csv", output: "^login,email,"},
+	{line: "oktasync show workforce groups", before: func(t *testing.T, s *site) {
+		other := newSite(t, sandbox.Config{}, usersAndGroups...)
+		other.configure(t, "    groups: {}\n", "all-users", "workforce")
+		other.must(t, 0, "apply")
+		check(t, os.Rename(other.path("snapshots"), s.path("groups")))
+	}, output: `"name":"Everyone"`},
 	{line: "oktasync show all-users --at 2026-06-30 --format json", output: `^\[`},
 	{line: "oktasync diff all-users", output: "120 users before, 57 after: 63 deleted"},
 	{line: "oktasync diff all-users 2026-03-31 2026-06-30 --json", output: `"removed":63`},
@@ -236,6 +242,7 @@ func (s *site) realExample(t *testing.T, line string) string {
 		"/etc/oktasync/":     func() string { return "" },
 		"/var/lib/oktasync/": func() string { return "" },
 		"/mnt/backup/":       func() string { return "" },
+		"workforce groups":   func() string { return "workforce groups --store groups" },
 		"@-7":                func() string { return "@-1" },
 		"oktasync sandbox":   func() string { return "exec oktasync sandbox --listen 127.0.0.1:0" },
 		"oktasync run":       func() string { return "exec oktasync run" },

@@ -21,7 +21,7 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	schema := readSchema(t, read(t, "../docs/json.md"))
-	s := newSite(t, sandbox.Config{Seed: 1, Users: 120})
+	s := newSite(t, sandbox.Config{Seed: 1, Users: 120}, usersAndGroups...)
 	show := func(status int, kind string, args ...string) any {
 		t.Helper()
 		args = append(args, "--json")
@@ -48,7 +48,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	t.Helper()
 	s.sh(t, "ssh-keygen -q -t ed25519 -N '' -f signing-key")
 	config := func(more string) {
-		s.configure(t, "    schedule: \"@daily\"\n"+more, "store:\n", "store:\n  signing_key_file: signing-key\n")
+		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n"+more, "store:\n", "store:\n  signing_key_file: signing-key\n")
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
@@ -60,6 +60,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	moved := s.org.Move(2)
 	s.org.Deactivate(1)
 	s.org.Delete(1)
+	s.org.AddGroup("Auditors", "")
 	show(2, "list of plan", "plan", "--detailed-exitcode")
 	show(0, "list of manifest", "apply")
 	show(0, "diff", "diff", "all-users")
@@ -69,7 +70,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	s.org.Wipe()
 	show(3, "list of plan", "plan", "--detailed-exitcode")
 	show(3, "list of manifest", "apply")
-	show(0, "list of reading", "quarantine", "list")
+	show(0, "list of quarantined", "quarantine", "list")
 	show(0, "diff", "quarantine", "diff", "all-users")
 	show(0, "status", "status") // quarantined
 	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "a test")

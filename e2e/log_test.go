@@ -32,7 +32,7 @@ func TestDaemonLog(t *testing.T) {
 	until("reconcile failed")
 	s.org.ClearFaults()
 	s.org.Wipe()
-	until("reading quarantined")
+	until("read quarantined")
 	d.signal(syscall.SIGTERM)
 	until("daemon stopped")
 
@@ -41,7 +41,7 @@ func TestDaemonLog(t *testing.T) {
 		"INFO snapshot published: added changed elapsed export manifest_sha256 path pruned removed requests sequence snapshot users": "published",
 		"INFO snapshot unchanged: added changed elapsed export removed requests users":                                               "unchanged",
 		"ERROR reconcile failed: elapsed err export":                                                                                 "failed",
-		"ERROR reading quarantined: added changed elapsed err export removed requests snapshot users":                                "quarantined",
+		"ERROR read quarantined: added changed elapsed err export removed requests snapshot users":                                   "quarantined",
 		"WARN reconcile cancelled: elapsed export":                                                                                   "cancelled",
 		"WARN reconcile cancelled: added changed elapsed export removed requests users":                                              "cancelled",
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -33,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"org":        orgCommand,
 			"people":     peopleCommand,
 			"user":       userCommand,
+			"group":      groupCommand,
 			"fault":      faultCommand,
 			"violations": violationsCommand,
 			"status":     statusCommand,
@@ -51,7 +53,8 @@ func siteOf(ts *testscript.TestScript) *site {
 	return *s
 }
 
-// orgCommand starts an org: `org users=100 deprovisioned=5 role=none`.
+// orgCommand starts an org: `org users=100 deprovisioned=5 role=none
+// scopes=okta.users.read,okta.groups.read`.
 func orgCommand(ts *testscript.TestScript, _ bool, args []string) {
 	cfg := sandbox.Config{Seed: 1, Users: 100, RateLimit: sandbox.Limits(100_000), Control: true}
 	app := sandbox.ClientApp{RequireDPoP: true}
@@ -65,6 +68,8 @@ func orgCommand(ts *testscript.TestScript, _ bool, args []string) {
 			cfg.Deprovisioned, err = strconv.Atoi(value)
 		case "role":
 			app.Role = value
+		case "scopes":
+			app.Scopes = strings.Split(value, ",")
 		case "dpop":
 			app.RequireDPoP = value != "off"
 		default:
@@ -122,6 +127,31 @@ func userCommand(ts *testscript.TestScript, _ bool, args []string) {
 func (s *site) putUser(id, profile string) error {
 	return s.org.Put(fmt.Appendf(nil,
 		`{"id":%q,"status":"ACTIVE","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":%s}`, id, profile))
+}
+
+// groupCommand changes a group: `group add NAME`, `group set NAME PATH JSON`,
+// `group delete NAME`.
+func groupCommand(ts *testscript.TestScript, _ bool, args []string) {
+	org := siteOf(ts).org
+	if args[0] == "add" {
+		org.AddGroup(args[1], "")
+		return
+	}
+	for id, group := range org.GroupsJSON() {
+		if !bytes.Contains(group, fmt.Appendf(nil, `"name":%q`, args[1])) {
+			continue
+		}
+		switch args[0] {
+		case "set":
+			ts.Check(org.SetGroup(id, args[2], []byte(args[3])))
+		case "delete":
+			ts.Check(org.DeleteGroup(id))
+		default:
+			ts.Fatalf("group: unknown change %s", args[0])
+		}
+		return
+	}
+	ts.Fatalf("group: no group %s", args[1])
 }
 
 // faultCommand makes the org fail: `fault forever broken-json`, `fault nth=2

@@ -8,40 +8,41 @@ import (
 	"time"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// Of an org with more users than mostMoments every second is looked at, or every
-// fourth and so on. Ranges drawn from a sample are off by some users, so they
-// are made of several pages there, of which only the last is not full.
+// Above maxMoments records, only every second record is used, or every fourth,
+// and so on. Borders from a sample are off by some records, so the ranges then
+// have several pages, of which only the last isn't full.
 const (
-	mostMoments  = 1 << 20
+	maxMoments   = 1 << 20
 	sampledPages = 20
 )
 
 // bordersOf returns moments of lastUpdated between two of which the snapshot has
-// about so many users.
-func bordersOf(s *snapshot.Snapshot, users int) (borders []time.Time, err error) {
-	reader, err := s.Users()
+// about perRange records.
+func bordersOf(s *snapshot.Snapshot, r *snapshot.Resource, perRange int) (borders []time.Time, err error) {
+	reader, err := s.Records(r)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	moments, stride, err := moments(reader, min(s.Manifest.Resources.Users.Total, mostMoments))
+	moments, stride, err := moments(reader, min(s.Manifest.Resources[r.Name].Total, maxMoments))
 	if err != nil {
 		return nil, err
 	}
 	if stride > 1 {
-		users = max(users*sampledPages/stride, 1)
+		perRange = max(perRange*sampledPages/stride, 1)
 	}
-	return bordersAt(moments, users), nil
+	return bordersAt(moments, perRange), nil
 }
 
-// moments returns the lastUpdated of every user, or of every so-manieth, in
-// milliseconds and in order. A user whose lastUpdated was not kept has none.
-func moments(users snapshot.UserReader, size int) (at []int64, stride int, err error) {
+// moments returns the lastUpdated of every record, or of every stride-th, in
+// milliseconds and in order. It skips records without lastUpdated.
+func moments(records diff.Reader, size int) (at []int64, stride int, err error) {
 	at, stride = make([]int64, 0, size), 1
 	for n := 0; ; n++ {
-		user, err := users.Next()
+		record, err := records.Next()
 		if err == io.EOF {
 			slices.Sort(at)
 			return at, stride, nil
@@ -51,40 +52,40 @@ func moments(users snapshot.UserReader, size int) (at []int64, stride int, err e
 		if n%stride > 0 {
 			continue
 		}
-		if len(at) == mostMoments {
+		if len(at) == maxMoments {
 			for i := range len(at) / 2 {
 				at[i] = at[2*i]
 			}
 			at, stride = at[:len(at)/2], 2*stride
 		}
-		if t, ok := lastUpdated(user.JSON); ok {
+		if t, ok := lastUpdated(record.JSON); ok {
 			at = append(at, t.UnixMilli())
 		}
 	}
 }
 
-// lastUpdated finds a canonical user's lastUpdated, at a glance: a wrong one
-// would make a range longer or shorter, and nothing else.
-func lastUpdated(user []byte) (time.Time, bool) {
+// lastUpdated returns the lastUpdated of a record in canonical form. It searches
+// for the text: a wrong result only makes a range longer or shorter.
+func lastUpdated(record []byte) (time.Time, bool) {
 	const before, layout = `"lastUpdated":"`, "2006-01-02T15:04:05.000Z"
-	i := bytes.Index(user, []byte(before)) + len(before)
-	if i < len(before) || i+len(layout) > len(user) {
+	i := bytes.Index(record, []byte(before)) + len(before)
+	if i < len(before) || i+len(layout) > len(record) {
 		return time.Time{}, false
 	}
-	t, err := time.Parse(layout, string(user[i:i+len(layout)]))
+	t, err := time.Parse(layout, string(record[i:i+len(layout)]))
 	return t, err == nil
 }
 
-// bordersAt cuts moments, which are in order, into ranges of at most users
-// each, unless more of them than that are the same.
-func bordersAt(moments []int64, users int) (borders []time.Time) {
-	for start := 0; start+users < len(moments); {
-		end := start + users
+// bordersAt divides moments, which are in order, into ranges of at most perRange
+// records, unless more records than that have the same moment.
+func bordersAt(moments []int64, perRange int) (borders []time.Time) {
+	for start := 0; start+perRange < len(moments); {
+		end := start + perRange
 		for end > start && moments[end-1] == moments[end] {
 			end--
 		}
-		if end == start { // too many of one moment
-			for end = start + users; end < len(moments) && moments[end] == moments[start]; {
+		if end == start { // too many records with one moment
+			for end = start + perRange; end < len(moments) && moments[end] == moments[start]; {
 				end++
 			}
 			if end == len(moments) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 )
 
 // problems flattens what Validate joins.
@@ -23,7 +22,7 @@ func problems(err error) []string {
 		}
 		return list
 	}
-	if fe := (*snapshot.FieldError)(nil); !errors.As(err, &fe) {
+	if fe := (*reconcile.FieldError)(nil); !errors.As(err, &fe) {
 		return []string{"not a FieldError: " + err.Error()}
 	}
 	return []string{err.Error()}
@@ -62,13 +61,13 @@ func TestValidateNamesTheField(t *testing.T) {
 		{func(e *reconcile.Export) { e.Timeout = 0 }, `timeout: 0s is too short; use at least 1s`},
 		{func(e *reconcile.Export) { e.Retry.Most = -1 }, `retry.most: -1 is not from 0 to 100`},
 		{func(e *reconcile.Export) { e.Retry.FirstWait = 0 }, `retry.first_wait: 0s is too short; use at least 1s`},
-		{func(e *reconcile.Export) { e.Users.Search = strings.Repeat("x", 2001) }, `users.search: has 2001 bytes; Okta is known to take up to about 2000`},
-		{func(e *reconcile.Export) { e.Users.Search = "a eq \"b\"\n" }, `users.search: holds a line break or another control character`},
+		{func(e *reconcile.Export) { e.Users.Search = strings.Repeat("x", 2001) }, `users.search: has 2001 bytes; Okta accepts up to about 2000`},
+		{func(e *reconcile.Export) { e.Users.Search = "a eq \"b\"\n" }, `users.search: contains a line break or another control character`},
 		{func(e *reconcile.Export) { e.Snapshot = "never" }, `snapshot: "never" is neither always nor on_change`},
 		{func(e *reconcile.Export) { e.Retain.Weekly = -1 }, `retain.weekly: -1 is negative`},
-		{func(e *reconcile.Export) { e.Hold = []string{"latest"} }, `hold[0]: "latest" is no snapshot's name; one looks like 20261123T060000Z`},
-		{func(e *reconcile.Export) { e.Hold = []string{"20261123T060000Z", "20261123T060000Z"} }, `hold[1]: "20261123T060000Z" stands here twice`},
-		{func(e *reconcile.Export) { e.Formats = []string{"xlsx"} }, `formats[0]: unknown format "xlsx"; there are ndjson and csv`},
+		{func(e *reconcile.Export) { e.Hold = []string{"latest"} }, `hold[0]: "latest" is not the name of a snapshot; one looks like 20261123T060000Z`},
+		{func(e *reconcile.Export) { e.Hold = []string{"20261123T060000Z", "20261123T060000Z"} }, `hold[1]: "20261123T060000Z" is listed twice`},
+		{func(e *reconcile.Export) { e.Formats = []string{"xlsx"} }, `formats[0]: unknown format "xlsx"; use ndjson or csv`},
 	} {
 		e := reconcile.DefaultExport()
 		e.Name = "all-users"
@@ -84,17 +83,6 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	e.Timeout, e.Snapshot, e.Formats = 0, "", []string{"xml"}
 	if got := problems(e.Validate()); len(got) != 4 {
 		t.Errorf("Validate() = %q, want name, timeout, snapshot and formats", got)
-	}
-}
-
-func TestDeclarationIsComplete(t *testing.T) {
-	e := reconcile.Export{Formats: []string{"csv"}}
-	d := e.Declaration()
-	if !slices.Equal(d.Formats, []string{"ndjson", "csv"}) {
-		t.Errorf("Formats = %v, want ndjson and csv", d.Formats)
-	}
-	if d.Users.Attributes.Include == nil || d.Users.Changes.Moved == nil {
-		t.Error("a list of the declaration is nil, which a manifest would show as null")
 	}
 }
 

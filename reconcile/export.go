@@ -1,23 +1,18 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"oktasync/reconcile/snapshot"
 )
 
-// Export is what a configuration declares of one export: which users, how
-// often, and what becomes of the snapshots.
+// Export is the declaration of one export: which resources are read, how often,
+// and how long snapshots are kept.
 //
-// Start from [DefaultExport], which holds what is meant where a configuration
-// is silent.
+// Start from [DefaultExport], which has the values for missing keys.
 type Export struct {
 	// Name is the export's folder in the store and what commands call it: up to
 	// 63 small letters, digits and hyphens, unique.
@@ -33,9 +28,10 @@ type Export struct {
 	// Retry says how a failed reconcile is tried again before the next regular
 	// time.
 	Retry Retry `yaml:"retry"`
-	// Users says which users are read, what is kept of each, which changes
-	// count, and what the guard holds back.
-	Users snapshot.DeclaredUsers `yaml:"users"`
+	// Users declares the users. If no resource is listed, users are read.
+	Users *Users `yaml:"users"`
+	// Groups declares the groups.
+	Groups *Resource `yaml:"groups"`
 	// Formats are what a snapshot is kept in: ndjson and csv. The first is
 	// always kept: it is the snapshot.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
@@ -81,24 +77,40 @@ type Retain struct {
 	Yearly int `yaml:"yearly" example:"10"`
 }
 
-// DefaultExport returns what holds where a configuration is silent. It has no
-// name. Each call returns slices of its own.
+// DefaultExport returns an export without a name that reads users. Each call
+// returns its own slices.
 func DefaultExport() Export {
-	declared := snapshot.DefaultDeclaration()
 	return Export{
 		TimeZone: "UTC",
 		Timeout:  2 * time.Hour,
 		Retry:    Retry{Most: 3, FirstWait: time.Minute},
-		Users:    declared.Users,
-		Formats:  declared.Formats,
+		Users:    defaultUsers(),
+		Formats:  []string{snapshot.FormatNDJSON, snapshot.FormatCSV},
 		Snapshot: Always,
 		Hold:     []string{},
 	}
 }
 
-// Declaration returns the part of e that its snapshots' manifests record.
+// Declaration returns the part of e that manifests record. It lists ndjson, which
+// is always written.
 func (e Export) Declaration() snapshot.Declaration {
-	return snapshot.Declaration{Users: e.Users, Formats: e.Formats}.Complete()
+	d := snapshot.Declaration{Formats: notNil(e.Formats), Resources: make(map[string]snapshot.DeclaredResource)}
+	if !slices.Contains(d.Formats, snapshot.FormatNDJSON) {
+		d.Formats = append([]string{snapshot.FormatNDJSON}, d.Formats...)
+	}
+	for _, r := range e.Resources() {
+		d.Resources[r.Resource.Name] = r.DeclaredResource
+	}
+	return d
+}
+
+// Retention returns the retention that e declares, in its time zone.
+func (e Export) Retention() snapshot.Retention {
+	r := e.Retain
+	return snapshot.Retention{
+		Last: r.Last, Daily: r.Daily, Weekly: r.Weekly, Monthly: r.Monthly, Yearly: r.Yearly,
+		Hold: e.Hold, Zone: e.Location(),
+	}
 }
 
 // Location returns the export's time zone, UTC where it names none that this
@@ -111,53 +123,43 @@ func (e Export) Location() *time.Location {
 	return zone
 }
 
-const (
-	// maxSearch bounds a search expression, in bytes. Okta publishes no figure;
-	// it warns of long expressions, and repeats them in its Link headers.
-	maxSearch = 2000
-
-	maxRetries = 100
-)
+const maxRetries = 100
 
 var (
 	exportName   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	snapshotName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z$`)
 )
 
-// Validate reports everything that is wrong with e, as *[snapshot.FieldError]
-// values joined by errors.Join. It leaves the schedule to whoever runs it.
+// Validate returns all problems of e, as *[FieldError] values joined by
+// errors.Join. It doesn't check the schedule.
 func (e Export) Validate() error {
-	var errs []error
-	wrong := func(field, format string, args ...any) {
-		errs = append(errs, &snapshot.FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
-	}
+	f := new(fieldErrors)
 	switch {
 	case e.Name == "":
-		wrong("name", "is missing")
+		f.add("name", "is missing")
 	case !exportName.MatchString(e.Name):
-		wrong("name", "%q: a name has up to 63 small letters, digits and hyphens, and begins with a letter or digit", e.Name)
+		f.add("name", "%q: a name has up to 63 small letters, digits and hyphens, and begins with a letter or digit", e.Name)
 	}
 	if problem := zoneProblem(e.TimeZone); problem != "" {
-		wrong("time_zone", "%s", problem)
+		f.add("time_zone", "%s", problem)
 	}
 	if e.Timeout < time.Second {
-		wrong("timeout", "%s is too short; use at least 1s", e.Timeout)
+		f.add("timeout", "%s is too short; use at least 1s", e.Timeout)
 	}
 	if n := e.Retry.Most; n < 0 || n > maxRetries {
-		wrong("retry.most", "%d is not from 0 to %d", n, maxRetries)
+		f.add("retry.most", "%d is not from 0 to %d", n, maxRetries)
 	}
 	if e.Retry.FirstWait < time.Second {
-		wrong("retry.first_wait", "%s is too short; use at least 1s", e.Retry.FirstWait)
-	}
-	if problem := searchProblem(e.Users.Search); problem != "" {
-		wrong("users.search", "%s", problem)
+		f.add("retry.first_wait", "%s is too short; use at least 1s", e.Retry.FirstWait)
 	}
 	if e.Snapshot != Always && e.Snapshot != OnChange {
-		wrong("snapshot", "%q is neither always nor on_change", e.Snapshot)
+		f.add("snapshot", "%q is neither always nor on_change", e.Snapshot)
 	}
-	errs = append(errs, e.Retain.validate(), e.validateHold())
-	errs = append(errs, snapshot.Declaration{Users: e.Users, Formats: e.Formats}.Validate())
-	return errors.Join(errs...)
+	e.Retain.check(f)
+	e.checkHold(f)
+	e.checkResources(f)
+	e.checkFormats(f)
+	return f.err()
 }
 
 func zoneProblem(name string) string {
@@ -172,42 +174,35 @@ func zoneProblem(name string) string {
 	return ""
 }
 
-func searchProblem(search string) string {
-	switch {
-	case len(search) > maxSearch:
-		return fmt.Sprintf("has %d bytes; Okta is known to take up to about %d", len(search), maxSearch)
-	case !utf8.ValidString(search) || strings.ContainsFunc(search, unicode.IsControl):
-		return "holds a line break or another control character"
-	}
-	return ""
-}
-
-func (r Retain) validate() error {
-	var errs []error
-	for _, f := range []struct {
+func (r Retain) check(f *fieldErrors) {
+	for _, count := range []struct {
 		name string
 		n    int
 	}{{"last", r.Last}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}, {"yearly", r.Yearly}} {
-		if f.n < 0 {
-			errs = append(errs, &snapshot.FieldError{Field: "retain." + f.name, Problem: fmt.Sprintf("%d is negative", f.n)})
+		if count.n < 0 {
+			f.add("retain."+count.name, "%d is negative", count.n)
 		}
 	}
-	return errors.Join(errs...)
 }
 
-func (e Export) validateHold() error {
-	var errs []error
+func (e Export) checkHold(f *fieldErrors) {
 	for i, name := range e.Hold {
-		var problem string
-		switch {
+		switch field := fmt.Sprintf("hold[%d]", i); {
 		case !snapshotName.MatchString(name):
-			problem = fmt.Sprintf("%q is no snapshot's name; one looks like 20261123T060000Z", name)
+			f.add(field, "%q is not the name of a snapshot; one looks like 20261123T060000Z", name)
 		case slices.Contains(e.Hold[:i], name):
-			problem = fmt.Sprintf("%q stands here twice", name)
-		default:
-			continue
+			f.add(field, "%q is listed twice", name)
 		}
-		errs = append(errs, &snapshot.FieldError{Field: fmt.Sprintf("hold[%d]", i), Problem: problem})
 	}
-	return errors.Join(errs...)
+}
+
+func (e Export) checkFormats(f *fieldErrors) {
+	for i, format := range e.Formats {
+		switch field := fmt.Sprintf("formats[%d]", i); {
+		case format != snapshot.FormatNDJSON && format != snapshot.FormatCSV:
+			f.add(field, "unknown format %q; use ndjson or csv", format)
+		case slices.Contains(e.Formats[:i], format):
+			f.add(field, "%q is listed twice", format)
+		}
+	}
 }

@@ -6,10 +6,13 @@ import (
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // BordersOf returns the borders between so many users of a snapshot.
-func BordersOf(s *snapshot.Snapshot, users int) ([]time.Time, error) { return bordersOf(s, users) }
+func BordersOf(s *snapshot.Snapshot, users int) ([]time.Time, error) {
+	return bordersOf(s, snapshot.Users, users)
+}
 
 // Spool is a spool whose runs have a size of the test's choosing.
 type Spool struct{ s *spool }
@@ -28,13 +31,17 @@ func (s *Spool) Runs() int                     { return len(s.s.runs) }
 func (s *Spool) Close() error                  { return s.s.close() }
 
 // Merge returns the users, and a function that tells how many copies were left out.
-func (s *Spool) Merge() (snapshot.UserReader, func() int, error) {
+func (s *Spool) Merge() (diff.Reader, func() int, error) {
 	m, err := s.s.merge()
 	return m, func() int { return m.duplicates }, err
 }
 
-// Held is why a guard holds back a reading compared with the previous snapshot.
-func Held(g snapshot.Guard, base string, c snapshot.Counts) []string { return held(g, base, c) }
+// Stops returns why a guard of users stops a read.
+func Stops(g snapshot.Guard, base string, c diff.Counts) []string {
+	p := ResourcePlan{Declared: Declared{Resource: snapshot.Users}, Base: base, Counts: c}
+	p.Declared.Guard = g
+	return p.stops()
+}
 
-// MayRemove is how many users can be gone before that.
-func MayRemove(g snapshot.Guard, total int) int { return mayRemove(g, total) }
+// MaxRemoved is the number of users that a read may remove.
+func MaxRemoved(g snapshot.Guard, total int) int { return maxRemoved(g, total) }

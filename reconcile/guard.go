@@ -7,37 +7,39 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// held returns why a guard holds a reading back, a clause for each of its rules
-// that is broken; nil lets the reading pass.
+// stops returns why the guard of a resource stops a read, one clause for each
+// limit that is exceeded. It returns nil if the read may be published.
 //
-// An app that lost its admin role gets status 200 and an empty list from Okta,
-// and one whose role was narrowed gets part of it, with nothing on the wire to
-// tell either from an org that shrank. So the numbers must decide.
-func held(g snapshot.Guard, base string, c snapshot.Counts) []string {
+// Okta answers an app that lost its admin role with status 200 and an empty list,
+// and an app with a narrower role with a part of the list. No response shows the
+// difference from an org that shrank, so the guard compares numbers.
+func (p *ResourcePlan) stops() []string {
+	g, c, names := p.Declared.Guard, p.Counts, p.Declared.Resource.Name
 	var reasons []string
-	if c.Total < g.MinUsers {
-		reasons = append(reasons, fmt.Sprintf("%d users read, the guard wants at least %d", c.Total, g.MinUsers))
+	if c.Total < g.Min {
+		reasons = append(reasons, fmt.Sprintf("%d %s read, the guard requires at least %d", c.Total, names, g.Min))
 	}
-	if base != snapshot.BasePrevious {
-		return reasons // nobody to compare with
+	if p.Base != snapshot.BasePrevious {
+		return reasons // there is no earlier snapshot to compare with
 	}
 	if exceeds(g.MaxRemoved, c.Removed, c.Before, g.AtLeast) {
-		reasons = append(reasons, fmt.Sprintf("%d of %d users gone, the guard allows %s", c.Removed, c.Before, g.MaxRemoved))
+		reasons = append(reasons, fmt.Sprintf("%d of %d %s gone, the guard allows %s", c.Removed, c.Before, names, g.MaxRemoved))
 	}
-	if exceeds(g.MaxDeactivated, c.Deactivated, c.ActiveBefore, g.AtLeast) {
-		reasons = append(reasons, fmt.Sprintf("%d of %d users deactivated, the guard allows %s", c.Deactivated, c.ActiveBefore, g.MaxDeactivated))
+	if g.MaxDeactivated != nil && exceeds(*g.MaxDeactivated, c.Deactivated, c.ActiveBefore, g.AtLeast) {
+		reasons = append(reasons, fmt.Sprintf("%d of %d %s deactivated, the guard allows %s", c.Deactivated, c.ActiveBefore, names, *g.MaxDeactivated))
 	}
 	return reasons
 }
 
-// exceeds reports whether n of total is more than limit allows; fewer than
-// atLeast people never are.
+// exceeds reports whether n of total is more than limit allows. Fewer than
+// atLeast records never exceed it.
 func exceeds(limit snapshot.Limit, n, total, atLeast int) bool {
 	return n >= atLeast && n > limit.Of(total)
 }
 
-// mayRemove is how many of total users can be gone without a guard's objection.
-func mayRemove(g snapshot.Guard, total int) int {
+// maxRemoved is the number of total records that a read may remove without
+// exceeding the guard.
+func maxRemoved(g snapshot.Guard, total int) int {
 	return max(g.MaxRemoved.Of(total), g.AtLeast-1)
 }
 

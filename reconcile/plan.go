@@ -2,81 +2,115 @@ package reconcile
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// Plan is what a reconcile would do to the store, with the reading it rests on.
-// It holds counts in memory and people in unnamed temporary files; Close gives
-// those back.
+// Plan is what a reconcile would change in the store, and the read on which it is
+// based. It keeps counts in memory and records in unnamed temporary files, which
+// Close removes.
 type Plan struct {
-	Export     Export
-	Previous   *snapshot.Snapshot // the newest one; nil before the first
-	Base       string             // what was compared with: snapshot.BaseNone, BasePrevious or BaseReset
-	Counts     snapshot.Counts
-	ByStatus   map[string]int // users by Okta's status
-	Duplicates int            // further copies of users
-	Outside    int            // users who were read and are not of the export
-	Reading    oktaclient.ReadResult
-	Declared   bool     // the declaration differs from the newest snapshot's
-	Missing    []string // what the newest snapshot should hold and the store lacks
-	Held       []string // why the guard holds the reading back; empty: it doesn't
+	Export             Export
+	Previous           *snapshot.Snapshot // the newest snapshot; nil before the first
+	Resources          []*ResourcePlan    // in the order in which they were read
+	Read               oktaclient.ReadResult
+	DeclarationChanged bool     // since the newest snapshot
+	Missing            []string // files that the newest snapshot should have and the store lacks
+	Stopped            []string // why the guard stops the read; empty: it doesn't
 
-	rules    snapshot.Rules
-	users    *spool
-	changes  *os.File // a line a change, as in the snapshot
 	requests []oktaclient.Request
-	watch    watch
+	progress progress
 }
 
-// Plan reads the org and compares it with the newest snapshot. It writes
-// nothing but unnamed temporary files, and needs no lock. A reading that takes
-// longer than the export's timeout is an error.
+// ResourcePlan is the part of a plan for one resource.
+type ResourcePlan struct {
+	Declared   Declared
+	Base       string // of the comparison: snapshot.BaseNone, BasePrevious or BaseReset
+	Counts     diff.Counts
+	ByStatus   map[string]int // nil if the resource has no status
+	Rows       int            // records in all responses
+	Duplicates int            // further copies of records
+	Outside    int            // records that the declaration doesn't select
+
+	previous *snapshot.Snapshot
+	rules    diff.Rules
+	records  *spool
+	changes  *os.File // lines of a changes file
+}
+
+// Plan reads the org and compares it with the newest snapshot. It writes only
+// unnamed temporary files, and needs no lock. A read that takes longer than the
+// export's timeout is an error.
 func (r *Reconciler) Plan(ctx context.Context, export Export) (plan *Plan, err error) {
 	if export.Timeout > 0 {
 		var cancel context.CancelFunc
-		cause := fmt.Errorf("the reading took longer than the export's timeout of %s", export.Timeout)
+		cause := fmt.Errorf("the read took longer than the export's timeout of %s", export.Timeout)
 		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
 		defer cancel()
 	}
-	p := &Plan{Export: export, Base: snapshot.BaseNone, watch: watch{Progress{Export: export.Name}, r.cfg.Progress}}
+	p := &Plan{Export: export, progress: progress{Progress{Export: export.Name}, r.cfg.Progress}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	if p.Previous, err = r.latest(export.Name); err != nil {
-		return nil, fmt.Errorf("open newest snapshot: %w", err)
+	if err := p.open(r); err != nil {
+		return nil, err
 	}
+	for _, rp := range p.Resources {
+		if err := p.planResource(ctx, r, rp); err != nil {
+			return nil, err
+		}
+		p.Stopped = append(p.Stopped, rp.stops()...)
+	}
+	return p, nil
+}
+
+// open opens the newest snapshot and decides how each resource is compared.
+func (p *Plan) open(r *Reconciler) (err error) {
+	if p.Previous, err = r.latest(p.Export.Name); err != nil {
+		return fmt.Errorf("open newest snapshot: %w", err)
+	}
+	declaration := p.Export.Declaration()
+	var before *snapshot.Declaration
 	if p.Previous != nil {
-		declared := export.Declaration()
-		p.rules, p.Base = snapshot.RulesFor(&p.Previous.Manifest.Declared, declared)
-		p.Declared = !reflect.DeepEqual(p.Previous.Manifest.Declared, declared)
+		before = &p.Previous.Manifest.Declared
+		p.DeclarationChanged = !before.Equal(declaration)
 		p.Missing = missing(p.Previous)
 	}
-	if err := p.read(ctx, r); err != nil {
+	for _, declared := range p.Export.Resources() {
+		rp := &ResourcePlan{Declared: declared, previous: p.Previous}
+		rp.rules, rp.Base = snapshot.RulesFor(declared.Resource, before, declaration)
+		p.Resources = append(p.Resources, rp)
+	}
+	return nil
+}
+
+// planResource reads one resource, compares it with the newest snapshot, and
+// proves what was removed.
+func (p *Plan) planResource(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
+	name := rp.Declared.Resource.Name
+	if err := p.read(ctx, r, rp); err != nil {
 		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
 			err = cause
 		}
-		return nil, fmt.Errorf("read users: %w", err)
+		return fmt.Errorf("read %s: %w", name, err)
 	}
-	if err := p.compare(ctx, r); err != nil {
-		return nil, fmt.Errorf("compare with newest snapshot: %w", err)
+	if err := p.compare(ctx, r, rp); err != nil {
+		return fmt.Errorf("compare %s with newest snapshot: %w", name, err)
 	}
-	if err := p.proveRemovals(ctx, r); err != nil {
-		return nil, fmt.Errorf("read users that are missing: %w", err)
+	if err := p.proveRemovals(ctx, r, rp); err != nil {
+		return fmt.Errorf("read missing %s: %w", name, err)
 	}
-	p.Held = held(export.Users.Guard, p.Base, p.Counts)
-	return p, nil
+	return nil
 }
 
 func (r *Reconciler) latest(export string) (*snapshot.Snapshot, error) {
@@ -97,101 +131,123 @@ func (r *Reconciler) tempFile() (*os.File, error) {
 	return r.cfg.Store.TempFile()
 }
 
-// read spools every user that the export asks for.
-func (p *Plan) read(ctx context.Context, r *Reconciler) error {
-	p.users = newSpool(r.tempFile, p.Export.Users.Attributes.Projector().Project)
-	expected := 0
-	if p.Base == snapshot.BasePrevious {
-		expected = p.Previous.Manifest.Resources.Users.Total
-	}
-	p.watch.enter(PhaseReading, 0, expected)
-	query := p.query()
-	if p.Base == snapshot.BasePrevious {
-		borders, err := bordersOf(p.Previous, query.Resource.PageSize)
-		if err != nil {
-			return err
+// read spools every record of a resource.
+func (p *Plan) read(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
+	d := rp.Declared
+	rp.records = newSpool(r.tempFile, d.Attributes.Projector(d.Resource.Always()).Project)
+	query, expected := rp.query(p), 0
+	if rp.Base == snapshot.BasePrevious {
+		expected = rp.previous.Manifest.Resources[d.Resource.Name].Total
+		if d.Read.Strategy == oktaclient.Spans {
+			borders, err := bordersOf(rp.previous, d.Resource, query.Resource.PageSize)
+			if err != nil {
+				return err
+			}
+			if query.Borders = borders; len(borders) > 0 {
+				query.KnownBefore = borders[len(borders)-1]
+			}
 		}
-		if query.Borders = borders; len(borders) > 0 {
-			query.KnownBefore = borders[len(borders)-1]
-		}
 	}
-	reading, err := r.cfg.Source.Read(ctx, query, sink{p})
-	if err != nil && reading.Rows > 0 {
-		return fmt.Errorf("%w, after %d users in %d requests", err, reading.Rows, reading.Requests)
+	p.progress.enter(PhaseReading, rp, 0, expected)
+	result, err := r.cfg.Source.Read(ctx, query, sink{p, rp})
+	if err != nil && result.Rows > 0 {
+		return fmt.Errorf("%w, after %s in %d requests", err, d.Resource.Plural(result.Rows), result.Requests)
 	}
 	if err != nil {
 		return err
 	}
-	p.Reading = reading
-	return p.users.finish()
+	p.addRead(result)
+	rp.Rows = result.Rows
+	return rp.records.finish()
 }
 
-func (p *Plan) query() oktaclient.Query {
-	return oktaclient.Query{
-		Resource:             oktaclient.Users,
-		IncludeDeprovisioned: p.Export.Users.IncludeDeprovisioned,
-		Search:               p.Export.Users.Search,
+// addRead adds the read of a resource to the read of the plan. The first resource
+// decides about the clock, so that all times come from one estimate.
+func (p *Plan) addRead(result oktaclient.ReadResult) {
+	if p.Read.Started.IsZero() {
+		p.Read = result
+		return
+	}
+	p.Read.Finished = result.Finished
+	p.Read.Requests += result.Requests
+	p.Read.Rows += result.Rows
+	p.Read.Settled = p.Read.Settled && result.Settled
+}
+
+func (rp *ResourcePlan) query(p *Plan) oktaclient.Query {
+	q := oktaclient.Query{
+		Resource: rp.Declared.Read,
 		OnPhase: func(phase oktaclient.Phase) {
 			if phase == oktaclient.PhaseSettle {
-				p.watch.enter(PhaseSettling, p.watch.Users, 0)
+				p.progress.enter(PhaseSettling, rp, p.progress.Records, 0)
 			}
 		},
 	}
+	if n := rp.Declared.Narrowing; n != nil {
+		q.IncludeDeprovisioned, q.Search = n.IncludeDeprovisioned, n.Search
+	}
+	return q
 }
 
-// sink takes what a reading yields into a plan.
-type sink struct{ plan *Plan }
-
-func (s sink) Record(u oktaclient.Record) error {
-	s.plan.watch.user()
-	return s.plan.users.add(u)
+// sink passes a read to a plan.
+type sink struct {
+	plan     *Plan
+	resource *ResourcePlan
 }
 
-func (s sink) Outside(u oktaclient.Record) error { return s.plan.users.drop(u) }
+func (s sink) Record(r oktaclient.Record) error {
+	s.plan.progress.record()
+	return s.resource.records.add(r)
+}
 
-func (s sink) Request(req oktaclient.Request) error {
-	s.plan.requests = append(s.plan.requests, req)
-	s.plan.watch.request()
+func (s sink) Outside(r oktaclient.Record) error { return s.resource.records.addOutside(r) }
+
+func (s sink) Request(r oktaclient.Request) error {
+	s.plan.requests = append(s.plan.requests, r)
+	s.plan.progress.request()
 	return nil
 }
 
-// compare merges the reading with the newest snapshot: counts stay in memory,
-// the changes go to a temporary file.
-func (p *Plan) compare(ctx context.Context, r *Reconciler) error {
-	users, err := p.users.merge()
+// compare merges the spooled records with the newest snapshot. Counts stay in
+// memory, and changes go to a temporary file.
+func (p *Plan) compare(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
+	records, err := rp.records.merge()
 	if err != nil {
 		return err
 	}
-	p.watch.enter(PhaseComparing, 0, int(p.users.records))
-	after := &counting{merge: users, byStatus: make(map[string]int)}
-	if p.Base == snapshot.BasePrevious {
-		err = p.diff(r, watched{ctx, after, &p.watch})
+	p.progress.enter(PhaseComparing, rp, 0, int(rp.records.records))
+	after := &counting{merge: records}
+	if rp.Declared.Resource.Status != "" {
+		after.byStatus = make(map[string]int)
+	}
+	if rp.Base == snapshot.BasePrevious {
+		err = rp.diff(r, observed{ctx, after, &p.progress})
 	} else {
-		err = drain(watched{ctx, after, &p.watch})
+		err = drain(observed{ctx, after, &p.progress})
 	}
 	if err != nil {
 		return err
 	}
-	p.ByStatus, p.Counts.Total = after.byStatus, after.total
-	p.Duplicates, p.Outside = users.duplicates, users.outside
+	rp.ByStatus, rp.Counts.Total = after.byStatus, after.total
+	rp.Duplicates, rp.Outside = records.duplicates, records.outside
 	return nil
 }
 
-func (p *Plan) diff(r *Reconciler, after snapshot.UserReader) error {
-	before, err := p.Previous.Users()
+func (rp *ResourcePlan) diff(r *Reconciler, after diff.Reader) error {
+	before, err := rp.previous.Records(rp.Declared.Resource)
 	if err != nil {
 		return err
 	}
 	defer before.Close()
-	if err := p.closeChanges(); err != nil { // of a comparison before
+	if err := rp.closeChanges(); err != nil { // of the first comparison, if this is the second
 		return err
 	}
-	if p.changes, err = r.tempFile(); err != nil {
+	if rp.changes, err = r.tempFile(); err != nil {
 		return fmt.Errorf("create temporary file: %w", err)
 	}
-	w := bufio.NewWriter(p.changes)
+	w := bufio.NewWriter(rp.changes)
 	var line []byte
-	p.Counts, err = snapshot.Diff(before, after, p.rules, func(c *snapshot.Change) error {
+	rp.Counts, err = diff.Diff(before, after, rp.rules, func(c *diff.Change) error {
 		if line, err = c.Line(line[:0]); err != nil {
 			return err
 		}
@@ -201,8 +257,8 @@ func (p *Plan) diff(r *Reconciler, after snapshot.UserReader) error {
 	return errors.Join(err, w.Flush())
 }
 
-// missing names what the snapshot lists and its folder lacks; it looks for
-// existence only, verify is who checks.
+// missing returns the files that the manifest of s lists and its folder lacks. It
+// doesn't check their content.
 func missing(s *snapshot.Snapshot) []string {
 	var names []string
 	for _, f := range s.Manifest.Files {
@@ -216,25 +272,27 @@ func missing(s *snapshot.Snapshot) []string {
 	return names
 }
 
-// counting counts users by status as they pass.
+// counting counts records, by status unless byStatus is nil.
 type counting struct {
 	*merge
 	total    int
 	byStatus map[string]int
 }
 
-func (c *counting) Next() (snapshot.User, error) {
-	u, err := c.merge.Next()
+func (c *counting) Next() (diff.Record, error) {
+	record, err := c.merge.Next()
 	if err == nil {
 		c.total++
-		c.byStatus[string(c.status)]++
+		if c.byStatus != nil {
+			c.byStatus[string(c.status)]++
+		}
 	}
-	return u, err
+	return record, err
 }
 
-func drain(users snapshot.UserReader) error {
+func drain(records diff.Reader) error {
 	for {
-		if _, err := users.Next(); err == io.EOF {
+		if _, err := records.Next(); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
@@ -242,25 +300,36 @@ func drain(users snapshot.UserReader) error {
 	}
 }
 
-// Changed reports whether apply would have anything to record: the first
-// snapshot, changed users, a changed declaration, or something that the store
-// lacks. A snapshot that is only due is not a change.
+// Changed reports whether apply has something to record: the first snapshot,
+// changed records, a changed declaration, or a file that the store lacks.
 func (p *Plan) Changed() bool {
-	c := p.Counts
-	return p.Previous == nil || c.Added+c.Changed+c.Removed > 0 || p.Declared || len(p.Missing) > 0
+	changed := p.Previous == nil || p.DeclarationChanged || len(p.Missing) > 0
+	for _, rp := range p.Resources {
+		changed = changed || rp.Counts.Added+rp.Counts.Changed+rp.Counts.Removed > 0
+	}
+	return changed
 }
 
-// Changes calls visit for each change against the newest snapshot, in the order
-// of user ids. There are none unless Base is snapshot.BasePrevious. The change
-// is valid during the call only.
-func (p *Plan) Changes(visit func(*snapshot.Change) error) error {
-	if p.changes == nil {
+// Changes calls visit for each change since the newest snapshot, by resource and
+// in the order of keys. The change is valid only during the call.
+func (p *Plan) Changes(visit func(*snapshot.Resource, *diff.Change) error) error {
+	for _, rp := range p.Resources {
+		err := rp.eachChange(func(c *diff.Change) error { return visit(rp.Declared.Resource, c) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (rp *ResourcePlan) eachChange(visit func(*diff.Change) error) error {
+	if rp.changes == nil {
 		return nil
 	}
-	if _, err := p.changes.Seek(0, io.SeekStart); err != nil {
+	if _, err := rp.changes.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	lines := bufio.NewReader(p.changes)
+	lines := bufio.NewReader(rp.changes)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err == io.EOF {
@@ -268,7 +337,7 @@ func (p *Plan) Changes(visit func(*snapshot.Change) error) error {
 		} else if err != nil {
 			return fmt.Errorf("read temporary file: %w", err)
 		}
-		c, err := snapshot.ParseChange(line)
+		c, err := diff.ParseChange(line)
 		if err != nil {
 			return err
 		}
@@ -278,73 +347,26 @@ func (p *Plan) Changes(visit func(*snapshot.Change) error) error {
 	}
 }
 
-// Requests is how many requests the reading took, the grant of its token
-// included.
+// Requests returns the number of requests of the read, including those for tokens.
 func (p *Plan) Requests() int { return len(p.requests) }
 
-// Close gives the temporary files back. It may be called twice.
+// Close removes the temporary files. It may be called twice.
 func (p *Plan) Close() error {
 	var err error
-	if p.users != nil {
-		err = p.users.close()
+	for _, rp := range p.Resources {
+		if rp.records != nil {
+			err = errors.Join(err, rp.records.close())
+		}
+		err = errors.Join(err, rp.closeChanges())
 	}
-	return errors.Join(err, p.closeChanges())
-}
-
-func (p *Plan) closeChanges() error {
-	if p.changes == nil {
-		return nil
-	}
-	err := p.changes.Close()
-	p.changes = nil
 	return err
 }
 
-// draft is the snapshot that the plan would publish.
-func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapshot.Draft, error) {
-	users, err := p.users.merge()
-	if err != nil {
-		return snapshot.Draft{}, err
+func (rp *ResourcePlan) closeChanges() error {
+	if rp.changes == nil {
+		return nil
 	}
-	requests, err := p.transcript()
-	if err != nil {
-		return snapshot.Draft{}, err
-	}
-	p.watch.enter(PhasePublishing, 0, p.Counts.Total)
-	org := cfg.Org
-	org.TLS = tlsFacts(p.Reading.PeerCertificates)
-	d := snapshot.Draft{
-		Started: p.Reading.OktaTime(p.Reading.Started), Finished: p.Reading.OktaTime(p.Reading.Finished), ClockOffset: -p.Reading.ClockOffset,
-		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
-		Declared: p.Export.Declaration(),
-		Read: snapshot.Read{
-			Rows: p.Reading.Rows, Duplicates: p.Duplicates, Outside: p.Outside, Settled: p.Reading.Settled,
-		},
-		ByStatus: p.ByStatus, Counts: p.Counts, Base: p.Base,
-		Users: watched{ctx, users, &p.watch}, Requests: requests,
-	}
-	if p.changes != nil {
-		if _, err := p.changes.Seek(0, io.SeekStart); err != nil {
-			return snapshot.Draft{}, err
-		}
-		d.Changes = p.changes
-	}
-	return d, nil
-}
-
-// transcript renders the requests of the reading, a line each. A reading of a
-// million users has five thousand.
-func (p *Plan) transcript() (io.Reader, error) {
-	var lines []byte
-	for _, r := range p.requests {
-		request := snapshot.Request{
-			Time: snapshot.At(p.Reading.OktaTime(r.Time)), Method: r.Method, Path: r.Path,
-			Status: r.Status, Rows: r.Rows, RequestID: r.RequestID, Error: r.Error,
-		}
-		var err error
-		if lines, err = request.Line(lines); err != nil {
-			return nil, err
-		}
-	}
-	return bytes.NewReader(lines), nil
+	err := rp.changes.Close()
+	rp.changes = nil
+	return err
 }

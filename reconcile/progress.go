@@ -3,77 +3,81 @@ package reconcile
 import (
 	"context"
 
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// Phase is a part of a reconcile that can take a while.
+// Phase is a part of a reconcile that can take a long time.
 type Phase string
 
 const (
-	PhaseReading    Phase = "reading"    // everyone
-	PhaseSettling   Phase = "settling"   // who has changed meanwhile
+	PhaseReading    Phase = "reading"    // all records
+	PhaseSettling   Phase = "settling"   // records that changed during the read
 	PhaseComparing  Phase = "comparing"  // with the newest snapshot
-	PhaseProving    Phase = "proving"    // who is missing is asked for by id
-	PhasePublishing Phase = "publishing" // or keeping what a guard held back
+	PhaseProving    Phase = "proving"    // missing records are requested by id
+	PhasePublishing Phase = "publishing" // a snapshot or a quarantined read
 )
 
-// Progress is how far a reconcile is: counts, and nothing of any user.
+// Progress is the progress of a reconcile. It contains counts and no records.
 type Progress struct {
 	Export   string
 	Phase    Phase
-	Users    int // so far: read in all, or in this phase compared, asked for, written
-	Expected int // how many it will be, where that is known or the newest snapshot had so many; else 0
-	Requests int // so far
+	Resource string // name; "" while publishing
+	Records  int    // so far: read in total, or in this phase compared, requested, written
+	Expected int    // final number of records, or that of the newest snapshot; 0: unknown
+	Requests int    // so far
 }
 
-// watch tells of progress at every request and every so many users.
-type watch struct {
+// progress reports progress at every request, and every recordsPerReport records.
+type progress struct {
 	Progress
-	tell func(Progress) // nil: nobody asks
+	report func(Progress) // may be nil
 }
 
-const toldEvery = 1 << 10 // users
+const recordsPerReport = 1 << 10
 
-func (w *watch) enter(phase Phase, users, expected int) {
-	w.Phase, w.Users, w.Expected = phase, users, expected
-	w.now()
+// enter begins a phase of a resource. rp is nil while publishing.
+func (p *progress) enter(phase Phase, rp *ResourcePlan, records, expected int) {
+	p.Phase, p.Records, p.Expected, p.Resource = phase, records, expected, ""
+	if rp != nil {
+		p.Resource = rp.Declared.Resource.Name
+	}
+	p.now()
 }
 
-// user counts a user who was read; while removals are proved it is the requests
-// that count.
-func (w *watch) user() {
-	if w.Phase != PhaseProving {
-		w.Users++
+// record counts a record that was read. While removals are proved, requests are
+// counted instead.
+func (p *progress) record() {
+	if p.Phase != PhaseProving {
+		p.Records++
 	}
 }
 
-func (w *watch) request() {
-	if w.Requests++; w.Phase == PhaseProving {
-		w.Users = min(w.Users+1, w.Expected)
+func (p *progress) request() {
+	if p.Requests++; p.Phase == PhaseProving {
+		p.Records = min(p.Records+1, p.Expected)
 	}
-	w.now()
+	p.now()
 }
 
-func (w *watch) now() {
-	if w.tell != nil {
-		w.tell(w.Progress)
+func (p *progress) now() {
+	if p.report != nil {
+		p.report(p.Progress)
 	}
 }
 
-// watched is a UserReader whose users are counted as they pass, and which ends
-// with its context, so that an org of millions can be given up between two.
-type watched struct {
+// observed is a Reader that counts its records and ends with its context.
+type observed struct {
 	ctx context.Context
-	snapshot.UserReader
-	watch *watch
+	diff.Reader
+	progress *progress
 }
 
-func (r watched) Next() (snapshot.User, error) {
-	if r.watch.Users++; r.watch.Users%toldEvery == 0 {
-		r.watch.now()
+func (r observed) Next() (diff.Record, error) {
+	if r.progress.Records++; r.progress.Records%recordsPerReport == 0 {
+		r.progress.now()
 		if r.ctx.Err() != nil {
-			return snapshot.User{}, context.Cause(r.ctx)
+			return diff.Record{}, context.Cause(r.ctx)
 		}
 	}
-	return r.UserReader.Next()
+	return r.Reader.Next()
 }

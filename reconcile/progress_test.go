@@ -29,17 +29,17 @@ func TestProgress(t *testing.T) {
 		return last
 	}
 	f.publish()
-	if p := last(reconcile.PhaseReading); p.Users != 3000 || p.Expected != 0 || p.Requests != 1 {
+	if p := last(reconcile.PhaseReading); p.Records != 3000 || p.Expected != 0 || p.Requests != 1 {
 		t.Errorf("read %+v, want 3000 users, and no idea how many they are", p)
 	}
 	told = nil
 	f.org.users = slices.DeleteFunc(f.org.users, func(u oktaclient.Record) bool { return u.ID < person(5).ID })
 	f.publish()
 	for _, want := range []reconcile.Progress{
-		{Phase: reconcile.PhaseReading, Users: 2995, Expected: 3000, Requests: 1},
-		{Phase: reconcile.PhaseComparing, Users: 2048, Expected: 2995, Requests: 1},
-		{Phase: reconcile.PhaseProving, Users: 5, Expected: 5, Requests: 6},
-		{Phase: reconcile.PhasePublishing, Users: 2048, Expected: 2995, Requests: 6},
+		{Phase: reconcile.PhaseReading, Resource: "users", Records: 2995, Expected: 3000, Requests: 1},
+		{Phase: reconcile.PhaseComparing, Resource: "users", Records: 2048, Expected: 2995, Requests: 1},
+		{Phase: reconcile.PhaseProving, Resource: "users", Records: 5, Expected: 5, Requests: 6},
+		{Phase: reconcile.PhasePublishing, Records: 2048, Expected: 2995, Requests: 6},
 	} {
 		want.Export = "all-users"
 		if got := last(want.Phase); got != want {
@@ -58,7 +58,7 @@ func TestStopsWhileComparing(t *testing.T) {
 		Progress: func(p reconcile.Progress) {
 			if p.Phase == reconcile.PhaseComparing {
 				stop()
-				compared = p.Users
+				compared = p.Records
 			}
 		}})
 	if _, err := f.r.Plan(ctx, f.export); !errors.Is(err, context.Canceled) || compared > 1<<10 {

@@ -20,6 +20,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // Whatever happens in an org while it is read, and however it is read: the
@@ -53,7 +54,7 @@ type world struct {
 	store  *snapshot.Store
 	passes passes
 
-	project *snapshot.Projector
+	project *canonjson.Projector
 
 	people  []string             // who was there at first
 	changes map[string][]version // of each user who changed since, oldest first
@@ -96,9 +97,9 @@ func newWorld(t *testing.T, seed uint64, dir string) *world {
 	}
 	w.export = reconcile.DefaultExport()
 	w.export.Name = "people"
-	w.export.Users.Attributes = snapshot.Attributes{Exclude: []string{"_links"}} // by id there are more of them
-	w.project = w.export.Users.Attributes.Projector()
-	w.export.Users.Guard = snapshot.Guard{MaxRemoved: snapshot.Percent(100), MaxDeactivated: snapshot.Percent(100)}
+	w.export.Users.Attributes = reconcile.Attributes{Exclude: []string{"_links"}} // by id there are more of them
+	w.project = canonjson.Attributes{Exclude: w.export.Users.Attributes.Exclude}.Projector(snapshot.Users.Always())
+	w.export.Users.Guard = reconcile.UserGuard{MaxRemoved: snapshot.Percent(100), MaxDeactivated: snapshot.Percent(100)}
 	w.export.Users.IncludeDeprovisioned = random.IntN(2) == 0
 	w.export.Users.Search = []string{"", active, sales}[random.IntN(3)]
 	w.export.Formats = []string{snapshot.FormatNDJSON}
@@ -237,7 +238,7 @@ func (w *world) of(json []byte) bool {
 
 // users are those of a snapshot.
 func (w *world) users(s *snapshot.Snapshot) map[string]string {
-	reader, err := s.Users()
+	reader, err := s.Records(snapshot.Users)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -250,13 +251,13 @@ func (w *world) users(s *snapshot.Snapshot) map[string]string {
 		} else if err != nil {
 			w.Fatal(err)
 		}
-		users[string(u.ID)] = string(u.JSON)
+		users[string(u.Key)] = string(u.JSON)
 	}
 }
 
 // canonical is a user as a snapshot holds them.
 func (w *world) canonical(json []byte) string {
-	text, err := snapshot.Canonical(nil, json)
+	text, err := canonjson.Canonical(nil, json)
 	if err == nil {
 		text, err = w.project.Project(nil, text)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 func TestRemovalIsProvedByID(t *testing.T) {
@@ -15,11 +16,11 @@ func TestRemovalIsProvedByID(t *testing.T) {
 	f.org.users = people(3, 100)
 	f.org.skip = func(u oktaclient.Record) bool { return u.ID >= "00u00090" } // a page that was never given
 	s := f.publish()
-	if u := s.Manifest.Resources.Users; u.Total != 97 || u.Removed != 3 || u.Kinds[snapshot.Deleted] != 3 || u.Changed+u.Added != 0 {
+	if u := s.Manifest.Resources["users"]; u.Total != 97 || u.Removed != 3 || u.Kinds[diff.Deleted] != 3 || u.Changed+u.Added != 0 {
 		t.Errorf("users = %+v, want the 3 removed of which Okta says so", u)
 	}
-	if r := s.Manifest.Read; r.Requests != 1+13 || r.Rows != 97 || r.Duplicates+r.Outside != 0 {
-		t.Errorf("read = %+v, want 13 asked for by id", r)
+	if r, u := s.Manifest.Read, s.Manifest.Resources["users"]; r.Requests != 1+13 || u.Rows != 97 || u.Duplicates+u.Outside != 0 {
+		t.Errorf("read = %+v, users = %+v, want 13 requested by id", r, u)
 	}
 	if !slices.IsSorted(f.org.asked) || len(f.org.asked) != 13 {
 		t.Errorf("asked for %v", f.org.asked)
@@ -33,7 +34,7 @@ func TestUserFoundOutsideTheExportIsRemovedFromIt(t *testing.T) {
 	f.org.users[7] = person(7, "ACTIVE", "DEPROVISIONED")
 	f.org.skip = func(u oktaclient.Record) bool { return u.ID == "00u00007" }
 	s := f.publish()
-	if u, r := s.Manifest.Resources.Users, s.Manifest.Read; u.Total != 99 || u.Removed != 1 || r.Outside != 1 || r.Rows != 100 {
+	if u, r := s.Manifest.Resources["users"], s.Manifest.Read; u.Total != 99 || u.Removed != 1 || u.Outside != 1 || u.Rows != 100 {
 		t.Errorf("users = %+v, read = %+v; want one outside", u, r)
 	}
 }
@@ -71,8 +72,8 @@ func TestSpoolDropsWhoLeft(t *testing.T) {
 		sink.Outside(at(4, "1")) // the later answer
 	}
 	m := f.publish().Manifest
-	if m.Resources.Users.Total != 2 || m.Read.Outside != 2 || m.Read.Duplicates != 4 || m.Read.Rows != 8 {
-		t.Errorf("total %d, read %+v; want users 2 and 3", m.Resources.Users.Total, m.Read)
+	if m.Resources["users"].Total != 2 || m.Resources["users"].Outside != 2 || m.Resources["users"].Duplicates != 4 || m.Resources["users"].Rows != 8 {
+		t.Errorf("total %d, read %+v; want users 2 and 3", m.Resources["users"].Total, m.Read)
 	}
 }
 
@@ -84,8 +85,8 @@ func TestManyRemovalsAreProvedOnce(t *testing.T) {
 	f.publish()
 	f.org.users, f.org.later = people(0, 1), time.Hour
 	m := f.publish().Manifest
-	if n := len(slices.Compact(f.org.asked)); n != 2500 || len(f.org.asked) != n || m.Resources.Users.Removed != n {
-		t.Errorf("asked for %d, %d of them once, %d removed; want 2500", len(f.org.asked), n, m.Resources.Users.Removed)
+	if n := len(slices.Compact(f.org.asked)); n != 2500 || len(f.org.asked) != n || m.Resources["users"].Removed != n {
+		t.Errorf("asked for %d, %d of them once, %d removed; want 2500", len(f.org.asked), n, m.Resources["users"].Removed)
 	}
 	if took := m.Read.Finished.Sub(m.Read.Started.Time); took < time.Hour {
 		t.Errorf("the reading took %v, want the hour that asking took", took)

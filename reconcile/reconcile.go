@@ -1,15 +1,13 @@
-// Package reconcile runs one reconcile of one export: it reads the org, compares
-// what came with the newest snapshot, lets a guard look at the difference, and
-// hands the reading to the store.
+// Package reconcile runs one reconcile of one export: it reads the declared
+// resources from an org, compares them with the newest snapshot, checks the
+// difference with a guard, and publishes a snapshot.
 //
-// Nothing here grows with the org. Users arrive from a [Source] in any order,
-// are cut down to the declared attributes, go through an external merge sort in
-// unnamed temporary files, and are compared with the newest snapshot in one
-// merge of two sorted streams. So a plan leaves nothing behind, and a crash
-// neither.
+// The commands plan and apply and the daemon call it. Start with
+// [Reconciler.Reconcile], then [Reconciler.Plan].
 //
-// The store changes in one place only, [snapshot.Writer.Publish], and only when
-// the reading was complete and the guard found nothing.
+// Memory doesn't grow with the org. Records arrive from a [Source] in any order,
+// are reduced to the declared attributes, sorted in unnamed temporary files, and
+// compared with the newest snapshot in one merge of two sorted streams.
 package reconcile
 
 import (
@@ -25,7 +23,7 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// Source reads the users of an org. [oktaclient.Client] is one.
+// Source reads the resources of an org. [oktaclient.Client] is one.
 //
 // Read passes every record that the query selects to the sink at least once, in
 // any order, and every request that it made. Find does the same for the records
@@ -37,23 +35,22 @@ type Source interface {
 	Find(ctx context.Context, query oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error)
 }
 
-// Config is what the reconciles of one org have in common.
+// Config is shared by all reconciles of one org.
 type Config struct {
 	Store  *snapshot.Store // nil: there is none yet, and only Plan can be called
 	Source Source
-	Org    snapshot.Org    // who is read; what TLS showed is added by each reading
-	Client snapshot.Client // as whom
+	Org    snapshot.Org    // each read adds the certificate
+	Client snapshot.Client // the app that reads
 	Tool   snapshot.Tool   // the program that reads
-	Logger *slog.Logger    // nil: nothing is logged
+	Logger *slog.Logger    // nil: no log
 
-	// Progress, if not nil, is told how far each reconcile and each plan is, as
-	// often as once a page. It is called by one goroutine at a time of each.
+	// Progress, if not nil, receives the progress of each reconcile and plan, at
+	// most once per page. Calls for one reconcile are serialized.
 	Progress func(Progress)
 }
 
-// Reconciler makes a store agree with what exports declare. Its methods may be
-// called from several goroutines at once; the store lets one at a time write to
-// an export.
+// Reconciler publishes snapshots of what exports declare. Its methods are safe for
+// concurrent use. The store allows one writer per export at a time.
 type Reconciler struct {
 	cfg Config
 	log *slog.Logger
@@ -68,49 +65,52 @@ func New(cfg Config) *Reconciler {
 	return &Reconciler{cfg: cfg, log: log}
 }
 
-// Outcome is how a reconcile ended that did not fail.
+// Outcome is how a reconcile ended. It is set once, by Reconcile. Log, journal,
+// metrics, notifications, status and exit status derive from it.
 type Outcome string
 
 const (
 	Published   Outcome = "published"   // there is a new snapshot
-	Unchanged   Outcome = "unchanged"   // on_change, and nothing had changed
-	Quarantined Outcome = "quarantined" // a guard held the reading back
+	Unchanged   Outcome = "unchanged"   // with on_change: there is nothing to record
+	Quarantined Outcome = "quarantined" // the guard stopped the read
+	Failed      Outcome = "failed"
+	Cancelled   Outcome = "cancelled"
 )
 
-// Result tells what a reconcile found and did. Its Plan is closed: the counts
-// are good, the changes can no longer be read.
+// Result describes a reconcile. Its Plan is closed: counts are valid, but changes
+// can no longer be read.
 type Result struct {
 	Outcome  Outcome
-	Plan     *Plan
-	Snapshot *snapshot.Snapshot // the new one, when published
-	Pruned   []string           // the snapshots that retention removed after that
+	Plan     *Plan              // nil if the read failed
+	Snapshot *snapshot.Snapshot // the new one, if published
+	Pruned   []string           // the snapshots that retention removed afterwards
 	Elapsed  time.Duration
 }
 
-// HeldError says that a guard held a reading back.
-type HeldError struct {
-	Quarantined string   // the name under which the reading is kept
-	Reasons     []string // what the guard found, a clause each
+// QuarantinedError means that the guard stopped a read.
+type QuarantinedError struct {
+	Export  string
+	Name    string   // of the quarantined read
+	Reasons []string // of the guard, one clause each
 }
 
-func (e *HeldError) Error() string { return "quarantined: " + joinReasons(e.Reasons) }
+func (e *QuarantinedError) Error() string { return "quarantined: " + joinReasons(e.Reasons) }
 
-// Hint says what to look at first, and what to do if the reading is right.
-func (e *HeldError) Hint() string {
-	return "an app without an admin role sees nobody (`oktasync doctor` tells); `oktasync quarantine diff EXPORT` shows who it is about; " +
-		"if that is right, `oktasync quarantine release EXPORT --reason TEXT`, or read anew with `oktasync apply --publish-anyway --reason TEXT`"
-}
-
-// Reconcile makes the store agree with what export declares: read and compare,
-// guard, publish, prune, in that order. The newest snapshot changes only when it
-// publishes. Each outcome stands in the journal, a failed one with its cause.
+// Reconcile reads what export declares, compares it with the newest snapshot,
+// checks it with the guard, publishes a snapshot, and prunes old ones. The newest
+// snapshot changes only if it publishes. The journal records each outcome, with
+// the cause of a failure. The result is also valid with an error.
 //
-// A reading that a guard holds back is kept in quarantine and returned as a
-// [*HeldError]. Where run has an override, the guard's word is noted in the
-// manifest and the reading published. Only one reconcile of an export can be
-// under way; a second one gets a [*snapshot.LockedError].
+// A read that the guard stops is stored in quarantine, and the error is a
+// [*QuarantinedError]. If run has an override, the read is published instead, and
+// the manifest records the reasons of the guard. A second reconcile of the same
+// export fails with a [*snapshot.LockedError].
 func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.Run) (result Result, err error) {
 	start := time.Now()
+	defer func() {
+		result.Outcome = outcomeOf(ctx, result, err)
+		result.Elapsed = time.Since(start)
+	}()
 	w, err := r.cfg.Store.Writer(export.Name, snapshot.ThisProcess(run.Trigger))
 	if err != nil {
 		return Result{}, err
@@ -124,22 +124,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 	if err == nil {
 		result.Pruned, err = w.Prune(ctx, export.Retention())
 	}
-	result.Elapsed = time.Since(start)
-	if err != nil && result.Outcome != Quarantined {
-		err = errors.Join(err, w.Journal(ending(ctx, err)))
+	switch outcomeOf(ctx, result, err) {
+	case Failed:
+		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()}))
+	case Cancelled:
+		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventCancelled}))
 	}
 	return result, err
 }
 
-// ending is the journal's line for a reconcile that came to nothing.
-func ending(ctx context.Context, err error) snapshot.Event {
-	if errors.Is(context.Cause(ctx), context.Canceled) {
-		return snapshot.Event{Event: snapshot.EventCancelled}
+// outcomeOf returns the outcome of a reconcile.
+func outcomeOf(ctx context.Context, result Result, err error) Outcome {
+	_, quarantined := errors.AsType[*QuarantinedError](err)
+	switch {
+	case quarantined:
+		return Quarantined
+	case err != nil && errors.Is(context.Cause(ctx), context.Canceled):
+		return Cancelled
+	case err != nil:
+		return Failed
+	case result.Snapshot != nil:
+		return Published
 	}
-	return snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()}
+	return Unchanged
 }
 
-// reconcile is what happens between a journal's `started` and its ending.
+// reconcile runs the steps between the journal's started and its last event.
 func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export Export, run snapshot.Run) (result Result, err error) {
 	defer recoverPanic(&err)
 
@@ -153,70 +163,65 @@ func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export E
 	defer func() { err = errors.Join(err, plan.Close()) }()
 	result.Plan = plan
 
-	held := len(plan.Held) > 0
-	if held && run.Override == nil {
-		return r.quarantine(ctx, w, plan, run)
+	if len(plan.Stopped) > 0 && run.Override == nil {
+		return result, r.quarantine(ctx, w, plan, run)
 	}
 	if export.Snapshot == OnChange && !plan.Changed() {
-		result.Outcome = Unchanged
 		return result, w.Journal(snapshot.Event{Event: snapshot.EventUnchanged, Snapshot: plan.Previous.Name()})
 	}
 	if run.Override != nil {
-		run.Override = overridden(*run.Override, plan.Held)
+		run.Override = overridden(*run.Override, plan.Stopped)
 	}
 	draft, err := plan.draft(ctx, r.cfg, run)
 	if err != nil {
 		return result, err
 	}
-	if result.Snapshot, err = w.Publish(ctx, draft); err != nil {
-		return result, err
-	}
-	result.Outcome = Published
-	return result, nil
+	result.Snapshot, err = w.Publish(ctx, draft)
+	return result, err
 }
 
-// overridden is what the manifest says of an override: nothing, where the guard
-// had nothing to say.
-func overridden(o snapshot.Override, held []string) *snapshot.Override {
-	if len(held) == 0 {
+// overridden returns the override for the manifest: nil if the guard didn't stop
+// the read.
+func overridden(o snapshot.Override, reasons []string) *snapshot.Override {
+	if len(reasons) == 0 {
 		return nil
 	}
-	o.Guard = joinReasons(held)
+	o.Guard = joinReasons(reasons)
 	return &o
 }
 
-// quarantine keeps a reading that the guard held back, where `latest` and those
-// who read it don't see it.
-func (r *Reconciler) quarantine(ctx context.Context, w *snapshot.Writer, plan *Plan, run snapshot.Run) (Result, error) {
+// quarantine stores a read that the guard stopped apart from the snapshots.
+func (r *Reconciler) quarantine(ctx context.Context, w *snapshot.Writer, plan *Plan, run snapshot.Run) error {
 	draft, err := plan.draft(ctx, r.cfg, run)
 	if err != nil {
-		return Result{Plan: plan}, err
+		return err
 	}
-	name, err := w.Quarantine(ctx, draft, joinReasons(plan.Held))
+	name, err := w.Quarantine(ctx, draft, joinReasons(plan.Stopped))
 	if err != nil {
-		return Result{Plan: plan}, fmt.Errorf("quarantine reading: %w", err)
+		return fmt.Errorf("quarantine read: %w", err)
 	}
-	return Result{Plan: plan, Outcome: Quarantined}, &HeldError{Quarantined: name, Reasons: plan.Held}
+	return &QuarantinedError{Export: plan.Export.Name, Name: name, Reasons: plan.Stopped}
 }
 
-// recoverPanic turns a panic into an error, so that one bad reconcile ends as
-// failed and not the daemon.
+// recoverPanic turns a panic into an error, so that it ends one reconcile and not
+// the daemon.
 func recoverPanic(err *error) {
 	if p := recover(); p != nil {
 		*err = errors.Join(*err, PanicError(p))
 	}
 }
 
-// PanicError describes what recover returned, called by the function that
-// called recover: by its place in the source, and not by its value, which could
-// hold a user's data. The runtime's own errors hold none.
+// PanicError returns an error for a value that recover returned. It must be called
+// by the function that called recover. The error names the place in the source,
+// and not the value, which could contain a user's data. The runtime's own errors
+// contain none.
 func PanicError(p any) error {
 	text := "panic"
 	if e, ok := p.(runtime.Error); ok {
 		text = e.Error()
 	}
 	pcs := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)]) // past Callers, PanicError, and who recovers
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)]) // skips Callers, PanicError and its caller
 	for more := true; more; {
 		var frame runtime.Frame
 		if frame, more = frames.Next(); !strings.HasPrefix(frame.Function, "runtime.") {

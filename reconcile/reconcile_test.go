@@ -15,6 +15,8 @@ import (
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // org is a Source: what it holds is what a reading gives.
@@ -53,7 +55,7 @@ func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink
 		o.script(sink)
 		rows = 8
 	}
-	request := oktaclient.Request{Time: started, Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "r1"}
+	request := oktaclient.Request{Resource: "users", Time: started, Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "r1"}
 	if err := sink.Request(request); err != nil {
 		return oktaclient.ReadResult{}, err
 	}
@@ -71,7 +73,7 @@ func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink okt
 	reading := oktaclient.ReadResult{Started: time.Now()}
 	for _, id := range ids {
 		o.asked = append(o.asked, id)
-		request := oktaclient.Request{Time: time.Now(), Method: "GET", Path: "/api/v1/users/" + id, Status: 404, RequestID: "r2"}
+		request := oktaclient.Request{Resource: "users", Time: time.Now(), Method: "GET", Path: "/api/v1/users/" + id, Status: 404, RequestID: "r2"}
 		if i := slices.IndexFunc(o.users, func(u oktaclient.Record) bool { return u.ID == id }); i >= 0 {
 			request.Status, request.Rows = 200, 1
 			if err := o.give(q, o.users[i], sink); err != nil {
@@ -161,7 +163,7 @@ func (f *fixture) publish() *snapshot.Snapshot {
 // left in it.
 func (f *fixture) check() {
 	f.t.Helper()
-	summary, err := f.store.Verify(f.t.Context(), nil, func(found snapshot.Finding) { f.t.Errorf("verify: %s", found) })
+	summary, err := verify.Verify(f.t.Context(), f.store, verify.Options{}, func(found verify.Finding) { f.t.Errorf("verify: %s", found) })
 	if err != nil || summary.Problems+summary.Notes > 0 {
 		f.t.Errorf("verify: %v, %d problems, %d notes", err, summary.Problems, summary.Notes)
 	}
@@ -190,7 +192,7 @@ func (f *fixture) lastEvent() snapshot.Event {
 func TestReconcilePublishesWhatWasRead(t *testing.T) {
 	f := newFixture(t, person(2), person(1), person(3))
 	s := f.publish()
-	users, err := s.Users()
+	users, err := s.Records(snapshot.Users)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +213,7 @@ func TestReconcilePublishesWhatWasRead(t *testing.T) {
 		t.Errorf("users = %q, want 3, the first %s", got, want)
 	}
 	m := s.Manifest
-	if m.Sequence != 1 || m.Previous != nil || m.Resources.Users.Total != 3 || m.Resources.Users.ByStatus["ACTIVE"] != 3 || m.Read.Requests != 1 {
+	if m.Sequence != 1 || m.Previous != nil || m.Resources["users"].Total != 3 || m.Resources["users"].ByStatus["ACTIVE"] != 3 || m.Read.Requests != 1 {
 		t.Errorf("manifest = %+v", m)
 	}
 	if !f.org.query.IncludeDeprovisioned {
@@ -223,8 +225,8 @@ func TestReconcileCountsAUserOfTwoPagesOnce(t *testing.T) {
 	newer := person(1, "Sales", "Finance", "06:00:00.000Z", "06:00:09.000Z")
 	newer.LastUpdated = "2026-11-23T06:00:09.000Z"
 	s := newFixture(t, newer, person(2), person(1)).publish()
-	if m := s.Manifest; m.Resources.Users.Total != 2 || m.Read.Duplicates != 1 || m.Read.Rows != 3 {
-		t.Errorf("total %d, duplicates %d, rows %d", m.Resources.Users.Total, m.Read.Duplicates, m.Read.Rows)
+	if m := s.Manifest; m.Resources["users"].Total != 2 || m.Resources["users"].Duplicates != 1 || m.Resources["users"].Rows != 3 {
+		t.Errorf("total %d, duplicates %d, rows %d", m.Resources["users"].Total, m.Resources["users"].Duplicates, m.Resources["users"].Rows)
 	}
 }
 
@@ -232,12 +234,12 @@ func TestPlanNamesEachKindAndIsQuietRightAfterApply(t *testing.T) {
 	f := newFixture(t, people(0, 200)...)
 	f.export.Users.Guard.AtLeast = 100
 	plan := f.plan()
-	if !plan.Changed() || plan.Base != snapshot.BaseNone {
-		t.Errorf("before the first: changed %t, base %s", plan.Changed(), plan.Base)
+	if !plan.Changed() || plan.Resources[0].Base != snapshot.BaseNone {
+		t.Errorf("before the first: changed %t, base %s", plan.Changed(), plan.Resources[0].Base)
 	}
 	f.publish()
 	if plan := f.plan(); plan.Changed() {
-		t.Errorf("right after apply: %+v", plan.Counts)
+		t.Errorf("right after apply: %+v", plan.Resources[0].Counts)
 	}
 
 	f.org.users = append(people(2, 200), person(300), person(301))
@@ -250,16 +252,16 @@ func TestPlanNamesEachKindAndIsQuietRightAfterApply(t *testing.T) {
 	for i := 5; i < 9; i++ {
 		f.org.users[i] = person(i+2, "2026-11-20T08", "2026-11-22T09") // lastLogin only
 	}
-	kinds := map[snapshot.Kind]int{}
+	kinds := map[diff.Kind]int{}
 	plan = f.plan()
-	if err := plan.Changes(func(c *snapshot.Change) error { kinds[c.Kind]++; return nil }); err != nil {
+	if err := plan.Changes(func(_ *snapshot.Resource, c *diff.Change) error { kinds[c.Kind]++; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	want := map[snapshot.Kind]int{snapshot.Moved: 3, snapshot.Deactivated: 2, snapshot.Joined: 2, snapshot.Deleted: 2}
+	want := map[diff.Kind]int{diff.Moved: 3, diff.Deactivated: 2, diff.Joined: 2, diff.Deleted: 2}
 	if fmt.Sprint(kinds) != fmt.Sprint(want) || !plan.Changed() {
 		t.Errorf("kinds = %v, want %v", kinds, want)
 	}
-	if got := f.publish().Manifest.Resources.Users; fmt.Sprint(got.Kinds) != fmt.Sprint(want) {
+	if got := f.publish().Manifest.Resources["users"]; fmt.Sprint(got.Kinds) != fmt.Sprint(want) {
 		t.Errorf("published kinds = %v, want %v", got.Kinds, want)
 	}
 }
@@ -309,10 +311,10 @@ func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
 		then  []oktaclient.Record
 		want  string
 	}{
-		{"everybody gone", people(0, 120), nil, "quarantined: 0 users read, the guard wants at least 1; 120 of 120 users gone, the guard allows 1%"},
+		{"everybody gone", people(0, 120), nil, "quarantined: 0 users read, the guard requires at least 1; 120 of 120 users gone, the guard allows 1%"},
 		{"a quarter gone", people(0, 120), people(30, 120), "quarantined: 30 of 120 users gone, the guard allows 1%"},
 		{"many deactivated", people(0, 120), deactivated(120, 26), "quarantined: 26 of 120 users deactivated, the guard allows 5%"},
-		{"empty at the very first", nil, nil, "quarantined: 0 users read, the guard wants at least 1"},
+		{"empty at the very first", nil, nil, "quarantined: 0 users read, the guard requires at least 1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -323,14 +325,14 @@ func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
 			before := f.latest()
 			f.org.users = tt.then
 			_, err := f.reconcile("")
-			var held *reconcile.HeldError
+			var held *reconcile.QuarantinedError
 			if !errors.As(err, &held) || err.Error() != tt.want {
 				t.Fatalf("err = %v, want %s", err, tt.want)
 			}
 			if f.latest() != before {
 				t.Errorf("latest = %q, want %q", f.latest(), before)
 			}
-			if e := f.lastEvent(); e.Event != snapshot.EventQuarantined || e.Snapshot != held.Quarantined {
+			if e := f.lastEvent(); e.Event != snapshot.EventQuarantined || e.Snapshot != held.Name {
 				t.Errorf("last event = %+v", e)
 			}
 			result, err := f.reconcile("CHG-1042")
@@ -443,8 +445,8 @@ func TestOnChangePublishesOnlyChanges(t *testing.T) {
 		t.Errorf("last event = %+v", e)
 	}
 	f.export.Users.Attributes.Exclude = append(f.export.Users.Attributes.Exclude, "profile.badge")
-	if s := f.publish(); s.Manifest.Resources.Users.Changed != 0 {
-		t.Errorf("an attribute no longer declared made %d changes", s.Manifest.Resources.Users.Changed)
+	if s := f.publish(); s.Manifest.Resources["users"].Changed != 0 {
+		t.Errorf("an attribute no longer declared made %d changes", s.Manifest.Resources["users"].Changed)
 	}
 }
 
@@ -454,7 +456,7 @@ func TestOtherUsersDeclaredAreNotCompared(t *testing.T) {
 	f.export.Users.Search = `profile.department eq "Sales"`
 	f.org.users = people(0, 10)
 	s := f.publish()
-	if u := s.Manifest.Resources.Users; u.Base != snapshot.BaseReset || u.Removed != 0 {
+	if u := s.Manifest.Resources["users"]; u.Base != snapshot.BaseReset || u.Removed != 0 {
 		t.Errorf("users = %+v", u)
 	}
 }

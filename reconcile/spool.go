@@ -13,46 +13,46 @@ import (
 	"slices"
 
 	"oktasync/oktaclient"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 const (
-	runSize    = 16 << 20                  // bytes of users that are sorted in memory before they go to disk
-	readBuffer = 32 << 10                  // bytes read ahead from each run while runs are merged
-	maxLengths = 5 * binary.MaxVarintLen64 // of a record's four fields, and its number
-	maxRecord  = 128 << 20                 // a longer field in a run means that the file was damaged
+	runSize    = 16 << 20                  // bytes of records that are sorted in memory before they are written
+	readBuffer = 32 << 10                  // bytes of the read buffer of each run in a merge
+	maxLengths = 5 * binary.MaxVarintLen64 // of the lengths of a record's four fields, and its number
+	maxRecord  = 128 << 20                 // a longer field in a run means that the file is damaged
 )
 
-// spool takes the users of one reading in any order and gives them back sorted
-// by id, each id once, however many there are: it is an external merge sort
-// over unnamed temporary files, so memory stays the same and a crash leaves
-// nothing behind. What the declaration excludes is cut away before a byte
-// reaches a file.
+// spool accepts the records of one read in any order and returns them sorted by
+// id, each id once. It is an external merge sort over unnamed temporary files, so
+// its memory is constant and a crash leaves no files. Excluded attributes are
+// removed before anything is written to a file.
 //
-// It is filled by one goroutine; once closed for writing by flush, any number
-// of merges may read it at the same time.
+// One goroutine fills it. After finish, any number of merges may read it at the
+// same time.
 type spool struct {
 	temp    func() (*os.File, error)
 	project func(dst, canonical []byte) ([]byte, error)
 	runSize int
 
 	arena   []byte  // encoded records of the run that is being filled
-	index   []entry // where they lie in arena
+	index   []entry // the records in arena
 	runs    []run
-	records uint64 // so far, in all runs: the order of arrival
+	records uint64 // number of all records; a record's number is its order of arrival
 
-	canonical, projected []byte // buffers, reused for every user
+	canonical, projected []byte // reused for every record
 }
 
-// entry is one record of the arena: what it is sorted by, and the whole of it.
+// entry is one record of the arena and its sort key.
 type entry struct {
 	id, updated []byte
 	arrival     uint64
 	record      []byte
 }
 
-// order puts records in the order of a run and of a merge: by id, and of one
-// id the copy to keep first.
+// order compares records by id. Among copies of one id, the copy to keep comes
+// first.
 func order(a, b entry) int {
 	if c := bytes.Compare(a.id, b.id); c != 0 {
 		return c
@@ -72,25 +72,25 @@ func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte)
 	return &spool{temp: temp, project: project, runSize: runSize}
 }
 
-// add takes one copy of a user as Okta sent it.
-func (s *spool) add(u oktaclient.Record) error {
+// add adds one copy of a record as Okta sent it.
+func (s *spool) add(r oktaclient.Record) error {
 	var err error
-	if s.canonical, err = snapshot.Canonical(s.canonical[:0], u.JSON); err != nil {
-		return fmt.Errorf("user %s: %w", u.ID, err)
+	if s.canonical, err = canonjson.Canonical(s.canonical[:0], r.JSON); err != nil {
+		return fmt.Errorf("record %s: %w", r.ID, err)
 	}
 	if s.projected, err = s.project(s.projected[:0], s.canonical); err != nil {
-		return fmt.Errorf("user %s: %w", u.ID, err)
+		return fmt.Errorf("record %s: %w", r.ID, err)
 	}
-	return s.put(u, s.projected)
+	return s.put(r, s.projected)
 }
 
-// drop takes one copy of a user that is not of the export: where no newer copy
-// says otherwise, the merge leaves the user out.
-func (s *spool) drop(u oktaclient.Record) error { return s.put(u, nil) }
+// addOutside adds one copy of a record that the declaration doesn't select. If it
+// is the newest copy, the merge omits the record.
+func (s *spool) addOutside(r oktaclient.Record) error { return s.put(r, nil) }
 
-// put takes a record; no JSON stands for a user who is outside.
-func (s *spool) put(u oktaclient.Record, json []byte) error {
-	if len(s.arena)+len(u.ID)+len(u.LastUpdated)+len(u.Status)+len(json)+maxLengths > s.runSize {
+// put adds a record. Its json is nil if the declaration doesn't select it.
+func (s *spool) put(r oktaclient.Record, json []byte) error {
+	if len(s.arena)+len(r.ID)+len(r.LastUpdated)+len(r.Status)+len(json)+maxLengths > s.runSize {
 		if err := s.flush(); err != nil {
 			return err
 		}
@@ -100,20 +100,20 @@ func (s *spool) put(u oktaclient.Record, json []byte) error {
 	}
 	start := len(s.arena)
 	s.records++
-	s.arena = appendField(s.arena, u.ID)
-	id := s.arena[len(s.arena)-len(u.ID):]
-	s.arena = appendField(s.arena, u.LastUpdated)
-	updated := s.arena[len(s.arena)-len(u.LastUpdated):]
-	s.arena = appendField(s.arena, u.Status)
+	s.arena = appendField(s.arena, r.ID)
+	id := s.arena[len(s.arena)-len(r.ID):]
+	s.arena = appendField(s.arena, r.LastUpdated)
+	updated := s.arena[len(s.arena)-len(r.LastUpdated):]
+	s.arena = appendField(s.arena, r.Status)
 	s.arena = binary.AppendUvarint(s.arena, s.records)
 	s.arena = appendField(s.arena, json)
-	// An arena that has outgrown its capacity has moved; the entries before
-	// still point into the old one, whose bytes stay as they were.
+	// If the arena has grown, earlier entries still point into the old array, whose
+	// bytes don't change.
 	s.index = append(s.index, entry{id: id, updated: updated, arrival: s.records, record: s.arena[start:]})
 	return nil
 }
 
-// flush sorts what is in memory and writes it out as one run.
+// flush sorts the records in memory and writes them as one run.
 func (s *spool) flush() error {
 	if len(s.index) == 0 {
 		return nil
@@ -123,7 +123,7 @@ func (s *spool) flush() error {
 	if err != nil {
 		return fmt.Errorf("create temporary file: %w", err)
 	}
-	s.runs = append(s.runs, run{file: file}) // from here on close closes it
+	s.runs = append(s.runs, run{file: file}) // so that close closes it
 	w := bufio.NewWriterSize(file, 1<<20)
 	for _, e := range s.index {
 		if _, err := w.Write(e.record); err != nil {
@@ -138,7 +138,7 @@ func (s *spool) flush() error {
 	return nil
 }
 
-// finish writes out the last run and gives the memory back.
+// finish writes the last run and releases the memory.
 func (s *spool) finish() error {
 	err := s.flush()
 	s.arena, s.index, s.canonical, s.projected = nil, nil, nil, nil
@@ -155,7 +155,7 @@ func (s *spool) close() error {
 	return err
 }
 
-// merge returns a reader over all runs. It implements snapshot.UserReader.
+// merge returns a reader over all runs. It implements diff.Reader.
 func (s *spool) merge() (*merge, error) {
 	m := &merge{}
 	for _, r := range s.runs {
@@ -172,25 +172,26 @@ func (s *spool) merge() (*merge, error) {
 	return m, nil
 }
 
-// merge reads the users of a spool ascending by id. Of several copies of a user
-// the one with the newest lastUpdated counts, and of equal ones the one that
-// came last. It gives those that are of the export, and counts the rest.
+// merge reads the records of a spool in ascending order of ids. Of several copies
+// of a record, the one with the newest lastUpdated counts, and among equal ones
+// the last. It returns the records that the declaration selects, and counts the
+// others.
 type merge struct {
 	heap       cursors
-	current    *cursor // what the last Next returned stands in its buffers
+	current    *cursor // its buffers contain the record that Next returned
 	status     []byte
-	duplicates int // copies that count for nothing
-	outside    int // users whose newest copy is not of the export
+	duplicates int // further copies
+	outside    int // records whose newest copy the declaration doesn't select
 	id         []byte
 }
 
-func (m *merge) Next() (snapshot.User, error) {
+func (m *merge) Next() (diff.Record, error) {
 	for {
 		if err := m.advance(); err != nil {
-			return snapshot.User{}, err
+			return diff.Record{}, err
 		}
 		if len(m.heap) == 0 {
-			return snapshot.User{}, io.EOF
+			return diff.Record{}, io.EOF
 		}
 		c := m.heap[0]
 		m.current = c
@@ -204,11 +205,11 @@ func (m *merge) Next() (snapshot.User, error) {
 			continue
 		}
 		m.status = c.status
-		return snapshot.User{ID: m.id, JSON: c.json}, nil
+		return diff.Record{Key: m.id, JSON: c.json}, nil
 	}
 }
 
-// advance moves the run whose record was handed out last.
+// advance moves the run of the record that was returned last.
 func (m *merge) advance() error {
 	if m.current == nil {
 		return nil
@@ -225,10 +226,10 @@ func (m *merge) advance() error {
 	return nil
 }
 
-// Close does nothing: the runs belong to the spool.
+// Close does nothing, because the runs belong to the spool.
 func (m *merge) Close() error { return nil }
 
-// cursor stands on one record of one run.
+// cursor is a position in a run.
 type cursor struct {
 	entry  // record is unused
 	r      *bufio.Reader

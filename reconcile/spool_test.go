@@ -47,7 +47,7 @@ func TestSpoolGivesEachUserOnceInItsNewestVersion(t *testing.T) {
 				} else if err != nil {
 					t.Fatal(err)
 				}
-				id := string(u.ID)
+				id := string(u.Key)
 				ids = append(ids, id)
 				if string(u.JSON) != newest[id] {
 					t.Errorf("seed %d: %s = %s, want %s", seed, id, u.JSON, newest[id])

@@ -8,12 +8,10 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// tlsFacts is what a manifest says of the certificate that the org showed, so
-// that a look-alike is told apart from Okta; nil where the reading was over
-// plain http. The chain was accepted by TLS already. What is found out here is
-// whether the system's own certificate authorities vouch for it too, or only
-// one that the configuration added.
-func tlsFacts(peer []*x509.Certificate) *snapshot.TLS {
+// tlsOf describes the certificate of the org for the manifest. It returns nil for
+// plain http. TLS already accepted the chain. tlsOf reports whether the system's
+// certificate authorities accept it too, or only one that the configuration adds.
+func tlsOf(peer []*x509.Certificate) *snapshot.TLS {
 	if len(peer) == 0 {
 		return nil
 	}

@@ -28,7 +28,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply [EXPORT...]",
 		Short: "Reconcile once: read Okta and publish snapshots",
-		Long: `Reads the users of each named export, or of all exports, compares them with the
+		Long: `Reads the resources of each named export, or of all exports, compares them with the
 newest snapshot, and publishes a new one. It prints the facts of each snapshot, for
 a change ticket. It changes nothing in Okta.
 
@@ -124,7 +124,6 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 		return
 	}
 	m := r.Snapshot.Manifest
-	u := m.Resources.Users
 	zone := export.Location()
 	fmt.Fprintf(w, "%s: published %s\n", export.Name, m.Snapshot)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -133,9 +132,16 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	}
 	row("org", "%s", m.Org.URL)
 	row("client", "%s (scopes %s, %s)", m.Client.ClientID, strings.Join(m.Client.Scopes, " "), tokenKind(m.Client.DPoP))
-	row("query", "%s", report.Query(m.Declared.Users))
-	row("users", "%d: %s", u.Total, report.Statuses(u.ByStatus))
-	row("changes", "%s", report.Changes(u))
+	row("query", "%s", report.Query(m.Declared))
+	for _, r := range m.Recorded() {
+		counts := m.Resources[r.Name]
+		if counts.ByStatus != nil {
+			row(r.Name, "%d: %s", counts.Total, report.Statuses(counts.ByStatus))
+		} else {
+			row(r.Name, "%d", counts.Total)
+		}
+	}
+	row("changes", "%s", report.Changes(m.Resources))
 	row("started", "%s", m.Read.Started.In(zone).Format(timeLayout))
 	row("finished", "%s", m.Read.Finished.In(zone).Format(timeLayout))
 	row("run by", "%s on %s", m.Run.User, m.Run.Host)

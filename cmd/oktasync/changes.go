@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"oktasync/cmd/oktasync/internal/term"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // changeList prints changes as text, up to maxShown of them.
@@ -19,9 +19,9 @@ type changeList struct {
 	count int
 }
 
-var opSigns = map[snapshot.Op]string{snapshot.OpAdded: "+", snapshot.OpChanged: "~", snapshot.OpRemoved: "-"}
+var opSigns = map[diff.Op]string{diff.OpAdded: "+", diff.OpChanged: "~", diff.OpRemoved: "-"}
 
-func (l *changeList) add(c *snapshot.Change) error {
+func (l *changeList) add(c *diff.Change) error {
 	if l.count++; l.count > maxShown {
 		return nil
 	}
@@ -32,15 +32,15 @@ func (l *changeList) add(c *snapshot.Change) error {
 	return nil
 }
 
-// nameOf returns the login of a changed user, or its ID if there is no login.
-func nameOf(c *snapshot.Change) string { return cmp.Or(c.Login, c.ID) }
+// nameOf returns the login or name of a changed record, or its ID.
+func nameOf(c *diff.Change) string { return cmp.Or(c.Label(), c.ID()) }
 
 // at returns the time that Okta gives for a change.
-func (l *changeList) at(c *snapshot.Change) string {
+func (l *changeList) at(c *diff.Change) string {
 	if l.zone == nil {
 		return ""
 	}
-	at, err := time.Parse(time.RFC3339, c.At())
+	at, err := time.Parse(time.RFC3339, c.At)
 	if err != nil {
 		return ""
 	}

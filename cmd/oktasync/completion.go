@@ -179,8 +179,8 @@ func snapshotNames(r *reader, export, prefix string) []string {
 	list, _ := r.List(export)
 	var names []string
 	for _, s := range slices.Backward(list) {
-		u := s.Manifest.Resources.Users
-		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), fmt.Sprintf("%d users, %s", u.Total, report.ShortChanges(u))))
+		counts := s.Manifest.Resources
+		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), report.Records(counts)+", "+report.ShortChanges(counts)))
 	}
 	return names
 }

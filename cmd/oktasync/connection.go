@@ -53,7 +53,7 @@ func (o *outcomes) add(a *app, export string, err error) {
 	if err == nil {
 		return
 	}
-	if held := (*reconcile.HeldError)(nil); errors.As(err, &held) {
+	if _, ok := errors.AsType[*reconcile.QuarantinedError](err); ok {
 		o.quarantined = true
 	} else {
 		o.failed = true

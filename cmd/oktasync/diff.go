@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,12 +14,15 @@ import (
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
 )
 
 func (a *app) diffCommand() *cobra.Command {
 	var detailed bool
 	cmd := &cobra.Command{
-		Use:   "diff EXPORT [FROM] [TO]",
+		Use:   "diff EXPORT [FROM] [TO] [RESOURCE...]",
 		Short: "Show who joined, moved and left between two snapshots",
 		Long: `Compares two snapshots of an export: the newest two by default, or FROM with the
 newest. Name a snapshot by its folder, by a date (the last snapshot of that day or
@@ -29,7 +35,7 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 		Example: `  oktasync diff all-users
   oktasync diff all-users 2026-03-31 2026-06-30 --json
   oktasync diff all-users @-7 --format csv > week.csv`,
-		Args: args(1, 3, "EXPORT [FROM] [TO]"),
+		Args: args(1, 4, "EXPORT [FROM] [TO] [RESOURCE...]"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes")
@@ -54,10 +60,11 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: changes that were reversed in between are not visible\n",
 				term.Plural(len(between), "snapshot"), report.Span(between))
 		}
-		if err := a.printDifference(d, format, r.zone(args[0])); err != nil {
+		changes, err := a.printDifference(d, format, r.zone(args[0]))
+		if err != nil {
 			return err
 		}
-		if detailed && d.changes > 0 {
+		if detailed && changes > 0 {
 			return exitError{exitChanges}
 		}
 		return nil
@@ -90,7 +97,8 @@ func (f *diffFormat) check() error {
 	return nil
 }
 
-func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location) error {
+// printDifference returns the number of changes.
+func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location) (int, error) {
 	switch f.name {
 	case "json":
 		return d.printJSON(a.data())
@@ -100,16 +108,25 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 	return d.print(a.stdout, zone)
 }
 
-// difference is the difference between two states of an export.
+// difference describes the changes between two states of an export.
 type difference struct {
-	export   string
-	from, to userSource
-	rules    snapshot.Rules
-	changes  int
+	export    string
+	from, to  source
+	resources []comparison
+}
+
+// comparison is how a resource of both states is compared.
+type comparison struct {
+	resource *snapshot.Resource
+	rules    diff.Rules
 }
 
 func newDifference(r *reader, args []string) (*difference, error) {
 	older, newer := "@-1", ""
+	names, args := args[1:], args[:1]
+	for len(names) > 0 && snapshot.ResourceNamed(names[0]) == nil && len(args) < 3 {
+		args, names = append(slices.Clip(args), names[0]), names[1:]
+	}
 	if len(args) > 1 {
 		older = args[1]
 	}
@@ -130,129 +147,201 @@ func newDifference(r *reader, args []string) (*difference, error) {
 	if from.Manifest.Sequence > to.Manifest.Sequence {
 		return nil, fmt.Errorf("%s is newer than %s; give the older one first", from.Name(), to.Name())
 	}
-	return compare(args[0], from, from.Manifest.Declared, to, to.Manifest.Declared)
+	return compare(args[0], from, from.Manifest.Declared, to, to.Manifest.Declared, names)
 }
 
-// compare returns the difference between two states with their declarations.
-func compare(export string, from userSource, fromDeclared snapshot.Declaration, to userSource, toDeclared snapshot.Declaration) (*difference, error) {
-	rules, base := snapshot.RulesFor(&fromDeclared, toDeclared)
-	if base == snapshot.BaseReset {
-		return nil, fmt.Errorf("%s and %s declare other users (search, include_deprovisioned), so a comparison would report joiners and leavers that are neither",
-			from.Name(), to.Name())
+// compare compares two states with their declarations. names selects resources; by
+// default, all resources that both states record are compared.
+func compare(export string, from source, fromDeclared snapshot.Declaration, to source, toDeclared snapshot.Declaration, names []string) (*difference, error) {
+	d := &difference{export: export, from: from, to: to}
+	for _, name := range names {
+		if _, err := resourceNamed(to, name); err != nil {
+			return nil, err
+		}
 	}
-	return &difference{export: export, from: from, to: to, rules: rules}, nil
+	for _, r := range to.Recorded() {
+		if len(names) > 0 && !slices.Contains(names, r.Name) {
+			continue
+		}
+		rules, base := snapshot.RulesFor(r, &fromDeclared, toDeclared)
+		switch base {
+		case snapshot.BaseReset:
+			return nil, fmt.Errorf("%s and %s declare other %s (search, include_deprovisioned), so a comparison would report changes that didn't happen",
+				from.Name(), to.Name(), r.Name)
+		case snapshot.BasePrevious:
+			d.resources = append(d.resources, comparison{r, rules})
+		}
+	}
+	if len(d.resources) == 0 {
+		return nil, fmt.Errorf("%s and %s have no resource in common", from.Name(), to.Name())
+	}
+	return d, nil
 }
 
-// each calls visit for each change, in the order of user IDs.
-func (d *difference) each(visit func(*snapshot.Change) error) (snapshot.Counts, error) {
-	before, err := d.from.Users()
+// each calls visit for each change of a resource, in the order of keys.
+func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Counts, error) {
+	before, err := d.from.Records(c.resource)
 	if err != nil {
-		return snapshot.Counts{}, err
+		return diff.Counts{}, err
 	}
 	defer before.Close()
-	after, err := d.to.Users()
+	after, err := d.to.Records(c.resource)
 	if err != nil {
-		return snapshot.Counts{}, err
+		return diff.Counts{}, err
 	}
 	defer after.Close()
-	return snapshot.Diff(before, after, d.rules, func(c *snapshot.Change) error {
-		d.changes++
-		return visit(c)
-	})
+	return diff.Diff(before, after, c.rules, visit)
 }
 
-// groups are the headings of a diff, in their order.
-var groups = []struct {
-	group snapshot.Group
-	title string
-}{
-	{snapshot.Joiners, "Joiners"}, {snapshot.Movers, "Movers"}, {snapshot.Leavers, "Leavers"}, {snapshot.Others, "Others"},
+// all calls visit for each change of all resources.
+func (d *difference) all(visit func(*snapshot.Resource, *diff.Change) error) error {
+	for _, c := range d.resources {
+		if _, err := d.each(c, func(change *diff.Change) error { return visit(c.resource, change) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// print writes the changes under headings. It makes one pass for each heading, so
-// that memory doesn't grow with the number of changes.
-func (d *difference) print(w io.Writer, zone *time.Location) error {
+// headings returns the headings of the changes of a resource, in their order.
+func headings(r *snapshot.Resource) []string {
+	var list []string
+	for _, heading := range []string{snapshot.Joiners, snapshot.Movers, snapshot.Leavers, snapshot.Others, r.Name} {
+		if slices.ContainsFunc(r.Kinds, func(k diff.Kind) bool { return r.Heading(k) == heading }) {
+			list = append(list, heading)
+		}
+	}
+	return list
+}
+
+// print writes the changes under headings, with one pass per heading, so that
+// memory doesn't grow with them. It returns the number of changes.
+func (d *difference) print(w io.Writer, zone *time.Location) (changes int, err error) {
 	fmt.Fprintf(w, "%s: %s to %s\n", d.export, d.from.Name(), d.to.Name())
-	var counts snapshot.Counts
-	for _, g := range groups {
+	var summary []string
+	for _, c := range d.resources {
+		counts, err := d.printResource(w, c, zone)
+		if err != nil {
+			return changes, err
+		}
+		n := counts.Added + counts.Changed + counts.Removed
+		if changes += n; n > 0 {
+			summary = append(summary, fmt.Sprintf("%s before, %d after: %s", c.resource.Plural(counts.Before), counts.Total, report.KindCounts(c.resource, counts.Kinds)))
+		}
+	}
+	if changes == 0 {
+		fmt.Fprintln(w, "no changes")
+		return 0, nil
+	}
+	_, err = fmt.Fprintf(w, "\n%s\n", strings.Join(summary, "\n"))
+	return changes, err
+}
+
+func (d *difference) printResource(w io.Writer, c comparison, zone *time.Location) (counts diff.Counts, err error) {
+	for _, heading := range headings(c.resource) {
 		list := changeList{w: w, zone: zone}
-		titled := false
-		d.changes = 0
-		var err error
-		counts, err = d.each(func(c *snapshot.Change) error {
-			if c.Kind.Group() != g.group {
+		counts, err = d.each(c, func(change *diff.Change) error {
+			if c.resource.Heading(change.Kind) != heading {
 				return nil
 			}
-			if !titled {
-				fmt.Fprintf(w, "\n%s\n", g.title)
-				titled = true
+			if list.count == 0 {
+				fmt.Fprintf(w, "\n%s\n", strings.ToUpper(heading[:1])+heading[1:])
 			}
-			return list.add(c)
+			return list.add(change)
 		})
 		if err != nil {
-			return err
+			return counts, err
 		}
 		list.end("oktasync diff --json")
-		if d.changes == 0 {
-			break // other groups have none either
+		if counts.Added+counts.Changed+counts.Removed == 0 {
+			break // the other headings have no changes either
 		}
 	}
-	if d.changes == 0 {
-		fmt.Fprintln(w, "no changes")
-		return nil
-	}
-	fmt.Fprintf(w, "\n%d users before, %d after: %s\n", counts.Before, counts.Total, report.KindCounts(counts.Kinds))
-	return nil
+	return counts, nil
 }
 
-// printCSV writes a row for each change, in the order of groups.
-func (d *difference) printCSV(w io.Writer) error {
-	if _, err := w.Write(snapshot.ChangesHeader()); err != nil {
-		return err
+// changesHeader is the first row of changes as CSV.
+const changesHeader = "group,kind,login,id,at,paths,before,after\r\n"
+
+// appendChangeRow appends a change as a row of CSV. Paths, before and after are
+// cells of JSON.
+func appendChangeRow(dst []byte, r *snapshot.Resource, c *diff.Change) ([]byte, error) {
+	cells := make([][]byte, 0, 8)
+	for _, value := range []any{r.Heading(c.Kind), c.Kind, c.Label(), c.ID(), c.At, c.Paths} {
+		b, err := json.Marshal(value)
+		if err != nil {
+			return dst, err
+		}
+		if string(b) == "[]" {
+			b = nil
+		}
+		cells = append(cells, b)
+	}
+	for _, object := range [][]byte{c.Before, c.After} {
+		if canonjson.IsNull(object) {
+			object = nil
+		}
+		cells = append(cells, object)
+	}
+	return render.AppendRow(dst, cells...), nil
+}
+
+// printCSV writes a row for each change, in the order of the headings. It returns
+// the number of changes.
+func (d *difference) printCSV(w io.Writer) (changes int, err error) {
+	if _, err := io.WriteString(w, changesHeader); err != nil {
+		return 0, err
 	}
 	var row []byte
-	for _, g := range groups {
-		d.changes = 0
-		_, err := d.each(func(c *snapshot.Change) (err error) {
-			if c.Kind.Group() != g.group {
-				return nil
+	for _, c := range d.resources {
+		for _, heading := range headings(c.resource) {
+			_, err := d.each(c, func(change *diff.Change) (err error) {
+				if c.resource.Heading(change.Kind) != heading {
+					return nil
+				}
+				changes++
+				if row, err = appendChangeRow(row[:0], c.resource, change); err == nil {
+					_, err = w.Write(row)
+				}
+				return err
+			})
+			if err != nil {
+				return changes, err
 			}
-			if row, err = c.Row(row[:0]); err == nil {
-				_, err = w.Write(row)
-			}
-			return err
-		})
-		if err != nil {
-			return err
 		}
 	}
-	return nil
+	return changes, nil
 }
 
-// printJSON writes one JSON document, with one line for each change.
-func (d *difference) printJSON(w io.Writer) error {
+// printJSON writes one document with one change per line. It returns the number of
+// changes.
+func (d *difference) printJSON(w io.Writer) (changes int, err error) {
 	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.export, d.from.Name(), d.to.Name())
 	separator := "\n"
 	var line []byte
-	counts, err := d.each(func(c *snapshot.Change) error {
-		var err error
-		if line, err = c.TimedLine(line[:0]); err != nil {
+	summary := make(map[string]any)
+	for _, c := range d.resources {
+		counts, err := d.each(c, func(change *diff.Change) (err error) {
+			if line, err = change.LineWithTime(line[:0]); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(w, "%s{\"resource\":%q,%s", separator, c.resource.Name, line[1:len(line)-1])
+			separator = ",\n"
 			return err
+		})
+		if err != nil {
+			return changes, err
 		}
-		_, err = fmt.Fprintf(w, "%s%s", separator, line[:len(line)-1])
-		separator = ",\n"
-		return err
-	})
-	if err != nil {
-		return err
+		changes += counts.Added + counts.Changed + counts.Removed
+		summary[c.resource.Name] = map[string]any{
+			"before": counts.Before, "after": counts.Total,
+			"added": counts.Added, "changed": counts.Changed, "removed": counts.Removed, "kinds": counts.Kinds,
+		}
 	}
-	summary, err := snapshot.MarshalCanonical(map[string]any{
-		"before": counts.Before, "after": counts.Total,
-		"added": counts.Added, "changed": counts.Changed, "removed": counts.Removed, "kinds": counts.Kinds,
-	})
+	text, err := canonjson.Marshal(summary)
 	if err != nil {
-		return err
+		return changes, err
 	}
-	_, err = fmt.Fprintf(w, "\n],\"counts\":%s}\n", summary)
-	return err
+	_, err = fmt.Fprintf(w, "\n],\"counts\":%s}\n", text)
+	return changes, err
 }

@@ -15,6 +15,7 @@ import (
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 func (a *app) historyCommand() *cobra.Command {
@@ -79,12 +80,12 @@ type historyDocument struct {
 
 // historyEntry is the user in one snapshot.
 type historyEntry struct {
-	Snapshot string           `json:"snapshot"`
-	Sequence int              `json:"sequence"`
-	Started  snapshot.Time    `json:"started"`
-	Present  bool             `json:"present"` // the snapshot has the user, and can't be compared
-	Pruned   []string         `json:"pruned"`  // the pruned snapshots before it
-	Change   *snapshot.Change `json:"change"`  // from the existing snapshot before it; null: none
+	Snapshot string        `json:"snapshot"`
+	Sequence int           `json:"sequence"`
+	Started  snapshot.Time `json:"started"`
+	Present  bool          `json:"present"` // the snapshot has the user, and can't be compared
+	Pruned   []string      `json:"pruned"`  // the pruned snapshots before it
+	Change   *diff.Change  `json:"change"`  // from the existing snapshot before it; null: none
 }
 
 func (h *history) read(user string) (err error) {
@@ -122,8 +123,8 @@ func (h *history) identify(user string) error {
 		}
 		return true
 	}
-	isUser := func(u snapshot.User) bool { return is(string(u.ID), loginOf(u.JSON)) }
-	isChange := func(c *snapshot.Change) bool { return is(c.ID, c.Login) }
+	isUser := func(u diff.Record) bool { return is(string(u.Key), loginOf(u.JSON)) }
+	isChange := func(c *diff.Change) bool { return is(c.ID(), c.Login) }
 	for i := len(h.list) - 1; i >= 0 && !slices.Contains(ids, user); i-- {
 		s := h.list[i]
 		whole := i == len(h.list)-1 || i == 0 || h.list[i-1].Manifest.Sequence+1 != s.Manifest.Sequence || !compared(s)
@@ -151,7 +152,7 @@ func (h *history) identify(user string) error {
 
 // compared reports whether s has a changes file.
 func compared(s *snapshot.Snapshot) bool {
-	return s.Manifest.Resources.Users.Base == snapshot.BasePrevious
+	return s.Manifest.Resources[snapshot.Users.Name].Base == snapshot.BasePrevious
 }
 
 // entry returns the user in s. before is the snapshot before it, nil for the first.
@@ -168,7 +169,7 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 	}
 	e.Pruned = append(e.Pruned, gone...)
 	if before != nil && len(gone) == 0 && compared(s) {
-		e.Change, err = findChange(s, id, func(c *snapshot.Change) bool { return c.ID == id })
+		e.Change, err = findChange(s, id, func(c *diff.Change) bool { return c.ID() == id })
 		return e, err
 	}
 	err = h.compareUsers(&e, before, s)
@@ -177,15 +178,15 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 
 // compareUsers sets e from the users of s and before.
 func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) error {
-	isUser := func(u snapshot.User) bool { return string(u.ID) == h.document.ID }
+	isUser := func(u diff.Record) bool { return string(u.Key) == h.document.ID }
 	now, err := findUser(s, isUser)
 	if err != nil {
 		return err
 	}
 	base := snapshot.BaseNone
-	var rules snapshot.Rules
+	var rules diff.Rules
 	if before != nil {
-		rules, base = snapshot.RulesFor(&before.Manifest.Declared, s.Manifest.Declared)
+		rules, base = snapshot.RulesFor(snapshot.Users, &before.Manifest.Declared, s.Manifest.Declared)
 	}
 	if base != snapshot.BasePrevious {
 		e.Present = now != nil
@@ -195,25 +196,25 @@ func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) er
 	if err != nil {
 		return err
 	}
-	_, err = snapshot.Diff(was, now, rules, func(c *snapshot.Change) error { // c is only valid during the call
+	_, err = diff.Diff(was, now, rules, func(c *diff.Change) error { // valid during the call only
 		line, err := c.Line(nil)
 		if err == nil {
-			e.Change, err = snapshot.ParseChange(line)
+			e.Change, err = diff.ParseChange(line)
 		}
 		return err
 	})
 	return err
 }
 
-// oneUser is a UserReader of one user, or of none if it is nil.
+// oneUser is a Reader of one user, or of none if it is nil.
 type oneUser struct {
-	user snapshot.User
+	user diff.Record
 	read bool
 }
 
-func (n *oneUser) Next() (snapshot.User, error) {
+func (n *oneUser) Next() (diff.Record, error) {
 	if n == nil || n.read {
-		return snapshot.User{}, io.EOF
+		return diff.Record{}, io.EOF
 	}
 	n.read = true
 	return n.user, nil
@@ -224,13 +225,13 @@ func (n *oneUser) Close() error { return nil }
 var errFound = errors.New("found")
 
 // findUser returns the first user of s that matches, and nil if there is none.
-func findUser(s *snapshot.Snapshot, is func(snapshot.User) bool) (*oneUser, error) {
+func findUser(s *snapshot.Snapshot, is func(diff.Record) bool) (*oneUser, error) {
 	var found *oneUser
-	err := eachUser(s, func(u snapshot.User) error {
+	err := eachUser(s, func(u diff.Record) error {
 		if !is(u) {
 			return nil
 		}
-		found = &oneUser{user: snapshot.User{ID: bytes.Clone(u.ID), JSON: bytes.Clone(u.JSON)}}
+		found = &oneUser{user: diff.Record{Key: bytes.Clone(u.Key), JSON: bytes.Clone(u.JSON)}}
 		return errFound
 	})
 	if errors.Is(err, errFound) {
@@ -250,8 +251,8 @@ func loginOf(user []byte) string {
 
 // findChange returns the first change of s that matches, and nil if there is none.
 // It only parses lines that contain text.
-func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) bool) (*snapshot.Change, error) {
-	changes, err := s.Changes()
+func findChange(s *snapshot.Snapshot, text string, is func(*diff.Change) bool) (*diff.Change, error) {
+	changes, err := s.Changes(snapshot.Users)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +265,7 @@ func findChange(s *snapshot.Snapshot, text string, is func(*snapshot.Change) boo
 		if !bytes.Contains(bytes.ToLower(line), wanted) {
 			continue
 		}
-		c, err := snapshot.ParseChange(line)
+		c, err := diff.ParseChange(line)
 		if err != nil {
 			return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
 		}
@@ -284,7 +285,7 @@ const maxChange = 16 << 20 // bytes of a line, which can have the longest user t
 // snapshot, and the change. A gap is a row of the kind pruned, with the names of the
 // pruned snapshots. A snapshot that can't be compared is a row of the kind present.
 func (h *history) printCSV(w io.Writer) error {
-	text := "started,snapshot," + string(snapshot.ChangesHeader())
+	text := "started,snapshot," + changesHeader
 	for _, e := range h.document.Entries {
 		if len(e.Pruned) > 0 {
 			text += "," + report.Span(e.Pruned) + ",,pruned,,,,,,\r\n"
@@ -292,7 +293,7 @@ func (h *history) printCSV(w io.Writer) error {
 		about := e.Started.String() + "," + e.Snapshot + ","
 		switch {
 		case e.Change != nil:
-			row, err := e.Change.Row([]byte(about))
+			row, err := appendChangeRow([]byte(about), snapshot.Users, e.Change)
 			if err != nil {
 				return err
 			}

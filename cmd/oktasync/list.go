@@ -55,10 +55,9 @@ func (a *app) listCommand() *cobra.Command {
 
 func (a *app) printList(manifests []snapshot.Manifest) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EXPORT\tSEQUENCE\tSNAPSHOT\tUSERS\tCHANGES")
+	fmt.Fprintln(t, "EXPORT\tSEQUENCE\tSNAPSHOT\tRECORDS\tCHANGES")
 	for _, m := range manifests {
-		u := m.Resources.Users
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%s\n", m.Export, m.Sequence, m.Snapshot, u.Total, report.ShortChanges(u))
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", m.Export, m.Sequence, m.Snapshot, report.Records(m.Resources), report.ShortChanges(m.Resources))
 	}
 	return t.Flush()
 }

@@ -165,6 +165,10 @@ func hintFor(err error) string {
 	if hint := org.Hint(err); hint != "" {
 		return hint
 	}
+	if e, ok := errors.AsType[*reconcile.QuarantinedError](err); ok {
+		return fmt.Sprintf("an app without an admin role sees no users (`oktasync doctor` checks this); `oktasync quarantine diff %[1]s` shows the changes; "+
+			"if they are right, run `oktasync quarantine release %[1]s --reason TEXT`, or read again with `oktasync apply %[1]s --publish-anyway --reason TEXT`", e.Export)
+	}
 	of, file := (*snapshot.OrgError)(nil), (*fs.PathError)(nil)
 	switch {
 	case errors.As(err, &of):

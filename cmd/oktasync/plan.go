@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // maxShown is how many changes plan and diff print as text. --json prints all.
@@ -24,7 +26,7 @@ func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [EXPORT...]",
 		Short: "Read Okta and print what apply would change",
-		Long: `Reads the users of each named export, or of all exports, and prints the changes
+		Long: `Reads the resources of each named export, or of all exports, and prints the changes
 that apply would publish. It publishes nothing and leaves nothing on disk.
 
 With --detailed-exitcode, the exit status is 2 if there are changes, and 3 if the
@@ -75,7 +77,7 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 			return err
 		}
 		outcomes.changed = outcomes.changed || plan.Changed()
-		outcomes.quarantined = outcomes.quarantined || len(plan.Held) > 0
+		outcomes.quarantined = outcomes.quarantined || len(plan.Stopped) > 0
 		if err := plan.Close(); err != nil {
 			return err
 		}
@@ -94,91 +96,132 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 // dueAfter returns the snapshots that retention would prune after the plan is
 // applied. A pruned snapshot is not a change.
 func dueAfter(store *snapshot.Store, p *reconcile.Plan) ([]string, error) {
-	if store == nil || len(p.Held) > 0 {
+	if store == nil || len(p.Stopped) > 0 {
 		return nil, nil
 	}
 	var next time.Time
 	if p.Changed() || p.Export.Snapshot == reconcile.Always {
-		next = p.Reading.OktaTime(p.Reading.Started)
+		next = p.Read.OktaTime(p.Read.Started)
 	}
 	return store.Due(p.Export.Name, p.Export.Retention(), next)
 }
 
-// planDocument is the shape of `plan --json`.
+// planDocument is the output of `plan --json`.
 type planDocument struct {
-	Export   string             `json:"export"`
-	Changed  bool               `json:"changed"`
-	Previous string             `json:"previous"` // "" before the first snapshot
-	Base     string             `json:"base"`
-	Users    int                `json:"users"`
-	ByStatus map[string]int     `json:"by_status"`
-	Added    int                `json:"added"`
-	Modified int                `json:"modified"`
-	Removed  int                `json:"removed"`
-	Declared bool               `json:"declaration_changed"`
-	Missing  []string           `json:"missing"`
-	Held     []string           `json:"held"`
-	Prune    []string           `json:"prune"` // snapshots that retention would prune
-	Changes  []*snapshot.Change `json:"changes"`
+	Export    string                  `json:"export"`
+	Changed   bool                    `json:"changed"`
+	Previous  string                  `json:"previous"` // "" before the first snapshot
+	Resources map[string]planResource `json:"resources"`
+	Declared  bool                    `json:"declaration_changed"`
+	Missing   []string                `json:"missing"`
+	Held      []string                `json:"held"`
+	Prune     []string                `json:"prune"` // snapshots that retention would remove
+	Changes   []planChange            `json:"changes"`
+}
+
+type planResource struct {
+	Base     string            `json:"base"`
+	Total    int               `json:"total"`
+	ByStatus map[string]int    `json:"by_status"`
+	Added    int               `json:"added"`
+	Modified int               `json:"modified"`
+	Removed  int               `json:"removed"`
+	Kinds    map[diff.Kind]int `json:"kinds"`
+}
+
+type planChange struct {
+	Resource string `json:"resource"`
+	*diff.Change
 }
 
 func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	doc := planDocument{
-		Export: p.Export.Name, Changed: p.Changed(), Base: p.Base,
-		Users: p.Counts.Total, ByStatus: p.ByStatus,
-		Added: p.Counts.Added, Modified: p.Counts.Changed, Removed: p.Counts.Removed,
-		Declared: p.Declared, Missing: append([]string{}, p.Missing...), Held: append([]string{}, p.Held...),
-		Prune: []string{}, Changes: []*snapshot.Change{},
+		Export: p.Export.Name, Changed: p.Changed(), Resources: make(map[string]planResource),
+		Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Held: append([]string{}, p.Stopped...),
+		Prune: []string{}, Changes: []planChange{},
 	}
 	if p.Previous != nil {
 		doc.Previous = p.Previous.Name()
 	}
-	err := p.Changes(func(c *snapshot.Change) error {
-		doc.Changes = append(doc.Changes, c)
+	for _, r := range p.Resources {
+		resource := planResource{
+			Base: r.Base, Total: r.Counts.Total, ByStatus: r.ByStatus,
+			Added: r.Counts.Added, Modified: r.Counts.Changed, Removed: r.Counts.Removed, Kinds: map[diff.Kind]int{},
+		}
+		maps.Copy(resource.Kinds, r.Counts.Kinds)
+		doc.Resources[r.Declared.Resource.Name] = resource
+	}
+	err := p.Changes(func(r *snapshot.Resource, c *diff.Change) error {
+		doc.Changes = append(doc.Changes, planChange{r.Name, c})
 		return nil
 	})
 	return doc, err
 }
 
 func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
-	fmt.Fprintf(w, "%s: %d users read: %s\n", p.Export.Name, p.Counts.Total, report.Statuses(p.ByStatus))
-	switch p.Base {
-	case snapshot.BaseNone:
-		fmt.Fprintf(w, "\nPlan: the first snapshot, of %d users.\n", p.Counts.Total)
-	case snapshot.BaseReset:
-		fmt.Fprintf(w, "\nPlan: a snapshot of %d users. The declaration selects other users than that of %s, so there is no comparison.\n",
-			p.Counts.Total, p.Previous.Name())
-	default:
-		fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
-		list := changeList{w: w}
-		if err := p.Changes(list.add); err != nil {
-			return err
+	var totals []string
+	for _, r := range p.Resources {
+		total := r.Declared.Resource.Plural(r.Counts.Total)
+		totals = append(totals, total)
+		if r.ByStatus != nil {
+			total = fmt.Sprintf("%s read: %s", total, report.Statuses(r.ByStatus))
+		} else {
+			total += " read"
 		}
-		list.end("oktasync plan --json")
-		if list.count > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
+		fmt.Fprintf(w, "%s: %s\n", p.Export.Name, total)
+	}
+	if p.Previous == nil {
+		fmt.Fprintf(w, "\nPlan: the first snapshot, of %s.\n", strings.Join(totals, " and "))
+	} else if err := printPlanChanges(w, p); err != nil {
+		return err
 	}
 	if len(due) > 0 {
 		fmt.Fprintf(w, "Prune: %s, %s.\n", term.Plural(len(due), "snapshot"), report.Span(due))
 	}
-	for _, reason := range p.Held {
+	for _, reason := range p.Stopped {
 		fmt.Fprintf(w, "Guard: %s; apply would quarantine this read.\n", reason)
 	}
-	if len(p.Held) > 0 && p.Base == snapshot.BasePrevious {
+	if len(p.Stopped) > 0 && p.Previous != nil {
 		return printSomeLeavers(w, "oktasync plan "+p.Export.Name+" --json", p.Changes)
 	}
 	return nil
 }
 
-// planSentence summarizes the changes that apply would publish.
+// printPlanChanges prints the changes since the newest snapshot.
+func printPlanChanges(w io.Writer, p *reconcile.Plan) error {
+	for _, r := range p.Resources {
+		if r.Base == snapshot.BaseReset {
+			fmt.Fprintf(w, "\nPlan: a snapshot of %s. The declaration selects other %s than that of %s, so there is no comparison.\n",
+				r.Declared.Resource.Plural(r.Counts.Total), r.Declared.Resource.Name, p.Previous.Name())
+			return nil
+		}
+	}
+	fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
+	list := changeList{w: w}
+	if err := p.Changes(func(_ *snapshot.Resource, c *diff.Change) error { return list.add(c) }); err != nil {
+		return err
+	}
+	list.end("oktasync plan --json")
+	if list.count > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
+	return nil
+}
+
+// planSentence sums up what apply would do for reasons of change.
 func planSentence(p *reconcile.Plan) string {
 	var parts []string
-	if text := report.KindCounts(p.Counts.Kinds); text != "" {
-		parts = append(parts, text)
+	for _, r := range p.Resources {
+		text := report.KindCounts(r.Declared.Resource, r.Counts.Kinds)
+		if text != "" && len(p.Resources) > 1 {
+			text = r.Declared.Resource.Name + ": " + text
+		}
+		if text != "" {
+			parts = append(parts, text)
+		}
 	}
-	if p.Declared {
+	if p.DeclarationChanged {
 		parts = append(parts, "the declaration has changed")
 	}
 	if len(p.Missing) > 0 {

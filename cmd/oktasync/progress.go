@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // quietFlag adds --quiet to a command that shows its progress.
@@ -132,22 +133,22 @@ func (a *app) showReconciles(o *org.Org) (report func(reconcile.Progress), stop 
 	}
 	p := &progress{limits: o.Governor.Limits, zone: time.Local}
 	report = func(r reconcile.Progress) {
-		unit := "users"
+		unit := cmp.Or(r.Resource, "records")
 		if r.Phase == reconcile.PhaseProving {
-			unit = "missing users asked for"
+			unit = "missing " + unit + " requested"
 		}
-		p.set(r.Export+": "+string(r.Phase), unit, r.Users, r.Expected, r.Requests)
+		p.set(r.Export+": "+string(r.Phase), unit, r.Records, r.Expected, r.Requests)
 	}
 	return report, a.statusLine.Show(p.parts)
 }
 
 // showVerify is showReconciles for verify.
-func (a *app) showVerify() (report func(snapshot.VerifyProgress), stop func()) {
+func (a *app) showVerify() (report func(verify.Progress), stop func()) {
 	if !a.showing() {
 		return nil, func() {}
 	}
 	p := &progress{zone: time.Local}
-	report = func(v snapshot.VerifyProgress) { p.set(v.Export+": verifying", "users", v.Users, v.Expected, 0) }
+	report = func(v verify.Progress) { p.set(v.Export+": verifying", "records", v.Records, v.Expected, 0) }
 	return report, a.statusLine.Show(p.parts)
 }
 

@@ -16,6 +16,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 func (a *app) quarantineCommand() *cobra.Command {
@@ -41,12 +42,12 @@ newest one.`,
 const readingArg = "EXPORT[@READING]"
 
 // reading returns the read with the name EXPORT[@READING].
-func (r *reader) reading(arg string) (*snapshot.Reading, error) {
+func (r *reader) reading(arg string) (*snapshot.QuarantinedRead, error) {
 	export, name, _ := strings.Cut(arg, "@")
 	if _, err := r.exports([]string{export}); err != nil {
 		return nil, err
 	}
-	return r.FindReading(export, name)
+	return r.FindQuarantined(export, name)
 }
 
 func (a *app) quarantineListCommand() *cobra.Command {
@@ -68,7 +69,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		readings := []*snapshot.Reading{}
+		readings := []*snapshot.QuarantinedRead{}
 		for _, name := range names {
 			list, err := r.Quarantined(name)
 			if err != nil {
@@ -88,12 +89,11 @@ func (a *app) quarantineListCommand() *cobra.Command {
 	return cmd
 }
 
-func printReadings(w io.Writer, readings []*snapshot.Reading) error {
+func printReadings(w io.Writer, readings []*snapshot.QuarantinedRead) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EXPORT\tREADING\tUSERS\tCHANGES\tREASON")
+	fmt.Fprintln(t, "EXPORT\tREADING\tRECORDS\tCHANGES\tREASON")
 	for _, r := range readings {
-		u := r.Resources.Users
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", r.Export, r.Name(), u.Total, report.ShortChanges(u), term.Safe(r.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Export, r.Name(), report.Records(r.Resources), report.ShortChanges(r.Resources), term.Safe(r.Reason))
 	}
 	return t.Flush()
 }
@@ -101,10 +101,10 @@ func printReadings(w io.Writer, readings []*snapshot.Reading) error {
 func (a *app) quarantineShowCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use:     "show " + readingArg,
-		Short:   "Print the users of a read in quarantine",
+		Use:     "show " + readingArg + " [RESOURCE]",
+		Short:   "Print the records of a read in quarantine",
 		Example: "  oktasync quarantine show all-users --format csv",
-		Args:    args(1, 1, readingArg),
+		Args:    args(1, 2, readingArg+" [RESOURCE]"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
@@ -117,7 +117,11 @@ func (a *app) quarantineShowCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(reading, reading.Declared, format)
+		resource := ""
+		if len(args) > 1 {
+			resource = args[1]
+		}
+		return a.show(reading, reading.Declared, resource, format)
 	}
 	return cmd
 }
@@ -150,11 +154,12 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 		if p := reading.Previous; p == nil || p.Snapshot != newest.Name() {
 			fmt.Fprintf(a.stderr, "oktasync: note: %s is newer than this read, so it can't be released\n", newest.Name())
 		}
-		d, err := compare(reading.Export, newest, newest.Manifest.Declared, reading, reading.Declared)
+		d, err := compare(reading.Export, newest, newest.Manifest.Declared, reading, reading.Declared, nil)
 		if err != nil {
 			return err
 		}
-		return a.printDifference(d, format, r.zone(reading.Export))
+		_, err = a.printDifference(d, format, r.zone(reading.Export))
+		return err
 	}
 	return cmd
 }
@@ -178,7 +183,7 @@ the newest snapshot can't be released.`,
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.Reading) error {
+		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.QuarantinedRead) error {
 			by := snapshot.Override{User: org.Run(cfg, "").User, Reason: reason}
 			return a.release(cmd.Context(), w, reading, by)
 		})
@@ -186,14 +191,14 @@ the newest snapshot can't be released.`,
 	return cmd
 }
 
-func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot.Reading, by snapshot.Override) error {
+func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot.QuarantinedRead, by snapshot.Override) error {
 	s, err := w.Release(ctx, reading.Name(), by, toolVersion())
 	if err != nil {
 		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()}))
 	}
 	if s != nil {
-		u := s.Manifest.Resources.Users
-		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %d users: %s\n", reading.Export, s.Name(), s.Manifest.Sequence, u.Total, report.Changes(u))
+		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %s: %s\n", reading.Export, s.Name(), s.Manifest.Sequence,
+			report.Records(s.Manifest.Resources), report.Changes(s.Manifest.Resources))
 		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, term.Safe(by.Reason), s.Digest)
 	}
 	return err
@@ -215,7 +220,7 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.Reading) error {
+		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.QuarantinedRead) error {
 			if err := w.Drop(reading.Name(), org.Run(cfg, "").User, reason); err != nil {
 				return err
 			}
@@ -227,7 +232,7 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 }
 
 // writeQuarantine finds a read and calls do while the export is locked.
-func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writer, *snapshot.Reading) error) (err error) {
+func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writer, *snapshot.QuarantinedRead) error) (err error) {
 	cfg, _, err := a.load()
 	if err != nil {
 		return err
@@ -255,11 +260,11 @@ const maxNamed = 10
 // It prints only to a terminal: elsewhere, standard error goes to a log or to
 // cron's mail, and those must not have user data.
 func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err error) error {
-	held := (*reconcile.HeldError)(nil)
-	if !errors.As(err, &held) || !term.IsTerminal(a.stderr) {
+	quarantined, ok := errors.AsType[*reconcile.QuarantinedError](err)
+	if !ok || !term.IsTerminal(a.stderr) {
 		return nil
 	}
-	reading, err := store.FindReading(export.Name, held.Quarantined)
+	read, err := store.FindQuarantined(export.Name, quarantined.Name)
 	if err != nil {
 		return err
 	}
@@ -270,24 +275,18 @@ func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err e
 	if err != nil {
 		return err
 	}
-	if _, base := snapshot.RulesFor(&newest.Manifest.Declared, reading.Declared); base != snapshot.BasePrevious {
-		return nil
-	}
-	d, err := compare(export.Name, newest, newest.Manifest.Declared, reading, reading.Declared)
+	d, err := compare(export.Name, newest, newest.Manifest.Declared, read, read.Declared, nil)
 	if err != nil {
-		return err
+		return nil // other records are declared, so there is nothing to compare
 	}
-	return printSomeLeavers(a.stderr, fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, reading.Name()), func(visit func(*snapshot.Change) error) error {
-		_, err := d.each(visit)
-		return err
-	})
+	return printSomeLeavers(a.stderr, fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, read.Name()), d.all)
 }
 
-// printSomeLeavers prints some of the removed and deactivated users.
-func printSomeLeavers(w io.Writer, command string, changes func(func(*snapshot.Change) error) error) error {
+// printSomeLeavers prints some of the removed records and deactivated users.
+func printSomeLeavers(w io.Writer, command string, changes func(func(*snapshot.Resource, *diff.Change) error) error) error {
 	n := 0
-	err := changes(func(c *snapshot.Change) error {
-		if c.Kind.Group() != snapshot.Leavers {
+	err := changes(func(r *snapshot.Resource, c *diff.Change) error {
+		if c.Op != diff.OpRemoved && r.Heading(c.Kind) != snapshot.Leavers {
 			return nil
 		}
 		if n++; n <= maxNamed {

@@ -145,7 +145,7 @@ func sandboxApp(key *keys.Key, dpop bool) sandbox.ClientApp {
 		ID:          sandboxClientID,
 		Keys:        []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}},
 		RequireDPoP: dpop,
-		Scopes:      []string{config.UsersScope},
+		Scopes:      []string{config.UsersScope, "okta.groups.read"},
 	}
 }
 

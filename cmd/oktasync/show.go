@@ -12,21 +12,25 @@ import (
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
 )
 
 func (a *app) showCommand() *cobra.Command {
 	var at, format string
 	cmd := &cobra.Command{
-		Use:   "show EXPORT[@SNAPSHOT]",
-		Short: "Print the users of a snapshot",
-		Long: `Prints the users of a snapshot, the newest one by default, sorted by id.
+		Use:   "show EXPORT[@SNAPSHOT] [RESOURCE]",
+		Short: "Print the records of a snapshot",
+		Long: `Prints the records of a resource (users, groups) of a snapshot, sorted by id.
+The default is the newest snapshot, and its first resource.
 
 Name a snapshot by its folder, by a date (the last snapshot of that day or before,
 in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		Example: `  oktasync show all-users
   oktasync show all-users@-1 --format csv
+  oktasync show workforce groups
   oktasync show all-users --at 2026-06-30 --format json`,
-		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
+		Args: args(1, 2, "EXPORT[@SNAPSHOT] [RESOURCE]"),
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().StringVar(&at, "at", "", "the last snapshot of `DATE` or before")
@@ -55,54 +59,88 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
 				s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
 		}
-		return a.show(s, s.Manifest.Declared, format)
+		resource := ""
+		if len(args) > 1 {
+			resource = args[1]
+		}
+		return a.show(s, s.Manifest.Declared, resource, format)
 	}
 	return cmd
 }
 
-// userSource is a snapshot or a read in quarantine.
-type userSource interface {
+// source is a snapshot or a quarantined read.
+type source interface {
 	Name() string
-	Users() (snapshot.UserReader, error)
+	Recorded() []*snapshot.Resource
+	Records(*snapshot.Resource) (diff.Reader, error)
 }
 
-func (a *app) show(s userSource, declared snapshot.Declaration, format string) error {
-	write, ok := map[string]func(*bufio.Writer, snapshot.UserReader) error{
-		"ndjson": func(w *bufio.Writer, u snapshot.UserReader) error { return snapshot.WriteNDJSON(w, u) },
-		"json":   func(w *bufio.Writer, u snapshot.UserReader) error { return snapshot.WriteJSON(w, u) },
-		"csv": func(w *bufio.Writer, u snapshot.UserReader) error {
-			columns, err := csvColumns(s, declared)
-			if err != nil {
-				return err
-			}
-			return snapshot.WriteCSV(w, u, columns)
-		},
-	}[format]
-	if !ok {
-		return fmt.Errorf("--format %s: must be ndjson, csv or json", term.Word(format))
+// resourceNamed returns the resource of s with this name, or its first one if name
+// is "".
+func resourceNamed(s source, name string) (*snapshot.Resource, error) {
+	recorded := s.Recorded()
+	var names []string
+	for _, r := range recorded {
+		if r.Name == name || name == "" {
+			return r, nil
+		}
+		names = append(names, r.Name)
 	}
-	users, err := s.Users()
+	if snapshot.ResourceNamed(name) != nil {
+		return nil, fmt.Errorf("%s doesn't record %s, only %s", s.Name(), name, strings.Join(names, " and "))
+	}
+	return nil, fmt.Errorf("unknown resource %s; %s", term.Word(name), term.Suggestion(name, names))
+}
+
+func (a *app) show(s source, declared snapshot.Declaration, name, format string) error {
+	r, err := resourceNamed(s, name)
 	if err != nil {
 		return err
 	}
-	defer users.Close()
+	var columns *render.Columns
+	switch format {
+	case "ndjson", "json":
+	case "csv":
+		if columns, err = csvColumns(s, r, declared); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("--format %s: must be ndjson, csv or json", term.Word(format))
+	}
+	records, err := s.Records(r)
+	if err != nil {
+		return err
+	}
+	defer records.Close()
 	w := bufio.NewWriter(a.data())
-	if err := write(w, users); err != nil {
+	all := snapshot.Records(records)
+	switch format {
+	case "ndjson":
+		err = render.WriteNDJSON(w, all)
+	case "json":
+		err = render.WriteJSON(w, all)
+	case "csv":
+		err = render.WriteCSV(w, all, columns)
+	}
+	if err != nil {
 		return err
 	}
 	return w.Flush()
 }
 
-// csvColumns returns the columns of the users of s. It makes one pass over them.
-func csvColumns(s userSource, declared snapshot.Declaration) (*snapshot.Columns, error) {
-	columns := snapshot.NewColumns(declared.Users.Attributes)
-	err := eachUser(s, func(u snapshot.User) error { return columns.Add(u.JSON) })
-	return columns, err
+// csvColumns returns the columns of the records of s, all of which it reads.
+func csvColumns(s source, r *snapshot.Resource, declared snapshot.Declaration) (*render.Columns, error) {
+	records, err := s.Records(r)
+	if err != nil {
+		return nil, err
+	}
+	defer records.Close()
+	return render.LearnColumns(snapshot.Records(records), r.Schema(), declared.Resources[r.Name].Attributes)
 }
 
 // eachUser calls visit for each user of s.
-func eachUser(s userSource, visit func(snapshot.User) error) error {
-	users, err := s.Users()
+func eachUser(s source, visit func(diff.Record) error) error {
+	users, err := s.Records(snapshot.Users)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 	"oktasync/scheduler"
 )
 
@@ -73,7 +74,7 @@ type exportStatus struct {
 	Snapshots   int              `json:"snapshots"`
 	Newest      string           `json:"newest"` // "" if there is none
 	Sequence    int              `json:"sequence"`
-	Users       int              `json:"users"`
+	Records     map[string]int   `json:"records"` // by resource
 	LastSuccess *snapshot.Time   `json:"last_success"`
 	LastEvent   string           `json:"last_event"`
 	LastError   string           `json:"last_error"`
@@ -83,12 +84,15 @@ type exportStatus struct {
 }
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
-	st := exportStatus{Export: name}
+	st := exportStatus{Export: name, Records: map[string]int{}}
 	list, damage := daemon.Survey(r.Store, name)
 	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
 	if len(list) > 0 {
 		newest := list[len(list)-1]
-		st.Newest, st.Sequence, st.Users = newest.Name(), newest.Manifest.Sequence, newest.Manifest.Resources.Users.Total
+		st.Newest, st.Sequence = newest.Name(), newest.Manifest.Sequence
+		for name, counts := range newest.Manifest.Resources {
+			st.Records[name] = counts.Total
+		}
 	}
 	history, err := r.Journal(name)
 	if err != nil {
@@ -139,7 +143,7 @@ func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
 func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 	fmt.Fprintf(a.stdout, "store %s of %s\n", r.Dir(), r.Org().URL)
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EXPORT\tSTATE\tSNAPSHOTS\tNEWEST\tUSERS\tLAST SUCCESS\tNEXT")
+	fmt.Fprintln(t, "EXPORT\tSTATE\tSNAPSHOTS\tNEWEST\tRECORDS\tLAST SUCCESS\tNEXT")
 	for _, st := range statuses {
 		zone := r.zone(st.Export)
 		last, next := "never", "only by apply"
@@ -155,7 +159,7 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		if newest == "" {
 			newest = "none"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", st.Export, st.State, st.Snapshots, newest, st.Users, last, next)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", st.Export, st.State, st.Snapshots, newest, recordsText(st.Records), last, next)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -178,7 +182,7 @@ const shortTime = "2006-01-02 15:04 MST"
 
 // printHeads prints the head of each chain, in the form of verify --head.
 func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
-	heads := []snapshot.Head{}
+	heads := []verify.Head{}
 	for _, export := range exports {
 		newest, err := r.Latest(export)
 		if errors.Is(err, snapshot.ErrNoSnapshot) {
@@ -187,7 +191,7 @@ func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		heads = append(heads, snapshot.Head{
+		heads = append(heads, verify.Head{
 			Export: export, Sequence: newest.Manifest.Sequence, Snapshot: newest.Name(), Digest: newest.Digest,
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // verifyFlags are the flags of verify.
@@ -53,7 +54,7 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	var o snapshot.VerifyOptions
+	var o verify.Options
 	var absent []string
 	if o.Exports, absent, err = r.verifiable(args); err != nil {
 		return err
@@ -72,8 +73,8 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 			return fmt.Errorf("--head: unknown export %s; %s", term.Word(head.Export), term.Suggestion(head.Export, o.Exports))
 		}
 	}
-	findings := []snapshot.Finding{}
-	report := func(found snapshot.Finding) {
+	findings := []verify.Finding{}
+	report := func(found verify.Finding) {
 		findings = append(findings, found)
 		if !f.asJSON {
 			fmt.Fprintln(a.stdout, term.Safe(found.String()))
@@ -82,18 +83,18 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	progress, stop := a.showVerify()
 	defer stop()
 	o.Progress = progress
-	summary, err := r.VerifyWith(cmd.Context(), o, report)
+	summary, err := verify.Verify(cmd.Context(), r.Store, o, report)
 	stop()
 	if err != nil {
 		return err
 	}
 	for _, name := range absent {
 		summary.Notes++
-		report(snapshot.Finding{Export: name, Problem: "is declared, but the store doesn't have it", Note: true})
+		report(verify.Finding{Export: name, Problem: "is declared, and the store has nothing of it", Note: true})
 	}
 	if o.Signers != nil && len(summary.Signed) == 0 {
 		summary.Problems++
-		report(snapshot.Finding{Problem: "nothing is signed, but --allowed-signers or store.allowed_signers_file requires signatures"})
+		report(verify.Finding{Problem: "nothing is signed, and --allowed-signers or store.allowed_signers_file says whose signatures to expect"})
 	}
 	if f.asJSON {
 		err = writeJSON(a.stdout, verifyDocument{Store: r.Dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
@@ -108,13 +109,13 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 
 // verifyDocument is the shape of `verify --json`.
 type verifyDocument struct {
-	Store    string             `json:"store"`
-	Good     bool               `json:"good"`
-	Summary  snapshot.Summary   `json:"summary"`
-	Findings []snapshot.Finding `json:"findings"`
+	Store    string           `json:"store"`
+	Good     bool             `json:"good"`
+	Summary  verify.Summary   `json:"summary"`
+	Findings []verify.Finding `json:"findings"`
 }
 
-func (a *app) printVerified(s snapshot.Summary) {
+func (a *app) printVerified(s verify.Summary) {
 	for _, h := range s.Heads {
 		fmt.Fprintf(a.stdout, "%s: head is sequence %d, %s, manifest sha256 %s\n", h.Export, h.Sequence, h.Snapshot, h.Digest)
 	}
@@ -128,7 +129,7 @@ func (a *app) printVerified(s snapshot.Summary) {
 		fmt.Fprintf(a.stdout, "%s: %s signed by %s, %s\n", signed.Export, term.Plural(signed.Manifests, "manifest"), signed.Fingerprint, whose)
 	}
 	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", term.Plural(s.Snapshots, "snapshot"), term.Plural(s.Exports, "export"),
-		term.Plural(s.Files, "file"), term.Plural(s.Users, "user"), s.Bytes)
+		term.Plural(s.Files, "file"), recordsText(s.Records), s.Bytes)
 	if s.Pruned > 0 {
 		fmt.Fprintf(a.stdout, "%s of pruned snapshots keep the chain complete\n", term.Plural(s.Pruned, "manifest"))
 	}
@@ -148,10 +149,10 @@ func (a *app) printVerified(s snapshot.Summary) {
 
 var headDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// parseHeads parses the values of --head: EXPORT=SEQUENCE:DIGEST, or
-// SEQUENCE:DIGEST if verify checks one export.
-func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
-	var heads []snapshot.Head
+// parseHeads reads what --head was given: SEQ:DIGEST where one export is
+// looked at, EXPORT=SEQ:DIGEST elsewhere.
+func parseHeads(texts, exports []string) ([]verify.Head, error) {
+	var heads []verify.Head
 	for _, text := range texts {
 		export, rest, named := strings.Cut(text, "=")
 		if !named {
@@ -166,7 +167,21 @@ func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
 		if err != nil || sequence < 1 || !headDigest.MatchString(digest) {
 			return nil, fmt.Errorf("--head %s: must be SEQUENCE:DIGEST, as `oktasync status --heads` prints it", term.Word(text))
 		}
-		heads = append(heads, snapshot.Head{Export: export, Sequence: sequence, Digest: digest})
+		heads = append(heads, verify.Head{Export: export, Sequence: sequence, Digest: digest})
 	}
 	return heads, nil
+}
+
+// recordsText lists the number of records by resource.
+func recordsText(records map[string]int) string {
+	var parts []string
+	for _, r := range snapshot.Resources() {
+		if n, ok := records[r.Name]; ok {
+			parts = append(parts, r.Plural(n))
+		}
+	}
+	if len(parts) == 0 {
+		return "no records"
+	}
+	return strings.Join(parts, ", ")
 }

@@ -1,27 +1,27 @@
-"""Check an oktasync store with sha256sum, ssh-keygen, zstd and Python's standard
-library, without oktasync's code.
+"""Check an oktasync store with none of oktasync's code: sha256sum, ssh-keygen,
+zstd, and Python's standard library.
 
     python3 check.py STORE ALLOWED_SIGNERS PRINCIPAL
 
-The comments describe the checks. The script prints the numbers of what it has
-checked. It ends with status 1 at the first error.
+What it checks stands in the comments. It prints what it has checked, and ends
+with status 1 at the first thing that does not fit.
 """
 import csv, glob, hashlib, json, os, subprocess, sys, unicodedata
 
 
 class Number(str):
-    """A number that keeps its text."""
+    """A number, kept as the text that it is written as."""
 
 
 def parse(text):
     def unique(pairs):
-        assert len(dict(pairs)) == len(pairs), "an object has a member twice"
+        assert len(dict(pairs)) == len(pairs), "a name twice in an object"
         return dict(pairs)
     return json.loads(text, parse_int=Number, parse_float=Number, object_pairs_hook=unique)
 
 
 def canonical(value):
-    """RFC 8785, except that numbers keep their text."""
+    """RFC 8785, but for numbers, which keep their text."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
@@ -50,41 +50,41 @@ def run(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, **options).stdout
 
 
-# Journal: each line contains the digest of the previous one.
+# The journal: each line has the digest of the one before.
 def check_journal(export):
     digests = [None]
     for line in lines(read(export, "journal.ndjson")):
         event = parse(line)
         assert canonical(event).encode() == line, "journal: not canonical"
-        assert event["previous_line_sha256"] == digests[-1], "journal: a line has a wrong previous_line_sha256"
+        assert event["previous_line_sha256"] == digests[-1], "journal: the chain is broken"
         digests.append(sha256(line + b"\n"))
     return digests
 
 
-# Manifest: its format, its signature, and its place in the chain.
+# A manifest: its form, its signature, and its place in the chain.
 def check_manifest(folder, signers, principal, previous, journal):
     data = read(folder, "manifest.json")
     m = parse(data)
     assert canonical(m).encode() + b"\n" == data, folder + ": the manifest is not canonical"
-    assert m["snapshot"] == os.path.basename(folder), folder + ": the manifest names another snapshot"
+    assert m["snapshot"] == os.path.basename(folder), folder + ": belongs elsewhere"
     with open(os.path.join(folder, "manifest.json"), "rb") as manifest:
         run("ssh-keygen", "-Y", "verify", "-f", signers, "-I", principal, "-n", "oktasync-snapshot@v1",
             "-s", os.path.join(folder, "manifest.json.sig"), stdin=manifest)
     if previous is None:
-        assert m["sequence"] == "1" and m["previous"] is None, folder + ": the first snapshot has a predecessor"
+        assert m["sequence"] == "1" and m["previous"] is None, folder + ": not the first"
     else:
         before, digest = previous
-        assert int(m["sequence"]) == int(before["sequence"]) + 1, folder + ": a sequence number is missing"
-        assert m["previous"] == {"snapshot": before["snapshot"], "manifest_sha256": digest}, folder + ": wrong digest or name of the previous snapshot"
-        assert m["snapshot"] > before["snapshot"], folder + ": not later than the previous snapshot"
-    assert m["journal"]["sha256"] == journal[int(m["journal"]["lines"])], folder + ": the journal differs from the manifest"
+        assert int(m["sequence"]) == int(before["sequence"]) + 1, folder + ": a sequence is missing"
+        assert m["previous"] == {"snapshot": before["snapshot"], "manifest_sha256": digest}, folder + ": the chain is broken"
+        assert m["snapshot"] > before["snapshot"], folder + ": not later"
+    assert m["journal"]["sha256"] == journal[int(m["journal"]["lines"])], folder + ": another journal"
     return m, sha256(data)
 
 
-# Files: exactly those in the manifest, each with its digest.
+# Its files: none missing, none more, and each has its digest.
 def check_files(folder, m):
     listed = {f["name"]: f for f in m["files"]}
-    assert set(os.listdir(folder)) == set(listed) | {"manifest.json", "manifest.json.sig", "SHA256SUMS"}, folder + ": files are missing or not in the manifest"
+    assert set(os.listdir(folder)) == set(listed) | {"manifest.json", "manifest.json.sig", "SHA256SUMS"}, folder + ": other files"
     run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=folder)
     summed = dict(reversed(line.decode().split("  ")) for line in lines(read(folder, "SHA256SUMS")))
     assert summed.pop("manifest.json") == sha256(read(folder, "manifest.json"))
@@ -94,48 +94,59 @@ def check_files(folder, m):
     return listed
 
 
-# Users: canonical lines, sorted by id, each id once, with the right counts.
-def check_users(folder, m, listed):
-    run("zstd", "-q", "-t", os.path.join(folder, "users.ndjson.zst"))
-    content = run("zstd", "-q", "-dc", os.path.join(folder, "users.ndjson.zst"))
-    assert sha256(content) == listed["users.ndjson.zst"]["content_sha256"], folder + ": the users differ from content_sha256"
-    users, by_status = [], {}
+# The records of a resource: canonical lines, sorted by id, each id once, counted
+# right.
+def check_records(folder, m, listed, resource):
+    name = resource + ".ndjson.zst"
+    run("zstd", "-q", "-t", os.path.join(folder, name))
+    content = run("zstd", "-q", "-dc", os.path.join(folder, name))
+    assert sha256(content) == listed[name]["content_sha256"], folder + ": other " + resource
+    records, by_status = [], {}
     for line in lines(content):
-        user = parse(line)
-        assert canonical(user).encode() == line, folder + ": a user is not canonical"
-        assert not users or users[-1]["id"].encode() < user["id"].encode(), folder + ": not sorted"
-        users.append(user)
-        by_status[user["status"]] = by_status.get(user["status"], 0) + 1
-    written = m["resources"]["users"]
-    assert len(users) == int(written["total"]) == int(listed["users.ndjson.zst"]["rows"])
-    assert by_status == {status: int(n) for status, n in written["by_status"].items()}, folder + ": wrong counts by status"
-    return users
+        record = parse(line)
+        assert canonical(record).encode() == line, folder + ": a record is not canonical"
+        assert not records or records[-1]["id"].encode() < record["id"].encode(), folder + ": not sorted"
+        records.append(record)
+        if resource == "users":
+            by_status[record["status"]] = by_status.get(record["status"], 0) + 1
+    counts = m["resources"][resource]
+    assert len(records) == int(counts["total"]) == int(listed[name]["rows"])
+    if resource == "users":
+        assert by_status == {status: int(n) for status, n in counts["by_status"].items()}, folder + ": other counts by status"
+    return records
 
 
-# Transcript: the rows of all pages = users + duplicates + outside.
-def check_requests(folder, m, users):
+# The transcript: for each resource, rows of all pages = records + duplicates +
+# outside.
+def check_requests(folder, m):
     requests = [parse(line) for line in lines(read(folder, "requests.ndjson"))]
-    rows = sum(int(r["rows"]) for r in requests)
-    r = m["read"]
-    assert len(requests) == int(r["requests"]) and rows == int(r["rows"])
-    assert rows == len(users) + int(r["duplicates"]) + int(r["outside"]), folder + ": rows are missing"
+    assert len(requests) == int(m["read"]["requests"])
+    assert {r["resource"] for r in requests} <= set(m["resources"]) | {"token"}, folder + ": a request for another resource"
+    for resource, counts in m["resources"].items():
+        rows = sum(int(r["rows"]) for r in requests if r["resource"] == resource)
+        assert rows == int(counts["rows"]) == sum(int(counts[n]) for n in ("total", "duplicates", "outside")), folder + ": rows are missing"
+    assert not any(int(r["rows"]) for r in requests if r["resource"] == "token"), folder + ": a token request with rows"
     assert all(r["request_id"] for r in requests if r["status"] != "0"), folder + ": a request without an id"
 
 
-SHORT = {name: "profile." + name for name in "login email firstName lastName title department manager employeeNumber userType".split()}
-SHORT.update({name: name for name in "status created activated lastLogin statusChanged passwordChanged id".split()})
-FIRST = ("login email firstName lastName status title department manager employeeNumber userType "
-         "created activated lastLogin statusChanged passwordChanged id").split()
+# The known columns of each resource, with their paths.
+COLUMNS = {
+    "users": [(n, "profile." + n) for n in "login email firstName lastName".split()] + [("status", "status")] +
+             [(n, "profile." + n) for n in "title department manager employeeNumber userType".split()] +
+             [(n, n) for n in "created activated lastLogin statusChanged passwordChanged id".split()],
+    "groups": [("name", "profile.name"), ("description", "profile.description")] +
+              [(n, n) for n in "type created lastUpdated lastMembershipUpdated id".split()],
+}
 
 
 def cell(value):
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Number):
-        visible = value.lstrip()
-        while visible and (visible[0].isspace() or unicodedata.category(visible[0]) in ("Cc", "Cf")):
-            visible = visible[1:]
-        return "'" + value if value[:1] in ("'", "\t", "\r", "\n") or visible[:1] in tuple("=+-@＝＋－＠") else value
+        seen = value.lstrip()
+        while seen and (seen[0].isspace() or unicodedata.category(seen[0]) in ("Cc", "Cf")):
+            seen = seen[1:]
+        return "'" + value if value[:1] in ("'", "\t", "\r", "\n") or seen[:1] in tuple("=+-@＝＋－＠") else value
     return canonical(value)
 
 
@@ -145,29 +156,31 @@ def value_at(value, path):
     return value
 
 
-# CSV: the same values as NDJSON, in the right columns.
-def check_csv(folder, users, attributes):
-    with open(os.path.join(folder, "users.csv"), encoding="utf-8", newline="") as f:
+# CSV = NDJSON: every value of every record, under the right head, and no more.
+def check_csv(folder, resource, records, attributes):
+    short = dict(COLUMNS[resource])
+    with open(os.path.join(folder, resource + ".csv"), encoding="utf-8", newline="") as f:
         head, *rows = csv.reader(f, strict=True)
     if attributes["include"]:
-        assert [SHORT.get(h, h) for h in head] == attributes["include"], folder + ": wrong columns"
+        assert [short.get(h, h) for h in head] == attributes["include"], folder + ": other columns"
     else:
-        check_columns(folder, users, head)
-    assert len(rows) == len(users), folder + ": wrong number of rows"
-    for user, row in zip(users, rows):
+        check_columns(folder, resource, records, head)
+    assert len(rows) == len(records), folder + ": other rows"
+    for record, row in zip(records, rows):
         for name, text in zip(head, row, strict=True):
-            value = value_at(user, SHORT.get(name, name))
-            assert text == cell(value), f"{folder}: {user['id']} {name}: {text!r}, want {value!r}"
+            value = value_at(record, short.get(name, name))
+            assert text == cell(value), f"{folder}: {record['id']} {name}: {text!r} is not {value!r}"
 
 
-# Without included attributes: the well-known columns, then all others of the users.
-def check_columns(folder, users, head):
-    assert head[:len(FIRST)] == FIRST, folder + ": wrong columns"
+# Where no attributes are named: the known columns, then all that the records have.
+def check_columns(folder, resource, records, head):
+    first = [name for name, _ in COLUMNS[resource]]
+    assert head[:len(first)] == first, folder + ": other columns"
     rest = set()
-    for user in users:
-        rest |= {"profile." + n for n, v in user["profile"].items() if v is not None}
-        rest |= {n for n, v in user.items() if v is not None and n != "profile"}
-    assert head[len(FIRST):] == sorted(rest - set(SHORT.values())), folder + ": wrong columns"
+    for record in records:
+        rest |= {"profile." + n for n, v in record["profile"].items() if v is not None}
+        rest |= {n for n, v in record.items() if v is not None and n != "profile"}
+    assert head[len(first):] == sorted(rest - {path for _, path in COLUMNS[resource]}), folder + ": other columns"
 
 
 def covers(paths, path):
@@ -183,7 +196,7 @@ def without_nulls(value):
 
 
 def compare(before, after, ignore, path=""):
-    """Return the paths that differ, and the values there before and after."""
+    """The paths that differ, and what of both lies there."""
     paths, was, now = [], {}, {}
     for name in set(before) | set(after):
         a, b, at = before.get(name), after.get(name), path + name
@@ -202,7 +215,11 @@ def compare(before, after, ignore, path=""):
     return sorted(paths, key=str.encode), was, now
 
 
-def kind(before, after, paths, moved):
+def kind(resource, op, before, after, paths, declared):
+    if op != "changed":
+        return {"added": {"users": "joined", "groups": "created"}[resource], "removed": "deleted"}[op]
+    if resource != "users":
+        return "changed"
     was, now = before["status"], after["status"]
     if "status" in paths:
         if was == "STAGED" and now != "DEPROVISIONED": return "joined"
@@ -210,13 +227,13 @@ def kind(before, after, paths, moved):
         if was == "DEPROVISIONED": return "reactivated"
         if now == "SUSPENDED": return "suspended"
         if was == "SUSPENDED": return "unsuspended"
-    return "moved" if any(covers(moved, p) for p in paths) else "changed"
+    return "moved" if any(covers(declared["moved"], p) for p in paths) else "changed"
 
 
-# Changes: the difference of two snapshots under the declared rules.
-def check_changes(folder, m, before, users):
-    declared = m["declared"]["users"]["changes"]
-    old, new = {u["id"]: u for u in before}, {u["id"]: u for u in users}
+# Changes = the difference of neighbours under the changes declared.
+def check_changes(folder, m, resource, before, after):
+    declared, label = m["declared"][resource]["changes"], {"users": "login", "groups": "name"}[resource]
+    old, new = {r["id"]: r for r in before}, {r["id"]: r for r in after}
     expected, counts, kinds = [], {"added": 0, "changed": 0, "removed": 0}, {}
     for id in sorted(set(old) | set(new), key=str.encode):
         a, b = old.get(id), new.get(id)
@@ -224,26 +241,27 @@ def check_changes(folder, m, before, users):
         op = "added" if a is None else "removed" if b is None else "changed"
         if op == "changed" and not paths:
             continue
-        k = {"added": "joined", "removed": "deleted"}.get(op) or kind(a, b, paths, declared["moved"])
+        k = kind(resource, op, a, b, paths, declared)
         counts[op] += 1
         kinds[k] = kinds.get(k, 0) + 1
-        expected.append((op, k, id, (b or a)["profile"]["login"], paths if op == "changed" else None, was if op == "changed" else a, now if op == "changed" else b))
+        change = op == "changed"
+        expected.append({"op": op, "kind": k, "key": {"id": id}, label: (b or a)["profile"][label],
+                         "paths": paths if change else [], "before": was if change else a, "after": now if change else b})
     found = []
-    for line in lines(read(folder, "users.changes.ndjson")):
+    for line in lines(read(folder, resource + ".changes.ndjson")):
         c = parse(line)
         assert canonical(c).encode() == line, folder + ": a change is not canonical"
-        changed = c["op"] == "changed"
-        found.append((c["op"], c["kind"], c["id"], c["login"], c["paths"] if changed else None, c.get("before"), c.get("after")))
-    assert found == expected, f"{folder}: wrong changes:\n{found}\n{expected}"
-    written = m["resources"]["users"]
-    assert counts == {op: int(written[op]) for op in counts} and kinds == {k: int(n) for k, n in written["kinds"].items()}
+        found.append(c)
+    assert found == expected, f"{folder}: other changes:\n{found}\n{expected}"
+    stated = m["resources"][resource]
+    assert counts == {op: int(stated[op]) for op in counts} and kinds == {k: int(n) for k, n in stated["kinds"].items()}
     return len(found)
 
 
 def check_export(export, signers, principal):
     journal = check_journal(export)
     folders = {os.path.basename(f): f for f in glob.glob(export + "/pruned/2*") + glob.glob(export + "/2*")}
-    previous, before, checked = None, None, {"manifests": 0, "snapshots": 0, "users": 0, "changes": 0}
+    previous, before, checked = None, None, {"manifests": 0, "snapshots": 0, "records": 0, "changes": 0}
     for name in sorted(folders):
         folder = folders[name]
         m, digest = check_manifest(folder, signers, principal, previous, journal)
@@ -252,15 +270,19 @@ def check_export(export, signers, principal):
             before = None
             continue
         listed = check_files(folder, m)
-        users = check_users(folder, m, listed)
-        check_requests(folder, m, users)
-        check_csv(folder, users, m["declared"]["users"]["attributes"])
-        if before is not None:
-            checked["changes"] += check_changes(folder, m, before, users)
-        before = users
+        check_requests(folder, m)
+        assert m["resources"] and set(m["resources"]) == set(m["declared"]) - {"formats"}, folder + ": other resources"
+        records = {}
+        for resource in m["resources"]:
+            records[resource] = check_records(folder, m, listed, resource)
+            check_csv(folder, resource, records[resource], m["declared"][resource]["attributes"])
+            if before is not None:
+                assert resource in before and m["resources"][resource]["base"] == "previous", folder + ": another base"
+                checked["changes"] += check_changes(folder, m, resource, before[resource], records[resource])
+            checked["records"] += len(records[resource])
+        before = records
         checked["snapshots"] += 1
-        checked["users"] += len(users)
-    assert os.readlink(export + "/latest") == sorted(folders)[-1], "latest doesn't name the newest snapshot"
+    assert os.readlink(export + "/latest") == sorted(folders)[-1], "latest leads elsewhere"
     print(os.path.basename(export) + ": " + ", ".join(f"{n} {what}" for what, n in checked.items()))
 
 

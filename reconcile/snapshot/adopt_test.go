@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // Where the newest snapshot is not the one that the journal knows, nothing is
@@ -61,31 +63,31 @@ func TestAdopt(t *testing.T) {
 			if _, err := reconcile(t, s, day(4), people(4)...); !errors.As(err, &behind) || !strings.Contains(err.Error(), test.refused) {
 				t.Fatalf("publish: %v, want %q", err, test.refused)
 			}
-			if problems, _ := verify(t, s); len(problems) == 0 {
+			if problems, _ := findings(t, s); len(problems) == 0 {
 				t.Error("Verify finds nothing")
 			}
 			adopt(t, s)
-			if problems, _ := verify(t, s); len(problems) == 0 {
+			if problems, _ := findings(t, s); len(problems) == 0 {
 				t.Error("Verify finds nothing, and nobody has signed yet")
 			}
 			snap := publish(t, s, day(4), people(4)...)
 			if a := snap.Manifest.Adopted; a == nil || a.User != "ops" || a.Reason != "a disk was lost" {
 				t.Errorf("adopted = %+v", a)
 			}
-			problems, notes := verify(t, s)
+			problems, notes := findings(t, s)
 			if len(problems) > 0 || !slices.Equal(notes, test.notes) {
 				t.Errorf("Verify:\n\t%s\n\t%s", problems, strings.Join(notes, "\n\t"))
 			}
 			if next := publish(t, s, day(5), people(5)...); next.Manifest.Adopted != nil {
 				t.Errorf("the next one adopts too: %+v", next.Manifest.Adopted)
 			}
-			if problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Signers: allowed(t, "archive "+signer.PublicKey())}); len(problems) > 0 {
+			if problems, _ := verifyWith(t, s, verify.Options{Signers: allowed(t, "archive "+signer.PublicKey())}); len(problems) > 0 {
 				t.Errorf("Verify: %q", problems)
 			}
 			if err := os.Remove(filepath.Join(snap.Dir(), "manifest.json.sig")); err != nil {
 				t.Fatal(err)
 			}
-			if problems, _ := verify(t, s); len(problems) != 1 {
+			if problems, _ := findings(t, s); len(problems) != 1 {
 				t.Errorf("Verify without the signature: %q", problems)
 			}
 		})
@@ -115,7 +117,7 @@ func TestAdoptBehindPruned(t *testing.T) {
 		adopt(t, s)
 		for n := range 2 {
 			publish(t, s, day(4+n), people(4)...)
-			if problems, notes := verify(t, s); len(problems) > 0 || len(notes) != 1 {
+			if problems, notes := findings(t, s); len(problems) > 0 || len(notes) != 1 {
 				t.Errorf("with %q left: Verify: %q %q", hold, problems, notes)
 			}
 		}
@@ -134,8 +136,8 @@ func TestVerifyComparesAcrossBreak(t *testing.T) {
 	adopt(t, s)
 	publish(t, s, day(4), people(17)...)
 	forge(t, s, func(f *forger) { f.replace("users.changes.ndjson", "Sales", "Sails") })
-	problems, _ := verify(t, s)
-	if want := []string{"staff@20261126T060000Z/users.changes.ndjson: is not the difference with 20261123T060000Z"}; !slices.Equal(problems, want) {
+	problems, _ := findings(t, s)
+	if want := []string{"staff@20261126T060000Z/users.changes.ndjson: is not the difference from 20261123T060000Z"}; !slices.Equal(problems, want) {
 		t.Errorf("Verify: %q, want %q", problems, want)
 	}
 }
@@ -155,12 +157,12 @@ func TestAdoptExcusesNothingElse(t *testing.T) {
 	forged := from.Manifest
 	forged.Snapshot, forged.Sequence = "20261125T070000Z", 3
 	forged.Previous = &snapshot.Link{Snapshot: from.Name(), ManifestSHA256: from.Digest}
-	data, err := snapshot.MarshalCanonical(forged)
+	data, err := canonjson.Marshal(forged)
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(s.Dir(), staff, forged.Snapshot, "manifest.json"), string(data)+"\n")
-	problems, notes := verify(t, s)
+	problems, notes := findings(t, s)
 	if want := "staff@20261125T070000Z: the journal does not know it"; !slices.Contains(problems, want) || len(notes) != 2 {
 		t.Errorf("Verify: %q %q, want %q and two notes", problems, notes, want)
 	}
@@ -181,8 +183,8 @@ func TestHeadsAcrossBreak(t *testing.T) {
 	adopt(t, s)
 	again := publish(t, s, day(4), people(4)...)
 	for digest, want := range map[string]int{second.Digest: 0, again.Digest: 0, hexSum(nil): 1} {
-		head := snapshot.Head{Export: staff, Sequence: 2, Digest: digest}
-		if problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Heads: []snapshot.Head{head}}); len(problems) != want {
+		head := verify.Head{Export: staff, Sequence: 2, Digest: digest}
+		if problems, _ := verifyWith(t, s, verify.Options{Heads: []verify.Head{head}}); len(problems) != want {
 			t.Errorf("head 2:%s: %q, want %d problems", digest, problems, want)
 		}
 	}

@@ -101,16 +101,16 @@ func parseSignerTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time; one looks like 20261123Z or 202611230600Z", text)
 }
 
-// allow returns the principals whose key this is, or why it does not count for
+// Allow returns the principals whose key this is, or why it does not count for
 // what was signed at the time at.
-func (a *AllowedSigners) allow(key ssh.PublicKey, at time.Time) (principals string, err error) {
+func (a *AllowedSigners) Allow(key ssh.PublicKey, at time.Time) (principals string, err error) {
 	wire := key.Marshal()
 	err = errors.New("is by a key that is not among the allowed signers")
 	for _, s := range a.lines {
 		switch {
 		case !bytes.Equal(s.key, wire):
-		case s.namespaces != "" && !matchList(s.namespaces, signNamespace):
-			err = fmt.Errorf("is by a key of %s that is not allowed for %s", s.principals, signNamespace)
+		case s.namespaces != "" && !matchList(s.namespaces, SignNamespace):
+			err = fmt.Errorf("is by a key of %s that is not allowed for %s", s.principals, SignNamespace)
 		case at.Before(s.after):
 			err = fmt.Errorf("is by a key of %s that was not valid yet", s.principals)
 		case !s.before.IsZero() && at.After(s.before):
@@ -125,7 +125,7 @@ func (a *AllowedSigners) allow(key ssh.PublicKey, at time.Time) (principals stri
 // Allows says why signatures that s makes at the time at would not count, nil
 // where they would.
 func (a *AllowedSigners) Allows(s *Signer, at time.Time) error {
-	_, err := a.allow(s.key.PublicKey(), at)
+	_, err := a.Allow(s.key.PublicKey(), at)
 	return err
 }
 

@@ -33,13 +33,13 @@ func TestReadersBesideAWriter(t *testing.T) {
 				}
 				m := latest.Manifest
 				if m.Sequence < sequence || len(ids(t, latest)) != m.Sequence {
-					t.Errorf("sequence %d after %d with %d users", m.Sequence, sequence, m.Resources.Users.Total)
+					t.Errorf("sequence %d after %d with %d users", m.Sequence, sequence, m.Resources["users"].Total)
 				}
 				sequence = m.Sequence
 				if list, err := s.List(staff); err != nil || len(list) == 0 {
 					t.Errorf("List beside a writer: %d snapshots, %v", len(list), err)
 				}
-				if problems, _ := verify(t, s); len(problems) > 0 {
+				if problems, _ := findings(t, s); len(problems) > 0 {
 					t.Errorf("Verify beside a writer: %q", problems)
 				}
 			}

@@ -37,9 +37,9 @@ func damaged(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		problem = "it is missing"
-	case errors.Is(err, errNotPlain):
-		problem = "it " + errNotPlain.Error()
-	case isSystem(err):
+	case errors.Is(err, ErrNotPlain):
+		problem = "it " + ErrNotPlain.Error()
+	case IsSystemError(err):
 		return err
 	}
 	return &DamagedError{Path: path, Problem: problem, err: err}
@@ -47,19 +47,19 @@ func damaged(path string, err error) error {
 
 // isSystem reports whether err comes from the machine or from another version
 // of the program, and not from what was read.
-func isSystem(err error) bool {
+func IsSystemError(err error) bool {
 	_, ofMachine := errors.AsType[*fs.PathError](err)
 	_, ofVersion := errors.AsType[*formatError](err)
 	return ofMachine || ofVersion || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // problemOf is what Verify says of err.
-func problemOf(err error) string {
+func ProblemOf(err error) string {
 	switch e, ok := errors.AsType[*DamagedError](err); {
 	case errors.Is(err, fs.ErrNotExist):
 		return "is missing"
-	case errors.Is(err, errNotPlain):
-		return errNotPlain.Error()
+	case errors.Is(err, ErrNotPlain):
+		return ErrNotPlain.Error()
 	case ok:
 		return e.Problem
 	}
@@ -68,12 +68,20 @@ func problemOf(err error) string {
 
 // unpackError is what reading the lines of compressed users says, in the words
 // of a person.
-func unpackError(err error) error {
+func ContentError(err error) error {
 	switch {
-	case err == io.EOF, errors.Is(err, errLongLine), isSystem(err):
+	case err == io.EOF, errors.Is(err, ErrLongLine), IsSystemError(err):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("it is cut short")
 	}
 	return errors.New("its compressed content is damaged")
+}
+
+// cause returns the cause of err, without the context that the outer error adds.
+func cause(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
 }

@@ -45,7 +45,7 @@ func TestDamagedNewest(t *testing.T) {
 			if last := events[len(events)-1]; last.Event != snapshot.EventFailed || last.Error != err.Error() {
 				t.Errorf("journal ends with %+v", last)
 			}
-			if problems, _ := verify(t, s); !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, test.file) }) {
+			if problems, _ := findings(t, s); !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, test.file) }) {
 				t.Errorf("Verify: %q", problems)
 			}
 
@@ -92,7 +92,7 @@ func useNewest(t *testing.T, s *snapshot.Store) error {
 }
 
 func readIDs(snap *snapshot.Snapshot) (n int, err error) {
-	users, err := snap.Users()
+	users, err := snap.Records(snapshot.Users)
 	if err != nil {
 		return 0, err
 	}

@@ -1,158 +1,164 @@
 package snapshot
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// Declaration is what an export declares about the snapshots it wants. It
-// stands, complete, in the manifest of each snapshot made under it.
+// Declaration is what an export declares about its snapshots, with all defaults
+// filled in. Each manifest contains the declaration under which it was made.
 type Declaration struct {
-	Users   DeclaredUsers `json:"users" yaml:"users"`
-	Formats []string      `json:"formats" yaml:"formats"`
+	Formats   []string
+	Resources map[string]DeclaredResource // by name; members of the JSON object, beside formats
 }
 
-// DeclaredUsers says which users are read, what of each is kept, which of
-// their changes count, and what a reading must not show.
-type DeclaredUsers struct {
-	// IncludeDeprovisioned says whether deprovisioned users are read. Okta's plain
-	// list leaves them out.
-	IncludeDeprovisioned bool `json:"include_deprovisioned" yaml:"include_deprovisioned" example:"false"`
-	// Search is an Okta search expression that narrows the export. Empty: every
-	// user.
-	Search     string     `json:"search" yaml:"search" example:"profile.department eq \"Sales\""`
-	Attributes Attributes `json:"attributes" yaml:"attributes"`
-	Changes    Changes    `json:"changes" yaml:"changes"`
-	Guard      Guard      `json:"guard" yaml:"guard"`
+const formatsMember = "formats"
+
+// MarshalJSON implements json.Marshaler.
+func (d Declaration) MarshalJSON() ([]byte, error) {
+	object := map[string]any{formatsMember: d.Formats}
+	for name, r := range d.Resources {
+		object[name] = r
+	}
+	return canonjson.Marshal(object)
 }
 
-// Changes says how the difference between two states of a user is read. A
-// path covers what is below it: "profile" stands for "profile.title" too.
+// UnmarshalJSON implements json.Unmarshaler. It rejects unknown members of a
+// resource.
+func (d *Declaration) UnmarshalJSON(data []byte) error {
+	var object map[string]jsontext.Value
+	if err := json.Unmarshal(data, &object); err != nil {
+		return err
+	}
+	*d = Declaration{Resources: make(map[string]DeclaredResource)}
+	for name, value := range object {
+		if name == formatsMember {
+			if err := json.Unmarshal(value, &d.Formats); err != nil {
+				return err
+			}
+			continue
+		}
+		var r DeclaredResource
+		if err := json.Unmarshal(value, &r, json.RejectUnknownMembers(true)); err != nil {
+			return err
+		}
+		d.Resources[name] = r
+	}
+	return nil
+}
+
+// DeclaredResource says what is read of a resource, which attributes are kept,
+// which changes count, and what the guard allows.
+type DeclaredResource struct {
+	*Narrowing // nil if the resource can't be narrowed
+
+	Attributes canonjson.Attributes `json:"attributes"`
+	Changes    Changes              `json:"changes"`
+	Guard      Guard                `json:"guard"`
+}
+
+// Narrowing restricts the users of an export.
+type Narrowing struct {
+	IncludeDeprovisioned bool   `json:"include_deprovisioned"`
+	Search               string `json:"search"` // an Okta search expression; "": all users
+}
+
+// Changes says which differences between two states of a record count. A path
+// covers everything below it.
 type Changes struct {
-	// Ignore names paths whose change alone is no change.
-	Ignore []string `json:"ignore" yaml:"ignore" example:"[lastLogin, lastUpdated, profile.nickName]"`
-	// Moved names paths whose change makes a mover.
-	Moved []string `json:"moved" yaml:"moved" example:"[profile.department, profile.managerId]"`
+	Ignore []string `json:"ignore"`          // paths whose change alone is no change
+	Moved  []string `json:"moved,omitempty"` // paths whose change makes a mover; only of users
 }
 
-// Guard bounds what a reading may show against the snapshot before it.
+// Guard limits the differences between a read and the snapshot before it.
 type Guard struct {
-	// MaxRemoved is how many may be gone, of the users before.
-	MaxRemoved Limit `json:"max_removed" yaml:"max_removed" example:"0.5%"`
-	// MaxDeactivated is how many more may be deactivated, of those who were not
-	// before.
-	MaxDeactivated Limit `json:"max_deactivated" yaml:"max_deactivated" example:"200"`
-	// AtLeast is how many people it takes to trip the first two: fewer never do.
-	AtLeast int `json:"at_least" yaml:"at_least" example:"10"`
-	// MinUsers is how many users any reading must have, the first one included.
-	MinUsers int `json:"min_users" yaml:"min_users" example:"5000"`
+	MaxRemoved     Limit  `json:"max_removed"`               // of the records before
+	MaxDeactivated *Limit `json:"max_deactivated,omitempty"` // of the records that were active before; only of users
+	AtLeast        int    `json:"at_least"`                  // fewer records never trip the limits
+	Min            int    `json:"min"`                       // the fewest records of any read
 }
 
-// The formats that a snapshot can be kept in. NDJSON is always kept.
+// The formats of a snapshot. NDJSON is always written.
 const (
 	FormatNDJSON = "ndjson"
 	FormatCSV    = "csv"
 )
 
-// DefaultDeclaration returns what holds where a configuration is silent.
-// Each call returns slices of its own.
-func DefaultDeclaration() Declaration {
-	return Declaration{
-		Users: DeclaredUsers{
-			IncludeDeprovisioned: true,
-			Attributes: Attributes{
-				Include: []string{},
-				Exclude: []string{"credentials.recovery_question", "credentials.emails", "_links"},
-			},
-			Changes: Changes{
-				Ignore: []string{"lastLogin", "lastUpdated"},
-				Moved: []string{
-					"profile.title", "profile.department", "profile.division", "profile.costCenter",
-					"profile.managerId", "profile.manager", "profile.userType",
-				},
-			},
-			Guard: Guard{MaxRemoved: Percent(1), MaxDeactivated: Percent(5), AtLeast: 25, MinUsers: 1},
-		},
-		Formats: []string{FormatNDJSON, FormatCSV},
-	}
-}
-
-// A FieldError says what is wrong with one field of a declaration.
-type FieldError struct {
-	Field   string // "users.attributes.exclude[1]"
-	Problem string
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
-
-// Validate reports everything that is wrong with d, as *FieldError values
-// joined by errors.Join.
-func (d Declaration) Validate() error {
-	errs := slices.Concat(
-		d.Users.Attributes.check("users.attributes."),
-		checkPaths("users.changes.ignore", d.Users.Changes.Ignore),
-		checkPaths("users.changes.moved", d.Users.Changes.Moved),
-	)
-	wrong := func(field, format string, args ...any) {
-		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
-	}
-	if strings.TrimSpace(d.Users.Search) == "" && d.Users.Search != "" {
-		wrong("users.search", "only spaces; leave it empty to read every user")
-	}
-	if n := d.Users.Guard.AtLeast; n < 0 {
-		wrong("users.guard.at_least", "%d is negative", n)
-	}
-	if n := d.Users.Guard.MinUsers; n < 0 {
-		wrong("users.guard.min_users", "%d is negative", n)
-	}
-	for i, f := range d.Formats {
-		switch field := fmt.Sprintf("formats[%d]", i); {
-		case f != FormatNDJSON && f != FormatCSV:
-			wrong(field, "unknown format %q; there are ndjson and csv", f)
-		case slices.Contains(d.Formats[:i], f):
-			wrong(field, "%q stands here twice", f)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Complete returns d as a manifest records it: no list is null, and ndjson,
-// which is always kept, is named.
-func (d Declaration) Complete() Declaration {
-	whole := func(list []string) []string { return append([]string{}, list...) }
-	u := &d.Users
-	u.Attributes = Attributes{Include: whole(u.Attributes.Include), Exclude: whole(u.Attributes.Exclude)}
-	u.Changes = Changes{Ignore: whole(u.Changes.Ignore), Moved: whole(u.Changes.Moved)}
-	if d.Formats = whole(d.Formats); !slices.Contains(d.Formats, FormatNDJSON) {
-		d.Formats = append([]string{FormatNDJSON}, d.Formats...)
-	}
-	return d
-}
-
-// HasFormat reports whether snapshots are kept in format.
+// HasFormat reports whether snapshots are written in format.
 func (d Declaration) HasFormat(format string) bool {
 	return format == FormatNDJSON || slices.Contains(d.Formats, format)
 }
 
-// A Limit is a bound on a number of people, as a share of a total or as a
-// count. The zero Limit allows none. Its text is "1%", "0.5%" or "25".
-type Limit struct {
-	n       int  // people, or thousandths of a per cent
-	percent bool // what n counts
+// Equal reports whether two declarations are recorded in the same way.
+func (d Declaration) Equal(other Declaration) bool {
+	a, errA := canonjson.Marshal(d)
+	b, errB := canonjson.Marshal(other)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
-// Percent returns the limit of n per cent.
+// RulesFor returns the rules for comparing the records of a resource with those
+// of an earlier snapshot, and the base of the comparison. before is nil if there
+// is no earlier snapshot. There is something to compare only if the base is
+// BasePrevious.
+//
+// If the declared attributes differ, only the attributes that both declarations
+// keep are compared. So an attribute that is new in the declaration isn't
+// reported as a change, and an attribute that was excluded isn't reported as lost.
+func RulesFor(r *Resource, before *Declaration, after Declaration) (diff.Rules, string) {
+	is := after.Resources[r.Name]
+	rules := diff.Rules{
+		Key: r.Key, Label: r.Label, Always: r.Always(), Ignore: is.Changes.Ignore,
+		Inactive: r.Inactive, Dates: r.Dates,
+		Kind: func(t diff.Transition) (diff.Kind, error) { return r.Kind(t, is.Changes.Moved) },
+	}
+	if before == nil {
+		return rules, BaseNone
+	}
+	was, recorded := before.Resources[r.Name]
+	if !recorded {
+		return rules, BaseNone
+	}
+	if !was.sameNarrowing(is) {
+		return rules, BaseReset
+	}
+	if !was.Attributes.Equal(is.Attributes) {
+		rules.Project = []canonjson.Attributes{was.Attributes, is.Attributes}
+	}
+	return rules, BasePrevious
+}
+
+func (d DeclaredResource) sameNarrowing(other DeclaredResource) bool {
+	if d.Narrowing == nil || other.Narrowing == nil {
+		return d.Narrowing == other.Narrowing
+	}
+	return *d.Narrowing == *other.Narrowing
+}
+
+// A Limit is a bound on a number of records: a share of a total, or a count. The
+// zero Limit allows none. Its text is "1%", "0.5%" or "25".
+type Limit struct {
+	n       int  // records, or thousandths of a percent
+	percent bool // the unit of n
+}
+
+// Percent returns the limit of n percent.
 func Percent(n int) Limit { return Limit{n: n * perPercent, percent: true} }
 
-// Count returns the limit of n people.
+// Count returns the limit of n records.
 func Count(n int) Limit { return Limit{n: n} }
 
-const perPercent = 1000 // thousandths of a per cent in one
+const perPercent = 1000 // thousandths of a percent in one percent
 
-// Of returns how many of total people the limit allows, rounded down.
+// Of returns how many of total records the limit allows, rounded down.
 func (l Limit) Of(total int) int {
 	if l.percent {
 		return int(int64(total) * int64(l.n) / (100 * perPercent))
@@ -160,7 +166,7 @@ func (l Limit) Of(total int) int {
 	return l.n
 }
 
-// String returns the text that UnmarshalText reads.
+// String returns the text that UnmarshalText parses.
 func (l Limit) String() string {
 	if !l.percent {
 		return strconv.Itoa(l.n)

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 const staff = "staff" // the export of most tests
@@ -48,52 +50,51 @@ func people(n int) []string {
 }
 
 // draft compares users with the newest snapshot of an export, as a reconcile
-// does, and returns what there is to publish.
+// does, and returns the draft of a snapshot.
 func draft(t testing.TB, s *snapshot.Store, started time.Time, users ...string) snapshot.Draft {
 	t.Helper()
-	declared := snapshot.DefaultDeclaration()
+	declared := recordtest.Declaration()
 	d := snapshot.Draft{
 		Started: started, Finished: started.Add(time.Minute), Org: s.Org(),
 		Client:   snapshot.Client{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, DPoP: true},
 		Run:      snapshot.Run{Trigger: "apply", Host: "node1", User: "ops"},
 		Tool:     snapshot.Tool{Name: "oktasync", Version: "v0.1.0"},
-		Declared: declared, ByStatus: map[string]int{},
-		Read:  snapshot.Read{Rows: len(users), Settled: true},
-		Users: usersOf(t, users...),
+		Declared: declared, Settled: true, Requests: requests(t, started, len(users)),
+	}
+	r := snapshot.ResourceDraft{
+		Resource: snapshot.Users, ByStatus: map[string]int{}, Rows: len(users), Records: recordtest.Of(t, users...),
 	}
 	for _, u := range users {
-		d.ByStatus[decode(t, []byte(u)).(map[string]any)["status"].(string)]++
+		r.ByStatus[recordtest.Decode(t, []byte(u)).(map[string]any)["status"].(string)]++
 	}
-	d.Requests = requests(t, started, len(users))
-
 	var before *snapshot.Declaration
-	var current snapshot.UserReader = usersOf(t)
+	var current diff.Reader = recordtest.Of(t)
 	latest, err := s.Latest(staff)
 	if err == nil {
 		before = &latest.Manifest.Declared
-		if current, err = latest.Users(); err != nil {
+		if current, err = latest.Records(snapshot.Users); err != nil {
 			t.Fatal(err)
 		}
 		defer current.Close()
 	} else if !errors.Is(err, snapshot.ErrNoSnapshot) {
 		t.Fatal(err)
 	}
-	var rules snapshot.Rules
-	rules, d.Base = snapshot.RulesFor(before, declared)
-	d.Counts.Total = len(users)
-	if d.Base != snapshot.BasePrevious {
-		return d
+	var rules diff.Rules
+	rules, r.Base = snapshot.RulesFor(snapshot.Users, before, declared)
+	r.Counts.Total = len(users)
+	if r.Base == snapshot.BasePrevious {
+		changes := new(bytes.Buffer)
+		r.Counts, err = diff.Diff(current, recordtest.Of(t, users...), rules, func(c *diff.Change) error {
+			line, err := c.Line(nil)
+			changes.Write(line)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Changes = changes
 	}
-	changes := new(bytes.Buffer)
-	d.Counts, err = snapshot.Diff(current, usersOf(t, users...), rules, func(c *snapshot.Change) error {
-		line, err := c.Line(nil)
-		changes.Write(line)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Changes = changes
+	d.Resources = []snapshot.ResourceDraft{r}
 	return d
 }
 
@@ -102,8 +103,8 @@ func requests(t testing.TB, at time.Time, rows int) *bytes.Buffer {
 	t.Helper()
 	var b []byte
 	for _, r := range []snapshot.Request{
-		{Time: snapshot.At(at), Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"},
-		{Time: snapshot.At(at), Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "a2"},
+		{Time: snapshot.At(at), Resource: "token", Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"},
+		{Time: snapshot.At(at), Resource: "users", Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "a2"},
 	} {
 		var err error
 		if b, err = r.Line(b); err != nil {
@@ -146,7 +147,7 @@ func publish(t testing.TB, s *snapshot.Store, started time.Time, users ...string
 // ids returns the ids of all users of a snapshot.
 func ids(t testing.TB, snap *snapshot.Snapshot) (ids []string) {
 	t.Helper()
-	users, err := snap.Users()
+	users, err := snap.Records(snapshot.Users)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +160,7 @@ func ids(t testing.TB, snap *snapshot.Snapshot) (ids []string) {
 			}
 			return ids
 		}
-		ids = append(ids, string(u.ID))
+		ids = append(ids, string(u.Key))
 	}
 }
 

@@ -216,7 +216,7 @@ func faultPoint(t *testing.T, dir string, sc scenario, d *disk) bool {
 // tampering.
 func checkWhole(t *testing.T, s *snapshot.Store, where string) {
 	t.Helper()
-	if problems, _ := verify(t, s); len(problems) > 0 {
+	if problems, _ := findings(t, s); len(problems) > 0 {
 		t.Fatalf("%s: %q", where, problems)
 	}
 }
@@ -230,7 +230,7 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 		t.Fatalf("%s: %v", where, err)
 	}
 	for _, snap := range list {
-		if got := ids(t, snap); len(got) != snap.Manifest.Resources.Users.Total {
+		if got := ids(t, snap); len(got) != snap.Manifest.Resources["users"].Total {
 			t.Errorf("%s: %s has %d users", where, snap.Name(), len(got))
 		}
 	}
@@ -248,7 +248,7 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	if next.Manifest.Sequence != was+1 {
 		t.Errorf("%s: the next run has sequence %d after %d", where, next.Manifest.Sequence, was)
 	}
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("%s: after the next run: %q %q", where, problems, notes)
 	}
 	for _, pattern := range []string{"*/.*.partial", "*/.*.pruned", "*/pruned/.*", ".quarantine/*/.*.partial"} {

@@ -81,7 +81,7 @@ func (o osFiles) open(path string, flags int, a access) (file, error) {
 	return f, nil
 }
 
-func (o osFiles) Open(path string) (io.ReadCloser, error) { return openPlain(path, os.O_RDONLY, 0) }
+func (o osFiles) Open(path string) (io.ReadCloser, error) { return OpenPlain(path) }
 
 func (o osFiles) Mkdir(path string, a access) error {
 	inside, err := o.in(path, func(root *os.Root, name string) error {

@@ -35,7 +35,7 @@ func (e *BadNameError) Error() string {
 // names returns the names of an export's snapshots. Each snapshot's is later
 // than the one before it, so their order is that of the chain.
 func (s *Store) names(export string) ([]string, error) {
-	names, err := snapshotNames(s.path(export))
+	names, err := snapshotNames(s.Path(export))
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
@@ -51,7 +51,7 @@ func snapshotNames(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries { // sorted by os.ReadDir
-		if _, err := nameTime(entry.Name()); err == nil && entry.IsDir() {
+		if _, err := ParseName(entry.Name()); err == nil && entry.IsDir() {
 			names = append(names, entry.Name())
 		}
 	}
@@ -59,7 +59,7 @@ func snapshotNames(dir string) ([]string, error) {
 }
 
 // nameTime returns the time that the name of a snapshot stands for.
-func nameTime(name string) (time.Time, error) {
+func ParseName(name string) (time.Time, error) {
 	t, err := time.Parse(nameLayout, name)
 	if err == nil && t.Format(nameLayout) != name {
 		err = errors.New("not the name of a snapshot")
@@ -78,8 +78,8 @@ func (s *Store) List(export string) ([]*Snapshot, error) {
 	var list []*Snapshot
 	var problems []error
 	for _, name := range names {
-		snap, err := s.snapshot(export, name)
-		if err != nil && s.pruned(export, name) {
+		snap, err := s.Snapshot(export, name)
+		if err != nil && s.WasPruned(export, name) {
 			continue // just now
 		}
 		if err != nil {
@@ -109,7 +109,7 @@ func (s *Store) back(export string, n int) (*Snapshot, error) {
 	if n >= len(names) {
 		return nil, &NotFoundError{Export: export, Name: fmt.Sprintf("@-%d", n), Nearest: names[0]}
 	}
-	return s.snapshot(export, names[len(names)-1-n])
+	return s.Snapshot(export, names[len(names)-1-n])
 }
 
 // Find returns the snapshot of an export that name stands for: a snapshot's
@@ -121,7 +121,7 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 	if zone == nil {
 		zone = time.UTC
 	}
-	if name == "" || name == "@" || strings.TrimPrefix(name, "@") == latestLink {
+	if name == "" || name == "@" || strings.TrimPrefix(name, "@") == LatestLink {
 		return s.Latest(export)
 	}
 	if digits, ok := strings.CutPrefix(name, "@-"); ok {
@@ -132,7 +132,7 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 		return s.back(export, int(n))
 	}
 	end, upTo := endOf(name, zone)
-	if _, err := nameTime(name); err != nil && !upTo {
+	if _, err := ParseName(name); err != nil && !upTo {
 		return nil, &BadNameError{name}
 	}
 	names, err := s.names(export)
@@ -144,21 +144,21 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 	}
 	i, found := slices.BinarySearch(names, name)
 	if !found {
-		if s.pruned(export, name) {
+		if s.WasPruned(export, name) {
 			return nil, &PrunedError{Export: export, Name: name}
 		}
 		if !upTo {
 			return nil, &NotFoundError{Export: export, Name: name, Nearest: nearest(names, name)}
 		}
 		after, _ := slices.BinarySearchFunc(names, end, func(name string, end time.Time) int {
-			t, _ := nameTime(name)
+			t, _ := ParseName(name)
 			return t.Compare(end)
 		})
 		if i = after - 1; i < 0 {
 			return nil, &NotFoundError{Export: export, Name: "up to " + name, Nearest: names[0]}
 		}
 	}
-	return s.snapshot(export, names[i])
+	return s.Snapshot(export, names[i])
 }
 
 // endOf returns the first instant after what a date or a time stands for.

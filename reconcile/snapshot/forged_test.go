@@ -15,7 +15,9 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 func hexSum(data []byte) string {
@@ -39,6 +41,13 @@ func (f *forger) replace(file, from, to string) {
 		f.t.Fatalf("no %q in %s:\n%s", from, file, f.files[file])
 	}
 	f.files[file] = strings.Replace(f.files[file], from, to, 1)
+}
+
+// counts changes the counts of users in the manifest.
+func (f *forger) counts(change func(*snapshot.Counts)) {
+	counts := f.m.Resources["users"]
+	change(&counts)
+	f.m.Resources["users"] = counts
 }
 
 func forge(t testing.TB, s *snapshot.Store, change func(f *forger)) {
@@ -76,7 +85,7 @@ func forge(t testing.TB, s *snapshot.Store, change func(f *forger)) {
 		file.Bytes, file.SHA256 = int64(len(data)), hexSum(data)
 		write(t, filepath.Join(snap.Dir(), file.Name), string(data))
 	}
-	manifest, err := snapshot.MarshalCanonical(f.m)
+	manifest, err := canonjson.Marshal(f.m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +119,7 @@ func (f *forger) journal(was, is string) {
 		if last != "" {
 			e["previous_line_sha256"] = last
 		}
-		line, err := snapshot.MarshalCanonical(e)
+		line, err := canonjson.Marshal(e)
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -171,13 +180,13 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"CSV empty", func(f *forger) { f.files[csv] = "" },
 			[]string{in + csv + ": is not what the users render to"}},
 		{"CSV not declared", func(f *forger) { f.m.Declared.Formats = []string{"ndjson"} },
-			[]string{in + csv + ": does not fit the formats declared"}},
+			[]string{in + csv + ": doesn't match the declared formats"}},
 		{"user", func(f *forger) { f.replace(users, "Sales", "Sails") },
-			[]string{in + csv + ": is not what the users render to", in + changes + ": is not the difference with 20261124T060000Z"}},
+			[]string{in + csv + ": is not what the users render to", in + changes + ": is not the difference from 20261124T060000Z"}},
 		{"user, and the CSV", func(f *forger) {
 			f.replace(users, "Sales", "Sails")
 			f.replace(csv, "Sales", "Sails")
-		}, []string{in + changes + ": is not the difference with 20261124T060000Z"}},
+		}, []string{in + changes + ": is not the difference from 20261124T060000Z"}},
 		{"user left out", func(f *forger) {
 			lines := strings.SplitAfter(f.files[users], "\n")
 			f.files[users] = strings.Join(slices.Delete(lines, 4, 5), "")
@@ -187,9 +196,9 @@ func TestVerifyFindsForgeries(t *testing.T) {
 			f.files[users] = strings.Join(slices.Delete(lines, 4, 5), "")
 			f.m.Files[0].Rows--
 		}, []string{in + users + ": its users by status are not those of the manifest"}},
-		{"users by status", func(f *forger) { f.m.Resources.Users.ByStatus["ACTIVE"]++ },
+		{"users by status", func(f *forger) { f.m.Resources["users"].ByStatus["ACTIVE"]++ },
 			[]string{in + users + ": its users by status are not those of the manifest"}},
-		{"status that nobody has", func(f *forger) { f.m.Resources.Users.ByStatus["STAGED"] = 0 },
+		{"status that nobody has", func(f *forger) { f.m.Resources["users"].ByStatus["STAGED"] = 0 },
 			[]string{in + users + ": its users by status are not those of the manifest"}},
 		{"space in a user", func(f *forger) { f.replace(users, `"id":"00u0003"`, `"id": "00u0003"`) },
 			[]string{in + users + ": line 3 is not canonical JSON"}},
@@ -200,13 +209,13 @@ func TestVerifyFindsForgeries(t *testing.T) {
 			lines := strings.SplitAfter(f.files[users], "\n")
 			lines[7], lines[8] = lines[8], lines[7]
 			f.files[users] = strings.Join(lines, "")
-		}, []string{in + users + ": line 9: users are not in the order of their ids"}},
+		}, []string{in + users + ": line 9: users are not in the order of their keys"}},
 		{"user twice", func(f *forger) {
 			lines := strings.SplitAfter(f.files[users], "\n")
 			f.files[users] = strings.Join(slices.Insert(lines, 3, lines[2]), "")
-		}, []string{in + users + ": line 4: users are not in the order of their ids"}},
+		}, []string{in + users + ": line 4: users are not in the order of their keys"}},
 		{"user without an id", func(f *forger) { f.replace(users, `"id":"00u0001",`, "") },
-			[]string{in + users + ": line 1: a user without an id"}},
+			[]string{in + users + ": line 1: a user without id"}},
 		{"line that is no user", func(f *forger) { f.files[users] = "[]\n" + f.files[users] },
 			[]string{in + users + ": line 1 is not canonical JSON"}},
 		{"last line cut short", func(f *forger) { f.files[users] = strings.TrimSuffix(f.files[users], "\n") },
@@ -214,22 +223,24 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"digest of the content", func(f *forger) { f.m.Files[0].ContentSHA256 = strings.Repeat("0", 64) },
 			[]string{in + users + ": the digest of its content is "}},
 		{"change", func(f *forger) { f.replace(changes, "Law", "Art") },
-			[]string{in + changes + ": is not the difference with 20261124T060000Z"}},
+			[]string{in + changes + ": is not the difference from 20261124T060000Z"}},
 		{"change left out", func(f *forger) {
 			lines := strings.SplitAfter(f.files[changes], "\n")
 			f.files[changes] = strings.Join(lines[1:], "")
 			f.m.Files[2].Rows--
-		}, []string{in + changes + ": is not the difference with 20261124T060000Z"}},
+		}, []string{in + changes + ": is not the difference from 20261124T060000Z"}},
 		{"lines of the changes", func(f *forger) { f.m.Files[2].Rows++ },
 			[]string{in + changes + ": it has "}},
-		{"counts of changes", func(f *forger) { f.m.Resources.Users.Removed++ },
-			[]string{in + "manifest.json: its counts are not those of the difference with 20261124T060000Z"}},
-		{"kinds of changes", func(f *forger) { f.m.Resources.Users.Kinds["moved"]++ },
-			[]string{in + "manifest.json: its counts are not those of the difference with 20261124T060000Z"}},
-		{"base", func(f *forger) { f.m.Resources.Users.Base = "reset" },
-			[]string{in + changes + ": does not fit the base \"reset\""}},
-		{"rules of changes", func(f *forger) { f.m.Declared.Users.Changes.Ignore = []string{"status"} },
-			[]string{in + changes + ": is not the difference with 20261124T060000Z"}},
+		{"counts of changes", func(f *forger) { f.counts(func(c *snapshot.Counts) { c.Removed++ }) },
+			[]string{in + "manifest.json: its counts of users are not those of the difference from 20261124T060000Z"}},
+		{"kinds of changes", func(f *forger) { f.m.Resources["users"].Kinds["moved"]++ },
+			[]string{in + "manifest.json: its counts of users are not those of the difference from 20261124T060000Z"}},
+		{"base", func(f *forger) { f.counts(func(c *snapshot.Counts) { c.Base = "reset" }) },
+			[]string{in + changes + ": doesn't match the base \"reset\""}},
+		{"rules of changes", func(f *forger) {
+			recordtest.Change(&f.m.Declared, func(u *snapshot.DeclaredResource) { u.Changes.Ignore = []string{"status"} })
+		},
+			[]string{in + changes + ": is not the difference from 20261124T060000Z"}},
 		{"rows of requests", func(f *forger) { f.replace("requests.ndjson", `"rows":19`, `"rows":20`) },
 			[]string{in + "requests.ndjson: "}},
 	} {
@@ -244,7 +255,7 @@ func TestVerifyFindsForgeries(t *testing.T) {
 				t.Fatal(err)
 			}
 			forge(t, s, test.forge)
-			problems, _ := verify(t, s)
+			problems, _ := findings(t, s)
 			for _, want := range test.want {
 				if !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, want) }) {
 					t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), want)

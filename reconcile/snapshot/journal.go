@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // Events of the journal.
@@ -84,7 +85,7 @@ type History struct {
 func (h *History) add(line []byte) {
 	h.Lines++
 	h.size += int64(len(line))
-	h.Head = digestOf(line)
+	h.Head = DigestOf(line)
 	e, err := ParseEvent(line)
 	if err != nil {
 		h.Damaged++
@@ -139,7 +140,7 @@ func (h *History) add(line []byte) {
 // zero History.
 func (s *Store) Journal(export string) (History, error) {
 	var h History
-	torn, err := readJournal(s.path(export, journalFile), func(line []byte) error {
+	torn, err := ReadJournal(s.Path(export, JournalFile), func(line []byte) error {
 		h.add(line)
 		return nil
 	})
@@ -149,8 +150,8 @@ func (s *Store) Journal(export string) (History, error) {
 
 // readJournal calls each for every whole line of a journal, and says whether
 // a torn one follows them.
-func readJournal(path string, each func(line []byte) error) (torn bool, err error) {
-	f, err := openPlain(path, os.O_RDONLY, 0)
+func ReadJournal(path string, each func(line []byte) error) (torn bool, err error) {
+	f, err := OpenPlain(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -158,16 +159,16 @@ func readJournal(path string, each func(line []byte) error) (torn bool, err erro
 		return false, fmt.Errorf("read journal: %w", err)
 	}
 	defer f.Close()
-	lines := newLineReader(f)
+	lines := NewLineReader(f)
 	for {
-		line, err := lines.next()
+		line, err := lines.Next()
 		switch {
 		case err == io.EOF:
 			return false, nil
 		case err == io.ErrUnexpectedEOF:
 			return true, nil
 		case err != nil:
-			return false, fmt.Errorf("read journal: line %d: %w", lines.n+1, err)
+			return false, fmt.Errorf("read journal: line %d: %w", lines.N+1, err)
 		}
 		if err := each(line); err != nil {
 			return false, err
@@ -191,7 +192,7 @@ func (s *Store) openJournal(export string) (*journal, error) {
 		return nil, err
 	}
 	return &journal{
-		files: s.files, access: s.published, path: s.path(export, journalFile),
+		files: s.files, access: s.published, path: s.Path(export, JournalFile),
 		seen: seen, torn: seen.Torn,
 	}, nil
 }
@@ -246,7 +247,7 @@ func (j *journal) line(e Event) ([]byte, error) {
 	if j.seen.Lines > 0 {
 		e.PreviousLineSHA256 = &j.seen.Head
 	}
-	line, err := MarshalCanonical(e)
+	line, err := canonjson.Marshal(e)
 	return append(line, '\n'), err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 func TestJournal(t *testing.T) {
@@ -49,7 +50,7 @@ func TestJournal(t *testing.T) {
 	if h.LastEnd.Event != snapshot.EventFailed || len(h.LastEnd.Error) > 5000 || h.LastEnd.User != "timer" {
 		t.Errorf("LastEnd = %+v", h.LastEnd)
 	}
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }
@@ -108,7 +109,7 @@ func TestTornLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, path, string(whole)+`{"event":"star`)
-	problems, notes := verify(t, s)
+	problems, notes := findings(t, s)
 	want := "staff/journal.ndjson: unfinished publish: the last line is torn, the next run cuts it off"
 	if len(problems) > 0 || !slices.Equal(notes, []string{want}) {
 		t.Errorf("Verify: %q %q", problems, notes)
@@ -142,7 +143,7 @@ func TestPublishAfterADamagedLine(t *testing.T) {
 	if h, err := s.Journal(staff); err != nil || h.Damaged != 1 || h.Lines != 6 {
 		t.Errorf("Journal() = %+v, %v", h, err)
 	}
-	if problems, _ := verify(t, s); len(problems) != 1 {
+	if problems, _ := findings(t, s); len(problems) != 1 {
 		t.Errorf("Verify: %q", problems)
 	}
 }
@@ -162,7 +163,7 @@ func FuzzParseEvent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := snapshot.MarshalCanonical(e)
+		again, err := canonjson.Marshal(e)
 		if err != nil || string(again)+"\n" != string(line) {
 			t.Errorf("ParseEvent(%q) is written as %q, %v", line, again, err)
 		}

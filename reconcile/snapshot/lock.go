@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // Holder says who holds a lock.
@@ -62,7 +64,7 @@ type lock struct{ file *os.File }
 
 // lock takes the lock in the folder dir for h, and waits for it if it must.
 func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
-	f, err := s.openLock(filepath.Join(dir, lockFile))
+	f, err := s.openLock(filepath.Join(dir, LockFile))
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", what, err)
 	}
@@ -102,7 +104,7 @@ func (l *lock) take(wait time.Duration) error {
 // name writes who holds the lock, for people and for LockedError alone. It
 // stays there when the lock is given up, and then nobody asks.
 func (l *lock) name(h Holder, a access) error {
-	data, err := MarshalCanonical(h)
+	data, err := canonjson.Marshal(h)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // A veteran is a store with a past, which somebody is going to tamper with.
@@ -52,7 +54,7 @@ func (v *veteran) broken(n int) {
 	if _, err := reconcile(v.t, v.Store, day(n), people(n)...); !errors.As(err, &behind) {
 		v.t.Fatalf("publish = %v, want a *BehindError", err)
 	}
-	if problems, _ := verify(v.t, v.Store); len(problems) == 0 {
+	if problems, _ := findings(v.t, v.Store); len(problems) == 0 {
 		v.t.Error("Verify finds nothing before the break is adopted")
 	}
 	adopt(v.t, v.Store)
@@ -190,15 +192,15 @@ func TestVerifyFindsMutations(t *testing.T) {
 			}
 			v := &veteran{Store: s, t: t, signer: signer, other: newSigner(t), whole: t.TempDir()}
 			past.live(v)
-			if problems := v.verify(s.Dir()); len(problems) > 0 {
+			if problems := v.findings(s.Dir()); len(problems) > 0 {
 				t.Fatalf("Verify of an honest store:\n\t%s", strings.Join(problems, "\n\t"))
 			}
 			tried := make(map[string]int)
 			for seed := range seeds {
 				m := v.mutate(rand.New(rand.NewPCG(seed, uint64(n))))
 				tried[m.kind]++
-				if !m.found(v.verify(m.dir)) {
-					t.Errorf("seed %d: %s: want a line with one of %q, found:\n\t%s", seed, m.what, m.names, strings.Join(v.verify(m.dir), "\n\t"))
+				if !m.found(v.findings(m.dir)) {
+					t.Errorf("seed %d: %s: want a line with one of %q, found:\n\t%s", seed, m.what, m.names, strings.Join(v.findings(m.dir), "\n\t"))
 				}
 				if err := os.RemoveAll(m.dir); err != nil {
 					t.Fatal(err)
@@ -212,12 +214,12 @@ func TestVerifyFindsMutations(t *testing.T) {
 }
 
 // verify returns the problems of the store in dir.
-func (v *veteran) verify(dir string) []string {
+func (v *veteran) findings(dir string) []string {
 	s, err := snapshot.Open(dir)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	problems, _ := verifyWith(v.t, s, snapshot.VerifyOptions{Signers: allowed(v.t, "archive "+v.signer.PublicKey())})
+	problems, _ := verifyWith(v.t, s, verify.Options{Signers: allowed(v.t, "archive "+v.signer.PublicKey())})
 	return problems
 }
 
@@ -338,7 +340,7 @@ func (m *mutation) forge(from *snapshot.Snapshot, change func(*snapshot.Manifest
 	if signed {
 		forged.SignedBy = &by
 	}
-	manifest, err := snapshot.MarshalCanonical(forged)
+	manifest, err := canonjson.Marshal(forged)
 	manifest = append(manifest, '\n')
 	m.check(err, os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(from.Dir())), os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o600),
 		os.Remove(filepath.Join(dir, "manifest.json.sig")))
@@ -360,7 +362,7 @@ func (m *mutation) journal(name, digest string) {
 		var e map[string]any
 		m.check(json.Unmarshal(lines[len(lines)-2], &e))
 		e["event"], e["snapshot"], e["manifest_sha256"], e["previous_line_sha256"] = event, name, digest, hexSum(lines[len(lines)-2])
-		line, err := snapshot.MarshalCanonical(e)
+		line, err := canonjson.Marshal(e)
 		m.check(err)
 		data = append(append(data, line...), '\n')
 	}

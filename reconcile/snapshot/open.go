@@ -11,23 +11,23 @@ import (
 )
 
 var (
-	errNotPlain  = errors.New("is no plain file")
+	ErrNotPlain  = errors.New("is no plain file")
 	errNotFolder = errors.New("is no folder")
 )
 
-// openPlain opens a plain file of a store. Whoever owns the store can put
+// OpenPlain opens a plain file of a store for reading. Whoever owns the store can put
 // anything in its place: a symbolic link, by which root would write elsewhere,
 // or a FIFO, on which an open never ends. Both are refused.
-func openPlain(path string, flags int, mode fs.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, mode)
+func OpenPlain(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	return plainFile(path, f, err)
 }
 
-// openPlainIn is openPlain within root, which no path leads out of.
+// openPlainIn opens a plain file within root, which no path leads out of.
 func openPlainIn(root *os.Root, name string, flags int, mode fs.FileMode) (*os.File, error) {
 	path := filepath.Join(root.Name(), name)
 	if info, err := root.Lstat(name); err == nil && flags&os.O_EXCL == 0 && info.Mode().Type() == fs.ModeSymlink {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotPlain} // which root would follow
+		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain} // which root would follow
 	}
 	f, err := root.OpenFile(name, flags|syscall.O_NONBLOCK, mode)
 	return plainFile(path, f, err)
@@ -40,7 +40,7 @@ func plainFile(path string, f *os.File, err error) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errNotPlain}
+		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -55,7 +55,7 @@ func plainError(path string, err error) error {
 	case errors.Is(err, syscall.ELOOP), // a symbolic link
 		errors.Is(err, syscall.ENXIO), // a FIFO that nobody reads, a socket
 		errors.Is(err, syscall.EISDIR):
-		return &fs.PathError{Op: "open", Path: path, Err: errNotPlain}
+		return &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain}
 	}
 	return err
 }
@@ -87,8 +87,8 @@ func checkFolder(path string) error {
 }
 
 // readBounded reads a plain file of a store that is not larger than most.
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := openPlain(path, os.O_RDONLY, 0)
+func ReadBounded(path string, most int64) ([]byte, error) {
+	f, err := OpenPlain(path)
 	if err != nil {
 		return nil, err
 	}

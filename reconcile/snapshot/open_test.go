@@ -141,7 +141,7 @@ func TestFIFOsAreNotWaitedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			useEverything(t, s)
-			if problems, _ := verify(t, s); len(problems) == 0 && filepath.Dir(name) != "." && filepath.Base(name) != ".lock" {
+			if problems, _ := findings(t, s); len(problems) == 0 && filepath.Dir(name) != "." && filepath.Base(name) != ".lock" {
 				t.Error("Verify finds nothing")
 			}
 		})
@@ -155,10 +155,10 @@ func useEverything(t *testing.T, s *snapshot.Store) {
 	list, _ := s.List(staff)
 	for _, snap := range list {
 		snap.Damage()
-		if users, err := snap.Users(); err == nil {
+		if users, err := snap.Records(snapshot.Users); err == nil {
 			users.Close()
 		}
-		if changes, err := snap.Changes(); err == nil {
+		if changes, err := snap.Changes(snapshot.Users); err == nil {
 			changes.Close()
 		}
 	}

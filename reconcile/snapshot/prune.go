@@ -55,7 +55,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) (pruned []string, err e
 		if ctx.Err() != nil {
 			break
 		}
-		snap, err := w.store.snapshot(w.export, name)
+		snap, err := w.store.Snapshot(w.export, name)
 		if err != nil {
 			return pruned, err
 		}
@@ -92,11 +92,11 @@ func (w *Writer) checkRest(ctx context.Context, due []string) error {
 // wholeFiles reports whether every one of the files in dir has its digest.
 func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 	for _, file := range files {
-		f, err := openPlain(filepath.Join(dir, file.Name), os.O_RDONLY, 0)
+		f, err := OpenPlain(filepath.Join(dir, file.Name))
 		if err != nil {
 			return false, nil
 		}
-		sum := newDigest()
+		sum := NewDigest()
 		_, err = io.Copy(sum, io.LimitReader(cancelReader{ctx, f}, file.Bytes+1))
 		f.Close()
 		if ctx.Err() != nil {
@@ -112,9 +112,9 @@ func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 // bury writes the tombstone of snap.
 func (w *Writer) bury(snap *Snapshot) error {
 	fsys := w.store.files
-	err := fsys.Mkdir(w.path(prunedDir), w.store.published)
+	err := fsys.Mkdir(w.path(PrunedDir), w.store.published)
 	if errors.Is(err, fs.ErrExist) {
-		err = checkFolder(w.path(prunedDir))
+		err = checkFolder(w.path(PrunedDir))
 	}
 	if err != nil {
 		return err
@@ -122,13 +122,13 @@ func (w *Writer) bury(snap *Snapshot) error {
 	if err := fsys.SyncDir(w.path()); err != nil {
 		return err
 	}
-	dir := w.path(prunedDir, partial(snap.Name()))
+	dir := w.path(PrunedDir, partial(snap.Name()))
 	s, err := newStage(fsys, w.store.published, dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range snap.Manifest.tombNames() {
-		data, err := readBounded(filepath.Join(snap.dir, name), maxManifest)
+	for _, name := range snap.Manifest.TombstoneNames() {
+		data, err := ReadBounded(filepath.Join(snap.dir, name), MaxManifest)
 		if err != nil {
 			return err
 		}
@@ -139,18 +139,18 @@ func (w *Writer) bury(snap *Snapshot) error {
 	if err := fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	if err := fsys.Rename(dir, w.path(prunedDir, snap.Name())); err != nil {
+	if err := fsys.Rename(dir, w.path(PrunedDir, snap.Name())); err != nil {
 		return err
 	}
-	return fsys.SyncDir(w.path(prunedDir))
+	return fsys.SyncDir(w.path(PrunedDir))
 }
 
-// tombNames returns the names in the tombstone of m's snapshot.
-func (m *Manifest) tombNames() []string {
+// TombstoneNames returns the names in the tombstone of m's snapshot.
+func (m *Manifest) TombstoneNames() []string {
 	if m.SignedBy == nil {
-		return []string{manifestFile}
+		return []string{ManifestFile}
 	}
-	return []string{manifestFile, signatureFile}
+	return []string{ManifestFile, SignatureFile}
 }
 
 // takeAway removes a snapshot. It is gone from one moment to the next, and
@@ -171,7 +171,7 @@ func (w *Writer) takeAway(name string) error {
 func awayName(name string) string { return "." + name + awaySuffix }
 
 // awayOf returns the name that a folder had before it was to be removed.
-func awayOf(name string) (string, bool) {
+func RemovedOf(name string) (string, bool) {
 	name, hidden := strings.CutPrefix(name, ".")
 	name, ok := strings.CutSuffix(name, awaySuffix)
 	return name, hidden && ok
@@ -180,11 +180,11 @@ func awayOf(name string) (string, bool) {
 // mendPrune finishes the prune that the journal has announced, and takes back
 // a tombstone without such a line: by now other snapshots may be due.
 func (w *Writer) mendPrune() error {
-	tombs, err := snapshotNames(w.path(prunedDir))
+	tombs, err := snapshotNames(w.path(PrunedDir))
 	if err != nil {
 		return err
 	}
-	if _, err := w.sweep(w.path(prunedDir)); err != nil {
+	if _, err := w.sweep(w.path(PrunedDir)); err != nil {
 		return err
 	}
 	for _, name := range tombs {
@@ -207,12 +207,25 @@ func (w *Writer) mendPrune() error {
 // takeBack removes the tombstone of a snapshot that is still there.
 func (w *Writer) takeBack(name string) error {
 	fsys := w.store.files
-	back := w.path(prunedDir, partial(name))
-	if err := fsys.Rename(w.path(prunedDir, name), back); err != nil {
+	back := w.path(PrunedDir, partial(name))
+	if err := fsys.Rename(w.path(PrunedDir, name), back); err != nil {
 		return err
 	}
-	if err := fsys.SyncDir(w.path(prunedDir)); err != nil {
+	if err := fsys.SyncDir(w.path(PrunedDir)); err != nil {
 		return err
 	}
 	return removeFolder(fsys, back)
+}
+
+// cancelReader is a reader that ends with its context.
+type cancelReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c cancelReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }

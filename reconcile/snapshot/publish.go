@@ -8,9 +8,13 @@ import (
 	"maps"
 	"os"
 	"time"
+
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
 )
 
-// Draft is what becomes a snapshot.
+// Draft is the input of a publish.
 type Draft struct {
 	Started, Finished time.Time // by Okta's clock
 	ClockOffset       time.Duration
@@ -18,14 +22,23 @@ type Draft struct {
 	Client            Client
 	Run               Run
 	Tool              Tool
-	Declared          Declaration // complete
-	Read              Read        // its times come from the fields above, its Requests from the lines of Requests
-	ByStatus          map[string]int
-	Counts            Counts
-	Base              string
-	Users             UserReader // canonical users, read once, not closed
-	Changes           io.Reader  // lines of Change.Line; nil unless Base is BasePrevious
-	Requests          io.Reader  // lines of Request.Line
+	Declared          Declaration
+	Settled           bool
+	Resources         []ResourceDraft // every declared resource
+	Requests          io.Reader       // lines of Request.Line
+}
+
+// ResourceDraft is one resource of a draft.
+type ResourceDraft struct {
+	Resource   *Resource
+	ByStatus   map[string]int
+	Counts     diff.Counts
+	Base       string
+	Records    diff.Reader // canonical records, read once, not closed
+	Changes    io.Reader   // lines of Change.Line; nil unless Base is BasePrevious
+	Rows       int         // records in all responses
+	Duplicates int         // further copies of records
+	Outside    int         // records that the declaration doesn't select
 }
 
 // Publish makes a snapshot of d. After an error the newest snapshot is the
@@ -106,11 +119,11 @@ func (w *Writer) finish(snap *Snapshot, reason string) error {
 // relink has latest lead to a snapshot, from one moment to the next.
 func (w *Writer) relink(name string) error {
 	fsys := w.store.files
-	link := w.path(partial(latestLink))
+	link := w.path(partial(LatestLink))
 	if err := fsys.Symlink(name, link, w.store.published); err != nil {
 		return err
 	}
-	if err := fsys.Rename(link, w.path(latestLink)); err != nil {
+	if err := fsys.Rename(link, w.path(LatestLink)); err != nil {
 		return err
 	}
 	return fsys.SyncDir(w.path())
@@ -132,18 +145,35 @@ func (s *Snapshot) published(reason string) Event {
 	return e
 }
 
-// check refuses a draft that Verify would not let pass.
+// check rejects a draft that a later verify would reject.
 func (w *Writer) check(d Draft) error {
-	newest := w.newest
+	if len(d.Resources) != len(d.Declared.Resources) {
+		return errors.New("a draft must have every declared resource")
+	}
+	for _, r := range d.Resources {
+		if err := w.checkBase(r); err != nil {
+			return fmt.Errorf("%s: %w", r.Resource.Name, err)
+		}
+	}
+	if newest := w.newest; newest != nil && newest.Manifest.SignedBy != nil && w.store.signer == nil {
+		return fmt.Errorf("%s is signed, and no key is configured to sign its successor", newest.Name())
+	}
+	return nil
+}
+
+func (w *Writer) checkBase(d ResourceDraft) error {
+	var before Counts
+	recorded := false
+	if w.newest != nil {
+		before, recorded = w.newest.Manifest.Resources[d.Resource.Name]
+	}
 	switch {
-	case (newest == nil) != (d.Base == BaseNone):
-		return fmt.Errorf("a draft on base %q does not fit what is there", d.Base)
+	case recorded == (d.Base == BaseNone):
+		return fmt.Errorf("the base %q doesn't match the newest snapshot", d.Base)
 	case (d.Base == BasePrevious) != (d.Changes != nil):
-		return fmt.Errorf("a draft on base %q comes with changes: %t", d.Base, d.Changes != nil)
-	case d.Base == BasePrevious && d.Counts.Before != newest.Manifest.Resources.Users.Total:
+		return fmt.Errorf("a draft with the base %q has changes: %t", d.Base, d.Changes != nil)
+	case d.Base == BasePrevious && d.Counts.Before != before.Total:
 		return errors.New("the draft was compared with another snapshot than the newest")
-	case newest != nil && newest.Manifest.SignedBy != nil && w.store.signer == nil:
-		return fmt.Errorf("%s is signed, and there is no key to sign what follows it", newest.Name())
 	}
 	return nil
 }
@@ -162,7 +192,7 @@ func (w *Writer) name(started time.Time) string {
 // before.
 func nameAfter(before string, started time.Time) string {
 	name := started.UTC().Format(nameLayout)
-	if last, err := nameTime(before); err == nil && name <= before {
+	if last, err := ParseName(before); err == nil && name <= before {
 		name = last.Add(time.Second).Format(nameLayout)
 	}
 	return name
@@ -182,7 +212,7 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 		return nil, err
 	}
 	m.Files = s.files
-	data, err := MarshalCanonical(m)
+	data, err := canonjson.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
 	}
@@ -190,7 +220,7 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 	if _, err := ParseManifest(data); err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
 	}
-	if err := s.write(manifestFile, data); err != nil {
+	if err := s.write(ManifestFile, data); err != nil {
 		return nil, err
 	}
 	covered := s.files
@@ -199,14 +229,14 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 		if err != nil {
 			return nil, err
 		}
-		if err := s.write(signatureFile, signature); err != nil {
+		if err := s.write(SignatureFile, signature); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.write(sumsFile, sums(covered)); err != nil {
+	if err := s.write(SumsFile, Sums(covered)); err != nil {
 		return nil, err
 	}
-	return &Snapshot{Manifest: *m, Digest: digestOf(data), dir: dir}, s.fsys.SyncDir(dir)
+	return &Snapshot{Manifest: *m, Digest: DigestOf(data), dir: dir}, s.fsys.SyncDir(dir)
 }
 
 // manifest returns the manifest of d but for its files.
@@ -223,7 +253,7 @@ func (w *Writer) manifest(name string, d Draft) *Manifest {
 		Tool:      d.Tool,
 		Declared:  d.Declared,
 		Read:      d.read(),
-		Resources: Resources{Users: d.resource()},
+		Resources: d.counts(),
 		SignedBy:  w.store.signer.signedBy(),
 		Journal:   JournalHead{Lines: w.journal.seen.Lines, SHA256: w.journal.seen.Head},
 		Previous:  w.newest.link(),
@@ -235,93 +265,76 @@ func (w *Writer) manifest(name string, d Draft) *Manifest {
 }
 
 func (d Draft) read() Read {
-	r := d.Read
-	r.Started, r.Finished, r.ClockOffsetMS = At(d.Started), At(d.Finished), d.ClockOffset.Milliseconds()
-	return r
+	return Read{Started: At(d.Started), Finished: At(d.Finished), ClockOffsetMS: d.ClockOffset.Milliseconds(), Settled: d.Settled}
 }
 
-func (d Draft) resource() Resource {
-	kinds := map[Kind]int{} // also where nothing was compared, so that no JSON of ours has null for it
-	maps.Copy(kinds, d.Counts.Kinds)
-	return Resource{
-		Total: d.Counts.Total, ByStatus: d.ByStatus,
-		Added: d.Counts.Added, Changed: d.Counts.Changed, Removed: d.Counts.Removed,
-		Kinds: kinds, Base: d.Base,
+// counts returns the counts of the manifest, by resource.
+func (d Draft) counts() map[string]Counts {
+	counts := make(map[string]Counts)
+	for _, r := range d.Resources {
+		kinds := map[diff.Kind]int{} // never nil, so that the manifest has no null
+		maps.Copy(kinds, r.Counts.Kinds)
+		counts[r.Resource.Name] = Counts{
+			Total: r.Counts.Total, ByStatus: r.ByStatus,
+			Added: r.Counts.Added, Changed: r.Counts.Changed, Removed: r.Counts.Removed,
+			Kinds: kinds, Base: r.Base, Rows: r.Rows, Duplicates: r.Duplicates, Outside: r.Outside,
+		}
 	}
+	return counts
 }
 
-// fill writes the files of d that m is going to list, and checks on the way
-// what m says of their rows.
+// fill writes the files of d that m is going to list, and checks the counts of m.
 func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
-	var columns *Columns
-	if d.Declared.HasFormat(FormatCSV) {
-		columns = NewColumns(d.Declared.Users.Attributes)
-	}
-	if err := s.users(ctx, d.Users, columns); err != nil {
-		return err
-	}
-	if columns != nil {
-		if err := s.csv(ctx, columns); err != nil {
+	for i := range d.Resources {
+		r := &d.Resources[i]
+		var columns *render.Columns
+		if d.Declared.HasFormat(FormatCSV) {
+			columns = render.NewColumns(r.Resource.Schema(), d.Declared.Resources[r.Resource.Name].Attributes)
+		}
+		if err := s.resource(ctx, r, columns); err != nil {
 			return err
 		}
 	}
-	if d.Changes != nil {
-		file := File{Name: changesFile, Resource: resourceUsers}
-		if err := s.lines(ctx, file, d.Changes, func([]byte) error { return nil }); err != nil {
-			return err
-		}
-	}
-	pages, err := s.requests(ctx, d.Requests)
+	transcript, err := s.requests(ctx, d.Requests)
 	if err != nil {
 		return err
 	}
-	m.Read.Requests = pages.requests
-	return m.checkRows(s.files, pages)
+	m.Read.Requests = transcript.Requests
+	return m.CheckRows(s.files, transcript)
 }
 
-// requests writes requests.ndjson.
-func (s *stage) requests(ctx context.Context, lines io.Reader) (sum transcript, err error) {
-	if lines == nil {
-		return sum, errors.New("a draft without its requests")
-	}
-	err = s.lines(ctx, File{Name: requestsFile, Resource: resourceRequests}, lines, sum.add)
-	return sum, err
-}
-
-// transcript sums up a requests.ndjson.
-type transcript struct{ requests, rows int }
-
-func (t *transcript) add(line []byte) error {
-	r, err := ParseRequest(line)
-	t.requests++
-	t.rows += r.Rows
-	return err
-}
-
-// checkRows holds what m says of rows against what the files have.
-func (m *Manifest) checkRows(files []File, pages transcript) error {
-	users := m.Resources.Users
+// CheckRows compares the counts of m with the rows of files and of the
+// transcript.
+func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
 	rows := make(map[string]int)
 	for _, f := range files {
 		rows[f.Name] = f.Rows
 	}
-	byStatus := 0
-	for _, n := range users.ByStatus {
-		byStatus += n
+	if m.Read.Requests != transcript.Requests {
+		return fmt.Errorf("requests: the manifest has %d, and there are %d", m.Read.Requests, transcript.Requests)
 	}
-	for _, c := range []struct {
-		what        string
-		said, found int
-	}{
-		{"users", users.Total, rows[usersFile]},
-		{"users by status", users.Total, byStatus},
-		{"changes", users.Added + users.Changed + users.Removed, rows[changesFile]},
-		{"requests", m.Read.Requests, pages.requests},
-		{"rows of all pages", m.Read.Rows, pages.rows},
-		{"rows kept, doubled and outside", m.Read.Rows, users.Total + m.Read.Duplicates + m.Read.Outside},
-	} {
-		if c.said != c.found {
-			return fmt.Errorf("%s: the manifest says %d, and there are %d", c.what, c.said, c.found)
+	for _, r := range m.Recorded() {
+		counts := m.Resources[r.Name]
+		byStatus := 0
+		for _, n := range counts.ByStatus {
+			byStatus += n
+		}
+		if r.Status == "" {
+			byStatus = counts.Total
+		}
+		for _, c := range []struct {
+			name        string
+			said, found int
+		}{
+			{r.Name, counts.Total, rows[r.RecordsFile()]},
+			{r.Name + " by status", counts.Total, byStatus},
+			{"changes of " + r.Name, counts.Added + counts.Changed + counts.Removed, rows[r.ChangesFile()]},
+			{"rows of " + r.Name + " in all responses", counts.Rows, transcript.Rows[r.Name]},
+			{r.Name + " with duplicates and outside", counts.Rows, counts.Total + counts.Duplicates + counts.Outside},
+		} {
+			if c.said != c.found {
+				return fmt.Errorf("%s: the manifest has %d, and there are %d", c.name, c.said, c.found)
+			}
 		}
 	}
 	return nil

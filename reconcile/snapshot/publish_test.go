@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -27,7 +28,7 @@ func TestPublish(t *testing.T) {
 		t.Errorf("Latest() = %s %s, want %s %s", latest.Name(), latest.Digest, second.Name(), second.Digest)
 	}
 	m := latest.Manifest
-	if m.Sequence != 2 || m.Previous.ManifestSHA256 != first.Digest || m.Read.Requests != 2 || m.Resources.Users.Added != 1 {
+	if m.Sequence != 2 || m.Previous.ManifestSHA256 != first.Digest || m.Read.Requests != 2 || m.Resources["users"].Added != 1 {
 		t.Errorf("manifest = %+v", m)
 	}
 	if got, want := ids(t, latest), []string{"00u0001", "00u0002", "00u0003"}; !slices.Equal(got, want) {
@@ -59,15 +60,15 @@ func TestPublishRefuses(t *testing.T) {
 		name, want string
 		spoil      func(*snapshot.Draft)
 	}{
-		{"total", "users: the manifest says 4, and there are 3", func(d *snapshot.Draft) { d.Counts.Total++ }},
-		{"status", "users by status: the manifest says 3, and there are 4", func(d *snapshot.Draft) { d.ByStatus["LOCKED_OUT"] = 1 }},
-		{"rows", "rows of all pages: the manifest says 4, and there are 3", func(d *snapshot.Draft) { d.Read.Rows++ }},
-		{"order", `user "00u0001" stands after "00u0002"`, func(d *snapshot.Draft) {
-			d.Users = usersOf(t, person(2, "ACTIVE", ""), person(1, "ACTIVE", ""))
+		{"total", "users: the manifest has 4, and there are 3", func(d *snapshot.Draft) { d.Resources[0].Counts.Total++ }},
+		{"status", "users by status: the manifest has 3, and there are 4", func(d *snapshot.Draft) { d.Resources[0].ByStatus["LOCKED_OUT"] = 1 }},
+		{"rows", "rows of users in all responses: the manifest has 4, and there are 3", func(d *snapshot.Draft) { d.Resources[0].Rows++ }},
+		{"order", `"00u0001" comes after "00u0002"`, func(d *snapshot.Draft) {
+			d.Resources[0].Records = recordtest.Of(t, person(2, "ACTIVE", ""), person(1, "ACTIVE", ""))
 		}},
-		{"base", `a draft on base "none" does not fit`, func(d *snapshot.Draft) { d.Base = snapshot.BaseNone }},
-		{"changes", "changes: the manifest says 1, and there are 2", func(d *snapshot.Draft) { d.Counts.Added-- }},
-		{"other snapshot", "compared with another snapshot", func(d *snapshot.Draft) { d.Counts.Before-- }},
+		{"base", `users: the base "none" doesn't match`, func(d *snapshot.Draft) { d.Resources[0].Base = snapshot.BaseNone }},
+		{"changes", "changes of users: the manifest has 1, and there are 2", func(d *snapshot.Draft) { d.Resources[0].Counts.Added-- }},
+		{"other snapshot", "compared with another snapshot", func(d *snapshot.Draft) { d.Resources[0].Counts.Before-- }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newStore(t)
@@ -104,7 +105,7 @@ func TestClocksSetBack(t *testing.T) {
 	if _, err := retain(t, s, snapshot.Retention{Last: 1}); err != nil {
 		t.Error(err)
 	}
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }
@@ -116,7 +117,7 @@ func TestSweepBesideASnapshotOfTheName(t *testing.T) {
 	publish(t, s, day(1), people(3)...)
 	write(t, filepath.Join(s.Dir(), staff, ".20261123T060000Z.partial/users.csv"), "login\n")
 	publish(t, s, day(2), people(4)...)
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }

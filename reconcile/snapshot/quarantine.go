@@ -7,103 +7,135 @@ import (
 	"io/fs"
 	"path/filepath"
 	"time"
+
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// keptReadings is how many quarantined readings of an export are kept.
-const keptReadings = 3
+// keptReads is the number of quarantined reads that are kept per export.
+const keptReads = 3
 
-const readingFile = "reading.json"
+const readFile = "read.json"
 
-// Reading is a reading that a guard held back, with all that it takes to
-// make a snapshot of it later but for the changes.
-type Reading struct {
-	Format    string      `json:"format"`
-	StoreID   string      `json:"store_id"`
-	Export    string      `json:"export"`
-	Reading   string      `json:"reading"` // its name
-	Reason    string      `json:"reason"`  // what the guard said
-	Org       Org         `json:"org"`
-	Client    Client      `json:"client"`
-	Run       Run         `json:"run"`
-	Tool      Tool        `json:"tool"`
-	Declared  Declaration `json:"declared"`
-	Read      Read        `json:"read"`
-	Resources Resources   `json:"resources"`
-	Files     []File      `json:"files"`
-	Previous  *Link       `json:"previous"` // the newest snapshot when it was read
+// QuarantinedRead is a read that a guard stopped, with everything that is needed
+// to make a snapshot of it later, except the changes.
+type QuarantinedRead struct {
+	Format    string            `json:"format"`
+	StoreID   string            `json:"store_id"`
+	Export    string            `json:"export"`
+	ReadName  string            `json:"name"`   // made like a snapshot's name
+	Reason    string            `json:"reason"` // of the guard
+	Org       Org               `json:"org"`
+	Client    Client            `json:"client"`
+	Run       Run               `json:"run"`
+	Tool      Tool              `json:"tool"`
+	Declared  Declaration       `json:"declared"`
+	Read      Read              `json:"read"`
+	Resources map[string]Counts `json:"resources"`
+	Files     []File            `json:"files"`
+	Previous  *Link             `json:"previous"` // the newest snapshot at the time of the read
 
 	dir string
 }
 
-// Name returns the name of the reading, which is made like a snapshot's.
-func (r *Reading) Name() string { return r.Reading }
+// Name returns the name of the read.
+func (q *QuarantinedRead) Name() string { return q.ReadName }
 
-// Dir returns the reading's folder.
-func (r *Reading) Dir() string { return r.dir }
+// Dir returns the folder of the read.
+func (q *QuarantinedRead) Dir() string { return q.dir }
 
-// Users reads the users of r.
-func (r *Reading) Users() (UserReader, error) {
-	users, err := openUsers(r.dir, "", r.Resources.Users.Total)
-	if err != nil {
-		return nil, fmt.Errorf("read users of quarantined %s@%s: %w", r.Export, r.Reading, err)
-	}
-	return users, nil
+// Recorded returns the resources of the read, in the order of Resources.
+func (q *QuarantinedRead) Recorded() []*Resource {
+	m := Manifest{Resources: q.Resources}
+	return m.Recorded()
 }
 
-// Quarantined returns the readings of an export that are held back, oldest
-// first. Like List it returns those that can be read beside an error.
-func (s *Store) Quarantined(export string) ([]*Reading, error) {
+// Records opens the records of a resource.
+func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
+	counts, ok := q.Resources[r.Name]
+	if !ok {
+		return nil, &NotRecordedError{q.Export, q.ReadName, r.Name}
+	}
+	records, err := openRecords(q.dir, "", r, counts.Total)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of quarantined %s@%s: %w", r.Name, q.Export, q.ReadName, err)
+	}
+	return records, nil
+}
+
+// Quarantined returns the quarantined reads of an export, oldest first. Like
+// List, it returns the readable ones together with an error.
+func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
 	dir := filepath.Join(s.dir, quarantineDir, export)
 	names, err := snapshotNames(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list quarantine: %w", err)
 	}
-	var list []*Reading
+	var list []*QuarantinedRead
 	var problems []error
 	for _, name := range names {
-		r, err := readReading(filepath.Join(dir, name))
+		q, err := loadQuarantined(filepath.Join(dir, name))
 		if err != nil {
 			problems = append(problems, fmt.Errorf("read quarantined %s@%s: %w", export, name, err))
 			continue
 		}
-		list = append(list, r)
+		list = append(list, q)
 	}
 	return list, errors.Join(problems...)
 }
 
-func readReading(dir string) (*Reading, error) {
-	data, err := readBounded(filepath.Join(dir, readingFile), maxManifest)
+func loadQuarantined(dir string) (*QuarantinedRead, error) {
+	data, err := ReadBounded(filepath.Join(dir, readFile), MaxManifest)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reading{dir: dir}
-	return r, parseDocument(data, readingFormat, r)
+	q := &QuarantinedRead{dir: dir}
+	return q, parseDocument(data, readFormat, q)
 }
 
-// Quarantine keeps d, without its changes, apart from the snapshots, says so
-// in the journal and returns its name. Of each export the newest three are
-// kept. The order is that of Publish.
+// FindQuarantined returns the quarantined read of an export with this name, or
+// the newest if name is "".
+func (s *Store) FindQuarantined(export, name string) (*QuarantinedRead, error) {
+	list, err := s.Quarantined(export)
+	for i := len(list) - 1; i >= 0; i-- {
+		if name == "" || list[i].ReadName == name {
+			return list[i], nil
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
+		return nil, fmt.Errorf("%s has no quarantined reads", export)
+	}
+	return nil, fmt.Errorf("%s has no quarantined read %s; the newest is %s", export, name, list[len(list)-1].ReadName)
+}
+
+// Quarantine stores the records and the transcript of d apart from the
+// snapshots, appends an event to the journal, and returns the name of the read.
+// Of each export, the newest three are kept. The order of the steps is that of
+// Publish.
 func (w *Writer) Quarantine(ctx context.Context, d Draft, reason string) (name string, err error) {
-	name, err = w.hold(ctx, d, reason)
+	name, err = w.storeQuarantined(ctx, d, reason)
 	if err != nil {
 		return "", fmt.Errorf("quarantine: %w", err)
 	}
 	if err := w.Journal(Event{Event: EventQuarantined, Snapshot: name, Reason: reason}); err != nil {
 		return "", err
 	}
-	if err := w.dropOldReadings(); err != nil {
+	if err := w.dropOldReads(); err != nil {
 		return "", fmt.Errorf("quarantine: drop the oldest: %w", err)
 	}
 	return name, nil
 }
 
-// quarantine joins the folder of the export's quarantine and the names below.
+// quarantine joins the folder of the export's quarantine and the names below it.
 func (w *Writer) quarantine(names ...string) string {
 	return filepath.Join(append([]string{w.store.dir, quarantineDir, w.export}, names...)...)
 }
 
-// hold writes a reading and returns its name.
-func (w *Writer) hold(ctx context.Context, d Draft, reason string) (string, error) {
+// storeQuarantined writes a read and returns its name.
+func (w *Writer) storeQuarantined(ctx context.Context, d Draft, reason string) (string, error) {
 	if w.damaged != nil {
 		return "", w.damaged
 	}
@@ -120,25 +152,25 @@ func (w *Writer) hold(ctx context.Context, d Draft, reason string) (string, erro
 			return "", err
 		}
 	}
-	name, err := w.readingName(d.Started)
+	name, err := w.quarantineName(d.Started)
 	if err != nil {
 		return "", err
 	}
 	dir := w.quarantine(partial(name))
-	err = w.stageReading(ctx, name, dir, d, reason)
+	err = w.stageQuarantined(ctx, name, dir, d, reason)
 	if err == nil {
 		err = fsys.Rename(dir, w.quarantine(name))
 	}
 	if err != nil {
-		removeFolder(fsys, dir) // or else the next writer does
+		removeFolder(fsys, dir) // if this fails, the next writer removes it
 		return "", err
 	}
 	return name, fsys.SyncDir(w.quarantine())
 }
 
-// readingName returns a name later than that of each reading that is there: the
-// oldest is what is dropped, and the clock may have been set back.
-func (w *Writer) readingName(started time.Time) (string, error) {
+// quarantineName returns a name that is later than all names in the quarantine,
+// because the oldest read is dropped first and the clock can be set back.
+func (w *Writer) quarantineName(started time.Time) (string, error) {
 	names, err := snapshotNames(w.quarantine())
 	if err != nil {
 		return "", err
@@ -150,44 +182,76 @@ func (w *Writer) readingName(started time.Time) (string, error) {
 	return nameAfter(before, started), nil
 }
 
-func (w *Writer) stageReading(ctx context.Context, name, dir string, d Draft, reason string) error {
+func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft, reason string) error {
 	s, err := newStage(w.store.files, w.store.private, dir)
 	if err != nil {
 		return err
 	}
-	if err := s.users(ctx, d.Users, nil); err != nil {
-		return err
+	for _, r := range d.Resources {
+		if err := s.records(ctx, r.Resource, r.Records, nil); err != nil {
+			return err
+		}
 	}
-	pages, err := s.requests(ctx, d.Requests)
+	transcript, err := s.requests(ctx, d.Requests)
 	if err != nil {
 		return err
 	}
-	r := Reading{
-		Format: readingFormat, StoreID: w.store.meta.StoreID, Export: w.export, Reading: name, Reason: reason,
+	q := QuarantinedRead{
+		Format: readFormat, StoreID: w.store.meta.StoreID, Export: w.export, ReadName: name, Reason: reason,
 		Org: d.Org, Client: d.Client, Run: d.Run, Tool: d.Tool, Declared: d.Declared,
-		Read: d.read(), Resources: Resources{Users: d.resource()}, Files: s.files, Previous: w.newest.link(),
+		Read: d.read(), Resources: d.counts(), Files: s.files, Previous: w.newest.link(),
 	}
-	r.Read.Requests = pages.requests
-	data, err := MarshalCanonical(r)
+	q.Read.Requests = transcript.Requests
+	data, err := canonjson.Marshal(q)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", readingFile, err)
+		return fmt.Errorf("write %s: %w", readFile, err)
 	}
-	if err := s.write(readingFile, append(data, '\n')); err != nil {
+	if err := s.write(readFile, append(data, '\n')); err != nil {
 		return err
 	}
 	return s.fsys.SyncDir(dir)
 }
 
-// dropOldReadings removes all but the newest readings.
-func (w *Writer) dropOldReadings() error {
+// dropOldReads removes all but the newest quarantined reads.
+func (w *Writer) dropOldReads() error {
 	names, err := snapshotNames(w.quarantine())
 	if err != nil {
 		return err
 	}
-	for ; len(names) > keptReadings; names = names[1:] {
-		if err := w.removeReading(names[0]); err != nil {
+	for ; len(names) > keptReads; names = names[1:] {
+		if err := w.removeQuarantined(names[0]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Drop removes a quarantined read. The journal records the user and the reason.
+func (w *Writer) Drop(name string, user, reason string) error {
+	q, err := w.store.FindQuarantined(w.export, name)
+	if err == nil {
+		name = q.ReadName
+		err = w.append(Event{Event: EventDropped, Snapshot: name, User: user, Reason: reason})
+	}
+	if err == nil {
+		err = w.removeQuarantined(name)
+	}
+	if err != nil {
+		return fmt.Errorf("drop %s@%s: %w", w.export, name, err)
+	}
+	return nil
+}
+
+// removeQuarantined removes a quarantined read. It is renamed first, so that
+// readers never find a part of it.
+func (w *Writer) removeQuarantined(name string) error {
+	fsys := w.store.files
+	removed := w.quarantine(partial(name))
+	if err := fsys.Rename(w.quarantine(name), removed); err != nil {
+		return err
+	}
+	if err := fsys.SyncDir(w.quarantine()); err != nil {
+		return err
+	}
+	return removeFolder(fsys, removed)
 }

@@ -35,15 +35,15 @@ func TestQuarantine(t *testing.T) {
 		t.Errorf("Quarantined() = %v, want %v", names, want)
 	}
 	r := list[0]
-	users, err := r.Users()
+	users, err := r.Records(snapshot.Users)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer users.Close()
-	if first, err := users.Next(); err != nil || string(first.ID) != "00u0001" {
-		t.Errorf("first user = %s, %v", first.ID, err)
+	if first, err := users.Next(); err != nil || string(first.Key) != "00u0001" {
+		t.Errorf("first user = %s, %v", first.Key, err)
 	}
-	if r.Reason != "too few users" || r.Previous.ManifestSHA256 != snap.Digest || r.Resources.Users.Removed != 15 || r.Read.Requests != 2 {
+	if r.Reason != "too few users" || r.Previous.ManifestSHA256 != snap.Digest || r.Resources["users"].Removed != 15 || r.Read.Requests != 2 {
 		t.Errorf("reading = %+v", r)
 	}
 	if _, err := os.Stat(filepath.Join(r.Dir(), "requests.ndjson")); err != nil {
@@ -56,7 +56,7 @@ func TestQuarantine(t *testing.T) {
 	if latest, err := s.Latest(staff); err != nil || latest.Digest != snap.Digest {
 		t.Errorf("Latest() = %v, %v", latest, err)
 	}
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }

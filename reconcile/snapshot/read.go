@@ -12,26 +12,31 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"oktasync/reconcile/snapshot/diff"
 )
 
 const (
-	maxManifest = 4 << 20  // bytes of a manifest that are read
-	maxLine     = 16 << 20 // bytes of a line of any file
+	MaxManifest = 4 << 20  // bytes of a manifest that are read
+	MaxLine     = 16 << 20 // bytes of a line of any file
 	window      = 1 << 20  // how far back the compression looks: what a reader has to keep
 )
 
-var errLongLine = fmt.Errorf("line longer than %d bytes", maxLine)
+// ErrLongLine means that a line is longer than any that is written.
+var ErrLongLine = fmt.Errorf("line longer than %d bytes", MaxLine)
 
 // Snapshot is a published snapshot.
 type Snapshot struct {
 	Manifest Manifest
 	Digest   string // SHA-256 of manifest.json
 	dir      string
-	tomb     bool // only its manifest and signature are there
 }
 
 // Name returns the name of the snapshot's folder.
 func (s *Snapshot) Name() string { return s.Manifest.Snapshot }
+
+// Recorded returns the resources of the snapshot, in the order of Resources.
+func (s *Snapshot) Recorded() []*Resource { return s.Manifest.Recorded() }
 
 // Dir returns the snapshot's folder.
 func (s *Snapshot) Dir() string { return s.dir }
@@ -59,11 +64,11 @@ func (s *Snapshot) link() *Link {
 	return &Link{Snapshot: s.Name(), ManifestSHA256: s.Digest}
 }
 
-// snapshot reads the manifest of a snapshot.
-func (s *Store) snapshot(export, name string) (*Snapshot, error) {
-	snap, err := readSnapshot(s.path(export, name))
+// Snapshot returns the snapshot of an export with this name.
+func (s *Store) Snapshot(export, name string) (*Snapshot, error) {
+	snap, err := ReadFolder(s.Path(export, name))
 	if err == nil && (snap.Manifest.Export != export || snap.Manifest.Snapshot != name) {
-		err = damaged(filepath.Join(snap.dir, manifestFile),
+		err = damaged(filepath.Join(snap.dir, ManifestFile),
 			fmt.Errorf("its manifest is that of %s@%s", snap.Manifest.Export, snap.Manifest.Snapshot))
 	}
 	if e, ok := errors.AsType[*DamagedError](err); ok {
@@ -79,22 +84,22 @@ func (s *Store) snapshot(export, name string) (*Snapshot, error) {
 // Manifest returns the manifest of a snapshot, also of one that retention has
 // removed. There is nothing to check it against: that is for Verify.
 func (s *Store) Manifest(export, name string) (*Manifest, error) {
-	if _, err := nameTime(name); err != nil {
+	if _, err := ParseName(name); err != nil {
 		return nil, &BadNameError{Name: name}
 	}
-	snap, err := s.snapshot(export, name)
+	snap, err := s.Snapshot(export, name)
 	if err == nil {
 		return &snap.Manifest, nil
 	}
-	if tomb, tombErr := readSnapshot(s.path(export, prunedDir, name)); tombErr == nil {
+	if tomb, tombErr := ReadFolder(s.Path(export, PrunedDir, name)); tombErr == nil {
 		return &tomb.Manifest, nil
 	}
 	return nil, err
 }
 
-func readSnapshot(dir string) (*Snapshot, error) {
-	path := filepath.Join(dir, manifestFile)
-	data, err := readBounded(path, maxManifest)
+func ReadFolder(dir string) (*Snapshot, error) {
+	path := filepath.Join(dir, ManifestFile)
+	data, err := ReadBounded(path, MaxManifest)
 	if err != nil {
 		return nil, damaged(path, err)
 	}
@@ -102,23 +107,36 @@ func readSnapshot(dir string) (*Snapshot, error) {
 	if err != nil {
 		return nil, damaged(path, cause(err))
 	}
-	return &Snapshot{Manifest: *m, Digest: digestOf(data), dir: dir}, nil
+	return &Snapshot{Manifest: *m, Digest: DigestOf(data), dir: dir}, nil
 }
 
-// Users reads the snapshot's users.
-func (s *Snapshot) Users() (UserReader, error) {
-	users, err := openUsers(s.dir, s.Manifest.Export, s.Manifest.Resources.Users.Total)
-	if err != nil {
-		return nil, fmt.Errorf("read users of %s@%s: %w", s.Manifest.Export, s.Name(), err)
+// Records opens the records of a resource. A resource that the snapshot doesn't
+// record is a [NotRecordedError].
+func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
+	counts, ok := s.Manifest.Resources[r.Name]
+	if !ok {
+		return nil, &NotRecordedError{s.Manifest.Export, s.Name(), r.Name}
 	}
-	return users, nil
+	records, err := openRecords(s.dir, s.Manifest.Export, r, counts.Total)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s@%s: %w", r.Name, s.Manifest.Export, s.Name(), err)
+	}
+	return records, nil
 }
 
-// Changes reads the snapshot's changes file, see ParseChange. A snapshot
-// whose base is not BasePrevious has none, and Changes returns an empty one.
-func (s *Snapshot) Changes() (io.ReadCloser, error) {
-	f, err := openPlain(filepath.Join(s.dir, changesFile), os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources.Users.Base != BasePrevious {
+// NotRecordedError means that a snapshot doesn't record a resource.
+type NotRecordedError struct{ Export, Snapshot, Resource string }
+
+func (e *NotRecordedError) Error() string {
+	return fmt.Sprintf("%s@%s doesn't record %s", e.Export, e.Snapshot, e.Resource)
+}
+
+// Changes opens the changes file of a resource, see diff.ParseChange. If the base
+// of the resource isn't BasePrevious, there is no file, and Changes returns an
+// empty one.
+func (s *Snapshot) Changes(r *Resource) (io.ReadCloser, error) {
+	f, err := OpenPlain(filepath.Join(s.dir, r.ChangesFile()))
+	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources[r.Name].Base != BasePrevious {
 		return io.NopCloser(strings.NewReader("")), nil
 	}
 	if err != nil {
@@ -127,79 +145,85 @@ func (s *Snapshot) Changes() (io.ReadCloser, error) {
 	return f, nil
 }
 
-// userReader reads the users of a users.ndjson.zst.
-type userReader struct {
-	file  io.Closer
-	wrong func(error) error // says whose an error is; nil: the caller does
-	total int               // how many there should be; -1: whatever comes
-	zstd  *zstd.Decoder
-	lines *lineReader
-	id    []byte // of the last user
-	next  []byte
+// recordReader reads the records of one resource from a compressed file.
+type recordReader struct {
+	resource *Resource
+	file     io.Closer
+	wrap     func(error) error // adds the export and path to an error; nil: the caller does
+	total    int               // expected records; -1: unknown
+	zstd     *zstd.Decoder
+	lines    *LineReader
+	key      []byte // of the last record
+	next     []byte
 }
 
-// openUsers reads the total users in dir, which are those of an export or, where
-// it is "", held back.
-func openUsers(dir, export string, total int) (*userReader, error) {
-	path := filepath.Join(dir, usersFile)
-	wrong := func(err error) error {
+// openRecords opens the total records in dir. They belong to an export, or to a
+// quarantined read if export is "".
+func openRecords(dir, export string, r *Resource, total int) (*recordReader, error) {
+	path := filepath.Join(dir, r.RecordsFile())
+	wrap := func(err error) error {
 		err = damaged(path, err)
 		if e, ok := errors.AsType[*DamagedError](err); ok {
 			e.Export = export
 		}
 		return err
 	}
-	f, err := openPlain(path, os.O_RDONLY, 0)
+	f, err := OpenPlain(path)
 	if err != nil {
-		return nil, wrong(err)
+		return nil, wrap(err)
 	}
-	u, err := newUserReader(f)
+	u, err := newRecordReader(f, r)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	u.file, u.wrong, u.total = f, wrong, total
+	u.file, u.wrap, u.total = f, wrap, total
 	return u, nil
 }
 
-// newUserReader reads users from r. One goroutine does it all, and it keeps a
-// window and a line in memory.
-func newUserReader(r io.Reader) (*userReader, error) {
-	decoder, err := newDecoder(r)
+// newRecordReader reads records from r in the calling goroutine. It keeps one
+// window and one line in memory.
+func newRecordReader(r io.Reader, resource *Resource) (*recordReader, error) {
+	decoder, err := NewDecoder(r)
 	if err != nil {
 		return nil, err
 	}
-	return &userReader{zstd: decoder, lines: newLineReader(decoder), total: -1}, nil
+	return &recordReader{resource: resource, zstd: decoder, lines: NewLineReader(decoder), total: -1}, nil
 }
 
-func (u *userReader) Next() (User, error) {
-	user, err := u.read()
-	if err == io.EOF && u.total >= 0 && u.total != u.lines.n {
-		err = fmt.Errorf("it has %d users, and the manifest says %d", u.lines.n, u.total)
-	}
-	if err != nil && err != io.EOF && u.wrong != nil {
-		err = u.wrong(err)
-	}
-	return user, err
+// NewDecoder decompresses a file of records in a bounded amount of memory.
+func NewDecoder(r io.Reader) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8*window))
 }
 
-func (u *userReader) read() (User, error) {
-	line, err := u.lines.next()
+func (u *recordReader) Next() (diff.Record, error) {
+	record, err := u.read()
+	if err == io.EOF && u.total >= 0 && u.total != u.lines.N {
+		err = fmt.Errorf("it has %d %s, and the manifest says %d", u.lines.N, u.resource.Name, u.total)
+	}
+	if err != nil && err != io.EOF && u.wrap != nil {
+		err = u.wrap(err)
+	}
+	return record, err
+}
+
+func (u *recordReader) read() (diff.Record, error) {
+	line, err := u.lines.Next()
 	if err != nil {
-		return User{}, unpackError(err)
+		return diff.Record{}, ContentError(err)
 	}
 	line = line[:len(line)-1]
-	if u.next, err = userID(u.next[:0], line); err != nil {
-		return User{}, fmt.Errorf("line %d: %w", u.lines.n, err)
+	if u.next, err = u.resource.AppendKey(u.next[:0], line); err != nil {
+		return diff.Record{}, fmt.Errorf("line %d: %w", u.lines.N, err)
 	}
-	if u.lines.n > 1 && bytes.Compare(u.id, u.next) >= 0 {
-		return User{}, fmt.Errorf("line %d: users are not in the order of their ids", u.lines.n)
+	if u.lines.N > 1 && bytes.Compare(u.key, u.next) >= 0 {
+		return diff.Record{}, fmt.Errorf("line %d: %s are not in the order of their keys", u.lines.N, u.resource.Name)
 	}
-	u.id, u.next = u.next, u.id
-	return User{ID: u.id, JSON: line}, nil
+	u.key, u.next = u.next, u.key
+	return diff.Record{Key: u.key, JSON: line}, nil
 }
 
-func (u *userReader) Close() error {
+func (u *recordReader) Close() error {
 	u.zstd.Close()
 	if u.file == nil {
 		return nil
@@ -207,46 +231,35 @@ func (u *userReader) Close() error {
 	return u.file.Close()
 }
 
-// userID appends the id of a user in canonical form to dst.
-func userID(dst, user []byte) ([]byte, error) {
-	value, err := find(user, "id")
-	if err != nil {
-		return dst, err
-	}
-	if len(value) <= 2 || value[0] != '"' {
-		return dst, errors.New("a user without an id")
-	}
-	return appendText(dst, value[1:len(value)-1]), nil
-}
-
-// lineReader cuts what it reads into lines.
-type lineReader struct {
+// A LineReader splits its input into lines of a bounded length.
+type LineReader struct {
 	r    *bufio.Reader
-	long []byte // a line that the reader's buffer can't hold
-	n    int    // lines so far
+	N    int    // lines so far
+	long []byte // a line that is longer than the reader's buffer
 }
 
-func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, 64<<10)}
+// NewLineReader returns a LineReader for r.
+func NewLineReader(r io.Reader) *LineReader {
+	return &LineReader{r: bufio.NewReaderSize(r, 64<<10)}
 }
 
-// next returns the next line with its line feed, valid until the following
+// Next returns the next line with its line feed, valid until the following
 // call. After the last one it returns io.EOF, or, with what there is of it,
 // io.ErrUnexpectedEOF where a line has no line feed.
-func (l *lineReader) next() ([]byte, error) {
+func (l *LineReader) Next() ([]byte, error) {
 	l.long = l.long[:0]
 	for {
 		part, err := l.r.ReadSlice('\n')
 		if err == nil && len(l.long) == 0 {
-			l.n++
+			l.N++
 			return part, nil
 		}
 		l.long = append(l.long, part...)
 		switch {
-		case len(l.long) > maxLine:
-			return nil, errLongLine
+		case len(l.long) > MaxLine:
+			return nil, ErrLongLine
 		case err == nil:
-			l.n++
+			l.N++
 			return l.long, nil
 		case err == io.EOF && len(l.long) > 0:
 			return l.long, io.ErrUnexpectedEOF

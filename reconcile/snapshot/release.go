@@ -9,31 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// FindReading returns the reading of an export that is held back under name,
-// "" for the newest.
-func (s *Store) FindReading(export, name string) (*Reading, error) {
-	list, err := s.Quarantined(export)
-	for i := len(list) - 1; i >= 0; i-- {
-		if name == "" || list[i].Name() == name {
-			return list[i], nil
-		}
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case len(list) == 0:
-		return nil, fmt.Errorf("%s has nothing in quarantine", export)
-	}
-	return nil, fmt.Errorf("%s has no %s in quarantine; the newest is %s", export, name, list[len(list)-1].Name())
-}
-
-// Release publishes a reading that a guard held back, as it was read. The
-// manifest and the journal say who let it out and why, and when. It is refused
-// once there is a newer snapshot than the one that the reading was compared
-// with: it would put an older state after a newer one. Once published, the
-// reading is no longer held.
+// Release publishes a quarantined read as it was read. The manifest and the
+// journal record who released it, why, and when. Release fails if a snapshot has
+// been published since the read: an older state would follow a newer one. After
+// the publish, the read is no longer in quarantine.
 func (w *Writer) Release(ctx context.Context, name string, by Override, tool Tool) (*Snapshot, error) {
 	snap, err := w.release(ctx, name, by, tool)
 	if err != nil {
@@ -43,28 +26,28 @@ func (w *Writer) Release(ctx context.Context, name string, by Override, tool Too
 }
 
 func (w *Writer) release(ctx context.Context, name string, by Override, tool Tool) (*Snapshot, error) {
-	r, err := w.store.FindReading(w.export, name)
+	q, err := w.store.FindQuarantined(w.export, name)
 	if err != nil {
 		return nil, err
 	}
 	if w.damaged != nil {
 		return nil, w.damaged
 	}
-	if newest := w.newest; newest != nil && (r.Previous == nil || *r.Previous != *newest.link()) {
-		return nil, fmt.Errorf("there is a newer snapshot, %s; it would be followed by an older state", newest.Name())
+	if newest := w.newest; newest != nil && (q.Previous == nil || *q.Previous != *newest.link()) {
+		return nil, fmt.Errorf("there is a newer snapshot, %s; an older state can't follow it", newest.Name())
 	}
-	if whole, err := wholeFiles(ctx, r.dir, r.Files); err != nil || !whole {
-		return nil, errors.Join(err, errors.New("its files are not what was held"))
+	if whole, err := wholeFiles(ctx, q.dir, q.Files); err != nil || !whole {
+		return nil, errors.Join(err, errors.New("its files have changed since the read"))
 	}
-	d, closeDraft, err := w.draftOf(ctx, r)
+	d, closeDraft, err := w.draftOf(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	defer closeDraft()
 	now := At(w.store.now())
-	by.Guard, by.Released = r.Reason, &now
+	by.Guard, by.Released = q.Reason, &now
 	d.Run.Override, d.Tool = &by, tool
-	event := Event{Event: EventReleased, Snapshot: r.Name(), User: by.User, Reason: by.Reason}
+	event := Event{Event: EventReleased, Snapshot: q.ReadName, User: by.User, Reason: by.Reason}
 	if err := w.append(event); err != nil {
 		return nil, err
 	}
@@ -72,12 +55,12 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 	if err != nil {
 		return nil, err
 	}
-	return snap, w.removeReading(r.Name())
+	return snap, w.removeQuarantined(q.ReadName)
 }
 
-// draftOf compares a reading with the newest snapshot, and makes a draft of
-// both.
-func (w *Writer) draftOf(ctx context.Context, r *Reading) (d Draft, closeDraft func(), err error) {
+// draftOf compares a quarantined read with the newest snapshot, and returns a
+// draft of both. closeDraft closes its files.
+func (w *Writer) draftOf(ctx context.Context, q *QuarantinedRead) (d Draft, closeDraft func(), err error) {
 	var open []io.Closer
 	closeDraft = func() {
 		for _, c := range open {
@@ -89,58 +72,71 @@ func (w *Writer) draftOf(ctx context.Context, r *Reading) (d Draft, closeDraft f
 			closeDraft()
 		}
 	}()
-	said := r.Resources.Users
 	d = Draft{
-		Started: r.Read.Started.Time, Finished: r.Read.Finished.Time, Org: r.Org, Client: r.Client, Run: r.Run,
-		ClockOffset: time.Duration(r.Read.ClockOffsetMS) * time.Millisecond,
-		Declared:    r.Declared, Read: r.Read, ByStatus: said.ByStatus, Counts: Counts{Total: said.Total},
+		Started: q.Read.Started.Time, Finished: q.Read.Finished.Time, Org: q.Org, Client: q.Client, Run: q.Run,
+		ClockOffset: time.Duration(q.Read.ClockOffsetMS) * time.Millisecond,
+		Declared:    q.Declared, Settled: q.Read.Settled,
+	}
+	for _, r := range q.Recorded() {
+		draft, changes, err := w.resourceDraftOf(ctx, q, r)
+		if changes != nil {
+			open = append(open, changes)
+		}
+		if err != nil {
+			return d, nil, err
+		}
+		open = append(open, draft.Records)
+		d.Resources = append(d.Resources, draft)
+	}
+	requests, err := OpenPlain(filepath.Join(q.dir, RequestsFile))
+	if err != nil {
+		return d, nil, err
+	}
+	open = append(open, requests)
+	d.Requests = requests
+	return d, closeDraft, nil
+}
+
+func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Resource) (d ResourceDraft, changes *os.File, err error) {
+	counts := q.Resources[r.Name]
+	d = ResourceDraft{
+		Resource: r, ByStatus: counts.ByStatus, Counts: diff.Counts{Total: counts.Total},
+		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside,
 	}
 	var declared *Declaration
 	if w.newest != nil {
 		declared = &w.newest.Manifest.Declared
 	}
-	var rules Rules
-	if rules, d.Base = RulesFor(declared, r.Declared); d.Base == BasePrevious {
-		changes, err := w.store.TempFile()
-		if err != nil {
+	var rules diff.Rules
+	if rules, d.Base = RulesFor(r, declared, q.Declared); d.Base == BasePrevious {
+		if changes, err = w.store.TempFile(); err != nil {
 			return d, nil, err
 		}
-		open = append(open, changes)
-		if d.Counts, err = w.changesTo(ctx, r, rules, changes); err != nil {
-			return d, nil, fmt.Errorf("compare with %s: %w", w.newest.Name(), err)
+		if d.Counts, err = w.changesTo(ctx, q, r, rules, changes); err != nil {
+			return d, changes, fmt.Errorf("compare with %s: %w", w.newest.Name(), err)
 		}
 		d.Changes = changes
 	}
-	requests, err := openPlain(filepath.Join(r.dir, requestsFile), os.O_RDONLY, 0)
-	if err != nil {
-		return d, nil, err
-	}
-	open = append(open, requests)
-	users, err := r.Users()
-	if err != nil {
-		return d, nil, err
-	}
-	open = append(open, users)
-	d.Requests, d.Users = requests, users
-	return d, closeDraft, nil
+	d.Records, err = q.Records(r)
+	return d, changes, err
 }
 
-// changesTo writes what is different in r from the newest snapshot to a file,
-// which can be read from its beginning then.
-func (w *Writer) changesTo(ctx context.Context, r *Reading, rules Rules, to *os.File) (Counts, error) {
-	before, err := w.newest.Users()
+// changesTo writes the changes from the newest snapshot to a quarantined read
+// into a file, and seeks to its beginning.
+func (w *Writer) changesTo(ctx context.Context, q *QuarantinedRead, r *Resource, rules diff.Rules, to *os.File) (diff.Counts, error) {
+	before, err := w.newest.Records(r)
 	if err != nil {
-		return Counts{}, err
+		return diff.Counts{}, err
 	}
 	defer before.Close()
-	after, err := r.Users()
+	after, err := q.Records(r)
 	if err != nil {
-		return Counts{}, err
+		return diff.Counts{}, err
 	}
 	defer after.Close()
 	lines := bufio.NewWriter(to)
 	var line []byte
-	counts, err := Diff(before, untilDone{ctx, after}, rules, func(c *Change) (err error) {
+	counts, err := diff.Diff(before, untilDone{ctx, after}, rules, func(c *diff.Change) (err error) {
 		if line, err = c.Line(line[:0]); err == nil {
 			_, err = lines.Write(line)
 		}
@@ -151,35 +147,4 @@ func (w *Writer) changesTo(ctx context.Context, r *Reading, rules Rules, to *os.
 	}
 	_, err = to.Seek(0, io.SeekStart)
 	return counts, err
-}
-
-// Drop removes a reading that a guard held back. The journal says who did,
-// and why.
-func (w *Writer) Drop(name string, user, reason string) error {
-	r, err := w.store.FindReading(w.export, name)
-	if err == nil {
-		name = r.Name()
-		err = w.append(Event{Event: EventDropped, Snapshot: name, User: user, Reason: reason})
-	}
-	if err == nil {
-		err = w.removeReading(name)
-	}
-	if err != nil {
-		return fmt.Errorf("drop %s@%s: %w", w.export, name, err)
-	}
-	return nil
-}
-
-// removeReading removes a reading. It is renamed first, so that it is never
-// there in part.
-func (w *Writer) removeReading(name string) error {
-	fsys := w.store.files
-	away := w.quarantine(partial(name))
-	if err := fsys.Rename(w.quarantine(name), away); err != nil {
-		return err
-	}
-	if err := fsys.SyncDir(w.quarantine()); err != nil {
-		return err
-	}
-	return removeFolder(fsys, away)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // release lets a reading out through a writer of its own.
@@ -30,7 +31,7 @@ func TestRelease(t *testing.T) {
 	if err := quarantine(t, s, 5); err != nil {
 		t.Fatal(err)
 	}
-	held, err := s.FindReading(staff, "")
+	held, err := s.FindQuarantined(staff, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +44,10 @@ func TestRelease(t *testing.T) {
 		t.Errorf("override = %+v", o)
 	}
 	if m.Snapshot != "20261127T060000Z" || m.Sequence != 4 || m.Run.Trigger != "apply" || m.Tool.Version != "v0.2.0" ||
-		m.Read != held.Read || m.Resources.Users.Added != 2 || len(ids(t, snap)) != 5 {
+		m.Read != held.Read || m.Resources["users"].Added != 2 || len(ids(t, snap)) != 5 {
 		t.Errorf("manifest = %+v", m)
 	}
-	changes, err := snap.Changes()
+	changes, err := snap.Changes(snapshot.Users)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestRelease(t *testing.T) {
 	if e := events[len(events)-3]; e.Event != snapshot.EventReleased || e.User != "ops" || e.Reason != "CHG-7: a site was closed" || e.Snapshot != held.Name() {
 		t.Errorf("journal: %+v", e)
 	}
-	problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Signers: allowed(t, "archive "+signer.PublicKey())})
+	problems, _ := verifyWith(t, s, verify.Options{Signers: allowed(t, "archive "+signer.PublicKey())})
 	if len(problems) > 0 {
 		t.Errorf("Verify: %q", problems)
 	}
@@ -84,7 +85,7 @@ func TestReleaseAfterRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := snap.Manifest.Run.Override.Released.Format("20060102150405Z")
-	problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Signers: allowed(t,
+	problems, _ := verifyWith(t, s, verify.Options{Signers: allowed(t,
 		"archive "+signer.PublicKey(), "archive valid-after="+at+" "+next.PublicKey())})
 	if len(problems) > 0 {
 		t.Errorf("Verify: %q", problems)
@@ -98,17 +99,17 @@ func TestReleaseTheFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap, err := release(t, s, "")
-	if err != nil || snap.Manifest.Resources.Users.Base != snapshot.BaseNone {
+	if err != nil || snap.Manifest.Resources["users"].Base != snapshot.BaseNone {
 		t.Fatalf("Release() = %v, %v", snap, err)
 	}
-	if problems, _ := verify(t, s); len(problems) > 0 {
+	if problems, _ := findings(t, s); len(problems) > 0 {
 		t.Errorf("Verify: %q", problems)
 	}
 }
 
 func TestReleaseRefuses(t *testing.T) {
 	s := oneDay(t)
-	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "staff has nothing in quarantine") {
+	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "staff has no quarantined reads") {
 		t.Errorf("nothing held: %v", err)
 	}
 	if err := quarantine(t, s, 5); err != nil {
@@ -117,14 +118,14 @@ func TestReleaseRefuses(t *testing.T) {
 	if _, err := release(t, s, "20200101T000000Z"); err == nil || !strings.Contains(err.Error(), "the newest is 20261127T060000Z") {
 		t.Errorf("another name: %v", err)
 	}
-	held, err := s.FindReading(staff, "")
+	held, err := s.FindQuarantined(staff, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	requests := filepath.Join(held.Dir(), "requests.ndjson")
 	good := read(t, requests)
 	write(t, requests, strings.Replace(good, "200", "201", 1))
-	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "its files are not what was held") {
+	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "its files have changed since the read") {
 		t.Errorf("edited: %v", err)
 	}
 	write(t, requests, good)
@@ -132,7 +133,7 @@ func TestReleaseRefuses(t *testing.T) {
 	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "there is a newer snapshot, 20261128T060000Z") {
 		t.Errorf("a newer snapshot: %v", err)
 	}
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 }

@@ -7,29 +7,33 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"oktasync/reconcile/snapshot/render"
 )
 
-// repair restores what can be had again from evidence, and is none itself:
-// latest, and each users.csv that is missing or cut short, where the users
-// render to the very digest that the manifest names. It looks at names and
-// sizes only. All else that is damaged is left as it is, for Verify to tell.
+// repair restores files that derive from evidence and are no evidence: latest,
+// and each CSV file that is missing or has the wrong size, if the records render
+// to the digest in the manifest. It looks only at names and sizes. All other
+// damage is left for verify to report.
 func (w *Writer) repair() error {
-	list, _ := w.store.List(w.export) // what can't be read is not repaired
+	list, _ := w.store.List(w.export) // an unreadable snapshot isn't repaired
 	for _, snap := range list {
-		if err := w.repairCSV(snap); err != nil {
-			return err
+		for _, r := range snap.Manifest.Recorded() {
+			if err := w.repairCSV(snap, r); err != nil {
+				return err
+			}
 		}
 	}
 	return w.repairLatest()
 }
 
-// repairLatest has latest lead to the newest snapshot. What is no link there
-// somebody has put there, and it stays.
+// repairLatest makes latest point to the newest snapshot. It leaves a file that
+// isn't a link alone.
 func (w *Writer) repairLatest() error {
 	if w.newest == nil {
 		return nil
 	}
-	target, err := os.Readlink(w.path(latestLink))
+	target, err := os.Readlink(w.path(LatestLink))
 	if errors.Is(err, syscall.EINVAL) || err == nil && target == w.newest.Name() {
 		return nil
 	}
@@ -39,12 +43,12 @@ func (w *Writer) repairLatest() error {
 	if err := w.relink(w.newest.Name()); err != nil {
 		return err
 	}
-	return w.append(Event{Event: EventRepaired, Snapshot: w.newest.Name(), ManifestSHA256: w.newest.Digest, Reason: "restored " + latestLink})
+	return w.append(Event{Event: EventRepaired, Snapshot: w.newest.Name(), ManifestSHA256: w.newest.Digest, Reason: "restored " + LatestLink})
 }
 
-func (w *Writer) repairCSV(snap *Snapshot) error {
-	file, listed := snap.Manifest.file(csvFile)
-	path := filepath.Join(snap.dir, csvFile)
+func (w *Writer) repairCSV(snap *Snapshot, r *Resource) error {
+	file, listed := snap.Manifest.File(r.CSVFile())
+	path := filepath.Join(snap.dir, r.CSVFile())
 	info, err := os.Lstat(path)
 	switch {
 	case !listed:
@@ -54,15 +58,15 @@ func (w *Writer) repairCSV(snap *Snapshot) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	columns, ok := snap.rendersTo(file)
+	columns, ok := snap.rendersTo(r, file)
 	if !ok {
 		return nil
 	}
-	if err := w.writeCSV(snap, columns, w.path(partial(csvFile))); err != nil {
+	if err := w.writeCSV(snap, r, columns, w.path(partial(r.CSVFile()))); err != nil {
 		return err
 	}
 	fsys := w.store.files
-	if err := fsys.Rename(w.path(partial(csvFile)), path); err != nil {
+	if err := fsys.Rename(w.path(partial(r.CSVFile())), path); err != nil {
 		return err
 	}
 	for _, dir := range []string{snap.dir, w.path()} {
@@ -70,43 +74,47 @@ func (w *Writer) repairCSV(snap *Snapshot) error {
 			return err
 		}
 	}
-	return w.append(Event{Event: EventRepaired, Snapshot: snap.Name(), ManifestSHA256: snap.Digest, Reason: "restored " + csvFile})
+	return w.append(Event{Event: EventRepaired, Snapshot: snap.Name(), ManifestSHA256: snap.Digest, Reason: "restored " + r.CSVFile()})
 }
 
-// rendersTo reports whether the users of s, as far as they can be read, render
-// to file, and with which columns.
-func (s *Snapshot) rendersTo(file File) (*Columns, bool) {
-	columns := NewColumns(s.Manifest.Declared.Users.Attributes)
-	users, err := s.Users()
+// rendersTo reports whether the records of s render to file, and with which
+// columns.
+func (s *Snapshot) rendersTo(r *Resource, file File) (*render.Columns, bool) {
+	records, err := s.Records(r)
 	if err != nil {
 		return nil, false
 	}
-	defer users.Close()
-	if err := each(newDigest(), users, func(_ *bufio.Writer, u User) error { return columns.Add(u.JSON) }); err != nil {
+	defer records.Close()
+	columns, err := render.LearnColumns(Records(records), r.Schema(), s.Manifest.Declared.Resources[r.Name].Attributes)
+	if err != nil {
 		return nil, false
 	}
-	again, err := s.Users()
+	again, err := s.Records(r)
 	if err != nil {
 		return nil, false
 	}
 	defer again.Close()
-	sum := newDigest()
-	err = WriteCSV(sum, again, columns)
+	sum := NewDigest()
+	err = render.WriteCSV(sum, Records(again), columns)
 	return columns, err == nil && sum.String() == file.SHA256
 }
 
-// writeCSV renders the users of snap into a file, and syncs it.
-func (w *Writer) writeCSV(snap *Snapshot, columns *Columns, path string) error {
-	users, err := snap.Users()
+// writeCSV renders the records of snap into a file, and syncs it.
+func (w *Writer) writeCSV(snap *Snapshot, r *Resource, columns *render.Columns, path string) error {
+	records, err := snap.Records(r)
 	if err != nil {
 		return err
 	}
-	defer users.Close()
+	defer records.Close()
 	f, err := w.store.files.Create(path, w.store.published)
 	if err != nil {
 		return err
 	}
-	err = WriteCSV(f, users, columns)
+	out := bufio.NewWriter(f)
+	err = render.WriteCSV(out, Records(records), columns)
+	if err == nil {
+		err = out.Flush()
+	}
 	if err == nil {
 		err = f.Sync()
 	}

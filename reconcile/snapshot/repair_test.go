@@ -13,13 +13,13 @@ import (
 // The next writer restores what renders to the very digest in the manifest.
 func TestRepair(t *testing.T) {
 	s := toRepair(t)
-	if problems, _ := verify(t, s); len(problems) != 3 {
+	if problems, _ := findings(t, s); len(problems) != 3 {
 		t.Fatalf("Verify: %q", problems)
 	}
 	if err := mend(t, s); err != nil {
 		t.Fatal(err)
 	}
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify: %q %q", problems, notes)
 	}
 	var reasons []string
@@ -70,7 +70,7 @@ func TestRepairLeavesEvidence(t *testing.T) {
 			if err := mend(t, s); err != nil {
 				t.Fatal(err)
 			}
-			if problems, _ := verify(t, s); !slices.EqualFunc(problems, test.want, strings.HasPrefix) {
+			if problems, _ := findings(t, s); !slices.EqualFunc(problems, test.want, strings.HasPrefix) {
 				t.Errorf("found %q, want %q", problems, test.want)
 			}
 		})

@@ -66,7 +66,7 @@ func (r Retention) rules() []keepRule {
 	}
 	in := func(format func(time.Time) string) func(string) string {
 		return func(name string) string {
-			t, _ := nameTime(name) // names are valid
+			t, _ := ParseName(name) // names are valid
 			return format(t.In(zone))
 		}
 	}
@@ -106,12 +106,12 @@ func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error
 // Pruned returns the names of the snapshots of an export that retention has
 // removed, oldest first. Their manifests are kept.
 func (s *Store) Pruned(export string) ([]string, error) {
-	names, err := snapshotNames(s.path(export, prunedDir))
+	names, err := snapshotNames(s.Path(export, PrunedDir))
 	if err != nil {
 		return nil, fmt.Errorf("list pruned snapshots: %w", err)
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
-		_, err := os.Lstat(s.path(export, name))
+		_, err := os.Lstat(s.Path(export, name))
 		return err == nil // not quite yet
 	}), nil
 }
@@ -140,12 +140,12 @@ func (s *Store) PrunedFor(found *Snapshot, asked string, zone *time.Location) ([
 type PrunedError struct{ Export, Name string }
 
 func (e *PrunedError) Error() string {
-	return fmt.Sprintf("%s@%s was pruned by retention; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, prunedDir, e.Name)
+	return fmt.Sprintf("%s@%s was pruned by retention; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, PrunedDir, e.Name)
 }
 
-// pruned reports whether the snapshot is away and its tombstone there.
-func (s *Store) pruned(export, name string) bool {
-	_, err := os.Lstat(s.path(export, name))
-	_, tombErr := os.Lstat(s.path(export, prunedDir, name))
+// WasPruned reports whether the snapshot is away and its tombstone there.
+func (s *Store) WasPruned(export, name string) bool {
+	_, err := os.Lstat(s.Path(export, name))
+	_, tombErr := os.Lstat(s.Path(export, PrunedDir, name))
 	return errors.Is(err, fs.ErrNotExist) && tombErr == nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // retain applies r through a writer of its own.
@@ -82,9 +83,9 @@ func TestPrune(t *testing.T) {
 	if want := []string{list[1].Name()}; err != nil || !slices.Equal(pruned, want) {
 		t.Fatalf("Prune() = %v, %v, want %v", pruned, err, want)
 	}
-	problems, sum := verifyWith(t, s, snapshot.VerifyOptions{
+	problems, sum := verifyWith(t, s, verify.Options{
 		Signers: allowed(t, "archive "+signer.PublicKey()),
-		Heads:   []snapshot.Head{{Export: staff, Sequence: 2, Digest: list[1].Digest}},
+		Heads:   []verify.Head{{Export: staff, Sequence: 2, Digest: list[1].Digest}},
 	})
 	if len(problems) > 0 || sum.Snapshots != 2 || sum.Pruned != 1 || sum.Signed[0].Manifests != 3 {
 		t.Errorf("Verify: %q, %+v", problems, sum)
@@ -118,7 +119,7 @@ func TestPrune(t *testing.T) {
 	}
 	publish(t, s, day(4), people(4)...)
 	mustPrune(t, s, 1)
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify after a second prune: %q %q", problems, notes)
 	}
 }
@@ -183,11 +184,11 @@ func TestVerifyFindsFalseTombstones(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := signedDays(t, signer)
 			mustPrune(t, s, 1)
-			if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+			if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 				t.Fatalf("Verify: %q %q", problems, notes)
 			}
 			test.tamper(t, filepath.Join(s.Dir(), staff))
-			if problems, _ := verify(t, s); !slices.Contains(problems, test.want) {
+			if problems, _ := findings(t, s); !slices.Contains(problems, test.want) {
 				t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), test.want)
 			}
 		})
@@ -218,7 +219,7 @@ func TestPrunedSnapshotPutBackIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, s, day(5), people(5)...)
-	problems, _ := verify(t, s)
+	problems, _ := findings(t, s)
 	if want := "staff/pruned/20261123T060000Z: was pruned, and the snapshot is there again"; !slices.Contains(problems, want) {
 		t.Errorf("Verify: %q, want %q", problems, want)
 	}

@@ -16,12 +16,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// signNamespace is what signatures are for (PROTOCOL.sshsig, section 2): one
+// SignNamespace is what signatures are for (PROTOCOL.sshsig, section 2): one
 // that was made for another purpose with the same key proves nothing here.
-const signNamespace = "oktasync-snapshot@v1"
+const SignNamespace = "oktasync-snapshot@v1"
 
-// maxKey bounds the files of keys and signatures.
-const maxKey = 64 << 10
+// MaxKey bounds the files of keys and signatures.
+const MaxKey = 64 << 10
 
 // A Signer signs manifests with an Ed25519 key. What it makes,
 //
@@ -64,7 +64,7 @@ func loadSigner(path string) (*Signer, error) {
 	case others != 0:
 		return nil, fmt.Errorf("others have access to it (mode %04o): run `chmod 600 %s`", info.Mode().Perm(), path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKey))
+	data, err := io.ReadAll(io.LimitReader(f, MaxKey))
 	defer clear(data)
 	if err != nil {
 		return nil, cause(err)
@@ -139,7 +139,7 @@ func (s *Signer) PublicKey() string {
 // AllowedSigner returns the line of an allowed_signers file by which the key of
 // s counts, for snapshots only.
 func (s *Signer) AllowedSigner(principal string) string {
-	return fmt.Sprintf("%s namespaces=%q %s", principal, signNamespace, s.PublicKey())
+	return fmt.Sprintf("%s namespaces=%q %s", principal, SignNamespace, s.PublicKey())
 }
 
 // signedBy is what the manifest says of s, which may be nil.
@@ -153,21 +153,21 @@ func (s *Signer) signedBy() *string {
 
 // sign returns manifest.json.sig.
 func (s *Signer) sign(manifest []byte) ([]byte, error) {
-	sig, err := sshsig.Sign(bytes.NewReader(manifest), s.key, sshsig.HashSHA512, signNamespace)
+	sig, err := sshsig.Sign(bytes.NewReader(manifest), s.key, sshsig.HashSHA512, SignNamespace)
 	if err != nil {
 		return nil, fmt.Errorf("sign manifest: %w", err)
 	}
 	return sshsig.Armor(sig), nil
 }
 
-// checkSignature holds the signature in dir against the manifest that lies
+// CheckSignature holds the signature in dir against the manifest that lies
 // beside it and the fingerprint that the manifest names, and returns the key.
-func checkSignature(dir, fingerprint string) (ssh.PublicKey, error) {
-	armored, err := readBounded(filepath.Join(dir, signatureFile), maxKey)
+func CheckSignature(dir, fingerprint string) (ssh.PublicKey, error) {
+	armored, err := ReadBounded(filepath.Join(dir, SignatureFile), MaxKey)
 	if err != nil {
 		return nil, cause(err)
 	}
-	manifest, err := readBounded(filepath.Join(dir, manifestFile), maxManifest)
+	manifest, err := ReadBounded(filepath.Join(dir, ManifestFile), MaxManifest)
 	if err != nil {
 		return nil, cause(err)
 	}
@@ -178,10 +178,10 @@ func checkSignature(dir, fingerprint string) (ssh.PublicKey, error) {
 	if by := ssh.FingerprintSHA256(sig.PublicKey); by != fingerprint {
 		return nil, fmt.Errorf("is by %s, and the manifest says %s", by, fingerprint)
 	}
-	err = sshsig.Verify(bytes.NewReader(manifest), sig, sig.PublicKey, sig.HashAlgorithm, signNamespace)
+	err = sshsig.Verify(bytes.NewReader(manifest), sig, sig.PublicKey, sig.HashAlgorithm, SignNamespace)
 	switch {
 	case errors.Is(err, sshsig.ErrNamespaceMismatch):
-		return nil, fmt.Errorf("was made for %q, and must be for %q", sig.Namespace, signNamespace)
+		return nil, fmt.Errorf("was made for %q, and must be for %q", sig.Namespace, SignNamespace)
 	case err != nil:
 		return nil, errors.New("is not the signature of this manifest")
 	}

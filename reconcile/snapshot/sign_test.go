@@ -23,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // needs skips a test if a program that it runs isn't installed. With
@@ -86,9 +87,9 @@ func allowed(t testing.TB, lines ...string) *snapshot.AllowedSigners {
 }
 
 // verifyWith is verify held against o.
-func verifyWith(t testing.TB, s *snapshot.Store, o snapshot.VerifyOptions) (problems []string, sum snapshot.Summary) {
+func verifyWith(t testing.TB, s *snapshot.Store, o verify.Options) (problems []string, sum verify.Summary) {
 	t.Helper()
-	sum, err := s.VerifyWith(t.Context(), o, func(f snapshot.Finding) {
+	sum, err := verify.Verify(t.Context(), s, o, func(f verify.Finding) {
 		if !f.Note {
 			problems = append(problems, f.String())
 		}
@@ -133,7 +134,7 @@ func TestSignaturesAsSSHKeygenHasThem(t *testing.T) {
 		{`archive@acme.example namespaces="*,!oktasync-*" ` + public, "not allowed for oktasync-snapshot@v1"},
 		{"archive@acme.example " + newSigner(t).PublicKey(), "not among the allowed signers"},
 	} {
-		problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Signers: allowed(t, "# ours", "", test.line)})
+		problems, _ := verifyWith(t, s, verify.Options{Signers: allowed(t, "# ours", "", test.line)})
 		if test.want == "" && len(problems) > 0 || test.want != "" && (len(problems) != 3 || !strings.Contains(problems[0], test.want)) {
 			t.Errorf("%s: %q, want %q", test.line, problems, test.want)
 		}
@@ -153,13 +154,13 @@ func TestSignaturesAsSSHKeygenHasThem(t *testing.T) {
 func TestSigned(t *testing.T) {
 	signer := newSigner(t)
 	s := signedDays(t, signer)
-	problems, sum := verifyWith(t, s, snapshot.VerifyOptions{})
-	if want := []snapshot.Signed{{Export: staff, Fingerprint: signer.Fingerprint(), Manifests: 3}}; len(problems) > 0 || !slices.Equal(sum.Signed, want) {
+	problems, sum := verifyWith(t, s, verify.Options{})
+	if want := []verify.Signed{{Export: staff, Fingerprint: signer.Fingerprint(), Manifests: 3}}; len(problems) > 0 || !slices.Equal(sum.Signed, want) {
 		t.Errorf("without allowed signers: %q, %+v", problems, sum.Signed)
 	}
-	anchor := snapshot.VerifyOptions{Signers: allowed(t, "archive "+signer.PublicKey())}
+	anchor := verify.Options{Signers: allowed(t, "archive "+signer.PublicKey())}
 	problems, sum = verifyWith(t, s, anchor)
-	if want := []snapshot.Signed{{Export: staff, Fingerprint: signer.Fingerprint(), Principals: "archive", Manifests: 3}}; len(problems) > 0 || !slices.Equal(sum.Signed, want) {
+	if want := []verify.Signed{{Export: staff, Fingerprint: signer.Fingerprint(), Principals: "archive", Manifests: 3}}; len(problems) > 0 || !slices.Equal(sum.Signed, want) {
 		t.Errorf("with allowed signers: %q, %+v", problems, sum.Signed)
 	}
 
@@ -167,7 +168,7 @@ func TestSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reconcile(t, unsigned, day(4), people(4)...); err == nil || !strings.Contains(err.Error(), "is signed, and there is no key") {
+	if _, err := reconcile(t, unsigned, day(4), people(4)...); err == nil || !strings.Contains(err.Error(), "is signed, and no key") {
 		t.Errorf("publish without a key: %v", err)
 	}
 	problems, _ = verifyWith(t, threeDays(t), anchor)
@@ -212,7 +213,7 @@ func TestSignerRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, again, day(4), people(4)...)
-	problems, sum := verifyWith(t, s, snapshot.VerifyOptions{Signers: allowed(t,
+	problems, sum := verifyWith(t, s, verify.Options{Signers: allowed(t,
 		`archive valid-before="20261126Z" `+old.PublicKey(), `archive valid-after="20261126Z" `+next.PublicKey())})
 	if len(problems) > 0 || len(sum.Signed) != 2 || sum.Signed[1].Manifests != 1 {
 		t.Errorf("Verify: %q, %+v", problems, sum.Signed)
@@ -250,7 +251,7 @@ func TestVerifyFindsFalseSignatures(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := signedDays(t, signer)
 			test.tamper(t, filepath.Join(s.Dir(), staff))
-			problems, _ := verifyWith(t, s, snapshot.VerifyOptions{})
+			problems, _ := verifyWith(t, s, verify.Options{})
 			if !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, test.want) }) {
 				t.Errorf("found %q, want %q", problems, test.want)
 			}
@@ -278,7 +279,7 @@ func TestVerifyFindsOtherNamespace(t *testing.T) {
 	}
 	block, _ := pem.Decode([]byte(read(t, manifest+".sig"))) // in lines as we write them
 	write(t, manifest+".sig", string(pem.EncodeToMemory(block)))
-	problems, _ := verifyWith(t, s, snapshot.VerifyOptions{})
+	problems, _ := verifyWith(t, s, verify.Options{})
 	if len(problems) != 1 || !strings.Contains(problems[0], `was made for "file"`) {
 		t.Errorf("found %q", problems)
 	}
@@ -388,29 +389,29 @@ func FuzzParseAllowedSigners(f *testing.F) {
 // Heads that were noted elsewhere tell of a chain that was made anew or cut.
 func TestVerifyHeads(t *testing.T) {
 	s, other := threeDays(t), threeDays(t)
-	heads := func(s *snapshot.Store) (heads []snapshot.Head) {
+	heads := func(s *snapshot.Store) (heads []verify.Head) {
 		list, err := s.List(staff)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, snap := range list {
-			heads = append(heads, snapshot.Head{Export: staff, Sequence: snap.Manifest.Sequence, Digest: snap.Digest})
+			heads = append(heads, verify.Head{Export: staff, Sequence: snap.Manifest.Sequence, Digest: snap.Digest})
 		}
 		return heads
 	}
 	ours, theirs := heads(s), heads(other)
 	for _, test := range []struct {
 		name  string
-		heads []snapshot.Head
+		heads []verify.Head
 		want  string
 	}{
 		{"ours", ours, ""},
-		{"another export's", []snapshot.Head{{Export: "others", Sequence: 9}}, ""},
+		{"another export's", []verify.Head{{Export: "others", Sequence: 9}}, ""},
 		{"a fork", theirs[1:2], "two chains, forked at 2 or before"},
-		{"both", []snapshot.Head{ours[2], theirs[2]}, "staff: two heads noted for sequence 3 differ"},
-		{"newer", []snapshot.Head{{Export: staff, Sequence: 4, Digest: "ab"}}, "staff: ends at sequence 3, and the head noted has 4"},
+		{"both", []verify.Head{ours[2], theirs[2]}, "staff: two heads noted for sequence 3 differ"},
+		{"newer", []verify.Head{{Export: staff, Sequence: 4, Digest: "ab"}}, "staff: ends at sequence 3, and the head noted has 4"},
 	} {
-		problems, _ := verifyWith(t, s, snapshot.VerifyOptions{Heads: test.heads})
+		problems, _ := verifyWith(t, s, verify.Options{Heads: test.heads})
 		if (test.want == "") != (len(problems) == 0) || test.want != "" && !strings.Contains(problems[0], test.want) {
 			t.Errorf("%s: %q, want %q", test.name, problems, test.want)
 		}

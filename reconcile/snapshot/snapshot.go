@@ -1,86 +1,35 @@
-// Package snapshot owns the store on disk: snapshots of an org's users that
-// are complete, dated, never half-written, and that anybody can check without
-// this program.
+// Package snapshot is the store: folders of snapshots that are complete, dated,
+// never half-written, and verifiable without this program.
 //
-//	snapshots/
-//	  oktasync.json                 the store's id, and the org it belongs to
-//	  .quarantine/EXPORT/NAME/      readings that a guard held back: no evidence
-//	  EXPORT/
-//	    NAME/                       a snapshot: 20261123T060000Z, when its reading began by Okta's clock
-//	      users.ndjson.zst          its users
-//	      users.csv                 the same, rendered, where the declaration asks for it
-//	      users.changes.ndjson      what is different from the snapshot before, see Change
-//	      requests.ndjson           what was asked of Okta and what came, see Request
-//	      manifest.json             all of this with its digests, see Manifest
-//	      manifest.json.sig         an SSHSIG over it, for ssh-keygen -Y verify, where the store has a key
-//	      SHA256SUMS                every file but itself and the signature, for sha256sum -c
-//	    pruned/NAME/                of a snapshot that retention removed, manifest.json and its signature
-//	    latest -> NAME
-//	    journal.ndjson              what happened, a line an event, see Event
-//	    .lock                       held by the one Writer
-//
-// Users are canonical JSON (see Canonical), one a line, in the order of the
-// bytes of their ids, each id once, compressed as one zstd frame. Numbers keep
-// the text that Okta sent. Everything else is JSON as RFC 8785 writes it, and
-// ends with a line feed. A digest is the SHA-256 in lower-case hex of a file
-// as it is on disk; content_sha256 is that of what is compressed in it.
-//
-// Snapshots are a chain. The sequence starts at 1 and grows by 1, each
-// manifest has the digest of the one before, and names are later than the name
-// before, by a second at least. The first snapshot has the base "none", no
-// previous one, no changes and all counts of changes 0. Where other users are
-// declared than before, the base is "reset", and again there are no changes.
-//
-// The journal is a chain too: previous_line_sha256 is the digest of the line
-// before with its line feed (sed -n 40p journal.ndjson | sha256sum), null in
-// the first. The manifest has the number of lines, and the digest of the last,
-// as they stood when it was made: after "started", before "intent".
-//
-// Pages and users add up: rows in requests.ndjson = read.rows = users +
-// duplicates + outside.
-//
-// Where the newest snapshot is not the one that the journal published last, or a
-// line "failed" names one that was published and is gone, nothing is published
-// until a line "adopted" follows. The next manifest then has a member adopted,
-// which excuses what it goes on from and what is gone since.
-//
-// Names that end in .partial are unfinished, and nothing reads them. A crash
-// can leave: one such folder; an intent in the journal without its folder; a
-// folder with its intent and no "published", with latest on it or on the one
-// before; a torn last line of the journal; a tombstone beside its snapshot, of
-// which the journal says last that it was pruned, or nothing; a folder
-// .NAME.pruned. Verify calls these an unfinished publish or prune, and the
-// next Writer mends them. What else does not fit is tampering
-// or damage. Package snapshot never rewrites evidence.
+// Package reconcile publishes snapshots with a [Writer], the commands read them
+// through a [Store], and package verify checks them. Start with [Store], then
+// [Writer.Publish]. The file doc.go specifies the format on disk.
 package snapshot
 
 import (
 	"time"
+
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // Formats of what the store writes. A reader refuses any other.
 const (
-	storeFormat    = "oktasync.store/1"
-	snapshotFormat = "oktasync.snapshot/1"
-	readingFormat  = "oktasync.reading/1"
+	storeFormat    = "oktasync.store/2"
+	snapshotFormat = "oktasync.snapshot/2"
+	readFormat     = "oktasync.read/2"
 )
 
 // Names of the files in a snapshot's folder.
 const (
-	manifestFile  = "manifest.json"
-	signatureFile = "manifest.json.sig"
-	sumsFile      = "SHA256SUMS"
-	usersFile     = "users.ndjson.zst"
-	csvFile       = "users.csv"
-	changesFile   = "users.changes.ndjson"
-	requestsFile  = "requests.ndjson"
+	ManifestFile  = "manifest.json"
+	SignatureFile = "manifest.json.sig"
+	SumsFile      = "SHA256SUMS"
+	RequestsFile  = "requests.ndjson"
 )
 
-// Resources that a file of a snapshot belongs to.
-const (
-	resourceUsers    = "users"
-	resourceRequests = "requests"
-)
+// resourceRequests is the resource of requests.ndjson in a list of files.
+const resourceRequests = "requests"
 
 // nameLayout is how a snapshot is named: the second, in UTC, at which its
 // reading began.
@@ -89,23 +38,23 @@ const nameLayout = "20060102T150405Z"
 // A Manifest says what a snapshot is: what was asked and came, the digest of
 // every file, and the manifest before it.
 type Manifest struct {
-	Format    string      `json:"format"`
-	StoreID   string      `json:"store_id"`
-	Export    string      `json:"export"`
-	Snapshot  string      `json:"snapshot"`
-	Sequence  int         `json:"sequence"` // 1, 2, 3…: the only order
-	Org       Org         `json:"org"`
-	Client    Client      `json:"client"`
-	Run       Run         `json:"run"`
-	Tool      Tool        `json:"tool"`
-	Declared  Declaration `json:"declared"`
-	Read      Read        `json:"read"`
-	Resources Resources   `json:"resources"`
-	Files     []File      `json:"files"`
-	Journal   JournalHead `json:"journal"`
-	SignedBy  *string     `json:"signed_by"` // the key's fingerprint; null: not signed
-	Previous  *Link       `json:"previous"`  // null for sequence 1 alone
-	Adopted   *Adoption   `json:"adopted,omitempty"`
+	Format    string            `json:"format"`
+	StoreID   string            `json:"store_id"`
+	Export    string            `json:"export"`
+	Snapshot  string            `json:"snapshot"`
+	Sequence  int               `json:"sequence"` // 1, 2, 3…: the only order
+	Org       Org               `json:"org"`
+	Client    Client            `json:"client"`
+	Run       Run               `json:"run"`
+	Tool      Tool              `json:"tool"`
+	Declared  Declaration       `json:"declared"`
+	Read      Read              `json:"read"`
+	Resources map[string]Counts `json:"resources"` // by name
+	Files     []File            `json:"files"`
+	Journal   JournalHead       `json:"journal"`
+	SignedBy  *string           `json:"signed_by"` // the key's fingerprint; null: not signed
+	Previous  *Link             `json:"previous"`  // null for sequence 1 alone
+	Adopted   *Adoption         `json:"adopted,omitempty"`
 }
 
 // Org is the Okta org that was read.
@@ -156,34 +105,36 @@ type Tool struct {
 	Commit  string `json:"commit"`
 }
 
-// Read says how the reading went.
+// Read describes the read of a snapshot.
 type Read struct {
 	Started       Time  `json:"started"` // both by Okta's clock
 	Finished      Time  `json:"finished"`
-	ClockOffsetMS int64 `json:"clock_offset_ms"` // our clock less Okta's
+	ClockOffsetMS int64 `json:"clock_offset_ms"` // the local clock minus Okta's
 	Requests      int   `json:"requests"`        // lines of requests.ndjson; Publish counts them
-	Rows          int   `json:"rows"`            // in all pages: users kept, duplicates and outside
-	Duplicates    int   `json:"duplicates"`      // further copies of a user that pages held
-	Outside       int   `json:"outside"`         // users that are not in what was declared
 	Settled       bool  `json:"settled"`
 }
 
-// Resources are what a snapshot holds.
-type Resources struct {
-	Users Resource `json:"users"`
+// Counts counts the records of one resource, and their changes since the
+// previous snapshot.
+type Counts struct {
+	Total      int               `json:"total"`
+	ByStatus   map[string]int    `json:"by_status,omitempty"`
+	Added      int               `json:"added"`
+	Changed    int               `json:"changed"`
+	Removed    int               `json:"removed"`
+	Kinds      map[diff.Kind]int `json:"kinds"`
+	Base       string            `json:"base"`       // BaseNone, BasePrevious or BaseReset
+	Rows       int               `json:"rows"`       // in all responses: Total, Duplicates and Outside
+	Duplicates int               `json:"duplicates"` // further copies of a record
+	Outside    int               `json:"outside"`    // records that the declaration doesn't select
 }
 
-// A Resource counts one kind of thing, and its changes since the previous
-// snapshot.
-type Resource struct {
-	Total    int            `json:"total"`
-	ByStatus map[string]int `json:"by_status"`
-	Added    int            `json:"added"`
-	Changed  int            `json:"changed"`
-	Removed  int            `json:"removed"`
-	Kinds    map[Kind]int   `json:"kinds"`
-	Base     string         `json:"base"` // BaseNone, BasePrevious or BaseReset
-}
+// Bases of the comparison of a resource.
+const (
+	BaseNone     = "none"     // the first snapshot of the resource: nothing to compare with
+	BasePrevious = "previous" // compared with the previous snapshot
+	BaseReset    = "reset"    // other records are declared, so a comparison would mislead
+)
 
 // A File is a file of a snapshot's folder.
 type File struct {
@@ -210,6 +161,7 @@ type Link struct {
 // A Request is one line of requests.ndjson.
 type Request struct {
 	Time      Time   `json:"time"`
+	Resource  string `json:"resource"` // "token" for a token request
 	Method    string `json:"method"`
 	Path      string `json:"path"`   // and query
 	Status    int    `json:"status"` // 0: no answer
@@ -220,7 +172,7 @@ type Request struct {
 
 // Line appends r to dst as a line of requests.ndjson.
 func (r *Request) Line(dst []byte) ([]byte, error) {
-	line, err := MarshalCanonical(r)
+	line, err := canonjson.Marshal(r)
 	if err != nil {
 		return dst, err
 	}

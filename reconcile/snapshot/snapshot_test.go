@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // manifest returns a manifest.json with everything in it.
@@ -20,7 +22,7 @@ func manifest(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(canonical(t, string(data))) + "\n"
+	return string(recordtest.Canonical(t, string(data))) + "\n"
 }
 
 // What ParseManifest accepts is what the manifest is written as, names a
@@ -32,13 +34,13 @@ func FuzzParseManifest(f *testing.F) {
 	}
 	f.Add([]byte(valid))
 	f.Add([]byte(strings.Replace(valid, `"users.csv"`, `"../users.csv"`, 1)))
-	f.Add([]byte(`{"format":"oktasync.snapshot/2"}` + "\n"))
+	f.Add([]byte(`{"format":"oktasync.snapshot/3"}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := snapshot.ParseManifest(data)
 		if err != nil {
 			return
 		}
-		again, err := snapshot.MarshalCanonical(m)
+		again, err := canonjson.Marshal(m)
 		if err != nil || string(again)+"\n" != string(data) {
 			t.Errorf("ParseManifest(%q) is written as %q, %v", data, again, err)
 		}
@@ -53,9 +55,9 @@ func FuzzParseManifest(f *testing.F) {
 func TestParseManifestRefuses(t *testing.T) {
 	valid := manifest(t)
 	for _, test := range []struct{ name, from, to, want string }{
-		{"newer", "oktasync.snapshot/1", "oktasync.snapshot/2",
-			"its format is oktasync.snapshot/2, and this version of oktasync knows no other than oktasync.snapshot/1"},
-		{"other", "oktasync.snapshot/1", "terraform/4", "its format is not oktasync.snapshot/1"},
+		{"newer", "oktasync.snapshot/2", "oktasync.snapshot/3",
+			"its format is oktasync.snapshot/3, and this version of oktasync reads only oktasync.snapshot/2"},
+		{"other", "oktasync.snapshot/2", "terraform/4", "its format is not oktasync.snapshot/2"},
 		{"white space", `{"client"`, `{ "client"`, "not in canonical form"},
 		{"no line feed", "}\n", "}", "not in canonical form"},
 		{"unknown member", `"sequence":1`, `"sequence":1,"sequencf":1`, "it has an unknown member"},
@@ -106,7 +108,7 @@ func TestManifestShape(t *testing.T) {
 	if err := json.Indent(&shape, data, "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "manifest.json", shape.Bytes())
+	recordtest.Golden(t, "manifest.json", shape.Bytes())
 	events := journalOf(t, s)
 	if last := events[len(events)-1]; last.Event != snapshot.EventPublished || last.Reason != "a reorganisation" || last.User != "ops" {
 		t.Errorf("last event = %+v", last)

@@ -14,10 +14,13 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
 )
 
-// A stage is a folder that is filled beside the published ones. Every file in
-// it is on disk once it is listed in files.
+// A stage is a folder that is filled beside the published snapshots. Every file
+// in it is synced before it is listed in files.
 type stage struct {
 	fsys   fileSystem
 	access access
@@ -32,14 +35,14 @@ func newStage(fsys fileSystem, a access, dir string) (*stage, error) {
 	return &stage{fsys: fsys, access: a, dir: dir}, nil
 }
 
-// create writes a file by fill, which returns its rows. Its digest is taken
-// on the way.
+// create writes a file with fill, which sets its number of rows, and computes the
+// digest of what is written.
 func (s *stage) create(file File, fill func(w *bufio.Writer, file *File) error) error {
 	f, err := s.fsys.Create(filepath.Join(s.dir, file.Name), s.access)
 	if err != nil {
 		return err
 	}
-	sum := newDigest()
+	sum := NewDigest()
 	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 128<<10)
 	err = fill(w, &file)
 	if err == nil {
@@ -51,12 +54,12 @@ func (s *stage) create(file File, fill func(w *bufio.Writer, file *File) error) 
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", file.Name, err)
 	}
-	file.Bytes, file.SHA256 = sum.bytes, sum.String()
+	file.Bytes, file.SHA256 = sum.Bytes, sum.String()
 	s.files = append(s.files, file)
 	return nil
 }
 
-// write writes a file whole.
+// write writes a file that is in memory.
 func (s *stage) write(name string, data []byte) error {
 	return s.create(File{Name: name}, func(w *bufio.Writer, _ *File) error {
 		_, err := w.Write(data)
@@ -64,18 +67,36 @@ func (s *stage) write(name string, data []byte) error {
 	})
 }
 
-// users writes users.ndjson.zst, and shows each user to columns unless they
-// are nil.
-func (s *stage) users(ctx context.Context, users UserReader, columns *Columns) error {
-	return s.create(File{Name: usersFile, Resource: resourceUsers}, func(w *bufio.Writer, file *File) error {
-		content := newDigest()
+// resource writes the files of one resource of a draft. A read that is
+// quarantined has no CSV file and no changes.
+func (s *stage) resource(ctx context.Context, d *ResourceDraft, attrs *render.Columns) error {
+	if err := s.records(ctx, d.Resource, d.Records, attrs); err != nil {
+		return err
+	}
+	if attrs != nil {
+		if err := s.csv(ctx, d.Resource, attrs); err != nil {
+			return err
+		}
+	}
+	if d.Changes == nil {
+		return nil
+	}
+	file := File{Name: d.Resource.ChangesFile(), Resource: d.Resource.Name}
+	return s.lines(ctx, file, d.Changes, func([]byte) error { return nil })
+}
+
+// records writes the records of a resource, and passes each to columns unless
+// they are nil.
+func (s *stage) records(ctx context.Context, r *Resource, records diff.Reader, columns *render.Columns) error {
+	return s.create(File{Name: r.RecordsFile(), Resource: r.Name}, func(w *bufio.Writer, file *File) error {
+		content := NewDigest()
 		encoder, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithZeroFrames(true))
 		if err != nil {
 			return err
 		}
 		defer encoder.Close()
 		lines := bufio.NewWriterSize(io.MultiWriter(encoder, content), 64<<10)
-		if file.Rows, err = writeUsers(ctx, lines, users, columns); err != nil {
+		if file.Rows, err = writeRecords(ctx, lines, records, columns); err != nil {
 			return err
 		}
 		if err := lines.Flush(); err != nil {
@@ -86,86 +107,86 @@ func (s *stage) users(ctx context.Context, users UserReader, columns *Columns) e
 	})
 }
 
-// writeUsers writes users as lines, and holds their reader to its order.
-func writeUsers(ctx context.Context, w *bufio.Writer, users UserReader, columns *Columns) (rows int, err error) {
+// writeRecords writes records as lines, and checks the order of their keys.
+func writeRecords(ctx context.Context, w *bufio.Writer, records diff.Reader, columns *render.Columns) (rows int, err error) {
 	var last []byte
 	for ; ; rows++ {
 		if err := ctx.Err(); err != nil {
 			return rows, err
 		}
-		user, err := users.Next()
+		record, err := records.Next()
 		if err == io.EOF {
 			return rows, nil
 		}
 		if err != nil {
-			return rows, fmt.Errorf("read users: %w", err)
+			return rows, fmt.Errorf("read records: %w", err)
 		}
-		if rows > 0 && bytes.Compare(last, user.ID) >= 0 {
-			return rows, fmt.Errorf("read users: user %q stands after %q", user.ID, last)
+		if rows > 0 && bytes.Compare(last, record.Key) >= 0 {
+			return rows, fmt.Errorf("read records: %q comes after %q", record.Key, last)
 		}
-		last = append(last[:0], user.ID...)
+		last = append(last[:0], record.Key...)
 		if columns != nil {
-			if err := columns.Add(user.JSON); err != nil {
-				return rows, fmt.Errorf("user %q: %w", user.ID, err)
+			if err := columns.Add(record.JSON); err != nil {
+				return rows, fmt.Errorf("record %q: %w", record.Key, err)
 			}
 		}
-		w.Write(user.JSON)
+		w.Write(record.JSON)
 		if err := w.WriteByte('\n'); err != nil {
 			return rows, err
 		}
 	}
 }
 
-// csv renders users.csv from the users that were written.
-func (s *stage) csv(ctx context.Context, columns *Columns) error {
-	return s.create(File{Name: csvFile, Resource: resourceUsers}, func(w *bufio.Writer, file *File) error {
-		f, err := s.fsys.Open(filepath.Join(s.dir, usersFile))
+// csv renders the CSV file from the records that were written.
+func (s *stage) csv(ctx context.Context, r *Resource, columns *render.Columns) error {
+	return s.create(File{Name: r.CSVFile(), Resource: r.Name}, func(w *bufio.Writer, file *File) error {
+		f, err := s.fsys.Open(filepath.Join(s.dir, r.RecordsFile()))
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		users, err := newUserReader(f)
+		records, err := newRecordReader(f, r)
 		if err != nil {
 			return err
 		}
-		defer users.Close()
-		err = WriteCSV(w, untilDone{ctx, users}, columns)
-		file.Rows = users.lines.n
+		defer records.Close()
+		err = render.WriteCSV(w, Records(untilDone{ctx, records}), columns)
+		file.Rows = records.lines.N
 		return err
 	})
 }
 
-// untilDone is a UserReader that ends with its context.
+// untilDone is a Reader that ends with its context.
 type untilDone struct {
 	ctx context.Context
-	UserReader
+	diff.Reader
 }
 
-func (u untilDone) Next() (User, error) {
+func (u untilDone) Next() (diff.Record, error) {
 	if err := u.ctx.Err(); err != nil {
-		return User{}, err
+		return diff.Record{}, err
 	}
-	return u.UserReader.Next()
+	return u.Reader.Next()
 }
 
-// lines copies the lines of r into a file, and shows each to look.
-func (s *stage) lines(ctx context.Context, file File, r io.Reader, look func(line []byte) error) error {
+// lines copies the lines of r into a file, and passes each to check.
+func (s *stage) lines(ctx context.Context, file File, r io.Reader, check func(line []byte) error) error {
 	return s.create(file, func(w *bufio.Writer, file *File) error {
-		lines := newLineReader(r)
+		lines := NewLineReader(r)
 		for {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			line, err := lines.next()
-			file.Rows = lines.n
+			line, err := lines.Next()
+			file.Rows = lines.N
 			if err == io.EOF {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			if err := look(line); err != nil {
-				return fmt.Errorf("line %d: %w", lines.n, err)
+			if err := check(line); err != nil {
+				return fmt.Errorf("line %d: %w", lines.N, err)
 			}
 			if _, err := w.Write(line); err != nil {
 				return err
@@ -174,8 +195,35 @@ func (s *stage) lines(ctx context.Context, file File, r io.Reader, look func(lin
 	})
 }
 
-// sums returns SHA256SUMS: what sha256sum writes for files.
-func sums(files []File) []byte {
+// requests writes requests.ndjson.
+func (s *stage) requests(ctx context.Context, lines io.Reader) (Transcript, error) {
+	if lines == nil {
+		return Transcript{}, errors.New("a draft without its requests")
+	}
+	var t Transcript
+	err := s.lines(ctx, File{Name: RequestsFile, Resource: resourceRequests}, lines, t.Add)
+	return t, err
+}
+
+// Transcript summarizes a requests.ndjson.
+type Transcript struct {
+	Requests int
+	Rows     map[string]int // by resource
+}
+
+// Add adds a line of requests.ndjson.
+func (t *Transcript) Add(line []byte) error {
+	r, err := ParseRequest(line)
+	if t.Rows == nil {
+		t.Rows = make(map[string]int)
+	}
+	t.Requests++
+	t.Rows[r.Resource] += r.Rows
+	return err
+}
+
+// Sums returns the content of SHA256SUMS for files: what sha256sum prints.
+func Sums(files []File) []byte {
 	var b strings.Builder
 	for _, f := range files {
 		fmt.Fprintf(&b, "%s  %s\n", f.SHA256, f.Name)
@@ -183,17 +231,20 @@ func sums(files []File) []byte {
 	return []byte(b.String())
 }
 
-// digest counts and digests what is written to it.
-type digest struct {
+// A Digest is the SHA-256 and the size of what is written to it.
+type Digest struct {
 	sum   hash.Hash
-	bytes int64
+	Bytes int64
 }
 
-func newDigest() *digest { return &digest{sum: sha256.New()} }
+// NewDigest returns an empty Digest.
+func NewDigest() *Digest { return &Digest{sum: sha256.New()} }
 
-func (d *digest) Write(p []byte) (int, error) {
-	d.bytes += int64(len(p))
+// Write adds p. It never fails.
+func (d *Digest) Write(p []byte) (int, error) {
+	d.Bytes += int64(len(p))
 	return d.sum.Write(p)
 }
 
-func (d *digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
+// String returns the digest in lower-case hex.
+func (d *Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 var (
@@ -46,12 +48,12 @@ type Options struct {
 // Names in a store and in the folder of an export. What begins with a dot is
 // no part of the evidence.
 const (
-	storeFile     = "oktasync.json"
-	lockFile      = ".lock"
+	StoreFile     = "oktasync.json"
+	LockFile      = ".lock"
 	quarantineDir = ".quarantine"
-	latestLink    = "latest"
-	journalFile   = "journal.ndjson"
-	prunedDir     = "pruned"
+	LatestLink    = "latest"
+	JournalFile   = "journal.ndjson"
+	PrunedDir     = "pruned"
 	partialSuffix = ".partial"
 	awaySuffix    = ".pruned"
 )
@@ -59,7 +61,7 @@ const (
 // partial returns the name under which name is made before it is renamed.
 func partial(name string) string { return "." + name + partialSuffix }
 
-var exportName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+var ExportName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // Store is a folder of snapshots. Its methods may be called concurrently.
 type Store struct {
@@ -129,7 +131,7 @@ func newStore(dir string, o Options) *Store {
 
 // load reads oktasync.json.
 func (s *Store) load() error {
-	data, err := readBounded(filepath.Join(s.dir, storeFile), 1<<20)
+	data, err := ReadBounded(filepath.Join(s.dir, StoreFile), 1<<20)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ErrNoStore
@@ -139,7 +141,7 @@ func (s *Store) load() error {
 		return err
 	}
 	if err := parseDocument(data, storeFormat, &s.meta); err != nil {
-		return fmt.Errorf("read %s: %w", storeFile, err)
+		return fmt.Errorf("read %s: %w", StoreFile, err)
 	}
 	return nil
 }
@@ -210,11 +212,11 @@ func (s *Store) checkEmpty() error {
 }
 
 func (s *Store) writeMeta() error {
-	data, err := MarshalCanonical(s.meta)
+	data, err := canonjson.Marshal(s.meta)
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(s.dir, partial(storeFile))
+	temp := filepath.Join(s.dir, partial(StoreFile))
 	if err := s.files.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -226,7 +228,7 @@ func (s *Store) writeMeta() error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := s.files.Rename(temp, filepath.Join(s.dir, storeFile)); err != nil {
+	if err := s.files.Rename(temp, filepath.Join(s.dir, StoreFile)); err != nil {
 		return err
 	}
 	return s.files.SyncDir(s.dir)
@@ -249,7 +251,7 @@ func (s *Store) Exports() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		if entry.IsDir() && exportName.MatchString(entry.Name()) {
+		if entry.IsDir() && ExportName.MatchString(entry.Name()) {
 			names = append(names, entry.Name())
 		}
 	}
@@ -257,7 +259,7 @@ func (s *Store) Exports() ([]string, error) {
 	return names, nil
 }
 
-// path joins the folder of an export and the names below it.
-func (s *Store) path(export string, names ...string) string {
+// Path joins the folder of an export and the names below it.
+func (s *Store) Path(export string, names ...string) string {
 	return filepath.Join(append([]string{s.dir, export}, names...)...)
 }

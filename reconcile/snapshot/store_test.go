@@ -35,13 +35,13 @@ func TestStoreFolderProblems(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	write(t, file, "")
 	newer := filepath.Join(dir, "newer")
-	write(t, filepath.Join(newer, "oktasync.json"), `{"format":"oktasync.store/2","things":{}}`+"\n")
+	write(t, filepath.Join(newer, "oktasync.json"), `{"format":"oktasync.store/3","things":{}}`+"\n")
 	foreign := filepath.Join(dir, "home")
 	write(t, filepath.Join(foreign, "letters.txt"), "")
 	for _, test := range []struct{ name, dir, want string }{
 		{"file", file, "not a directory"},
 		{"below a file", filepath.Join(file, "snapshots"), "not a directory"},
-		{"newer", newer, "its format is oktasync.store/2, and this version of oktasync knows no other than oktasync.store/1"},
+		{"newer", newer, "its format is oktasync.store/3, and this version of oktasync reads only oktasync.store/2"},
 		{"other files", foreign, "the folder holds no store but other files (letters.txt)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // Users of any length pass through Verify's blocks.
@@ -21,7 +21,7 @@ func TestVerifyLongLines(t *testing.T) {
 	}
 	publish(t, s, day(1), users...)
 	publish(t, s, day(2), append(users[:4:4], users[5])...)
-	if problems, notes := verify(t, s); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify found %q %q", problems, notes)
 	}
 }
@@ -33,7 +33,7 @@ func TestVerifyCancelled(t *testing.T) {
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Verify(ctx, nil, func(f snapshot.Finding) { t.Errorf("found %s", f) }); !errors.Is(err, context.Canceled) {
+	if _, err := verify.Verify(ctx, s, verify.Options{}, func(f verify.Finding) { t.Errorf("found %s", f) }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Verify() = %v, want the context's error", err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {

@@ -13,12 +13,13 @@ import (
 	"testing"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
-// verify returns what Verify finds, problems and notes apart.
-func verify(t testing.TB, s *snapshot.Store) (problems, notes []string) {
+// findings returns the findings of verify, problems and notes apart.
+func findings(t testing.TB, s *snapshot.Store) (problems, notes []string) {
 	t.Helper()
-	_, err := s.Verify(t.Context(), nil, func(f snapshot.Finding) {
+	_, err := verify.Verify(t.Context(), s, verify.Options{}, func(f verify.Finding) {
 		if f.Note {
 			notes = append(notes, f.String())
 		} else {
@@ -43,8 +44,8 @@ func threeDays(t testing.TB) *snapshot.Store {
 
 func TestVerify(t *testing.T) {
 	s := threeDays(t)
-	var findings []snapshot.Finding
-	sum, err := s.Verify(t.Context(), nil, func(f snapshot.Finding) { findings = append(findings, f) })
+	var findings []verify.Finding
+	sum, err := verify.Verify(t.Context(), s, verify.Options{}, func(f verify.Finding) { findings = append(findings, f) })
 	if err != nil || len(findings) > 0 {
 		t.Fatalf("Verify: %v, %v", findings, err)
 	}
@@ -52,19 +53,19 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := snapshot.Head{Export: staff, Sequence: 3, Snapshot: latest.Name(), Digest: latest.Digest}
-	if sum.Snapshots != 3 || sum.Files != 11 || sum.Users != 20+19+19 || !slices.Equal(sum.Heads, []snapshot.Head{head}) {
+	head := verify.Head{Export: staff, Sequence: 3, Snapshot: latest.Name(), Digest: latest.Digest}
+	if sum.Snapshots != 3 || sum.Files != 11 || sum.Records["users"] != 20+19+19 || !slices.Equal(sum.Heads, []verify.Head{head}) {
 		t.Errorf("Verify() = %+v", sum)
 	}
-	var told []snapshot.VerifyProgress
-	o := snapshot.VerifyOptions{Progress: func(p snapshot.VerifyProgress) { told = append(told, p) }}
-	if _, err := s.VerifyWith(t.Context(), o, nil); err != nil {
+	var told []verify.Progress
+	o := verify.Options{Progress: func(p verify.Progress) { told = append(told, p) }}
+	if _, err := verify.Verify(t.Context(), s, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	if last := (snapshot.VerifyProgress{Export: staff, Users: 20 + 19, Expected: 20 + 19 + 19}); len(told) != 3 || told[2] != last {
+	if last := (verify.Progress{Export: staff, Records: 20 + 19, Expected: 20 + 19 + 19}); len(told) != 3 || told[2] != last {
 		t.Errorf("told of %+v, last of %+v", told, last)
 	}
-	if _, err := s.Verify(t.Context(), []string{"others"}, nil); err == nil {
+	if _, err := verify.Verify(t.Context(), s, verify.Options{Exports: []string{"others"}}, nil); err == nil {
 		t.Error("Verify of an export that is not there: no error")
 	}
 }
@@ -116,7 +117,7 @@ func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 			flipped := bytes.Clone(data)
 			flipped[offset] ^= 1 << (offset % 8)
 			write(t, path, string(flipped))
-			problems, _ := verify(t, s)
+			problems, _ := findings(t, s)
 			name := filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
 			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, name) }) {
 				t.Errorf("%s, bit %d of byte %d flipped: %q", name, offset%8, offset, problems)
@@ -124,7 +125,7 @@ func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 		}
 		write(t, path, string(data))
 	}
-	if problems, _ := verify(t, s); len(problems) > 0 {
+	if problems, _ := findings(t, s); len(problems) > 0 {
 		t.Errorf("put right again: %q", problems)
 	}
 }
@@ -252,7 +253,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			if err := test.tamper(dir); err != nil {
 				t.Fatal(err)
 			}
-			problems, _ := verify(t, s)
+			problems, _ := findings(t, s)
 			same := func(problem, want string) bool {
 				digest, ok := strings.CutPrefix(problem, strings.TrimSuffix(want, "…"))
 				return problem == want || ok && strings.HasSuffix(want, "…") && digest != ""
@@ -312,7 +313,7 @@ func TestVerifyReadsNoFurtherThanPublished(t *testing.T) {
 		if file.Name == "SHA256SUMS" {
 			want = []string{"staff@" + snap.Name() + "/SHA256SUMS: does not say what the manifest says"}
 		}
-		if problems, notes := verify(t, s); !slices.Equal(problems, want) || len(notes) > 0 {
+		if problems, notes := findings(t, s); !slices.Equal(problems, want) || len(notes) > 0 {
 			t.Errorf("Verify: %q %q, want %q", problems, notes, want)
 		}
 		if err := os.Truncate(path, file.Bytes); err != nil {
@@ -342,7 +343,7 @@ func TestVerifyCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if problems, notes := verify(t, c); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, c); len(problems)+len(notes) > 0 {
 		t.Errorf("Verify of a copy: %q %q", problems, notes)
 	}
 }
@@ -355,7 +356,7 @@ func TestVerifyEmptiedExport(t *testing.T) {
 		removeAll(t, s.Dir(), staff)
 		write(t, filepath.Join(s.Dir(), staff, left), "")
 		want := []string{"staff: holds no snapshot and no journal: its first run was cut off, or all that it had was taken away"}
-		if problems, notes := verify(t, s); len(problems) > 0 || !slices.Equal(notes, want) {
+		if problems, notes := findings(t, s); len(problems) > 0 || !slices.Equal(notes, want) {
 			t.Errorf("Verify with %q left: %q %q, want the note %q", left, problems, notes, want)
 		}
 	}

@@ -58,8 +58,8 @@ func (w *Writer) has(known Link) bool {
 	if w.newest != nil && w.newest.Name() == known.Snapshot {
 		return w.newest.Digest == known.ManifestSHA256
 	}
-	for _, dir := range []string{known.Snapshot, filepath.Join(prunedDir, known.Snapshot)} {
-		if snap, err := readSnapshot(w.path(dir)); err == nil && snap.Digest == known.ManifestSHA256 {
+	for _, dir := range []string{known.Snapshot, filepath.Join(PrunedDir, known.Snapshot)} {
+		if snap, err := ReadFolder(w.path(dir)); err == nil && snap.Digest == known.ManifestSHA256 {
 			return true
 		}
 	}

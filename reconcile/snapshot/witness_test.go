@@ -34,7 +34,7 @@ func TestWitness(t *testing.T) {
 	if err := errors.Join(os.Rename(dir, dir+".lost"), os.Rename(backup, dir)); err != nil {
 		t.Fatal(err)
 	}
-	if problems, notes := verify(t, open(nil)); len(problems)+len(notes) > 0 {
+	if problems, notes := findings(t, open(nil)); len(problems)+len(notes) > 0 {
 		t.Errorf("the backup by itself: %q %q", problems, notes)
 	}
 	// First the one who was told, then one who only finds the journal's line.
@@ -47,7 +47,7 @@ func TestWitness(t *testing.T) {
 		}
 	}
 	want := "staff@" + second.Name() + ": was published, and is gone"
-	if problems, _ := verify(t, open(nil)); len(problems) != 1 || problems[0] != want {
+	if problems, _ := findings(t, open(nil)); len(problems) != 1 || problems[0] != want {
 		t.Errorf("Verify found %q, want %q", problems, want)
 	}
 	adopt(t, open(nil))
@@ -58,7 +58,7 @@ func TestWitness(t *testing.T) {
 	// All is well again, also for who was told.
 	publish(t, open(witness), day(4), people(6)...)
 	publish(t, open(witness), day(5), people(6)...)
-	problems, notes := verify(t, open(nil))
+	problems, notes := findings(t, open(nil))
 	if len(problems) > 0 || len(notes) != 1 || !strings.HasPrefix(notes[0], want+"; ops adopted that") {
 		t.Errorf("Verify found %q %q", problems, notes)
 	}

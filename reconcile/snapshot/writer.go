@@ -27,7 +27,7 @@ type Writer struct {
 // newest snapshot is damaged, nothing is mended, and the Writer is one for the
 // journal alone, see Damaged.
 func (s *Store) Writer(export string, h Holder) (*Writer, error) {
-	if !exportName.MatchString(export) {
+	if !ExportName.MatchString(export) {
 		return nil, fmt.Errorf("write %q: not the name of an export", export)
 	}
 	w := &Writer{store: s, export: export, holder: h}
@@ -85,12 +85,12 @@ func (w *Writer) makeFolder() error {
 }
 
 // path joins the export's folder and the names below it.
-func (w *Writer) path(names ...string) string { return w.store.path(w.export, names...) }
+func (w *Writer) path(names ...string) string { return w.store.Path(w.export, names...) }
 
 // mend brings the export to a state that a finished publish leaves. A crash
 // in the midst of it leaves what the next mend can mend.
 func (w *Writer) mend() error {
-	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine(), w.path(prunedDir)} {
+	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine(), w.path(PrunedDir)} {
 		if err := checkFolder(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -116,7 +116,7 @@ func (w *Writer) mend() error {
 		if w.newest != nil && w.newest.Name() == swept {
 			if w.newest.Digest != intent.ManifestSHA256 {
 				return &DamagedError{
-					Export: w.export, Path: w.path(swept, manifestFile), Problem: "it is not what the journal has announced",
+					Export: w.export, Path: w.path(swept, ManifestFile), Problem: "it is not what the journal has announced",
 				}
 			}
 			return w.finish(w.newest, "finished after an interruption")
@@ -143,8 +143,8 @@ func (w *Writer) sweep(dir string) (name string, err error) {
 	}
 	removed := false
 	for _, entry := range entries {
-		of, ok := partialOf(entry.Name())
-		_, away := awayOf(entry.Name())
+		of, ok := PartialOf(entry.Name())
+		_, away := RemovedOf(entry.Name())
 		path := filepath.Join(dir, entry.Name())
 		switch {
 		case away && entry.IsDir():
@@ -168,7 +168,7 @@ func (w *Writer) sweep(dir string) (name string, err error) {
 }
 
 // partialOf returns the name that a partial one is going to get.
-func partialOf(name string) (string, bool) {
+func PartialOf(name string) (string, bool) {
 	name, hidden := strings.CutPrefix(name, ".")
 	name, ok := strings.CutSuffix(name, partialSuffix)
 	return name, hidden && ok

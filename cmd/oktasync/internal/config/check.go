@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
 )
@@ -53,7 +54,7 @@ func (c *checks) oneOf(field, value string, known ...string) {
 func (c *Config) check(storeOnly bool) []fieldProblem {
 	var k checks
 	if !storeOnly {
-		k.okta(c.Okta)
+		k.okta(c.Okta, c.requiredScopes())
 		k.daemon(c.Daemon)
 		if len(c.Exports) == 0 {
 			k.wrong("exports", isEmpty)
@@ -80,7 +81,7 @@ var (
 	scopeToken = regexp.MustCompile(`^[!#-\[\]-~]+$`) // RFC 6749, section 3.3
 )
 
-func (k *checks) okta(o OktaConfig) {
+func (k *checks) okta(o OktaConfig, required []requiredScope) {
 	if problem := OrgURLProblem(o.OrgURL); problem != "" {
 		k.wrong("okta.org_url", "%s", problem)
 	}
@@ -92,7 +93,7 @@ func (k *checks) okta(o OktaConfig) {
 	case strings.ContainsAny(o.ClientID, "{}<>"):
 		k.wrong("okta.client_id", "holds a placeholder; use the Client ID that stands at the app > General")
 	}
-	k.scopes(o.Scopes)
+	k.scopes(o.Scopes, required)
 	if o.PrivateKeyFile == "" {
 		k.wrong("okta.private_key_file", isEmpty)
 	}
@@ -111,7 +112,7 @@ func (k *checks) okta(o OktaConfig) {
 // ScopeProblems returns what is wrong with a list of scopes.
 func ScopeProblems(scopes []string) []string {
 	var k checks
-	k.scopes(scopes)
+	k.scopes(scopes, []requiredScope{{UsersScope, snapshot.Users.Name}})
 	texts := make([]string, len(k.problems))
 	for i, p := range k.problems {
 		texts[i] = p.text
@@ -119,7 +120,7 @@ func ScopeProblems(scopes []string) []string {
 	return texts
 }
 
-func (k *checks) scopes(scopes []string) {
+func (k *checks) scopes(scopes []string, required []requiredScope) {
 	for i, scope := range scopes {
 		field := fmt.Sprintf("okta.scopes[%d]", i)
 		switch {
@@ -127,12 +128,39 @@ func (k *checks) scopes(scopes []string) {
 			k.wrong(field, "%s is no scope; each is an item of the list", term.Quoted(scope))
 			return
 		case slices.Contains(scopes[:i], scope):
-			k.wrong(field, "%s stands here twice", term.Word(scope))
+			k.wrong(field, "%s is listed twice", term.Word(scope))
 		}
 	}
-	if !slices.Contains(scopes, UsersScope) {
-		k.wrong("okta.scopes", "%s is missing; without it no user can be read", UsersScope)
+	for _, r := range required {
+		if !slices.Contains(scopes, r.scope) {
+			k.wrong("okta.scopes", "%s is missing; it is needed to read %s", r.scope, r.resource)
+		}
 	}
+}
+
+// requiredScope is a scope that a declared resource needs.
+type requiredScope struct{ scope, resource string }
+
+func (c *Config) requiredScopes() []requiredScope {
+	var required []requiredScope
+	for _, export := range c.Exports {
+		for _, d := range export.Resources() {
+			r := requiredScope{d.Scope, d.Resource.Name}
+			if !slices.Contains(required, r) {
+				required = append(required, r)
+			}
+		}
+	}
+	return required
+}
+
+// RequiredScopes returns the scopes that the declared resources need.
+func (c *Config) RequiredScopes() []string {
+	var scopes []string
+	for _, r := range c.requiredScopes() {
+		scopes = append(scopes, r.scope)
+	}
+	return scopes
 }
 
 // oktaDomains are Okta's own. An org under a domain of its own can have any
@@ -232,17 +260,17 @@ func (k *checks) exports(c *Config) {
 }
 
 // fieldErrors returns the leaves of what Validate joins.
-func fieldErrors(err error) []*snapshot.FieldError {
-	var fe *snapshot.FieldError
+func fieldErrors(err error) []*reconcile.FieldError {
+	var fe *reconcile.FieldError
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []*snapshot.FieldError
+		var all []*reconcile.FieldError
 		for _, e := range joined.Unwrap() {
 			all = append(all, fieldErrors(e)...)
 		}
 		return all
 	}
 	if errors.As(err, &fe) {
-		return []*snapshot.FieldError{fe}
+		return []*reconcile.FieldError{fe}
 	}
 	return nil
 }

@@ -41,9 +41,9 @@ type OktaConfig struct {
 	OrgURL string `yaml:"org_url" example:"https://acme.okta.com"`
 	// ClientID is the service app's client ID.
 	ClientID string `yaml:"client_id" example:"0oa1b2c3d4e5f6g7h8i9"`
-	// Scopes are asked for with each token. okta.users.read is needed; anything
-	// more is more than oktasync uses, but for `oktasync api`.
-	Scopes []string `yaml:"scopes" example:"[okta.users.read]"`
+	// Scopes are requested with each token. Empty: exactly what the declared
+	// resources need. Other scopes are used only by `oktasync api`.
+	Scopes []string `yaml:"scopes" example:"[okta.users.read, okta.groups.read]"`
 	// PrivateKeyFile signs the client assertion: PEM or JWK, readable by its
 	// owner alone.
 	PrivateKeyFile string `yaml:"private_key_file" example:"${CREDENTIALS_DIRECTORY}/client-key"`
@@ -126,7 +126,7 @@ type LogConfig struct {
 func Default() *Config {
 	return &Config{
 		Okta: OktaConfig{
-			Scopes:         []string{UsersScope},
+			Scopes:         []string{},
 			DPoP:           DPoPConfig{Mode: DPoPRequired},
 			RateLimitShare: 0.5,
 			Concurrency:    4,
@@ -233,6 +233,7 @@ func decode(file string, data []byte, getenv func(string) (string, bool), storeO
 	}
 	cfg := Default()
 	d.document(data, cfg)
+	cfg.complete()
 	for _, p := range cfg.check(storeOnly) {
 		d.wrong(p.field, p.text)
 	}
@@ -246,6 +247,18 @@ func decode(file string, data []byte, getenv func(string) (string, bool), storeO
 	cfg.File = file
 	cfg.Okta.OrgURL = NormalOrgURL(cfg.Okta.OrgURL)
 	return cfg, nil
+}
+
+// complete sets what follows from other keys.
+func (c *Config) complete() {
+	for i := range c.Exports {
+		if e := &c.Exports[i]; len(e.Resources()) == 0 {
+			e.Users = reconcile.DefaultExport().Users
+		}
+	}
+	if len(c.Okta.Scopes) == 0 {
+		c.Okta.Scopes = c.RequiredScopes()
+	}
 }
 
 // resolve returns path as seen from dir.

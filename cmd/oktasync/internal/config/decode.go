@@ -154,6 +154,13 @@ func child(field, key string) string {
 // value decodes n into v.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 	switch {
+	case v.Kind() == reflect.Pointer && n.Tag != "!!null":
+		target := reflect.New(v.Type().Elem())
+		if d, ok := target.Interface().(interface{ SetDefaults(key string) }); ok {
+			d.SetDefaults(field[strings.LastIndex(field, ".")+1:])
+		}
+		v.Set(target)
+		d.value(n, target.Elem(), field)
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		d.failValue(n, field, "anchors and aliases (& and *) are not supported; write the value out")
 	case n.Style&yaml.TaggedStyle != 0:
@@ -184,7 +191,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 		case key.Tag == "!!merge":
 			d.failValue(key, field, "merging (<<) is not supported; write the keys out")
 		case first > 0:
-			d.fail(name, place(key), fmt.Sprintf("%s: stands here twice, first in line %d", child(field, term.Word(key.Value)), first))
+			d.fail(name, place(key), fmt.Sprintf("%s: is listed twice, first in line %d", child(field, term.Word(key.Value)), first))
 		case slices.Contains(d.skip, name):
 		default:
 			d.member(key, value, v, field)
@@ -247,6 +254,9 @@ func homeOf(t reflect.Type, field, key string) (string, bool) {
 	if t.Kind() == reflect.Slice {
 		t, field = t.Elem(), field+"[]"
 	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	if t.Kind() != reflect.Struct {
 		return "", false
 	}
@@ -273,6 +283,7 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, field string) {
 	for i, item := range n.Content {
 		if e, ok := list.Index(i).Addr().Interface().(*reconcile.Export); ok {
 			*e = reconcile.DefaultExport()
+			e.Users = nil // unless it is listed
 		}
 		name := fmt.Sprintf("%s[%d]", field, i)
 		d.at[name] = place(item)

@@ -110,10 +110,12 @@ type configKey struct {
 // configKeys are the keys of the configuration, in their order.
 func configKeys(t *testing.T) []configKey {
 	t.Helper()
-	comments := fieldComments(t, "config.go", "../../../../reconcile/export.go",
-		"../../../../reconcile/snapshot/declaration.go", "../../../../reconcile/snapshot/attributes.go")
+	comments := fieldComments(t, "config.go", "../../../../reconcile/export.go", "../../../../reconcile/resource.go")
 	cfg := *Default()
-	cfg.Exports = []reconcile.Export{reconcile.DefaultExport()}
+	export := reconcile.DefaultExport()
+	export.Groups = new(reconcile.Resource)
+	export.Groups.SetDefaults("groups")
+	cfg.Exports = []reconcile.Export{export}
 	cfg.Daemon.Notify = []NotifyConfig{{On: []string{}}}
 	_, missing := decode("f.yaml", []byte("exports: [{}]\ndaemon: {notify: [{}]}\n"), os.LookupEnv, false)
 	var keys []configKey
@@ -135,6 +137,9 @@ func walkConfig(v reflect.Value, prefix string, visit func(string, reflect.Type,
 	for i := range v.NumField() {
 		f, value := v.Type().Field(i), v.Field(i)
 		key := f.Tag.Get("yaml")
+		if value.Kind() == reflect.Pointer {
+			value = value.Elem()
+		}
 		_, text := value.Interface().(interface{ MarshalText() ([]byte, error) })
 		switch {
 		case key == "" || key == "-":
@@ -207,6 +212,9 @@ func fieldComments(t *testing.T, files ...string) map[string]string {
 			comments[spec.Name.Name] = sentence(spec.Name.Name, decl.Doc.Text())
 			if fields, ok := spec.Type.(*ast.StructType); ok {
 				for _, f := range fields.Fields.List {
+					if len(f.Names) == 0 {
+						continue // embedded
+					}
 					comments[spec.Name.Name+"."+f.Names[0].Name] = sentence(f.Names[0].Name, f.Doc.Text())
 				}
 			}
@@ -239,10 +247,14 @@ var sections = []struct{ prefix, title, owner string }{
 	{"store.", "store", "StoreConfig"},
 	{"exports[].", "exports", "Export"},
 	{"exports[].retry.", "exports: retry", "Retry"},
-	{"exports[].users.", "exports: users", "DeclaredUsers"},
+	{"exports[].users.", "exports: users", "Users"},
 	{"exports[].users.attributes.", "exports: users.attributes", "Attributes"},
-	{"exports[].users.changes.", "exports: users.changes", "Changes"},
-	{"exports[].users.guard.", "exports: users.guard", "Guard"},
+	{"exports[].users.changes.", "exports: users.changes", "UserChanges"},
+	{"exports[].users.guard.", "exports: users.guard", "UserGuard"},
+	{"exports[].groups.", "exports: groups", "Resource"},
+	{"exports[].groups.attributes.", "exports: groups.attributes", "Attributes"},
+	{"exports[].groups.changes.", "exports: groups.changes", "Changes"},
+	{"exports[].groups.guard.", "exports: groups.guard", "Guard"},
 	{"exports[].retain.", "exports: retain", "Retain"},
 	{"daemon.", "daemon", "DaemonConfig"},
 	{"daemon.notify[].", "daemon.notify", "NotifyConfig"},
@@ -251,8 +263,7 @@ var sections = []struct{ prefix, title, owner string }{
 
 func configPage(t *testing.T) []byte {
 	t.Helper()
-	types := fieldComments(t, "config.go", "../../../../reconcile/export.go",
-		"../../../../reconcile/snapshot/declaration.go", "../../../../reconcile/snapshot/attributes.go")
+	types := fieldComments(t, "config.go", "../../../../reconcile/export.go", "../../../../reconcile/resource.go")
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<!-- Made from the configuration's types by go test ./cmd/oktasync/internal/config -run ConfigurationPage -update. Change those. -->
 # Configuration

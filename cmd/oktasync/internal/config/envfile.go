@@ -79,7 +79,7 @@ func parseEnv(file string, data []byte) (map[string]string, error) {
 			wrong(i+1, "the name before \"=\" has other characters than letters, digits and _")
 			continue
 		case lines[name] > 0:
-			wrong(i+1, "%s stands here twice, first in line %d", name, lines[name])
+			wrong(i+1, "%s is listed twice, first in line %d", name, lines[name])
 			continue
 		}
 		value, err := envValue(strings.TrimSpace(value))

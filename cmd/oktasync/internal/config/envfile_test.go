@@ -55,7 +55,7 @@ dir/.env:3: the name before "=" has other characters than letters, digits and _
 dir/.env:4: A: the quote is not closed on its line
 dir/.env:5: B: the quote is not closed on its line
 dir/.env:6: C: something stands after the closing quote
-dir/.env:7: GOOD stands here twice, first in line 1
+dir/.env:7: GOOD is listed twice, first in line 1
 dir/.env:8: D: the value is no UTF-8`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
@@ -168,7 +168,7 @@ func TestBadWalkThroughs(t *testing.T) {
 			"there is no oktasync.yaml, and the environment with project/.env lacks OKTA_CLIENT_ID, OKTA_CC_PRIVATE_KEY_FILE"},
 		{without("OKTA_DPOP_PRIVATE_KEY_FILE"), "OKTA_DPOP_PUBLIC_KEY_FILE: has no OKTA_DPOP_PRIVATE_KEY_FILE to go with"},
 		{strings.NewReplacer("acme.okta", "acme-admin.okta", "okta.users.read,", "").Replace(walkThrough),
-			"OKTA_ORG_URL: is the admin console; did you mean https://acme.okta.com?\nOKTA_SCOPES: okta.users.read is missing; without it no user can be read"},
+			"OKTA_ORG_URL: is the admin console; did you mean https://acme.okta.com?\nOKTA_SCOPES: okta.users.read is missing; it is needed to read users"},
 		{strings.Replace(walkThrough, "cc_private.pem", `"-----BEGIN PRIVATE KEY-----"`, 1),
 			"OKTA_CC_PRIVATE_KEY_FILE: holds a key; write the key to a file and name that here"},
 		{strings.Replace(walkThrough, "dpop_public.pem", `'{"kty":"EC"}'`, 1),

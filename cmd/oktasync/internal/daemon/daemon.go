@@ -19,7 +19,6 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"oktasync/cmd/oktasync/internal/config"
-	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/web"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -86,9 +85,11 @@ func Run(ctx context.Context, o Options) error {
 
 func newDaemon(o Options, log *slog.Logger) *daemon {
 	d := &daemon{Options: o, level: new(slog.LevelVar), log: log, scheduler: scheduler.New(), started: time.Now()}
-	kinds := make([]string, len(report.Kinds))
-	for i, kind := range report.Kinds {
-		kinds[i] = string(kind)
+	kinds := make(map[string][]string)
+	for _, r := range snapshot.Resources() {
+		for _, kind := range r.Kinds {
+			kinds[r.Name] = append(kinds[r.Name], string(kind))
+		}
 	}
 	d.metrics = web.NewMetrics(o.Tool.Version, o.Tool.Commit, outcomes, kinds, d)
 	return d

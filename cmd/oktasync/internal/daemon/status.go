@@ -19,13 +19,13 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// statuses caches the last status, and the user counts of snapshots.
+// statuses caches the last status, and the record counts of snapshots.
 type statuses struct {
 	mu      sync.Mutex
 	service *service // of last
 	last    web.Status
 	made    time.Time
-	totals  map[string]map[string]int // users by snapshot, by the folder of the export; they never change
+	totals  map[string]map[string]int // records by snapshot, by the folder of the export; they never change
 }
 
 // Status implements web.Source.
@@ -97,7 +97,7 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 	list, _ := s.store.Quarantined(export.Name)
 	for _, r := range slices.Backward(list) {
 		e.Quarantined = append(e.Quarantined, web.Quarantined{
-			Reading: r.Name(), Read: web.At(r.Read.Finished.Time), Users: r.Resources.Users.Total, Reason: r.Reason,
+			Name: r.Name(), Read: web.At(r.Read.Finished.Time), Records: report.Records(r.Resources), Reason: r.Reason,
 			Command: fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, r.Name()),
 		})
 	}
@@ -105,41 +105,52 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 }
 
 func newestStatus(newest *snapshot.Snapshot) *web.Newest {
-	m, users := newest.Manifest, newest.Manifest.Resources.Users
+	m := newest.Manifest
 	n := &web.Newest{
 		Snapshot: m.Snapshot, Sequence: m.Sequence, ManifestSHA256: newest.Digest, Finished: web.At(m.Read.Finished.Time),
-		Users: users.Total, ByStatus: users.ByStatus, Changes: report.Changes(users),
+		Changes: report.Changes(m.Resources),
 	}
 	if m.SignedBy != nil {
 		n.SignedBy = *m.SignedBy
 	}
-	if users.Kinds != nil {
-		n.Kinds = make(map[string]int)
-	}
-	for kind, count := range users.Kinds {
-		n.Kinds[string(kind)] = count
-	}
-	for _, kind := range report.Kinds {
-		if count := users.Kinds[kind]; count > 0 {
-			n.KindCounts = append(n.KindCounts, web.Count{Word: string(kind), Count: count})
+	for _, r := range m.Recorded() {
+		counts := m.Resources[r.Name]
+		records := web.Records{Resource: r.Name, Total: counts.Total, ByStatus: counts.ByStatus, Kinds: make(map[string]int)}
+		for kind, count := range counts.Kinds {
+			records.Kinds[string(kind)] = count
 		}
+		for _, kind := range r.Kinds {
+			if count := counts.Kinds[kind]; count > 0 {
+				records.KindCounts = append(records.KindCounts, web.Count{Word: string(kind), Count: count})
+			}
+		}
+		n.Records = append(n.Records, records)
 	}
 	return n
 }
 
 // declaration returns what export declares, without its search.
 func declaration(export reconcile.Export) web.Declaration {
-	users := export.Users
-	if users.Search != "" {
-		users.Search = "a search that is not shown here"
-	}
-	g := users.Guard
-	return web.Declaration{
+	declared := export.Declaration()
+	d := web.Declaration{
 		Schedule: export.Schedule, TimeZone: export.Location().String(), Timeout: term.Duration(export.Timeout),
-		Users: report.Query(users), Include: users.Attributes.Include, Exclude: users.Attributes.Exclude,
-		Guard:   web.Guard{MaxRemoved: g.MaxRemoved.String(), MaxDeactivated: g.MaxDeactivated.String(), AtLeast: g.AtLeast, MinUsers: g.MinUsers},
-		Formats: export.Declaration().Formats, Snapshot: string(cmp.Or(export.Snapshot, reconcile.Always)), Retain: retainText(export.Retain),
+		Formats: declared.Formats, Snapshot: string(cmp.Or(export.Snapshot, reconcile.Always)), Retain: retainText(export.Retain),
 	}
+	for _, r := range export.Resources() {
+		resource := web.DeclaredResource{
+			Resource: r.Resource.Name, Include: r.Attributes.Include, Exclude: r.Attributes.Exclude,
+			Guard: web.Guard{MaxRemoved: r.Guard.MaxRemoved.String(), AtLeast: r.Guard.AtLeast, Min: r.Guard.Min},
+		}
+		if limit := r.Guard.MaxDeactivated; limit != nil {
+			resource.Guard.MaxDeactivated = limit.String()
+		}
+		d.Resources = append(d.Resources, resource)
+		if n := declared.Resources[r.Resource.Name].Narrowing; n != nil && n.Search != "" {
+			n.Search = "a search that is not shown here" // it can contain a user's data
+		}
+	}
+	d.Query = report.Query(declared)
+	return d
 }
 
 // retainText returns "the last 30, 400 daily", or "everything".
@@ -178,7 +189,7 @@ func (s *service) oktaStatus() web.Okta {
 	return okta
 }
 
-// runs returns how reconciles ended, and the user counts of their snapshots. The
+// runs returns how reconciles ended, and the record counts of their snapshots. The
 // caller holds the lock of statuses.
 func (s *service) runs(export string, ends []snapshot.Event) []web.Run {
 	folder := filepath.Join(s.store.Dir(), export)
@@ -195,9 +206,9 @@ func (s *service) runs(export string, ends []snapshot.Event) []web.Run {
 			if err != nil {
 				continue // damaged; verify reports it
 			}
-			total = m.Resources.Users.Total
+			total = m.Resources[m.Recorded()[0].Name].Total
 		}
-		now[end.Snapshot], runs[i].Users = total, &total
+		now[end.Snapshot], runs[i].Records = total, &total
 	}
 	if s.statuses.totals == nil {
 		s.statuses.totals = make(map[string]map[string]int)

@@ -10,6 +10,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // verifyJob is the name of the job that verifies the store. No export can have
@@ -38,7 +39,7 @@ func (s *service) verifyStore(ctx context.Context) error {
 		return err
 	}
 	problems := make(map[string]int)
-	summary, err := s.store.VerifyWith(ctx, snapshot.VerifyOptions{Exports: exports, Signers: signers}, func(f snapshot.Finding) {
+	summary, err := verify.Verify(ctx, s.store, verify.Options{Exports: exports, Signers: signers}, func(f verify.Finding) {
 		level := slog.LevelInfo
 		if !f.Note {
 			level = slog.LevelError

@@ -15,7 +15,7 @@ import (
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/dpopauth"
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 func TestTokenCause(t *testing.T) {
@@ -165,12 +165,12 @@ func TestRemedyInTheNamesOfTheEnvironment(t *testing.T) {
 // numbered returns users with the IDs 0, 1, 2 and so on, up to its length.
 type numbered struct{ next, n int }
 
-func (r *numbered) Next() (snapshot.User, error) {
+func (r *numbered) Next() (diff.Record, error) {
 	if r.next == r.n {
-		return snapshot.User{}, io.EOF
+		return diff.Record{}, io.EOF
 	}
 	r.next++
-	return snapshot.User{ID: fmt.Append(nil, r.next-1)}, nil
+	return diff.Record{Key: fmt.Append(nil, r.next-1)}, nil
 }
 
 func (r *numbered) Close() error { return nil }

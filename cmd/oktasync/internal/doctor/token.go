@@ -199,19 +199,23 @@ func checkNonce(ctx context.Context, x *checker) Finding {
 
 func checkScopes(ctx context.Context, x *checker) Finding {
 	a, wanted := x.requestToken(ctx), strings.Join(x.cfg.Okta.Scopes, " ")
+	required := x.cfg.RequiredScopes()
+	needed := strings.Join(required, " ")
 	const tab = "the app > Okta API Scopes: grant "
 	var partly *dpopauth.ScopeError
 	switch {
 	case errors.As(a.err, &partly):
 		missing := strings.Join(partly.Missing, " ")
-		if slices.Contains(partly.Missing, config.UsersScope) {
-			return failed(inOkta, tab+config.UsersScope, "not granted: %s", missing)
+		for _, scope := range required {
+			if slices.Contains(partly.Missing, scope) {
+				return failed(inOkta, tab+scope, "not granted: %s", missing)
+			}
 		}
-		return failed(inConfig, "take "+missing+" out of okta.scopes; oktasync needs no more than "+config.UsersScope, "asked for, but not granted: %s", missing)
+		return failed(inConfig, "take "+missing+" out of okta.scopes; oktasync needs no more than "+needed, "asked for, but not granted: %s", missing)
 	case a.cause == causeScopes:
-		return failed(inOkta, tab+config.UsersScope, "none of those asked for is granted: %s", wanted)
+		return failed(inOkta, tab+needed, "none of those asked for is granted: %s", wanted)
 	case x.firstPage(ctx).cause == causeScopes:
-		return failed(inOkta, tab+config.UsersScope, "the API says that the token lacks the scope: %s", x.firstPage(ctx).answer())
+		return failed(inOkta, tab+needed, "the API says that the token lacks the scope: %s", x.firstPage(ctx).answer())
 	}
 	return ok("granted: %s", wanted)
 }
@@ -219,19 +223,20 @@ func checkScopes(ctx context.Context, x *checker) Finding {
 // furtherScopes are those for which it is seen whether the app has them: what
 // orgs have had for years, so that none is unknown and spoils the answer for all
 // (developer.okta.com, OAuth 2.0 scopes).
-func furtherScopes() (scopes []string) {
+func furtherScopes(required []string) (scopes []string) {
 	for _, resource := range strings.Fields(`apps authenticators authorizationServers brands clients devices domains eventHooks
 		groups idps inlineHooks linkedObjects policies profileMappings roles schemas sessions trustedOrigins userTypes users`) {
 		scopes = append(scopes, "okta."+resource+".read", "okta."+resource+".manage")
 	}
-	return append(slices.DeleteFunc(scopes, func(s string) bool { return s == config.UsersScope }), "okta.logs.read")
+	return append(slices.DeleteFunc(scopes, func(s string) bool { return slices.Contains(required, s) }), "okta.logs.read")
 }
 
 // checkExtraScopes asks for all of them at once: Okta gives those that the app
 // has. The token is forgotten at once; nothing is sent with it.
 func checkExtraScopes(ctx context.Context, x *checker) Finding {
-	tried := furtherScopes()
-	a := x.fetchToken(ctx, x.clientKey, append([]string{config.UsersScope}, tried...))
+	required := x.cfg.RequiredScopes()
+	tried := furtherScopes(required)
+	a := x.fetchToken(ctx, x.clientKey, slices.Concat(required, tried))
 	granted := tried
 	var partly *dpopauth.ScopeError
 	switch {
@@ -240,11 +245,11 @@ func checkExtraScopes(ctx context.Context, x *checker) Finding {
 	case a.err != nil:
 		return ok("Okta does not say; the app > Okta API Scopes does")
 	}
-	extra := slices.DeleteFunc(slices.Clone(append(granted, x.cfg.Okta.Scopes...)), func(s string) bool { return s == config.UsersScope })
+	extra := slices.DeleteFunc(slices.Clone(append(granted, x.cfg.Okta.Scopes...)), func(s string) bool { return slices.Contains(required, s) })
 	slices.Sort(extra)
 	extra = slices.Compact(extra)
 	if len(extra) == 0 {
-		return ok("none beyond %s, of %d that were tried", config.UsersScope, len(tried))
+		return ok("none beyond %s, of %d that were tried", strings.Join(required, " "), len(tried))
 	}
 	return warning(inOkta, "the app > Okta API Scopes: revoke them, unless `oktasync api` needs them; and ask for none in okta.scopes", "granted, and not needed: %s", strings.Join(extra, " "))
 }

@@ -16,6 +16,7 @@ import (
 	"oktasync/dpopauth"
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 const (
@@ -219,12 +220,12 @@ func (x *checker) sample() (ids []string, name string) {
 	if newest == nil {
 		return nil, ""
 	}
-	users, err := newest.Users()
+	records, err := newest.Records(snapshot.Users)
 	if err != nil {
 		return nil, ""
 	}
-	defer users.Close()
-	if ids, err = spread(users, newest.Manifest.Resources.Users.Total); err != nil {
+	defer records.Close()
+	if ids, err = spread(records, usersIn(newest)); err != nil {
 		return nil, "" // verify reports the damage
 	}
 	return ids, newest.Name()
@@ -233,7 +234,7 @@ func (x *checker) sample() (ids []string, name string) {
 // spread returns the IDs of up to sampled of total users, at equal distances.
 // The first users of a snapshot have the oldest accounts, and could all be
 // members of one group.
-func spread(users snapshot.UserReader, total int) (ids []string, err error) {
+func spread(users diff.Reader, total int) (ids []string, err error) {
 	step := max(total/sampleSize, 1)
 	for i := 0; len(ids) < sampleSize; i++ {
 		u, err := users.Next()
@@ -244,7 +245,7 @@ func spread(users snapshot.UserReader, total int) (ids []string, err error) {
 			return nil, err
 		}
 		if i%step == 0 {
-			ids = append(ids, string(u.ID))
+			ids = append(ids, string(u.Key))
 		}
 	}
 	return ids, nil
@@ -258,7 +259,7 @@ func (x *checker) newest() (newest *snapshot.Snapshot) {
 	}
 	for _, e := range x.cfg.Exports {
 		s, err := store.Latest(e.Name)
-		if err == nil && (newest == nil || s.Manifest.Resources.Users.Total > newest.Manifest.Resources.Users.Total) {
+		if err == nil && (newest == nil || usersIn(s) > usersIn(newest)) {
 			newest = s
 		}
 	}
@@ -289,8 +290,8 @@ func checkReading(ctx context.Context, x *checker) Finding {
 	switch newest := x.newest(); {
 	case x.Users > n:
 		n, of = x.Users, "people (--people)"
-	case newest != nil && newest.Manifest.Resources.Users.Total > n:
-		n, of = newest.Manifest.Resources.Users.Total, "users of snapshot "+newest.Name()
+	case newest != nil && usersIn(newest) > n:
+		n, of = usersIn(newest), "users of snapshot "+newest.Name()
 	case !x.users.whole:
 		of = "users, of more,"
 	}
@@ -307,3 +308,6 @@ func checkReading(ctx context.Context, x *checker) Finding {
 	}
 	return ok("%s", text)
 }
+
+// usersIn returns the number of users in a snapshot.
+func usersIn(s *snapshot.Snapshot) int { return s.Manifest.Resources[snapshot.Users.Name].Total }

@@ -22,6 +22,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // faults are all that the sandbox knows, with what a reconcile fails of that
@@ -166,7 +168,7 @@ func tryFault(t *testing.T, dir, text, want string, forever bool, concurrency in
 			t.Errorf("after %v the newest snapshot is %s", err, latest.Name())
 		}
 	}
-	summary, err := f.store.Verify(t.Context(), nil, func(found snapshot.Finding) { t.Errorf("verify: %s", found) })
+	summary, err := verify.Verify(t.Context(), f.store, verify.Options{}, func(found verify.Finding) { t.Errorf("verify: %s", found) })
 	if err != nil || summary.Problems > 0 {
 		t.Errorf("verify: %v, %d problems", err, summary.Problems)
 	}
@@ -220,15 +222,15 @@ func (f *faulty) reconcile() (*snapshot.Snapshot, error) {
 // equals wants the snapshot to be exactly what the org has now.
 func (f *faulty) equals(s *snapshot.Snapshot) {
 	f.Helper()
-	users, err := s.Users()
+	users, err := s.Records(snapshot.Users)
 	if err != nil {
 		f.Fatal(err)
 	}
 	defer users.Close()
 	want := map[string]string{}
-	project := f.export.Users.Attributes.Projector()
+	project := f.export.Declaration().Resources["users"].Attributes.Projector(snapshot.Users.Always())
 	for id, json := range f.sandbox.UsersJSON() {
-		text, err := snapshot.Canonical(nil, json)
+		text, err := canonjson.Canonical(nil, json)
 		if err == nil {
 			text, err = project.Project(nil, text)
 		}
@@ -244,10 +246,10 @@ func (f *faulty) equals(s *snapshot.Snapshot) {
 		} else if err != nil {
 			f.Fatal(err)
 		}
-		if string(u.JSON) != want[string(u.ID)] {
-			f.Errorf("user %s = %.60q, want %.60q", u.ID, u.JSON, want[string(u.ID)])
+		if string(u.JSON) != want[string(u.Key)] {
+			f.Errorf("user %s = %.60q, want %.60q", u.Key, u.JSON, want[string(u.Key)])
 		}
-		delete(want, string(u.ID))
+		delete(want, string(u.Key))
 	}
 	if len(want) > 0 {
 		f.Errorf("%d users are missing", len(want))

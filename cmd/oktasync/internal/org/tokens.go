@@ -23,7 +23,7 @@ type tokenRequests struct {
 const maxPending = 100
 
 func (t *tokenRequests) record(r dpopauth.TokenRequest) {
-	req := oktaclient.Request{Time: r.Time, Method: http.MethodPost, Path: TokenPath, Status: r.Status, RequestID: r.RequestID, Error: r.Error}
+	req := oktaclient.Request{Resource: "token", Time: r.Time, Method: http.MethodPost, Path: TokenPath, Status: r.Status, RequestID: r.RequestID, Error: r.Error}
 	if u, err := url.Parse(r.URL); err == nil {
 		req.Path = u.Path
 	}

@@ -11,17 +11,47 @@ import (
 	"strings"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-func Query(d snapshot.DeclaredUsers) string {
-	text := "all users"
-	if d.Search != "" {
-		text = "users with " + d.Search
+// Query describes which records of a declaration are read: "all users,
+// deprovisioned included; all groups".
+func Query(d snapshot.Declaration) string {
+	var parts []string
+	for _, r := range snapshot.Resources() {
+		if declared, ok := d.Resources[r.Name]; ok {
+			parts = append(parts, query(r, declared.Narrowing))
+		}
 	}
-	if !d.IncludeDeprovisioned {
+	return strings.Join(parts, "; ")
+}
+
+func query(r *snapshot.Resource, n *snapshot.Narrowing) string {
+	text := "all " + r.Name
+	if n == nil {
+		return text
+	}
+	if n.Search != "" {
+		text = r.Name + " with " + n.Search
+	}
+	if !n.IncludeDeprovisioned {
 		return text + ", deprovisioned left out"
 	}
 	return text + ", deprovisioned included"
+}
+
+// Records lists the number of records by resource: "300 users, 12 groups".
+func Records(counts map[string]snapshot.Counts) string {
+	var parts []string
+	for _, r := range recorded(counts) {
+		parts = append(parts, r.Plural(counts[r.Name].Total))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func recorded(counts map[string]snapshot.Counts) []*snapshot.Resource {
+	m := snapshot.Manifest{Resources: counts}
+	return m.Recorded()
 }
 
 // Statuses lists the counts by status, largest first.
@@ -39,49 +69,48 @@ func Statuses(byStatus map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// Changes is the sentence on the difference from the snapshot before.
-func Changes(u snapshot.Resource) string {
-	switch u.Base {
-	case snapshot.BaseNone:
-		return "none to compare with, this is the first snapshot"
-	case snapshot.BaseReset:
-		return "not compared, the declaration asks for other users than before"
-	}
-	if text := KindCounts(u.Kinds); text != "" {
-		return text
-	}
-	return "none"
+// Changes describes the changes since the snapshot before: "3 moved, 2 joined".
+// If there are several resources, it names each one that has changed.
+func Changes(counts map[string]snapshot.Counts) string {
+	return changes(counts, map[string]string{
+		snapshot.BaseNone:  "none to compare with, this is the first snapshot",
+		snapshot.BaseReset: "not compared, the declaration asks for other records than before",
+	})
 }
 
-// Kinds are in the order in which people ask for them.
-var Kinds = []snapshot.Kind{
-	snapshot.Joined, snapshot.Reactivated, snapshot.Moved, snapshot.Deactivated, snapshot.Deleted,
-	snapshot.Suspended, snapshot.Unsuspended, snapshot.Changed,
+// ShortChanges is like Changes, for a column.
+func ShortChanges(counts map[string]snapshot.Counts) string {
+	return changes(counts, map[string]string{snapshot.BaseNone: "first", snapshot.BaseReset: "other records declared"})
 }
 
-// KindCounts is "3 moved, 2 joined", or "" where nothing changed.
-func KindCounts(counts map[snapshot.Kind]int) string {
+func changes(counts map[string]snapshot.Counts, bases map[string]string) string {
+	list := recorded(counts)
 	var parts []string
-	for _, kind := range Kinds {
+	for _, r := range list {
+		text, ok := bases[counts[r.Name].Base]
+		if !ok {
+			text = KindCounts(r, counts[r.Name].Kinds)
+		}
+		if text != "" && len(list) > 1 {
+			text = r.Name + ": " + text
+		}
+		if text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return cmp.Or(strings.Join(parts, "; "), "none")
+}
+
+// KindCounts lists the changes of a resource by kind: "3 moved, 2 joined". It
+// returns "" if nothing changed.
+func KindCounts(r *snapshot.Resource, counts map[diff.Kind]int) string {
+	var parts []string
+	for _, kind := range r.Kinds {
 		if n := counts[kind]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// ShortChanges is Changes for a column.
-func ShortChanges(u snapshot.Resource) string {
-	switch u.Base {
-	case snapshot.BaseNone:
-		return "first"
-	case snapshot.BaseReset:
-		return "other users declared"
-	}
-	if text := KindCounts(u.Kinds); text != "" {
-		return text
-	}
-	return "none"
 }
 
 // Span is the name of one snapshot, or of the first and the last of many.

@@ -16,6 +16,7 @@ var (
 	descState       = desc("export_state", "1 for the state that an export is in: fresh, failing, quarantined, overdue, damaged or unknown.", "export", "state")
 	descStateSince  = desc("export_state_since_timestamp_seconds", "Since when an export is in a state that is not fresh; 0 while it is.", "export")
 	descRunning     = desc("export_running", "1 while the daemon reconciles the export.", "export")
+	descRecords     = desc("records", "Records in the newest snapshot, by resource.", "export", "resource")
 	descUsers       = desc("users", "Users in the newest snapshot, by Okta's status.", "export", "status")
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
 	descLastSuccess = desc("last_success_timestamp_seconds", "When a reconcile last ended well; 0 for never.", "export")
@@ -45,7 +46,7 @@ var states = []string{"fresh", "failing", "quarantined", "overdue", "damaged", "
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descState, descStateSince, descRunning, descUsers, descSequence, descLastSuccess, descNext,
+		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descLastSuccess, descNext,
 		descLimit, descRemaining, descUsed, descShare, descWaiting, descReset,
 		descTokens, descTokenErrors, descExpiry, descChallenges, descResent, descOffset, descSnapshots, descBytes,
 	} {
@@ -78,8 +79,14 @@ func (c *collector) export(ch chan<- prometheus.Metric, e Export) {
 		return
 	}
 	gauge(ch, descSequence, float64(e.Newest.Sequence), e.Export)
-	for status, n := range e.Newest.ByStatus {
-		gauge(ch, descUsers, float64(n), e.Export, status)
+	for _, r := range e.Newest.Records {
+		gauge(ch, descRecords, float64(r.Total), e.Export, r.Resource)
+		if r.Resource != "users" {
+			continue
+		}
+		for status, n := range r.ByStatus {
+			gauge(ch, descUsers, float64(n), e.Export, status)
+		}
 	}
 }
 

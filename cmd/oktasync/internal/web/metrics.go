@@ -13,7 +13,8 @@ import (
 // Status at each request, by collector. Labels have few and fixed values: the
 // declared exports, outcomes, statuses and kinds. docs/metrics.md lists them.
 type Metrics struct {
-	outcomes, kinds []string
+	outcomes []string
+	kinds    map[string][]string // by resource
 
 	registry       *prometheus.Registry
 	reconciles     *prometheus.CounterVec
@@ -29,7 +30,7 @@ type Metrics struct {
 
 // NewMetrics returns the metrics of a program version. outcomes and kinds are
 // the values of the labels of reconciles and changes.
-func NewMetrics(version, commit string, outcomes, kinds []string, source Source) *Metrics {
+func NewMetrics(version, commit string, outcomes []string, kinds map[string][]string, source Source) *Metrics {
 	m := &Metrics{
 		outcomes: outcomes, kinds: kinds,
 		registry: prometheus.NewRegistry(),
@@ -41,8 +42,8 @@ func NewMetrics(version, commit string, outcomes, kinds []string, source Source)
 			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 7200},
 		}, []string{"export"}),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "oktasync_changes_total", Help: "Changes of people that the daemon published, by kind.",
-		}, []string{"export", "kind"}),
+			Name: "oktasync_changes_total", Help: "Changes that the daemon published, by resource and kind.",
+		}, []string{"export", "resource", "kind"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oktasync_requests_total", Help: "Requests to Okta, by endpoint (api or token) and class of status (2xx to 5xx, or none).",
 		}, []string{"endpoint", "class"}),
@@ -77,8 +78,10 @@ func (m *Metrics) Declare(export string) {
 	for _, outcome := range m.outcomes {
 		m.reconciles.WithLabelValues(export, outcome)
 	}
-	for _, kind := range m.kinds {
-		m.changes.WithLabelValues(export, kind)
+	for resource, kinds := range m.kinds {
+		for _, kind := range kinds {
+			m.changes.WithLabelValues(export, resource, kind)
+		}
 	}
 	m.duration.WithLabelValues(export)
 }
@@ -129,6 +132,6 @@ func (m *Metrics) Reconcile(export, outcome string, elapsed time.Duration) {
 }
 
 // Changes counts published changes of one kind.
-func (m *Metrics) Changes(export, kind string, n int) {
-	m.changes.WithLabelValues(export, kind).Add(float64(n))
+func (m *Metrics) Changes(export, resource, kind string, n int) {
+	m.changes.WithLabelValues(export, resource, kind).Add(float64(n))
 }

@@ -27,7 +27,7 @@ var assets embed.FS
 // every command.
 var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"at": newMoment, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": newTrend, "statuses": statusBar,
+		"at": newMoment, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": newTrend, "capital": capital, "statuses": statusBar,
 		"list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower,
 		"card": func(e Export, now Time) card { return card{e, now} },
 		"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },

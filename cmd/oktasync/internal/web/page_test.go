@@ -21,7 +21,7 @@ func TestTrend(t *testing.T) {
 	run := func(outcome string, users int) Run {
 		r := Run{Outcome: outcome, Ended: At(time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC))}
 		if users >= 0 {
-			r.Users = &users
+			r.Records = &users
 		}
 		return r
 	}
@@ -39,7 +39,7 @@ func TestTrend(t *testing.T) {
 		{"a gap", []Run{run(published, 1000), run(failed, -1), run(published, 3000)}, "M275 56.0L295 4.0",
 			"Users over the last 3 runs: between 1,000 and 3,000, now 3,000. 1 failed."},
 	} {
-		got := newTrend(test.runs)
+		got := newTrend("users", test.runs)
 		if got.Line != test.line || got.Text != test.text || len(got.Marks) != len(test.runs) {
 			t.Errorf("%s: %q, %q and %d marks, want %q and %q", test.name, got.Line, got.Text, len(got.Marks), test.line, test.text)
 		}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/term"
@@ -60,50 +61,77 @@ type Declaration struct {
 	Schedule string   `json:"schedule"` // "": only by apply
 	TimeZone string   `json:"time_zone"`
 	Timeout  string   `json:"timeout"`
-	Users    string   `json:"users"`
-	Include  []string `json:"include"`
-	Exclude  []string `json:"exclude"`
-	Guard    Guard    `json:"guard"`
+	Query    string   `json:"query"` // which records are read
 	Formats  []string `json:"formats"`
 	Snapshot string   `json:"snapshot"`
 	Retain   string   `json:"retain"`
+
+	Resources []DeclaredResource `json:"resources"`
+}
+
+// DeclaredResource is what the configuration declares for a resource.
+type DeclaredResource struct {
+	Resource string   `json:"resource"`
+	Include  []string `json:"include"`
+	Exclude  []string `json:"exclude"`
+	Guard    Guard    `json:"guard"`
 }
 
 // Guard has the limits of the guard.
 type Guard struct {
-	MaxRemoved     string `json:"max_removed"` // a count or a percentage
-	MaxDeactivated string `json:"max_deactivated"`
+	MaxRemoved     string `json:"max_removed"`               // a count or a percentage
+	MaxDeactivated string `json:"max_deactivated,omitempty"` // only of users
 	AtLeast        int    `json:"at_least"`
-	MinUsers       int    `json:"min_users"`
+	Min            int    `json:"min"`
 }
 
 // Newest is the newest snapshot: the head of the chain.
 type Newest struct {
-	Snapshot       string         `json:"snapshot"`
-	Sequence       int            `json:"sequence"`
-	ManifestSHA256 string         `json:"manifest_sha256"`
-	SignedBy       string         `json:"signed_by"` // "": not signed
-	Finished       Time           `json:"finished"`  // the end of the read
-	Users          int            `json:"users"`
-	ByStatus       map[string]int `json:"by_status"`
-	Kinds          map[string]int `json:"kinds"`
-	Changes        string         `json:"changes"` // as text
-	KindCounts     []Count        `json:"-"`       // Kinds without zeros, in their usual order
+	Snapshot       string    `json:"snapshot"`
+	Sequence       int       `json:"sequence"`
+	ManifestSHA256 string    `json:"manifest_sha256"`
+	SignedBy       string    `json:"signed_by"` // "": not signed
+	Finished       Time      `json:"finished"`  // the end of the read
+	Changes        string    `json:"changes"`   // as text
+	Records        []Records `json:"records"`
+}
+
+// HasChanges reports whether a resource has changed since the snapshot before.
+func (n Newest) HasChanges() bool {
+	return slices.ContainsFunc(n.Records, func(r Records) bool { return len(r.KindCounts) > 0 })
+}
+
+// Records counts the records of one resource, and their changes.
+type Records struct {
+	Resource string         `json:"resource"`
+	Total    int            `json:"total"`
+	ByStatus map[string]int `json:"by_status"` // null if the resource has no status
+	Kinds    map[string]int `json:"kinds"`
+
+	KindCounts []Count `json:"-"` // Kinds without zeros, in their usual order
+}
+
+// Counted returns the resource that Runs count, "records" if it is unknown.
+func (e Export) Counted() string {
+	if e.Newest == nil || len(e.Newest.Records) == 0 {
+		return "records"
+	}
+	return e.Newest.Records[0].Resource
 }
 
 // Run is how a reconcile ended.
 type Run struct {
 	Ended    Time   `json:"ended"`
 	Outcome  string `json:"outcome"`
-	Users    *int   `json:"users"` // null: no snapshot has the number
+	Records  *int   `json:"records"` // of the first resource; null: no snapshot has the number
 	Snapshot string `json:"snapshot"`
 }
 
 // Quarantined is a read in quarantine.
 type Quarantined struct {
-	Reading string `json:"reading"`
+	Name    string `json:"name"`
 	Read    Time   `json:"read"`
-	Users   int    `json:"users"`
+	Records string `json:"records"` // as text: "300 users, 12 groups"
 	Reason  string `json:"reason"`
 	Command string `json:"command"` // shows its changes
 }

@@ -30,8 +30,9 @@ const (
 	trendMargin = 4 // above and below the line
 )
 
-// newTrend draws runs. The newest is at the right edge.
-func newTrend(runs []Run) trend {
+// newTrend draws the number of records of a resource in runs. The newest run is at
+// the right edge.
+func newTrend(resource string, runs []Run) trend {
 	var t trend
 	var counts []int
 	outcomes := make(map[string]int)
@@ -39,9 +40,9 @@ func newTrend(runs []Run) trend {
 	for i, run := range runs {
 		x := float64((first + i) * trendStep)
 		caption := run.Outcome + " " + run.Ended.UTC().Format("2006-01-02 15:04:05Z")
-		if run.Users != nil {
-			caption += ", " + term.Grouped(*run.Users) + " users"
-			counts = append(counts, *run.Users)
+		if run.Records != nil {
+			caption += ", " + term.Grouped(*run.Records) + " " + resource
+			counts = append(counts, *run.Records)
 		}
 		t.Marks = append(t.Marks, trendMark{x, run.Outcome, caption})
 		outcomes[run.Outcome]++
@@ -50,7 +51,7 @@ func newTrend(runs []Run) trend {
 		return t
 	}
 	t.Low, t.High = slices.Min(counts), slices.Max(counts)
-	t.Text = fmt.Sprintf("Users over the last %s: between %s and %s, now %s.",
+	t.Text = fmt.Sprintf("%s over the last %s: between %s and %s, now %s.", capital(resource),
 		term.Plural(len(runs), "run"), term.Grouped(t.Low), term.Grouped(t.High), term.Grouped(counts[len(counts)-1]))
 	for _, bad := range []string{"failed", "quarantined", "cancelled"} {
 		if n := outcomes[bad]; n > 0 {
@@ -68,12 +69,12 @@ func (t *trend) draw(runs []Run, first int) {
 	var line strings.Builder
 	var from, to float64
 	for i, run := range runs {
-		if run.Users == nil {
+		if run.Records == nil {
 			continue
 		}
 		y := float64(trendHeight) / 2
 		if t.High > t.Low {
-			y = trendMargin + (trendHeight-2*trendMargin)*float64(t.High-*run.Users)/float64(t.High-t.Low)
+			y = trendMargin + (trendHeight-2*trendMargin)*float64(t.High-*run.Records)/float64(t.High-t.Low)
 		}
 		to = (float64(first+i) + 0.5) * trendStep
 		command := "L"
@@ -85,3 +86,6 @@ func (t *trend) draw(runs []Run, first int) {
 	t.Line = line.String()
 	t.Area = fmt.Sprintf("%sL%g %dL%g %dZ", t.Line, to, trendHeight, from, trendHeight)
 }
+
+// capital returns word with a capital first letter.
+func capital(word string) string { return strings.ToUpper(word[:1]) + word[1:] }

@@ -1,0 +1,68 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// draft returns the snapshot that the plan would publish.
+func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapshot.Draft, error) {
+	requests, err := p.transcript()
+	if err != nil {
+		return snapshot.Draft{}, err
+	}
+	org := cfg.Org
+	org.TLS = tlsOf(p.Read.PeerCertificates)
+	d := snapshot.Draft{
+		Started: p.Read.OktaTime(p.Read.Started), Finished: p.Read.OktaTime(p.Read.Finished), ClockOffset: -p.Read.ClockOffset,
+		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
+		Declared: p.Export.Declaration(), Settled: p.Read.Settled, Requests: requests,
+	}
+	p.progress.enter(PhasePublishing, nil, 0, p.total())
+	for _, rp := range p.Resources {
+		records, err := rp.records.merge()
+		if err != nil {
+			return d, err
+		}
+		draft := snapshot.ResourceDraft{
+			Resource: rp.Declared.Resource, ByStatus: rp.ByStatus, Counts: rp.Counts, Base: rp.Base,
+			Records: observed{ctx, records, &p.progress}, Rows: rp.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside,
+		}
+		if rp.changes != nil {
+			if _, err := rp.changes.Seek(0, io.SeekStart); err != nil {
+				return d, err
+			}
+			draft.Changes = rp.changes
+		}
+		d.Resources = append(d.Resources, draft)
+	}
+	return d, nil
+}
+
+// total returns the number of records of all resources.
+func (p *Plan) total() int {
+	total := 0
+	for _, rp := range p.Resources {
+		total += rp.Counts.Total
+	}
+	return total
+}
+
+// transcript renders the requests of the read, one line each.
+func (p *Plan) transcript() (io.Reader, error) {
+	var lines []byte
+	for _, r := range p.requests {
+		request := snapshot.Request{
+			Time: snapshot.At(p.Read.OktaTime(r.Time)), Resource: r.Resource, Method: r.Method, Path: r.Path,
+			Status: r.Status, Rows: r.Rows, RequestID: r.RequestID, Error: r.Error,
+		}
+		var err error
+		if lines, err = request.Line(lines); err != nil {
+			return nil, err
+		}
+	}
+	return bytes.NewReader(lines), nil
+}

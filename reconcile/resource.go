@@ -1,0 +1,276 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// Users declares which users are read, which attributes are kept, which changes
+// count, and when the guard stops a read.
+type Users struct {
+	// IncludeDeprovisioned also reads deprovisioned users. Okta's plain list omits
+	// them.
+	IncludeDeprovisioned bool `yaml:"include_deprovisioned" example:"false"`
+	// Search is an Okta search expression that narrows the export. Empty: all
+	// users.
+	Search     string      `yaml:"search" example:"profile.department eq \"Sales\""`
+	Attributes Attributes  `yaml:"attributes"`
+	Changes    UserChanges `yaml:"changes"`
+	Guard      UserGuard   `yaml:"guard"`
+}
+
+// Resource declares which attributes of a resource are kept, which changes count,
+// and when the guard stops a read.
+type Resource struct {
+	Attributes Attributes `yaml:"attributes"`
+	Changes    Changes    `yaml:"changes"`
+	Guard      Guard      `yaml:"guard"`
+}
+
+// Attributes selects the attributes that are kept. A path consists of member
+// names joined by dots, and covers everything below it: `profile` also stands for
+// `profile.email`. Elements of a list have no paths; a list is kept or removed as
+// a whole. The attributes `id` and `status` are always kept.
+type Attributes struct {
+	// Include lists what is kept. Empty: everything that Okta returns.
+	Include []string `yaml:"include" example:"[id, profile.login, profile.email]"`
+	// Exclude lists what is removed from that. It is never written to disk.
+	Exclude []string `yaml:"exclude" example:"[credentials, profile.mobilePhone]"`
+}
+
+// UserChanges says which differences between two states of a user count. A path
+// covers everything below it.
+type UserChanges struct {
+	// Ignore lists paths whose change alone isn't reported as a change.
+	Ignore []string `yaml:"ignore" example:"[lastLogin, lastUpdated, profile.nickName]"`
+	// Moved lists paths whose change makes a user a mover.
+	Moved []string `yaml:"moved" example:"[profile.department, profile.managerId]"`
+}
+
+// Changes says which differences between two states of a record count. A path
+// covers everything below it.
+type Changes struct {
+	// Ignore lists paths whose change alone isn't reported as a change.
+	Ignore []string `yaml:"ignore" example:"[lastUpdated, profile.description]"`
+}
+
+// UserGuard limits what a read may change, compared with the snapshot before it.
+type UserGuard struct {
+	// MaxRemoved is the limit of removed users, as a share of the users before.
+	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"0.5%"`
+	// MaxDeactivated is the limit of deactivated users, as a share of those that
+	// were active before.
+	MaxDeactivated snapshot.Limit `yaml:"max_deactivated" example:"200"`
+	// AtLeast is the number of affected users below which these limits never stop a
+	// read.
+	AtLeast int `yaml:"at_least" example:"10"`
+	// Min is the fewest users that a read may have, also the first read.
+	Min int `yaml:"min" example:"5000"`
+}
+
+// Guard limits what a read may change, compared with the snapshot before it.
+type Guard struct {
+	// MaxRemoved is the limit of removed records, as a share of the records before.
+	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"2%"`
+	// AtLeast is the number of affected records below which this limit never stops
+	// a read.
+	AtLeast int `yaml:"at_least" example:"20"`
+	// Min is the fewest records that a read may have, also the first read.
+	Min int `yaml:"min" example:"100"`
+}
+
+// defaultUsers returns the declaration of users that is used for missing keys.
+func defaultUsers() *Users {
+	return &Users{
+		IncludeDeprovisioned: true,
+		Attributes: Attributes{
+			Include: []string{},
+			Exclude: []string{"credentials.recovery_question", "credentials.emails", "_links"},
+		},
+		Changes: UserChanges{
+			Ignore: []string{"lastLogin", "lastUpdated"},
+			Moved: []string{
+				"profile.title", "profile.department", "profile.division", "profile.costCenter",
+				"profile.managerId", "profile.manager", "profile.userType",
+			},
+		},
+		Guard: UserGuard{MaxRemoved: snapshot.Percent(1), MaxDeactivated: snapshot.Percent(5), AtLeast: 25, Min: 1},
+	}
+}
+
+// defaultGuards are the guards of the other resources, by name.
+var defaultGuards = map[string]Guard{
+	"groups": {MaxRemoved: snapshot.Percent(5), AtLeast: 10, Min: 1},
+}
+
+// SetDefaults sets u to the declaration for missing keys. The key is "users".
+func (u *Users) SetDefaults(string) { *u = *defaultUsers() }
+
+// SetDefaults sets r to the declaration for missing keys of the resource at key.
+func (r *Resource) SetDefaults(key string) {
+	*r = Resource{
+		Attributes: Attributes{Include: []string{}, Exclude: []string{"_links"}},
+		Changes:    Changes{Ignore: []string{"lastUpdated", "lastMembershipUpdated"}},
+		Guard:      defaultGuards[key],
+	}
+}
+
+// Declared is one resource that an export declares.
+type Declared struct {
+	snapshot.DeclaredResource
+	Resource *snapshot.Resource
+	Read     oktaclient.Resource
+	Scope    string // the OAuth 2.0 scope that reading needs
+}
+
+// Resources returns the resources that e declares, parents before their children.
+func (e Export) Resources() []Declared {
+	var list []Declared
+	if u := e.Users; u != nil {
+		list = append(list, Declared{u.declared(), snapshot.Users, oktaclient.Users, "okta.users.read"})
+	}
+	if g := e.Groups; g != nil {
+		list = append(list, Declared{g.declared(), snapshot.Groups, oktaclient.Groups, "okta.groups.read"})
+	}
+	return list
+}
+
+func (u *Users) declared() snapshot.DeclaredResource {
+	limit := u.Guard.MaxDeactivated
+	return snapshot.DeclaredResource{
+		Narrowing:  &snapshot.Narrowing{IncludeDeprovisioned: u.IncludeDeprovisioned, Search: u.Search},
+		Attributes: u.Attributes.selection(),
+		Changes:    snapshot.Changes{Ignore: notNil(u.Changes.Ignore), Moved: notNil(u.Changes.Moved)},
+		Guard: snapshot.Guard{
+			MaxRemoved: u.Guard.MaxRemoved, MaxDeactivated: &limit, AtLeast: u.Guard.AtLeast, Min: u.Guard.Min,
+		},
+	}
+}
+
+func (r *Resource) declared() snapshot.DeclaredResource {
+	return snapshot.DeclaredResource{
+		Attributes: r.Attributes.selection(),
+		Changes:    snapshot.Changes{Ignore: notNil(r.Changes.Ignore)},
+		Guard:      snapshot.Guard{MaxRemoved: r.Guard.MaxRemoved, AtLeast: r.Guard.AtLeast, Min: r.Guard.Min},
+	}
+}
+
+func (a Attributes) selection() canonjson.Attributes {
+	return canonjson.Attributes{Include: notNil(a.Include), Exclude: notNil(a.Exclude)}
+}
+
+// notNil returns a copy of list that is not nil, so that a manifest has no null.
+func notNil(list []string) []string { return append([]string{}, list...) }
+
+// A FieldError is a problem with one field of an export.
+type FieldError struct {
+	Field   string // "users.attributes.exclude[1]"
+	Problem string
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+
+// fieldErrors collects the problems of an export.
+type fieldErrors struct{ errs []error }
+
+func (f *fieldErrors) add(field, format string, args ...any) {
+	f.errs = append(f.errs, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (f *fieldErrors) err() error { return errors.Join(f.errs...) }
+
+// maxSearch is the longest search expression, in bytes. Okta documents no limit,
+// but warns of long expressions and repeats them in its Link headers.
+const maxSearch = 2000
+
+// checkResources adds the problems of the declared resources.
+func (e Export) checkResources(f *fieldErrors) {
+	if u := e.Users; u != nil {
+		checkSearch(f, u.Search)
+		checkPaths(f, "users.changes.moved", u.Changes.Moved)
+	}
+	for _, d := range e.Resources() {
+		name := d.Resource.Name
+		checkAttributes(f, name+".attributes.", d)
+		checkPaths(f, name+".changes.ignore", d.Changes.Ignore)
+		if n := d.Guard.AtLeast; n < 0 {
+			f.add(name+".guard.at_least", "%d is negative", n)
+		}
+		if n := d.Guard.Min; n < 0 {
+			f.add(name+".guard.min", "%d is negative", n)
+		}
+	}
+}
+
+func checkSearch(f *fieldErrors, search string) {
+	switch {
+	case len(search) > maxSearch:
+		f.add("users.search", "has %d bytes; Okta accepts up to about %d", len(search), maxSearch)
+	case !utf8.ValidString(search) || strings.ContainsFunc(search, unicode.IsControl):
+		f.add("users.search", "contains a line break or another control character")
+	case strings.TrimSpace(search) == "" && search != "":
+		f.add("users.search", "contains only spaces; leave it empty to read every user")
+	}
+}
+
+func checkAttributes(f *fieldErrors, prefix string, d Declared) {
+	a := d.Attributes
+	checkPaths(f, prefix+"include", a.Include)
+	checkPaths(f, prefix+"exclude", a.Exclude)
+	for i, path := range a.Exclude {
+		if slices.Contains(d.Resource.Always(), path) {
+			f.add(fmt.Sprintf("%sexclude[%d]", prefix, i), "%q can't be excluded: %s are compared by it", path, d.Resource.Name)
+		}
+	}
+	for i, path := range a.Include {
+		for _, excluded := range a.Exclude {
+			field := fmt.Sprintf("%sinclude[%d]", prefix, i)
+			switch {
+			case path == excluded:
+				f.add(field, "%q is both included and excluded", path)
+			case canonjson.Covers(excluded, path):
+				f.add(field, "%q is included, but excluded with all of %q", path, excluded)
+			}
+		}
+	}
+}
+
+func checkPaths(f *fieldErrors, field string, paths []string) {
+	for i, path := range paths {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		switch _, inProfile := profileAttributes[path]; {
+		case path == "":
+			f.add(at, "an empty path")
+		case strings.TrimSpace(path) != path:
+			f.add(at, "%q has spaces around it", path)
+		case slices.Contains(strings.Split(path, "."), ""):
+			f.add(at, "%q has a dot without a name beside it", path)
+		case inProfile:
+			f.add(at, "%q belongs to the profile: write %q", path, "profile."+path)
+		case slices.Contains(paths[:i], path):
+			f.add(at, "%q is listed twice", path)
+		}
+	}
+}
+
+// profileAttributes are the attributes of every Okta user profile. Such a path
+// without "profile." is a mistake that would keep what should be excluded.
+var profileAttributes = func() map[string]struct{} {
+	set := make(map[string]struct{})
+	for name := range strings.FieldsSeq(`login email secondEmail firstName lastName middleName
+		honorificPrefix honorificSuffix title displayName nickName profileUrl primaryPhone
+		mobilePhone streetAddress city state zipCode countryCode postalAddress
+		preferredLanguage locale timezone userType employeeNumber costCenter organization
+		division department managerId manager`) {
+		set[name] = struct{}{}
+	}
+	return set
+}()

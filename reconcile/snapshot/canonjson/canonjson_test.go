@@ -1,0 +1,198 @@
+package canonjson_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"oktasync/reconcile/internal/recordtest"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+func TestCanonical(t *testing.T) {
+	for _, test := range []struct{ name, src, want string }{
+		{"scalar", ` true `, `true`},
+		{"white space", "\t{ \"a\" : [ 1 ,\r\n2 ] } ", `{"a":[1,2]}`},
+		{"order of members", `{"b":1,"a":{"d":2,"c":3}}`, `{"a":{"c":3,"d":2},"b":1}`},
+		{"a name that begins another", `{"ab":1,"a":2,"":3}`, `{"":3,"a":2,"ab":1}`},
+		{"order of a list stays", `[2,1,[3,0]]`, `[2,1,[3,0]]`},
+		{"text of numbers", `[12345678901234567890,1.0,1E2,-0,0.10e+05]`, `[12345678901234567890,1.0,1E2,-0,0.10e+05]`},
+		{"escapes", `"\u0041\/\"\\\b\f\n\r\t\u0000\u001F\u007f\u2028"`, "\"A/\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\u007f\u2028\""},
+		{"pair of surrogates", `"\ud83d\uDE00"`, `"😀"`},
+		{"replacement character", `"\ufffd�"`, `"��"`},
+		{"order after unescaping", `{"a\u0022":1,"a!":2,"\u0061#":3}`, `{"a!":2,"a\"":1,"a#":3}`},
+		{"RFC 8785, 3.2.3", `{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}`,
+			"{\"\\r\":2,\"1\":4,\"\u0080\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\ufb33\":3}"},
+		{"empty", `[{},[],"",null]`, `[{},[],"",null]`},
+		{"same names, other order", `[{"a":1,"b":2,"c":3},{"c":1,"b":2,"a":3},{"b":1,"a":2,"c":3}]`,
+			`[{"a":1,"b":2,"c":3},{"a":3,"b":2,"c":1},{"a":2,"b":1,"c":3}]`},
+		{"deepest", strings.Repeat("[", canonjson.MaxDepth) + strings.Repeat("]", canonjson.MaxDepth),
+			strings.Repeat("[", canonjson.MaxDepth) + strings.Repeat("]", canonjson.MaxDepth)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := canonjson.Canonical([]byte("before"), []byte(test.src))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "before" + test.want; string(got) != want {
+				t.Errorf("Canonical() = %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestCanonicalRefuses(t *testing.T) {
+	for _, test := range []struct{ name, src, want string }{
+		{"nothing", ``, "invalid JSON at byte 0: a value expected"},
+		{"only space", ` `, "invalid JSON at byte 1: a value expected"},
+		{"duplicate member", `{"a":1,"b":2,"a":3}`, "invalid JSON at byte 19: an object with two members of one name"},
+		{"duplicate by escape", `{"a":1,"\u0061":3}`, "invalid JSON at byte 18: an object with two members of one name"},
+		{"invalid UTF-8", "\"a\xff\"", "invalid JSON at byte 2: invalid UTF-8"},
+		{"surrogate in UTF-8", "\"\xed\xa0\x80\"", "invalid JSON at byte 1: invalid UTF-8"},
+		{"overlong UTF-8", "\"\xc0\xaf\"", "invalid JSON at byte 1: invalid UTF-8"},
+		{"high surrogate alone", `"\ud83d"`, "invalid JSON at byte 1: an unpaired surrogate"},
+		{"low surrogate alone", `"\ude00"`, "invalid JSON at byte 1: an unpaired surrogate"},
+		{"high surrogate and a letter", `"\ud83d\u0041"`, "invalid JSON at byte 1: an unpaired surrogate"},
+		{"trailing data", `{} x`, "invalid JSON at byte 3: something follows the value"},
+		{"second value", `1 2`, "invalid JSON at byte 2: something follows the value"},
+		{"cut in a string", `{"a":"b`, "invalid JSON at byte 7: a string without an end"},
+		{"cut in an object", `{"a":1`, "invalid JSON at byte 6: a comma or an end expected"},
+		{"comma too many", `[1,]`, "invalid JSON at byte 3: a value expected"},
+		{"comma in an object", `{"a":1,}`, "invalid JSON at byte 7: the name of a member expected"},
+		{"no colon", `{"a" 1}`, "invalid JSON at byte 5: a colon expected"},
+		{"raw control character", "\"\n\"", "invalid JSON at byte 1: a control character in a string"},
+		{"unknown escape", `"\x41"`, "invalid JSON at byte 1: an invalid escape"},
+		{"short escape", `"\u004"`, "invalid JSON at byte 1: an invalid escape"},
+		{"leading zero", `01`, "invalid JSON at byte 1: something follows the value"},
+		{"plus", `+1`, "invalid JSON at byte 0: a value expected"},
+		{"bare point", `1.`, "invalid JSON at byte 2: a digit expected"},
+		{"bare exponent", `1e+`, "invalid JSON at byte 3: a digit expected"},
+		{"wrong literal", `nul`, "invalid JSON at byte 0: a value expected"},
+		{"not JSON", `<html>`, "invalid JSON at byte 0: a value expected"},
+		{"NUL", "[\x00]", "invalid JSON at byte 1: a value expected"},
+		{"byte order mark", "\ufeff{}", "invalid JSON at byte 0: a value expected"},
+		{"too deep", strings.Repeat("[", 1e6), "invalid JSON at byte 100: nested deeper than 100 levels"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := canonjson.Canonical([]byte("before"), []byte(test.src))
+			if err == nil || err.Error() != test.want {
+				t.Errorf("Canonical() error = %v, want %s", err, test.want)
+			}
+			if string(got) != "before" {
+				t.Errorf("Canonical() = %q, want what there was", got)
+			}
+		})
+	}
+}
+
+// The order of one object is tried on the next with as many members; no
+// object may come out wrong for that, and no duplicate pass.
+func TestCanonicalForgetsNoOrder(t *testing.T) {
+	for _, names := range [][]string{{"c", "b", "a"}, {"a", "b", "c"}, {"b", "c", "a"}, {"b", "b", "a"}, {"a", "c", "b"}} {
+		src := fmt.Sprintf(`{"%s":1,"%s":1,"%s":1}`, names[0], names[1], names[2])
+		got, err := canonjson.Canonical(nil, []byte(src))
+		if names[0] == names[1] {
+			if err == nil {
+				t.Errorf("Canonical(%s) = %s, want an error", src, got)
+			}
+		} else if want := `{"a":1,"b":1,"c":1}`; err != nil || string(got) != want {
+			t.Errorf("Canonical(%s) = %s, %v, want %s", src, got, err, want)
+		}
+	}
+}
+
+func TestMarshal(t *testing.T) {
+	v := map[string]any{ // the example of RFC 8785, section 3.2.2
+		"numbers":  []float64{333333333.33333329, 1e30, 4.50, 2e-3, 0.000000000000000000000000001},
+		"string":   "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"/",
+		"literals": []any{nil, true, false},
+	}
+	got, err := canonjson.Marshal(v)
+	want := `{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}`
+	if err != nil || string(got) != want {
+		t.Errorf("Marshal() = %s, %v, want %s", got, err, want)
+	}
+}
+
+// FuzzCanonical holds Canonical against two libraries that share nothing with
+// it: what one of them takes, Canonical takes, and what it writes is their
+// form of the same value, is its own canonical form, and has each number in
+// the text that came.
+func FuzzCanonical(f *testing.F) {
+	seeds := append(recordtest.Org(1), `{"b":[1.0,-0E+1,{"\u0000":"\ud83d\ude00"}],"a\"":null,"a!":"\/"}`,
+		"{\"\ufb33\":1,\"😀\":2,\"\u20ac\":3}", `{"a":1,"a":2}`, `"\ud800"`, "\"\xff\"", `[1] 2`, `01`, `[[[[]]]]`, ` { } `)
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		got, err := canonjson.Canonical(nil, src)
+		want, wantErr := jsontext.AppendFormat(nil, src, jsontext.ReorderRawObjects(true),
+			jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false))
+		if depth(src) > canonjson.MaxDepth {
+			return
+		}
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("Canonical(%q) error = %v, jsontext's is %v", src, err, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("Canonical(%q) = %s, jsontext's is %s", src, got, want)
+		}
+		if slow := recordtest.Encode(nil, recordtest.Decode(t, src)); !bytes.Equal(got, slow) {
+			t.Errorf("Canonical(%q) = %s, by encoding/json %s", src, got, slow)
+		}
+		if again := recordtest.Canonical(t, string(got)); !bytes.Equal(again, got) {
+			t.Errorf("Canonical(%s) = %s, want the same", got, again)
+		}
+	})
+}
+
+// depth returns no less than the depth of nesting in src.
+func depth(src []byte) int {
+	most, now := 0, 0
+	for _, b := range src {
+		switch b {
+		case '[', '{':
+			now++
+			most = max(most, now)
+		case ']', '}':
+			now--
+		}
+	}
+	return most
+}
+
+func BenchmarkCanonical1000Users(b *testing.B) {
+	users := recordtest.BytesOf(recordtest.Org(1000))
+	b.SetBytes(int64(len(users[0]) * len(users)))
+	var dst []byte
+	for b.Loop() {
+		for _, user := range users {
+			var err error
+			if dst, err = canonjson.Canonical(dst[:0], user); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// The library that FuzzCanonical compares with, to see what the scanner is for.
+func BenchmarkCanonical1000UsersByJSONText(b *testing.B) {
+	users := recordtest.Org(1000)
+	b.SetBytes(int64(len(users[0]) * len(users)))
+	var dst []byte
+	for b.Loop() {
+		for _, user := range users {
+			var err error
+			if dst, err = jsontext.AppendFormat(dst[:0], user, jsontext.ReorderRawObjects(true),
+				jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

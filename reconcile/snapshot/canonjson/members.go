@@ -1,0 +1,181 @@
+package canonjson
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrNotCanonical means that the input isn't JSON in canonical form.
+var ErrNotCanonical = errors.New("not canonical JSON")
+
+// Members iterates over the members of an object in canonical form without
+// decoding them. It finds errors only in the part that it has to read.
+type Members struct {
+	Name  []byte // the text between the quotes
+	Value []byte
+	Err   error // why the walk ended early; nil at the end of the object
+
+	rest []byte // begins with { or , before a member
+}
+
+// MembersOf returns an iterator over the members of object.
+func MembersOf(object []byte) *Members {
+	m := &Members{rest: object}
+	if !IsObject(object) {
+		m.Err = ErrNotCanonical
+	}
+	return m
+}
+
+// Next moves to the next member and reports whether there is one.
+func (m *Members) Next() bool {
+	if m.Err != nil || len(m.rest) == 1 || len(m.rest) == 2 && m.rest[0] == '{' {
+		return false
+	}
+	colon := stringEnd(m.rest, 1)
+	if colon < 0 || colon >= len(m.rest) || m.rest[colon] != ':' {
+		m.Err = ErrNotCanonical
+		return false
+	}
+	end := ValueEnd(m.rest, colon+1)
+	if end <= colon+1 || end >= len(m.rest) || m.rest[end] != ',' && end != len(m.rest)-1 {
+		m.Err = ErrNotCanonical
+		return false
+	}
+	m.Name, m.Value, m.rest = m.rest[2:colon-1], m.rest[colon+1:end], m.rest[end:]
+	return true
+}
+
+// Find returns the value of the member of object with this name, or nil if there is none.
+func Find(object []byte, name string) ([]byte, error) {
+	m := MembersOf(object)
+	for m.Next() {
+		if string(m.Name) == name {
+			return m.Value, nil
+		}
+	}
+	return nil, m.Err
+}
+
+// ValueEnd returns the index after the value that begins at b[i], or -1.
+func ValueEnd(b []byte, i int) int {
+	depth := 0
+	for i >= 0 && i < len(b) {
+		switch b[i] {
+		case '"':
+			if i = stringEnd(b, i); depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+	return -1
+}
+
+// stringEnd returns the index after the string that begins at b[i], or -1.
+func stringEnd(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return -1
+	}
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return -1
+}
+
+// IsObject reports whether value is an object.
+func IsObject(value []byte) bool {
+	return len(value) >= 2 && value[0] == '{' && value[len(value)-1] == '}'
+}
+
+// IsNull reports whether value is null.
+func IsNull(value []byte) bool { return string(value) == "null" }
+
+// AppendText appends to dst what a canonical string says; inside is what
+// stands between its quotes.
+func AppendText(dst, inside []byte) []byte {
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return append(dst, inside...)
+	}
+	quoted := append(append([]byte{'"'}, inside...), '"')
+	dst, _ = jsontext.AppendUnquote(dst, quoted) // canonical, so it is valid
+	return dst
+}
+
+// CompareNames compares two names, as they stand between their quotes in
+// canonical JSON, in the order of RFC 8785, section 3.2.3.
+func CompareNames(a, b []byte) int {
+	if bytes.IndexByte(a, '\\') >= 0 || bytes.IndexByte(b, '\\') >= 0 {
+		a, b = AppendText(nil, a), AppendText(nil, b)
+	}
+	return compareUTF16(a, b)
+}
+
+// compareUTF16 compares UTF-8 texts by their UTF-16 code units. That is the
+// order of their bytes, except that what takes four bytes and a pair of
+// surrogates (U+10000 and above) comes before U+E000 to U+FFFF.
+func compareUTF16(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return unit(a[i]) - unit(b[i])
+		}
+	}
+	return len(a) - len(b)
+}
+
+// unit maps the first byte of a character to its place in UTF-16's order.
+func unit(b byte) int {
+	if b == 0xEE || b == 0xEF { // U+E000 to U+FFFF
+		return 0x100 + int(b)
+	}
+	return int(b)
+}
+
+// Text returns the string at path, a list of member names joined by dots, in an
+// object in canonical form. It returns "" if there is no string at path.
+func Text(object []byte, path string) (string, error) {
+	for {
+		name, rest, more := strings.Cut(path, ".")
+		value, err := Find(object, name)
+		switch {
+		case err != nil:
+			return "", err
+		case !more:
+			return Unquote(value), nil
+		case !IsObject(value):
+			return "", nil
+		}
+		object, path = value, rest
+	}
+}
+
+// Unquote returns the text of a string in canonical form, or "" for any other value.
+func Unquote(value []byte) string {
+	if len(value) < 2 || value[0] != '"' {
+		return ""
+	}
+	return string(AppendText(nil, value[1:len(value)-1]))
+}

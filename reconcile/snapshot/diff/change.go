@@ -1,0 +1,162 @@
+package diff
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// Op is what happened to a record.
+type Op string
+
+const (
+	OpAdded   Op = "added"
+	OpChanged Op = "changed"
+	OpRemoved Op = "removed"
+)
+
+// Kind is what happened to the person or object that a record describes.
+type Kind string
+
+const (
+	Joined      Kind = "joined"
+	Moved       Kind = "moved"
+	Deactivated Kind = "deactivated"
+	Reactivated Kind = "reactivated"
+	Suspended   Kind = "suspended"
+	Unsuspended Kind = "unsuspended"
+	Created     Kind = "created"
+	Deleted     Kind = "deleted"
+	Changed     Kind = "changed"
+)
+
+// A Change is the difference between two states of one record: one line of a
+// changes file.
+type Change struct {
+	Op     Op                `json:"op"`
+	Kind   Kind              `json:"kind"`
+	Key    map[string]string `json:"key"`             // the members that identify the record
+	Login  string            `json:"login,omitempty"` // of users; the later one
+	Name   string            `json:"name,omitempty"`  // of other resources; the later one
+	Paths  []string          `json:"paths"`           // what differs, sorted; empty for added and removed
+	Before jsontext.Value    `json:"before"`          // what differs, as it was; null for added
+	After  jsontext.Value    `json:"after"`           // what differs, as it is; null for removed
+
+	// At is when the change happened, according to Okta. It is set only during a
+	// call of Diff's emit. It is "" if Okta doesn't say, as for deleted users.
+	At string `json:"-"`
+}
+
+// ID returns the values of the key, in the order of their names, joined by
+// slashes.
+func (c *Change) ID() string {
+	names := make([]string, 0, len(c.Key))
+	for name := range c.Key {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		names[i] = c.Key[name]
+	}
+	return strings.Join(names, "/")
+}
+
+// Label returns the login or name of the record, or "".
+func (c *Change) Label() string {
+	if c.Login != "" {
+		return c.Login
+	}
+	return c.Name
+}
+
+// whole returns the change of a record that is on one side only.
+func (r *Rules) whole(op Op, record []byte) (*Change, error) {
+	c := &Change{Op: op, Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}
+	t := Transition{Op: op}
+	if op == OpAdded {
+		c.After, t.After = bytes.Clone(record), record
+	} else {
+		c.Before, t.Before = bytes.Clone(record), record
+	}
+	return c, r.describe(c, t)
+}
+
+// changed returns the change of a record whose two states were compared.
+func (r *Rules) changed(p *pair, before, after []byte) (*Change, error) {
+	c := &Change{Op: OpChanged, Paths: slices.Clone(p.paths), Before: bytes.Clone(p.before), After: bytes.Clone(p.after)}
+	return c, r.describe(c, Transition{Op: OpChanged, Before: before, After: after, Paths: c.Paths})
+}
+
+// describe sets kind, key, label and time of c.
+func (r *Rules) describe(c *Change, t Transition) (err error) {
+	if c.Kind, err = r.Kind(t); err != nil {
+		return err
+	}
+	record := t.After
+	if record == nil {
+		record = t.Before
+	}
+	c.Key = make(map[string]string, len(r.Key))
+	for _, path := range r.Key {
+		if c.Key[path], err = canonjson.Text(record, path); err != nil {
+			return err
+		}
+	}
+	label, err := canonjson.Text(record, r.Label.Path)
+	if err != nil {
+		return err
+	}
+	if r.Label.Member == "login" {
+		c.Login = label
+	} else {
+		c.Name = label
+	}
+	if t.After == nil {
+		return nil
+	}
+	for _, path := range r.Dates[c.Kind] {
+		if c.At, err = canonjson.Text(t.After, path); c.At != "" || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Line appends c to dst as a line of a changes file: canonical JSON and a line
+// feed.
+func (c *Change) Line(dst []byte) ([]byte, error) { return appendLine(dst, c) }
+
+// LineWithTime is like Line, with the additional member "at".
+func (c *Change) LineWithTime(dst []byte) ([]byte, error) {
+	return appendLine(dst, struct {
+		*Change
+		At string `json:"at"`
+	}{c, c.At})
+}
+
+func appendLine(dst []byte, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return dst, err
+	}
+	line, err := canonjson.Canonical(dst, b)
+	if err != nil {
+		return dst, err
+	}
+	return append(line, '\n'), nil
+}
+
+// ParseChange parses a line of a changes file, with or without its line feed.
+func ParseChange(line []byte) (*Change, error) {
+	c := new(Change)
+	if err := json.Unmarshal(line, c, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("parse change: %w", err)
+	}
+	return c, nil
+}

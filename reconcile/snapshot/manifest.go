@@ -1,0 +1,196 @@
+package snapshot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// ParseManifest reads a manifest.json. It is as strict as can be: what it
+// accepts is, byte for byte, what the manifest it returns is written as.
+func ParseManifest(data []byte) (*Manifest, error) {
+	m := new(Manifest)
+	if err := parseDocument(data, snapshotFormat, m); err != nil {
+		return nil, fmt.Errorf("parse manifest: %w", err)
+	}
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("parse manifest: %w", err)
+	}
+	return m, nil
+}
+
+var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
+
+// check refuses what no manifest can say.
+func (m *Manifest) check() error {
+	if !ExportName.MatchString(m.Export) {
+		return errors.New("export: not the name of an export")
+	}
+	if _, err := ParseName(m.Snapshot); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if m.Sequence < 1 || (m.Sequence == 1) != (m.Previous == nil) {
+		return errors.New("sequence: does not fit previous")
+	}
+	seen := map[string]bool{ManifestFile: true, SignatureFile: true}
+	for _, f := range m.Files {
+		if seen[f.Name] || !fileName.MatchString(f.Name) {
+			return fmt.Errorf("files: a file can't be named %q here", f.Name)
+		}
+		seen[f.Name] = true
+	}
+	return m.checkResources(seen)
+}
+
+// checkResources checks that the manifest declares, counts and lists the same
+// resources.
+func (m *Manifest) checkResources(listed map[string]bool) error {
+	if len(m.Resources) == 0 || len(m.Resources) != len(m.Declared.Resources) {
+		return errors.New("resources: doesn't match declared")
+	}
+	for name := range m.Resources {
+		r := ResourceNamed(name)
+		if r == nil {
+			return fmt.Errorf("resources: unknown resource %q; a newer version of oktasync wrote it", name)
+		}
+		if _, ok := m.Declared.Resources[name]; !ok {
+			return errors.New("resources: doesn't match declared")
+		}
+		if !listed[r.RecordsFile()] {
+			return errors.New("files: there is no " + r.RecordsFile())
+		}
+	}
+	return nil
+}
+
+// Recorded returns the resources that m records, in the order of Resources.
+func (m *Manifest) Recorded() []*Resource {
+	return slices.DeleteFunc(Resources(), func(r *Resource) bool {
+		_, ok := m.Resources[r.Name]
+		return !ok
+	})
+}
+
+// Total returns the number of records of all resources.
+func (m *Manifest) Total() int {
+	total := 0
+	for _, counts := range m.Resources {
+		total += counts.Total
+	}
+	return total
+}
+
+// File returns the entry of a file.
+func (m *Manifest) File(name string) (File, bool) {
+	for _, f := range m.Files {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return File{}, false
+}
+
+// Names returns the names of the files in the folder of the snapshot.
+func (m *Manifest) Names() []string {
+	names := []string{ManifestFile, SumsFile}
+	if m.SignedBy != nil {
+		names = append(names, SignatureFile)
+	}
+	for _, f := range m.Files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// ParseEvent reads a line of a journal, with its line feed, as strictly as
+// ParseManifest.
+func ParseEvent(line []byte) (Event, error) {
+	var e Event
+	if err := parseLine(line, &e); err != nil {
+		return Event{}, fmt.Errorf("parse event: %w", err)
+	}
+	return e, nil
+}
+
+// ParseRequest reads a line of a requests.ndjson, with its line feed, as
+// strictly as ParseManifest.
+func ParseRequest(line []byte) (Request, error) {
+	var r Request
+	if err := parseLine(line, &r); err != nil {
+		return Request{}, fmt.Errorf("parse request: %w", err)
+	}
+	return r, nil
+}
+
+// parseDocument parses what has a format of its own.
+func parseDocument(data []byte, format string, v any) error {
+	var head struct {
+		Format string `json:"format"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return jsonError(err)
+	}
+	if head.Format != format {
+		kind, _, _ := strings.Cut(format, "/")
+		if strings.HasPrefix(head.Format, kind+"/") {
+			return &formatError{head.Format, format}
+		}
+		return fmt.Errorf("its format is not %s", format)
+	}
+	return parseLine(data, v)
+}
+
+// formatError is about a document of another version of oktasync.
+type formatError struct{ has, knows string }
+
+func (e *formatError) Error() string {
+	return fmt.Sprintf("its format is %s, and this version of oktasync reads only %s", e.has, e.knows)
+}
+
+// jsonError says what is wrong with JSON in the words of a person.
+func jsonError(err error) error {
+	e, ok := errors.AsType[*json.SemanticError](err)
+	switch {
+	case errors.Is(err, json.ErrUnknownName) && ok:
+		return fmt.Errorf("it has an unknown member %q", string(e.JSONPointer))
+	case ok:
+		return fmt.Errorf("its member %q is not what it has to be", string(e.JSONPointer))
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return errors.New("it has two members of one name")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("it is cut short")
+	}
+	return errors.New("it is not valid JSON")
+}
+
+// parseLine parses a line of plain RFC 8785 into v.
+func parseLine(line []byte, v any) error {
+	if err := json.Unmarshal(line, v, json.RejectUnknownMembers(true)); err != nil {
+		return jsonError(err)
+	}
+	again, err := canonjson.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(append(again, '\n'), line) {
+		return errors.New("not in canonical form")
+	}
+	return nil
+}
+
+// DigestOf returns the SHA-256 of data in lower-case hex.
+func DigestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,336 @@
+package render_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"oktasync/reconcile/internal/recordtest"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
+)
+
+// schema is that of users.
+var schema = snapshot.Users.Schema()
+
+// writeCSV returns users as CSV.
+func writeCSV(t testing.TB, users *recordtest.List, attrs canonjson.Attributes) []byte {
+	t.Helper()
+	columns, err := render.LearnColumns(snapshot.Records(users), schema, attrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users.Pos = 0
+	var b bytes.Buffer
+	if err := render.WriteCSV(&b, snapshot.Records(users), columns); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestWriteCSV(t *testing.T) {
+	users := func() *recordtest.List {
+		return recordtest.Of(t,
+			`{"id":"00u1","status":"ACTIVE","created":"2024-02-14T09:00:00.000Z","type":{"id":"oty1"},"profile":{"login":"a@x",
+			  "firstName":"Zoë","lastName":"O'Neil, \"Z\"","title":"=HYPERLINK(\"http://x\")","langs":["de","en"],"badge":-12345678901234567890,
+			  "remote":true,"motto":"line\none\r\nline two","phone":"+49 30 1","quote":"'tis"}}`,
+			`{"id":"00u2","status":"STAGED","activated":null,"profile":{"login":"-","firstName":"","lastName":null,"badge":1.50,
+			  "motto":" \t=1+1","phone":"＝1","nobody":null,"zone":{"b":"x,y"}},"_links":{"self":{"href":"https://x/"}},"title":"not the profile's"}`,
+		)
+	}
+	for _, test := range []struct {
+		name  string
+		attrs canonjson.Attributes
+	}{
+		{"everything", canonjson.Attributes{}},
+		{"excluded", canonjson.Attributes{Exclude: []string{"_links", "profile.manager", "profile.badge", "title", "type"}}},
+		{"included", canonjson.Attributes{Include: []string{"id", "profile.zone.b", "profile.title", "profile.zone", "created", "profile.shoe"}}},
+		{"one", canonjson.Attributes{Include: []string{"activated"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cut := users()
+			p := test.attrs.Projector(schema.Always)
+			for i := range cut.Records {
+				var err error
+				if cut.Records[i].JSON, err = p.Project(nil, cut.Records[i].JSON); err != nil {
+					t.Fatal(err)
+				}
+			}
+			recordtest.Golden(t, "csv/"+test.name+".golden.csv", writeCSV(t, cut, test.attrs))
+		})
+	}
+	empty := writeCSV(t, new(recordtest.List), canonjson.Attributes{})
+	if want := "login,email,firstName,lastName,status,title,department,manager,employeeNumber,userType," +
+		"created,activated,lastLogin,statusChanged,passwordChanged,id\r\n"; string(empty) != want {
+		t.Errorf("no users give %q, want %q", empty, want)
+	}
+}
+
+func TestWriteCSVRefuses(t *testing.T) {
+	one := recordtest.Of(t, `{"id":"1","profile":{"login":"a"}}`)
+	two := recordtest.Of(t, `{"id":"2","profile":{"shoe":41}}`)
+	columns, err := render.LearnColumns(snapshot.Records(one), schema, canonjson.Attributes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = render.WriteCSV(io.Discard, snapshot.Records(two), columns)
+	if want := `no column for "profile.shoe"`; err == nil || err.Error() != want {
+		t.Errorf("WriteCSV() error = %v, want %s", err, want)
+	}
+	if err := render.WriteCSV(io.Discard, snapshot.Records(new(recordtest.Broken)), columns); err != recordtest.ErrBroken {
+		t.Errorf("WriteCSV() error = %v, want the reader's", err)
+	}
+	if _, err := render.LearnColumns(snapshot.Records(new(recordtest.Broken)), schema, canonjson.Attributes{}); err != recordtest.ErrBroken {
+		t.Errorf("LearnColumns() error = %v, want the reader's", err)
+	}
+	one.Pos = 0
+	if err := render.WriteCSV(new(recordtest.Broken), snapshot.Records(one), columns); err != recordtest.ErrBroken {
+		t.Errorf("WriteCSV() error = %v, want the writer's", err)
+	}
+}
+
+// Whatever a profile holds, no cell begins with what a spreadsheet runs.
+func TestNoFormulas(t *testing.T) {
+	for _, text := range []string{"=1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\ufeff=1",
+		"\u200b-1", "\x00=1", "＝1", "＋1", "－1", "＠x", "'", "'=1", "''"} {
+		value, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := writeCSV(t, recordtest.Of(t, `{"id":`+string(value)+`}`), canonjson.Attributes{Include: []string{"id"}})
+		rows := readCSV(t, out)
+		if want := "'" + text; rows[1][0] != want {
+			t.Errorf("%q is written as %q, want %q", text, rows[1][0], want)
+		}
+	}
+	for _, text := range []string{"", "a=1", "1-1", "a@b", "名前", "#1", `"=1"`} {
+		value, _ := json.Marshal(text)
+		rows := readCSV(t, writeCSV(t, recordtest.Of(t, `{"id":`+string(value)+`}`), canonjson.Attributes{Include: []string{"id"}}))
+		if rows[1][0] != text {
+			t.Errorf("%q is written as %q, want it as it is", text, rows[1][0])
+		}
+	}
+	rows := readCSV(t, writeCSV(t, recordtest.Of(t, `{"=cmd":1,"n":-5}`), canonjson.Attributes{Exclude: []string{"profile"}}))
+	if header := rows[0]; !slices.Contains(header, "'=cmd") || rows[1][slices.Index(header, "n")] != "-5" {
+		t.Errorf("rows = %q, want a head without a formula and a number as it is", rows)
+	}
+}
+
+// FuzzWriteCSV reads the file back by the rules that WriteCSV states and
+// compares each value with what another decoder finds in the JSON.
+func FuzzWriteCSV(f *testing.F) {
+	for _, seed := range append(recordtest.Org(1), `{"profile":{"a":"'=\r\n\",","b":[null,"="],"c":"\t"},"title":null,"login":"x"}`,
+		`{"profile":"none","x":{"y":1e5}}`, `{"":"","profile":{"":"-"}}`) {
+		f.Add([]byte(seed), "")
+		f.Add([]byte(seed), "profile.login profile.a profile x.y id")
+	}
+	f.Fuzz(func(t *testing.T, src []byte, include string) {
+		user, err := canonjson.Canonical(nil, src)
+		if err != nil || user[0] != '{' {
+			return
+		}
+		checkRendered(t, user, include)
+		object := recordtest.Decode(t, user).(map[string]any)
+		if dotted(object) {
+			return // such a path could stand for two values
+		}
+		attrs := including(include)
+		list := &recordtest.List{Records: []diff.Record{{JSON: user}}}
+		rows := readCSV(t, writeCSV(t, list, attrs))
+		if len(rows) != 2 || len(rows[0]) != len(rows[1]) {
+			t.Fatalf("%q: %d rows, want a head and one as long", rows, len(rows))
+		}
+		got := map[string]string{}
+		for i, name := range rows[0] {
+			got[strings.TrimPrefix(name, "'")] = strings.TrimPrefix(rows[1][i], "'")
+		}
+		if len(attrs.Include) == 0 {
+			compareAll(t, got, object)
+		}
+		for _, path := range attrs.Include {
+			var value any = object
+			for name := range strings.SplitSeq(path, ".") {
+				inside, _ := value.(map[string]any)
+				value = inside[name]
+			}
+			compareCell(t, got, headOf(path), value)
+		}
+	})
+}
+
+// dotted reports whether a name in v has a dot.
+func dotted(v any) bool {
+	object, _ := v.(map[string]any)
+	for name, value := range object {
+		if strings.Contains(name, ".") || dotted(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// headOf returns the head of the column for path.
+func headOf(path string) string {
+	name, inProfile := strings.CutPrefix(path, "profile.")
+	switch short := slices.Contains(profileNames, name); {
+	case short && inProfile:
+		return name
+	case short:
+		return "." + name
+	}
+	return path
+}
+
+// profileNames are the attributes of a profile whose columns have a short name.
+var profileNames = strings.Fields("login email firstName lastName title department manager employeeNumber userType")
+
+// compareAll compares a row with all that a user has.
+func compareAll(t *testing.T, got map[string]string, object map[string]any) {
+	t.Helper()
+	profile, _ := object["profile"].(map[string]any)
+	for name, value := range profile {
+		compareCell(t, got, headOf("profile."+name), value)
+		delete(got, headOf("profile."+name))
+	}
+	for name, value := range object {
+		if name != "profile" || profile == nil {
+			compareCell(t, got, headOf(name), value)
+			delete(got, headOf(name))
+		}
+	}
+	for column, text := range got {
+		if text != "" {
+			t.Errorf("column %q = %q, and no such value", column, text)
+		}
+	}
+}
+
+func compareCell(t *testing.T, got map[string]string, column string, value any) {
+	t.Helper()
+	want, isString := value.(string)
+	if !isString && value != nil {
+		want = string(recordtest.Encode(nil, value))
+	}
+	if got[column] != want {
+		t.Errorf("%q = %q, want %q", column, got[column], want)
+	}
+}
+
+// readCSV reads CSV by RFC 4180 to the letter, so that bare line ends inside
+// of a cell and outside of quotes are told apart.
+func readCSV(t *testing.T, b []byte) [][]string {
+	t.Helper()
+	var rows [][]string
+	row := []string{}
+	for i := 0; i < len(b); {
+		var cell []byte
+		if b[i] == '"' {
+			for i++; ; i++ {
+				if i == len(b) {
+					t.Fatalf("%q: a quote without an end", b)
+				}
+				if b[i] == '"' {
+					if i++; i == len(b) || b[i] != '"' {
+						break
+					}
+				}
+				cell = append(cell, b[i])
+			}
+		} else {
+			for i < len(b) && b[i] != ',' && b[i] != '\r' {
+				if b[i] == '"' || b[i] == '\n' {
+					t.Fatalf("%q: %q outside of quotes", b, b[i])
+				}
+				cell = append(cell, b[i])
+				i++
+			}
+		}
+		row = append(row, string(cell))
+		switch {
+		case i < len(b) && b[i] == ',':
+			if i++; i == len(b) {
+				t.Fatalf("%q: no end of line", b)
+			}
+		case bytes.HasPrefix(b[i:], []byte("\r\n")):
+			i += 2
+			rows, row = append(rows, row), []string{}
+		default:
+			t.Fatalf("%q: no comma and no end of line at %d", b, i)
+		}
+	}
+	return rows
+}
+
+func BenchmarkWriteCSV1000Users(b *testing.B) {
+	users := recordtest.Of(b, recordtest.Org(1000)...)
+	for b.Loop() {
+		users.Pos = 0
+		columns, err := render.LearnColumns(snapshot.Records(users), schema, canonjson.Attributes{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		users.Pos = 0
+		if err := render.WriteCSV(io.Discard, snapshot.Records(users), columns); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// including returns attributes that name those in a text.
+func including(text string) (attrs canonjson.Attributes) {
+	for path := range strings.FieldsSeq(text) {
+		if !slices.Contains(attrs.Include, path) {
+			attrs.Include = append(attrs.Include, path)
+		}
+	}
+	return attrs
+}
+
+// checkCSV reports whether file is what records render to, as verify does.
+func checkCSV(records []diff.Record, attrs canonjson.Attributes, file []byte) (bool, error) {
+	c := render.NewCSVChecker(schema, attrs, bytes.NewReader(file))
+	scanner := c.Scanner(nil)
+	for _, record := range records {
+		c.Begin()
+		if err := scanner.Scan(append(bytes.Clone(record.JSON), '\n')); err != nil {
+			return false, err
+		}
+		c.Add()
+	}
+	return c.Close()
+}
+
+// checkRendered checks that Verify accepts the CSV that users render to, and no
+// other: it renders them in another way, with the columns that it learns.
+func checkRendered(t *testing.T, user []byte, include string) {
+	t.Helper()
+	attrs := including(include)
+	users := []diff.Record{{JSON: recordtest.Canonical(t, `{"id":"0","a":{"b":[{"c":null}]},"profile":{"x":1}}`)}, {JSON: user}, {JSON: user}}
+	file := writeCSV(t, &recordtest.List{Records: users}, attrs)
+	if same, err := checkCSV(users, attrs, file); err != nil || !same {
+		t.Fatalf("CheckCSV(%s) = %t, %v, want what WriteCSV writes to fit", file, same, err)
+	}
+	others := [][]byte{nil, file[:len(file)-1], append(bytes.Clone(file), '\n')}
+	for i := 0; i < len(file); i += 1 + len(file)/16 {
+		other := bytes.Clone(file)
+		other[i] ^= 1
+		others = append(others, other)
+	}
+	for _, other := range others {
+		if same, err := checkCSV(users, attrs, other); err != nil || same {
+			t.Fatalf("CheckCSV(%q) = %t, %v, want no other than %q to fit", other, same, err, file)
+		}
+	}
+}
+
+// Two columns with one head stand in the order in which they came.
+func TestCheckCSVHeads(t *testing.T) {
+	for _, user := range []string{`{"id":"1","login":"a",".login":"b"}`, `{".login":"b","id":"1","login":"a","profile":{".login":2,"login":1}}`} {
+		checkRendered(t, recordtest.Canonical(t, user), "")
+	}
+}

@@ -1,0 +1,254 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// checkedSnapshot is a snapshot that Verify has looked into.
+type checkedSnapshot struct {
+	*link
+	correct map[string]bool // by resource: its records are what the manifest says
+	wrong   map[string]bool // files that something has been found about
+	opened  map[string]bool // files that have been read
+	passed  func()          // is called for each record
+}
+
+// checkSnapshot looks into the folder of snap. What it compares snap with is
+// before, the snapshot that it follows, or nil.
+func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checkedSnapshot) (*checkedSnapshot, error) {
+	c := &checkedSnapshot{link: snap, correct: make(map[string]bool), wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedRecord}
+	report := func(file, format string, args ...any) {
+		c.wrong[file] = true
+		v.add(snap.finding(file, format, args...))
+	}
+	if snap.tombstone {
+		v.checkSigned(snap, report)
+		v.sum.Pruned++
+		return c, nil
+	}
+	if err := c.checkNames(report); err != nil {
+		return nil, err
+	}
+	for _, file := range snap.Manifest.Files {
+		if !c.wrong[file.Name] {
+			v.sum.Files++
+			v.sum.Bytes += file.Bytes
+		}
+	}
+	differences, err := c.checkFiles(ctx, before, report)
+	if err != nil {
+		return nil, err
+	}
+	if !c.wrong[snapshot.SignatureFile] {
+		v.checkSigned(snap, report)
+	}
+	v.sum.Snapshots++
+	for _, r := range snap.Manifest.Recorded() {
+		if c.correct[r.Name] {
+			v.sum.Records[r.Name] += snap.Manifest.Resources[r.Name].Total
+		}
+		c.checkChanges(r, before, differences[r.Name], report)
+	}
+	return c, nil
+}
+
+type reportFunc func(file, format string, args ...any)
+
+// checkNames holds the names in the folder, and SHA256SUMS, against the
+// manifest.
+func (c *checkedSnapshot) checkNames(report reportFunc) error {
+	entries, err := os.ReadDir(c.Dir())
+	if err != nil {
+		return err
+	}
+	expected := c.Manifest.Names()
+	there := make(map[string]bool)
+	for _, entry := range entries {
+		name := entry.Name()
+		there[name] = true
+		switch {
+		case !slices.Contains(expected, name):
+			report(name, "is not listed in the manifest")
+		case !entry.Type().IsRegular():
+			report(name, "is no plain file")
+		}
+	}
+	for _, name := range expected {
+		if !there[name] {
+			report(name, "is missing")
+		}
+	}
+	if c.wrong[snapshot.SumsFile] {
+		return nil
+	}
+	data, err := snapshot.ReadBounded(filepath.Join(c.Dir(), snapshot.SumsFile), snapshot.MaxManifest)
+	if snapshot.IsSystemError(err) {
+		return err
+	}
+	files := append(slices.Clone(c.Manifest.Files), snapshot.File{Name: snapshot.ManifestFile, SHA256: c.Digest})
+	if err != nil || !bytes.Equal(data, snapshot.Sums(files)) {
+		report(snapshot.SumsFile, "does not say what the manifest says")
+	}
+	return nil
+}
+
+// checkFiles reads each file once and compares it with the manifest. It returns
+// the differences from before, by resource.
+func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) (map[string]*difference, error) {
+	differences := make(map[string]*difference)
+	for _, r := range c.Manifest.Recorded() {
+		_, csv := c.Manifest.File(r.CSVFile())
+		if csv != c.Manifest.Declared.HasFormat(snapshot.FormatCSV) {
+			report(r.CSVFile(), "doesn't match the declared formats")
+		}
+		if c.wrong[r.RecordsFile()] {
+			continue
+		}
+		d, err := c.checkRecords(ctx, r, before, report)
+		if err != nil {
+			return nil, err
+		}
+		differences[r.Name] = d
+	}
+	for _, file := range c.Manifest.Files {
+		if c.wrong[file.Name] || c.opened[file.Name] {
+			continue
+		}
+		if err := c.checkFile(ctx, file, report); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range c.Manifest.Recorded() {
+		c.correct[r.Name] = !c.wrong[r.RecordsFile()]
+	}
+	return differences, nil
+}
+
+// checkFile looks at a file that is not about users.
+func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, report reportFunc) error {
+	f, err := c.openFile(ctx, file.Name, report)
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	var problem error
+	switch {
+	case file.Name == snapshot.RequestsFile:
+		problem = c.readRequests(f)
+	case strings.HasSuffix(file.Name, ".changes.ndjson"):
+		problem = checkRowCount(f, file)
+	}
+	_, err = io.Copy(io.Discard, f)
+	return f.check(file, err, problem, report)
+}
+
+// hashedFile is a file whose digest is taken as it is read.
+type hashedFile struct {
+	io.Reader
+	io.Closer
+	ctx context.Context
+	sum *snapshot.Digest
+}
+
+// openFile opens a file of the snapshot, nil where it is missing, or longer than
+// what was published: one without an end would be read without an end.
+func (c *checkedSnapshot) openFile(ctx context.Context, name string, report reportFunc) (*hashedFile, error) {
+	f, err := snapshot.OpenPlain(filepath.Join(c.Dir(), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		report(name, "is missing")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	said, _ := c.Manifest.File(name)
+	info, err := f.Stat()
+	if err == nil && info.Size() > said.Bytes {
+		report(name, "it has %d bytes, and the manifest says %d", info.Size(), said.Bytes)
+		return nil, f.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	c.opened[name] = true
+	sum := snapshot.NewDigest()
+	return &hashedFile{Reader: io.TeeReader(cancelReader{ctx, f}, sum), Closer: f, ctx: ctx, sum: sum}, nil
+}
+
+// check compares the file, which was read to its end or to readErr, with the
+// manifest. problem is an error in its content.
+func (h *hashedFile) check(file snapshot.File, readErr, problem error, report reportFunc) error {
+	switch {
+	case h.ctx.Err() != nil:
+		return h.ctx.Err()
+	case readErr != nil:
+		report(file.Name, "can't be read: %v", readErr)
+	case h.sum.String() != file.SHA256:
+		report(file.Name, "its digest is %s, and the manifest says %s", h.sum, file.SHA256)
+	case h.sum.Bytes != file.Bytes:
+		report(file.Name, "it has %d bytes, and the manifest says %d", h.sum.Bytes, file.Bytes)
+	case problem != nil:
+		report(file.Name, "%v", problem)
+	}
+	return nil
+}
+
+// readRequests checks requests.ndjson, and holds the rows of all pages
+// against those that were kept.
+func (c *checkedSnapshot) readRequests(r io.Reader) error {
+	var pages snapshot.Transcript
+	lines := snapshot.NewLineReader(r)
+	for {
+		line, err := lines.Next()
+		if err == io.EOF {
+			return c.Manifest.CheckRows(c.Manifest.Files, pages)
+		}
+		if err == nil {
+			err = pages.Add(line)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", lines.N, err)
+		}
+	}
+}
+
+// checkRowCount counts the lines of a file.
+func checkRowCount(r io.Reader, file snapshot.File) error {
+	lines := snapshot.NewLineReader(r)
+	for {
+		_, err := lines.Next()
+		if err == io.EOF && lines.N != file.Rows {
+			return fmt.Errorf("it has %d lines, and the manifest says %d", lines.N, file.Rows)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", lines.N+1, err)
+		}
+	}
+}
+
+// cancelReader is a reader that ends with its context.
+type cancelReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c cancelReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

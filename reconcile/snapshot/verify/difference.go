@@ -1,0 +1,109 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"path/filepath"
+
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
+)
+
+// A difference is the recomputed changes of a resource since the snapshot before.
+type difference struct {
+	counts diff.Counts
+	sum    *snapshot.Digest // of the changes file
+}
+
+// rulesAfter returns how a resource is compared with before, and the base that
+// follows. follows is false if before isn't the predecessor.
+func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapshot) (rules diff.Rules, base string, follows bool) {
+	var declared *snapshot.Declaration
+	if link := c.Manifest.Previous; link != nil {
+		if before == nil || before.Digest != link.ManifestSHA256 {
+			return diff.Rules{}, "", false
+		}
+		declared = &before.Manifest.Declared
+	}
+	rules, base = snapshot.RulesFor(r, declared, c.Manifest.Declared)
+	return rules, base, true
+}
+
+// compare compares records with those of before. It returns nil if there is
+// nothing to compare.
+func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, before *checkedSnapshot, records diff.Reader) (*difference, error) {
+	rules, base, follows := c.rulesAfter(r, before)
+	if !follows || base != snapshot.BasePrevious || !before.correct[r.Name] {
+		return nil, nil
+	}
+	f, err := snapshot.OpenPlain(filepath.Join(before.Dir(), r.RecordsFile()))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines, err := decompress(cancelReader{ctx, f}, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	defer lines.stop()
+	d := &difference{sum: snapshot.NewDigest()}
+	var line []byte
+	d.counts, err = diff.Diff(&checkedRecords{resource: r, lines: lines}, records, rules, func(change *diff.Change) (err error) {
+		if line, err = change.Line(line[:0]); err == nil {
+			_, err = d.sum.Write(line)
+		}
+		return err
+	})
+	return d, err
+}
+
+// checkedRecords reads records that have been checked.
+type checkedRecords struct {
+	resource *snapshot.Resource
+	lines    *decompressor
+	key      []byte
+}
+
+func (c *checkedRecords) Next() (diff.Record, error) {
+	line, err := c.lines.next()
+	if err != nil {
+		return diff.Record{}, snapshot.ContentError(err)
+	}
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	c.key, err = c.resource.AppendKey(c.key[:0], line)
+	return diff.Record{Key: c.key, JSON: line}, err
+}
+
+func (c *checkedRecords) Close() error { return nil }
+
+// checkChanges compares the recomputed changes of a resource with the changes
+// file and the manifest.
+func (c *checkedSnapshot) checkChanges(r *snapshot.Resource, before *checkedSnapshot, d *difference, report reportFunc) {
+	said := c.Manifest.Resources[r.Name]
+	file, listed := c.Manifest.File(r.ChangesFile())
+	if listed != (said.Base == snapshot.BasePrevious) {
+		report(r.ChangesFile(), "doesn't match the base %q", said.Base)
+		return
+	}
+	_, base, follows := c.rulesAfter(r, before)
+	if !follows {
+		return // the broken link has been reported
+	}
+	if base != said.Base {
+		report(snapshot.ManifestFile, "the base of %s is %q, and should be %q", r.Name, said.Base, base)
+		return
+	}
+	if d == nil || c.wrong[r.ChangesFile()] {
+		return
+	}
+	counts := d.counts
+	switch {
+	case d.sum.String() != file.SHA256:
+		report(r.ChangesFile(), "is not the difference from %s", before.Name())
+	case counts.Added != said.Added || counts.Changed != said.Changed || counts.Removed != said.Removed,
+		!maps.Equal(counts.Kinds, said.Kinds):
+		report(snapshot.ManifestFile, "its counts of %s are not those of the difference from %s", r.Name, before.Name())
+	}
+}
