@@ -50,7 +50,14 @@ var mayImport = map[string]imports{
 		tests: []string{"github.com/go-json-experiment/json"},
 	},
 	"reconcile/internal/recordtest": { // only for tests
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+	},
+	"reconcile/internal/storetest": { // only for tests
+		ours: []string{
+			"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
+			"reconcile/snapshot/verify",
+		},
+		others: []string{"golang.org/x/crypto"},
 	},
 	"reconcile/snapshot": {
 		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
@@ -59,7 +66,7 @@ var mayImport = map[string]imports{
 			"golang.org/x/sys",
 			"golang.org/x/crypto", // its ssh: sshsig takes and gives the keys of that
 		},
-		tests: []string{"reconcile/internal/recordtest", "reconcile/snapshot/verify"},
+		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
 	"reconcile/snapshot/canonjson": {
 		others: []string{"github.com/go-json-experiment/json"},
@@ -76,12 +83,15 @@ var mayImport = map[string]imports{
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/diff"},
 	},
 	"reconcile/snapshot/verify": {
-		ours:   []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
-		others: []string{"github.com/klauspost/compress"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
+		tests: []string{
+			"reconcile/internal/recordtest", "reconcile/internal/storetest",
+			"github.com/hiddeco/sshsig", "golang.org/x/crypto", "github.com/klauspost/compress", // to forge snapshots
+		},
 	},
 	"reconcile": {
 		ours:  []string{"oktaclient", "reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
-		tests: []string{"reconcile/internal/recordtest", "reconcile/snapshot/verify"},
+		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
 	"scheduler": {
 		others: []string{"github.com/robfig/cron/v3"},

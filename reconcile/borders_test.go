@@ -11,7 +11,7 @@ import (
 	"oktasync/reconcile"
 )
 
-// Between two borders of a snapshot there are at most as many users as asked.
+// Between two borders, a snapshot has at most the requested number of users.
 func TestBordersOfASnapshot(t *testing.T) {
 	start := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
 	at := func(n int, minute int) oktaclient.Record {

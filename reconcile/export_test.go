@@ -9,12 +9,12 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// BordersOf returns the borders between so many users of a snapshot.
+// BordersOf returns borders between which a snapshot has about this many users.
 func BordersOf(s *snapshot.Snapshot, users int) ([]time.Time, error) {
 	return bordersOf(s, snapshot.Users, users)
 }
 
-// Spool is a spool whose runs have a size of the test's choosing.
+// Spool is a spool with a given size of runs.
 type Spool struct{ s *spool }
 
 func NewSpool(runSize int) *Spool {
@@ -27,21 +27,20 @@ func NewSpool(runSize int) *Spool {
 
 func (s *Spool) Add(u oktaclient.Record) error { return s.s.add(u) }
 func (s *Spool) Finish() error                 { return s.s.finish() }
-func (s *Spool) Runs() int                     { return len(s.s.runs) }
 func (s *Spool) Close() error                  { return s.s.close() }
 
-// Merge returns the users, and a function that tells how many copies were left out.
+// Merge returns the records, and a function that returns the number of further
+// copies.
 func (s *Spool) Merge() (diff.Reader, func() int, error) {
 	m, err := s.s.merge()
 	return m, func() int { return m.duplicates }, err
 }
 
-// Stops returns why a guard of users stops a read.
+// Stops returns why the guard stops a read of users.
 func Stops(g snapshot.Guard, base string, c diff.Counts) []string {
-	p := ResourcePlan{Declared: Declared{Resource: snapshot.Users}, Base: base, Counts: c}
-	p.Declared.Guard = g
-	return p.stops()
+	d := Declared{DeclaredResource: snapshot.DeclaredResource{Guard: g}, Resource: snapshot.Users}
+	return (&ResourcePlan{Declared: d, Base: base, Counts: c}).stops()
 }
 
-// MaxRemoved is the number of users that a read may remove.
+// MaxRemoved returns how many records a read may remove.
 func MaxRemoved(g snapshot.Guard, total int) int { return maxRemoved(g, total) }

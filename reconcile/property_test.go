@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,13 +20,14 @@ import (
 	"oktasync/oktaclient"
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile"
+	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// Whatever happens in an org while it is read, and however it is read: the
-// reading is true, and an org at rest is equalled.
-func TestReadingOfAnOrgThatChanges(t *testing.T) {
+// An org changes while it is read. Each record of the read was true during the
+// read, no record is missing, and a read of an org at rest equals the org.
+func TestReadOfAChangingOrg(t *testing.T) {
 	seeds := uint64(20)
 	switch {
 	case os.Getenv("OKTASYNC_LONG_TESTS") == "1":
@@ -35,7 +37,7 @@ func TestReadingOfAnOrgThatChanges(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel() // while one waits for the disk, another goes on
+			t.Parallel()
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) { newWorld(t, seed, dir).run() })
 		})
@@ -48,20 +50,20 @@ type world struct {
 	random *rand.Rand
 	app    *app
 	lag    time.Duration
-	first  bool // the org changes from the first reading on
+	first  bool // the org changes from the first read on
 	export reconcile.Export
 	r      *reconcile.Reconciler
 	store  *snapshot.Store
-	passes passes
 
-	project *canonjson.Projector
+	settled map[string]time.Time // start of the last settling pass, by resource
+	project map[string]*canonjson.Projector
 
-	people  []string             // who was there at first
-	changes map[string][]version // of each user who changed since, oldest first
-	changed []string             // ids of these
+	people, groups []string             // ids before the changes
+	changes        map[string][]version // of each record that changed since, oldest first
+	changed        []string             // ids of these
 }
 
-// version is what a user was from then on; nil: deleted, or not there yet.
+// version is a record from a time on. Its json is nil if it doesn't exist.
 type version struct {
 	from time.Time
 	json []byte
@@ -74,7 +76,7 @@ const (
 
 func newWorld(t *testing.T, seed uint64, dir string) *world {
 	random := rand.New(rand.NewPCG(seed, 4))
-	w := &world{T: t, random: random, first: seed%4 >= 2, changes: map[string][]version{}}
+	w := &world{T: t, random: random, first: seed%4 >= 2, changes: map[string][]version{}, settled: map[string]time.Time{}}
 	if seed%2 == 1 {
 		w.lag = time.Duration(random.IntN(1000)) * time.Millisecond
 	}
@@ -86,7 +88,7 @@ func newWorld(t *testing.T, seed uint64, dir string) *world {
 	size := 7 + random.IntN(194)
 	client, err := oktaclient.New(oktaclient.Config{
 		OrgURL: w.app.org.URL(), HTTPClient: &http.Client{Transport: w.app}, RateLimitShare: 1,
-		Concurrency: 1 + random.IntN(8), PageSize: size, Logger: slog.New(&w.passes),
+		Concurrency: 1 + random.IntN(8), PageSize: size,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,9 +99,16 @@ func newWorld(t *testing.T, seed uint64, dir string) *world {
 	}
 	w.export = reconcile.DefaultExport()
 	w.export.Name = "people"
-	w.export.Users.Attributes = reconcile.Attributes{Exclude: []string{"_links"}} // by id there are more of them
-	w.project = canonjson.Attributes{Exclude: w.export.Users.Attributes.Exclude}.Projector(snapshot.Users.Always())
+	w.export.Users.Attributes = reconcile.Attributes{Exclude: []string{"_links"}} // responses by id have more links
 	w.export.Users.Guard = reconcile.UserGuard{MaxRemoved: snapshot.Percent(100), MaxDeactivated: snapshot.Percent(100)}
+	w.export.Groups = &reconcile.Resource{
+		Attributes: reconcile.Attributes{Exclude: []string{"_links", "lastMembershipUpdated"}}, // which changes without lastUpdated
+		Guard:      reconcile.Guard{MaxRemoved: snapshot.Percent(100)},
+	}
+	w.project = map[string]*canonjson.Projector{}
+	for _, d := range w.export.Resources() {
+		w.project[d.Resource.Name] = d.Attributes.Projector(d.Resource.Always())
+	}
 	w.export.Users.IncludeDeprovisioned = random.IntN(2) == 0
 	w.export.Users.Search = []string{"", active, sales}[random.IntN(3)]
 	w.export.Formats = []string{snapshot.FormatNDJSON}
@@ -107,7 +116,8 @@ func newWorld(t *testing.T, seed uint64, dir string) *world {
 	return w
 }
 
-// smallPages makes the borders of the newest snapshot fit the client's pages.
+// smallPages adapts the borders to the client's page size, and records when the
+// last settling pass began.
 type smallPages struct {
 	*oktaclient.Client
 	w    *world
@@ -125,25 +135,14 @@ func (s smallPages) Read(ctx context.Context, q oktaclient.Query, sink oktaclien
 		}
 		q.KnownBefore = q.Borders[len(q.Borders)-1]
 	}
-	return s.Client.Read(ctx, q, sink)
-}
-
-// passes is a log handler that remembers when the last settling pass began.
-type passes struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (p *passes) Enabled(context.Context, slog.Level) bool { return true }
-func (p *passes) WithAttrs([]slog.Attr) slog.Handler       { return p }
-func (p *passes) WithGroup(string) slog.Handler            { return p }
-func (p *passes) Handle(_ context.Context, r slog.Record) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if r.Message == "settling" {
-		p.last = time.Now()
+	onPhase := q.OnPhase
+	q.OnPhase = func(p oktaclient.Phase) {
+		if p == oktaclient.PhaseSettle {
+			s.w.settled[q.Resource.Name] = time.Now()
+		}
+		onPhase(p)
 	}
-	return nil
+	return s.Client.Read(ctx, q, sink)
 }
 
 // run reads the org at rest, then while it changes, then at rest again; or
@@ -151,6 +150,12 @@ func (p *passes) Handle(_ context.Context, r slog.Record) error {
 func (w *world) run() {
 	for id := range w.app.org.UsersJSON() {
 		w.people = append(w.people, id)
+	}
+	for n := range 100 {
+		w.app.org.AddGroup(fmt.Sprint("Group ", n), "")
+	}
+	for id := range w.app.org.GroupsJSON() {
+		w.groups = append(w.groups, id)
 	}
 	if !w.first {
 		w.reconcile()
@@ -165,16 +170,16 @@ func (w *world) run() {
 	time.Sleep(time.Duration(w.random.IntN(2000)) * time.Millisecond)
 	started := time.Now()
 	s := w.reconcile()
-	finished, last := time.Now(), w.passes.last
+	finished, last := time.Now(), maps.Clone(w.settled)
 	stop()
 	changing.Wait()
 	time.Sleep(2 * time.Second)
 	rest := w.reconcile()
 	if !rest.Manifest.Read.Settled {
-		w.Error("a reading of an org at rest did not settle")
+		w.Error("a read of an org at rest did not settle")
 	}
 	at := w.equals(rest)
-	w.check(w.users(s), at, started, last, finished)
+	w.check(w.records(s), at, started, last, finished)
 	if v := w.app.org.Stats().Violations; len(v) > 0 {
 		w.Errorf("violations: %v", v)
 	}
@@ -193,23 +198,22 @@ func (w *world) reconcile() *snapshot.Snapshot {
 	return result.Snapshot
 }
 
-// change changes somebody every few milliseconds.
+// change changes a record every few milliseconds.
 func (w *world) change(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(2+random.IntN(60)) * time.Millisecond)
 		org := w.app.org
 		switch op := sandbox.Ops()[random.IntN(len(sandbox.Ops()))]; {
-		case op == sandbox.Touch: // would change nobody's lastUpdated
+		case random.IntN(4) == 0:
+			w.changeGroup(random, w.groups[random.IntN(len(w.groups))])
+		case op == sandbox.Touch: // doesn't change lastUpdated
 			w.note(nil, org.Join(1)...)
-		case random.IntN(2) == 0 && len(w.changed) > 0:
-			id := w.changed[random.IntN(len(w.changed))]
-			before, _ := org.User(id)
-			if org.Change(op, id) == nil {
-				w.note(before, id)
-			}
 		default:
 			id := w.people[random.IntN(len(w.people))]
-			before, _ := org.User(id)
+			if random.IntN(2) == 0 && len(w.changed) > 0 {
+				id = w.changed[random.IntN(len(w.changed))]
+			}
+			before := w.now(id)
 			if org.Change(op, id) == nil {
 				w.note(before, id)
 			}
@@ -217,107 +221,136 @@ func (w *world) change(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// note remembers what users have become, and what one was before.
+// changeGroup changes the group with this id, or adds one.
+func (w *world) changeGroup(random *rand.Rand, id string) {
+	org, before := w.app.org, w.now(id)
+	switch random.IntN(3) {
+	case 0:
+		w.note(nil, org.AddGroup(fmt.Sprint("Team ", random.IntN(1000)), ""))
+	case 1:
+		if org.SetGroup(id, "profile.name", fmt.Appendf(nil, `"Renamed %d"`, random.IntN(1000))) == nil {
+			w.note(before, id)
+		}
+	case 2:
+		if org.DeleteGroup(id) == nil {
+			w.note(before, id)
+		}
+	}
+}
+
+// now returns a record as the org has it, or nil.
+func (w *world) now(id string) []byte {
+	get := w.app.org.User
+	if isGroup(id) {
+		get = w.app.org.Group
+	}
+	json, _ := get(id)
+	return json
+}
+
+func isGroup(id string) bool { return strings.HasPrefix(id, "00g") }
+
+// note records the current versions of records, and the one before the first
+// change.
 func (w *world) note(before []byte, ids ...string) {
 	for _, id := range ids {
 		if w.changes[id] == nil {
 			w.changes[id] = []version{{time.Time{}, before}}
 			w.changed = append(w.changed, id)
 		}
-		now, _ := w.app.org.User(id)
-		w.changes[id] = append(w.changes[id], version{time.Now(), now})
+		w.changes[id] = append(w.changes[id], version{time.Now(), w.now(id)})
 	}
 }
 
-// of is whether the export is of a user.
-func (w *world) of(json []byte) bool {
+// selects reports whether the export contains a version of a record.
+func (w *world) selects(id string, json []byte) bool {
+	if isGroup(id) {
+		return json != nil
+	}
 	part := map[string]string{"": "", active: `"status":"ACTIVE"`, sales: `"department":"Sales"`}[w.export.Users.Search]
 	return json != nil && bytes.Contains(json, []byte(part)) &&
 		(w.export.Users.IncludeDeprovisioned || !bytes.Contains(json, []byte(`"status":"DEPROVISIONED"`)))
 }
 
-// users are those of a snapshot.
-func (w *world) users(s *snapshot.Snapshot) map[string]string {
-	reader, err := s.Records(snapshot.Users)
-	if err != nil {
-		w.Fatal(err)
+// records returns the JSON of all records of a snapshot.
+func (w *world) records(s *snapshot.Snapshot) map[string]string {
+	all := map[string]string{}
+	for _, r := range s.Recorded() {
+		records, err := s.Records(r)
+		maps.Copy(all, recordtest.ReadAll(w, records, err))
 	}
-	defer reader.Close()
-	users := map[string]string{}
-	for {
-		u, err := reader.Next()
-		if err == io.EOF {
-			return users
-		} else if err != nil {
-			w.Fatal(err)
-		}
-		users[string(u.Key)] = string(u.JSON)
-	}
+	return all
 }
 
-// canonical is a user as a snapshot holds them.
-func (w *world) canonical(json []byte) string {
-	text, err := canonjson.Canonical(nil, json)
-	if err == nil {
-		text, err = w.project.Project(nil, text)
+// canonical returns a version of a record as a snapshot contains it.
+func (w *world) canonical(id string, json []byte) string {
+	name := "users"
+	if isGroup(id) {
+		name = "groups"
 	}
+	text, err := w.project[name].Project(nil, recordtest.Canonical(w, string(json)))
 	if err != nil {
 		w.Fatal(err)
 	}
 	return string(text)
 }
 
-// equals wants the snapshot to be exactly what the org has now, and returns its
-// users.
+// equals checks that the snapshot equals the org, and returns its records.
 func (w *world) equals(s *snapshot.Snapshot) map[string]string {
 	w.Helper()
-	got, want := w.users(s), 0
-	for id, json := range w.app.org.UsersJSON() {
-		if !w.of(json) {
-			continue
-		}
-		if want++; got[id] != w.canonical(json) {
-			w.Errorf("at rest, user %s = %.60q, want %.60q", id, got[id], json)
+	got, want := w.records(s), 0
+	for _, records := range []iter.Seq2[string, []byte]{w.app.org.UsersJSON(), w.app.org.GroupsJSON()} {
+		for id, json := range records {
+			if !w.selects(id, json) {
+				continue
+			}
+			if want++; got[id] != w.canonical(id, json) {
+				w.Errorf("at rest, %s = %.60q, want %.60q", id, got[id], json)
+			}
 		}
 	}
 	if len(got) != want {
-		w.Errorf("at rest, %d users, want %d", len(got), want)
+		w.Errorf("at rest, %d records, want %d", len(got), want)
 	}
 	return got
 }
 
-// check holds what was read of the changing org against what happened in it,
-// and for whom nothing did against what was read at rest.
-func (w *world) check(got, rest map[string]string, started, last, finished time.Time) {
+// check compares the read of the changing org with the changes, and the records
+// that didn't change with the read at rest.
+func (w *world) check(got, rest map[string]string, started time.Time, last map[string]time.Time, finished time.Time) {
 	for id, text := range got {
 		if w.changes[id] == nil {
 			continue
 		}
-		if !slices.ContainsFunc(w.between(id, started.Add(-w.lag), finished), func(json []byte) bool { return w.of(json) && w.canonical(json) == text }) {
-			w.Errorf("user %s = %s was never true", id, text)
+		if !slices.ContainsFunc(w.between(id, started.Add(-w.lag), finished), func(json []byte) bool { return w.selects(id, json) && w.canonical(id, json) == text }) {
+			w.Errorf("%s = %s was never true", id, text)
 		}
 	}
-	for _, id := range w.people {
+	for _, id := range slices.Concat(w.people, w.groups) {
 		if w.changes[id] == nil && got[id] != rest[id] {
-			w.Errorf("user %s, who did not change, = %.60q, want %.60q", id, got[id], rest[id])
+			w.Errorf("%s, which did not change, = %.60q, want %.60q", id, got[id], rest[id])
 		}
 	}
 	for _, id := range w.changed {
-		always := !slices.ContainsFunc(w.between(id, started.Add(-w.lag), finished), func(json []byte) bool { return !w.of(json) })
+		always := !slices.ContainsFunc(w.between(id, started.Add(-w.lag), finished), func(json []byte) bool { return !w.selects(id, json) })
 		if always && got[id] == "" {
-			w.Errorf("user %s is missing", id)
+			w.Errorf("%s is missing", id)
 		}
-		since := w.between(id, last.Add(-w.lag), finished)
+		settled := last["users"]
+		if isGroup(id) {
+			settled = last["groups"]
+		}
+		since := w.between(id, settled.Add(-w.lag), finished)
 		if len(since) > 1 || since[0] == nil {
-			continue // changed after the last pass, or deleted: no list tells of that
+			continue // changed after the last pass, or deleted, which no list shows
 		}
-		if w.of(since[0]) != (got[id] != "") || w.of(since[0]) && w.canonical(since[0]) != got[id] {
-			w.Errorf("user %s = %.60q, and has been %.60q since before the last pass", id, got[id], since[0])
+		if w.selects(id, since[0]) != (got[id] != "") || w.selects(id, since[0]) && w.canonical(id, since[0]) != got[id] {
+			w.Errorf("%s = %.60q, and has been %.60q since before the last pass", id, got[id], since[0])
 		}
 	}
 }
 
-// between returns what a user was from one time to another.
+// between returns the versions of a record from one time to another.
 func (w *world) between(id string, from, to time.Time) (all [][]byte) {
 	versions := w.changes[id]
 	for i, v := range versions {

@@ -14,16 +14,16 @@ func TestRemovalIsProvedByID(t *testing.T) {
 	f := newFixture(t, people(0, 100)...)
 	f.publish()
 	f.org.users = people(3, 100)
-	f.org.skip = func(u oktaclient.Record) bool { return u.ID >= "00u00090" } // a page that was never given
+	f.org.skip = func(u oktaclient.Record) bool { return u.ID >= "00u00090" } // no page contains them
 	s := f.publish()
 	if u := s.Manifest.Resources["users"]; u.Total != 97 || u.Removed != 3 || u.Kinds[diff.Deleted] != 3 || u.Changed+u.Added != 0 {
-		t.Errorf("users = %+v, want the 3 removed of which Okta says so", u)
+		t.Errorf("users = %+v, want only the 3 removed that do not exist", u)
 	}
 	if r, u := s.Manifest.Read, s.Manifest.Resources["users"]; r.Requests != 1+13 || u.Rows != 97 || u.Duplicates+u.Outside != 0 {
-		t.Errorf("read = %+v, users = %+v, want 13 requested by id", r, u)
+		t.Errorf("read = %+v, users = %+v, want 13 requests by id", r, u)
 	}
-	if !slices.IsSorted(f.org.asked) || len(f.org.asked) != 13 {
-		t.Errorf("asked for %v", f.org.asked)
+	if !slices.IsSorted(f.org.found) || len(f.org.found) != 13 {
+		t.Errorf("requested %v", f.org.found)
 	}
 }
 
@@ -34,27 +34,26 @@ func TestUserFoundOutsideTheExportIsRemovedFromIt(t *testing.T) {
 	f.org.users[7] = person(7, "ACTIVE", "DEPROVISIONED")
 	f.org.skip = func(u oktaclient.Record) bool { return u.ID == "00u00007" }
 	s := f.publish()
-	if u, r := s.Manifest.Resources["users"], s.Manifest.Read; u.Total != 99 || u.Removed != 1 || u.Outside != 1 || u.Rows != 100 {
-		t.Errorf("users = %+v, read = %+v; want one outside", u, r)
+	if u := s.Manifest.Resources["users"]; u.Total != 99 || u.Removed != 1 || u.Outside != 1 || u.Rows != 100 {
+		t.Errorf("users = %+v; want one outside", u)
 	}
 }
 
-// Beyond what the guard lets go it decides, and nobody is asked for.
-func TestNobodyIsAskedForWhereTheGuardDecides(t *testing.T) {
+// If the guard stops a read, no user is requested by id.
+func TestNoProofIfTheGuardStops(t *testing.T) {
 	f := newFixture(t, people(0, 120)...)
 	f.publish()
 	f.org.users = people(30, 120)
 	if _, err := f.reconcile(""); err == nil {
-		t.Error("30 of 120 users gone, and nothing held the reading back")
+		t.Error("30 of 120 users gone, and the guard does not stop the read")
 	}
-	if len(f.org.asked) > 0 {
-		t.Errorf("%d users asked for", len(f.org.asked))
+	if len(f.org.found) > 0 {
+		t.Errorf("%d users requested", len(f.org.found))
 	}
 }
 
-// A user who was read and then left the narrowed range is dropped, and comes
-// back with a newer copy.
-func TestSpoolDropsWhoLeft(t *testing.T) {
+// The newest copy of a user decides whether the declaration selects the user.
+func TestNewestCopyDecides(t *testing.T) {
 	at := func(n int, second string) oktaclient.Record {
 		u := person(n)
 		u.LastUpdated = "2026-11-23T06:00:0" + second + ".000Z"
@@ -67,28 +66,28 @@ func TestSpoolDropsWhoLeft(t *testing.T) {
 		sink.Record(at(2, "2"))
 		sink.Outside(at(2, "1")) // an older page
 		sink.Outside(at(3, "1"))
-		sink.Record(at(3, "1")) // the later answer
+		sink.Record(at(3, "1")) // the later response
 		sink.Record(at(4, "1"))
-		sink.Outside(at(4, "1")) // the later answer
+		sink.Outside(at(4, "1")) // the later response
 	}
-	m := f.publish().Manifest
-	if m.Resources["users"].Total != 2 || m.Resources["users"].Outside != 2 || m.Resources["users"].Duplicates != 4 || m.Resources["users"].Rows != 8 {
-		t.Errorf("total %d, read %+v; want users 2 and 3", m.Resources["users"].Total, m.Read)
+	u := f.publish().Manifest.Resources["users"]
+	if u.Total != 2 || u.Outside != 2 || u.Duplicates != 4 || u.Rows != 8 {
+		t.Errorf("users = %+v; want users 2 and 3", u)
 	}
 }
 
-// Many are asked for a thousand at a time, each once, and the reading ends when
-// the last answer is in.
+// Many users are requested in parts, each once, and the read ends with the last
+// response.
 func TestManyRemovalsAreProvedOnce(t *testing.T) {
 	f := newFixture(t, people(0, 2501)...)
 	f.export.Users.Guard.MaxRemoved = snapshot.Percent(100)
 	f.publish()
 	f.org.users, f.org.later = people(0, 1), time.Hour
 	m := f.publish().Manifest
-	if n := len(slices.Compact(f.org.asked)); n != 2500 || len(f.org.asked) != n || m.Resources["users"].Removed != n {
-		t.Errorf("asked for %d, %d of them once, %d removed; want 2500", len(f.org.asked), n, m.Resources["users"].Removed)
+	if n := len(slices.Compact(f.org.found)); n != 2500 || len(f.org.found) != n || m.Resources["users"].Removed != n {
+		t.Errorf("requested %d, %d of them once, %d removed; want 2500", len(f.org.found), n, m.Resources["users"].Removed)
 	}
 	if took := m.Read.Finished.Sub(m.Read.Started.Time); took < time.Hour {
-		t.Errorf("the reading took %v, want the hour that asking took", took)
+		t.Errorf("the read took %v, want at least the hour of the requests", took)
 	}
 }

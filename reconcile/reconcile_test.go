@@ -3,315 +3,70 @@ package reconcile_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
+	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/diff"
-	"oktasync/reconcile/snapshot/verify"
 )
 
-// org is a Source: what it holds is what a reading gives.
-type org struct {
-	users  []oktaclient.Record
-	skip   func(oktaclient.Record) bool // whom no page holds, though they are there
-	asked  []string                     // ids that were asked for
-	script func(oktaclient.Sink)        // what a reading gives in place of users: 8 rows
-	fail   error
-	hook   func(ctx context.Context)
-	query  oktaclient.Query // the last one asked
-	later  time.Duration    // that asking for ids takes longer
-	ahead  time.Duration    // of the org's clock
-}
-
-func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
-	o.query = q
-	started := time.Now()
-	if o.hook != nil {
-		o.hook(ctx)
-	}
-	if err := ctx.Err(); err != nil {
-		return oktaclient.ReadResult{}, err
-	}
-	rows := 0
-	for _, u := range o.users {
-		if o.skip != nil && o.skip(u) {
-			continue
-		}
-		if err := o.give(q, u, sink); err != nil {
-			return oktaclient.ReadResult{}, err
-		}
-		rows++
-	}
-	if o.script != nil {
-		o.script(sink)
-		rows = 8
-	}
-	request := oktaclient.Request{Resource: "users", Time: started, Method: "GET", Path: "/api/v1/users?limit=200", Status: 200, Rows: rows, RequestID: "r1"}
-	if err := sink.Request(request); err != nil {
-		return oktaclient.ReadResult{}, err
-	}
-	return oktaclient.ReadResult{Started: started, Finished: time.Now(), Requests: 1, Rows: rows, ClockOffset: o.ahead}, o.fail
-}
-
-func (o *org) give(q oktaclient.Query, u oktaclient.Record, sink oktaclient.Sink) error {
-	if u.Status == "DEPROVISIONED" && !q.IncludeDeprovisioned {
-		return sink.Outside(u)
-	}
-	return sink.Record(u)
-}
-
-func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
-	reading := oktaclient.ReadResult{Started: time.Now()}
-	for _, id := range ids {
-		o.asked = append(o.asked, id)
-		request := oktaclient.Request{Resource: "users", Time: time.Now(), Method: "GET", Path: "/api/v1/users/" + id, Status: 404, RequestID: "r2"}
-		if i := slices.IndexFunc(o.users, func(u oktaclient.Record) bool { return u.ID == id }); i >= 0 {
-			request.Status, request.Rows = 200, 1
-			if err := o.give(q, o.users[i], sink); err != nil {
-				return reading, err
-			}
-		}
-		if err := sink.Request(request); err != nil {
-			return reading, err
-		}
-		reading.Requests++
-		reading.Rows += request.Rows
-	}
-	reading.Finished = time.Now().Add(o.later)
-	return reading, nil
-}
-
-// person returns the nth user; edits are pairs of a text and its replacement.
-func person(n int, edits ...string) oktaclient.Record {
-	id, updated := fmt.Sprintf("00u%05d", n), "2026-11-23T06:00:00.000Z"
-	text := fmt.Sprintf(`{"id":%q,"status":"ACTIVE","lastLogin":"2026-11-20T08:00:00.000Z","lastUpdated":%q,`+
-		`"profile":{"login":"p%d@example.com","department":"Sales","badge":12345678901234567890},"_links":{"self":{"href":"x"}}}`, id, updated, n)
-	text = strings.NewReplacer(edits...).Replace(text)
-	status := "ACTIVE"
-	if strings.Contains(text, "DEPROVISIONED") {
-		status = "DEPROVISIONED"
-	}
-	return oktaclient.Record{ID: id, Status: status, LastUpdated: updated, JSON: []byte(text)}
-}
-
-func people(from, to int) []oktaclient.Record {
-	var users []oktaclient.Record
-	for n := from; n < to; n++ {
-		users = append(users, person(n))
-	}
-	return users
-}
-
-type fixture struct {
-	t      *testing.T
-	dir    string
-	org    *org
-	store  *snapshot.Store
-	export reconcile.Export
-	r      *reconcile.Reconciler
-}
-
-func newFixture(t *testing.T, users ...oktaclient.Record) *fixture {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "snapshots")
-	of := snapshot.Org{URL: "https://acme.okta.com"}
-	store, err := snapshot.Init(dir, of, snapshot.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	export := reconcile.DefaultExport()
-	export.Name = "all-users"
-	o := &org{users: users}
-	r := reconcile.New(reconcile.Config{Store: store, Source: o, Org: of, Client: snapshot.Client{ClientID: "0oa1", Scopes: []string{"okta.users.read"}},
-		Tool: snapshot.Tool{Name: "oktasync", Version: "test", Commit: "unknown"}})
-	return &fixture{t, dir, o, store, export, r}
-}
-
-func (f *fixture) reconcile(override string) (reconcile.Result, error) {
-	f.t.Helper()
-	run := snapshot.Run{Trigger: "apply", User: "ada", Host: "test"}
-	if override != "" {
-		run.Override = &snapshot.Override{User: "ada", Reason: override}
-	}
-	result, err := f.r.Reconcile(f.t.Context(), f.export, run)
-	f.check()
-	return result, err
-}
-
-func (f *fixture) publish() *snapshot.Snapshot {
-	f.t.Helper()
-	result, err := f.reconcile("")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if result.Outcome != reconcile.Published {
-		f.t.Fatalf("outcome = %s, want published", result.Outcome)
-	}
-	return result.Snapshot
-}
-
-// check holds the whole store against itself, and wants no open file of a plan
-// left in it.
-func (f *fixture) check() {
-	f.t.Helper()
-	summary, err := verify.Verify(f.t.Context(), f.store, verify.Options{}, func(found verify.Finding) { f.t.Errorf("verify: %s", found) })
-	if err != nil || summary.Problems+summary.Notes > 0 {
-		f.t.Errorf("verify: %v, %d problems, %d notes", err, summary.Problems, summary.Notes)
-	}
-}
-
-func (f *fixture) latest() string {
-	f.t.Helper()
-	s, err := f.store.Latest("all-users")
-	if errors.Is(err, snapshot.ErrNoSnapshot) {
-		return ""
-	} else if err != nil {
-		f.t.Fatal(err)
-	}
-	return s.Name()
-}
-
-func (f *fixture) lastEvent() snapshot.Event {
-	f.t.Helper()
-	history, err := f.store.Journal("all-users")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return history.LastEnd
-}
-
-func TestReconcilePublishesWhatWasRead(t *testing.T) {
+func TestPublish(t *testing.T) {
 	f := newFixture(t, person(2), person(1), person(3))
 	s := f.publish()
-	users, err := s.Records(snapshot.Users)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer users.Close()
-	var got []string
-	for {
-		u, err := users.Next()
-		if err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, string(u.JSON))
-	}
+	records, err := s.Records(snapshot.Users)
+	got := recordtest.ReadAll(t, records, err)
 	want := `{"id":"00u00001","lastLogin":"2026-11-20T08:00:00.000Z","lastUpdated":"2026-11-23T06:00:00.000Z",` +
 		`"profile":{"badge":12345678901234567890,"department":"Sales","login":"p1@example.com"},"status":"ACTIVE"}`
-	if len(got) != 3 || got[0] != want {
-		t.Errorf("users = %q, want 3, the first %s", got, want)
+	if len(got) != 3 || got["00u00001"] != want {
+		t.Errorf("users = %q, want 3, one of them %s", got, want)
 	}
 	m := s.Manifest
 	if m.Sequence != 1 || m.Previous != nil || m.Resources["users"].Total != 3 || m.Resources["users"].ByStatus["ACTIVE"] != 3 || m.Read.Requests != 1 {
 		t.Errorf("manifest = %+v", m)
 	}
 	if !f.org.query.IncludeDeprovisioned {
-		t.Error("deprovisioned users were not asked for")
+		t.Error("deprovisioned users were not requested")
 	}
 }
 
-func TestReconcileCountsAUserOfTwoPagesOnce(t *testing.T) {
+func TestUserOnTwoPages(t *testing.T) {
 	newer := person(1, "Sales", "Finance", "06:00:00.000Z", "06:00:09.000Z")
 	newer.LastUpdated = "2026-11-23T06:00:09.000Z"
 	s := newFixture(t, newer, person(2), person(1)).publish()
 	if m := s.Manifest; m.Resources["users"].Total != 2 || m.Resources["users"].Duplicates != 1 || m.Resources["users"].Rows != 3 {
-		t.Errorf("total %d, duplicates %d, rows %d", m.Resources["users"].Total, m.Resources["users"].Duplicates, m.Resources["users"].Rows)
+		t.Errorf("users = %+v", m.Resources["users"])
 	}
 }
 
-func TestPlanNamesEachKindAndIsQuietRightAfterApply(t *testing.T) {
-	f := newFixture(t, people(0, 200)...)
-	f.export.Users.Guard.AtLeast = 100
-	plan := f.plan()
-	if !plan.Changed() || plan.Resources[0].Base != snapshot.BaseNone {
-		t.Errorf("before the first: changed %t, base %s", plan.Changed(), plan.Resources[0].Base)
+// Times in a snapshot are Okta's: local times plus the clock offset.
+func TestTimesAreOktas(t *testing.T) {
+	f := newFixture(t, people(0, 5)...)
+	f.org.ahead = 30 * time.Minute
+	before := time.Now()
+	s := f.publish()
+	read := s.Manifest.Read
+	if off := read.Started.Sub(before.Add(f.org.ahead)); off.Abs() > time.Minute || read.Finished.Before(read.Started.Time) || read.ClockOffsetMS != -f.org.ahead.Milliseconds() {
+		t.Errorf("read = %+v, want times 30 minutes after %v", read, before)
 	}
-	f.publish()
-	if plan := f.plan(); plan.Changed() {
-		t.Errorf("right after apply: %+v", plan.Resources[0].Counts)
-	}
-
-	f.org.users = append(people(2, 200), person(300), person(301))
-	for i := range 3 {
-		f.org.users[i] = person(i+2, "Sales", "Finance")
-	}
-	for i := 3; i < 5; i++ {
-		f.org.users[i] = person(i+2, "ACTIVE", "DEPROVISIONED")
-	}
-	for i := 5; i < 9; i++ {
-		f.org.users[i] = person(i+2, "2026-11-20T08", "2026-11-22T09") // lastLogin only
-	}
-	kinds := map[diff.Kind]int{}
-	plan = f.plan()
-	if err := plan.Changes(func(_ *snapshot.Resource, c *diff.Change) error { kinds[c.Kind]++; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	want := map[diff.Kind]int{diff.Moved: 3, diff.Deactivated: 2, diff.Joined: 2, diff.Deleted: 2}
-	if fmt.Sprint(kinds) != fmt.Sprint(want) || !plan.Changed() {
-		t.Errorf("kinds = %v, want %v", kinds, want)
-	}
-	if got := f.publish().Manifest.Resources["users"]; fmt.Sprint(got.Kinds) != fmt.Sprint(want) {
-		t.Errorf("published kinds = %v, want %v", got.Kinds, want)
+	transcript, err := os.ReadFile(filepath.Join(s.Dir(), "requests.ndjson"))
+	if want := read.Started.Format("2006-01-02T15:04:05.000Z"); err != nil || !strings.Contains(string(transcript), want) {
+		t.Errorf("transcript = %s, %v; want the request at %s", transcript, err, want)
 	}
 }
 
-func (f *fixture) plan() *reconcile.Plan {
-	f.t.Helper()
-	plan, err := f.r.Plan(f.t.Context(), f.export)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { plan.Close() })
-	return plan
-}
-
-func TestPlanLeavesNothing(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	f := newFixture(t, people(0, 50)...)
-	f.publish()
-	before := tree(t, f.dir)
-	f.org.users = people(0, 40)
-	f.plan().Close()
-	if after := tree(t, f.dir); !slices.Equal(before, after) {
-		t.Errorf("store after plan = %v, want %v", after, before)
-	}
-	if left := tree(t, os.Getenv("TMPDIR")); len(left) > 1 {
-		t.Errorf("temporary files left: %v", left)
-	}
-}
-
-func tree(t *testing.T, dir string) []string {
-	t.Helper()
-	var names []string
-	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		names = append(names, path)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
-
-func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
+func TestQuarantine(t *testing.T) {
 	tests := []struct {
 		name  string
 		first []oktaclient.Record
 		then  []oktaclient.Record
 		want  string
 	}{
-		{"everybody gone", people(0, 120), nil, "quarantined: 0 users read, the guard requires at least 1; 120 of 120 users gone, the guard allows 1%"},
+		{"all gone", people(0, 120), nil, "quarantined: 0 users read, the guard requires at least 1; 120 of 120 users gone, the guard allows 1%"},
 		{"a quarter gone", people(0, 120), people(30, 120), "quarantined: 30 of 120 users gone, the guard allows 1%"},
 		{"many deactivated", people(0, 120), deactivated(120, 26), "quarantined: 26 of 120 users deactivated, the guard allows 5%"},
 		{"empty at the very first", nil, nil, "quarantined: 0 users read, the guard requires at least 1"},
@@ -324,19 +79,18 @@ func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
 			}
 			before := f.latest()
 			f.org.users = tt.then
-			_, err := f.reconcile("")
-			var held *reconcile.QuarantinedError
-			if !errors.As(err, &held) || err.Error() != tt.want {
-				t.Fatalf("err = %v, want %s", err, tt.want)
+			result, err := f.reconcile("")
+			var quarantined *reconcile.QuarantinedError
+			if !errors.As(err, &quarantined) || err.Error() != tt.want || result.Outcome != reconcile.Quarantined {
+				t.Fatalf("outcome %s, %v, want %s", result.Outcome, err, tt.want)
 			}
 			if f.latest() != before {
 				t.Errorf("latest = %q, want %q", f.latest(), before)
 			}
-			if e := f.lastEvent(); e.Event != snapshot.EventQuarantined || e.Snapshot != held.Name {
+			if e := f.lastEvent(); e.Event != snapshot.EventQuarantined || e.Snapshot != quarantined.Name {
 				t.Errorf("last event = %+v", e)
 			}
-			result, err := f.reconcile("CHG-1042")
-			if err != nil {
+			if result, err = f.reconcile("CHG-1042"); err != nil {
 				t.Fatal(err)
 			}
 			o := result.Snapshot.Manifest.Run.Override
@@ -350,7 +104,7 @@ func TestGuardQuarantinesAReadingThatLostTooMany(t *testing.T) {
 	}
 }
 
-// deactivated returns n people of whom the first few are deactivated.
+// deactivated returns n people; the first few are deactivated.
 func deactivated(n, few int) []oktaclient.Record {
 	users := people(0, n)
 	for i := range few {
@@ -359,14 +113,7 @@ func deactivated(n, few int) []oktaclient.Record {
 	return users
 }
 
-func TestGuardLetsFewPeoplePass(t *testing.T) {
-	f := newFixture(t, people(0, 100)...)
-	f.publish()
-	f.org.users = people(24, 100) // fewer than at_least
-	f.publish()
-}
-
-func TestOverrideWithNothingToOverrideIsNotRecorded(t *testing.T) {
+func TestNeedlessOverrideIsNotRecorded(t *testing.T) {
 	f := newFixture(t, people(0, 3)...)
 	result, err := f.reconcile("to be safe")
 	if err != nil {
@@ -377,64 +124,51 @@ func TestOverrideWithNothingToOverrideIsNotRecorded(t *testing.T) {
 	}
 }
 
-func TestFailedReadingKeepsTheNewestSnapshot(t *testing.T) {
-	f := newFixture(t, people(0, 30)...)
-	f.publish()
-	before := f.latest()
-	f.org.fail = errors.New("okta: 500 E0000009 (request r9)")
-	_, err := f.reconcile("")
-	if err == nil || err.Error() != "read users: okta: 500 E0000009 (request r9), after 30 users in 1 requests" {
-		t.Errorf("err = %v", err)
-	}
-	if e := f.lastEvent(); e.Event != snapshot.EventFailed || !strings.Contains(e.Error, "E0000009") {
-		t.Errorf("last event = %+v", e)
-	}
-	if f.latest() != before {
-		t.Errorf("latest = %q, want %q", f.latest(), before)
-	}
-}
-
-func TestPanicFailsOneReconcile(t *testing.T) {
-	f := newFixture(t, people(0, 3)...)
-	f.org.hook = func(context.Context) { panic("secret@example.com") }
-	_, err := f.reconcile("")
-	if err == nil || !strings.Contains(err.Error(), "internal error") || strings.Contains(err.Error(), "secret") {
-		t.Errorf("err = %v", err)
-	}
-	if e := f.lastEvent(); e.Event != snapshot.EventFailed {
-		t.Errorf("last event = %+v", e)
-	}
-	f.org.hook = nil
-	f.publish()
-}
-
-func TestReadingLongerThanItsTimeoutFails(t *testing.T) {
-	f := newFixture(t, people(0, 3)...)
-	f.export.Timeout = time.Nanosecond
-	f.org.hook = func(ctx context.Context) { <-ctx.Done() }
-	_, err := f.reconcile("")
-	if err == nil || !strings.Contains(err.Error(), "timeout of 1ns") {
-		t.Errorf("err = %v", err)
-	}
-	if e := f.lastEvent(); e.Event != snapshot.EventFailed {
-		t.Errorf("last event = %+v", e)
-	}
-}
-
-func TestCancelledReconcileIsJournaledAsSuch(t *testing.T) {
-	f := newFixture(t, people(0, 3)...)
-	ctx, cancel := context.WithCancel(t.Context())
-	f.org.hook = func(context.Context) { cancel() }
-	if _, err := f.r.Reconcile(ctx, f.export, snapshot.Run{Trigger: "schedule"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("err = %v, want context.Canceled", err)
-	}
-	if e := f.lastEvent(); e.Event != snapshot.EventCancelled {
-		t.Errorf("last event = %+v", e)
+// Each failure keeps the newest snapshot, and has an event in the journal. The
+// next reconcile works.
+func TestFailures(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		prepare func(f *fixture, cancel func())
+		want    string // part of the error
+		outcome reconcile.Outcome
+		event   string
+	}{
+		{"read", func(f *fixture, _ func()) { f.org.fail = errors.New("okta: 500 E0000009 (request r9)") },
+			"read users: okta: 500 E0000009 (request r9), after 30 users in 1 requests", reconcile.Failed, snapshot.EventFailed},
+		{"panic", func(f *fixture, _ func()) { f.org.hook = func(context.Context) { panic("secret@example.com") } },
+			"internal error: panic at ", reconcile.Failed, snapshot.EventFailed},
+		{"timeout", func(f *fixture, _ func()) {
+			f.export.Timeout = time.Nanosecond
+			f.org.hook = func(ctx context.Context) { <-ctx.Done() }
+		}, "timeout of 1ns", reconcile.Failed, snapshot.EventFailed},
+		{"cancelled", func(f *fixture, cancel func()) { f.org.hook = func(context.Context) { cancel() } },
+			"context canceled", reconcile.Cancelled, snapshot.EventCancelled},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, people(0, 30)...)
+			f.publish()
+			before, timeout := f.latest(), f.export.Timeout
+			ctx, cancel := context.WithCancel(t.Context())
+			test.prepare(f, cancel)
+			result, err := f.r.Reconcile(ctx, f.export, snapshot.Run{Trigger: "schedule"})
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret") || result.Outcome != test.outcome {
+				t.Errorf("outcome %s, %v, want %s, %q", result.Outcome, err, test.outcome, test.want)
+			}
+			if e := f.lastEvent(); e.Event != test.event || e.Event == snapshot.EventFailed && e.Error != err.Error() {
+				t.Errorf("last event = %+v", e)
+			}
+			if f.latest() != before {
+				t.Errorf("latest = %q, want %q", f.latest(), before)
+			}
+			f.org.hook, f.org.fail, f.export.Timeout = nil, nil, timeout
+			f.publish()
+		})
 	}
 }
 
-func TestOnChangePublishesOnlyChanges(t *testing.T) {
-	f := newFixture(t, people(0, 3)...)
+func TestOnChange(t *testing.T) {
+	f := newFixture(t, people(0, 100)...)
 	f.export.Snapshot = reconcile.OnChange
 	first := f.publish()
 	result, err := f.reconcile("")
@@ -445,23 +179,17 @@ func TestOnChangePublishesOnlyChanges(t *testing.T) {
 		t.Errorf("last event = %+v", e)
 	}
 	f.export.Users.Attributes.Exclude = append(f.export.Users.Attributes.Exclude, "profile.badge")
-	if s := f.publish(); s.Manifest.Resources["users"].Changed != 0 {
-		t.Errorf("an attribute no longer declared made %d changes", s.Manifest.Resources["users"].Changed)
+	if u := f.publish().Manifest.Resources["users"]; u.Changed != 0 {
+		t.Errorf("users = %+v, want no changes by an attribute that is no longer declared", u)
 	}
-}
-
-func TestOtherUsersDeclaredAreNotCompared(t *testing.T) {
-	f := newFixture(t, people(0, 100)...)
-	f.publish()
 	f.export.Users.Search = `profile.department eq "Sales"`
 	f.org.users = people(0, 10)
-	s := f.publish()
-	if u := s.Manifest.Resources["users"]; u.Base != snapshot.BaseReset || u.Removed != 0 {
-		t.Errorf("users = %+v", u)
+	if u := f.publish().Manifest.Resources["users"]; u.Base != snapshot.BaseReset || u.Removed != 0 {
+		t.Errorf("users = %+v, want no comparison with other declared users", u)
 	}
 }
 
-func TestSecondReconcileOfAnExportIsToldWhoHoldsIt(t *testing.T) {
+func TestLockedExport(t *testing.T) {
 	f := newFixture(t, people(0, 3)...)
 	f.org.hook = func(context.Context) {
 		f.org.hook = nil
@@ -474,9 +202,8 @@ func TestSecondReconcileOfAnExportIsToldWhoHoldsIt(t *testing.T) {
 	f.publish()
 }
 
-// A store that can't be continued fails a run before it reads the org, and the
-// journal has it: whoever watches the export sees it there.
-func TestDamagedNewestSnapshotFailsAtOnce(t *testing.T) {
+// A damaged newest snapshot fails a reconcile before it reads the org.
+func TestDamagedNewestSnapshot(t *testing.T) {
 	f := newFixture(t, people(0, 30)...)
 	manifest := filepath.Join(f.publish().Dir(), "manifest.json")
 	if err := os.WriteFile(manifest, []byte(`{"format":`), 0o600); err != nil {

@@ -9,18 +9,20 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
 
-// app is an app in a sandbox org, which it calls in the same process with a
-// plain bearer token.
+// app is an app of a sandbox org in the same process. It has a bearer token.
 type app struct {
 	org   *sandbox.Org
 	token string
 }
+
+var scopes = []string{"okta.users.read", "okta.groups.read"}
 
 func newApp(t *testing.T, cfg sandbox.Config) *app {
 	t.Helper()
@@ -28,7 +30,7 @@ func newApp(t *testing.T, cfg sandbox.Config) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
+	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: scopes, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
 	a := &app{org: sandbox.NewOrg(cfg)}
 	encode := base64.RawURLEncoding.EncodeToString
 	address := a.org.URL() + "/oauth2/v1/token"
@@ -43,7 +45,7 @@ func newApp(t *testing.T, cfg sandbox.Config) *app {
 		t.Fatal(err)
 	}
 	resp, err := a.org.Client().PostForm(address, url.Values{
-		"grant_type": {"client_credentials"}, "scope": {"okta.users.read"},
+		"grant_type": {"client_credentials"}, "scope": {strings.Join(scopes, " ")},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		"client_assertion":      {signed + "." + encode(append(x.FillBytes(make([]byte, 32)), y.FillBytes(make([]byte, 32))...))},
 	})

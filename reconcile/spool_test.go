@@ -11,13 +11,13 @@ import (
 	"oktasync/reconcile"
 )
 
-// Whatever the order of arrival and the size of a run, the spool gives each id
-// once, ascending, in its newest version, and of equal versions the later one.
-func TestSpoolGivesEachUserOnceInItsNewestVersion(t *testing.T) {
+// A merge returns each id once, ascending, in its newest version, and of equal
+// versions the later one.
+func TestSpool(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		spool := reconcile.NewSpool(1 + random.IntN(4000))
-		newest := map[string]string{} // id to the JSON that must win
+		newest := map[string]string{} // the expected JSON by id
 		versions := map[string]string{}
 		arrivals := random.IntN(400)
 		for arrival := range arrivals {
@@ -66,10 +66,10 @@ func TestSpoolGivesEachUserOnceInItsNewestVersion(t *testing.T) {
 	}
 }
 
-func TestSpoolRefusesBrokenJSON(t *testing.T) {
+func TestSpoolRejectsBrokenJSON(t *testing.T) {
 	spool := reconcile.NewSpool(1 << 20)
 	defer spool.Close()
 	if err := spool.Add(oktaclient.Record{ID: "00u1", JSON: []byte(`{"id":"00u1","id":"00u1"}`)}); err == nil {
-		t.Error("a user with a member twice was taken")
+		t.Error("the spool accepts a duplicate member")
 	}
 }

@@ -3,19 +3,19 @@ package snapshot_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 )
 
-// Readers and Verify take no lock, and see whole snapshots in order however
-// many are published and pruned meanwhile.
+// Readers and Verify take no lock. They see complete snapshots in order while
+// others are published and pruned.
 func TestReadersBesideAWriter(t *testing.T) {
-	s := newStore(t)
-	publish(t, s, day(1), people(1)...)
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.People(1)...)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 2 {
@@ -32,22 +32,22 @@ func TestReadersBesideAWriter(t *testing.T) {
 					return
 				}
 				m := latest.Manifest
-				if m.Sequence < sequence || len(ids(t, latest)) != m.Sequence {
+				if m.Sequence < sequence || len(storetest.IDs(t, latest, snapshot.Users)) != m.Sequence {
 					t.Errorf("sequence %d after %d with %d users", m.Sequence, sequence, m.Resources["users"].Total)
 				}
 				sequence = m.Sequence
 				if list, err := s.List(staff); err != nil || len(list) == 0 {
 					t.Errorf("List beside a writer: %d snapshots, %v", len(list), err)
 				}
-				if problems, _ := findings(t, s); len(problems) > 0 {
+				if problems, _ := storetest.Verify(t, s); len(problems) > 0 {
 					t.Errorf("Verify beside a writer: %q", problems)
 				}
 			}
 		})
 	}
 	for n := 2; n <= 10; n++ {
-		publish(t, s, day(1), people(n)...)
-		if _, err := retain(t, s, snapshot.Retention{Last: 3}); err != nil {
+		storetest.Publish(t, s, storetest.Day(1), storetest.People(n)...)
+		if _, err := storetest.Prune(t, s, snapshot.Retention{Last: 3}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,47 +55,61 @@ func TestReadersBesideAWriter(t *testing.T) {
 	readers.Wait()
 }
 
-// Of many that would make the store or write at once, each works or is told
-// that somebody else is at it.
-func TestWritersAtOnce(t *testing.T) {
+// Concurrent calls of Init create one store. Concurrent writers of one export
+// work or get a *LockedError.
+func TestConcurrentWriters(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "snapshots")
 	var writers sync.WaitGroup
-	var mu sync.Mutex
-	stores := make(map[string]bool)
+	var stores sync.Map
 	for n := range 8 {
 		writers.Go(func() {
-			s, err := snapshot.Init(dir, acme, snapshot.Options{})
+			s, err := snapshot.Init(dir, storetest.Acme, snapshot.Options{})
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			mu.Lock()
-			stores[s.ID()] = true
-			mu.Unlock()
+			stores.Store(s.ID(), true)
 			w, err := s.Writer(fmt.Sprintf("export-%d", n%2), snapshot.ThisProcess("test"))
-			if isLocked(err) {
-				return
+			if err == nil {
+				err = errors.Join(w.Journal(snapshot.Event{Event: snapshot.EventStarted}), w.Close())
 			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			err = errors.Join(w.Journal(snapshot.Event{Event: snapshot.EventStarted}), w.Close())
-			if err != nil {
+			if err != nil && !isLocked(err) {
 				t.Error(err)
 			}
 		})
 	}
 	writers.Wait()
-	if len(stores) != 1 {
-		t.Errorf("%d stores were made", len(stores))
+	created := 0
+	for range stores.Range {
+		created++
+	}
+	if created != 1 {
+		t.Errorf("%d stores were created", created)
 	}
 }
 
-// groupID returns a group to give files to: as the superuser any will do.
-func groupID() int {
-	if gid := os.Getgid(); gid != 0 {
-		return gid
+func TestLocksNameTheirHolder(t *testing.T) {
+	s := storetest.New(t)
+	w, err := s.Writer(staff, snapshot.Holder{PID: 7, Host: "node1", User: "ops", Command: "apply", Since: snapshot.At(storetest.Day(1))})
+	storetest.Must(t, err)
+	_, err = s.Writer(staff, snapshot.ThisProcess("test"))
+	want := "staff is locked by apply (process 7 of ops on node1, since 2026-11-23T06:00:00.000Z)"
+	if err == nil || err.Error() != want {
+		t.Errorf("second Writer: %v, want %s", err, want)
 	}
-	return 12
+	other, err := s.Writer("others", snapshot.ThisProcess("test"))
+	storetest.Must(t, err)
+	storetest.Must(t, other.Close(), w.Close())
+	release, err := s.LockRun(snapshot.ThisProcess("run"))
+	storetest.Must(t, err)
+	if _, err := s.LockRun(snapshot.ThisProcess("run")); !isLocked(err) {
+		t.Errorf("second LockRun: %v, want a *LockedError", err)
+	}
+	storetest.Must(t, release())
+	storetest.Publish(t, s, storetest.Day(1), storetest.People(1)...)
+}
+
+func isLocked(err error) bool {
+	_, ok := errors.AsType[*snapshot.LockedError](err)
+	return ok
 }

@@ -1,37 +1,124 @@
 package snapshot_test
 
 import (
-	jsonv2 "github.com/go-json-experiment/json"
+	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
 	"oktasync/reconcile/internal/recordtest"
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-func TestDeclarationJSON(t *testing.T) {
-	d := recordtest.Declaration()
-	d.Resources["groups"] = snapshot.DeclaredResource{
-		Attributes: canonjson.Attributes{Include: []string{}, Exclude: []string{"_links"}},
-		Changes:    snapshot.Changes{Ignore: []string{"lastUpdated"}},
-		Guard:      snapshot.Guard{MaxRemoved: snapshot.Percent(5), AtLeast: 10, Min: 1},
+func TestRulesFor(t *testing.T) {
+	type declared = snapshot.DeclaredResource
+	for _, test := range []struct {
+		name    string
+		change  func(users, groups *declared)
+		base    string // of users
+		project int    // projections of users
+	}{
+		{"nothing", func(_, _ *declared) {}, snapshot.BasePrevious, 0},
+		{"groups", func(_, g *declared) { g.Attributes.Exclude = nil }, snapshot.BasePrevious, 0},
+		{"search", func(u, _ *declared) { u.Search = `status eq "ACTIVE"` }, snapshot.BaseReset, 0},
+		{"deprovisioned", func(u, _ *declared) { u.IncludeDeprovisioned = false }, snapshot.BaseReset, 0},
+		{"included", func(u, _ *declared) { u.Attributes.Include = []string{"profile"} }, snapshot.BasePrevious, 2},
+		{"excluded", func(u, _ *declared) { u.Attributes.Exclude = nil }, snapshot.BasePrevious, 2},
+		{"guard and changes", func(u, _ *declared) { u.Guard.Min, u.Changes.Moved = 7, nil }, snapshot.BasePrevious, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before, after := storetest.Declared(snapshot.Users, snapshot.Groups), storetest.Declared(snapshot.Users, snapshot.Groups)
+			users, groups := after.Resources["users"], after.Resources["groups"]
+			test.change(&users, &groups)
+			after.Resources["users"], after.Resources["groups"] = users, groups
+			if same := before.Equal(after); same != (test.name == "nothing") {
+				t.Errorf("Equal() = %t", same)
+			}
+			rules, base := snapshot.RulesFor(snapshot.Users, &before, after)
+			if base != test.base || len(rules.Project) != test.project {
+				t.Errorf("RulesFor() = %d projections, %s, want %d, %s", len(rules.Project), base, test.project, test.base)
+			}
+			c := diff.Transition{Op: diff.OpChanged, Before: []byte("{}"), After: []byte("{}"), Paths: []string{"profile.title"}}
+			if kind, err := rules.Kind(c); err != nil || (kind == diff.Moved) != slices.Contains(users.Changes.Moved, "profile.title") {
+				t.Errorf("Kind() = %s, %v, want the later declaration applied", kind, err)
+			}
+		})
 	}
-	b, err := canonjson.Marshal(d)
-	if err != nil {
-		t.Fatal(err)
+	users, both := storetest.Declared(snapshot.Users), storetest.Declared(snapshot.Users, snapshot.Groups)
+	for _, before := range []*snapshot.Declaration{nil, &users} {
+		if _, base := snapshot.RulesFor(snapshot.Groups, before, both); base != snapshot.BaseNone {
+			t.Errorf("RulesFor(%v) = %s, want %s", before, base, snapshot.BaseNone)
+		}
 	}
-	recordtest.Golden(t, "declaration.golden.json", append(b, '\n'))
+}
 
-	var again snapshot.Declaration
-	if err := jsonv2.Unmarshal(b, &again); err != nil {
-		t.Fatal(err)
+func TestUserKinds(t *testing.T) {
+	for _, test := range []struct {
+		name, before, after string
+		kind                diff.Kind
+		heading             string
+	}{
+		{"first activated", `"status":"STAGED"`, `"status":"PROVISIONED"`, diff.Joined, snapshot.Joiners},
+		{"first activated and moved", `"status":"STAGED"`, `"status":"ACTIVE","title":1`, diff.Joined, snapshot.Joiners},
+		{"given up before activated", `"status":"STAGED"`, `"status":"DEPROVISIONED"`, diff.Deactivated, snapshot.Leavers},
+		{"deactivated and moved", `"status":"ACTIVE","title":1`, `"status":"DEPROVISIONED"`, diff.Deactivated, snapshot.Leavers},
+		{"deactivated while suspended", `"status":"SUSPENDED"`, `"status":"DEPROVISIONED"`, diff.Deactivated, snapshot.Leavers},
+		{"reactivated", `"status":"DEPROVISIONED"`, `"status":"PROVISIONED"`, diff.Reactivated, snapshot.Joiners},
+		{"reactivated and suspended", `"status":"DEPROVISIONED"`, `"status":"SUSPENDED"`, diff.Reactivated, snapshot.Joiners},
+		{"suspended", `"status":"ACTIVE"`, `"status":"SUSPENDED","title":1`, diff.Suspended, snapshot.Others},
+		{"unsuspended", `"status":"SUSPENDED"`, `"status":"ACTIVE"`, diff.Unsuspended, snapshot.Others},
+		{"moved", `"status":"ACTIVE","title":1`, `"status":"LOCKED_OUT","title":2`, diff.Moved, snapshot.Movers},
+		{"moved below a path", `"status":"ACTIVE","place":{"floor":1}`, `"status":"ACTIVE","place":{"floor":2}`, diff.Moved, snapshot.Movers},
+		{"no move by a longer name", `"status":"ACTIVE","titles":1`, `"status":"ACTIVE","titles":2`, diff.Changed, snapshot.Others},
+		{"locked out", `"status":"ACTIVE"`, `"status":"LOCKED_OUT"`, diff.Changed, snapshot.Others},
+		{"an unknown status", `"status":"ACTIVE"`, `"status":"ACTIVATING"`, diff.Changed, snapshot.Others},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before, after := recordtest.ListOf(t, `{"id":"1",`+test.before+`}`), recordtest.ListOf(t, `{"id":"1",`+test.after+`}`)
+			d := storetest.Declared(snapshot.Users)
+			u := d.Resources["users"]
+			u.Changes.Moved = []string{"title", "place"}
+			d.Resources["users"] = u
+			rules, _ := snapshot.RulesFor(snapshot.Users, &d, d)
+			_, counts := recordtest.Diff(t, before, after, rules)
+			if counts.Kinds[test.kind] != 1 || len(counts.Kinds) != 1 {
+				t.Errorf("Kinds = %v, want one %s", counts.Kinds, test.kind)
+			}
+			if heading := snapshot.Users.Heading(test.kind); heading != test.heading {
+				t.Errorf("Heading() = %s, want %s", heading, test.heading)
+			}
+		})
 	}
-	if b2, _ := canonjson.Marshal(again); string(b2) != string(b) {
-		t.Errorf("parsed and written again: %s, want %s", b2, b)
+}
+
+// An attribute that only one declaration keeps appears in no change: not as
+// changed, not in an added or removed user, not as a login.
+func TestDiffAcrossDeclarations(t *testing.T) {
+	before := recordtest.ListOf(t,
+		`{"id":"1","status":"ACTIVE","profile":{"login":"secret@x","title":"a","phone":"secret"}}`,
+		`{"id":"2","status":"ACTIVE","profile":{"login":"secret@x","title":"a","phone":"secret"}}`,
+		`{"id":"3","status":"ACTIVE","profile":{"login":"secret@x","title":"a","phone":"secret"}}`)
+	after := recordtest.ListOf(t,
+		`{"id":"1","status":"ACTIVE","profile":{"title":"a","city":"new"}}`,
+		`{"id":"2","status":"ACTIVE","profile":{"title":"b","city":"new"}}`,
+		`{"id":"4","status":"ACTIVE","profile":{"title":"a","city":"new"}}`)
+	was, is := storetest.Declared(snapshot.Users), storetest.Declared(snapshot.Users)
+	without := func(d snapshot.Declaration, paths ...string) {
+		u := d.Resources["users"]
+		u.Attributes.Exclude = paths
+		d.Resources["users"] = u
 	}
-	if !again.Equal(d) {
-		t.Error("Equal() = false for the parsed declaration")
+	without(was, "profile.city")
+	without(is, "profile.phone", "profile.login")
+	rules, _ := snapshot.RulesFor(snapshot.Users, &was, is)
+	lines, counts := recordtest.Diff(t, before, after, rules)
+	if counts.Added != 1 || counts.Changed != 1 || counts.Removed != 1 {
+		t.Errorf("Diff() = %+v, want one of each", counts)
+	}
+	if bytes.Contains(lines, []byte("secret")) || bytes.Contains(lines, []byte("new")) {
+		t.Errorf("the changes contain an attribute that one side excludes:\n%s", lines)
 	}
 }
 

@@ -13,33 +13,32 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// A disk is a FileSystem on which one call fails, or after which the process
-// or the power is gone. It keeps what was not synced apart, so that a power
-// cut can take it back.
+// A disk is a FileSystem on which one call fails, or ends the process or the
+// power. It records changes that aren't synced, so that a power cut can undo them.
 type disk struct {
 	system   snapshot.FileSystem
 	kind     faultKind
 	at       int      // the number of the call that fails, from 1; 0: none does
-	calls    []string // that can fail so, up to now
-	failed   string   // the call that did
+	calls    []string // up to now, of those that can fail in this way
+	failed   string   // the call that failed
 	stopped  bool
 	unsynced []undo
 
-	meanwhile func() // what somebody else does before the call, instead of its failure
+	meanwhile func() // runs before the call, which then doesn't fail
 }
 
-// Over says what d stands on.
+// Over sets the file system below d.
 func (d *disk) Over(system snapshot.FileSystem) { d.system = system }
 
 type faultKind int
 
 const (
-	fails           faultKind = iota // with EIO, and does nothing
-	failsAfterwards                  // the call does its work, and says EIO
-	failsHalfway                     // a write comes half through, and says ENOSPC
-	stopsHalfway                     // the process ends in the middle of a write,
-	stopsAfter                       // or after the call
-	powerCut                         // the same, and what was not synced is lost
+	fails           faultKind = iota // EIO, without effect
+	failsAfterwards                  // EIO after the effect
+	failsHalfway                     // ENOSPC after half a write
+	stopsHalfway                     // the process ends after half a write
+	stopsAfter                       // the process ends after the call
+	powerCut                         // the same, and unsynced changes are lost
 	faultKinds
 )
 
@@ -49,17 +48,17 @@ func (k faultKind) String() string {
 	}[k]
 }
 
-var errStopped = errors.New("the process is gone")
+var errStopped = errors.New("the process has ended")
 
-// An undo takes back what has not been synced yet.
+// An undo undoes a change that isn't synced yet.
 type undo struct {
-	dir     string    // the folder that it is about,
-	file    *diskFile // or the file in it
-	removes string    // the folder whose removal it takes back
+	dir     string    // the changed folder
+	file    *diskFile // the changed file in it; nil: the names in the folder
+	removes string    // the removed folder
 	do      func() error
 }
 
-// do makes one call, or fails it. half, where it is not nil, does half of it.
+// do makes one call, or fails it. half, if not nil, does half of it.
 func (d *disk) do(name string, call, half func() error) error {
 	if d.stopped {
 		return errStopped
@@ -93,7 +92,7 @@ func (d *disk) do(name string, call, half func() error) error {
 	return errStopped
 }
 
-// cut takes back what was not synced.
+// cut undoes all unsynced changes.
 func (d *disk) cut(t testing.TB) {
 	t.Helper()
 	for _, u := range slices.Backward(d.unsynced) {
@@ -104,13 +103,13 @@ func (d *disk) cut(t testing.TB) {
 	d.unsynced = nil
 }
 
-// undo keeps what takes back a change of the names in the folder of path.
+// undo records how to undo a change of the names in the folder of path.
 func (d *disk) undo(path string, do func() error) {
 	d.unsynced = append(d.unsynced, undo{dir: filepath.Dir(path), do: do})
 }
 
-// synced drops what can't be taken back any more, in a folder that is gone
-// for good as well.
+// synced drops the undos that is selects, and those in folders whose removal is
+// synced.
 func (d *disk) synced(is func(undo) bool) {
 	var gone []string
 	for _, u := range d.unsynced {
@@ -144,7 +143,7 @@ func (d *disk) Append(path string, a snapshot.Access) (f snapshot.OpenFile, err 
 	return d.opened(path, f, err)
 }
 
-// opened returns f as a file of d, or closes it where the call has failed.
+// opened returns f as a file of d, or closes it after an error.
 func (d *disk) opened(path string, f snapshot.OpenFile, err error) (snapshot.OpenFile, error) {
 	if err != nil && f != nil {
 		f.Close()
@@ -215,7 +214,8 @@ func (d *disk) Remove(path string) error {
 	}, nil)
 }
 
-// remake returns what makes the file, link or empty folder in path again.
+// remake returns a function that creates the file, link or empty folder in path
+// again.
 func remake(path string) (func() error, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -239,7 +239,7 @@ func (d *disk) SyncDir(path string) error {
 	}, nil)
 }
 
-// A diskFile is a file that a disk has opened.
+// A diskFile is an open file of a disk.
 type diskFile struct {
 	disk *disk
 	path string
@@ -265,7 +265,7 @@ func (f *diskFile) Truncate(size int64) error {
 	}, nil)
 }
 
-// undoTail keeps the file as it is for an undo.
+// undoTail records the content of the file for an undo.
 func (f *diskFile) undoTail() {
 	data, err := os.ReadFile(f.path)
 	f.disk.unsynced = append(f.disk.unsynced, undo{dir: filepath.Dir(f.path), file: f, do: func() error {
@@ -280,7 +280,7 @@ func (f *diskFile) Sync() error {
 	}, nil)
 }
 
-// Close closes the file also when the process is gone: then the system does.
+// Close also closes the file after the end of the process, as the system does.
 func (f *diskFile) Close() error {
 	err := f.disk.do("close "+filepath.Base(f.path), func() error { return nil }, nil)
 	return errors.Join(err, f.file.Close())

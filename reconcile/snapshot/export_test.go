@@ -1,18 +1,16 @@
 package snapshot
 
-import (
-	"time"
-)
+import "time"
 
-// The seam of publishing, for tests that make its calls fail.
+// The file system behind a store, for tests that make its calls fail.
 type (
 	FileSystem = fileSystem
 	OpenFile   = file
 	Access     = access
 )
 
-// WriteThrough makes s write through files, which are told of those that it
-// writes where nobody interferes.
+// WriteThrough makes s write through files, and passes it the file system of the
+// store.
 func (s *Store) WriteThrough(files interface {
 	FileSystem
 	Over(FileSystem)
@@ -21,8 +19,5 @@ func (s *Store) WriteThrough(files interface {
 	s.files = files
 }
 
-// SetClock sets the clock of s, which is this machine's.
+// SetClock sets the clock of s.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
-
-// Sign is what s writes beside a manifest.
-func (s *Signer) Sign(manifest []byte) ([]byte, error) { return s.sign(manifest) }

@@ -1,32 +1,32 @@
 package snapshot_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 )
 
-// A scenario is a store as it stands, and something that is done to it.
+// A scenario is a store and an action on it.
 type scenario struct {
 	name   string
-	before func(testing.TB) *snapshot.Store // made once, and copied for each fault
+	before func(testing.TB) *snapshot.Store // called once; each fault gets a copy
 	act    func(t testing.TB, s *snapshot.Store) error
-	broken bool // before leaves something to repair, which Verify finds
+	broken bool // before leaves something to repair
 }
 
 func scenarios() []scenario {
 	second := func(t testing.TB, s *snapshot.Store) error {
-		_, err := reconcile(t, s, day(2), append(people(7), person(9, "ACTIVE", "Law"))...)
+		_, err := storetest.Reconcile(t, s, storetest.Day(2), append(storetest.People(7), storetest.Person(9, "ACTIVE", "Law"), storetest.Group(1, "Law"))...)
 		return err
 	}
 	list := []scenario{
-		{name: "first publish", before: newStore, act: func(t testing.TB, s *snapshot.Store) error {
-			_, err := reconcile(t, s, day(1), people(8)...)
+		{name: "first publish", before: storetest.New, act: func(t testing.TB, s *snapshot.Store) error {
+			_, err := storetest.Reconcile(t, s, storetest.Day(1), storetest.People(8)...)
 			return err
 		}},
 		{name: "publish", before: oneDay, act: second},
@@ -34,17 +34,15 @@ func scenarios() []scenario {
 		{name: "repair", before: toRepair, act: mend, broken: true},
 		{name: "release", before: func(t testing.TB) *snapshot.Store {
 			s := oneDay(t)
-			if err := quarantine(t, s, 2); err != nil {
-				t.Fatal(err)
-			}
+			storetest.Must(t, storetest.Quarantine(t, s, 2))
 			return s
 		}, act: func(t testing.TB, s *snapshot.Store) error {
-			_, err := release(t, s, "")
+			_, err := storetest.Release(t, s, "")
 			return err
 		}},
-		{name: "quarantine", before: fourQuarantined, act: func(t testing.TB, s *snapshot.Store) error { return quarantine(t, s, 5) }},
+		{name: "quarantine", before: fourQuarantined, act: func(t testing.TB, s *snapshot.Store) error { return storetest.Quarantine(t, s, 5) }},
 	}
-	// What an interrupted publish leaves is mended under faults as well.
+	// Faults also occur while an interrupted publish is mended.
 	for _, stop := range []disk{
 		{kind: stopsHalfway, failed: "write users.csv"},
 		{kind: stopsHalfway, failed: "write journal.ndjson"}, // intent
@@ -75,7 +73,7 @@ func scenarios() []scenario {
 	return list
 }
 
-// mend is all that a Writer does by itself.
+// mend opens and closes a writer.
 func mend(t testing.TB, s *snapshot.Store) error {
 	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
 	if err != nil {
@@ -84,41 +82,37 @@ func mend(t testing.TB, s *snapshot.Store) error {
 	return w.Close()
 }
 
-// toRepair returns a store that lacks a CSV and latest, and has another CSV
-// cut short.
+// toRepair returns a store without a CSV file and latest, and with another CSV
+// file that is cut short.
 func toRepair(t testing.TB) *snapshot.Store {
-	s := threeDays(t)
+	s := storetest.ThreeDays(t)
 	dir := filepath.Join(s.Dir(), staff)
-	remove(t, dir, "20261123T060000Z/users.csv")
-	write(t, filepath.Join(dir, "20261125T060000Z/users.csv"), "login,em")
-	remove(t, dir, "latest")
+	storetest.Remove(t, dir, "20261123T060000Z/users.csv")
+	storetest.Write(t, filepath.Join(dir, "20261125T060000Z/groups.csv"), "name,de")
+	storetest.Remove(t, dir, "latest")
 	return s
 }
 
-func fourDays(t testing.TB) *snapshot.Store {
-	s := newStore(t)
-	for n := 1; n <= 4; n++ {
-		publish(t, s, day(n), people(n)...)
+func days(t testing.TB, sizes ...int) *snapshot.Store {
+	s := storetest.New(t)
+	for i, n := range sizes {
+		storetest.Publish(t, s, storetest.Day(i+1), storetest.People(n)...)
 	}
 	return s
 }
 
+func oneDay(t testing.TB) *snapshot.Store   { return days(t, 8) }
+func fourDays(t testing.TB) *snapshot.Store { return days(t, 1, 2, 3, 4) }
+
 func pruneToOne(t testing.TB, s *snapshot.Store) error {
-	_, err := retain(t, s, snapshot.Retention{Last: 1})
+	_, err := storetest.Prune(t, s, snapshot.Retention{Last: 1})
 	return err
 }
 
-func oneDay(t testing.TB) *snapshot.Store {
-	s := newStore(t)
-	publish(t, s, day(1), people(8)...)
-	return s
-}
-
-// stopAt ends the process in the second call of act that stop names, or in
-// the only one.
+// stopAt ends act at the second call that stop names, or at the only one.
 func stopAt(t testing.TB, s *snapshot.Store, stop disk, act func(testing.TB, *snapshot.Store) error) {
 	t.Helper()
-	trial, d := reopen(t, s.Dir(), t.TempDir()), &disk{kind: stop.kind}
+	trial, d := storetest.Copy(t, s.Dir(), t.TempDir()), &disk{kind: stop.kind}
 	trial.WriteThrough(d)
 	if err := act(t, trial); err != nil {
 		t.Fatal(err)
@@ -136,27 +130,12 @@ func stopAt(t testing.TB, s *snapshot.Store, stop disk, act func(testing.TB, *sn
 	act(t, s)
 }
 
-// reopen copies the store in dir to a folder of its own below temp.
-func reopen(t testing.TB, dir, temp string) *snapshot.Store {
-	t.Helper()
-	to := filepath.Join(temp, "snapshots")
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	s, err := snapshot.Open(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// TestFaults fails every call to the file system in turn, in every way, and
-// looks at the store after each: nothing torn, nothing lost, and the next run
-// works and leaves nothing over. The short form takes every eighth call, and
-// others in each scenario.
+// TestFaults fails each call of the file system in each way. Afterwards no file is
+// torn or lost, and the next run works and leaves no temporary files. The short
+// form fails every eighth call, and other calls in each scenario.
 func TestFaults(t *testing.T) {
 	step, least := 8, 80
-	if long() {
+	if storetest.Long() {
 		step, least = 1, 400
 	}
 	var points atomic.Int64
@@ -179,8 +158,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// faultPoint acts on a copy of a store through d, and reports whether d came
-// to fail a call.
+// faultPoint acts on a copy of a store through d, and reports whether d failed a
+// call.
 func faultPoint(t *testing.T, dir string, sc scenario, d *disk) bool {
 	t.Helper()
 	temp, err := os.MkdirTemp(t.TempDir(), "")
@@ -188,7 +167,7 @@ func faultPoint(t *testing.T, dir string, sc scenario, d *disk) bool {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(temp)
-	s := reopen(t, dir, temp)
+	s := storetest.Copy(t, dir, temp)
 	s.WriteThrough(d)
 	err = sc.act(t, s)
 	if d.failed == "" {
@@ -205,24 +184,14 @@ func faultPoint(t *testing.T, dir string, sc scenario, d *disk) bool {
 		d.cut(t)
 	}
 	s.WriteThrough(&disk{})
-	if !sc.broken {
-		checkWhole(t, s, where)
+	if problems, _ := storetest.Verify(t, s); !sc.broken && len(problems) > 0 {
+		t.Fatalf("%s: %q", where, problems)
 	}
 	checkStore(t, s, where)
 	return true
 }
 
-// checkWhole holds that whatever happened to s, Verify does not call it
-// tampering.
-func checkWhole(t *testing.T, s *snapshot.Store, where string) {
-	t.Helper()
-	if problems, _ := findings(t, s); len(problems) > 0 {
-		t.Fatalf("%s: %q", where, problems)
-	}
-}
-
-// checkStore holds that nothing is torn, and that the next run puts everything
-// right.
+// checkStore checks that nothing is torn, and that the next run repairs the store.
 func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	t.Helper()
 	list, err := s.List(staff)
@@ -230,14 +199,14 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 		t.Fatalf("%s: %v", where, err)
 	}
 	for _, snap := range list {
-		if got := ids(t, snap); len(got) != snap.Manifest.Resources["users"].Total {
-			t.Errorf("%s: %s has %d users", where, snap.Name(), len(got))
+		if err := readAll(snap); err != nil {
+			t.Errorf("%s: %v", where, err)
 		}
 	}
 	if _, err := s.Quarantined(staff); err != nil {
 		t.Errorf("%s: %v", where, err)
 	}
-	next, err := reconcile(t, s, day(9), people(3)...)
+	next, err := storetest.Reconcile(t, s, storetest.Day(9), storetest.People(3)...)
 	if err != nil {
 		t.Fatalf("%s: the next run: %v", where, err)
 	}
@@ -248,9 +217,7 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	if next.Manifest.Sequence != was+1 {
 		t.Errorf("%s: the next run has sequence %d after %d", where, next.Manifest.Sequence, was)
 	}
-	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
-		t.Errorf("%s: after the next run: %q %q", where, problems, notes)
-	}
+	storetest.CheckOK(t, s)
 	for _, pattern := range []string{"*/.*.partial", "*/.*.pruned", "*/pruned/.*", ".quarantine/*/.*.partial"} {
 		if left, _ := filepath.Glob(filepath.Join(s.Dir(), pattern)); len(left) > 0 {
 			t.Errorf("%s: left over: %v", where, left)
@@ -258,24 +225,10 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	}
 }
 
-// quarantine holds back n users through a writer of its own.
-func quarantine(t testing.TB, s *snapshot.Store, n int) error {
-	t.Helper()
-	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
-	if err != nil {
-		return err
-	}
-	d := draft(t, s, day(n), people(n)...)
-	_, err = w.Quarantine(t.Context(), d, "too few users")
-	return errors.Join(err, w.Close())
-}
-
 func fourQuarantined(t testing.TB) *snapshot.Store {
 	s := oneDay(t)
 	for n := range 4 {
-		if err := quarantine(t, s, n+1); err != nil {
-			t.Fatal(err)
-		}
+		storetest.Must(t, storetest.Quarantine(t, s, n+1))
 	}
 	return s
 }

@@ -6,18 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 )
 
 func TestFind(t *testing.T) {
-	s := newStore(t)
+	s := storetest.New(t)
 	for n := range 4 {
-		publish(t, s, day(n), people(2)...)
+		storetest.Publish(t, s, storetest.Day(n), storetest.People(2)...)
 	}
 	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Fatal(err)
-	}
+	storetest.Must(t, err)
 	tokyo := time.FixedZone("Tokyo", 9*3600)
 	for _, test := range []struct {
 		name string
@@ -64,38 +63,34 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// A date stands for the whole of its day, also where the clocks are set at
+// A date selects the last snapshot of its day, also if the clocks are set at
 // midnight.
 func TestFindWhereMidnightIsMissing(t *testing.T) {
 	at := func(text string) time.Time {
 		instant, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		storetest.Must(t, err)
 		return instant
 	}
 	for _, test := range []struct {
 		zone, date   string
-		within, next time.Time // by UTC: in the last hour of the day, and not any more
+		within, next time.Time // in the last hour of the day, and after it
 	}{
 		{"America/Santiago", "2026-09-05", at("2026-09-06T03:30:00Z"), at("2026-09-06T04:00:00Z")}, // 24:00 is 01:00
 		{"America/Havana", "2026-03-07", at("2026-03-08T04:30:00Z"), at("2026-03-08T05:00:00Z")},
 		{"America/Santiago", "2026-04-04", at("2026-04-05T03:30:00Z"), at("2026-04-05T04:00:00Z")}, // 24:00 is 23:00
 		{"Asia/Gaza", "2020-10-23", at("2020-10-23T20:59:59Z"), at("2020-10-23T21:00:00Z")},        // 00:00 comes twice
-		{"Pacific/Apia", "2011-12-29", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},     // the 30th never was
+		{"Pacific/Apia", "2011-12-29", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},     // there is no 30th
 		{"Pacific/Apia", "2011-12-30", at("2011-12-30T09:59:59Z"), at("2011-12-30T10:00:00Z")},
-		{"Europe/Berlin", "2040-12-30", at("2040-12-30T22:59:59Z"), at("2040-12-30T23:00:00Z")}, // no table goes so far,
-		{"Europe/Berlin", "2040-12-31", at("2040-12-31T22:59:59Z"), at("2040-12-31T23:00:00Z")}, // and a rule ends a leap year early
+		{"Europe/Berlin", "2040-12-30", at("2040-12-30T22:59:59Z"), at("2040-12-30T23:00:00Z")}, // after the end of the table
+		{"Europe/Berlin", "2040-12-31", at("2040-12-31T22:59:59Z"), at("2040-12-31T23:00:00Z")}, // a rule ends a leap year early
 		{"America/New_York", "2040-12-31", at("2041-01-01T04:59:59Z"), at("2041-01-01T05:00:00Z")},
 	} {
 		zone, err := time.LoadLocation(test.zone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := newStore(t)
-		publish(t, s, test.within.Add(-6*time.Hour), people(2)...)
-		want := publish(t, s, test.within, people(2)...)
-		publish(t, s, test.next, people(2)...)
+		storetest.Must(t, err)
+		s := storetest.New(t)
+		storetest.Publish(t, s, test.within.Add(-6*time.Hour), storetest.People(2)...)
+		want := storetest.Publish(t, s, test.within, storetest.People(2)...)
+		storetest.Publish(t, s, test.next, storetest.People(2)...)
 		if snap, err := s.Find(staff, test.date, zone); err != nil || snap.Name() != want.Name() {
 			t.Errorf("Find(%q) in %s = %v, %v, want %s", test.date, test.zone, snap, err, want.Name())
 		}

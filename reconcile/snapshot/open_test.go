@@ -9,11 +9,12 @@ import (
 	"syscall"
 	"testing"
 
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 )
 
-// Who owns a store can put a link in the place of anything. Run as root,
-// nothing is written through it: neither into a file nor to its mode.
+// The owner of a store can replace anything by a link. Nothing is written through
+// it, and no mode is changed.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for _, test := range []struct{ name, want string }{
 		{staff + "/.lock", "is no plain file"},
@@ -24,59 +25,43 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		{staff, "is no folder"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newStore(t)
-			grouped, err := snapshot.Init(s.Dir(), acme, snapshot.Options{GID: os.Getgid()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			publish(t, grouped, day(1), people(3)...)
+			s := storetest.Init(t, filepath.Join(t.TempDir(), "snapshots"), snapshot.Options{GID: os.Getgid()})
+			storetest.Publish(t, s, storetest.Day(1), storetest.People(3)...)
 			outside := filepath.Join(t.TempDir(), "outside")
 			if strings.HasSuffix(test.want, "folder") {
-				write(t, filepath.Join(outside, ".20261123T060000Z.partial/root's"), "root's")
+				storetest.Write(t, filepath.Join(outside, ".20261123T060000Z.partial/root's"), "root's")
 			} else {
-				write(t, outside, "")
+				storetest.Write(t, outside, "")
 			}
 			before := treeOf(t, outside)
-			removeAll(t, s.Dir(), test.name)
 			link := filepath.Join(s.Dir(), test.name)
-			if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink(outside, link); err != nil {
-				t.Fatal(err)
-			}
-			_, err = reconcile(t, grouped, day(2), people(4)...)
+			storetest.Must(t, os.RemoveAll(link), os.MkdirAll(filepath.Dir(link), 0o700), os.Symlink(outside, link))
+			_, err := storetest.Reconcile(t, s, storetest.Day(2), storetest.People(4)...)
 			if err == nil || !strings.Contains(err.Error(), link+": "+test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("publish: %v, want one line with %q", err, link+": "+test.want)
 			}
 			if after := treeOf(t, outside); after != before {
-				t.Errorf("what the link leads to was\n%sand is\n%s", before, after)
+				t.Errorf("the target of the link was\n%sand is\n%s", before, after)
 			}
 		})
 	}
 }
 
-// A folder may become a link between any two calls. Wherever it leads, nothing
-// there is made, changed or removed.
+// A folder can become a link between any two calls. Nothing in its target is
+// created, changed or removed.
 func TestLinksBetweenTwoCalls(t *testing.T) {
 	points, step := 0, 41
-	if long() {
+	if storetest.Long() {
 		step = 7
 	}
 	from := fourDays(t)
-	if err := quarantine(t, from, 9); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Must(t, storetest.Quarantine(t, from, 9))
 	for i, folder := range []string{staff, staff + "/pruned", ".quarantine", ".quarantine/" + staff} {
 		for at := 1 + i; ; at += step {
-			s := reopen(t, from.Dir(), t.TempDir())
+			s := storetest.Copy(t, from.Dir(), t.TempDir())
 			inside, outside := filepath.Join(s.Dir(), folder), filepath.Join(t.TempDir(), "outside")
-			if err := os.MkdirAll(inside, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.CopyFS(outside, os.DirFS(inside)); err != nil {
-				t.Fatal(err)
-			}
+			storetest.Must(t, os.MkdirAll(inside, 0o700))
+			storetest.CopyFolder(t, inside, outside)
 			before := treeOf(t, outside)
 			d := &disk{at: at, meanwhile: func() {
 				if err := errors.Join(os.Rename(inside, inside+".away"), os.Symlink(outside, inside)); err != nil {
@@ -84,10 +69,10 @@ func TestLinksBetweenTwoCalls(t *testing.T) {
 				}
 			}}
 			s.WriteThrough(d)
-			_, err := reconcile(t, s, day(5), people(4)...)
-			err = errors.Join(err, quarantine(t, s, 6), pruneToOne(t, s))
+			_, err := storetest.Reconcile(t, s, storetest.Day(5), storetest.People(4)...)
+			err = errors.Join(err, storetest.Quarantine(t, s, 6), pruneToOne(t, s))
 			if after := treeOf(t, outside); after != before {
-				t.Fatalf("%s became a link before call %d, %s: %v\nwhat it leads to was\n%sand is\n%s", folder, at, d.failed, err, before, after)
+				t.Fatalf("%s became a link before call %d, %s: %v\nits target was\n%sand is\n%s", folder, at, d.failed, err, before, after)
 			}
 			if d.failed == "" {
 				break
@@ -100,11 +85,11 @@ func TestLinksBetweenTwoCalls(t *testing.T) {
 	}
 }
 
-// treeOf returns the names, modes and contents of what is at path and below.
+// treeOf returns the names, modes and contents of path and everything below.
 func treeOf(t *testing.T, path string) string {
 	t.Helper()
 	var b strings.Builder
-	err := filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+	storetest.Must(t, filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -114,41 +99,35 @@ func treeOf(t *testing.T, path string) string {
 		}
 		b.WriteString(info.Mode().String() + " " + path + "\n")
 		if info.Mode().IsRegular() {
-			b.WriteString(read(t, path) + "\n")
+			b.WriteString(storetest.Read(t, path) + "\n")
 		}
 		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}))
 	return b.String()
 }
 
-// A FIFO in the place of a file holds up nobody: whoever reads it, or writes,
-// is told so at once.
-func TestFIFOsAreNotWaitedFor(t *testing.T) {
+// A FIFO in the place of a file blocks neither readers nor writers.
+func TestFIFOs(t *testing.T) {
 	for _, name := range []string{
 		"oktasync.json", staff + "/.lock", staff + "/journal.ndjson", staff + "/20261123T060000Z/manifest.json",
 		staff + "/20261123T060000Z/users.ndjson.zst", staff + "/20261123T060000Z/users.changes.ndjson",
 		staff + "/20261123T060000Z/SHA256SUMS", staff + "/20261123T060000Z/requests.ndjson",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStore(t)
-			publish(t, s, day(0), people(2)...)
-			publish(t, s, day(1), people(3)...)
-			remove(t, s.Dir(), name)
-			if err := syscall.Mkfifo(filepath.Join(s.Dir(), name), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			s := storetest.New(t)
+			storetest.Publish(t, s, storetest.Day(0), storetest.People(2)...)
+			storetest.Publish(t, s, storetest.Day(1), storetest.People(3)...)
+			storetest.Remove(t, s.Dir(), name)
+			storetest.Must(t, syscall.Mkfifo(filepath.Join(s.Dir(), name), 0o600))
 			useEverything(t, s)
-			if problems, _ := findings(t, s); len(problems) == 0 && filepath.Dir(name) != "." && filepath.Base(name) != ".lock" {
+			if problems, _ := storetest.Verify(t, s); len(problems) == 0 && filepath.Dir(name) != "." && filepath.Base(name) != ".lock" {
 				t.Error("Verify finds nothing")
 			}
 		})
 	}
 }
 
-// useEverything reads what it can of s, and writes to it. It may fail.
+// useEverything reads and writes as much of s as possible, and ignores errors.
 func useEverything(t *testing.T, s *snapshot.Store) {
 	snapshot.Open(s.Dir())
 	s.Journal(staff)

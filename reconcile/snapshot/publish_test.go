@@ -3,121 +3,166 @@ package snapshot_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"oktasync/reconcile/internal/recordtest"
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 func TestPublish(t *testing.T) {
-	s := newStore(t)
+	s := storetest.New(t)
 	if _, err := s.Latest(staff); !errors.Is(err, snapshot.ErrNoSnapshot) {
 		t.Errorf("Latest: %v, want ErrNoSnapshot", err)
 	}
-	first := publish(t, s, day(1), people(2)...)
-	second := publish(t, s, day(2), append(people(2), person(3, "STAGED", "Law"))...)
-	latest, err := s.Latest(staff)
-	if err != nil {
-		t.Fatal(err)
+	first := storetest.Publish(t, s, storetest.Day(1), storetest.People(2)...)
+	var notRecorded *snapshot.NotRecordedError
+	if _, err := first.Records(snapshot.Groups); !errors.As(err, &notRecorded) {
+		t.Errorf("groups of a snapshot without them: %v", err)
 	}
+	second := storetest.Publish(t, s, storetest.Day(2), append(storetest.People(2), storetest.Person(3, "STAGED", "Law"), storetest.Group(1, "Everyone"))...)
+	latest := storetest.Find(t, s, "")
 	if latest.Digest != second.Digest || latest.Name() != "20261124T060000Z" {
-		t.Errorf("Latest() = %s %s, want %s %s", latest.Name(), latest.Digest, second.Name(), second.Digest)
+		t.Errorf("latest = %s %s, want %s %s", latest.Name(), latest.Digest, second.Name(), second.Digest)
 	}
 	m := latest.Manifest
-	if m.Sequence != 2 || m.Previous.ManifestSHA256 != first.Digest || m.Read.Requests != 2 || m.Resources["users"].Added != 1 {
+	if m.Sequence != 2 || m.Previous.ManifestSHA256 != first.Digest || m.Read.Requests != 3 ||
+		m.Resources["users"].Added != 1 || m.Resources["groups"].Base != snapshot.BaseNone || m.Total() != 4 {
 		t.Errorf("manifest = %+v", m)
 	}
-	if got, want := ids(t, latest), []string{"00u0001", "00u0002", "00u0003"}; !slices.Equal(got, want) {
+	if got, want := storetest.IDs(t, latest, snapshot.Users), []string{"00u0001", "00u0002", "00u0003"}; !slices.Equal(got, want) {
 		t.Errorf("users = %v, want %v", got, want)
 	}
-	if target, _ := os.Readlink(filepath.Join(s.Dir(), staff, "latest")); target != latest.Name() {
+	if got := storetest.IDs(t, latest, snapshot.Groups); !slices.Equal(got, []string{"00g0001"}) {
+		t.Errorf("groups = %v", got)
+	}
+	if target, _ := os.Readlink(s.Path(staff, "latest")); target != latest.Name() {
 		t.Errorf("latest -> %s, want %s", target, latest.Name())
 	}
+	third := storetest.Publish(t, s, storetest.Day(3), append(storetest.People(3), storetest.Group(1, "All"), storetest.Group(2, "Sales"))...)
+	if kinds := third.Manifest.Resources["groups"].Kinds; kinds[diff.Changed] != 1 || kinds[diff.Created] != 1 {
+		t.Errorf("kinds of groups = %v", kinds)
+	}
 	list, err := s.List(staff)
-	if err != nil || len(list) != 2 || list[0].Digest != first.Digest {
+	if err != nil || len(list) != 3 || list[0].Digest != first.Digest {
 		t.Errorf("List() = %v, %v", list, err)
 	}
+	storetest.CheckOK(t, s)
 }
 
-func TestPublishWithTheClockSetBack(t *testing.T) {
-	s := newStore(t)
-	publish(t, s, day(2), people(2)...)
-	snap := publish(t, s, day(1), people(2)...)
-	if want := "20261124T060001Z"; snap.Name() != want {
-		t.Errorf("Name() = %s, want %s", snap.Name(), want)
-	}
-	if got, want := snap.Manifest.Read.Started, snapshot.At(day(1)); got != want {
-		t.Errorf("started = %v, want %v", got, want)
-	}
-}
-
-func TestPublishRefuses(t *testing.T) {
+func TestPublishRejects(t *testing.T) {
 	for _, test := range []struct {
 		name, want string
-		spoil      func(*snapshot.Draft)
+		change     func(d *snapshot.Draft, users, groups *snapshot.ResourceDraft)
 	}{
-		{"total", "users: the manifest has 4, and there are 3", func(d *snapshot.Draft) { d.Resources[0].Counts.Total++ }},
-		{"status", "users by status: the manifest has 3, and there are 4", func(d *snapshot.Draft) { d.Resources[0].ByStatus["LOCKED_OUT"] = 1 }},
-		{"rows", "rows of users in all responses: the manifest has 4, and there are 3", func(d *snapshot.Draft) { d.Resources[0].Rows++ }},
-		{"order", `"00u0001" comes after "00u0002"`, func(d *snapshot.Draft) {
-			d.Resources[0].Records = recordtest.Of(t, person(2, "ACTIVE", ""), person(1, "ACTIVE", ""))
+		{"total", "users: the manifest has 4, and there are 3", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Total++ }},
+		{"total of groups", "groups: the manifest has 2, and there are 1", func(_ *snapshot.Draft, _, g *snapshot.ResourceDraft) { g.Counts.Total++ }},
+		{"status", "users by status: the manifest has 3, and there are 4", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.ByStatus["LOCKED_OUT"] = 1 }},
+		{"rows", "rows of users in all responses: the manifest has 4, and there are 3", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Rows++ }},
+		{"order", `"00u0001" comes after "00u0002"`, func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) {
+			u.Records = recordtest.ListOf(t, storetest.Person(2, "ACTIVE", ""), storetest.Person(1, "ACTIVE", ""))
 		}},
-		{"base", `users: the base "none" doesn't match`, func(d *snapshot.Draft) { d.Resources[0].Base = snapshot.BaseNone }},
-		{"changes", "changes of users: the manifest has 1, and there are 2", func(d *snapshot.Draft) { d.Resources[0].Counts.Added-- }},
-		{"other snapshot", "compared with another snapshot", func(d *snapshot.Draft) { d.Resources[0].Counts.Before-- }},
+		{"base", `users: the base "none" doesn't match the newest snapshot`, func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Base = snapshot.BaseNone }},
+		{"changes", "changes of users: the manifest has 1, and there are 2", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Added-- }},
+		{"other snapshot", "compared with another snapshot", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Before-- }},
+		{"resource missing", "a draft must have every declared resource", func(d *snapshot.Draft, _, _ *snapshot.ResourceDraft) { d.Resources = d.Resources[:1] }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newStore(t)
-			publish(t, s, day(1), people(1)...)
-			w, err := s.Writer(staff, snapshot.ThisProcess("test"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer w.Close()
-			d := draft(t, s, day(2), people(3)...)
-			test.spoil(&d)
-			_, err = w.Publish(t.Context(), d)
-			if err == nil || !strings.Contains(err.Error(), test.want) {
+			s := storetest.New(t)
+			storetest.Publish(t, s, storetest.Day(1), storetest.People(1)...)
+			w := storetest.Writer(t, s)
+			d := storetest.Draft(t, s, storetest.Day(2), append(storetest.People(3), storetest.Group(1, "Everyone"))...)
+			test.change(&d, &d.Resources[0], &d.Resources[1])
+			if _, err := w.Publish(t.Context(), d); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Publish: %v, want %q", err, test.want)
 			}
 		})
 	}
 }
 
-// Our clock and Okta's can be set back between two runs: the order is that of
-// sequence and chain, and names still ascend.
+// The local clock and Okta's can be set back between two runs. The order is that
+// of the sequence, and names still ascend.
 func TestClocksSetBack(t *testing.T) {
-	s := newStore(t)
-	s.SetClock(func() time.Time { return day(5) })
-	publish(t, s, day(5), people(3)...)
-	s.SetClock(func() time.Time { return day(1) })
-	snap := publish(t, s, day(2), people(4)...)
-	if snap.Name() != "20261127T060001Z" || snap.Manifest.Sequence != 2 || !snap.Manifest.Read.Started.Equal(day(2)) {
+	s := storetest.New(t)
+	s.SetClock(func() time.Time { return storetest.Day(5) })
+	storetest.Publish(t, s, storetest.Day(5), storetest.People(3)...)
+	s.SetClock(func() time.Time { return storetest.Day(1) })
+	snap := storetest.Publish(t, s, storetest.Day(2), storetest.People(4)...)
+	if snap.Name() != "20261127T060001Z" || snap.Manifest.Sequence != 2 || !snap.Manifest.Read.Started.Equal(storetest.Day(2)) {
 		t.Errorf("%s, sequence %d, started %s", snap.Name(), snap.Manifest.Sequence, snap.Manifest.Read.Started)
 	}
-	if latest, err := s.Latest(staff); err != nil || latest.Digest != snap.Digest {
-		t.Errorf("Latest() = %v, %v", latest, err)
+	if latest := storetest.Find(t, s, ""); latest.Digest != snap.Digest {
+		t.Errorf("latest = %s", latest.Name())
 	}
-	if _, err := retain(t, s, snapshot.Retention{Last: 1}); err != nil {
-		t.Error(err)
+	storetest.MustPrune(t, s, 1)
+	storetest.CheckOK(t, s)
+}
+
+// A partial folder can have the name of a complete snapshot, for example after a
+// restore.
+func TestPartialFolderOfASnapshot(t *testing.T) {
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.People(3)...)
+	storetest.Write(t, s.Path(staff, ".20261123T060000Z.partial/users.csv"), "login\n")
+	storetest.Publish(t, s, storetest.Day(2), storetest.People(4)...)
+	storetest.CheckOK(t, s)
+}
+
+// The next writer restores a derived file if it renders to the digest in the
+// manifest.
+func TestRepair(t *testing.T) {
+	s := toRepair(t)
+	if problems, _ := storetest.Verify(t, s); len(problems) != 3 {
+		t.Fatalf("Verify: %q", problems)
 	}
-	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
-		t.Errorf("Verify: %q %q", problems, notes)
+	storetest.Must(t, mend(t, s))
+	storetest.CheckOK(t, s)
+	var reasons []string
+	for _, e := range storetest.Journal(t, s) {
+		if e.Event == snapshot.EventRepaired {
+			reasons = append(reasons, e.Snapshot+" "+e.Reason)
+		}
+	}
+	want := []string{"20261123T060000Z restored users.csv", "20261125T060000Z restored groups.csv", "20261125T060000Z restored latest"}
+	if !slices.Equal(reasons, want) {
+		t.Errorf("journal: %q, want %q", reasons, want)
+	}
+	before := len(storetest.Journal(t, s))
+	if err := mend(t, s); err != nil || len(storetest.Journal(t, s)) != before {
+		t.Errorf("a second time: %v", err)
 	}
 }
 
-// A partial folder can be named like a snapshot that is whole, as a tool that
-// copies or puts back leaves it.
-func TestSweepBesideASnapshotOfTheName(t *testing.T) {
-	s := newStore(t)
-	publish(t, s, day(1), people(3)...)
-	write(t, filepath.Join(s.Dir(), staff, ".20261123T060000Z.partial/users.csv"), "login\n")
-	publish(t, s, day(2), people(4)...)
-	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
-		t.Errorf("Verify: %q %q", problems, notes)
+// A writer doesn't change evidence, or a derived file that it can't render.
+func TestRepairKeepsEvidence(t *testing.T) {
+	const second = "20261124T060000Z/"
+	for _, test := range []struct {
+		name   string
+		damage func(dir string) []error
+		want   []string
+	}{
+		{"users damaged, CSV removed", func(dir string) []error {
+			return []error{os.WriteFile(dir+second+"users.ndjson.zst", []byte("damaged"), 0o600), os.Remove(dir + second + "users.csv")}
+		}, []string{"staff@" + second + "users.csv: is missing", "staff@" + second + "users.ndjson.zst: its digest is "}},
+		{"transcript removed", func(dir string) []error { return []error{os.Remove(dir + second + "requests.ndjson")} },
+			[]string{"staff@" + second + "requests.ndjson: is missing"}},
+		{"CSV linked", func(dir string) []error {
+			return []error{os.Remove(dir + second + "users.csv"), os.Symlink("../20261123T060000Z/users.csv", dir+second+"users.csv")}
+		}, []string{"staff@" + second + "users.csv: is no plain file"}},
+		{"latest a folder", func(dir string) []error { return []error{os.Remove(dir + "latest"), os.Mkdir(dir+"latest", 0o700)} },
+			[]string{"staff/latest: is no symbolic link"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := storetest.ThreeDays(t)
+			storetest.Must(t, test.damage(s.Path(staff)+"/")...)
+			storetest.Must(t, mend(t, s))
+			if problems, _ := storetest.Verify(t, s); !slices.EqualFunc(problems, test.want, strings.HasPrefix) {
+				t.Errorf("found %q, want %q", problems, test.want)
+			}
+		})
 	}
 }

@@ -1,161 +1,141 @@
 package snapshot_test
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/verify"
 )
 
-// release lets a reading out through a writer of its own.
-func release(t testing.TB, s *snapshot.Store, name string) (*snapshot.Snapshot, error) {
-	t.Helper()
-	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
-	if err != nil {
-		return nil, err
+func TestQuarantine(t *testing.T) {
+	s := storetest.New(t)
+	snap := storetest.Publish(t, s, storetest.Day(1), storetest.People(20)...)
+	for _, n := range []int{1, 2, 3, 4, 5, 5, 2} { // at last the clock stands still, and is set back
+		storetest.Must(t, storetest.Quarantine(t, s, n))
 	}
-	by := snapshot.Override{User: "ops", Reason: "CHG-7: a site was closed"}
-	snap, err := w.Release(t.Context(), name, by, snapshot.Tool{Name: "oktasync", Version: "v0.2.0"})
-	return snap, errors.Join(err, w.Close())
+	list, err := s.Quarantined(staff)
+	storetest.Must(t, err)
+	var names []string
+	for _, q := range list {
+		names = append(names, q.Name())
+	}
+	if want := []string{"20261127T060000Z", "20261127T060001Z", "20261127T060002Z"}; !slices.Equal(names, want) {
+		t.Errorf("Quarantined() = %v, want %v", names, want)
+	}
+	q := list[0]
+	users, err := q.Records(snapshot.Users)
+	storetest.Must(t, err)
+	defer users.Close()
+	if first, err := users.Next(); err != nil || string(first.Key) != "00u0001" {
+		t.Errorf("first user = %s, %v", first.Key, err)
+	}
+	if q.Reason != "too few users" || q.Previous.ManifestSHA256 != snap.Digest || q.Resources["users"].Removed != 15 || q.Read.Requests != 2 {
+		t.Errorf("quarantined read = %+v", q)
+	}
+	if _, err := os.Stat(filepath.Join(q.Dir(), "requests.ndjson")); err != nil {
+		t.Error(err)
+	}
+	h, err := s.Journal(staff)
+	if err != nil || h.LastEnd.Event != snapshot.EventQuarantined || h.LastEnd.Snapshot != "20261127T060002Z" {
+		t.Errorf("LastEnd = %+v, %v", h.LastEnd, err)
+	}
+	if latest := storetest.Find(t, s, ""); latest.Digest != snap.Digest {
+		t.Errorf("latest = %s", latest.Name())
+	}
+	storetest.CheckOK(t, s)
 }
 
-// What is released is what was read, with who let it out and why.
+// Release publishes exactly the quarantined read, and records the user and the
+// reason. Its signature counts at the time of the release.
 func TestRelease(t *testing.T) {
-	signer := newSigner(t)
-	s := signedDays(t, signer)
-	if err := quarantine(t, s, 5); err != nil {
-		t.Fatal(err)
-	}
-	held, err := s.FindQuarantined(staff, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	snap, err := release(t, s, held.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, next := storetest.NewSigner(t), storetest.NewSigner(t)
+	s := storetest.SignedDays(t, signer)
+	storetest.Must(t, storetest.Quarantine(t, s, 5))
+	q, err := s.FindQuarantined(staff, "")
+	storetest.Must(t, err)
+	snap, err := storetest.Release(t, storetest.Init(t, s.Dir(), snapshot.Options{Signer: next}), q.Name())
+	storetest.Must(t, err)
 	m := snap.Manifest
-	if o := m.Run.Override; o == nil || o.User != "ops" || o.Reason != "CHG-7: a site was closed" || o.Guard != "too few users" || o.Released == nil {
-		t.Errorf("override = %+v", o)
+	o := m.Run.Override
+	if o == nil || o.User != "ops" || o.Reason != "CHG-7: a site was closed" || o.Guard != "too few users" || o.Released == nil {
+		t.Fatalf("override = %+v", o)
 	}
 	if m.Snapshot != "20261127T060000Z" || m.Sequence != 4 || m.Run.Trigger != "apply" || m.Tool.Version != "v0.2.0" ||
-		m.Read != held.Read || m.Resources["users"].Added != 2 || len(ids(t, snap)) != 5 {
+		m.Read != q.Read || m.Resources["users"].Added != 2 || len(storetest.IDs(t, snap, snapshot.Users)) != 5 {
 		t.Errorf("manifest = %+v", m)
 	}
 	changes, err := snap.Changes(snapshot.Users)
-	if err != nil {
-		t.Fatal(err)
-	}
+	storetest.Must(t, err)
 	defer changes.Close()
 	if data, err := io.ReadAll(changes); err != nil || strings.Count(string(data), `"kind":"joined"`) != 2 {
 		t.Errorf("changes = %s, %v", data, err)
 	}
-	events := journalOf(t, s)
-	if e := events[len(events)-3]; e.Event != snapshot.EventReleased || e.User != "ops" || e.Reason != "CHG-7: a site was closed" || e.Snapshot != held.Name() {
+	events := storetest.Journal(t, s)
+	if e := events[len(events)-3]; e.Event != snapshot.EventReleased || e.User != "ops" || e.Reason != o.Reason || e.Snapshot != q.Name() {
 		t.Errorf("journal: %+v", e)
 	}
-	problems, _ := verifyWith(t, s, verify.Options{Signers: allowed(t, "archive "+signer.PublicKey())})
-	if len(problems) > 0 {
+	signers := storetest.Allow(t, "archive "+signer.PublicKey(), "archive valid-after="+o.Released.Format("20060102150405Z")+" "+next.PublicKey())
+	if problems, _ := storetest.VerifyWith(t, s, verify.Options{Signers: signers}); len(problems) > 0 {
 		t.Errorf("Verify: %q", problems)
 	}
 	if left, err := s.Quarantined(staff); err != nil || len(left) > 0 {
-		t.Errorf("still held: %v, %v", left, err)
+		t.Errorf("still quarantined: %v, %v", left, err)
 	}
 }
 
-// A signature counts at the time of the release, not of the reading.
-func TestReleaseAfterRotation(t *testing.T) {
-	signer := newSigner(t)
-	s := signedDays(t, signer)
-	if err := quarantine(t, s, 5); err != nil {
-		t.Fatal(err)
-	}
-	next := newSigner(t)
-	again, err := snapshot.Init(s.Dir(), acme, snapshot.Options{Signer: next})
-	if err != nil {
-		t.Fatal(err)
-	}
-	snap, err := release(t, again, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := snap.Manifest.Run.Override.Released.Format("20060102150405Z")
-	problems, _ := verifyWith(t, s, verify.Options{Signers: allowed(t,
-		"archive "+signer.PublicKey(), "archive valid-after="+at+" "+next.PublicKey())})
-	if len(problems) > 0 {
-		t.Errorf("Verify: %q", problems)
-	}
-}
-
-// The first reading of all has nothing to be compared with.
+// The first read of users and groups has no snapshot to compare with.
 func TestReleaseTheFirst(t *testing.T) {
-	s := newStore(t)
-	if err := quarantine(t, s, 5); err != nil {
-		t.Fatal(err)
+	s := storetest.New(t)
+	w := storetest.Writer(t, s)
+	d := storetest.Draft(t, s, storetest.Day(1), append(storetest.People(5), storetest.Group(1, "Everyone"))...)
+	_, err := w.Quarantine(t.Context(), d, "too few users")
+	storetest.Must(t, err, w.Close())
+	snap, err := storetest.Release(t, s, "")
+	storetest.Must(t, err)
+	if r := snap.Manifest.Resources; r["users"].Base != snapshot.BaseNone || r["groups"].Total != 1 {
+		t.Errorf("resources = %+v", r)
 	}
-	snap, err := release(t, s, "")
-	if err != nil || snap.Manifest.Resources["users"].Base != snapshot.BaseNone {
-		t.Fatalf("Release() = %v, %v", snap, err)
-	}
-	if problems, _ := findings(t, s); len(problems) > 0 {
-		t.Errorf("Verify: %q", problems)
-	}
+	storetest.CheckOK(t, s)
 }
 
-func TestReleaseRefuses(t *testing.T) {
+func TestReleaseRejects(t *testing.T) {
 	s := oneDay(t)
-	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "staff has no quarantined reads") {
-		t.Errorf("nothing held: %v", err)
+	check := func(name, want string) {
+		t.Helper()
+		if _, err := storetest.Release(t, s, name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Release(%q) = %v, want %q", name, err, want)
+		}
 	}
-	if err := quarantine(t, s, 5); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := release(t, s, "20200101T000000Z"); err == nil || !strings.Contains(err.Error(), "the newest is 20261127T060000Z") {
-		t.Errorf("another name: %v", err)
-	}
-	held, err := s.FindQuarantined(staff, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	requests := filepath.Join(held.Dir(), "requests.ndjson")
-	good := read(t, requests)
-	write(t, requests, strings.Replace(good, "200", "201", 1))
-	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "its files have changed since the read") {
-		t.Errorf("edited: %v", err)
-	}
-	write(t, requests, good)
-	publish(t, s, day(6), people(6)...)
-	if _, err := release(t, s, ""); err == nil || !strings.Contains(err.Error(), "there is a newer snapshot, 20261128T060000Z") {
-		t.Errorf("a newer snapshot: %v", err)
-	}
-	if problems, notes := findings(t, s); len(problems)+len(notes) > 0 {
-		t.Errorf("Verify: %q %q", problems, notes)
-	}
+	check("", "staff has no quarantined reads")
+	storetest.Must(t, storetest.Quarantine(t, s, 5))
+	check("20200101T000000Z", "the newest is 20261127T060000Z")
+	q, err := s.FindQuarantined(staff, "")
+	storetest.Must(t, err)
+	requests := filepath.Join(q.Dir(), "requests.ndjson")
+	before := storetest.Read(t, requests)
+	storetest.Must(t, storetest.Edit(requests, "200", "201"))
+	check("", "its files have changed since the read")
+	storetest.Write(t, requests, before)
+	storetest.Publish(t, s, storetest.Day(6), storetest.People(6)...)
+	check("", "there is a newer snapshot, 20261128T060000Z")
+	storetest.CheckOK(t, s)
 }
 
 func TestDrop(t *testing.T) {
 	s := oneDay(t)
-	if err := quarantine(t, s, 5); err != nil {
-		t.Fatal(err)
-	}
-	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	if err := w.Drop("20261127T060000Z", "ops", "the role was missing"); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Must(t, storetest.Quarantine(t, s, 5))
+	storetest.Must(t, storetest.Writer(t, s).Drop("20261127T060000Z", "ops", "the role was missing"))
 	entries, err := os.ReadDir(filepath.Join(s.Dir(), ".quarantine", staff))
 	if err != nil || len(entries) > 0 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
-	events := journalOf(t, s)
+	events := storetest.Journal(t, s)
 	if e := events[len(events)-1]; e.Event != snapshot.EventDropped || e.User != "ops" || e.Reason != "the role was missing" {
 		t.Errorf("journal: %+v", e)
 	}

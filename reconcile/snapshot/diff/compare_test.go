@@ -13,15 +13,14 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// FuzzDiff checks a change against what it stands for: whoever takes away
-// from the old state what Before holds and puts in what After holds has the
-// new state, and each path tells of something in them.
+// FuzzDiff applies each change: the old state without the leaves of Before and
+// with those of After is the new state. Paths are the paths of these leaves.
 func FuzzDiff(f *testing.F) {
 	seeds := [][2]string{
 		{`{"a":1,"b":{"c":null,"d":[1,null]}}`, `{"a":1.0,"b":{"d":[1]},"e":{}}`},
 		{`{"a":{"b":{}}}`, `{"a":{"b":{"c":1}},"a.b":2}`},
 		{`{"a\"":{"x":1},"a!":2}`, `{"a\"":{"x":2},"a#":null}`},
-		{recordtest.Org(2)[0], recordtest.Org(2)[1]},
+		{recordtest.Users(2)[0], recordtest.Users(2)[1]},
 	}
 	for _, seed := range seeds {
 		f.Add([]byte(seed[0]), []byte(seed[1]))
@@ -36,7 +35,7 @@ func FuzzDiff(f *testing.F) {
 			return &recordtest.List{Records: []diff.Record{{Key: []byte("1"), JSON: user}}}
 		}
 		var change *diff.Change
-		_, err := diff.Diff(list(before), list(after), recordtest.Rules(snapshot.Changes{}), func(c *diff.Change) error {
+		_, err := diff.Diff(list(before), list(after), rulesOf(snapshot.Users, snapshot.Changes{}), func(c *diff.Change) error {
 			change = c
 			return nil
 		})
@@ -53,25 +52,25 @@ func FuzzDiff(f *testing.F) {
 		if again := recordtest.Canonical(t, string(change.Before)+" "); !bytes.Equal(again, change.Before) {
 			t.Errorf("Before = %s, not canonical", change.Before)
 		}
-		got := put(take(was, recordtest.Decode(t, change.Before)), recordtest.Decode(t, change.After))
+		got := with(without(was, recordtest.Decode(t, change.Before)), recordtest.Decode(t, change.After))
 		if got, want := recordtest.Encode(nil, prune(got, true)), recordtest.Encode(nil, prune(is, true)); !bytes.Equal(got, want) {
 			t.Errorf("Diff(%s, %s): before - %s + %s = %s", before, after, change.Before, change.After, got)
 		}
-		told := leaves("", recordtest.Decode(t, change.Before), leaves("", recordtest.Decode(t, change.After), map[string]bool{}))
-		for path := range told {
+		differing := leaves("", recordtest.Decode(t, change.Before), leaves("", recordtest.Decode(t, change.After), map[string]bool{}))
+		for path := range differing {
 			if !slices.ContainsFunc(change.Paths, func(p string) bool { return path == p || strings.HasPrefix(path, p+".") }) {
 				t.Errorf("Paths = %q, without %q", change.Paths, path)
 			}
 		}
 		for _, p := range change.Paths {
-			if !slices.ContainsFunc(slices.Collect(maps.Keys(told)), func(path string) bool { return path == p || strings.HasPrefix(path, p+".") }) {
-				t.Errorf("Paths = %q, but nothing tells of %q", change.Paths, p)
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(differing)), func(path string) bool { return path == p || strings.HasPrefix(path, p+".") }) {
+				t.Errorf("Paths = %q, and nothing differs at %q", change.Paths, p)
 			}
 		}
 	})
 }
 
-// prune removes members that are null and, if asked to, empty objects.
+// prune removes members that are null and, if empty is set, empty objects.
 func prune(v any, empty bool) any {
 	switch v := v.(type) {
 	case []any:
@@ -93,17 +92,17 @@ func prune(v any, empty bool) any {
 	return v
 }
 
-// take removes from v the leaves that w has.
-func take(v, w any) any {
+// without returns v without the leaves of w.
+func without(v, w any) any {
 	from, inside := v.(map[string]any)
-	what, objects := w.(map[string]any)
+	gone, objects := w.(map[string]any)
 	if !inside || !objects {
 		return map[string]any{}
 	}
 	out := maps.Clone(from)
-	for name, value := range what {
+	for name, value := range gone {
 		if inner, ok := value.(map[string]any); ok && len(inner) > 0 {
-			out[name] = take(out[name], value)
+			out[name] = without(out[name], value)
 		} else {
 			delete(out, name)
 		}
@@ -111,9 +110,9 @@ func take(v, w any) any {
 	return out
 }
 
-// put puts the leaves that w has into v.
-func put(v, w any) any {
-	what, ok := w.(map[string]any)
+// with returns v with the leaves of w.
+func with(v, w any) any {
+	more, ok := w.(map[string]any)
 	if !ok {
 		return w
 	}
@@ -121,13 +120,13 @@ func put(v, w any) any {
 	if out = maps.Clone(out); out == nil {
 		out = map[string]any{}
 	}
-	for name, value := range what {
-		out[name] = put(out[name], value)
+	for name, value := range more {
+		out[name] = with(out[name], value)
 	}
 	return out
 }
 
-// leaves collects the paths of what is no object with members.
+// leaves adds the paths of all values that aren't objects with members.
 func leaves(prefix string, v any, into map[string]bool) map[string]bool {
 	for name, value := range v.(map[string]any) {
 		if inner, ok := value.(map[string]any); ok && len(inner) > 0 {

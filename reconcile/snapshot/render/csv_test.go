@@ -15,19 +15,17 @@ import (
 	"oktasync/reconcile/snapshot/render"
 )
 
-// schema is that of users.
 var schema = snapshot.Users.Schema()
 
 // writeCSV returns users as CSV.
 func writeCSV(t testing.TB, users *recordtest.List, attrs canonjson.Attributes) []byte {
 	t.Helper()
-	columns, err := render.LearnColumns(snapshot.Records(users), schema, attrs)
+	columns, err := render.LearnColumns(users.JSON(), schema, attrs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	users.Pos = 0
 	var b bytes.Buffer
-	if err := render.WriteCSV(&b, snapshot.Records(users), columns); err != nil {
+	if err := render.WriteCSV(&b, users.JSON(), columns); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -35,7 +33,7 @@ func writeCSV(t testing.TB, users *recordtest.List, attrs canonjson.Attributes) 
 
 func TestWriteCSV(t *testing.T) {
 	users := func() *recordtest.List {
-		return recordtest.Of(t,
+		return recordtest.ListOf(t,
 			`{"id":"00u1","status":"ACTIVE","created":"2024-02-14T09:00:00.000Z","type":{"id":"oty1"},"profile":{"login":"a@x",
 			  "firstName":"Zoë","lastName":"O'Neil, \"Z\"","title":"=HYPERLINK(\"http://x\")","langs":["de","en"],"badge":-12345678901234567890,
 			  "remote":true,"motto":"line\none\r\nline two","phone":"+49 30 1","quote":"'tis"}}`,
@@ -64,37 +62,46 @@ func TestWriteCSV(t *testing.T) {
 			recordtest.Golden(t, "csv/"+test.name+".golden.csv", writeCSV(t, cut, test.attrs))
 		})
 	}
-	empty := writeCSV(t, new(recordtest.List), canonjson.Attributes{})
-	if want := "login,email,firstName,lastName,status,title,department,manager,employeeNumber,userType," +
-		"created,activated,lastLogin,statusChanged,passwordChanged,id\r\n"; string(empty) != want {
-		t.Errorf("no users give %q, want %q", empty, want)
+	for r, want := range map[*snapshot.Resource]string{
+		snapshot.Users: "login,email,firstName,lastName,status,title,department,manager,employeeNumber,userType," +
+			"created,activated,lastLogin,statusChanged,passwordChanged,id\r\n",
+		snapshot.Groups: "name,description,type,created,lastUpdated,lastMembershipUpdated,id\r\n",
+	} {
+		var empty bytes.Buffer
+		err := render.WriteCSV(&empty, new(recordtest.List).JSON(), render.NewColumns(r.Schema(), canonjson.Attributes{}))
+		if err != nil || empty.String() != want {
+			t.Errorf("no %s: %q, %v, want %q", r.Name, empty.String(), err, want)
+		}
 	}
 }
 
-func TestWriteCSVRefuses(t *testing.T) {
-	one := recordtest.Of(t, `{"id":"1","profile":{"login":"a"}}`)
-	two := recordtest.Of(t, `{"id":"2","profile":{"shoe":41}}`)
-	columns, err := render.LearnColumns(snapshot.Records(one), schema, canonjson.Attributes{})
+func TestWriteCSVFails(t *testing.T) {
+	one := recordtest.ListOf(t, `{"id":"1","profile":{"login":"a"}}`)
+	two := recordtest.ListOf(t, `{"id":"2","profile":{"shoe":41}}`)
+	columns, err := render.LearnColumns(one.JSON(), schema, canonjson.Attributes{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = render.WriteCSV(io.Discard, snapshot.Records(two), columns)
+	err = render.WriteCSV(io.Discard, two.JSON(), columns)
 	if want := `no column for "profile.shoe"`; err == nil || err.Error() != want {
 		t.Errorf("WriteCSV() error = %v, want %s", err, want)
 	}
-	if err := render.WriteCSV(io.Discard, snapshot.Records(new(recordtest.Broken)), columns); err != recordtest.ErrBroken {
+	if err := render.WriteCSV(io.Discard, recordtest.Broken().JSON(), columns); err != recordtest.ErrBroken {
 		t.Errorf("WriteCSV() error = %v, want the reader's", err)
 	}
-	if _, err := render.LearnColumns(snapshot.Records(new(recordtest.Broken)), schema, canonjson.Attributes{}); err != recordtest.ErrBroken {
+	if _, err := render.LearnColumns(recordtest.Broken().JSON(), schema, canonjson.Attributes{}); err != recordtest.ErrBroken {
 		t.Errorf("LearnColumns() error = %v, want the reader's", err)
 	}
-	one.Pos = 0
-	if err := render.WriteCSV(new(recordtest.Broken), snapshot.Records(one), columns); err != recordtest.ErrBroken {
+	if err := render.WriteCSV(brokenWriter{}, one.JSON(), columns); err != recordtest.ErrBroken {
 		t.Errorf("WriteCSV() error = %v, want the writer's", err)
 	}
 }
 
-// Whatever a profile holds, no cell begins with what a spreadsheet runs.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, recordtest.ErrBroken }
+
+// No cell begins with a character that makes a spreadsheet run it.
 func TestNoFormulas(t *testing.T) {
 	for _, text := range []string{"=1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\ufeff=1",
 		"\u200b-1", "\x00=1", "＝1", "＋1", "－1", "＠x", "'", "'=1", "''"} {
@@ -102,7 +109,7 @@ func TestNoFormulas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := writeCSV(t, recordtest.Of(t, `{"id":`+string(value)+`}`), canonjson.Attributes{Include: []string{"id"}})
+		out := writeCSV(t, recordtest.ListOf(t, `{"id":`+string(value)+`}`), canonjson.Attributes{Include: []string{"id"}})
 		rows := readCSV(t, out)
 		if want := "'" + text; rows[1][0] != want {
 			t.Errorf("%q is written as %q, want %q", text, rows[1][0], want)
@@ -110,21 +117,21 @@ func TestNoFormulas(t *testing.T) {
 	}
 	for _, text := range []string{"", "a=1", "1-1", "a@b", "名前", "#1", `"=1"`} {
 		value, _ := json.Marshal(text)
-		rows := readCSV(t, writeCSV(t, recordtest.Of(t, `{"id":`+string(value)+`}`), canonjson.Attributes{Include: []string{"id"}}))
+		rows := readCSV(t, writeCSV(t, recordtest.ListOf(t, `{"id":`+string(value)+`}`), canonjson.Attributes{Include: []string{"id"}}))
 		if rows[1][0] != text {
-			t.Errorf("%q is written as %q, want it as it is", text, rows[1][0])
+			t.Errorf("%q is written as %q, want it unchanged", text, rows[1][0])
 		}
 	}
-	rows := readCSV(t, writeCSV(t, recordtest.Of(t, `{"=cmd":1,"n":-5}`), canonjson.Attributes{Exclude: []string{"profile"}}))
+	rows := readCSV(t, writeCSV(t, recordtest.ListOf(t, `{"=cmd":1,"n":-5}`), canonjson.Attributes{Exclude: []string{"profile"}}))
 	if header := rows[0]; !slices.Contains(header, "'=cmd") || rows[1][slices.Index(header, "n")] != "-5" {
-		t.Errorf("rows = %q, want a head without a formula and a number as it is", rows)
+		t.Errorf("rows = %q, want a header without a formula and an unchanged number", rows)
 	}
 }
 
-// FuzzWriteCSV reads the file back by the rules that WriteCSV states and
-// compares each value with what another decoder finds in the JSON.
+// FuzzWriteCSV reads the file by the rules in the doc comment of WriteCSV, and
+// compares each value with the decoded JSON.
 func FuzzWriteCSV(f *testing.F) {
-	for _, seed := range append(recordtest.Org(1), `{"profile":{"a":"'=\r\n\",","b":[null,"="],"c":"\t"},"title":null,"login":"x"}`,
+	for _, seed := range append(recordtest.Users(1), `{"profile":{"a":"'=\r\n\",","b":[null,"="],"c":"\t"},"title":null,"login":"x"}`,
 		`{"profile":"none","x":{"y":1e5}}`, `{"":"","profile":{"":"-"}}`) {
 		f.Add([]byte(seed), "")
 		f.Add([]byte(seed), "profile.login profile.a profile x.y id")
@@ -137,13 +144,13 @@ func FuzzWriteCSV(f *testing.F) {
 		checkRendered(t, user, include)
 		object := recordtest.Decode(t, user).(map[string]any)
 		if dotted(object) {
-			return // such a path could stand for two values
+			return // a path could stand for two values
 		}
 		attrs := including(include)
 		list := &recordtest.List{Records: []diff.Record{{JSON: user}}}
 		rows := readCSV(t, writeCSV(t, list, attrs))
 		if len(rows) != 2 || len(rows[0]) != len(rows[1]) {
-			t.Fatalf("%q: %d rows, want a head and one as long", rows, len(rows))
+			t.Fatalf("%q: %d rows, want a header and one row of its length", rows, len(rows))
 		}
 		got := map[string]string{}
 		for i, name := range rows[0] {
@@ -158,7 +165,7 @@ func FuzzWriteCSV(f *testing.F) {
 				inside, _ := value.(map[string]any)
 				value = inside[name]
 			}
-			compareCell(t, got, headOf(path), value)
+			compareCell(t, got, headerOf(path), value)
 		}
 	})
 }
@@ -174,8 +181,8 @@ func dotted(v any) bool {
 	return false
 }
 
-// headOf returns the head of the column for path.
-func headOf(path string) string {
+// headerOf returns the header of the column for path.
+func headerOf(path string) string {
 	name, inProfile := strings.CutPrefix(path, "profile.")
 	switch short := slices.Contains(profileNames, name); {
 	case short && inProfile:
@@ -186,26 +193,26 @@ func headOf(path string) string {
 	return path
 }
 
-// profileNames are the attributes of a profile whose columns have a short name.
+// profileNames are the profile attributes whose columns have a short header.
 var profileNames = strings.Fields("login email firstName lastName title department manager employeeNumber userType")
 
-// compareAll compares a row with all that a user has.
+// compareAll compares a row with all attributes of a user.
 func compareAll(t *testing.T, got map[string]string, object map[string]any) {
 	t.Helper()
 	profile, _ := object["profile"].(map[string]any)
 	for name, value := range profile {
-		compareCell(t, got, headOf("profile."+name), value)
-		delete(got, headOf("profile."+name))
+		compareCell(t, got, headerOf("profile."+name), value)
+		delete(got, headerOf("profile."+name))
 	}
 	for name, value := range object {
 		if name != "profile" || profile == nil {
-			compareCell(t, got, headOf(name), value)
-			delete(got, headOf(name))
+			compareCell(t, got, headerOf(name), value)
+			delete(got, headerOf(name))
 		}
 	}
 	for column, text := range got {
 		if text != "" {
-			t.Errorf("column %q = %q, and no such value", column, text)
+			t.Errorf("column %q = %q without such an attribute", column, text)
 		}
 	}
 }
@@ -221,8 +228,8 @@ func compareCell(t *testing.T, got map[string]string, column string, value any) 
 	}
 }
 
-// readCSV reads CSV by RFC 4180 to the letter, so that bare line ends inside
-// of a cell and outside of quotes are told apart.
+// readCSV parses CSV as strictly as RFC 4180: a bare line feed outside of quotes
+// is an error.
 func readCSV(t *testing.T, b []byte) [][]string {
 	t.Helper()
 	var rows [][]string
@@ -232,7 +239,7 @@ func readCSV(t *testing.T, b []byte) [][]string {
 		if b[i] == '"' {
 			for i++; ; i++ {
 				if i == len(b) {
-					t.Fatalf("%q: a quote without an end", b)
+					t.Fatalf("%q: an open quote", b)
 				}
 				if b[i] == '"' {
 					if i++; i == len(b) || b[i] != '"' {
@@ -267,21 +274,13 @@ func readCSV(t *testing.T, b []byte) [][]string {
 }
 
 func BenchmarkWriteCSV1000Users(b *testing.B) {
-	users := recordtest.Of(b, recordtest.Org(1000)...)
+	users := recordtest.ListOf(b, recordtest.Users(1000)...)
 	for b.Loop() {
-		users.Pos = 0
-		columns, err := render.LearnColumns(snapshot.Records(users), schema, canonjson.Attributes{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		users.Pos = 0
-		if err := render.WriteCSV(io.Discard, snapshot.Records(users), columns); err != nil {
-			b.Fatal(err)
-		}
+		writeCSV(b, users, canonjson.Attributes{})
 	}
 }
 
-// including returns attributes that name those in a text.
+// including returns attributes that include the paths in text.
 func including(text string) (attrs canonjson.Attributes) {
 	for path := range strings.FieldsSeq(text) {
 		if !slices.Contains(attrs.Include, path) {
@@ -291,13 +290,13 @@ func including(text string) (attrs canonjson.Attributes) {
 	return attrs
 }
 
-// checkCSV reports whether file is what records render to, as verify does.
-func checkCSV(records []diff.Record, attrs canonjson.Attributes, file []byte) (bool, error) {
+// checkCSV reports whether a CSVChecker accepts file as the CSV of users.
+func checkCSV(users *recordtest.List, attrs canonjson.Attributes, file []byte) (bool, error) {
 	c := render.NewCSVChecker(schema, attrs, bytes.NewReader(file))
 	scanner := c.Scanner(nil)
-	for _, record := range records {
+	for _, user := range users.Records {
 		c.Begin()
-		if err := scanner.Scan(append(bytes.Clone(record.JSON), '\n')); err != nil {
+		if err := scanner.Scan(append(bytes.Clone(user.JSON), '\n')); err != nil {
 			return false, err
 		}
 		c.Add()
@@ -305,15 +304,16 @@ func checkCSV(records []diff.Record, attrs canonjson.Attributes, file []byte) (b
 	return c.Close()
 }
 
-// checkRendered checks that Verify accepts the CSV that users render to, and no
-// other: it renders them in another way, with the columns that it learns.
+// checkRendered checks that a CSVChecker accepts the output of WriteCSV, and no
+// other file.
 func checkRendered(t *testing.T, user []byte, include string) {
 	t.Helper()
 	attrs := including(include)
-	users := []diff.Record{{JSON: recordtest.Canonical(t, `{"id":"0","a":{"b":[{"c":null}]},"profile":{"x":1}}`)}, {JSON: user}, {JSON: user}}
-	file := writeCSV(t, &recordtest.List{Records: users}, attrs)
+	first := recordtest.Canonical(t, `{"id":"0","a":{"b":[{"c":null}]},"profile":{"x":1}}`)
+	users := &recordtest.List{Records: []diff.Record{{JSON: first}, {JSON: user}, {JSON: user}}}
+	file := writeCSV(t, users, attrs)
 	if same, err := checkCSV(users, attrs, file); err != nil || !same {
-		t.Fatalf("CheckCSV(%s) = %t, %v, want what WriteCSV writes to fit", file, same, err)
+		t.Fatalf("checkCSV(%s) = %t, %v, want the output of WriteCSV accepted", file, same, err)
 	}
 	others := [][]byte{nil, file[:len(file)-1], append(bytes.Clone(file), '\n')}
 	for i := 0; i < len(file); i += 1 + len(file)/16 {
@@ -323,13 +323,13 @@ func checkRendered(t *testing.T, user []byte, include string) {
 	}
 	for _, other := range others {
 		if same, err := checkCSV(users, attrs, other); err != nil || same {
-			t.Fatalf("CheckCSV(%q) = %t, %v, want no other than %q to fit", other, same, err, file)
+			t.Fatalf("checkCSV(%q) = %t, %v, want only %q accepted", other, same, err, file)
 		}
 	}
 }
 
-// Two columns with one head stand in the order in which they came.
-func TestCheckCSVHeads(t *testing.T) {
+// Two columns with the same header are in the order in which they were learned.
+func TestCheckCSVHeaders(t *testing.T) {
 	for _, user := range []string{`{"id":"1","login":"a",".login":"b"}`, `{".login":"b","id":"1","login":"a","profile":{".login":2,"login":1}}`} {
 		checkRendered(t, recordtest.Canonical(t, user), "")
 	}

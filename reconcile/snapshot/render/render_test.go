@@ -5,14 +5,13 @@ import (
 	"testing"
 
 	"oktasync/reconcile/internal/recordtest"
-	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/render"
 )
 
 func TestWriteJSONAndNDJSON(t *testing.T) {
 	for _, test := range []struct {
 		name         string
-		users        []string
+		records      []string
 		json, ndjson string
 	}{
 		{"none", nil, "[]\n", ""},
@@ -21,10 +20,10 @@ func TestWriteJSONAndNDJSON(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var list, lines bytes.Buffer
-			if err := render.WriteJSON(&list, snapshot.Records(recordtest.Of(t, test.users...))); err != nil {
+			if err := render.WriteJSON(&list, recordtest.ListOf(t, test.records...).JSON()); err != nil {
 				t.Fatal(err)
 			}
-			if err := render.WriteNDJSON(&lines, snapshot.Records(recordtest.Of(t, test.users...))); err != nil {
+			if err := render.WriteNDJSON(&lines, recordtest.ListOf(t, test.records...).JSON()); err != nil {
 				t.Fatal(err)
 			}
 			if list.String() != test.json {
@@ -37,14 +36,10 @@ func TestWriteJSONAndNDJSON(t *testing.T) {
 		})
 	}
 	for name, write := range map[string]func() error{
-		"NDJSON, reader": func() error { return render.WriteNDJSON(new(bytes.Buffer), snapshot.Records(new(recordtest.Broken))) },
-		"JSON, reader":   func() error { return render.WriteJSON(new(bytes.Buffer), snapshot.Records(new(recordtest.Broken))) },
-		"NDJSON, writer": func() error {
-			return render.WriteNDJSON(new(recordtest.Broken), snapshot.Records(recordtest.Of(t, `{"id":"1"}`)))
-		},
-		"JSON, writer": func() error {
-			return render.WriteJSON(new(recordtest.Broken), snapshot.Records(recordtest.Of(t, `{"id":"1"}`)))
-		},
+		"NDJSON, reader": func() error { return render.WriteNDJSON(new(bytes.Buffer), recordtest.Broken().JSON()) },
+		"JSON, reader":   func() error { return render.WriteJSON(new(bytes.Buffer), recordtest.Broken().JSON()) },
+		"NDJSON, writer": func() error { return render.WriteNDJSON(brokenWriter{}, recordtest.ListOf(t, `{"id":"1"}`).JSON()) },
+		"JSON, writer":   func() error { return render.WriteJSON(brokenWriter{}, recordtest.ListOf(t, `{"id":"1"}`).JSON()) },
 	} {
 		if err := write(); err != recordtest.ErrBroken {
 			t.Errorf("%s: error = %v, want %v", name, err, recordtest.ErrBroken)

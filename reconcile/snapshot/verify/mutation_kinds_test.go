@@ -1,4 +1,4 @@
-package snapshot_test
+package verify_test
 
 import (
 	"bytes"
@@ -9,10 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 )
 
-// mutations are the ways to tamper. Each reports whether it did.
+// mutations are the kinds of mutations. Each reports whether it applies.
 var mutations = []struct {
 	kind string
 	do   func(m *mutation) bool
@@ -23,7 +24,7 @@ var mutations = []struct {
 			return data
 		})
 	}},
-	{"flip a bit of the store's own file", func(m *mutation) bool {
+	{"flip a bit of oktasync.json", func(m *mutation) bool {
 		path := filepath.Join(m.dir, "oktasync.json")
 		data, err := os.ReadFile(path)
 		data[m.IntN(len(data))] ^= 1 << m.IntN(8)
@@ -88,7 +89,9 @@ var mutations = []struct {
 	}},
 	{"swap two files", func(m *mutation) bool {
 		a := one(m, m.files())
-		alike := slices.DeleteFunc(m.files(), func(b string) bool { return filepath.Base(a) != filepath.Base(b) || read(m.v.t, a) == read(m.v.t, b) })
+		alike := slices.DeleteFunc(m.files(), func(b string) bool {
+			return filepath.Base(a) != filepath.Base(b) || storetest.Read(m.h.t, a) == storetest.Read(m.h.t, b)
+		})
 		return len(alike) > 0 && m.swap(a, one(m, alike))
 	}},
 	{"swap two folders", func(m *mutation) bool {
@@ -110,9 +113,9 @@ var mutations = []struct {
 		m.names = []string{staff}
 		return m.check(os.Rename(m.path(), filepath.Join(m.dir, ".away")), os.Symlink(".away", m.path()))
 	}},
-	{"link a file to another's", func(m *mutation) bool {
+	{"link a file to another file", func(m *mutation) bool {
 		a, b := one(m, m.files()), one(m, m.files())
-		if read(m.v.t, a) == read(m.v.t, b) {
+		if storetest.Read(m.h.t, a) == storetest.Read(m.h.t, b) {
 			return false
 		}
 		m.name(a)
@@ -126,7 +129,7 @@ var mutations = []struct {
 	{"sign with a foreign key", func(m *mutation) bool {
 		path := one(m, append(m.glob("2*/*.sig"), m.glob("pruned/2*/*.sig")...))
 		return m.edit(path, func([]byte) []byte {
-			signature, err := m.v.other.Sign([]byte(read(m.v.t, strings.TrimSuffix(path, ".sig"))))
+			signature, err := sign(m.h.foreign, snapshot.SignNamespace, []byte(storetest.Read(m.h.t, strings.TrimSuffix(path, ".sig"))))
 			m.check(err)
 			return signature
 		})
@@ -159,7 +162,7 @@ var mutations = []struct {
 	{"cut the journal", func(m *mutation) bool {
 		return m.lines(func(lines [][]byte, i int) [][]byte { return lines[:i] })
 	}},
-	{"turn latest", func(m *mutation) bool {
+	{"change latest", func(m *mutation) bool {
 		m.names = []string{"latest"}
 		_, newest := m.newest()
 		targets := []string{"nowhere", "", "pruned", "./" + newest.Name(), newest.Dir(), "../" + staff + "/" + newest.Name()}
@@ -185,7 +188,7 @@ var mutations = []struct {
 		}
 		return true
 	}},
-	{"adopt what nobody did", func(m *mutation) bool {
+	{"forge an adoption", func(m *mutation) bool {
 		_, newest := m.newest()
 		digest := m.forge(newest, func(f *snapshot.Manifest) {
 			f.Snapshot, f.Sequence, f.Previous = "20270101T060000Z", 1, nil
@@ -199,7 +202,7 @@ var mutations = []struct {
 		m.journal("20270101T060000Z", m.forge(newest, func(f *snapshot.Manifest) { f.Snapshot = "20270101T060000Z" }))
 		return true
 	}},
-	{"slip a snapshot in", func(m *mutation) bool {
+	{"insert a snapshot", func(m *mutation) bool {
 		s, _ := m.newest()
 		list, err := s.List(staff)
 		m.check(err)
@@ -216,16 +219,16 @@ var mutations = []struct {
 		})
 		return true
 	}},
-	{"restore what was pruned", func(m *mutation) bool {
+	{"restore a pruned snapshot", func(m *mutation) bool {
 		name := filepath.Base(one(m, m.glob("pruned/2*")))
 		m.names = []string{name}
-		m.check(os.CopyFS(m.path(name), os.DirFS(filepath.Join(m.v.whole, name))))
+		m.check(os.CopyFS(m.path(name), os.DirFS(filepath.Join(m.h.copies, name))))
 		if m.IntN(2) == 0 {
 			return m.check(os.RemoveAll(m.path("pruned", name)))
 		}
 		return true
 	}},
-	{"swap a snapshot for an older one under its name", func(m *mutation) bool {
+	{"replace a snapshot by an older one", func(m *mutation) bool {
 		paths := m.glob("2*")
 		i := 1 + m.IntN(len(paths)-1)
 		m.names = []string{filepath.Base(paths[i])}

@@ -1,0 +1,299 @@
+// Package storetest creates stores for the tests of package reconcile and of the
+// packages below it. Start with [Publish].
+package storetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/reconcile/internal/recordtest"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+)
+
+// Export is the export of most stores.
+const Export = "staff"
+
+// Acme is the org of the stores.
+var Acme = snapshot.Org{URL: "https://acme.okta.com", ID: "00o1"}
+
+// Long reports whether the long forms of the tests are requested.
+func Long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }
+
+// NeedProgram skips a test if a program is missing. The long form fails.
+func NeedProgram(t testing.TB, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if Long() {
+		t.Fatalf("%s is not installed", program)
+	}
+	t.Skipf("%s is not installed", program)
+}
+
+// Day returns the time at which the nth read of most stores begins.
+func Day(n int) time.Time { return time.Date(2026, 11, 22+n, 6, 0, 0, 0, time.UTC) }
+
+// New returns an empty store.
+func New(t testing.TB) *snapshot.Store {
+	t.Helper()
+	return Init(t, filepath.Join(t.TempDir(), "snapshots"), snapshot.Options{})
+}
+
+// Init opens the store in dir for writing.
+func Init(t testing.TB, dir string, o snapshot.Options) *snapshot.Store {
+	t.Helper()
+	s, err := snapshot.Init(dir, Acme, o)
+	Must(t, err)
+	return s
+}
+
+// Copy returns a copy of the store in dir, in the empty folder temp.
+func Copy(t testing.TB, dir, temp string) *snapshot.Store {
+	t.Helper()
+	to := filepath.Join(temp, "snapshots")
+	CopyFolder(t, dir, to)
+	s, err := snapshot.Open(to)
+	Must(t, err)
+	return s
+}
+
+// Person returns a user as Okta sends it.
+func Person(n int, status, department string) string {
+	return fmt.Sprintf(`{"id":"00u%04d","status":%q,"profile":{"login":"p%d@acme.example","department":%q}}`, n, status, n, department)
+}
+
+// People returns n active users.
+func People(n int) []string {
+	users := make([]string, n)
+	for i := range users {
+		users[i] = Person(i+1, "ACTIVE", "Sales")
+	}
+	return users
+}
+
+// Group returns a group as Okta sends it.
+func Group(n int, name string) string {
+	return fmt.Sprintf(`{"id":"00g%04d","type":"OKTA_GROUP","profile":{"name":%q,"description":null},"_links":{}}`, n, name)
+}
+
+// ThreeDays returns a store with three snapshots of users and groups.
+func ThreeDays(t testing.TB) *snapshot.Store {
+	t.Helper()
+	s := New(t)
+	Publish(t, s, Day(1), append(People(20), Group(1, "Everyone"), Group(2, "Sales"))...)
+	Publish(t, s, Day(2), append(People(18), Person(21, "STAGED", "Law"), Group(1, "Everyone"), Group(2, "Field sales"), Group(3, "Law"))...)
+	Publish(t, s, Day(3), append(People(17), Person(18, "DEPROVISIONED", "Sales"), Person(21, "ACTIVE", "=1+1"),
+		Group(1, "Everyone"), Group(3, "Legal"), Group(4, "=cmd"))...)
+	return s
+}
+
+// Declared returns a declaration of resources.
+func Declared(resources ...*snapshot.Resource) snapshot.Declaration {
+	limit := snapshot.Percent(5)
+	all := map[string]snapshot.DeclaredResource{
+		"users": {
+			Narrowing:  &snapshot.Narrowing{IncludeDeprovisioned: true},
+			Attributes: canonjson.Attributes{Include: []string{}, Exclude: []string{"credentials.emails", "_links"}},
+			Changes:    snapshot.Changes{Ignore: []string{"lastLogin", "lastUpdated"}, Moved: []string{"profile.title", "profile.department"}},
+			Guard:      snapshot.Guard{MaxRemoved: snapshot.Percent(1), MaxDeactivated: &limit, AtLeast: 25, Min: 1},
+		},
+		"groups": {
+			Attributes: canonjson.Attributes{Include: []string{}, Exclude: []string{"_links"}},
+			Changes:    snapshot.Changes{Ignore: []string{"lastUpdated"}},
+			Guard:      snapshot.Guard{MaxRemoved: snapshot.Percent(5), AtLeast: 10, Min: 1},
+		},
+	}
+	d := snapshot.Declaration{Formats: []string{"ndjson", "csv"}, Resources: make(map[string]snapshot.DeclaredResource)}
+	for _, r := range resources {
+		d.Resources[r.Name] = all[r.Name]
+	}
+	return d
+}
+
+// Draft compares records with the newest snapshot, as a reconcile does, and
+// returns the draft of the next one. Groups are declared if there are any.
+func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string) snapshot.Draft {
+	t.Helper()
+	lists, resources := make([][]string, 2), []*snapshot.Resource{snapshot.Users}
+	for _, record := range records {
+		i := 0
+		if strings.HasPrefix(record, `{"id":"00g`) {
+			i, resources = 1, []*snapshot.Resource{snapshot.Users, snapshot.Groups}
+		}
+		lists[i] = append(lists[i], record)
+	}
+	latest, err := s.Latest(Export)
+	if err != nil && !errors.Is(err, snapshot.ErrNoSnapshot) {
+		t.Fatal(err)
+	}
+	d := snapshot.Draft{
+		Started: started, Finished: started.Add(time.Minute), Org: s.Org(),
+		Client:   snapshot.Client{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, DPoP: true},
+		Run:      snapshot.Run{Trigger: "apply", Host: "node1", User: "ops"},
+		Tool:     snapshot.Tool{Name: "oktasync", Version: "v0.1.0"},
+		Declared: Declared(resources...), Settled: true,
+	}
+	requests := []snapshot.Request{{Resource: "token", Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"}}
+	for i, r := range resources {
+		d.Resources = append(d.Resources, resourceDraft(t, latest, r, d.Declared, lists[i]))
+		requests = append(requests, snapshot.Request{
+			Resource: r.Name, Method: "GET", Path: "/api/v1/" + r.Name + "?limit=200", Status: 200, Rows: len(lists[i]), RequestID: "a2",
+		})
+	}
+	var lines []byte
+	for _, request := range requests {
+		request.Time = snapshot.At(started)
+		lines, err = request.Line(lines)
+		Must(t, err)
+	}
+	d.Requests = bytes.NewReader(lines)
+	return d
+}
+
+func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration, records []string) snapshot.ResourceDraft {
+	t.Helper()
+	d := snapshot.ResourceDraft{
+		Resource: r, Records: recordtest.ListOf(t, records...), Counts: diff.Counts{Total: len(records)}, Rows: len(records),
+	}
+	if r.Status != "" {
+		d.ByStatus = make(map[string]int)
+		for _, record := range records {
+			d.ByStatus[recordtest.Decode(t, []byte(record)).(map[string]any)[r.Status].(string)]++
+		}
+	}
+	var before *snapshot.Declaration
+	if latest != nil {
+		before = &latest.Manifest.Declared
+	}
+	var rules diff.Rules
+	if rules, d.Base = snapshot.RulesFor(r, before, declared); d.Base != snapshot.BasePrevious {
+		return d
+	}
+	current, err := latest.Records(r)
+	Must(t, err)
+	defer current.Close()
+	var lines []byte
+	lines, d.Counts = recordtest.Diff(t, current, recordtest.ListOf(t, records...), rules)
+	d.Changes = bytes.NewReader(lines)
+	return d
+}
+
+// Writer returns a writer of the export. The end of the test closes it.
+func Writer(t testing.TB, s *snapshot.Store) *snapshot.Writer {
+	t.Helper()
+	w, err := s.Writer(Export, snapshot.ThisProcess("test"))
+	Must(t, err)
+	t.Cleanup(func() { w.Close() }) // fails if the test has closed it
+	return w
+}
+
+// Reconcile publishes records with its own writer.
+func Reconcile(t testing.TB, s *snapshot.Store, started time.Time, records ...string) (*snapshot.Snapshot, error) {
+	t.Helper()
+	return withWriter(s, func(w *snapshot.Writer) (*snapshot.Snapshot, error) {
+		err := w.Journal(snapshot.Event{Event: snapshot.EventStarted})
+		var snap *snapshot.Snapshot
+		if err == nil {
+			snap, err = w.Publish(t.Context(), Draft(t, s, started, records...))
+		}
+		if err != nil { // a failed disk may also fail this
+			w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()})
+		}
+		return snap, err
+	})
+}
+
+func withWriter[T any](s *snapshot.Store, do func(*snapshot.Writer) (T, error)) (result T, err error) {
+	w, err := s.Writer(Export, snapshot.ThisProcess("test"))
+	if err != nil {
+		return result, err
+	}
+	result, err = do(w)
+	return result, errors.Join(err, w.Close())
+}
+
+// Publish is a Reconcile that must not fail.
+func Publish(t testing.TB, s *snapshot.Store, started time.Time, records ...string) *snapshot.Snapshot {
+	t.Helper()
+	snap, err := Reconcile(t, s, started, records...)
+	Must(t, err)
+	return snap
+}
+
+// Quarantine stores a read of n users in quarantine.
+func Quarantine(t testing.TB, s *snapshot.Store, n int) error {
+	t.Helper()
+	_, err := withWriter(s, func(w *snapshot.Writer) (string, error) {
+		return w.Quarantine(t.Context(), Draft(t, s, Day(n), People(n)...), "too few users")
+	})
+	return err
+}
+
+// Release releases a quarantined read.
+func Release(t testing.TB, s *snapshot.Store, name string) (*snapshot.Snapshot, error) {
+	t.Helper()
+	return withWriter(s, func(w *snapshot.Writer) (*snapshot.Snapshot, error) {
+		by := snapshot.Override{User: "ops", Reason: "CHG-7: a site was closed"}
+		return w.Release(t.Context(), name, by, snapshot.Tool{Name: "oktasync", Version: "v0.2.0"})
+	})
+}
+
+// Prune applies a retention.
+func Prune(t testing.TB, s *snapshot.Store, r snapshot.Retention) ([]string, error) {
+	t.Helper()
+	return withWriter(s, func(w *snapshot.Writer) ([]string, error) { return w.Prune(t.Context(), r) })
+}
+
+// MustPrune keeps the last snapshots and those in hold.
+func MustPrune(t testing.TB, s *snapshot.Store, last int, hold ...string) {
+	t.Helper()
+	if names, err := Prune(t, s, snapshot.Retention{Last: last, Hold: hold}); err != nil || len(names) == 0 {
+		t.Fatalf("Prune() = %v, %v", names, err)
+	}
+}
+
+// Adopt adopts a break of the chain.
+func Adopt(t testing.TB, s *snapshot.Store) {
+	t.Helper()
+	_, err := withWriter(s, func(w *snapshot.Writer) (any, error) { return nil, w.Adopt("ops", "a disk was lost") })
+	Must(t, err)
+}
+
+// Find returns the snapshot that name stands for.
+func Find(t testing.TB, s *snapshot.Store, name string) *snapshot.Snapshot {
+	t.Helper()
+	snap, err := s.Find(Export, name, nil)
+	Must(t, err)
+	return snap
+}
+
+// IDs returns the sorted keys of the records of a snapshot.
+func IDs(t testing.TB, snap *snapshot.Snapshot, r *snapshot.Resource) []string {
+	t.Helper()
+	records, err := snap.Records(r)
+	return slices.Sorted(maps.Keys(recordtest.ReadAll(t, records, err)))
+}
+
+// Journal returns the events of the journal.
+func Journal(t testing.TB, s *snapshot.Store) (events []snapshot.Event) {
+	t.Helper()
+	for line := range strings.Lines(Read(t, s.Path(Export, snapshot.JournalFile))) {
+		var e snapshot.Event
+		Must(t, json.Unmarshal([]byte(line), &e))
+		events = append(events, e)
+	}
+	return events
+}

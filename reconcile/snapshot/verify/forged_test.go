@@ -1,0 +1,200 @@
+package verify_test
+
+import (
+	"encoding/json"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"oktasync/reconcile/internal/storetest"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// A forger changes the newest snapshot, and then recomputes every digest and the
+// journal. Verify finds contradictions within the snapshot.
+type forger struct {
+	testing.TB
+	files map[string]string // content of the snapshot's files, decompressed
+	m     *snapshot.Manifest
+}
+
+func (f *forger) replace(file, from, to string) {
+	f.Helper()
+	if !strings.Contains(f.files[file], from) {
+		f.Fatalf("no %q in %s:\n%s", from, file, f.files[file])
+	}
+	f.files[file] = strings.Replace(f.files[file], from, to, 1)
+}
+
+// lines changes the lines of a file.
+func (f *forger) lines(file string, change func(lines []string) []string) {
+	f.files[file] = strings.Join(change(slices.Collect(strings.Lines(f.files[file]))), "")
+}
+
+// remove removes line n of a file, counted from 0.
+func (f *forger) remove(file string, n int) {
+	f.lines(file, func(lines []string) []string { return slices.Delete(lines, n, n+1) })
+}
+
+// count changes the counts of a resource.
+func (f *forger) count(resource string, change func(*snapshot.Counts)) {
+	counts := f.m.Resources[resource]
+	change(&counts)
+	f.m.Resources[resource] = counts
+}
+
+// entry returns the entry of a file in the manifest.
+func (f *forger) entry(name string) *snapshot.File {
+	return &f.m.Files[slices.IndexFunc(f.m.Files, func(file snapshot.File) bool { return file.Name == name })]
+}
+
+func forge(t testing.TB, s *snapshot.Store, change func(f *forger)) {
+	t.Helper()
+	snap := storetest.Find(t, s, "")
+	f := &forger{TB: t, files: make(map[string]string), m: &snap.Manifest}
+	for _, file := range f.m.Files {
+		f.files[file.Name] = storetest.Read(t, snap.Dir(), file.Name)
+		if file.ContentSHA256 != "" {
+			f.files[file.Name] = decompress(t, f.files[file.Name])
+		}
+	}
+	before := slices.Clone(f.m.Files)
+	change(f)
+	for i := range f.m.Files {
+		file := &f.m.Files[i]
+		data := []byte(f.files[file.Name])
+		if before[i].ContentSHA256 != "" {
+			if file.ContentSHA256 == before[i].ContentSHA256 {
+				file.ContentSHA256 = snapshot.DigestOf(data)
+			}
+			encoder, err := zstd.NewWriter(nil)
+			storetest.Must(t, err)
+			data = encoder.EncodeAll(data, nil)
+		}
+		file.Bytes, file.SHA256 = int64(len(data)), snapshot.DigestOf(data)
+		storetest.Write(t, filepath.Join(snap.Dir(), file.Name), string(data))
+	}
+	manifest, err := canonjson.Marshal(f.m)
+	storetest.Must(t, err)
+	manifest = append(manifest, '\n')
+	digest := snapshot.DigestOf(manifest)
+	storetest.Write(t, filepath.Join(snap.Dir(), "manifest.json"), string(manifest))
+	sums := snapshot.Sums(append(slices.Clone(f.m.Files), snapshot.File{Name: "manifest.json", SHA256: digest}))
+	storetest.Write(t, filepath.Join(snap.Dir(), "SHA256SUMS"), string(sums))
+	rewriteJournal(t, s.Path(staff, "journal.ndjson"), snap.Digest, digest)
+}
+
+// rewriteJournal replaces the digest of a manifest in a journal.
+func rewriteJournal(t testing.TB, path, was, is string) {
+	t.Helper()
+	var journal []byte
+	last := ""
+	for line := range strings.Lines(storetest.Read(t, path)) {
+		var e map[string]any
+		storetest.Must(t, json.Unmarshal([]byte(line), &e))
+		if e["manifest_sha256"] == was {
+			e["manifest_sha256"] = is
+		}
+		if last != "" {
+			e["previous_line_sha256"] = last
+		}
+		line, err := canonjson.Marshal(e)
+		storetest.Must(t, err)
+		line = append(line, '\n')
+		last, journal = snapshot.DigestOf(line), append(journal, line...)
+	}
+	storetest.Write(t, path, string(journal))
+}
+
+func decompress(t testing.TB, data string) string {
+	t.Helper()
+	decoder, err := zstd.NewReader(strings.NewReader(data))
+	storetest.Must(t, err)
+	defer decoder.Close()
+	content, err := io.ReadAll(decoder)
+	storetest.Must(t, err)
+	return string(content)
+}
+
+// Records, CSV files, counts, requests and the snapshot before contain the same
+// facts, so correct digests don't hide a change of one of them.
+func TestVerifyFindsForgeries(t *testing.T) {
+	const (
+		users, csv, changes = "users.ndjson.zst", "users.csv", "users.changes.ndjson"
+		groups, groupsCSV   = "groups.ndjson.zst", "groups.csv"
+		in                  = "staff@" + third + "/"
+		badCSV              = in + csv + ": is not what the users render to"
+		badChanges          = in + changes + ": is not the difference from " + second
+		badCounts           = in + "manifest.json: its counts of users are not those of the difference from " + second
+		badStatus           = in + users + ": its users by status are not those of the manifest"
+	)
+	days := storetest.ThreeDays(t)
+	for _, test := range []struct {
+		name  string
+		forge func(f *forger)
+		want  string // prefix of a problem; "": there is none
+	}{
+		{"nothing", func(*forger) {}, ""},
+		{"cell of the CSV", func(f *forger) { f.replace(csv, "Sales", "Sails") }, badCSV},
+		{"formula in the CSV", func(f *forger) { f.replace(csv, "'=1+1", "=1+1") }, badCSV},
+		{"headers of the CSV", func(f *forger) { f.replace(csv, "login,email", "email,login") }, badCSV},
+		{"additional header of the CSV", func(f *forger) { f.replace(csv, ",id\r\n", ",id,shoe\r\n") }, badCSV},
+		{"row removed from the CSV", func(f *forger) { f.remove(csv, 4) }, badCSV},
+		{"last row removed from the CSV", func(f *forger) { f.remove(csv, 19) }, badCSV},
+		{"row added to the CSV", func(f *forger) { f.files[csv] += "x\r\n" }, badCSV},
+		{"rows of the CSV", func(f *forger) { f.entry(csv).Rows++ }, badCSV},
+		{"CSV empty", func(f *forger) { f.files[csv] = "" }, badCSV},
+		{"CSV not declared", func(f *forger) { f.m.Declared.Formats = []string{"ndjson"} }, in + csv + ": doesn't match the declared formats"},
+		{"user", func(f *forger) { f.replace(users, "Sales", "Sails") }, badChanges},
+		{"user, without the CSV", func(f *forger) { f.replace(users, "Sales", "Sails") }, badCSV},
+		{"user, and the CSV", func(f *forger) { f.replace(users, "Sales", "Sails"); f.replace(csv, "Sales", "Sails") }, badChanges},
+		{"user removed", func(f *forger) { f.remove(users, 4) }, in + users + ": it has 18 users, and the manifest says 19"},
+		{"user removed, and the rows", func(f *forger) { f.remove(users, 4); f.entry(users).Rows-- }, badStatus},
+		{"users by status", func(f *forger) { f.m.Resources["users"].ByStatus["ACTIVE"]++ }, badStatus},
+		{"status without users", func(f *forger) { f.m.Resources["users"].ByStatus["STAGED"] = 0 }, badStatus},
+		{"space in a user", func(f *forger) { f.replace(users, `"id":"00u0003"`, `"id": "00u0003"`) }, in + users + ": line 3 is not canonical JSON"},
+		{"order of members", func(f *forger) {
+			f.replace(users, `"department":"Sales","login":"p2@acme.example"`, `"login":"p2@acme.example","department":"Sales"`)
+		}, in + users + ": line 2 is not canonical JSON"},
+		{"order of users", func(f *forger) {
+			f.lines(users, func(lines []string) []string { lines[7], lines[8] = lines[8], lines[7]; return lines })
+		}, in + users + ": line 9: users are not in the order of their keys"},
+		{"user twice", func(f *forger) {
+			f.lines(users, func(lines []string) []string { return slices.Insert(lines, 3, lines[2]) })
+		}, in + users + ": line 4: users are not in the order of their keys"},
+		{"user without id", func(f *forger) { f.replace(users, `"id":"00u0001",`, "") }, in + users + ": line 1: a user without id"},
+		{"line without a user", func(f *forger) { f.files[users] = "[]\n" + f.files[users] }, in + users + ": line 1 is not canonical JSON"},
+		{"last line cut", func(f *forger) { f.files[users] = strings.TrimSuffix(f.files[users], "\n") }, in + users + ": it is cut short"},
+		{"digest of the content", func(f *forger) { f.entry(users).ContentSHA256 = strings.Repeat("0", 64) }, in + users + ": the digest of its content is "},
+		{"change", func(f *forger) { f.replace(changes, "Law", "Art") }, badChanges},
+		{"change removed", func(f *forger) { f.remove(changes, 0); f.entry(changes).Rows-- }, badChanges},
+		{"lines of the changes", func(f *forger) { f.entry(changes).Rows++ }, in + changes + ": it has "},
+		{"counts of changes", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Removed++ }) }, badCounts},
+		{"kinds of changes", func(f *forger) { f.m.Resources["users"].Kinds["moved"]++ }, badCounts},
+		{"base", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Base = "reset" }) }, in + changes + ": doesn't match the base \"reset\""},
+		{"rules of changes", func(f *forger) { f.m.Declared.Resources["users"].Changes.Ignore[0] = "status" }, badChanges},
+		{"rows of requests", func(f *forger) { f.replace("requests.ndjson", `"rows":19`, `"rows":20`) }, in + "requests.ndjson: "},
+		{"group", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + "groups.changes.ndjson: is not the difference from " + second},
+		{"group, without the CSV", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + groupsCSV + ": is not what the groups render to"},
+		{"group removed", func(f *forger) { f.remove(groups, 1) }, in + groups + ": it has 2 groups, and the manifest says 3"},
+		{"counts of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Added++ }) },
+			in + "manifest.json: its counts of groups are not those of the difference from " + second},
+		{"rows of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Rows++ }) },
+			in + "requests.ndjson: rows of groups in all responses: the manifest has 4, and there are 3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := storetest.Copy(t, days.Dir(), t.TempDir())
+			forge(t, s, test.forge)
+			problems, _ := storetest.Verify(t, s)
+			if test.want == "" && len(problems) > 0 || test.want != "" && !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, test.want) }) {
+				t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), test.want)
+			}
+		})
+	}
+}

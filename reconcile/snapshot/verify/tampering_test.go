@@ -1,0 +1,273 @@
+package verify_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"oktasync/reconcile/internal/storetest"
+	"oktasync/reconcile/snapshot"
+)
+
+const first, second, third = "20261123T060000Z", "20261124T060000Z", "20261125T060000Z"
+
+// A folder is the folder of an export, to tamper with. Names are relative to it.
+type folder struct {
+	testing.TB
+	dir string
+}
+
+func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
+
+func (f folder) remove(name string) { storetest.RemoveAll(f, f.path(name)) }
+
+func (f folder) write(name string) { storetest.Write(f, f.path(name), "text\n") }
+
+func (f folder) mkdir(name string) { storetest.Must(f, os.Mkdir(f.path(name), 0o700)) }
+
+func (f folder) copy(from, to string) { storetest.CopyFile(f, f.path(from), f.path(to)) }
+
+// rename renames files; names are pairs.
+func (f folder) rename(names ...string) {
+	for pair := range slices.Chunk(names, 2) {
+		storetest.Must(f, os.Rename(f.path(pair[0]), f.path(pair[1])))
+	}
+}
+
+// link moves a file or folder out of the export, and links to it.
+func (f folder) link(name string) {
+	f.rename(name, "../.away")
+	target, err := filepath.Rel(filepath.Dir(f.path(name)), f.path("../.away"))
+	storetest.Must(f, err, os.Symlink(target, f.path(name)))
+}
+
+func (f folder) latest(target string) {
+	f.remove("latest")
+	storetest.Must(f, os.Symlink(target, f.path("latest")))
+}
+
+func (f folder) edit(name, from, to string) {
+	storetest.Must(f, storetest.Edit(f.path(name), from, to))
+}
+
+func (f folder) cut(from, to int) {
+	storetest.Must(f, storetest.CutLines(f.path("journal.ndjson"), from, to))
+}
+
+// A tampering is a change of an export, and the problems that Verify finds. A
+// problem that ends with … is a prefix.
+type tampering struct {
+	name string
+	do   func(f folder)
+	want []string
+}
+
+// run runs each tampering with a copy of s. If exact, there are no other problems.
+func run(t *testing.T, s *snapshot.Store, exact bool, tests []tampering) {
+	storetest.CheckOK(t, s)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := storetest.Copy(t, s.Dir(), t.TempDir())
+			test.do(folder{t, s.Path(staff)})
+			problems, _ := storetest.Verify(t, s)
+			for i, want := range test.want {
+				if j := slices.IndexFunc(problems, func(p string) bool { return matches(p, want) }); j < 0 || exact && j != i {
+					t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), want)
+				}
+			}
+			if exact && len(problems) != len(test.want) {
+				t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), strings.Join(test.want, "\n\t"))
+			}
+		})
+	}
+}
+
+func matches(problem, want string) bool {
+	prefix, open := strings.CutSuffix(want, "…")
+	return problem == want || open && strings.HasPrefix(problem, prefix) && problem != prefix
+}
+
+func TestVerifyFindsTampering(t *testing.T) {
+	const in2, in3 = "staff@" + second + "/", "staff@" + third + "/"
+	run(t, storetest.ThreeDays(t), true, []tampering{
+		{"file added", func(f folder) { f.write(second + "/notes") }, []string{in2 + "notes: is not listed in the manifest"}},
+		{"file removed", func(f folder) { f.remove(second + "/users.csv") }, []string{in2 + "users.csv: is missing"}},
+		{"groups removed", func(f folder) { f.remove(second + "/groups.ndjson.zst") }, []string{in2 + "groups.ndjson.zst: is missing"}},
+		{"changes of groups edited", func(f folder) { f.edit(second+"/groups.changes.ndjson", "Field", "Filed") },
+			[]string{in2 + "groups.changes.ndjson: its digest is …"}},
+		{"file renamed", func(f folder) { f.rename(second+"/users.csv", second+"/people.csv") },
+			[]string{in2 + "people.csv: is not listed in the manifest", in2 + "users.csv: is missing"}},
+		{"file linked elsewhere", func(f folder) { f.link(second + "/users.csv") }, []string{in2 + "users.csv: is no plain file"}},
+		{"folder added to a snapshot", func(f folder) { f.mkdir(second + "/old") }, []string{in2 + "old: is not listed in the manifest"}},
+		{"folder in the place of a file", func(f folder) { f.remove(second + "/requests.ndjson"); f.mkdir(second + "/requests.ndjson") },
+			[]string{in2 + "requests.ndjson: is no plain file"}},
+		{"files swapped", func(f folder) {
+			f.rename(second+"/users.csv", "../.x", third+"/users.csv", second+"/users.csv", "../.x", third+"/users.csv")
+		}, []string{in2 + "users.csv: it has 1116 bytes, and the manifest says 1107", in3 + "users.csv: its digest is …"}},
+		{"snapshot linked elsewhere", func(f folder) { f.link(second) },
+			[]string{"staff/" + second + ": is no part of an export", in3 + "manifest.json: follows " + second + ", which is gone"}},
+		{"journal linked elsewhere", func(f folder) { f.link("journal.ndjson") },
+			[]string{"staff/journal.ndjson: is no part of an export", "staff/journal.ndjson: is missing or empty"}},
+		{"manifest removed", func(f folder) { f.remove(second + "/manifest.json") }, []string{in2 + "manifest.json: is missing"}},
+		{"snapshot cut from the middle", func(f folder) { f.remove(second) },
+			[]string{in3 + "manifest.json: follows " + second + ", which is gone"}},
+		{"snapshot cut from the end", func(f folder) { f.remove(third); f.latest(second) },
+			[]string{"staff@" + third + ": was published, and is gone"}},
+		{"snapshot renamed", func(f folder) { f.rename(first, "20261123T070000Z") }, []string{
+			"staff@20261123T070000Z/manifest.json: its manifest is that of staff@" + first,
+			in2 + "manifest.json: follows " + first + ", which is gone"}},
+		{"snapshots swapped", func(f folder) { f.rename(first, "x", second, first, "x", second) }, []string{
+			"staff@" + first + "/manifest.json: its manifest is that of staff@" + second,
+			in2 + "manifest.json: its manifest is that of staff@" + first}},
+		{"snapshot copied in", func(f folder) { storetest.CopyFolder(f, f.path(third), f.path("20261126T060000Z")) }, []string{
+			"staff@20261126T060000Z/manifest.json: its manifest is that of staff@" + third,
+			`staff/latest: leads to "` + third + `", and the newest is "20261126T060000Z"`}},
+		{"folder added", func(f folder) { f.mkdir("old") }, []string{"staff/old: is no part of an export"}},
+		{"file added to the store", func(f folder) { f.write("../notes.txt") }, []string{"notes.txt: is no part of a store"}},
+		{"journal line edited", func(f folder) { f.edit("journal.ndjson", `"ops"`, `"nob"`) },
+			[]string{"staff/journal.ndjson: line 3 does not follow the line before it"}},
+		{"journal line cut from the middle", func(f folder) { f.cut(3, 4) },
+			[]string{"staff/journal.ndjson: line 4 does not follow the line before it"}},
+		{"journal cut before the last snapshot", func(f folder) { f.cut(6, 9) }, []string{
+			"staff/journal.ndjson: has 6 lines, and had 7 before " + third, "staff@" + third + ": the journal does not know it"}},
+		{"journal removed", func(f folder) { f.remove("journal.ndjson") }, []string{"staff/journal.ndjson: is missing or empty"}},
+		{"latest turned back", func(f folder) { f.latest(second) }, []string{`staff/latest: leads to "` + second + `", and the newest is "` + third + `"`}},
+		{"latest elsewhere", func(f folder) { f.latest("../../" + third) },
+			[]string{`staff/latest: leads to "../../` + third + `", and the newest is "` + third + `"`}},
+		{"latest removed", func(f folder) { f.remove("latest") }, []string{"staff/latest: is missing"}},
+		{"latest a folder", func(f folder) { f.remove("latest"); f.mkdir("latest") }, []string{"staff/latest: is no symbolic link"}},
+	})
+}
+
+func TestVerifyFindsFalseTombstones(t *testing.T) {
+	const manifest, signature = "/manifest.json", "/manifest.json.sig"
+	pruned := storetest.SignedDays(t, storetest.NewSigner(t))
+	storetest.MustPrune(t, pruned, 1)
+	run(t, pruned, false, []tampering{
+		{"gone", func(f folder) { f.remove("pruned/" + first) },
+			[]string{"staff/pruned/" + first + ": is missing, and the journal says that the snapshot was pruned"}},
+		{"all gone", func(f folder) { f.remove("pruned") },
+			[]string{"staff/pruned/" + second + ": is missing, and the journal says that the snapshot was pruned"}},
+		{"manifest gone", func(f folder) { f.remove("pruned/" + first + manifest) }, []string{"staff/pruned/" + first + manifest + ": is missing"}},
+		{"signature gone", func(f folder) { f.remove("pruned/" + first + signature) }, []string{"staff/pruned/" + first + signature + ": is missing"}},
+		{"edited", func(f folder) { f.edit("pruned/"+second+manifest, `"total":2`, `"total":3`) },
+			[]string{"staff/pruned/" + second + manifest + ": is not the one that the journal knows"}},
+		{"another's", func(f folder) { f.copy("pruned/"+first+manifest, "pruned/"+second+manifest) },
+			[]string{"staff/pruned/" + second + manifest + ": is that of staff@" + first}},
+		{"file added", func(f folder) { f.write("pruned/" + first + "/users.csv") },
+			[]string{"staff/pruned/" + first + "/users.csv: is no part of a tombstone"}},
+		{"folder added", func(f folder) { f.write("pruned/old" + manifest) }, []string{"staff/pruned/old: is no part of an export"}},
+		{"pruned by hand", func(f folder) {
+			f.copy(third+manifest, "pruned/"+third+manifest)
+			f.copy(third+signature, "pruned/"+third+signature)
+			f.remove(third)
+		}, []string{"staff/pruned/" + third + ": is the newest of the chain and was pruned, which retention never does"}},
+		{"snapshot back", func(f folder) {
+			f.copy("pruned/"+first+manifest, first+manifest)
+			f.copy("pruned/"+first+signature, first+signature)
+		}, []string{"staff/pruned/" + first + ": was pruned, and the snapshot is there again"}},
+	})
+}
+
+// A pruned snapshot that was restored isn't an unfinished prune after the next
+// run has begun. The next writer leaves it alone.
+func TestRestoredSnapshotIsLeftAlone(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	kept := filepath.Join(t.TempDir(), "kept")
+	storetest.CopyFolder(t, s.Path(staff, first), kept)
+	storetest.MustPrune(t, s, 2)
+	storetest.Publish(t, s, storetest.Day(4), storetest.People(4)...)
+	storetest.CopyFolder(t, kept, s.Path(staff, first))
+	storetest.Publish(t, s, storetest.Day(5), storetest.People(5)...)
+	problems, _ := storetest.Verify(t, s)
+	if want := "staff/pruned/" + first + ": was pruned, and the snapshot is there again"; !slices.Contains(problems, want) {
+		t.Errorf("Verify: %q, want %q", problems, want)
+	}
+}
+
+func TestVerifyFindsFalseSignatures(t *testing.T) {
+	const file, signature = third + "/manifest.json", third + "/manifest.json.sig"
+	signer := storetest.NewSigner(t)
+	other := storetest.SignedDays(t, storetest.NewSigner(t))
+	run(t, storetest.SignedDays(t, signer), false, []tampering{
+		{"missing", func(f folder) { f.remove(signature) }, []string{"staff@" + signature + ": is missing"}},
+		{"another snapshot's", func(f folder) { f.copy(second+"/manifest.json.sig", signature) },
+			[]string{"staff@" + signature + ": is not the signature of this manifest"}},
+		{"foreign", func(f folder) { storetest.CopyFile(f, other.Path(staff, signature), f.path(signature)) },
+			[]string{"staff@" + signature + ": is by SHA256:…"}},
+		{"text", func(f folder) { f.write(signature) }, []string{"staff@" + signature + ": is no signature…"}},
+		{"unsigned successor", func(f folder) {
+			f.remove(signature)
+			f.edit(file, `"signed_by":"`+signer.Fingerprint()+`"`, `"signed_by":null`)
+		}, []string{"staff@" + file + ": is not signed, and " + second + " before it is"}},
+	})
+}
+
+// Verify finds a flipped bit in each file of a snapshot, and names the file.
+func TestVerifyFindsFlippedBits(t *testing.T) {
+	s := storetest.Init(t, filepath.Join(t.TempDir(), "snapshots"), snapshot.Options{Signer: storetest.NewSigner(t)})
+	storetest.Publish(t, s, storetest.Day(1), append(storetest.People(2), storetest.Group(1, "Everyone"))...)
+	storetest.Publish(t, s, storetest.Day(2), append(storetest.People(3), storetest.Group(1, "All"))...)
+	files, err := filepath.Glob(s.Path(staff, "2*", "*"))
+	if err != nil || len(files) != 8+10 {
+		t.Fatalf("%d files, %v: %v", len(files), err, files)
+	}
+	bits := 6 // of each file
+	if storetest.Long() {
+		bits = 48
+	}
+	for _, path := range files {
+		data := storetest.Read(t, path)
+		step := max(1, len(data)/bits)
+		for offset := 0; offset < len(data); offset += step {
+			flipped := []byte(data)
+			flipped[offset] ^= 1 << (offset % 8)
+			storetest.Write(t, path, string(flipped))
+			problems, _ := storetest.Verify(t, s)
+			name := filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
+			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, name) }) {
+				t.Errorf("%s, bit %d of byte %d flipped: %q", name, offset%8, offset, problems)
+			}
+		}
+		storetest.Write(t, path, data)
+	}
+	storetest.CheckOK(t, s)
+}
+
+// Verify reads no further than the published size of a file.
+func TestVerifyEndlessFiles(t *testing.T) {
+	s := storetest.New(t)
+	snap := storetest.Publish(t, s, storetest.Day(1), storetest.People(3)...)
+	storetest.Publish(t, s, storetest.Day(2), storetest.People(3)...)
+	sums := snapshot.File{Name: "SHA256SUMS", Bytes: int64(len(storetest.Read(t, snap.Dir(), "SHA256SUMS")))}
+	for _, file := range append(snap.Manifest.Files, sums) {
+		path := filepath.Join(snap.Dir(), file.Name)
+		if err := os.Truncate(path, 1<<33); err != nil {
+			t.Skip("no sparse files here:", err)
+		}
+		want := fmt.Sprintf("staff@%s/%s: it has %d bytes, and the manifest says %d", first, file.Name, 1<<33, file.Bytes)
+		if file.Name == "SHA256SUMS" {
+			want = "staff@" + first + "/SHA256SUMS: does not say what the manifest says"
+		}
+		if problems, notes := storetest.Verify(t, s); !slices.Equal(problems, []string{want}) || len(notes) > 0 {
+			t.Errorf("Verify: %q %q, want %q", problems, notes, want)
+		}
+		storetest.Must(t, os.Truncate(path, file.Bytes))
+	}
+}
+
+// An emptied export is a note, because an interrupted first run leaves the same.
+func TestVerifyEmptiedExport(t *testing.T) {
+	for _, left := range []string{".lock", "journal.ndjson"} {
+		s := storetest.New(t)
+		storetest.Write(t, s.Path(staff, left), "")
+		want := []string{"staff: holds no snapshot and no journal: its first run was cut off, or all that it had was taken away"}
+		if problems, notes := storetest.Verify(t, s); len(problems) > 0 || !slices.Equal(notes, want) {
+			t.Errorf("Verify with %q left: %q %q, want the note %q", left, problems, notes, want)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package verify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/reconcile/internal/storetest"
+	"oktasync/reconcile/snapshot/verify"
+)
+
+const staff = storetest.Export
+
+// Verify reads records of any length.
+func TestVerifyLongLines(t *testing.T) {
+	s := storetest.New(t)
+	var users []string
+	for i, size := range []int{1, 300 << 10, 10, 256<<10 - 60, 1 << 20, 5} {
+		users = append(users, fmt.Sprintf(`{"id":"%d","profile":{"login":"%d","essay":"%s"},"status":"ACTIVE"}`, i, i, strings.Repeat("é,", size/3)))
+	}
+	storetest.Publish(t, s, storetest.Day(1), users...)
+	storetest.Publish(t, s, storetest.Day(2), append(users[:4:4], users[5])...)
+	storetest.CheckOK(t, s)
+}
+
+// A cancelled Verify ends its goroutines, and returns the error of its context.
+func TestVerifyCancelled(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	before := runtime.NumGoroutine()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := verify.Verify(ctx, s, verify.Options{}, func(f verify.Finding) { t.Errorf("found %s", f) }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Verify() = %v, want the context's error", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, and there were %d", n, before)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	var findings []verify.Finding
+	sum, err := verify.Verify(t.Context(), s, verify.Options{}, func(f verify.Finding) { findings = append(findings, f) })
+	if err != nil || len(findings) > 0 {
+		t.Fatalf("Verify: %v, %v", findings, err)
+	}
+	latest := storetest.Find(t, s, "")
+	head := verify.Head{Export: staff, Sequence: 3, Snapshot: latest.Name(), Digest: latest.Digest}
+	if sum.Snapshots != 3 || sum.Files != 19 || !maps.Equal(sum.Records, map[string]int{"users": 20 + 19 + 19, "groups": 2 + 3 + 3}) || !slices.Equal(sum.Heads, []verify.Head{head}) {
+		t.Errorf("Verify() = %+v", sum)
+	}
+	var reports []verify.Progress
+	o := verify.Options{Progress: func(p verify.Progress) { reports = append(reports, p) }}
+	_, err = verify.Verify(t.Context(), s, o, nil)
+	storetest.Must(t, err)
+	if last := (verify.Progress{Export: staff, Records: 22 + 22, Expected: 22 + 22 + 22}); len(reports) != 3 || reports[2] != last {
+		t.Errorf("progress = %+v, want %+v at last", reports, last)
+	}
+	if _, err := verify.Verify(t.Context(), s, verify.Options{Exports: []string{"others"}}, nil); err == nil {
+		t.Error("Verify of a missing export: no error")
+	}
+}
+
+// Tools of the system verify a snapshot too.
+func TestSystemTools(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	for _, command := range []string{"sha256sum -c SHA256SUMS", "zstd -t users.ndjson.zst"} {
+		args := strings.Fields(command)
+		if _, err := exec.LookPath(args[0]); err != nil {
+			t.Logf("skipped %s: %v", command, err)
+			continue
+		}
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir = filepath.Join(s.Dir(), staff, "latest")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		}
+	}
+	cmd := exec.Command("sh", "-c", "sed -n 2p journal.ndjson | sha256sum")
+	cmd.Dir = filepath.Join(s.Dir(), staff)
+	out, err := cmd.Output()
+	if want := *storetest.Journal(t, s)[2].PreviousLineSHA256; err != nil || !strings.HasPrefix(string(out), want) {
+		t.Errorf("sed -n 2p journal.ndjson | sha256sum: %s, %v, want %s", out, err, want)
+	}
+}
+
+// Verify works on a copy without write access.
+func TestVerifyCopy(t *testing.T) {
+	c := storetest.Copy(t, storetest.ThreeDays(t).Dir(), t.TempDir())
+	storetest.Must(t, filepath.WalkDir(c.Dir(), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			err = os.Chmod(path, 0o400)
+		}
+		return err
+	}))
+	storetest.CheckOK(t, c)
+}
