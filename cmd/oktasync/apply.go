@@ -141,7 +141,7 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 			row(r.Name, "%d", counts.Total)
 		}
 	}
-	row("changes", "%s", report.Changes(m.Resources))
+	row("changes", "%s", report.Changes(m.Resources, m.Previous == nil))
 	row("started", "%s", m.Read.Started.In(zone).Format(timeLayout))
 	row("finished", "%s", m.Read.Finished.In(zone).Format(timeLayout))
 	row("run by", "%s on %s", m.Run.User, m.Run.Host)

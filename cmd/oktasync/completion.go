@@ -180,7 +180,7 @@ func snapshotNames(r *reader, export, prefix string) []string {
 	var names []string
 	for _, s := range slices.Backward(list) {
 		counts := s.Manifest.Resources
-		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), report.Records(counts)+", "+report.ShortChanges(counts)))
+		names = append(names, cobra.CompletionWithDesc(prefix+s.Name(), report.Records(counts)+", "+report.ShortChanges(counts, s.Manifest.Previous == nil)))
 	}
 	return names
 }

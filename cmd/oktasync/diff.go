@@ -99,6 +99,9 @@ func (f *diffFormat) check() error {
 
 // printDifference returns the number of changes.
 func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location) (int, error) {
+	if len(d.skipped) > 0 {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s not compared: only one of the two snapshots records them\n", strings.Join(d.skipped, " and "))
+	}
 	switch f.name {
 	case "json":
 		return d.printJSON(a.data())
@@ -113,6 +116,7 @@ type difference struct {
 	export    string
 	from, to  source
 	resources []comparison
+	skipped   []string // resources that only one of the states records
 }
 
 // comparison is how a resource of both states is compared.
@@ -155,8 +159,15 @@ func newDifference(r *reader, args []string) (*difference, error) {
 func compare(export string, from source, fromDeclared snapshot.Declaration, to source, toDeclared snapshot.Declaration, names []string) (*difference, error) {
 	d := &difference{export: export, from: from, to: to}
 	for _, name := range names {
-		if _, err := resourceNamed(to, name); err != nil {
-			return nil, err
+		for _, s := range []source{from, to} {
+			if _, err := resourceNamed(s, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, r := range from.Recorded() {
+		if !slices.Contains(to.Recorded(), r) && len(names) == 0 {
+			d.skipped = append(d.skipped, r.Name)
 		}
 	}
 	for _, r := range to.Recorded() {
@@ -170,6 +181,8 @@ func compare(export string, from source, fromDeclared snapshot.Declaration, to s
 				from.Name(), to.Name(), r.Name)
 		case snapshot.BasePrevious:
 			d.resources = append(d.resources, comparison{r, rules})
+		case snapshot.BaseNone:
+			d.skipped = append(d.skipped, r.Name)
 		}
 	}
 	if len(d.resources) == 0 {

@@ -189,12 +189,13 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 
 // printPlanChanges prints the changes since the newest snapshot.
 func printPlanChanges(w io.Writer, p *reconcile.Plan) error {
+	compared := false
 	for _, r := range p.Resources {
-		if r.Base == snapshot.BaseReset {
-			fmt.Fprintf(w, "\nPlan: a snapshot of %s. The declaration selects other %s than that of %s, so there is no comparison.\n",
-				r.Declared.Resource.Plural(r.Counts.Total), r.Declared.Resource.Name, p.Previous.Name())
-			return nil
-		}
+		compared = compared || r.Base == snapshot.BasePrevious
+	}
+	if !compared {
+		fmt.Fprintf(w, "\nPlan: %s.\n", planSentence(p))
+		return nil
 	}
 	fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
 	list := changeList{w: w}
@@ -213,7 +214,14 @@ func printPlanChanges(w io.Writer, p *reconcile.Plan) error {
 func planSentence(p *reconcile.Plan) string {
 	var parts []string
 	for _, r := range p.Resources {
-		text := report.KindCounts(r.Declared.Resource, r.Counts.Kinds)
+		resource := r.Declared.Resource
+		text := report.KindCounts(resource, r.Counts.Kinds)
+		switch r.Base {
+		case snapshot.BaseNone:
+			text = fmt.Sprintf("%s, not compared: %s doesn't record them", resource.Plural(r.Counts.Total), p.Previous.Name())
+		case snapshot.BaseReset:
+			text = fmt.Sprintf("%s, not compared: %s was declared to select other %s", resource.Plural(r.Counts.Total), p.Previous.Name(), resource.Name)
+		}
 		if text != "" && len(p.Resources) > 1 {
 			text = r.Declared.Resource.Name + ": " + text
 		}

@@ -93,7 +93,7 @@ func printReadings(w io.Writer, readings []*snapshot.QuarantinedRead) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "EXPORT\tREADING\tRECORDS\tCHANGES\tREASON")
 	for _, r := range readings {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Export, r.Name(), report.Records(r.Resources), report.ShortChanges(r.Resources), term.Safe(r.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Export, r.Name(), report.Records(r.Resources), report.ShortChanges(r.Resources, r.Previous == nil), term.Safe(r.Reason))
 	}
 	return t.Flush()
 }
@@ -198,7 +198,7 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot
 	}
 	if s != nil {
 		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %s: %s\n", reading.Export, s.Name(), s.Manifest.Sequence,
-			report.Records(s.Manifest.Resources), report.Changes(s.Manifest.Resources))
+			report.Records(s.Manifest.Resources), report.Changes(s.Manifest.Resources, s.Manifest.Previous == nil))
 		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, term.Safe(by.Reason), s.Digest)
 	}
 	return err

@@ -108,7 +108,7 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 	m := newest.Manifest
 	n := &web.Newest{
 		Snapshot: m.Snapshot, Sequence: m.Sequence, ManifestSHA256: newest.Digest, Finished: web.At(m.Read.Finished.Time),
-		Changes: report.Changes(m.Resources),
+		Changes: report.Changes(m.Resources, m.Previous == nil),
 	}
 	if m.SignedBy != nil {
 		n.SignedBy = *m.SignedBy

@@ -15,12 +15,12 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth"
 	"oktasync/oktaclient"
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
 )
 
 const (
-	UsersPath       = "/api/v1/users"
 	pageSize        = 200
 	maxCountedPages = 5  // pages; beyond, people are counted by --people or the newest snapshot
 	sampleSize      = 20 // people of a snapshot who are looked for
@@ -40,10 +40,27 @@ type userPage struct {
 	cause     string // the check that this is the failure of; "": none
 }
 
-// firstPage asks for users, once for all checks.
+// resource returns the resource that the checks read: the first declared one,
+// which is users unless no export declares them.
+func (x *checker) resource() reconcile.Declared {
+	var first *reconcile.Declared
+	for _, export := range x.cfg.Exports {
+		for _, d := range export.Resources() {
+			if d.Resource == snapshot.Users {
+				return d
+			}
+			if first == nil {
+				first = &d
+			}
+		}
+	}
+	return *first // a valid export declares a resource
+}
+
+// firstPage requests the first page of the resource, once for all checks.
 func (x *checker) firstPage(ctx context.Context) *userPage {
 	if x.firstUsers == nil {
-		x.firstUsers = x.page(ctx, x.cfg.Okta.OrgURL+fmt.Sprintf("%s?limit=%d", UsersPath, pageSize))
+		x.firstUsers = x.page(ctx, x.cfg.Okta.OrgURL+fmt.Sprintf("%s?limit=%d", x.resource().Read.Path, pageSize))
 	}
 	return x.firstUsers
 }
@@ -119,7 +136,7 @@ func (p *userPage) answer() string {
 func checkAPI(ctx context.Context, x *checker) Finding {
 	p := x.firstPage(ctx)
 	if p.cause != causeAPI {
-		return ok("%s answers", UsersPath)
+		return ok("%s answers", x.resource().Read.Path)
 	}
 	where, remedy := onHost, x.Hint(p.err)
 	if p.status >= http.StatusInternalServerError || p.err == nil && p.status == http.StatusOK {
@@ -127,7 +144,7 @@ func checkAPI(ctx context.Context, x *checker) Finding {
 	} else if remedy == "" {
 		remedy = "see what stands between this machine and the org: something else than Okta's API answers"
 	}
-	return failed(where, remedy, "GET %s: %s", UsersPath, p.answer())
+	return failed(where, remedy, "GET %s: %s", x.resource().Read.Path, p.answer())
 }
 
 // perMinute is how many requests a minute the share leaves.
@@ -149,7 +166,7 @@ func checkRateLimit(ctx context.Context, x *checker) Finding {
 	case !known:
 		return warning(onHost, "see what takes the headers X-Rate-Limit-* out of answers", "the answer does not tell a limit")
 	}
-	share := fmt.Sprintf("%d requests a minute to %s; okta.rate_limit_share %v leaves %d", limit, UsersPath, x.cfg.Okta.RateLimitShare, requests)
+	share := fmt.Sprintf("%d requests a minute to %s; okta.rate_limit_share %v leaves %d", limit, x.resource().Read.Path, x.cfg.Okta.RateLimitShare, requests)
 	if remaining < requests/2 {
 		return warning(inOkta, page, "%s, but only %d are left until %s: others use the same limit", share, remaining, reset.UTC().Format(time.TimeOnly+" UTC"))
 	}
@@ -191,11 +208,14 @@ func checkRole(ctx context.Context, x *checker) Finding {
 	}
 	var last *userPage
 	if x.users, last = x.count(ctx); last.cause != "" {
-		return failed("", oktaTrouble, "the list broke off after %s: %s", term.Plural(x.users.n, "user"), last.answer())
+		return failed("", oktaTrouble, "the list broke off after %s: %s", x.resource().Resource.Plural(x.users.n), last.answer())
 	}
-	seen := fmt.Sprintf("the app sees %s", term.Plural(x.users.n, "user"))
+	seen := fmt.Sprintf("the app sees %s", x.resource().Resource.Plural(x.users.n))
 	if !x.users.whole {
-		seen = fmt.Sprintf("the app sees at least %d users", x.users.n)
+		seen = fmt.Sprintf("the app sees at least %d %s", x.users.n, x.resource().Resource.Name)
+	}
+	if x.resource().Resource != snapshot.Users {
+		return ok("%s", seen)
 	}
 	if x.users.whole && x.users.n*10 < x.Users*9 { // the console may count who is deactivated
 		return failed(inOkta, give, "%s of %d: its role is limited to some", seen, x.Users)
@@ -273,7 +293,7 @@ func (x *checker) find(ctx context.Context, ids []string) (found int, problem st
 		terms[i] = fmt.Sprintf("id eq %q", id)
 	}
 	query := url.Values{"filter": {strings.Join(terms, " or ")}, "limit": {fmt.Sprint(pageSize)}}
-	p := x.page(ctx, x.cfg.Okta.OrgURL+UsersPath+"?"+query.Encode())
+	p := x.page(ctx, x.cfg.Okta.OrgURL+x.resource().Read.Path+"?"+query.Encode())
 	if p.cause != "" {
 		return 0, p.answer()
 	}
@@ -286,14 +306,15 @@ func checkReading(ctx context.Context, x *checker) Finding {
 	if !known {
 		return skipped("no rate limit is known")
 	}
-	n, of := x.users.n, "users"
+	name := x.resource().Resource.Name
+	n, of := x.users.n, name
 	switch newest := x.newest(); {
-	case x.Users > n:
+	case x.Users > n && name == snapshot.Users.Name:
 		n, of = x.Users, "people (--people)"
 	case newest != nil && usersIn(newest) > n:
 		n, of = usersIn(newest), "users of snapshot "+newest.Name()
 	case !x.users.whole:
-		of = "users, of more,"
+		of = name + ", of more,"
 	}
 	minutes := time.Duration((n/pageSize+requests)/requests) * time.Minute
 	text := fmt.Sprintf("%d %s take up to %s at %d requests a minute", n, of, term.Duration(minutes), requests)
@@ -303,7 +324,7 @@ func checkReading(ctx context.Context, x *checker) Finding {
 				"%s, and %s times out after %s", text, e.Name, term.Duration(e.Timeout))
 		}
 	}
-	if of == "users, of more," {
+	if of == name+", of more," {
 		text += "; --people N tells how long all of them take"
 	}
 	return ok("%s", text)

@@ -70,19 +70,28 @@ func Statuses(byStatus map[string]int) string {
 }
 
 // Changes describes the changes since the snapshot before: "3 moved, 2 joined".
-// If there are several resources, it names each one that has changed.
-func Changes(counts map[string]snapshot.Counts) string {
+// If there are several resources, it names each one that has changed. first
+// reports that there is no snapshot before.
+func Changes(counts map[string]snapshot.Counts, first bool) string {
+	if first {
+		return "none to compare with, this is the first snapshot"
+	}
 	return changes(counts, map[string]string{
-		snapshot.BaseNone:  "none to compare with, this is the first snapshot",
-		snapshot.BaseReset: "not compared, the declaration asks for other records than before",
+		snapshot.BaseNone:  "not compared, the snapshot before doesn't record them",
+		snapshot.BaseReset: "not compared, the declaration selects other records than before",
 	})
 }
 
 // ShortChanges is like Changes, for a column.
-func ShortChanges(counts map[string]snapshot.Counts) string {
-	return changes(counts, map[string]string{snapshot.BaseNone: "first", snapshot.BaseReset: "other records declared"})
+func ShortChanges(counts map[string]snapshot.Counts, first bool) string {
+	if first {
+		return "first"
+	}
+	return changes(counts, map[string]string{snapshot.BaseNone: "newly recorded", snapshot.BaseReset: "other records declared"})
 }
 
+// changes describes the changes by resource. bases has the texts for resources that
+// were not compared, by base.
 func changes(counts map[string]snapshot.Counts, bases map[string]string) string {
 	list := recorded(counts)
 	var parts []string
