@@ -38,7 +38,7 @@ type Resource struct {
 // Attributes selects the attributes that are kept. A path consists of member
 // names joined by dots, and covers everything below it: `profile` also stands for
 // `profile.email`. Elements of a list have no paths; a list is kept or removed as
-// a whole. The attributes `id` and `status` are always kept.
+// a whole. The attribute `id`, and the `status` of a user, are always kept.
 type Attributes struct {
 	// Include lists what is kept. Empty: everything that Okta returns.
 	Include []string `yaml:"include" example:"[id, profile.login, profile.email]"`

@@ -277,14 +277,16 @@ quotes. `+"`HTTPS_PROXY` and `NO_PROXY`"+` are honoured. [config.example.yaml](.
 	keys := configKeys(t)
 	shown := 0
 	for _, s := range sections {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | type | default | meaning | example |\n| --- | --- | --- | --- | --- |\n",
-			s.title, wrapped(types[s.owner]))
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.title, wrapped(types[s.owner]))
+		heading := "\n| key | type | default | meaning | example |\n| --- | --- | --- | --- | --- |\n"
 		for _, k := range keys {
 			name, ok := strings.CutPrefix(k.path, s.prefix)
 			if !ok || strings.Contains(name, ".") {
 				continue
 			}
 			shown++
+			b.WriteString(heading)
+			heading = "" // a section whose keys are all below it has no table
 			def := code(k.def)
 			if k.must {
 				def = "must be given"
