@@ -1,53 +1,54 @@
-// The format on disk:
+// The format on disk, for a resource such as users or groups:
 //
 //	snapshots/
-//	  oktasync.json                 the store's id, and the org it belongs to
-//	  .quarantine/EXPORT/NAME/      readings that a guard held back: no evidence
+//	  oktasync.json                 the store's id, and the org to which it belongs
+//	  .quarantine/EXPORT/NAME/      reads that a guard stopped, see QuarantinedRead; they are not evidence
 //	  EXPORT/
-//	    NAME/                       a snapshot: 20261123T060000Z, when its reading began by Okta's clock
-//	      users.ndjson.zst          its users
-//	      users.csv                 the same, rendered, where the declaration asks for it
-//	      users.changes.ndjson      what is different from the snapshot before, see Change
-//	      requests.ndjson           what was asked of Okta and what came, see Request
-//	      manifest.json             all of this with its digests, see Manifest
-//	      manifest.json.sig         an SSHSIG over it, for ssh-keygen -Y verify, where the store has a key
-//	      SHA256SUMS                every file but itself and the signature, for sha256sum -c
-//	    pruned/NAME/                of a snapshot that retention removed, manifest.json and its signature
+//	    NAME/                       a snapshot: 20261123T060000Z, when its read began by Okta's clock
+//	      RESOURCE.ndjson.zst       the records
+//	      RESOURCE.csv              the records as CSV, if the declaration includes it
+//	      RESOURCE.changes.ndjson   the changes since the previous snapshot, see diff.Change
+//	      requests.ndjson           the transcript: every request of the read, see Request
+//	      manifest.json             the declaration, the counts, the digest of every file, see Manifest
+//	      manifest.json.sig         an SSHSIG over the manifest, for ssh-keygen -Y verify, if the store has a key
+//	      SHA256SUMS                every file except itself and the signature, for sha256sum -c
+//	    pruned/NAME/                manifest.json and its signature, of a pruned snapshot
 //	    latest -> NAME
-//	    journal.ndjson              what happened, a line an event, see Event
-//	    .lock                       held by the one Writer
+//	    journal.ndjson              one line per event, see Event
+//	    .lock                       the one Writer holds it
 //
-// Users are canonical JSON (see Canonical), one a line, in the order of the
-// bytes of their ids, each id once, compressed as one zstd frame. Numbers keep
-// the text that Okta sent. Everything else is JSON as RFC 8785 writes it, and
-// ends with a line feed. A digest is the SHA-256 in lower-case hex of a file
-// as it is on disk; content_sha256 is that of what is compressed in it.
+// Records are canonical JSON (see canonjson.Canonical), one per line, in the order
+// of the bytes of their keys, each key once, compressed as one zstd frame. Numbers
+// keep the text that Okta sent. Everything else is JSON as in RFC 8785 and ends
+// with a line feed. A digest is the SHA-256 of a file on disk, in lower-case hex.
+// content_sha256 is the digest of the uncompressed content.
 //
-// Snapshots are a chain. The sequence starts at 1 and grows by 1, each
-// manifest has the digest of the one before, and names are later than the name
-// before, by a second at least. The first snapshot has the base "none", no
-// previous one, no changes and all counts of changes 0. Where other users are
-// declared than before, the base is "reset", and again there are no changes.
+// Snapshots form a chain. The sequence starts at 1 and grows by 1. Each manifest
+// has the digest of the previous one. Each name is at least one second later than
+// the previous name. The base of a resource is "none" if the previous snapshot
+// doesn't record it, "reset" if other records were declared, and otherwise
+// "previous". Only a resource with the base "previous" has a changes file; the
+// counts of changes of the others are 0.
 //
-// The journal is a chain too: previous_line_sha256 is the digest of the line
-// before with its line feed (sed -n 40p journal.ndjson | sha256sum), null in
-// the first. The manifest has the number of lines, and the digest of the last,
-// as they stood when it was made: after "started", before "intent".
+// The journal is a chain too: previous_line_sha256 is the digest of the previous
+// line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
+// first line. The manifest has the number of lines, and the digest of the last one,
+// at the time between the events started and intent.
 //
-// Pages and users add up: rows in requests.ndjson = read.rows = users +
-// duplicates + outside.
+// Counts add up, for each resource: the rows of its requests in requests.ndjson =
+// rows = total + duplicates + outside. Token requests have the resource "token".
 //
-// Where the newest snapshot is not the one that the journal published last, or a
-// line "failed" names one that was published and is gone, nothing is published
-// until a line "adopted" follows. The next manifest then has a member adopted,
-// which excuses what it goes on from and what is gone since.
+// Nothing is published if the newest snapshot isn't the one that the journal
+// published last, or if an event failed names a published snapshot that is missing.
+// An event adopted ends this. The next manifest then has a member adopted, which
+// accepts the snapshot that it follows and the ones that are missing.
 //
-// Names that end in .partial are unfinished, and nothing reads them. A crash
-// can leave: one such folder; an intent in the journal without its folder; a
-// folder with its intent and no "published", with latest on it or on the one
-// before; a torn last line of the journal; a tombstone beside its snapshot, of
-// which the journal says last that it was pruned, or nothing; a folder
-// .NAME.pruned. Verify calls these an unfinished publish or prune, and the
-// next Writer mends them. What else does not fit is tampering
+// Names that end in .partial are unfinished, and no reader uses them. A crash can
+// leave: one such folder; an intent in the journal without its folder; a folder
+// with its intent and without published, while latest points to it or to the
+// previous one; a torn last line of the journal; a tombstone beside its snapshot
+// that the journal reports last as pruned, or doesn't report; a folder
+// .NAME.pruned. Verify reports these as an unfinished publish or prune, and the
+// next Writer completes them or rolls them back. Any other mismatch is tampering
 // or damage. Package snapshot never rewrites evidence.
 package snapshot
