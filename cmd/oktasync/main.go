@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -22,12 +21,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/daemon"
-	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 )
 
 // The exit statuses.
@@ -154,31 +150,6 @@ func (a *app) printError(err error) {
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", term.Safe(hint))
 	}
-}
-
-// hintFor returns what the user can do about an error, and "" if unknown.
-func hintFor(err error) string {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) && h.Hint() != "" {
-		return h.Hint()
-	}
-	if hint := org.Hint(err); hint != "" {
-		return hint
-	}
-	if e, ok := errors.AsType[*reconcile.QuarantinedError](err); ok {
-		return fmt.Sprintf("an app without an admin role sees no users (`oktasync doctor` checks this); `oktasync quarantine diff %[1]s` shows the changes; "+
-			"if they are right, run `oktasync quarantine release %[1]s --reason TEXT`, or read again with `oktasync apply %[1]s --publish-anyway --reason TEXT`", e.Export)
-	}
-	of, file := (*snapshot.OrgError)(nil), (*fs.PathError)(nil)
-	switch {
-	case errors.As(err, &of):
-		return "a store belongs to one org for good: set another store.path for this one"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "free some space there; `oktasync doctor` says how much a snapshot takes"
-	case errors.As(err, &file) && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(config.FileError)): // its text names the owner
-		return fmt.Sprintf("this runs as %s: run it as the user whose files these are; store.group lets others read a store", config.CurrentUser())
-	}
-	return ""
 }
 
 // checkFlags returns an error for an empty flag, as an unset variable of a script

@@ -39,12 +39,6 @@ func (e *BehindError) Error() string {
 		name(e.Newest), name(e.Known))
 }
 
-// Hint says what to do.
-func (e *BehindError) Hint() string {
-	return fmt.Sprintf("look with `oktasync verify`; put back what is missing, or go on from what is there, on the record: "+
-		"`oktasync adopt %s --reason TEXT`", e.Export)
-}
-
 // behind returns why nothing can be published and which snapshot is known, nil
 // for none. Both are nil where the newest snapshot is the one that the journal
 // knows, and the chain has all that anybody was told of.

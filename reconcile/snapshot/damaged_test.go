@@ -36,8 +36,8 @@ func TestDamagedNewest(t *testing.T) {
 			if !errors.As(err, &e) || !strings.HasSuffix(err.Error(), "read "+path+": "+test.want) {
 				t.Fatalf("use: %v, want %q of %s", err, test.want, path)
 			}
-			if !strings.Contains(e.Hint(), "oktasync adopt staff --reason TEXT") {
-				t.Errorf("Hint() = %q", e.Hint())
+			if e.Export != staff {
+				t.Errorf("Export = %q, want %q", e.Export, staff)
 			}
 			events := storetest.Journal(t, s)
 			if last := events[len(events)-1]; last.Event != snapshot.EventFailed || last.Error != err.Error() {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -191,28 +192,13 @@ func midnight(day time.Time, zone *time.Location) time.Time {
 	}
 }
 
-// nearest returns the one of names, which are not empty, that takes the
-// fewest changes of a character to become name.
+// nearest returns the one of names, which are not empty, that is nearest in time
+// to name.
 func nearest(names []string, name string) string {
-	return slices.MinFunc(names, func(a, b string) int { return distance(a, name) - distance(b, name) })
-}
-
-// distance is the Levenshtein distance of a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	want, _ := ParseName(name)
+	gap := func(name string) time.Duration {
+		t, _ := ParseName(name)
+		return t.Sub(want).Abs()
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return slices.MinFunc(names, func(a, b string) int { return cmp.Compare(gap(a), gap(b)) })
 }

@@ -283,15 +283,6 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("read %s: %s", e.Path
 
 func (e *DamagedError) Unwrap() error { return e.err }
 
-// Hint says what to do.
-func (e *DamagedError) Hint() string {
-	if e.Export == "" {
-		return "what is held can't be released; `oktasync quarantine drop` removes it, and `oktasync apply` reads anew"
-	}
-	return fmt.Sprintf("`oktasync verify` says what is damaged; put the snapshot's folder back from a backup, or, if it is the newest, "+
-		"move it out of the store and go on from the one before, on the record: `oktasync adopt %s --reason TEXT`", e.Export)
-}
-
 // damaged returns what is wrong with a file as a *DamagedError, and what is not
 // the file's fault as it is.
 func damaged(path string, err error) error {
