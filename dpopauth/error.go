@@ -130,8 +130,9 @@ func (e *Error) Retryable() bool {
 
 func permanent(err error) bool {
 	var certificate *tls.CertificateVerificationError
+	var lookup *net.DNSError
 	_, ok := errors.AsType[permanentError](err)
-	return ok || errors.As(err, &certificate)
+	return ok || errors.As(err, &certificate) || errors.As(err, &lookup) && lookup.IsNotFound && !lookup.IsTemporary
 }
 
 // overloaded reports whether a response asks the client to wait. Okta sends

@@ -124,10 +124,13 @@ func transportError(err error) *rejection {
 		certificate *tls.CertificateVerificationError
 		network     net.Error
 		dial        *net.OpError
+		lookup      *net.DNSError
 	)
 	switch {
 	case errors.As(err, &certificate):
 		r.class, r.final = "certificate", true
+	case errors.As(err, &lookup) && lookup.IsNotFound && !lookup.IsTemporary:
+		r.class, r.final = "no connection", true
 	case errors.As(err, &network) && network.Timeout():
 		r.class = "timeout"
 	case errors.As(err, &dial) && dial.Op == "dial":

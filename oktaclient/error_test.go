@@ -1,6 +1,7 @@
 package oktaclient_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -51,6 +52,19 @@ func TestErrorsShowNoPorts(t *testing.T) {
 		_, err := readError(t, newClient(t, server.URL, server.Client(), nil))
 		if got := err.Error(); strings.Contains(got, "127.0.0.1") || !strings.Contains(got, " on page 1, tried 5 times") || !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("error = %q", got)
+		}
+	}
+}
+
+// A host name that doesn't exist is not tried again.
+func TestUnknownHostFailsAtOnce(t *testing.T) {
+	for _, temporary := range []bool{false, true} {
+		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "acme.okta.com", IsNotFound: true, IsTemporary: temporary}}
+		}}
+		_, err := readError(t, newClient(t, "https://acme.okta.com", &http.Client{Transport: transport}, nil))
+		if (err.Tries > 1) != temporary || err.Class() != "no connection" {
+			t.Errorf("temporary: %t: error = %v of class %q", temporary, err, err.Class())
 		}
 	}
 }
