@@ -35,6 +35,24 @@ func TestProgramSize(t *testing.T) {
 	}
 }
 
+// The commit is known without the stamp of go build: in the source of git archive,
+// and with -ldflags.
+func TestCommitOfABuildWithoutVCSStamp(t *testing.T) {
+	needs(t, "git", "tar")
+	head, err := exec.Command("git", "rev-parse", "HEAD").Output()
+	if err != nil {
+		t.Skip("not a clone")
+	}
+	commit, dir := strings.TrimSpace(string(head)), t.TempDir()
+	script := `(cd .. && git archive HEAD) | tar -x -C "$0" && cd "$0" &&
+		go build -trimpath -buildvcs=false -o archive ./cmd/oktasync && ./archive version &&
+		go build -trimpath -buildvcs=false -ldflags "-X main.commit=0123abc" -o flags ./cmd/oktasync && ./flags version`
+	out, err := exec.Command("sh", "-c", script, dir).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "oktasync dev, commit "+commit+", go") || !strings.Contains(string(out), "\noktasync dev, commit 0123abc, go") {
+		t.Errorf("%v\n%s, want commit %s", err, out, commit)
+	}
+}
+
 // The program contains the time zone database: it accepts every zone on a host
 // that has none.
 func TestTimeZones(t *testing.T) {
