@@ -14,11 +14,11 @@ func BordersOf(s *snapshot.Snapshot, users int) ([]time.Time, error) {
 	return bordersOf(s, snapshot.Users, users)
 }
 
-// Spool is a spool with a given size of runs.
+// Spool is a spool in a folder, with a given size of runs.
 type Spool struct{ s *spool }
 
-func NewSpool(runSize int) *Spool {
-	temp := func() (*os.File, error) { return snapshot.TempFile("") }
+func NewSpool(dir string, runSize int) *Spool {
+	temp := func() (*os.File, error) { return snapshot.TempFile(dir) }
 	keep := func(dst, canonical []byte) ([]byte, error) { return append(dst, canonical...), nil }
 	s := newSpool(temp, keep)
 	s.runSize = runSize

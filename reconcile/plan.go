@@ -126,7 +126,7 @@ func (r *Reconciler) latest(export string) (*snapshot.Snapshot, error) {
 
 func (r *Reconciler) tempFile() (*os.File, error) {
 	if r.cfg.Store == nil {
-		return snapshot.TempFile("")
+		return snapshot.TempFile(r.cfg.Spool)
 	}
 	return r.cfg.Store.TempFile()
 }

@@ -38,6 +38,7 @@ type Source interface {
 // Config is shared by all reconciles of one org.
 type Config struct {
 	Store  *snapshot.Store // nil: there is none yet, and only Plan can be called
+	Spool  string          // folder of temporary files if Store is nil
 	Source Source
 	Org    snapshot.Org    // each read adds the certificate
 	Client snapshot.Client // the app that reads

@@ -16,7 +16,7 @@ import (
 func TestSpool(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		spool := reconcile.NewSpool(1 + random.IntN(4000))
+		spool := reconcile.NewSpool(t.TempDir(), 1+random.IntN(4000))
 		newest := map[string]string{} // the expected JSON by id
 		versions := map[string]string{}
 		arrivals := random.IntN(400)
@@ -67,7 +67,7 @@ func TestSpool(t *testing.T) {
 }
 
 func TestSpoolRejectsBrokenJSON(t *testing.T) {
-	spool := reconcile.NewSpool(1 << 20)
+	spool := reconcile.NewSpool(t.TempDir(), 1<<20)
 	defer spool.Close()
 	if err := spool.Add(oktaclient.Record{ID: "00u1", JSON: []byte(`{"id":"00u1","id":"00u1"}`)}); err == nil {
 		t.Error("the spool accepts a duplicate member")

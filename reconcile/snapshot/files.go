@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -215,27 +214,25 @@ func removeFolder(fsys fileSystem, dir string) error {
 	return fsys.Remove(dir)
 }
 
-// TempFile returns a new file, for reading and writing, that has no name:
-// whatever ends the process, nothing of it stays. It is in the file system of
-// dir where that can make such files, and in os.TempDir otherwise and where
-// dir is empty.
+// TempFile returns a new file in dir, for reading and writing. The file has no
+// name, so that nothing remains of it when the process ends.
 func TempFile(dir string) (*os.File, error) {
-	f, err := unnamed(cmp.Or(dir, os.TempDir()))
+	f, err := unnamed(dir)
 	if err == nil {
 		return f, nil
 	}
-	f, err = os.CreateTemp("", "oktasync-*")
+	f, err = os.CreateTemp(dir, ".temp-*") // where the file system supports no unnamed files
 	if err != nil {
 		return nil, err
 	}
-	// Between these two calls a crash would leave an empty file.
+	// A crash between these two calls leaves an empty file.
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// TempFile is TempFile in the store.
+// TempFile returns a new file without a name in the store's folder.
 func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }
 
 var (

@@ -141,27 +141,29 @@ func TestRootOnAnothersStore(t *testing.T) {
 	}))
 }
 
-// A temporary file has no name, so a crash leaves nothing.
+// A temporary file is in the given folder and has no name, so a crash leaves
+// nothing. If the folder is gone, there is no file elsewhere.
 func TestTempFile(t *testing.T) {
 	s := storetest.New(t)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	before := treeOf(t, s.Dir()) + treeOf(t, temp)
-	for _, dir := range []string{s.Dir(), "", filepath.Join(temp, "missing")} {
-		f, err := snapshot.TempFile(dir)
-		storetest.Must(t, err)
-		_, err = f.WriteString("users")
-		_, seekErr := f.Seek(0, io.SeekStart)
-		storetest.Must(t, err, seekErr)
-		if data, err := io.ReadAll(f); err != nil || string(data) != "users" {
-			t.Errorf("TempFile(%q) contains %q, %v", dir, data, err)
-		}
-		if info, err := f.Stat(); err != nil || info.Mode() != 0o600 {
-			t.Errorf("TempFile(%q): %v, %v", dir, info.Mode(), err)
-		}
-		if after := treeOf(t, s.Dir()) + treeOf(t, temp); after != before {
-			t.Errorf("TempFile(%q) has a name:\n%s", dir, after)
-		}
-		storetest.Must(t, f.Close())
+	f, err := s.TempFile()
+	storetest.Must(t, err)
+	_, err = f.WriteString("users")
+	_, seekErr := f.Seek(0, io.SeekStart)
+	storetest.Must(t, err, seekErr)
+	if data, err := io.ReadAll(f); err != nil || string(data) != "users" {
+		t.Errorf("TempFile() contains %q, %v", data, err)
+	}
+	if info, err := f.Stat(); err != nil || info.Mode() != 0o600 {
+		t.Errorf("TempFile(): %v, %v", info.Mode(), err)
+	}
+	if after := treeOf(t, s.Dir()) + treeOf(t, temp); after != before {
+		t.Errorf("TempFile() has a name:\n%s", after)
+	}
+	storetest.Must(t, f.Close(), os.RemoveAll(s.Dir()))
+	if _, err := s.TempFile(); err == nil {
+		t.Error("TempFile() without the store's folder succeeded")
 	}
 }

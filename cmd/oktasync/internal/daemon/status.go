@@ -43,7 +43,15 @@ func (d *daemon) Status(maxAge time.Duration) web.Status {
 
 // Ready implements web.Source.
 func (d *daemon) Ready() error {
-	f, err := d.current.Load().store.TempFile()
+	store := d.current.Load().store
+	found, err := snapshot.Open(store.Dir())
+	if err != nil {
+		return err
+	}
+	if found.ID() != store.ID() {
+		return fmt.Errorf("%s contains another store", store.Dir())
+	}
+	f, err := store.TempFile()
 	if err != nil {
 		return err
 	}

@@ -229,8 +229,13 @@ func (o *Org) read(sink oktaclient.Sink, hasToken bool, read func(oktaclient.Sin
 // Reconciler returns a reconciler of the org and a store. store may be nil for
 // plans, and progress may be nil.
 func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Logger, progress func(reconcile.Progress)) *reconcile.Reconciler {
+	spool, err := snapshot.Existing(cfg.Store.Path) // where the store will be
+	if err != nil {
+		spool = cfg.Store.Path // creating a file there fails with the same error
+	}
 	return reconcile.New(reconcile.Config{
 		Store:    store,
+		Spool:    spool,
 		Source:   o,
 		Org:      snapshot.Org{URL: cfg.Okta.OrgURL},
 		Client:   snapshot.Client{ClientID: cfg.Okta.ClientID, Scopes: cfg.Okta.Scopes, DPoP: cfg.Okta.DPoP.Mode != config.DPoPOff},
