@@ -145,6 +145,7 @@ var mayImport = map[string]imports{
 		others: []string{
 			"github.com/prometheus/client_golang",
 			"golang.org/x/crypto", // bcrypt: the passwords of web_config_file
+			"golang.org/x/time",   // rate: its rate_limit
 		},
 	},
 	"e2e": {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -98,7 +99,7 @@ func TestDaemonWebConfig(t *testing.T) {
 		}
 		return resp.StatusCode
 	}
-	for _, path := range []string{"/", "/api/v1/status", "/metrics", "/fresh", "/healthz", "/style.css", "/nothing"} {
+	for _, path := range []string{"/", "/api/v1/status", "/metrics", "/fresh", "/style.css", "/nothing"} {
 		for _, who := range [][2]string{{"", ""}, {"ops", "wrong"}, {"ops", ""}, {"root", "right"}} {
 			if got := status(path, "", who[0], who[1]); got != http.StatusUnauthorized {
 				t.Errorf("%s as %q: %d, want 401", path, who, got)
@@ -121,7 +122,7 @@ func TestDaemonWebConfig(t *testing.T) {
 	if log := d.reload(s, config); !strings.Contains(log, "configuration not reloaded") || !strings.Contains(log, "TLS and users") {
 		t.Errorf("log = %s", log)
 	}
-	if got := status("/healthz", "", "", ""); got != http.StatusUnauthorized {
+	if got := status("/metrics", "", "", ""); got != http.StatusUnauthorized {
 		t.Errorf("after a rejected reload: %d, want 401", got)
 	}
 	newRoots := s.webCertificate(t)
@@ -133,10 +134,10 @@ func TestDaemonWebConfig(t *testing.T) {
 		t.Error("the daemon still uses the old certificate")
 	}
 	roots = newRoots
-	if got := status("/healthz", "", "ops", "right"); got != http.StatusUnauthorized {
+	if got := status("/metrics", "", "ops", "right"); got != http.StatusUnauthorized {
 		t.Errorf("a removed user: %d, want 401", got)
 	}
-	if got := status("/healthz", "", "grafana", "right"); got != http.StatusOK {
+	if got := status("/metrics", "", "grafana", "right"); got != http.StatusOK {
 		t.Errorf("a new user: %d, want 200", got)
 	}
 
@@ -147,6 +148,39 @@ func TestDaemonWebConfig(t *testing.T) {
 	}
 	if _, err := visit(roots, url+"/healthz", "", "grafana", "right"); err == nil {
 		t.Error("the daemon still listens on the old address")
+	}
+	d.stop(syscall.SIGTERM)
+}
+
+// Connections that send no valid password can't use up the limit of connections.
+// Health checks need no password, and their responses have no body.
+func TestDaemonUnauthenticatedConnections(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 65})
+	roots := s.webCertificate(t)
+	write(t, s.path("web.yaml"), webTLS+webUsers)
+	d := s.startWith(t, s.daemonConfig("", "web_config_file: web.yaml"))
+	url := strings.Replace(d.url, "http://", "https://", 1)
+	for range 256 {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{RootCAs: roots})
+		check(t, err)
+		defer conn.Close()
+		go func() { // the connection is never idle for long
+			for {
+				if _, err := io.WriteString(conn, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+					return
+				}
+				time.Sleep(2 * time.Second)
+			}
+		}()
+	}
+	for path, user := range map[string]string{"/healthz": "", "/readyz": "", "/metrics": "ops"} {
+		resp, err := visit(roots, url+path, "", user, "right")
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if resp.StatusCode != http.StatusOK || user == "" && resp.ContentLength != 0 {
+			t.Errorf("%s: status %d with %d bytes", path, resp.StatusCode, resp.ContentLength)
+		}
 	}
 	d.stop(syscall.SIGTERM)
 }

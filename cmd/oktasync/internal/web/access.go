@@ -3,15 +3,19 @@ package web
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/time/rate"
 )
 
-// AccessConfig says which clients get an answer.
+// AccessConfig configures which requests are answered.
 type AccessConfig struct {
 	TLS     *tls.Config       // nil: plain HTTP
 	Headers map[string]string // response headers
@@ -19,124 +23,97 @@ type AccessConfig struct {
 	Burst   int               // requests at once, with Interval
 	// Interval is the time after which one more request is allowed; 0: no limit.
 	Interval time.Duration
-	// AllowHost decides which Host headers get an answer; nil: all.
+	// AllowHost reports whether a Host header is allowed; nil: all are.
 	AllowHost func(host string) bool
 }
 
 // Access checks requests. Its methods may be called concurrently.
 type Access struct {
 	AccessConfig
-	limit *rateLimit // nil: no limit
+	names []string // of the users, sorted
+	limit *rate.Limiter
 
 	checking sync.Mutex // one password at a time: a check takes a core about 50 ms
 	waiting  atomic.Int32
 	mu       sync.Mutex
-	results  map[[sha256.Size]byte]bool // of passwords that were checked
+	valid    map[string][sha256.Size]byte // digest of the last valid password, by user
 }
 
 // NewAccess returns an Access of c.
-func NewAccess(c AccessConfig) *Access { return &Access{AccessConfig: c, limit: newRateLimit(c)} }
+func NewAccess(c AccessConfig) *Access {
+	return &Access{
+		AccessConfig: c, names: slices.Sorted(maps.Keys(c.Users)), limit: rate.NewLimiter(rate.Every(c.Interval), c.Burst),
+		valid: make(map[string][sha256.Size]byte),
+	}
+}
 
-const (
-	maxWaiting = 16  // passwords that wait to be checked
-	maxResults = 200 // results that are cached
-)
-
-// unknownUserHash is the hash that is checked for a name without a user, so that
-// the response time doesn't reveal which users exist. It has cost 10, as the
-// hashes that htpasswd makes.
-const unknownUserHash = "$2a$10$aV90i79gh3Hqb4OOakswNusmF686oBN0i2wJc.W0iTdgH2pRaH5q2"
+const maxWaiting = 16 // passwords that wait to be checked
 
 // allow reports whether a request is allowed. If not, it has answered it.
 func (a *Access) allow(w http.ResponseWriter, r *http.Request) bool {
-	for name, value := range a.Headers {
-		w.Header().Set(name, value)
-	}
-	if a.limit != nil && !a.limit.take(time.Now()) {
+	if !a.limit.Allow() {
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
 		return false
 	}
-	if len(a.Users) == 0 {
-		return true
-	}
-	name, password, given := r.BasicAuth()
-	if given {
-		valid, busy := a.checkPassword(name, password)
-		if valid {
-			return true
+	if len(a.Users) > 0 {
+		name, password, given := r.BasicAuth()
+		valid, busy := false, false
+		if given {
+			valid, busy = a.checkPassword(name, password)
 		}
-		if busy {
+		switch {
+		case busy:
 			http.Error(w, "too many passwords are being checked", http.StatusTooManyRequests)
+			return false
+		case !valid:
+			w.Header().Set("WWW-Authenticate", `Basic realm="oktasync", charset="UTF-8"`)
+			http.Error(w, "this page needs a name and a password", http.StatusUnauthorized)
 			return false
 		}
 	}
-	w.Header().Set("WWW-Authenticate", `Basic realm="oktasync", charset="UTF-8"`)
-	http.Error(w, "a name and a password are needed", http.StatusUnauthorized)
-	return false
+	if len(a.Users) > 0 || r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		markAuthenticated(r.Context())
+	}
+	return true
 }
 
-// checkPassword reports whether a password is valid. It checks one at a time and
-// caches results, so that guessing neither takes CPU from a reconcile nor keeps
-// known users out.
+// checkPassword reports whether a password is valid. It checks one password at a
+// time, so that guesses take at most one core from a reconcile. It caches the valid
+// password of each user, so that guesses don't delay users.
+//
+// A wrong password takes the same time for each name: for a name without a user,
+// the hash of one of the users is checked.
 func (a *Access) checkPassword(name, password string) (valid, busy bool) {
 	hash, exists := a.Users[name]
 	if !exists {
-		hash = unknownUserHash
+		hash = a.Users[a.decoy(name)]
 	}
-	key := sha256.Sum256([]byte(hash + "\x00" + password))
-	if valid, cached := a.cached(key); cached {
-		return valid && exists, false
+	digest := sha256.Sum256([]byte(hash + "\x00" + password))
+	a.mu.Lock()
+	cached, ok := a.valid[name]
+	a.mu.Unlock()
+	if ok && cached == digest {
+		return true, false
 	}
 	if a.waiting.Add(1) > maxWaiting {
 		a.waiting.Add(-1)
 		return false, true
 	}
 	a.checking.Lock()
-	valid = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
+	valid = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil && exists
 	a.checking.Unlock()
 	a.waiting.Add(-1)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.results == nil || len(a.results) >= maxResults {
-		a.results = make(map[[sha256.Size]byte]bool)
+	if valid {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.valid[name] = digest
 	}
-	a.results[key] = valid
-	return valid && exists, false
+	return valid, false
 }
 
-func (a *Access) cached(key [sha256.Size]byte) (valid, cached bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	valid, cached = a.results[key]
-	return valid, cached
-}
-
-// rateLimit is a token bucket.
-type rateLimit struct {
-	mu       sync.Mutex
-	burst    float64
-	interval time.Duration
-	left     float64
-	at       time.Time
-}
-
-func newRateLimit(c AccessConfig) *rateLimit {
-	if c.Interval <= 0 {
-		return nil
-	}
-	return &rateLimit{burst: float64(c.Burst), interval: c.Interval, left: float64(c.Burst)}
-}
-
-func (l *rateLimit) take(now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.at.IsZero() {
-		l.left = min(l.left+float64(now.Sub(l.at))/float64(l.interval), l.burst)
-	}
-	l.at = now
-	if l.left < 1 {
-		return false
-	}
-	l.left--
-	return true
+// decoy returns a user whose hash is checked for a name without a user. It is
+// always the same user for a name, because hashes may have different costs.
+func (a *Access) decoy(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return a.names[binary.BigEndian.Uint64(sum[:8])%uint64(len(a.names))]
 }

@@ -4,11 +4,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
-// ask returns the status of the answer to a name and a password.
-func ask(access *Access, name, password string) int {
+// Two users with the password "right", whose hashes have different costs.
+var testUsers = map[string]string{
+	"ops":     "$2a$04$h6oxpKMkbtzPOSTQCikV8eoIUp5.7t0Y69FzS79MvjUogcEIWinDy",
+	"grafana": "$2a$05$2HX67Jk8SnDKnJrHted.COnWEyx2gdcd2xcYcHCLWV77d1LSLsitG",
+}
+
+// request returns the status of the response to a name and a password.
+func request(access *Access, name, password string) int {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if name != "" {
 		r.SetBasicAuth(name, password)
@@ -19,48 +26,49 @@ func ask(access *Access, name, password string) int {
 }
 
 func TestPasswords(t *testing.T) {
-	access := NewAccess(AccessConfig{Users: map[string]string{"ops": "$2a$04$h6oxpKMkbtzPOSTQCikV8eoIUp5.7t0Y69FzS79MvjUogcEIWinDy"}})
-	for range 2 { // the second time from memory
+	access := NewAccess(AccessConfig{Users: testUsers})
+	for range 2 { // the second time with cached passwords
 		for _, test := range []struct {
 			name, password string
 			want           int
 		}{
 			{"ops", "right", 200}, {"ops", "wrong", 401}, {"ops", "", 401}, {"", "", 401}, {"nobody", "right", 401}, {"Ops", "right", 401},
 		} {
-			if got := ask(access, test.name, test.password); got != test.want {
+			if got := request(access, test.name, test.password); got != test.want {
 				t.Errorf("%s with %q: %d, want %d", test.name, test.password, got, test.want)
 			}
 		}
 	}
-	// Guesses don't keep out a user whose password is cached.
-	access.waiting.Store(maxWaiting)
-	if got := ask(access, "ops", "another guess"); got != 429 {
-		t.Errorf("one guess too many: %d", got)
-	}
-	if got := ask(access, "ops", "right"); got != 200 {
-		t.Errorf("a known password beside guesses: %d", got)
-	}
-	access.waiting.Store(0)
-	for i := range 3 * maxResults {
-		access.results[[32]byte{byte(i), byte(i >> 8), 1}] = false
-		if i == 2*maxResults {
-			ask(access, "ops", "one more guess")
-		}
-	}
-	if n := len(access.results); n > 2*maxResults {
-		t.Errorf("%d results are cached", n)
-	}
 }
 
-func TestRateLimitOfRequests(t *testing.T) {
-	b := newRateLimit(AccessConfig{Burst: 2, Interval: time.Second})
-	start := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
-	for i, test := range []struct {
-		at   time.Duration
-		want bool
-	}{{0, true}, {0, true}, {0, false}, {900 * time.Millisecond, false}, {1100 * time.Millisecond, true}, {time.Hour, true}, {time.Hour, true}, {time.Hour, false}} {
-		if got := b.take(start.Add(test.at)); got != test.want {
-			t.Errorf("request %d: %t, want %t", i, got, test.want)
+// A wrong password costs the same for each name, also the second time: its hash
+// is computed, with the cost of a user's hash. A valid password is cached, so that
+// guesses don't delay users.
+func TestLoginCostDoesNotRevealUsers(t *testing.T) {
+	access := NewAccess(AccessConfig{Users: testUsers})
+	names := []string{"ops", "grafana", "nobody", "root"}
+	for _, name := range names {
+		request(access, name, "wrong")
+	}
+	request(access, "ops", "right")
+	access.waiting.Store(maxWaiting) // each hash would have to wait
+	for _, name := range names {
+		if got := request(access, name, "wrong"); got != http.StatusTooManyRequests {
+			t.Errorf("%s with a wrong password: %d, want 429", name, got)
 		}
+	}
+	if got := request(access, "ops", "right"); got != http.StatusOK {
+		t.Errorf("a valid password during guesses: %d, want 200", got)
+	}
+	decoys := make(map[int]bool)
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		cost, err := bcrypt.Cost([]byte(access.Users[access.decoy(name)]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoys[cost] = true
+	}
+	if !decoys[4] || !decoys[5] || len(decoys) != 2 {
+		t.Errorf("names without a user have the costs %v, want those of the users", decoys)
 	}
 }

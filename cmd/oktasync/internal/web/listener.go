@@ -1,63 +1,88 @@
 package web
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// maxConnections is how many connections are open at a time. The next one waits
-// until another ends, at the latest by a timeout of the server.
+// maxConnections is the largest number of open connections.
 const maxConnections = 256
 
-// listener limits the number of open connections. It uses TLS if the current
-// Access does.
+// listener limits the number of open connections. At the limit, each new
+// connection replaces the oldest one that hasn't sent a valid password, so clients
+// without a password can't block others. It uses TLS if the current Access does.
 type listener struct {
 	net.Listener
 	access *atomic.Pointer[Access]
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
 
-func newListener(l net.Listener, access *atomic.Pointer[Access]) *listener {
-	return &listener{Listener: l, access: access, slots: make(chan struct{}, maxConnections), closed: make(chan struct{})}
+	mu   sync.Mutex
+	open []*connection // oldest first
 }
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
-	conn = &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}
-	if config := l.access.Load().TLS; config != nil {
-		return tls.Server(conn, config), nil
+	c := &connection{Conn: conn, listener: l}
+	if replaced := l.add(c); replaced != nil {
+		replaced.Close()
 	}
-	return conn, nil
+	if config := l.access.Load().TLS; config != nil {
+		return tls.Server(c, config), nil
+	}
+	return c, nil
 }
 
-// Close implements net.Listener.
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// add adds c, and returns the connection that it replaces, or nil.
+func (l *listener) add(c *connection) (replaced *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) == maxConnections {
+		i := slices.IndexFunc(l.open, func(c *connection) bool { return !c.authenticated })
+		replaced = l.open[max(i, 0)]
+		l.open = slices.Delete(l.open, max(i, 0), max(i, 0)+1)
+	}
+	l.open = append(l.open, c)
+	return replaced
 }
 
-// limitedConn is a connection that releases its slot when it is closed.
-type limitedConn struct {
+// connection is an open connection of a listener.
+type connection struct {
 	net.Conn
-	release func()
+	listener      *listener
+	authenticated bool // guarded by listener.mu
 }
 
 // Close implements net.Conn.
-func (c *limitedConn) Close() error {
-	defer c.release()
+func (c *connection) Close() error {
+	c.listener.mu.Lock()
+	c.listener.open = slices.DeleteFunc(c.listener.open, func(o *connection) bool { return o == c })
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
+}
+
+type connectionKey struct{}
+
+// withConnection adds the connection to the contexts of its requests.
+func withConnection(ctx context.Context, conn net.Conn) context.Context {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	return context.WithValue(ctx, connectionKey{}, conn)
+}
+
+// markAuthenticated records that the connection of a request has sent a valid
+// password or client certificate.
+func markAuthenticated(ctx context.Context) {
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		c.listener.mu.Lock()
+		defer c.listener.mu.Unlock()
+		c.authenticated = true
+	}
 }

@@ -37,7 +37,7 @@ func Listen(address string, access *Access, handler http.Handler, log *slog.Logg
 func newServer(l net.Listener, access *Access, handler http.Handler, log *slog.Logger) *Server {
 	s := &Server{log: log}
 	s.SetAccess(access)
-	s.listener = newListener(l, &s.access)
+	s.listener = &listener{Listener: l, access: &s.access}
 	s.server = &http.Server{
 		Handler:           s.guard(handler),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -45,6 +45,7 @@ func newServer(l net.Listener, access *Access, handler http.Handler, log *slog.L
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnContext:       withConnection,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // errors of clients
 	}
 	return s
@@ -93,15 +94,20 @@ func (s *Server) Stop() {
 	s.serving.Wait()
 }
 
-// guard rejects requests that no legitimate client sends.
+// guard rejects requests that no legitimate client sends. Health checks need no
+// password.
 //
 // A page from any site can make a browser on this machine request a name that
-// resolves to 127.0.0.1 (DNS rebinding), and then read the answer. So the server
+// resolves to 127.0.0.1 (DNS rebinding), and then read the response. So the server
 // answers only to names that the access rules allow. A request without Host, as
 // old health checkers send it, doesn't come from a browser.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		access := s.access.Load()
 		h := w.Header()
+		for name, value := range access.Headers {
+			h.Set(name, value)
+		}
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -109,14 +115,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		access := s.access.Load()
+		isHealth := r.URL.Path == healthPath || r.URL.Path == readyPath
 		switch {
-		case !access.allow(w, r):
+		case !isHealth && !access.allow(w, r):
 		case access.AllowHost != nil && r.Host != "" && !access.AllowHost(hostName(r.Host)):
-			http.Error(w, "this is no name of the host that answers", http.StatusMisdirectedRequest)
+			http.Error(w, "this host name isn't allowed", http.StatusMisdirectedRequest)
 		case r.ContentLength != 0:
 			h.Set("Connection", "close") // the body stays unread
-			http.Error(w, "a request here has no body", http.StatusRequestEntityTooLarge)
+			http.Error(w, "requests must not have a body", http.StatusRequestEntityTooLarge)
 		default:
 			next.ServeHTTP(w, r)
 		}

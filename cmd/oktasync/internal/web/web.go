@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Source provides the data of the endpoints. Its methods are not called
-// concurrently.
+// Source provides the data of the endpoints. Calls of a method never overlap.
 type Source interface {
 	// Status returns the status of the daemon, at most maxAge old.
 	Status(maxAge time.Duration) Status
@@ -28,15 +28,19 @@ type Source interface {
 // requests cost no more than one each second.
 const pageAge = time.Second
 
+// The paths of health checks, which need no password and have no body.
+const (
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+)
+
 // Handler returns the handler of all endpoints.
 func Handler(source Source, metrics *Metrics, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "ok")
-	})
+	mux.HandleFunc("GET "+healthPath, func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("GET "+readyPath, &readiness{source: source})
 	p := &pages{source, log}
 	serialize := newSerializer()
-	mux.HandleFunc("GET /readyz", serialize(p.ready))
 	mux.HandleFunc("GET /fresh", serialize(p.fresh))
 	mux.HandleFunc("GET /{$}", serialize(p.html))
 	mux.HandleFunc("GET /api/v1/status", serialize(p.json))
@@ -44,6 +48,27 @@ func Handler(source Source, metrics *Metrics, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /style.css", asset("style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /icon.svg", asset("icon.svg", "image/svg+xml"))
 	return mux
+}
+
+// readiness answers 200 if the store can be written, and otherwise 503. It checks
+// at most once per second, because it needs no password.
+type readiness struct {
+	source Source
+	mu     sync.Mutex
+	at     time.Time
+	err    error
+}
+
+// ServeHTTP implements http.Handler.
+func (c *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) >= pageAge {
+		c.at, c.err = time.Now(), c.source.Ready()
+	}
+	if c.err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
 }
 
 // newSerializer returns a wrapper that runs one of its handlers at a time, and
@@ -84,15 +109,6 @@ func (b *bufferedResponse) Write(p []byte) (int, error) { return b.body.Write(p)
 type pages struct {
 	source Source
 	log    *slog.Logger
-}
-
-// ready answers 200 if the store can be written.
-func (p *pages) ready(w http.ResponseWriter, _ *http.Request) {
-	if err := p.source.Ready(); err != nil {
-		http.Error(w, "the store cannot be written", http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }
 
 // fresh answers 503 if an export is in another state than fresh. Like the
