@@ -218,8 +218,8 @@ func TestDoctorOnATerminal(t *testing.T) {
 	}
 }
 
-// No command shows a control character of a user's attribute on a terminal, and
-// none prints one as text in a pipe.
+// No command shows a control character of a user's attribute or status on a
+// terminal, in any format, and none prints one as text in a pipe.
 func TestNoControlCharactersOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandbox.Config{Users: 30, Seed: 3})
@@ -228,22 +228,30 @@ func TestNoControlCharactersOnATerminal(t *testing.T) {
 	for i, id := range []string{"00uodd0000000000000a", "00uodd0000000000000b"} {
 		check(t, s.putUser(id, fmt.Sprintf(`{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[2]s"}`, i, odd)))
 	}
+	check(t, s.org.Put(fmt.Appendf(nil, `{"id":"00uodd0000000000000c","status":"%s","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"login":"c@acme.example"}}`, odd)))
 	s.must(t, 0, "plan")
 	s.must(t, 0, "apply")
+	s.configure(t, "    users:\n      guard: {min: 200}\n")
+	s.must(t, 3, "apply")
 	for _, args := range [][]string{
 		{"diff", "all-users"}, {"diff", "all-users", "--json"}, {"history", "all-users", "00uodd0000000000000a"},
 		{"show", "all-users"}, {"show", "all-users", "--format", "csv"}, {"api", "/api/v1/users/00uodd0000000000000a"}, {"plan"},
+		{"list"}, {"list", "--json"}, {"quarantine", "list", "--json"}, {"plan", "--json"}, {"apply", "--json", "--log-level", "debug", "--no-color"},
 	} {
-		r := s.record(t, 0, 200, 50, args...)
+		status := 0
+		if args[0] == "apply" {
+			status = 3
+		}
+		r := s.record(t, status, 200, 50, args...)
 		text := strings.NewReplacer("\r\r\n", "\n", "\r\n", "\n", "\r\x1b[K", "").Replace(r.bytes.String())
 		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\u202e' }) {
 			t.Errorf("oktasync %s shows %q", strings.Join(args, " "), text)
 		}
-		if args[0] != "plan" && !strings.Contains(text, `\u001b]0;x`) {
-			t.Errorf("oktasync %s doesn't show the title: %q", strings.Join(args, " "), text)
+		if !slices.Contains([]string{"plan", "apply", "list"}, args[len(args)-1]) && status == 0 && !strings.Contains(text, `\u001b]0;x`) {
+			t.Errorf("oktasync %s doesn't show the text: %q", strings.Join(args, " "), text)
 		}
 	}
-	for _, args := range [][]string{{"diff", "all-users"}, {"history", "all-users", "00uodd0000000000000b"}} {
+	for _, args := range [][]string{{"diff", "all-users"}, {"history", "all-users", "00uodd0000000000000b"}, {"plan"}} {
 		if r := s.must(t, 0, args...); strings.ContainsAny(r.stdout, "\x1b\u009b\u202e\r") || strings.Contains(r.stdout, "\n- deleted") {
 			t.Errorf("oktasync %s in a pipe shows %q", strings.Join(args, " "), r.stdout)
 		}

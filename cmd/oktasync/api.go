@@ -127,7 +127,7 @@ func eachPage(path string, get func(string) (*http.Response, error), show func(*
 
 func (a *app) printResponse(resp *http.Response, include bool) error {
 	defer resp.Body.Close()
-	out := a.data()
+	out := a.stdout
 	if include {
 		fmt.Fprintf(out, "%s %s\n", resp.Proto, resp.Status)
 		names := make([]string, 0, len(resp.Header))

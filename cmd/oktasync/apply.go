@@ -131,12 +131,12 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 		fmt.Fprintf(t, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("org", "%s", m.Org.URL)
-	row("client", "%s (scopes %s, %s)", m.Client.ClientID, strings.Join(m.Client.Scopes, " "), tokenKind(m.Client.DPoP))
-	row("query", "%s", report.Query(m.Declared))
+	row("client", "%s (scopes %s, %s)", m.Client.ClientID, term.Safe(strings.Join(m.Client.Scopes, " ")), tokenKind(m.Client.DPoP))
+	row("query", "%s", term.Safe(report.Query(m.Declared)))
 	for _, r := range m.Recorded() {
 		counts := m.Resources[r.Name]
 		if counts.ByStatus != nil {
-			row(r.Name, "%d: %s", counts.Total, report.Statuses(counts.ByStatus))
+			row(r.Name, "%d: %s", counts.Total, term.Safe(report.Statuses(counts.ByStatus)))
 		} else {
 			row(r.Name, "%d", counts.Total)
 		}

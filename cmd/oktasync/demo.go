@@ -60,7 +60,7 @@ func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 		return err
 	}
 	defer site.close()
-	d := &demo{app: a, ctx: ctx, config: site.config, colour: a.colour(a.stdout), paced: term.IsTerminal(a.stdout)}
+	d := &demo{app: a, ctx: ctx, config: site.config, color: a.color(a.stdout), paced: term.IsTerminal(a.stdout)}
 	d.say("A sandbox org of %d made-up people runs at %s and responds like Okta.\n"+
 		"The commands below are the real ones, without --config. They need no Okta account,\nand nothing leaves this machine.", users, site.server.URL)
 	d.show("oktasync.yaml declares an export of all users:", site.config)
@@ -125,7 +125,7 @@ type demo struct {
 	app    *app
 	ctx    context.Context // of the command demo
 	config string
-	colour bool
+	color  bool
 	paced  bool // with pauses, for a terminal
 	steps  int
 	err    error
@@ -151,7 +151,7 @@ func (d *demo) pause(how time.Duration) {
 
 func (d *demo) say(format string, args ...any) {
 	if d.err == nil {
-		fmt.Fprintln(d.app.stdout, d.paint(bold, fmt.Sprintf(format, args...)))
+		d.print(bold, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -175,7 +175,7 @@ func (d *demo) run(status int, args ...string) {
 	if d.err != nil {
 		return
 	}
-	fmt.Fprintln(d.app.stdout, "\n   "+d.paint(cyan, "$ oktasync "+strings.Join(args, " ")))
+	d.print(cyan, "\n   $ oktasync "+strings.Join(args, " "))
 	d.pause(afterCommand)
 	var out bytes.Buffer
 	got := run(d.ctx, append(args, "--config", d.config, "--log-level", "error", "--no-color"), &out, &out)
@@ -197,7 +197,7 @@ func (d *demo) indent(text []byte) {
 	}
 	for line := range bytes.Lines(text) {
 		line := strings.TrimRight(string(line), "\n")
-		fmt.Fprintln(d.app.stdout, strings.TrimRight("   "+d.paint(lineColour(line), line), " "))
+		d.print(lineColor(line), strings.TrimRight("   "+line, " "))
 	}
 }
 
@@ -213,7 +213,8 @@ func (d *demo) printNext(dir, person string) {
 		{"all changes of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},
 		{"the users as CSV", fmt.Sprintf("%s show all-users --format csv --store %s", d.program(), term.ShellWord(store))},
 	} {
-		fmt.Fprintf(d.app.stdout, "\n   # %s\n   %s\n", try.why, d.paint(cyan, try.command))
+		fmt.Fprintf(d.app.stdout, "\n   # %s\n", try.why)
+		d.print(cyan, "   "+try.command)
 	}
 	fmt.Fprintln(d.app.stdout, "\nNext, your own org: \"The first snapshot\" in README.md.")
 }
@@ -235,8 +236,8 @@ const (
 	cyan   = "36"
 )
 
-// lineColour returns the color of a line of output, and "" for most lines.
-func lineColour(line string) string {
+// lineColor returns the color of a line of output, and "" for most lines.
+func lineColor(line string) string {
 	text := strings.TrimSpace(line)
 	switch {
 	case strings.HasPrefix(text, "+ "), strings.HasPrefix(text, "OK. "):
@@ -251,16 +252,18 @@ func lineColour(line string) string {
 	return ""
 }
 
-// paint colors each line of text on a terminal.
-func (d *demo) paint(code, text string) string {
-	if !d.colour || code == "" {
-		return text
+// print prints text. On a terminal, each line has a color; "" is none.
+func (d *demo) print(color, text string) {
+	if !d.color || color == "" {
+		fmt.Fprintln(d.app.stdout, text)
+		return
 	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if line != "" {
-			lines[i] = "\x1b[" + code + "m" + line + "\x1b[0m"
+	for line := range strings.SplitSeq(text, "\n") {
+		content := strings.TrimLeft(line, " ")
+		indent := line[:len(line)-len(content)]
+		if content != "" {
+			content = "\x1b[" + color + "m" + term.Safe(content) + "\x1b[0m"
 		}
+		fmt.Fprintln(term.Unescaped(d.app.stdout), indent+content)
 	}
-	return strings.Join(lines, "\n")
 }

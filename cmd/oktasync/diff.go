@@ -104,9 +104,9 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 	}
 	switch f.name {
 	case "json":
-		return d.printJSON(a.data())
+		return d.printJSON(a.stdout)
 	case "csv":
-		return d.printCSV(a.data())
+		return d.printCSV(a.stdout)
 	}
 	return d.print(a.stdout, zone)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -85,11 +86,11 @@ func (a *app) loadForDoctor() (*config.Config, *slog.Logger, error) {
 	if a.logLevel == "" {
 		return cfg, slog.New(slog.DiscardHandler), nil
 	}
-	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.colour(a.stderr)), nil
+	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.color(a.stderr)), nil
 }
 
 // marks are the statuses as text, with their color on a terminal.
-var marks = map[string]struct{ text, colour string }{
+var marks = map[string]struct{ text, color string }{
 	doctor.OK: {"ok", "32"}, doctor.Warning: {"warning", "33"}, doctor.Failed: {"FAILED", "31"}, doctor.Skipped: {"-", "2"},
 }
 
@@ -97,18 +98,19 @@ var marks = map[string]struct{ text, colour string }{
 // wraps lines, so that they don't continue below the marks.
 func (a *app) printFinding(f doctor.Finding) {
 	mark := fmt.Sprintf("%-8s", marks[f.Status].text)
-	if a.colour(a.stdout) {
-		mark = "\x1b[" + marks[f.Status].colour + "m" + mark + "\x1b[0m"
+	if a.color(a.stdout) {
+		mark = "\x1b[" + marks[f.Status].color + "m" + mark + "\x1b[0m"
 	}
+	io.WriteString(term.Unescaped(a.stdout), mark)
 	text := term.SafeLines(f.Seen)
 	if f.Remedy != "" {
 		text += "\n" + doctor.Places[f.Where] + term.SafeLines(f.Remedy)
 	}
 	text, below := layOut(text, term.Columns(a.stdout))
 	if below {
-		fmt.Fprintf(a.stdout, "%s  %s\n%s\n", mark, f.ID, text)
+		fmt.Fprintf(a.stdout, "  %s\n%s\n", f.ID, text)
 	} else {
-		fmt.Fprintf(a.stdout, "%s  %-16s%s\n", mark, f.ID, text)
+		fmt.Fprintf(a.stdout, "  %-16s%s\n", f.ID, text)
 	}
 }
 

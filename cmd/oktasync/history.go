@@ -51,9 +51,9 @@ shows the gap: changes that were reversed within it are not visible.`,
 		}
 		switch format.name {
 		case "json":
-			return writeJSON(a.data(), h.document)
+			return writeJSON(a.stdout, h.document)
 		case "csv":
-			return h.printCSV(a.data())
+			return h.printCSV(a.stdout)
 		}
 		h.print(a.stdout)
 		return nil

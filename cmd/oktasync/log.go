@@ -14,14 +14,14 @@ import (
 
 // newLogger returns the program's logger. The format auto is text on a terminal,
 // entries with fields in systemd's journal, and JSON lines elsewhere.
-func newLogger(w io.Writer, level slog.Leveler, format string, colour bool) *slog.Logger {
+func newLogger(w io.Writer, level slog.Leveler, format string, color bool) *slog.Logger {
 	if format == "auto" && daemon.IsJournal(w) {
 		return slog.New(daemon.NewJournalHandler(level))
 	}
 	if format == "json" || format == "auto" && !term.IsTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration}))
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colour, ReplaceAttr: visibleEscape}))
+	return slog.New(tint.NewTextHandler(term.Unescaped(w), &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !color, ReplaceAttr: visibleEscape}))
 }
 
 // readableDuration writes durations as 1.5s instead of nanoseconds.
@@ -42,8 +42,8 @@ func visibleEscape(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// colour reports whether output to w may have colors (https://no-color.org).
-func (a *app) colour(w io.Writer) bool {
+// color reports whether output to w may have colors (https://no-color.org).
+func (a *app) color(w io.Writer) bool {
 	noColor, _ := a.getenv("NO_COLOR")
 	return !a.noColor && noColor == "" && term.IsTerminal(w)
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A log for people has escapes of its own only, which are colours.
+// A log for people contains no escape sequences except its own colors.
 func TestLogShowsEscapes(t *testing.T) {
 	var got bytes.Buffer
 	log := newLogger(&got, slog.LevelInfo, "text", true)

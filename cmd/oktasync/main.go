@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	kind, _ := a.getenv("TERM")
 	a.statusLine = term.NewStatusLine(stderr, kind)
 	out := &output{Writer: a.statusLine.Writer(stdout)}
-	a.stdout, a.stderr = out, a.statusLine.Writer(stderr)
+	a.stdout, a.stderr = term.NewSafeWriter(out), term.NewSafeWriter(a.statusLine.Writer(stderr))
 	defer func() {
 		if p := recover(); p != nil {
 			a.printError(reconcile.PanicError(p))
@@ -71,7 +71,7 @@ func stopped(ctx context.Context, err error) error {
 
 // app is what the commands share: the output and the global flags.
 type app struct {
-	stdout, stderr io.Writer
+	stdout, stderr io.Writer        // escape control characters on a terminal
 	statusLine     *term.StatusLine // of stderr; nil: no terminal
 	getenv         func(string) (string, bool)
 

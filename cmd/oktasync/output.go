@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"oktasync/cmd/oktasync/internal/term"
 )
 
 // output is standard output. It keeps the first write error, so that a command can't
@@ -48,14 +46,6 @@ func (o *output) whole(err error) error {
 		return lost
 	}
 	return errors.Join(err, lost)
-}
-
-// data returns the writer of user data. On a terminal it escapes control characters.
-func (a *app) data() io.Writer {
-	if !term.IsTerminal(a.stdout) {
-		return a.stdout
-	}
-	return term.NewSafeWriter(a.stdout)
 }
 
 // writeJSON prints v as one indented JSON document.

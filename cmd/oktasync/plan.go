@@ -83,7 +83,7 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 		}
 	}
 	if asJSON {
-		if err := writeJSON(a.data(), plans); err != nil {
+		if err := writeJSON(a.stdout, plans); err != nil {
 			return err
 		}
 	}
@@ -164,7 +164,7 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 		total := r.Declared.Resource.Plural(r.Counts.Total)
 		totals = append(totals, total)
 		if r.ByStatus != nil {
-			total = fmt.Sprintf("%s read: %s", total, report.Statuses(r.ByStatus))
+			total = fmt.Sprintf("%s read: %s", total, term.Safe(report.Statuses(r.ByStatus)))
 		} else {
 			total += " read"
 		}

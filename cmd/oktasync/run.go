@@ -24,7 +24,7 @@ reconcile. If one of them has an error, the daemon keeps the old configuration.`
 			return daemon.Run(cmd.Context(), daemon.Options{
 				Load: a.config,
 				NewLogger: func(level slog.Leveler, format string) *slog.Logger {
-					return newLogger(a.stderr, level, format, a.colour(a.stderr))
+					return newLogger(a.stderr, level, format, a.color(a.stderr))
 				},
 				Tool: toolVersion(),
 			})

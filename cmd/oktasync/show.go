@@ -112,7 +112,7 @@ func (a *app) show(s source, declared snapshot.Declaration, name, format string)
 		return err
 	}
 	defer records.Close()
-	w := bufio.NewWriter(a.data())
+	w := bufio.NewWriter(a.stdout)
 	all := snapshot.Records(records)
 	switch format {
 	case "ndjson":

@@ -26,7 +26,7 @@ func (a *app) load() (*config.Config, *slog.Logger, error) {
 	if a.logLevel == "" && level == slog.LevelInfo {
 		level = slog.LevelWarn
 	}
-	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.colour(a.stderr)), nil
+	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.color(a.stderr)), nil
 }
 
 // config loads the configuration and returns its log level.

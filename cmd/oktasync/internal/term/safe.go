@@ -43,14 +43,31 @@ func SafeLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// NewSafeWriter returns a writer that writes safe text to w. It keeps line ends
-// and tabs.
-func NewSafeWriter(w io.Writer) io.Writer { return &safeWriter{w: w} }
+// NewSafeWriter returns a writer that escapes control characters if w is a
+// terminal. It keeps line ends and tabs. It returns w itself if w is no terminal.
+func NewSafeWriter(w io.Writer) io.Writer {
+	if !IsTerminal(w) {
+		return w
+	}
+	return &safeWriter{w: w}
+}
+
+// Unescaped returns the writer below a safe writer, for text with colors, and w
+// itself if it isn't a safe writer.
+func Unescaped(w io.Writer) io.Writer {
+	if s, ok := w.(*safeWriter); ok {
+		return s.w
+	}
+	return w
+}
 
 type safeWriter struct {
 	w    io.Writer
 	rest []byte // the start of a character that the next write may complete
 }
+
+// Fd returns the file descriptor of the terminal, for IsTerminal.
+func (s *safeWriter) Fd() uintptr { return s.w.(interface{ Fd() uintptr }).Fd() }
 
 func (s *safeWriter) Write(data []byte) (int, error) {
 	text := append(s.rest, data...)
