@@ -110,6 +110,30 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// A completion is the name of a folder in the store. A forged name in a file, which a
+// shell could run, is not offered, and a forged reason has no control characters.
+func TestCompletionOfAForgedStore(t *testing.T) {
+	s, _, quarantined := newCompletionSite(t)
+	file := s.path("snapshots/.quarantine/all-users", quarantined, "read.json")
+	genuine := read(t, file)
+	forge := func(before, after string) {
+		if !strings.Contains(genuine, before) {
+			t.Fatalf("read.json has no %s", before)
+		}
+		write(t, file, strings.Replace(genuine, before, after, 1))
+	}
+	forge(`"name":"`+quarantined, `"name":"$(touch run)`)
+	for _, args := range [][]string{{"quarantine", "drop", ""}, {"quarantine", "show", "all-users@"}} {
+		if r := s.must(t, 0, append([]string{"__complete"}, args...)...); strings.Contains(r.stdout, "touch") {
+			t.Errorf("oktasync %s completes to %q", strings.Join(args, " "), r.stdout)
+		}
+	}
+	forge(`"reason":"`, `"reason":"\u001b[2J`)
+	if r := s.must(t, 0, "__complete", "quarantine", "drop", ""); strings.Contains(r.stdout, "\x1b") || !strings.Contains(r.stdout, `\u001b[2J`) {
+		t.Errorf("oktasync quarantine drop completes to %q", r.stdout)
+	}
+}
+
 // showArguments is a script that completes like oktasync, and prints the
 // arguments of any other command.
 const showArguments = `#!/bin/sh

@@ -190,7 +190,7 @@ func readingNames(r *reader, export, prefix string) []string {
 	list, _ := r.Quarantined(export)
 	var names []string
 	for _, reading := range slices.Backward(list) {
-		names = append(names, cobra.CompletionWithDesc(prefix+reading.Name(), reading.Reason))
+		names = append(names, cobra.CompletionWithDesc(prefix+reading.Name(), term.Safe(reading.Reason)))
 	}
 	return names
 }

@@ -75,6 +75,9 @@ func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
 	var problems []error
 	for _, name := range names {
 		q, err := loadQuarantined(filepath.Join(dir, name))
+		if err == nil && (q.ReadName != name || q.Export != export) {
+			err = errors.New(readFile + " belongs to another read")
+		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("read quarantined %s@%s: %w", export, name, err))
 			continue
