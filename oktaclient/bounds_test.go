@@ -14,7 +14,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-// A response over a bound ends the read. The error names page and request.
+// If every response is over a bound, the error names page and request.
 func TestBoundsNameThePage(t *testing.T) {
 	for name, test := range map[string]struct {
 		body func(w io.Writer)
@@ -24,18 +24,24 @@ func TestBoundsNameThePage(t *testing.T) {
 			for range 20 {
 				io.WriteString(w, strings.Repeat(" ", 1<<20))
 			}
-		}, "over 16777216 bytes on page 3 (request req3)"},
+		}, "a body of over 8388608 bytes on page 3 (request req3)"},
 		"user": {func(w io.Writer) {
 			fmt.Fprintf(w, `[%s,{"id":"00u00099","status":"ACTIVE","lastUpdated":%q,"x":%q}]`, user("00u00098"), updated, strings.Repeat("x", 1<<20))
 		}, "record 2 of the page is over 1048576 bytes on page 3 (request req3)"},
+		"status": {func(w io.Writer) {
+			fmt.Fprintf(w, `[{"id":"00u00099","status":%q,"lastUpdated":%q}]`, strings.Repeat("x", 257), updated)
+		}, `member "status" of record 1 of the page is over 256 bytes on page 3 (request req3)`},
+		"records": {func(w io.Writer) {
+			fmt.Fprintf(w, "[%s%s]", strings.Repeat(user("00u00099")+",", 10_000), user("00u00099"))
+		}, "a page of over 10000 records on page 3 (request req3)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOrg(95)
 			o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
-				if n == 3 {
+				if n >= 3 {
 					test.body(w)
 				}
-				return n == 3
+				return n >= 3
 			}
 			if _, err := readError(t, o.client(t, nil)); err.Error() != "okta: "+test.want || err.Tries != 1 {
 				t.Errorf("error = %q after %d tries, want %q", err, err.Tries, test.want)
@@ -182,7 +188,7 @@ func TestHeaderOverABound(t *testing.T) {
 				server := newTLSServer(t, o, http2)
 				server.Client().Transport.(*http.Transport).MaxResponseHeaderBytes = 1 << 20
 				_, err := readError(t, newClient(t, server.URL, server.Client(), func(cfg *oktaclient.Config) { cfg.Tries = 2 }))
-				if err.Error() != test.want || (err.Tries == 1) != (test.want == ours) || (err.Class() == "too large") != (test.want == ours) {
+				if err.Error() != test.want || (err.Tries == 1) != (test.want == ours) || (err.Class() == "large header") != (test.want == ours) {
 					t.Errorf("error = %q of class %q after %d tries, want %q", err, err.Class(), err.Tries, test.want)
 				}
 			})

@@ -18,7 +18,7 @@ type Error struct {
 	Status    int    // 0: no response, or an unusable one
 	Code      string // Okta's error code, or that of an OAuth challenge
 	RequestID string // Okta's
-	Path      string // without the query, which can contain personal data
+	Path      string // escaped, without the query, which can contain personal data
 	Page      int    // of the read, from 1; 0: not a page of a list
 	Tries     int    // attempts
 	Err       error  // the cause, if it isn't Okta's status
@@ -35,7 +35,7 @@ func newError(call *call, a *attempt, err error) *Error {
 	if err == nil && a.ok() {
 		return nil
 	}
-	e := &Error{RequestID: a.request.RequestID, Path: call.url.Path, Page: call.page, Tries: 1, Err: err}
+	e := &Error{RequestID: a.request.RequestID, Path: call.url.EscapedPath(), Page: call.page, Tries: 1, Err: err}
 	switch {
 	case err == nil:
 		e.Status = a.resp.StatusCode
@@ -88,8 +88,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Class returns a short form of the error, for transcripts and for callers that
 // map errors to remedies: Okta's error code, "status 500", or one of "another
 // record", "authentication", "broken JSON", "broken Link", "cancelled",
-// "certificate", "closed", "cut", "endless", "no answer", "no connection", "no
-// header", "not JSON", "reset", "timeout", "too large" and "wrong Date".
+// "certificate", "closed", "cut", "endless", "large header", "no answer", "no
+// connection", "no header", "not JSON", "reset", "timeout", "too large" and "wrong
+// Date".
 func (e *Error) Class() string {
 	var r *rejection
 	switch {
@@ -149,6 +150,9 @@ func transportError(err error) *rejection {
 	}
 	return r
 }
+
+// classTooLarge is the class of a page over a bound.
+const classTooLarge = "too large"
 
 // misdated is the class of a response with an impossible Date.
 const misdated = "wrong Date"

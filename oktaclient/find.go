@@ -44,14 +44,14 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 		mu    sync.Mutex
 		found []string
 	)
-	g, ctx := errgroup.WithContext(ctx)
+	g, limited := errgroup.WithContext(ctx)
 	g.SetLimit(r.c.cfg.Concurrency)
 	for _, id := range ids {
-		if ctx.Err() != nil {
+		if limited.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			record, a, err := r.byID(ctx, id)
+			record, a, err := r.byID(limited, id)
 			if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Code == "E0000007" {
 				return nil
 			}
@@ -64,8 +64,10 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 			return r.deliver([]Record{record}, r.query.Search != "", a)
 		})
 	}
-	err := g.Wait()
-	return found, err
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return found, context.Cause(ctx)
 }
 
 func (r *read) byID(ctx context.Context, id string) (record Record, a *attempt, err error) {

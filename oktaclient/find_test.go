@@ -1,7 +1,9 @@
 package oktaclient_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,6 +90,32 @@ func TestFindTakesNoOther404ForAProof(t *testing.T) {
 	}
 	if _, err := o.client(t, nil).Find(t.Context(), everyone, []string{"00u99999"}, &sink{}); err == nil {
 		t.Error("Find() took a proxy's 404")
+	}
+}
+
+// Ids are data: errors, logs and names of buckets contain them only escaped.
+func TestIDsAreEscaped(t *testing.T) {
+	o, governor, log := newOrg(10), oktaclient.NewGovernor(1, 1), &strings.Builder{}
+	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.Write([]byte("no JSON"))
+		return true
+	}
+	c := o.client(t, func(cfg *oktaclient.Config) {
+		cfg.Governor, cfg.Logger = governor, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := c.Find(ctx, everyone, []string{"a/b\x1b[2J\u009b"}, &sink{}); err == nil || strings.ContainsAny(err.Error(), "\x1b\u009b") {
+		t.Errorf("Find() = %q", err)
+	}
+	cancel()
+	if _, err := c.Find(ctx, everyone, []string{"a/b\x1b[2J\u009b"}, &sink{}); err == nil || strings.ContainsAny(err.Error(), "\x1b\u009b") {
+		t.Errorf("cancelled Find() = %q", err)
+	}
+	if limits := governor.Limits(); len(limits) != 1 || limits[0].Bucket != "users/*" {
+		t.Errorf("limits = %+v", limits)
+	}
+	if !strings.Contains(log.String(), "/a%2Fb%1B") {
+		t.Errorf("log = %s", log)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // maxLinks is the most bytes of all Link headers of a response. Each repeats the
-// query.
-const maxLinks = 64 << 10
+// query, and few servers accept a URL of over 16 kB.
+const maxLinks = 32 << 10
 
 // NextPage returns the URL of the page after resp, or "" after the last page. It
 // rejects a link to another origin or path, because a token must not be sent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/url"
 	"sync"
 )
@@ -28,9 +29,9 @@ type list struct {
 	tries      int // most tries of a page; 0: as configured
 
 	pages   int             // passed to the sink
-	seen    map[string]bool // their queries
+	seen    map[uint64]bool // hashes of their queries
 	empty   int             // newest pages without a record
-	updated []string        // lastUpdated of the records of the newest pages
+	updated []int64         // lastUpdated of records of the newest pages, in milliseconds
 }
 
 // read reads the list, and reports whether it read all of it. If Okta no longer
@@ -50,7 +51,7 @@ func (l *list) read(ctx context.Context) (complete bool, err error) {
 }
 
 func (l *list) readFrom(ctx context.Context, first *url.URL) (complete bool, err error) {
-	l.seen, l.pages, l.empty, l.updated = map[string]bool{}, 0, 0, nil
+	l.seen, l.pages, l.empty, l.updated = map[uint64]bool{}, 0, 0, nil
 	for at := first; at != nil && err == nil; {
 		at, complete, err = l.follow(ctx, at)
 	}
@@ -108,9 +109,7 @@ func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, comple
 // before have arrived and the turn of that one has come.
 func (l *list) request(ctx context.Context, running *sync.WaitGroup, at *url.URL, pages int, fetches chan<- *fetch) {
 	defer close(fetches)
-	requested := map[string]bool{}
-	for at != nil && !requested[at.RawQuery] {
-		requested[at.RawQuery] = true
+	for at != nil {
 		pages++
 		number := pages
 		f := &fetch{at: at, number: l.r.nextPage(), link: make(chan *url.URL, 1), turn: make(chan struct{}), done: make(chan struct{})}
@@ -170,11 +169,13 @@ func (l *list) take(f *fetch) error {
 		l.updated = l.updated[:0]
 	}
 	for _, record := range f.page.records {
-		l.updated = append(l.updated, record.LastUpdated)
+		if at, ok := milliseconds(record.LastUpdated); ok && len(l.updated) < sampledPages*l.r.size {
+			l.updated = append(l.updated, at)
+		}
 	}
 	l.pages++
 	l.r.pageRead(l)
-	l.seen[f.at.RawQuery] = true
+	l.seen[maphash.String(l.r.seed, f.at.RawQuery)] = true
 	if l.empty++; len(f.page.records) > 0 {
 		l.empty = 0
 	}
@@ -182,7 +183,7 @@ func (l *list) take(f *fetch) error {
 	switch {
 	case next == nil:
 		return nil
-	case l.seen[next.RawQuery]:
+	case l.seen[maphash.String(l.r.seed, next.RawQuery)]:
 		return l.endless(f, "list goes in a circle: its next link came before")
 	case l.empty == maxEmptyPages:
 		return l.endless(f, fmt.Sprintf("list does not end: %d pages without a record", maxEmptyPages))

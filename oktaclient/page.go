@@ -13,8 +13,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxRecord is the most bytes of one record's JSON.
-const maxRecord = 1 << 20
+// Bounds of a page.
+const (
+	maxRecord  = 1 << 20 // bytes of one record's JSON
+	maxRecords = 10_000
+	maxMember  = 256 // bytes of an id, a status or a lastUpdated
+)
 
 // page is the content of a response. Its memory is reused for the next page.
 type page struct {
@@ -115,6 +119,9 @@ func (s *scanner) scan(body []byte, hasStatus bool) ([]Record, error) {
 		return nil, brokenJSON(d.InputOffset())
 	}
 	for d.PeekKind() == '{' {
+		if len(s.spans) == maxRecords {
+			return nil, tooLarge("a page of over %d records", maxRecords)
+		}
 		span, err := s.record(hasStatus)
 		if err != nil {
 			return nil, err
@@ -165,7 +172,7 @@ func (s *scanner) record(hasStatus bool) (recordSpan, error) {
 	}
 	span.end = d.InputOffset()
 	if span.end-span.start > maxRecord {
-		return recordSpan{}, &rejection{class: "too large", final: true, err: fmt.Errorf("record %d of the page is over %d bytes", len(s.spans)+1, maxRecord)}
+		return recordSpan{}, tooLarge("record %d of the page is over %d bytes", len(s.spans)+1, maxRecord)
 	}
 	for i, value := range values {
 		before := len(s.text)
@@ -173,6 +180,9 @@ func (s *scanner) record(hasStatus bool) (recordSpan, error) {
 			s.text, _ = jsontext.AppendUnquote(s.text, value)
 		}
 		span.length[i] = len(s.text) - before
+		if span.length[i] > maxMember {
+			return recordSpan{}, tooLarge("member %s of record %d of the page is over %d bytes", members[i], len(s.spans)+1, maxMember)
+		}
 		optional := i == 2 && (value == nil || value.Kind() == 'n' || value.Kind() == '"') || i == 1 && !hasStatus
 		if span.length[i] == 0 && !optional {
 			return recordSpan{}, brokenJSON(span.start)
@@ -188,6 +198,12 @@ func memberOf(name jsontext.Value) int {
 		name, _ = jsontext.AppendQuote(nil, unquoted)
 	}
 	return slices.Index(members[:], string(name))
+}
+
+// tooLarge is the error for a page over a bound. A page with fewer records may be
+// within it.
+func tooLarge(format string, args ...any) error {
+	return &rejection{class: classTooLarge, final: true, err: fmt.Errorf(format, args...)}
 }
 
 // brokenJSON is the error for a page with wrong JSON at offset.

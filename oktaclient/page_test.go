@@ -22,7 +22,7 @@ func scanByLibrary(body []byte) (users []oktaclient.Record, ok bool) {
 				return nil, false
 			}
 		}
-		if user.ID == "" || user.Status == "" {
+		if user.ID == "" || user.Status == "" || max(len(user.ID), len(user.Status), len(user.LastUpdated)) > 256 {
 			return nil, false
 		}
 		users = append(users, user)

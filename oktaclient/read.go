@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -129,6 +130,7 @@ type read struct {
 	c     *Client
 	query Query
 	size  int // most records per page
+	seed  maphash.Seed
 
 	mu      sync.Mutex // guards what follows
 	sink    Sink
@@ -148,7 +150,7 @@ func (c *Client) newRead(q Query, sink Sink) (*read, error) {
 	if c.cfg.PageSize > 0 {
 		size = min(size, c.cfg.PageSize)
 	}
-	return &read{c: c, query: q, size: size, sink: sink, ReadResult: ReadResult{Started: time.Now()}}, nil
+	return &read{c: c, query: q, size: size, seed: maphash.MakeSeed(), sink: sink, ReadResult: ReadResult{Started: time.Now()}}, nil
 }
 
 func (r *read) enter(p Phase) {
@@ -229,7 +231,7 @@ func (r *read) deliver(records []Record, outside bool, a *attempt) error {
 	}
 	r.observeLocked(a)
 	if r.changes.seen == nil {
-		r.changes = newChanges(r.oktaTimeLocked(r.Started))
+		r.changes = newChanges(r.oktaTimeLocked(r.Started), r.seed)
 	}
 	r.Rows += len(records)
 	omitted := r.query.Resource.omitted

@@ -20,7 +20,7 @@ import (
 
 // Bounds of a response. A page has 200 records of a few kB.
 const (
-	maxBody      = 16 << 20
+	maxBody      = 8 << 20
 	maxHeader    = 256 << 10
 	maxErrorBody = 64 << 10
 )
@@ -60,11 +60,11 @@ func (a *attempt) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2
 // if it sent nothing.
 func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
 	retries := c.retries(cmp.Or(call.tries, c.cfg.Tries))
-	bucket := bucketOf(call.url.Path)
+	bucket := bucketOf(call.url.EscapedPath())
 	for {
 		admitted, err := c.governor.enter(ctx, bucket, func(l Limit) { c.logHold(ctx, call, l) })
 		if err != nil {
-			return nil, fmt.Errorf("request %s: %w", call.url.Path, err)
+			return nil, fmt.Errorf("request %s: %w", call.url.EscapedPath(), err)
 		}
 		a, failure := c.attempt(ctx, call)
 		c.governor.leave(bucket, time.Now(), c.outcome(a, admitted))
@@ -77,16 +77,16 @@ func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
 			}
 		}
 		if ctx.Err() != nil {
-			return a, fmt.Errorf("request %s: %w", call.url.Path, context.Cause(ctx))
+			return a, fmt.Errorf("request %s: %w", call.url.EscapedPath(), context.Cause(ctx))
 		}
 		wait, again := retries.wait(failure, a, a.dated())
 		failure.Tries = retries.tries
 		if !again {
 			return a, failure
 		}
-		c.log.WarnContext(ctx, "request failed, will be tried again", "path", call.url.Path, "page", call.page, "wait", wait, "err", failure)
+		c.log.WarnContext(ctx, "request failed, will be tried again", "path", call.url.EscapedPath(), "page", call.page, "wait", wait, "err", failure)
 		if err := sleep(ctx, wait); err != nil {
-			return a, fmt.Errorf("request %s: %w", call.url.Path, err)
+			return a, fmt.Errorf("request %s: %w", call.url.EscapedPath(), err)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (*attempt, *Error) {
 	if failure != nil {
 		a.request.Error = failure.Class()
 	}
-	c.log.DebugContext(ctx, "request sent", "path", call.url.Path, "page", call.page, "status", a.request.Status,
+	c.log.DebugContext(ctx, "request sent", "path", call.url.EscapedPath(), "page", call.page, "status", a.request.Status,
 		"records", a.request.Rows, "elapsed", time.Since(a.sent), "request_id", a.request.RequestID)
 	return a, failure
 }
@@ -158,7 +158,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress 
 	a.request.RequestID = word(resp.Header.Get("X-Okta-Request-Id"))
 	wrong := a.setDate()
 	if headerSize(resp.Header) > maxHeader {
-		return &rejection{class: "too large", final: true, err: fmt.Errorf("header of over %d bytes", maxHeader)}
+		return &rejection{class: "large header", final: true, err: fmt.Errorf("header of over %d bytes", maxHeader)}
 	}
 	if a.ok() && call.head != nil {
 		call.head(a)
@@ -229,7 +229,7 @@ func (c *Client) logHold(ctx context.Context, call *call, l Limit) {
 	if l.Reason != holdShare {
 		level = slog.LevelWarn
 	}
-	c.log.Log(ctx, level, "requests held back", "path", call.url.Path, "waiting", l.Waiting, "reason", l.Reason, "next", l.Until,
+	c.log.Log(ctx, level, "requests held back", "path", call.url.EscapedPath(), "waiting", l.Waiting, "reason", l.Reason, "next", l.Until,
 		"limit", l.Limit, "remaining", l.Remaining, "used", l.Used, "share", l.Share)
 }
 
@@ -252,13 +252,13 @@ func headerSize(h http.Header) (bytes int) {
 func readBody(buf []byte, r io.Reader, progress func()) ([]byte, error) {
 	for {
 		if cap(buf)-len(buf) < 4<<10 {
-			buf = slices.Grow(buf, max(64<<10, len(buf)))
+			buf = slices.Grow(buf, min(max(64<<10, len(buf)), maxBody+8<<10-len(buf)))
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
 		case len(buf) > maxBody:
-			return buf, &rejection{class: "too large", final: true, err: fmt.Errorf("over %d bytes", maxBody)}
+			return buf, tooLarge("a body of over %d bytes", maxBody)
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:

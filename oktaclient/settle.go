@@ -3,7 +3,6 @@ package oktaclient
 import (
 	"context"
 	"hash/maphash"
-	"slices"
 	"time"
 )
 
@@ -102,13 +101,7 @@ func (r *read) changedSpans(from time.Time) []span {
 			changed = append(changed, at)
 		}
 	}
-	slices.Sort(changed)
-	var borders []time.Time
-	each := max(r.size*3/4, 1)
-	for i := each; i < len(changed); i += each {
-		borders = append(borders, time.UnixMilli(changed[i]))
-	}
-	return since.cut(borders)
+	return since.cut(quantiles(changed, 1+len(changed)*4/(r.size*3)))
 }
 
 // awaitIndex waits until Okta's index shows a record that left a plain list of
@@ -130,12 +123,7 @@ func (r *read) readSkipped(ctx context.Context) error {
 	if known := r.query.KnownBefore; known.After(all.from) {
 		all.from = known.Truncate(time.Millisecond)
 	}
-	sample := slices.Sorted(slices.Values(r.changes.sample))
-	var borders []time.Time
-	for i, parts := 1, r.changes.count*4/(r.size*3)+1; i < parts && len(sample) > 0; i++ {
-		borders = append(borders, time.UnixMilli(sample[i*len(sample)/parts]))
-	}
-	spans := all.cut(borders)
+	spans := all.cut(quantiles(r.changes.sample, 1+r.changes.count*4/(r.size*3)))
 	r.c.log.DebugContext(ctx, "reading in single pages", "since", all.from, "spans", len(spans))
 	l := r.everything()
 	p := r.spanReader(l[len(l)-1], spans, r.c.cfg.Concurrency)
@@ -157,10 +145,10 @@ func (r *read) pageRead(l *list) {
 
 // newChanges returns the changes of a read that started at this time of Okta's
 // clock.
-func newChanges(start time.Time) changes {
+func newChanges(start time.Time, seed maphash.Seed) changes {
 	return changes{
 		since: start.Add(-lookBack).UTC().Format(timeLayout), start: start.Add(-maxLag).UTC().Format(timeLayout),
-		seen: map[uint64]int64{}, seed: maphash.MakeSeed(), stride: 1,
+		seen: map[uint64]int64{}, seed: seed, stride: 1,
 	}
 }
 
@@ -173,19 +161,13 @@ func (c *changes) add(record Record) {
 	if record.LastUpdated < c.since {
 		return
 	}
-	var h maphash.Hash
-	h.SetSeed(c.seed)
-	h.WriteString(record.ID)
-	h.WriteByte(0)
-	h.WriteString(record.LastUpdated)
-	key := h.Sum64()
+	key := maphash.Comparable(c.seed, [2]string{record.ID, record.LastUpdated})
 	if _, seen := c.seen[key]; seen {
 		return
 	}
 	c.added++
 	if len(c.seen) < maxChanged {
-		at, _ := time.Parse(timeLayout, record.LastUpdated)
-		c.seen[key] = at.UnixMilli()
+		c.seen[key], _ = milliseconds(record.LastUpdated)
 	}
 }
 
@@ -197,7 +179,7 @@ func (c *changes) addSample(record Record) {
 		}
 		c.sample, c.stride = c.sample[:maxSample/2], 2*c.stride
 	}
-	if at, err := time.Parse(timeLayout, record.LastUpdated); err == nil {
-		c.sample = append(c.sample, at.UnixMilli())
+	if at, ok := milliseconds(record.LastUpdated); ok {
+		c.sample = append(c.sample, at)
 	}
 }

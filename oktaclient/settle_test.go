@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -175,12 +176,12 @@ func TestPageThatFails(t *testing.T) {
 	}
 }
 
-// A page that is too heavy is read in parts.
+// A page that Okta can't return in time, or that is too large, is read in parts.
 func TestHeavyPage(t *testing.T) {
-	for _, concurrency := range []int{1, 4} {
+	for concurrency, large := range map[int]bool{1: false, 3: true, 4: false} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newSandbox(t, settled(300))
-			heavy := &heavy{b, 12}
+			heavy := &heavy{b, 12, large}
 			c := newClient(t, b.org.URL(), &http.Client{Transport: heavy}, func(cfg *oktaclient.Config) {
 				cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 50, concurrency, 1
 			})
@@ -193,10 +194,11 @@ func TestHeavyPage(t *testing.T) {
 	}
 }
 
-// heavy fails a list with more users than most.
+// heavy fails a list with more users than most, or makes it too large.
 type heavy struct {
 	http.RoundTripper
-	most int
+	most  int
+	large bool
 }
 
 func (h *heavy) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -205,11 +207,52 @@ func (h *heavy) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body, err := io.ReadAll(resp.Body)
-	if bytes.Count(body, []byte(`{"id":"00u`)) > h.most {
+	switch {
+	case bytes.Count(body, []byte(`{"id":"00u`)) <= h.most:
+	case h.large:
+		body = bytes.Repeat([]byte(" "), 9<<20)
+	default:
 		resp.StatusCode, body = 504, nil
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, err
+}
+
+// The read ends even if some range always fails, however small the spans become.
+func TestSpansThatAlwaysFail(t *testing.T) {
+	bounds := regexp.MustCompile(`"(.*?)".*?lt "(.*?)"`)
+	for _, test := range []struct {
+		name  string
+		fails func(filter string) bool
+		most  int // requests
+	}{
+		{"without an end", func(filter string) bool { return !strings.Contains(filter, " lt ") }, 100},
+		{"over a second", func(filter string) bool {
+			found := bounds.FindStringSubmatch(filter)
+			if found == nil {
+				return true
+			}
+			from, _ := time.Parse(time.RFC3339, found[1])
+			to, _ := time.Parse(time.RFC3339, found[2])
+			return to.Sub(from) > time.Second
+		}, 25_000},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOrg(0)
+			o.hook = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+				time.Sleep(10 * time.Millisecond)
+				fails := test.fails(r.URL.Query().Get("filter"))
+				if fails {
+					fail(w, 409, "E0000145")
+				}
+				return fails
+			}
+			_, err := readError(t, o.clientInProcess(t, nil))
+			if err.Code != "E0000145" || o.count() > test.most {
+				t.Errorf("%s: error = %v after %d requests, want E0000145 after at most %d", test.name, err, o.count(), test.most)
+			}
+		})
+	}
 }
 
 // pushed returns an org in which 30 users just changed in one millisecond, and then

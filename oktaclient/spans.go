@@ -53,27 +53,29 @@ func (s span) cut(borders []time.Time) []span {
 	return append(parts, s)
 }
 
-// halve divides s in the middle. It returns false if s is too short.
-func (s span) halve(now time.Time) ([]span, bool) {
+// halve divides s in the middle. It treats an open s as if it ended at end. It
+// returns false if s is too short.
+func (s span) halve(end time.Time) ([]span, bool) {
 	to := s.to
 	if to.IsZero() {
-		to = now
+		to = end
 	}
 	parts := s.cut([]time.Time{s.from.Add(to.Sub(s.from) / 2)})
 	return parts, len(parts) == 2
 }
 
+// milliseconds returns a lastUpdated in milliseconds since 1970.
+func milliseconds(lastUpdated string) (ms int64, ok bool) {
+	t, err := time.Parse(timeLayout, lastUpdated)
+	return t.UnixMilli(), err == nil
+}
+
 // quantiles returns borders that divide records into n parts of equal size. It
 // takes the lastUpdated of some of the records, and sorts it.
-func quantiles(updated []string, n int) (borders []time.Time) {
-	if len(updated) == 0 {
-		return nil
-	}
+func quantiles(updated []int64, n int) (borders []time.Time) {
 	slices.Sort(updated)
-	for i := 1; i < n; i++ {
-		if t, err := time.Parse(timeLayout, updated[i*len(updated)/n]); err == nil {
-			borders = append(borders, t)
-		}
+	for i := 1; i < n && len(updated) > 0; i++ {
+		borders = append(borders, time.UnixMilli(updated[i*len(updated)/n]))
 	}
 	return borders
 }
@@ -97,7 +99,8 @@ type spanReader struct {
 	busy    int   // workers that read a span
 	pages   int   // pages read
 	wasted  int   // of these, pages of spans that were cut afterwards
-	failed  int   // consecutive spans that Okta couldn't return
+	halved  int   // spans that Okta couldn't return
+	failed  int   // consecutive ones
 	cause   error // the error of the first of these
 }
 
@@ -106,6 +109,7 @@ const (
 	maxWastedPercent = 10 // of all pages, and as many pages more
 	spansPerWorker   = 3  // on average, if no borders are known
 	maxFailed        = 10 // then the cause is Okta, and not a page
+	maxHalved        = 10_000
 )
 
 func (r *read) spanReader(of listing, spans []span, workers int) *spanReader {
@@ -223,21 +227,27 @@ func (p *spanReader) cut(s span, l *list) []span {
 const codeSchemaMismatch = "E0000145"
 
 // pageFailed reports whether Okta can't return a page because of the data of one
-// record, or because it takes too long.
+// record, because it takes too long, or because it is too large.
 func pageFailed(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && e.Err == nil && (e.Code == codeSchemaMismatch ||
-		e.Status == http.StatusInternalServerError || e.Status == http.StatusGatewayTimeout)
+	switch {
+	case !ok:
+		return false
+	case e.Err != nil:
+		return e.Class() == classTooLarge
+	}
+	return e.Code == codeSchemaMismatch || e.Status == http.StatusInternalServerError || e.Status == http.StatusGatewayTimeout
 }
 
 // halve halves a span that Okta couldn't return. A smaller page needs another
 // query, since a cursor is bound to its query. halve returns an error if the span
 // is too short, or if the span isn't the cause.
 func (p *spanReader) halve(s span, cause error) ([]span, error) {
-	e, _ := errors.AsType[*Error](cause) // pageFailed checked it
-	halves, ok := s.halve(p.r.oktaTime(time.Now()))
+	e, _ := errors.AsType[*Error](cause)             // pageFailed checked it
+	halves, ok := s.halve(p.r.oktaTime(p.r.Started)) // not the present, which goes on
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.halved++
 	if p.failed++; p.failed == 1 {
 		p.cause = cause
 	}
@@ -246,7 +256,7 @@ func (p *spanReader) halve(s span, cause error) ([]span, error) {
 		bounded := *e
 		bounded.From, bounded.To = s.from, s.to
 		return nil, &bounded
-	case p.failed == maxFailed && e.Code != codeSchemaMismatch:
+	case p.failed == maxFailed && e.Code != codeSchemaMismatch, p.halved == maxHalved:
 		return nil, p.cause
 	}
 	return halves, nil
