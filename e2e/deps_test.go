@@ -107,7 +107,7 @@ var mayImport = map[string]imports{
 		},
 	},
 	internal + "config": {
-		ours: []string{"reconcile", "reconcile/snapshot", "scheduler", internal + "term"},
+		ours: []string{"oktaclient", "reconcile", "reconcile/snapshot", "scheduler", internal + "term"},
 		others: []string{
 			"gopkg.in/yaml.v3",
 			"golang.org/x/crypto", // bcrypt: the passwords of web_config_file

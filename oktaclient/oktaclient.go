@@ -42,8 +42,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -168,23 +168,34 @@ func parseOrgURL(raw string) (*url.URL, error) {
 	switch {
 	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("org URL must be an origin like https://acme.okta.com")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
 		return nil, fmt.Errorf("org URL %s: plain http is for loopback hosts only", u.Host)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("org URL %s: scheme must be https", u.Host)
-	case adminConsole.MatchString(u.Hostname()):
-		return nil, fmt.Errorf("org URL %s is the admin console's; leave out -admin", u.Host)
+	}
+	if org, ok := OfAdminConsole(u.Hostname()); ok {
+		return nil, fmt.Errorf("org URL %s is the Admin Console; the org is %s", u.Host, org)
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-// adminConsole matches the host of the admin console.
-var adminConsole = regexp.MustCompile(`(?i)^[^.]+-admin\.(okta|oktapreview|okta-emea|okta-gov|trexcloud)\.com$`)
+// adminConsole matches the host of the Admin Console of an org in one of Okta's
+// domains.
+var adminConsole = regexp.MustCompile(`(?i)^([^.]+)-admin\.((?:okta|oktapreview|okta-emea|okta-gov|trexcloud)\.com|okta\.mil)$`)
 
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
+// OfAdminConsole returns the host of the org whose Admin Console has the given
+// host, and false for any other host.
+func OfAdminConsole(host string) (org string, ok bool) {
+	m := adminConsole.FindStringSubmatch(host)
+	if m == nil {
+		return "", false
 	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return strings.ToLower(m[1] + "." + m[2]), true
+}
+
+// IsLoopback reports whether host, a name or an address without a port, is this
+// machine's own.
+func IsLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }

@@ -21,7 +21,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 		"https://acme.okta.com/api/v1":    "org URL must be an origin like https://acme.okta.com",
 		"https://acme.okta.com?x=1":       "org URL must be an origin like https://acme.okta.com",
 		"https://me:secret@acme.okta.com": "org URL must be an origin like https://acme.okta.com",
-		"https://acme-admin.okta.com":     "org URL acme-admin.okta.com is the admin console's; leave out -admin",
+		"https://acme-admin.okta.com":     "org URL acme-admin.okta.com is the Admin Console; the org is acme.okta.com",
 		"http://acme.okta.com":            "org URL acme.okta.com: plain http is for loopback hosts only",
 		"ftp://acme.okta.com":             "org URL acme.okta.com: scheme must be https",
 		"https://acme.okta.com:x":         `org URL: invalid port ":x" after host`,

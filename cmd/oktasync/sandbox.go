@@ -16,6 +16,7 @@ import (
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
+	"oktasync/oktaclient"
 	"oktasync/oktaclient/sandbox"
 )
 
@@ -79,7 +80,7 @@ failure. Use --fault several times for several faults.`,
 }
 
 func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string) error {
-	if host, _, err := net.SplitHostPort(listen); err != nil || !config.IsLoopback(host) {
+	if host, _, err := net.SplitHostPort(listen); err != nil || !oktaclient.IsLoopback(host) {
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: any client can change the sandbox", term.Word(listen))
 	}
 	if problem := config.ListenProblem(listen, false); problem != "" {

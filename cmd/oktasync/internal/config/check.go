@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/oktaclient"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
@@ -163,10 +163,6 @@ func (c *Config) RequiredScopes() []string {
 	return scopes
 }
 
-// oktaDomains are Okta's own. An org under a domain of its own can have any
-// name, also one that ends in -admin.
-var oktaDomains = []string{".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"}
-
 func OrgURLProblem(text string) string {
 	if text == "" {
 		return isEmpty
@@ -183,14 +179,15 @@ func OrgURLProblem(text string) string {
 	if err != nil || u.Opaque != "" || u.Hostname() == "" {
 		return "is no address; one looks like https://acme.okta.com"
 	}
-	switch host := strings.ToLower(u.Hostname()); {
+	_, console := oktaclient.OfAdminConsole(u.Hostname())
+	switch {
 	case u.User != nil:
 		return "holds a user name or password; an org's address has neither"
 	case u.Scheme != "https" && u.Scheme != "http":
 		return "begins with neither https:// nor, on this machine, http://"
-	case u.Scheme == "http" && !IsLoopback(host):
+	case u.Scheme == "http" && !oktaclient.IsLoopback(u.Hostname()):
 		return "is not encrypted; plain http is only for this machine's own addresses"
-	case isConsole(host):
+	case console:
 		return fmt.Sprintf("is the admin console; did you mean %s?", orgOf(u))
 	case strings.TrimRight(text[len(u.Scheme):], "/") != "://"+u.Host:
 		return fmt.Sprintf("has more than the org's address; did you mean %s?", orgOf(u))
@@ -198,20 +195,12 @@ func OrgURLProblem(text string) string {
 	return ""
 }
 
-// orgOf returns the org's address that u was likely meant to be.
+// orgOf returns the address of the org that u probably means.
 func orgOf(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if isConsole(host) {
-		label, domain, _ := strings.Cut(host, ".")
-		host = strings.TrimSuffix(label, "-admin") + "." + domain
+	if host, ok := oktaclient.OfAdminConsole(u.Hostname()); ok {
+		return u.Scheme + "://" + host
 	}
-	return u.Scheme + "://" + host
-}
-
-func isConsole(host string) bool {
-	label, _, _ := strings.Cut(host, ".")
-	return strings.HasSuffix(label, "-admin") &&
-		slices.ContainsFunc(oktaDomains, func(domain string) bool { return strings.HasSuffix(host, domain) })
+	return u.Scheme + "://" + strings.ToLower(u.Host)
 }
 
 // NormalOrgURL returns the one form of an org's address: small letters, no
@@ -229,14 +218,6 @@ func NormalOrgURL(text string) string {
 		host = strings.TrimSuffix(host, ":80")
 	}
 	return u.Scheme + "://" + host
-}
-
-func IsLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }
 
 func (k *checks) exports(c *Config) {
@@ -311,7 +292,7 @@ func ListenProblem(listen string, guarded bool) string {
 	} else if n == 0 && host == "" {
 		return "has neither a host nor a port"
 	}
-	if !guarded && !IsLoopback(host) {
+	if !guarded && !oktaclient.IsLoopback(host) {
 		return fmt.Sprintf("%s is open to other machines, which takes a web_config_file with TLS and users; 127.0.0.1:%s is not", term.Quoted(listen), port)
 	}
 	return ""

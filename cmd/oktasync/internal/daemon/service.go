@@ -102,7 +102,7 @@ func (s *service) listen(before *service) error {
 		access.Users[name] = string(hash)
 	}
 	if !file.Closed() { // a closed server needs a password, which a browser has for no other name
-		access.AllowHost = config.IsLoopback
+		access.AllowHost = oktaclient.IsLoopback
 	}
 	s.access = web.NewAccess(access)
 	s.values["daemon.web_config_file's certificate"] = file.Certificate
