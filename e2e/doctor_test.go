@@ -120,16 +120,16 @@ func TestDoctorFindsNoProblem(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^ok +client_key +client-key.pem: ES256, thumbprint [\w-]{43}, mode 0600, owner `,
 		`(?m)^ok +role +the app sees at least 1000 users`,
-		`(?m)^ok +rate_limit +300 requests a minute to /api/v1/users; okta.rate_limit_share 1 leaves 300$`,
-		`(?m)^ok +reading +1000 users, of more, take up to 1m at 300 requests a minute; --people N`,
+		`(?m)^ok +rate_limit +300 of 300 requests per minute to /api/v1/users \(okta.rate_limit_share 1\)$`,
+		`(?m)^ok +reading +up to 1m for at least 1000 users$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
 			t.Errorf("doctor has no line %s:\n%s", want, r.stdout)
 		}
 	}
 	s.must(t, 0, "apply")
-	if r := s.must(t, 0, "doctor", "--people", "150000"); !strings.Contains(r.stdout, "and 20 of 20 people of snapshot ") ||
-		!strings.Contains(r.stdout, "150000 people (--people) take up to 3m ") {
+	if r := s.must(t, 0, "doctor", "--people", "1500"); !strings.Contains(r.stdout, "the app sees 1500 users, including 20 of 20 users of snapshot ") ||
+		!strings.Contains(r.stdout, "up to 1m for 1500 users") {
 		t.Errorf("doctor = %s", r.stdout)
 	}
 	s.must(t, 0, "verify")
@@ -140,11 +140,32 @@ func TestDoctorFindsNoProblem(t *testing.T) {
 	s.noViolations(t)
 }
 
-// --people reveals a role that is limited to some users.
+// --people reveals a role that is limited to some users, however many pages the app
+// sees. Deprovisioned users count, as in the Admin Console.
 func TestDoctorComparesPeople(t *testing.T) {
-	s := newSite(t, sandbox.Config{Users: 300, Deprovisioned: -1})
-	s.must(t, 0, "doctor", "--people", "300")
-	if r := s.must(t, 1, "doctor", "--people", "900"); !strings.Contains(r.stdout, "the app sees 300 users of 900: its role is limited to some") {
+	s := newSite(t, sandbox.Config{Users: 2400, Seed: 3, Deprovisioned: 300})
+	if r := s.must(t, 0, "doctor", "--people", "2400"); !strings.Contains(r.stdout, "the app sees 2400 users\n") {
+		t.Errorf("doctor = %s", r.stdout)
+	}
+	if r := s.must(t, 1, "doctor", "--people", "2430"); !strings.Contains(r.stdout, "the app sees 2400 users, but not 30 of the 2430 people in the Admin Console") {
+		t.Errorf("doctor = %s", r.stdout)
+	}
+}
+
+// doctor requests every declared resource.
+func TestDoctorChecksEveryDeclaredResource(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 300, Seed: 3, RateLimit: sandbox.WorkforceLimits()}, usersAndGroups...)
+	s.configure(t, "    users: {}\n    groups: {}\n")
+	r := s.must(t, 0, "doctor")
+	for _, want := range []string{`api +answers for /api/v1/users and /api/v1/groups\n`, `role +the app sees \d+ users and \d+ groups`, `per minute to /api/v1/groups`, `reading +up to 2m for \d+ users and \d+ groups\n`} {
+		if !regexp.MustCompile(want).MatchString(r.stdout) {
+			t.Errorf("doctor has no %s:\n%s", want, r.stdout)
+		}
+	}
+	f, err := sandbox.ParseFault("path=/api/v1/groups,status=403,code=E0000006,forever")
+	check(t, err)
+	s.org.Inject(f)
+	if r := s.must(t, 1, "doctor"); !strings.Contains(r.stdout, "role            the app has no admin role: okta: 403 E0000006") {
 		t.Errorf("doctor = %s", r.stdout)
 	}
 }
@@ -160,7 +181,7 @@ func TestDoctorThroughAProxy(t *testing.T) {
 	cmd := s.command(t.Context(), "doctor")
 	cmd.Env = append(os.Environ(), "HTTPS_PROXY=http://someone:secret@"+proxy, "NO_PROXY=")
 	out, err := cmd.CombinedOutput()
-	for _, want := range []string{"proxy           http://" + proxy + ", by HTTPS_PROXY\n", "dns             left to the proxy\n", "tcp             by way of the proxy\n"} {
+	for _, want := range []string{"proxy           http://" + proxy + ", from HTTPS_PROXY\n", "dns             the proxy resolves the name\n", "tcp             through the proxy\n"} {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("doctor = %v, want %q in it:\n%s", err, want, out)
 		}

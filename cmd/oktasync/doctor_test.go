@@ -60,21 +60,21 @@ func renamed(s *sandboxSite) {
 
 func TestDoctorOfOddAnswers(t *testing.T) {
 	for _, test := range []struct{ fault, id, status, seen string }{
-		{"path=/,redirect=https://elsewhere.example/x,forever", "org", doctor.Failed, "leads to https://elsewhere.example"},
+		{"path=/,redirect=https://elsewhere.example/x,forever", "org", doctor.Failed, "redirects to https://elsewhere.example"},
 		{"path=/.well-known,status=502", "org", doctor.Failed, "status 502"},
-		{"path=/.well-known,status=404", "org", doctor.OK, "answers as Okta does"},
-		{"path=/.well-known,lose", "org", doctor.Failed, "the connection broke"},
+		{"path=/.well-known,status=404", "org", doctor.OK, "is an Okta org"},
+		{"path=/.well-known,lose", "tls", doctor.Failed, "no response"},
 		{"path=token,html,status=200,forever", "token_endpoint", doctor.Failed, "malformed"},
-		{"path=token,status=400,code=unauthorized_client,forever", "client_id", doctor.Failed, "is no service app"},
-		{"path=token,status=400,code=invalid_dpop_proof,forever", "dpop", doctor.Failed, "refuses the proof"},
-		{"path=token,status=400,code=invalid_scope,forever", "scopes", doctor.Failed, "none of those asked for"},
-		{"path=token,rotate-nonce,forever", "nonce", doctor.Failed, "demands a nonce"},
-		{"status=404,code=E0000008,forever", "api", doctor.Failed, "status 404 E0000008"},
-		{"broken-json,forever", "api", doctor.Failed, "is no list of users"},
-		{"cut=20,forever", "api", doctor.Failed, "broke off"},
+		{"path=token,status=400,code=unauthorized_client,forever", "client_id", doctor.Failed, "is not a service app"},
+		{"path=token,status=400,code=invalid_dpop_proof,forever", "dpop", doctor.Failed, "rejects the proof"},
+		{"path=token,status=400,code=invalid_scope,forever", "scopes", doctor.Failed, "no requested scope"},
+		{"path=token,rotate-nonce,forever", "nonce", doctor.Failed, "requires a nonce"},
+		{"status=404,code=E0000008,forever", "api", doctor.Failed, "404 E0000008"},
+		{"broken-json,forever", "api", doctor.Failed, "is not a list of users"},
+		{"cut=20,forever", "api", doctor.Failed, "cut short"},
 		{"next=other-host,forever", "api", doctor.Failed, "another origin"},
 		{"busy,forever", "rate_limit", doctor.Failed, "in flight"},
-		{"html,status=403,forever", "network_zone", doctor.Failed, "the API refuses this address"},
+		{"html,status=403,forever", "network_zone", doctor.Failed, "the API rejects this address"},
 	} {
 		t.Run(test.fault, func(t *testing.T) {
 			f := examined(t, fault(test.fault))[test.id]
@@ -89,10 +89,10 @@ func TestDoctorOfOddAnswers(t *testing.T) {
 // beside another.
 func TestDoctorProvesANewKey(t *testing.T) {
 	nothing := func(*sandboxSite) {}
-	if f := examined(t, nothing, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "set okta.private_key_id to that") {
+	if f := examined(t, nothing, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "set okta.private_key_id too") {
 		t.Errorf("a key with a name: %+v", f)
 	}
-	if f := examined(t, renamed, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "has no other") {
+	if f := examined(t, renamed, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "has no other key") {
 		t.Errorf("the app's only key, by another name: %+v", f)
 	}
 	if f := examined(t, nothing, "--key", "DIR/ca.pem")["client_key"]; f.Status != doctor.Failed {

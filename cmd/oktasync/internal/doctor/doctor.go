@@ -2,7 +2,9 @@
 // Okta, its permissions, and the store. Each check has a finding, with a remedy
 // if something must change.
 //
-// Only the command doctor uses it. Start reading at Run and checklist.
+// Only the command doctor uses it. Start reading at Run and Checks. The files:
+// keys.go, network.go (proxy to clock), okta.go (the org), token.go (the app),
+// api.go (its permissions), store.go.
 package doctor
 
 import (
@@ -14,6 +16,7 @@ import (
 	"net/http"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
@@ -27,15 +30,15 @@ type Options struct {
 	Tool  snapshot.Tool
 	Hint  func(error) string // returns the remedy for an error; "" if there is none
 	Key   string             // a client key to check in place of okta.private_key_file; "" for none
-	Users int                // how many users the Admin Console shows; 0 if unknown
+	Users int                // number of people that the Admin Console shows; 0 if unknown
 }
 
-// Run runs all checks in the order of checklist, and calls report with each
-// finding. It returns an error only if ctx ends.
+// Run runs all checks in the order of Checks, and calls report with each finding.
+// It returns an error only if ctx ends.
 func Run(ctx context.Context, o Options, report func(Finding)) error {
 	x := &checker{Options: o}
 	defer x.close()
-	causes := map[string]string{} // the failed check that skips a check, by id
+	causes := map[string]string{} // the failed check because of which a check is skipped, by id
 	for _, c := range Checks {
 		f := x.check(ctx, c, causes)
 		if err := ctx.Err(); err != nil {
@@ -49,14 +52,13 @@ func Run(ctx context.Context, o Options, report func(Finding)) error {
 	return nil
 }
 
-// A Finding is what came of a check: the shape of `doctor --json`, described in
-// docs/doctor.md.
+// A Finding is the result of a check, as in `doctor --json` (docs/doctor.md).
 type Finding struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
 	Seen   string `json:"seen"`
-	Where  string `json:"where"`  // the remedy is to be done; "" where there is none, or only to wait
-	Remedy string `json:"remedy"` // "" where nothing is to be done
+	Where  string `json:"where"`  // the place of the remedy; "" if there is none, or if only waiting helps
+	Remedy string `json:"remedy"` // "" if nothing must change
 }
 
 // The statuses of a finding.
@@ -67,16 +69,9 @@ const (
 	Skipped = "skipped"
 )
 
-// Where a remedy is to be done.
-const (
-	inConfig = "config"
-	inOkta   = "okta"
-	onHost   = "host"
-)
-
-// Places are the same for people.
+// Places contains the text for people for each place of a remedy.
 var Places = map[string]string{
-	inConfig: "in the configuration: ", inOkta: "in Okta's Admin Console: ", onHost: "on this host: ",
+	org.InConfig: "in the configuration: ", org.InOkta: "in Okta's Admin Console: ", org.OnHost: "on this host: ",
 }
 
 func ok(format string, args ...any) Finding {
@@ -91,21 +86,32 @@ func failed(where, remedy, format string, args ...any) Finding {
 	return Finding{Status: Failed, Where: where, Remedy: remedy, Seen: fmt.Sprintf(format, args...)}
 }
 
-// skipped is for a check that another one's answer leaves nothing to.
 func skipped(cause string) Finding {
 	return Finding{Status: Skipped, Seen: "not checked: " + cause}
 }
 
-// A check is one line of doctor. It is skipped where one that it needs, itself or
-// by others, has failed.
+// failedWith returns a failed finding with the known remedy for err.
+func failedWith(err error, fallback org.Remedy, format string, args ...any) Finding {
+	r := org.RemedyFor(err)
+	if r.Action == "" {
+		r = fallback
+	}
+	return failed(r.Where, r.Action, format, args...)
+}
+
+// otherResponder is the remedy if the response is not from Okta.
+var otherResponder = org.Remedy{Where: org.OnHost, Action: "find out what changes requests or responds in place of the org, such as a proxy"}
+
+// A check is one line of doctor. It is skipped if a check that it needs, directly
+// or indirectly, has failed.
 type check struct {
 	id    string
 	needs []string
 	run   func(context.Context, *checker) Finding
 }
 
-// Checks is every check, in the order in which one thing needs the other.
-// The ids are stable: scripts go by them.
+// Checks contains every check, in the order of their dependencies. The ids are
+// stable, because scripts use them.
 var Checks = []check{
 	{"config", nil, checkConfig},
 	{"client_key", []string{"config"}, checkClientKey},
@@ -134,30 +140,30 @@ var Checks = []check{
 	{"allowed_signers", []string{"signing_key"}, checkAllowedSigners},
 }
 
-// checker is what the checks have in common: what doctor was asked, and what
-// the checks before have found.
+// checker is what the checks share: the options, and the results of earlier
+// checks.
 type checker struct {
 	Options
 
 	cfg       *config.Config
 	log       *slog.Logger
 	clientKey *keys.Key
-	dpopKey   *keys.Key // nil: one in memory
+	dpopKey   *keys.Key // nil: a key in memory
 	base      *http.Transport
 
-	probed     *probe // the first request; see meet
-	token      *tokenResult
-	firstUsers *userPage // the first page of users
-	users      userCount
-	signer     *snapshot.Signer // nil: none
+	probed *probe       // the first request
+	token  *tokenResult // of the first token request
+	pages  []*page      // the first page of each declared resource
+	counts []count      // in the order of pages
+	signer *snapshot.Signer
 }
 
-// check runs a check, or says why not.
+// check runs a check, or returns why it is skipped.
 func (x *checker) check(ctx context.Context, c check, causes map[string]string) Finding {
 	for _, need := range c.needs {
 		if cause := causes[need]; cause != "" {
 			causes[c.id] = cause
-			f := skipped(cause + " has to be right first")
+			f := skipped(cause + " failed")
 			f.ID = c.id
 			return f
 		}
@@ -170,11 +176,11 @@ func (x *checker) check(ctx context.Context, c check, causes map[string]string) 
 	return f
 }
 
-// checkConfig reads the configuration.
+// checkConfig loads the configuration.
 func checkConfig(_ context.Context, x *checker) Finding {
 	cfg, log, err := x.Load()
 	if err != nil {
-		return failed(inConfig, cmp.Or(x.Hint(err), "correct it; `oktasync validate` looks at it without a network"), "%v", err)
+		return failed(org.InConfig, cmp.Or(x.Hint(err), "correct it; `oktasync validate` checks it without a network"), "%v", err)
 	}
 	x.cfg, x.log = cfg, log
 	return ok("%s is valid: %s", cmp.Or(cfg.File, "the environment"), term.Plural(len(cfg.Exports), "export"))
@@ -186,10 +192,10 @@ func (x *checker) close() {
 	}
 }
 
-// readAll reads an answer's body, and no more of it than an answer can have.
+const maxResponse = 16 << 20 // bytes
+
+// readAll reads and closes the body of a response.
 func readAll(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
-	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 }
-
-const maxAnswer = 16 << 20

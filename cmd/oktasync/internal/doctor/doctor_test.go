@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/dpopauth"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot/diff"
@@ -38,7 +39,7 @@ func TestTokenCause(t *testing.T) {
 	}
 }
 
-// What Okta's trouble is and what something on the way is are told apart.
+// A failure of Okta has another remedy than one of the network.
 func TestRemedyAtTheTokenEndpoint(t *testing.T) {
 	for _, test := range []struct {
 		err           error
@@ -46,10 +47,10 @@ func TestRemedyAtTheTokenEndpoint(t *testing.T) {
 	}{
 		{&dpopauth.Error{Status: 503}, "", "wait"},
 		{&dpopauth.Error{Status: 400, Code: "temporarily_unavailable"}, "", "wait"},
-		{&dpopauth.Error{Status: 400, Code: "invalid_request", Description: "Cannot supply multiple client credentials."}, onHost, "it changes requests"},
-		{&dpopauth.Error{Status: 200, Err: dpopauth.ErrResponse}, onHost, "answers in the org's place"},
+		{&dpopauth.Error{Op: "get token", Status: 400, Code: "invalid_request", Description: "Cannot supply multiple client credentials."}, org.OnHost, "changes requests"},
+		{&dpopauth.Error{Status: 200, Err: dpopauth.ErrResponse}, org.OnHost, "responds in place of the org"},
 	} {
-		x := checker{Options: Options{Hint: func(error) string { return "" }}, probed: &probe{resp: &http.Response{}}, token: &tokenResult{err: test.err, cause: tokenCause(test.err)}}
+		x := checker{probed: &probe{resp: &http.Response{}}, token: &tokenResult{err: test.err, cause: tokenCause(test.err)}}
 		if f := checkTokenEndpoint(t.Context(), &x); f.Status != Failed || f.Where != test.where || !strings.Contains(f.Remedy, test.remedy) {
 			t.Errorf("%v: %+v, want a remedy in %q with %q", test.err, f, test.where, test.remedy)
 		}
@@ -80,48 +81,47 @@ func TestClockBounds(t *testing.T) {
 	}
 }
 
-func TestLookupText(t *testing.T) {
-	x := func(err error) Finding {
-		return checkDNS(t.Context(), &checker{cfg: &config.Config{Okta: config.OktaConfig{OrgURL: "https://acme.okta.com"}}, probed: &probe{lookupErr: err, addresses: 1}})
-	}
+func TestFailedLookup(t *testing.T) {
 	for where, err := range map[string]error{
-		inConfig: &net.DNSError{Name: "acme.okta.com", IsNotFound: true, Server: "127.0.0.53:53"},
-		onHost:   &net.DNSError{Name: "acme.okta.com", IsTimeout: true, Server: "127.0.0.53:53"},
-		"":       nil,
+		org.InConfig: &net.DNSError{Name: "acme.okta.com", IsNotFound: true, Server: "127.0.0.53:53"},
+		org.OnHost:   &net.DNSError{Name: "acme.okta.com", IsTimeout: true, Server: "127.0.0.53:53"},
 	} {
-		if f := x(err); f.Where != where || strings.Contains(f.Seen, ":53") {
+		m := &probe{err: &net.OpError{Op: "dial", Err: err}}
+		m.step = m.failedStep()
+		x := &checker{cfg: &config.Config{Okta: config.OktaConfig{OrgURL: "https://acme.okta.com"}}, probed: m}
+		if f := checkDNS(t.Context(), x); f.Status != Failed || f.Where != where || strings.Contains(f.Seen, ":53") {
 			t.Errorf("%v: %+v, want a remedy in %q", err, f, where)
 		}
 	}
 }
 
-func TestIsProxy(t *testing.T) {
+func TestProxyURL(t *testing.T) {
 	for value, want := range map[string]bool{
 		"http://proxy:3128": true, "https://proxy": true, "socks5://10.0.0.1:1080": true, "proxy.example:3128": true, "http://u:p@proxy:1": true,
 		"proxy:port": false, "http://": false, "ftp://proxy": false, "://": false, "http://:3128": false,
 	} {
 		if got := isProxyURL(value); got != want {
-			t.Errorf("isProxy(%q) = %t, want %t", value, got, want)
+			t.Errorf("isProxyURL(%q) = %t, want %t", value, got, want)
 		}
 	}
 }
 
 func TestSpaceNeeded(t *testing.T) {
-	x := &checker{cfg: config.Default(), users: userCount{n: 1000}}
+	x := &checker{cfg: config.Default(), counts: []count{{900, true}, {100, true}}}
 	x.cfg.Store.Path = filepath.Join(t.TempDir(), "snapshots")
-	daily, monthly := reconcile.DefaultExport(), reconcile.DefaultExport()
+	daily, everything := reconcile.DefaultExport(), reconcile.DefaultExport()
 	daily.Name, daily.Schedule, daily.Retain = "daily", "@daily", reconcile.Retain{Last: 30, Monthly: 70}
-	monthly.Name, monthly.Schedule = "all", "@every 12h"
-	x.cfg.Exports = []reconcile.Export{daily, monthly}
-	size := int64(1000 * userBytes)
-	if n := x.spaceNeeded(); n.one != 2*size || n.declared != 100*size || n.yearly < 725*size || n.yearly > 735*size {
-		t.Errorf("need = %+v, with %d a snapshot", n, size)
+	everything.Name, everything.Schedule = "all", "@every 12h"
+	x.cfg.Exports = []reconcile.Export{daily, everything}
+	size := int64(1000 * recordBytes)
+	if one, more := x.spaceNeeded(); one != 2*size || more < (100+725)*size || more > (100+735)*size {
+		t.Errorf("spaceNeeded() = %d, %d with %d per snapshot", one, more, size)
 	}
 	if f := checkSpace(t.Context(), x); f.Status != OK {
 		t.Errorf("a small store: %+v", f)
 	}
-	x.users.n = 1 << 50
-	if f := checkSpace(t.Context(), x); f.Status != Failed || f.Where != onHost {
+	x.counts[0].n = 1 << 50
+	if f := checkSpace(t.Context(), x); f.Status != Failed || f.Where != org.OnHost {
 		t.Errorf("a snapshot larger than the disk: %+v", f)
 	}
 }
@@ -144,8 +144,8 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// Whoever has only a walk-through's .env is told of its names.
-func TestRemedyInTheNamesOfTheEnvironment(t *testing.T) {
+// Without a configuration file, remedies use the names of the environment.
+func TestRemedyNamesVariables(t *testing.T) {
 	x := &checker{cfg: config.Default()}
 	x.cfg.Okta.PrivateKeyFile = filepath.Join(t.TempDir(), "gone.pem")
 	c := check{id: "client_key", run: checkClientKey}
@@ -157,7 +157,7 @@ func TestRemedyInTheNamesOfTheEnvironment(t *testing.T) {
 		t.Errorf("with a file: %+v", f)
 	}
 	x.Key = x.cfg.Okta.PrivateKeyFile + ".new"
-	if f := x.check(t.Context(), c, nil); f.Where != onHost || !strings.Contains(f.Remedy, "correct --key") {
+	if f := x.check(t.Context(), c, nil); f.Where != org.OnHost || !strings.Contains(f.Remedy, "correct --key") {
 		t.Errorf("of a new key: %+v", f)
 	}
 }

@@ -15,53 +15,43 @@ import (
 	"strings"
 	"time"
 
-	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/oktaclient"
 )
 
-// checkProxy says which proxy requests go through, and whether it lets them.
+// checkProxy checks that the proxy, if there is one, connects to the org.
 func checkProxy(ctx context.Context, x *checker) Finding {
-	name, value := proxySetting()
+	name := "HTTPS_PROXY"
+	value := os.Getenv(name)
+	if lower := os.Getenv("https_proxy"); value == "" && lower != "" {
+		name, value = "https_proxy", lower
+	}
 	host := hostOf(x.cfg.Okta.OrgURL)
-	if value != "" && !isProxyURL(value) && !config.IsLoopback(host) {
-		return failed(onHost, "set "+name+" to an address such as http://proxy.example:3128, or unset it", "%s is no address of a proxy", name)
+	if value != "" && !isProxyURL(value) && !oktaclient.IsLoopback(host) {
+		return failed(org.OnHost, "set "+name+" to a URL such as http://proxy.example:3128, or unset it", "%s is not the URL of a proxy", name)
 	}
 	m := x.probe(ctx)
 	switch {
 	case m.proxy == nil && value == "":
-		return ok("none: no HTTPS_PROXY is set")
+		return ok("none: HTTPS_PROXY is not set")
 	case m.proxy == nil:
-		return ok("none for %s: NO_PROXY has it, or it is this machine", host)
+		return ok("none for %s: NO_PROXY excludes it, or it is this machine", host)
 	}
 	proxy := m.proxy.Scheme + "://" + m.proxy.Host // without a password
-	remedy := fmt.Sprintf("correct %s, or have NO_PROXY name %s if it can be reached directly", name, host)
 	switch {
 	case m.denial == http.StatusProxyAuthRequired:
-		return failed(onHost, "put the proxy's user and password into "+name+" (http://user:password@host:port)",
-			"%s asks for a user and password: status 407", proxy)
+		return failed(org.OnHost, "add the user name and password for the proxy to "+name+" (http://user:password@host:port)", "%s requires a password: status 407", proxy)
 	case m.denial != 0:
-		return failed(onHost, "have whoever keeps the proxy let this machine connect to "+host, "%s does not connect to %s: status %d", proxy, host, m.denial)
-	case m.lookupErr != nil:
-		return failed(onHost, remedy, "%s: %s", proxy, lookupText(m.lookupErr))
-	case m.remote == "":
-		return failed(onHost, remedy, "%s can't be reached: %s", proxy, dialText(m.err))
+		return failed(org.OnHost, "ask the administrator of the proxy to allow connections to "+host, "%s refuses to connect to %s: status %d", proxy, host, m.denial)
+	case m.step == "proxy":
+		return failed(org.OnHost, fmt.Sprintf("correct %s, or add %s to NO_PROXY if no proxy is needed", name, host), "%s can't be reached: %s", proxy, reason(m.err))
 	}
-	return ok("%s, by %s", proxy, name)
+	return ok("%s, from %s", proxy, name)
 }
 
-// proxySetting returns the variable that names a proxy for https, and its value.
-func proxySetting() (name, value string) {
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
-		if value := os.Getenv(name); value != "" {
-			return name, value
-		}
-	}
-	return "HTTPS_PROXY", ""
-}
-
-// isProxyURL reports whether value is an address of a proxy that net/http knows.
-// What it does not understand it passes over, or takes for something odd.
+// isProxyURL reports whether net/http can use value as a proxy. It ignores other
+// values, or misinterprets them.
 func isProxyURL(value string) bool {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
@@ -78,114 +68,91 @@ func hostOf(address string) string {
 	return u.Hostname()
 }
 
-func checkDNS(ctx context.Context, x *checker) Finding {
-	m, host := x.probe(ctx), hostOf(x.cfg.Okta.OrgURL)
+// reason describes why there is no connection, without the ports of a name server.
+func reason(err error) string {
+	var (
+		lookup  *net.DNSError
+		system  *os.SyscallError
+		network net.Error
+	)
 	switch {
-	case m.proxy != nil:
-		return ok("left to the proxy")
-	case net.ParseIP(host) != nil:
-		return ok("%s is an address", host)
-	case m.lookupErr == nil && m.addresses == 0 && len(m.dialed) == 0:
-		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "no answer about %s within %v", host, probeTimeout)
-	case m.lookupErr == nil:
-		return ok("%s resolves", host)
-	}
-	if d := (*net.DNSError)(nil); errors.As(m.lookupErr, &d) && !d.IsNotFound {
-		return failed(onHost, "see why the name service does not answer (/etc/resolv.conf)", "%s", lookupText(m.lookupErr))
-	}
-	return failed(inConfig, "correct okta.org_url; the address is the one in the browser at the org's sign-in page, without -admin. If it is right: set HTTPS_PROXY where only a proxy knows the names outside",
-		"%s", lookupText(m.lookupErr))
-}
-
-// lookupText is a failed lookup without the ports of the name service.
-func lookupText(err error) string {
-	var d *net.DNSError
-	switch {
-	case errors.As(err, &d) && d.IsNotFound:
-		return "there is no host " + d.Name
-	case errors.As(err, &d) && d.IsTimeout:
-		return "the name service does not answer about " + d.Name
-	case errors.As(err, &d):
-		return "the name service fails for " + d.Name
-	}
-	return "the name service fails"
-}
-
-func checkTCP(ctx context.Context, x *checker) Finding {
-	m := x.probe(ctx)
-	switch {
-	case m.proxy != nil:
-		return ok("by way of the proxy")
-	case m.remote != "":
-		return ok("connected to %s", m.remote)
-	}
-	return failed(onHost, "let this machine connect to the org: a firewall, or HTTPS_PROXY where there is only a proxy; or correct okta.org_url in the configuration",
-		"%s: %s", strings.Join(m.dialed, ", "), dialText(m.err))
-}
-
-// dialText is why there is no connection.
-func dialText(err error) string {
-	var system *os.SyscallError
-	var network net.Error
-	switch {
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return "there is no host " + lookup.Name
+	case errors.As(err, &lookup):
+		return "the name server doesn't answer for " + lookup.Name
 	case errors.As(err, &system):
 		return system.Err.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return fmt.Sprintf("no answer within %v", probeTimeout)
+		return "no answer in time"
 	}
-	return "no connection"
+	return err.Error()
 }
 
+// checkDNS checks that the host name of the org has an address.
+func checkDNS(ctx context.Context, x *checker) Finding {
+	m, host := x.probe(ctx), hostOf(x.cfg.Okta.OrgURL)
+	var lookup *net.DNSError
+	switch {
+	case m.proxy != nil:
+		return ok("the proxy resolves the name")
+	case net.ParseIP(host) != nil:
+		return ok("%s is an address", host)
+	case m.step != "dns":
+		return ok("%s resolves", host)
+	case errors.As(m.err, &lookup) && !lookup.IsNotFound:
+		return failed(org.OnHost, "check the name servers (/etc/resolv.conf)", "%s", reason(m.err))
+	}
+	return failed(org.InConfig, "correct okta.org_url: it is the address of the org's sign-in page, without -admin. If it is correct, and only a proxy can resolve the name, set HTTPS_PROXY",
+		"%s", reason(m.err))
+}
+
+// checkTCP checks that a connection to the org was established.
+func checkTCP(ctx context.Context, x *checker) Finding {
+	m := x.probe(ctx)
+	switch {
+	case m.step == "tcp":
+		return failed(org.OnHost, "allow connections from this machine to the org in the firewall, or set HTTPS_PROXY; check okta.org_url too",
+			"no connection to %s: %s", hostOf(x.cfg.Okta.OrgURL), reason(m.err))
+	case m.proxy != nil:
+		return ok("through the proxy")
+	case m.remote != "":
+		return ok("connected to %s", m.remote)
+	}
+	return ok("connected")
+}
+
+// checkTLS checks the certificate of the org.
 func checkTLS(ctx context.Context, x *checker) Finding {
 	m := x.probe(ctx)
-	if _, _, err := org.Transport(x.cfg.Okta.CAFile); err != nil {
-		return failed(inConfig, "set okta.ca_file to a file of PEM certificates, or leave it out", "%v", err)
-	}
 	switch {
-	case strings.HasPrefix(x.cfg.Okta.OrgURL, "http://"):
+	case m.caErr != nil:
+		return failed(org.InConfig, "set okta.ca_file to a file of PEM certificates, or remove it", "%v", m.caErr)
+	case m.step == "tls":
+		return failedWith(&oktaclient.Error{Err: m.err}, otherResponder, "%s", tlsFailure(m.err))
+	case m.resp.TLS == nil:
 		return ok("none: plain http on this machine")
-	case m.tlsErr != nil:
-		return badTLS(m)
-	case m.tls == nil:
-		return failed(onHost, "see what closes connections to the org: a firewall, or a proxy", "no handshake: %s", dialText(m.err))
 	}
-	leaf := m.tls.PeerCertificates[0]
-	return ok("%s, certificate by %s, good until %s", tls.VersionName(m.tls.Version), issuerOf(leaf), leaf.NotAfter.Format(time.DateOnly))
+	leaf := m.resp.TLS.PeerCertificates[0]
+	return ok("%s, certificate from %s, valid until %s", tls.VersionName(m.resp.TLS.Version), issuerOf(leaf), leaf.NotAfter.Format(time.DateOnly))
 }
 
-// badTLS says whose certificate was seen in place of the org's.
-func badTLS(m *probe) Finding {
-	var (
-		shown     *tls.CertificateVerificationError
-		authority x509.UnknownAuthorityError
-		host      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		record    tls.RecordHeaderError
-	)
+// tlsFailure describes the certificate that was presented, or why there was no
+// response.
+func tlsFailure(err error) string {
+	var shown *tls.CertificateVerificationError
 	switch {
-	case errors.As(m.tlsErr, &record):
-		return failed(inConfig, "correct the port in okta.org_url; Okta speaks TLS on 443", "what answers at %s does not speak TLS", m.remote)
-	case !errors.As(m.tlsErr, &shown) || len(shown.UnverifiedCertificates) == 0:
-		return failed(onHost, "see what stands between this machine and the org", "the handshake failed: %v", m.tlsErr)
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "the server doesn't use TLS"
+	case !errors.As(err, &shown) || len(shown.UnverifiedCertificates) == 0:
+		return "no response: " + reason(err)
 	}
 	leaf := shown.UnverifiedCertificates[0]
-	switch {
-	case errors.As(m.tlsErr, &host):
-		return failed(inConfig, "correct okta.org_url; if it is right, something answers in the org's place",
-			"the certificate is for %s, not for %s", certificateNames(leaf), host.Host)
-	case errors.As(m.tlsErr, &invalid) && invalid.Reason == x509.Expired:
-		return failed(onHost, "set the clock if it is wrong (timedatectl); else see what answers in the org's place",
-			"the certificate by %s is good from %s to %s; this machine's clock shows %s",
-			issuerOf(leaf), leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
-	case errors.As(m.tlsErr, &authority):
-		return failed(inConfig, "if that is your company's proxy, which reads along, set okta.ca_file to its CA certificate, or have it leave the org alone; if it is nobody you know, stop here",
-			"the certificate for %s is by %q, which this machine does not know", certificateNames(leaf), issuerOf(leaf))
-	}
-	return failed(onHost, "see what answers in the org's place", "the certificate by %s is not valid: %v", issuerOf(leaf), shown.Err)
+	return fmt.Sprintf("the certificate is for %s, from %q, valid from %s to %s: %s", certificateNames(leaf), issuerOf(leaf),
+		leaf.NotBefore.Format(time.DateOnly), leaf.NotAfter.Format(time.DateOnly), clean(shown.Err.Error()))
 }
 
 func issuerOf(c *x509.Certificate) string {
-	return clean(cmp.Or(c.Issuer.CommonName, strings.Join(c.Issuer.Organization, ", "), "nobody named"))
+	return clean(cmp.Or(c.Issuer.CommonName, strings.Join(c.Issuer.Organization, ", "), "an unnamed issuer"))
 }
 
 func certificateNames(c *x509.Certificate) string {
@@ -200,7 +167,7 @@ func certificateNames(c *x509.Certificate) string {
 	return clean(cmp.Or(strings.Join(names, ", "), "no host"))
 }
 
-// clean makes what somebody else has written fit for a terminal.
+// clean removes what a terminal could interpret from text of another party.
 func clean(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -211,24 +178,22 @@ func clean(text string) string {
 	return text[:min(len(text), 100)]
 }
 
-// The limits of a clock that is off: what Okta's own Date can't show better, and
-// what the client can work around (RFC 9449, section 11.1).
+// Limits of the difference between two clocks: the resolution of Okta's Date, and
+// the most that the client corrects (RFC 9449, section 11.1).
 const (
-	clockGrain = 2 * time.Second
-	clockMost  = 15 * time.Minute
+	clockResolution = 2 * time.Second
+	maxClockOffset  = 15 * time.Minute
 )
 
+// checkClock compares this machine's clock with the org's.
 func checkClock(ctx context.Context, x *checker) Finding {
-	const remedy = "set the clock and have it kept: timedatectl set-ntp true"
+	const remedy = "synchronize the clock: timedatectl set-ntp true"
 	m := x.probe(ctx)
-	if m.resp == nil {
-		return skipped("there was no answer with a date")
-	}
 	date, err := http.ParseTime(m.resp.Header.Get("Date"))
 	if err != nil {
-		return warning(onHost, "see that this machine's clock is right, and what takes the Date out of answers", "the answer had no date")
+		return warning(org.OnHost, "check this machine's clock, and what removes Date from responses", "the response has no date")
 	}
-	// Date is cut to the second, and was written between sent and received.
+	// Date is truncated to the second, and is from between sent and received.
 	least, most := date.Sub(m.received), date.Add(time.Second).Sub(m.sent)
 	off := max(0, least) + min(0, most)
 	side := "behind"
@@ -237,10 +202,10 @@ func checkClock(ctx context.Context, x *checker) Finding {
 	}
 	text := fmt.Sprintf("this machine's clock is %s %s the org's", term.Duration(off.Abs().Round(time.Second)), side)
 	switch {
-	case off.Abs() <= clockGrain:
-		return ok("within %v of the org's", clockGrain)
-	case off.Abs() <= clockMost:
-		return warning(onHost, remedy, "%s; requests are dated by the org's, up to %s off", text, term.Duration(clockMost))
+	case off.Abs() <= clockResolution:
+		return ok("within %v of the org's", clockResolution)
+	case off.Abs() <= maxClockOffset:
+		return warning(org.OnHost, remedy, "%s; oktasync corrects up to %s", text, term.Duration(maxClockOffset))
 	}
-	return failed(onHost, remedy, "%s; tokens and proofs would be refused", text)
+	return failed(org.OnHost, remedy, "%s; Okta would reject tokens and proofs", text)
 }

@@ -2,110 +2,98 @@ package doctor
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/org"
 )
 
-// probePath tells which org answers, without a token (developer.okta.com, Org
-// metadata). It is not rate limited.
+// probePath returns the id of the org, without a token and without a rate limit
+// (developer.okta.com, Org metadata).
 const probePath = "/.well-known/okta-organization"
 
-const probeTimeout = 15 * time.Second
+const (
+	dialTimeout  = 10 * time.Second
+	probeTimeout = 30 * time.Second
+)
 
-// A probe is the first request to the org, taken apart into its steps: it goes
-// the way that every other one will go, proxy included.
+// A probe is the first request to the org. It takes the same way as all others,
+// including the proxy.
 type probe struct {
-	mu   sync.Mutex // of what trace notes
-	over bool       // it is for the checks to read
-
+	caErr  error    // of okta.ca_file
 	proxy  *url.URL // nil: direct
-	denial int      // the proxy's status to CONNECT, where that is no 200
-
-	addresses int // that the name has
-	lookupErr error
-	dialed    []string // addresses that were tried
-	remote    string   // what it got through to; "": nowhere
-	tls       *tls.ConnectionState
-	tlsErr    error
+	denial int      // the proxy's status for CONNECT if it isn't 200
+	remote string   // the address of the connection
 
 	sent, received time.Time
-	resp           *http.Response // its body is read
+	resp           *http.Response // its body is in body
 	body           []byte
-	err            error // of the request as a whole
+	err            error
+	step           string // the id of the check that reports err; "" if there is no error
 }
 
-// probe sends the request, once for all checks.
+// probe sends the request once for all checks.
 func (x *checker) probe(ctx context.Context) *probe {
-	if x.probed != nil {
-		return x.probed
+	if x.probed == nil {
+		x.probed = new(probe)
+		x.probed.err = x.probed.send(ctx, x)
+		x.probed.step = x.probed.failedStep()
 	}
-	m := new(probe)
-	x.probed = m
-	base, _, err := org.Transport(x.cfg.Okta.CAFile)
-	if err != nil { // checkTLS says so; until then anything is good enough
-		base, _, _ = org.Transport("")
+	return x.probed
+}
+
+func (m *probe) send(ctx context.Context, x *checker) error {
+	x.base, _, m.caErr = org.Transport(x.cfg.Okta.CAFile)
+	if m.caErr != nil { // checkTLS reports it
+		x.base, _, _ = org.Transport("")
 	}
-	x.base = base
-	once := base.Clone()
+	once := x.base.Clone()
 	defer once.CloseIdleConnections()
+	once.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	once.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 		if resp.StatusCode != http.StatusOK {
 			m.denial = resp.StatusCode
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(httptrace.WithClientTrace(ctx, m.trace()), probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { m.remote = c.Conn.RemoteAddr().String() }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.cfg.Okta.OrgURL+probePath, nil)
 	if err != nil {
-		m.err = err
-		return m
+		return err
 	}
 	req.Header.Set("User-Agent", org.UserAgent(x.Tool))
 	m.proxy, _ = http.ProxyFromEnvironment(req)
 	m.sent = time.Now()
-	resp, err := once.RoundTrip(req) // which follows no redirect
+	m.resp, err = once.RoundTrip(req) // follows no redirect
 	m.received = time.Now()
-	m.end()
 	if err != nil {
-		m.err = err
-		return m
+		return err
 	}
-	m.resp = resp
-	m.body, m.err = readAll(resp)
-	return m
+	m.body, err = readAll(m.resp)
+	return err
 }
 
-// trace notes how far the request comes. Of several addresses that are tried at
-// once one may still be tried when the request has ended.
-func (m *probe) trace() *httptrace.ClientTrace {
-	note := func(what func()) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if !m.over {
-			what()
-		}
+// failedStep returns the id of the check that reports the error.
+func (m *probe) failedStep() string {
+	var op *net.OpError
+	errors.As(m.err, &op)
+	switch {
+	case m.err == nil:
+		return ""
+	case m.denial != 0 || op != nil && op.Op == "proxyconnect":
+		return "proxy"
+	case errors.As(m.err, new(*net.DNSError)):
+		return "dns"
+	case op != nil && op.Op == "dial":
+		return "tcp"
+	case m.resp == nil:
+		return "tls"
 	}
-	return &httptrace.ClientTrace{
-		DNSDone:      func(d httptrace.DNSDoneInfo) { note(func() { m.addresses, m.lookupErr = len(d.Addrs), d.Err }) },
-		ConnectStart: func(_, addr string) { note(func() { m.dialed = append(m.dialed, addr) }) },
-		ConnectDone: func(_, addr string, err error) {
-			if err == nil {
-				note(func() { m.remote = addr })
-			}
-		},
-		TLSHandshakeDone: func(s tls.ConnectionState, err error) { note(func() { m.tls, m.tlsErr = &s, err }) },
-	}
-}
-
-func (m *probe) end() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.over = true
+	return "org"
 }

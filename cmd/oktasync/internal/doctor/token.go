@@ -15,7 +15,7 @@ import (
 	"oktasync/dpopauth/keys"
 )
 
-// Which check's failure a refusal by Okta is.
+// The ids of the checks that report a rejection by Okta.
 const (
 	causeEndpoint = "token_endpoint"
 	causeZone     = "network_zone"
@@ -29,22 +29,21 @@ const (
 	causeRole     = "role"
 )
 
-// An tokenResult is what came of asking for a token.
+// A tokenResult is the result of a token request.
 type tokenResult struct {
 	auth  *dpopauth.Transport
 	err   error
-	cause string  // "": there is a token
-	kid   *string // another kid with which there is one; "": none at all
+	cause string  // the id of the check that reports err; "" if there is a token
+	kid   *string // another kid that Okta accepts, "" for none; nil if unknown
 }
 
-func (a *tokenResult) oauth() *dpopauth.Error {
-	var e *dpopauth.Error
-	errors.As(a.err, &e)
+func (t *tokenResult) oauth() *dpopauth.Error {
+	e, _ := errors.AsType[*dpopauth.Error](t.err)
 	return e
 }
 
-// requestToken asks for a token, once for all checks. Where the key is what was
-// refused, it tries whether only its kid was wrong.
+// requestToken requests a token, once for all checks. If Okta rejects the key, it
+// finds out whether only the kid is wrong.
 func (x *checker) requestToken(ctx context.Context) *tokenResult {
 	if x.token != nil {
 		return x.token
@@ -56,20 +55,20 @@ func (x *checker) requestToken(ctx context.Context) *tokenResult {
 	return x.token
 }
 
-// tryKeyIDs asks with other kids. A key that no configuration names yet is looked
-// at by the one that does.
+// tryKeyIDs requests a token with other kids. With --key, the kid that Okta
+// accepts is used from then on.
 func (x *checker) tryKeyIDs(ctx context.Context) {
 	for _, kid := range []string{"", x.clientKey.Thumbprint()} {
 		if kid == x.clientKey.ID() {
 			continue
 		}
 		key := x.clientKey.WithID(kid)
-		a := x.fetchToken(ctx, key, x.cfg.Okta.Scopes)
+		t := x.fetchToken(ctx, key, x.cfg.Okta.Scopes)
 		switch {
-		case a.cause == causeKey:
+		case t.cause == causeKey:
 			continue
 		case x.Key != "":
-			x.clientKey, x.token = key, a
+			x.clientKey, x.token = key, t
 		default:
 			x.token.kid = &kid
 		}
@@ -87,13 +86,14 @@ func (x *checker) fetchToken(ctx context.Context, key *keys.Key, scopes []string
 	return &tokenResult{auth: auth, err: err, cause: tokenCause(err)}
 }
 
-// tokenCause goes by types and codes, never by words.
+// tokenCause returns the id of the check that reports the error of a token
+// request. It depends on types and codes, never on texts.
 func tokenCause(err error) string {
-	var e *dpopauth.Error
+	e, ok := errors.AsType[*dpopauth.Error](err)
 	switch {
 	case err == nil:
 		return ""
-	case !errors.As(err, &e):
+	case !ok:
 		return causeEndpoint
 	case errors.Is(err, dpopauth.ErrScope):
 		return causeScopes
@@ -112,9 +112,13 @@ func tokenCause(err error) string {
 	case "invalid_scope", "consent_required":
 		return causeScopes
 	case "invalid_client":
-		return map[dpopauth.Part]string{dpopauth.PartClient: causeClient, dpopauth.PartMethod: causeClient,
-			dpopauth.PartAudience: causeEndpoint, dpopauth.PartTime: causeEndpoint, dpopauth.PartReplay: causeEndpoint,
-			dpopauth.PartMissing: causeEndpoint, dpopauth.PartKey: causeKey}[e.Part]
+		switch e.Part {
+		case dpopauth.PartClient, dpopauth.PartMethod:
+			return causeClient
+		case dpopauth.PartKey:
+			return causeKey
+		}
+		return causeEndpoint
 	}
 	if e.Status == http.StatusForbidden {
 		return causeZone
@@ -122,134 +126,131 @@ func tokenCause(err error) string {
 	return causeEndpoint
 }
 
+// checkClientID checks that the app exists and is a service app.
 func checkClientID(ctx context.Context, x *checker) Finding {
-	a, id := x.requestToken(ctx), x.cfg.Okta.ClientID
-	if a.cause != causeClient {
+	t, id := x.requestToken(ctx), x.cfg.Okta.ClientID
+	if t.cause != causeClient {
 		return ok("%s is an app of the org", id)
 	}
-	if a.oauth().Part == dpopauth.PartClient {
-		return failed(inConfig, "set okta.client_id to the Client ID that stands at the app > General, and see that the app is active and of this org", "the org has no app %s", id)
+	if t.oauth().Part == dpopauth.PartClient {
+		return failed(org.InConfig, "set okta.client_id to the Client ID of the app (the app > General), and check that the app is active and in this org", "the org has no app %s", id)
 	}
-	return failed(inOkta, "make a new app of type API Services: only that may have tokens for itself, with \"Public key / Private key\" as client authentication", "%s is no service app: %v", id, a.err)
+	return failedWith(&dpopauth.Error{Code: "unauthorized_client"}, org.Remedy{}, "%s is not a service app: %v", id, t.err)
 }
 
+// checkKeyKnown checks that the app has the client key.
 func checkKeyKnown(ctx context.Context, x *checker) Finding {
-	a, key := x.requestToken(ctx), x.clientKey
+	t, key := x.requestToken(ctx), x.clientKey
 	sent := "no kid"
 	if key.ID() != "" {
 		sent = "kid " + clean(key.ID())
 	}
 	switch {
-	case a.cause != causeKey && x.Key != "" && key.ID() == "":
-		return ok("the app takes the key in %s, and has no other: leave okta.private_key_id out", x.Key)
-	case a.cause != causeKey && x.Key != "":
-		return ok("the app takes the key in %s with %s; set okta.private_key_id to that when you set okta.private_key_file to it", x.Key, sent)
-	case a.cause != causeKey:
-		return ok("the app takes the key with thumbprint %s and %s", key.Thumbprint(), sent)
-	case a.kid != nil && *a.kid != "" && key.ID() == "":
-		return failed(inConfig, "set okta.private_key_id to "+*a.kid, "the app has this key and others, and nothing says which is meant")
-	case a.kid != nil && *a.kid != "":
-		return failed(inConfig, "set okta.private_key_id to "+*a.kid, "the app has the key, but not by %s", sent)
-	case a.kid != nil:
-		return failed(inConfig, "correct okta.private_key_id, or leave it out: the app has no other key", "the app has the key, but not by %s", sent)
+	case t.cause != causeKey && x.Key != "" && key.ID() == "":
+		return ok("the app accepts the key in %s, and has no other key: remove okta.private_key_id", x.Key)
+	case t.cause != causeKey && x.Key != "":
+		return ok("the app accepts the key in %s with %s; when you set okta.private_key_file to it, set okta.private_key_id too", x.Key, sent)
+	case t.cause != causeKey:
+		return ok("the app accepts the key with thumbprint %s and %s", key.Thumbprint(), sent)
+	case t.kid != nil && *t.kid != "":
+		return failed(org.InConfig, "set okta.private_key_id to "+*t.kid, "the app has several keys, and none with %s", sent)
+	case t.kid != nil:
+		return failed(org.InConfig, "correct okta.private_key_id, or remove it: the app has no other key", "the app has the key, but not with %s", sent)
 	}
-	return failed(inOkta, fmt.Sprintf("the app > General > Client Credentials > Edit > Add key: paste what `%s` prints", x.jwkCommand()),
-		"the app %s does not have the key with thumbprint %s (%v)", x.cfg.Okta.ClientID, key.Thumbprint(), a.err)
-}
-
-// jwkCommand prints the public half of the key that is looked at.
-func (x *checker) jwkCommand() string {
+	command := "oktasync validate --public-jwk"
 	if x.Key != "" {
-		return "oktasync validate --public-jwk --key " + term.ShellWord(x.Key)
+		command += " --key " + term.ShellWord(x.Key)
 	}
-	return "oktasync validate --public-jwk"
+	return failed(org.InOkta, fmt.Sprintf("add the key that `%s` prints (the app > General > Client Credentials > Edit > Add key)", command),
+		"the app %s does not have the key with thumbprint %s (%v)", x.cfg.Okta.ClientID, key.Thumbprint(), t.err)
 }
 
+// checkDPoP checks that configuration and app both require DPoP.
 func checkDPoP(ctx context.Context, x *checker) Finding {
-	const setting = "the app > General > General Settings > Proof of possession: require DPoP"
-	a := x.requestToken(ctx)
+	const setting = "require DPoP (the app > General > General Settings > Proof of possession)"
+	t := x.requestToken(ctx)
 	here := x.cfg.Okta.DPoP.Mode != config.DPoPOff
 	switch {
-	case a.cause != causeDPoP && here:
-		status, in := a.auth.Status(), ""
-		if a.cause == "" || status.Counters.Challenges["token"] > 0 {
+	case t.cause != causeDPoP && here:
+		status, in := t.auth.Status(), ""
+		if t.cause == "" || status.Counters.Challenges["token"] > 0 {
 			in = " and in the app"
 		}
 		return ok("required here%s; tokens are bound to thumbprint %s", in, status.Thumbprint)
-	case a.cause != causeDPoP:
-		return warning(inOkta, setting+"; then set okta.dpop.mode to required", "off here and in the app: whoever sees a token can use it")
-	case errors.Is(a.err, dpopauth.ErrTokenType):
-		return failed(inOkta, setting, "required here, but not in the app: Okta gave a token that is bound to no key")
+	case t.cause != causeDPoP:
+		return warning(org.InOkta, setting+"; then set okta.dpop.mode to required", "off here and in the app: a stolen token can be used")
+	case errors.Is(t.err, dpopauth.ErrTokenType):
+		return failed(org.InOkta, setting, "required here, but not in the app: Okta's token is not bound to a key")
 	case !here:
-		return failed(inConfig, "set okta.dpop.mode to required", "required in the app, but off here")
+		return failed(org.InConfig, "set okta.dpop.mode to required", "required in the app, but off here")
 	}
-	return failed(onHost, "see that no proxy changes the URL or takes headers away", "Okta refuses the proof: %v", a.err)
+	return failedWith(t.err, otherResponder, "Okta rejects the proof: %v", t.err)
 }
 
+// checkNonce checks that DPoP nonces arrive.
 func checkNonce(ctx context.Context, x *checker) Finding {
-	a := x.requestToken(ctx)
+	t := x.requestToken(ctx)
 	switch {
-	case a.cause == causeNonce:
-		return failed(onHost, "have the proxy let the header DPoP-Nonce through", "Okta demands a nonce, and none that it takes arrives: %v", a.err)
-	case a.auth.Status().Counters.Challenges["token"] > 0:
-		return ok("demanded and met")
+	case t.cause == causeNonce:
+		return failedWith(&dpopauth.Error{Code: "use_dpop_nonce"}, otherResponder, "Okta requires a nonce, and no valid one arrives: %v", t.err)
+	case t.auth.Status().Counters.Challenges["token"] > 0:
+		return ok("required and received")
 	}
-	return ok("none demanded")
+	return ok("not required")
 }
 
+// checkScopes checks that all requested scopes are granted.
 func checkScopes(ctx context.Context, x *checker) Finding {
-	a, wanted := x.requestToken(ctx), strings.Join(x.cfg.Okta.Scopes, " ")
+	t, requested := x.requestToken(ctx), strings.Join(x.cfg.Okta.Scopes, " ")
 	required := x.cfg.RequiredScopes()
-	needed := strings.Join(required, " ")
-	const tab = "the app > Okta API Scopes: grant "
-	var partly *dpopauth.ScopeError
-	switch {
-	case errors.As(a.err, &partly):
-		missing := strings.Join(partly.Missing, " ")
-		for _, scope := range required {
-			if slices.Contains(partly.Missing, scope) {
-				return failed(inOkta, tab+scope, "not granted: %s", missing)
-			}
-		}
-		return failed(inConfig, "take "+missing+" out of okta.scopes; oktasync needs no more than "+needed, "asked for, but not granted: %s", missing)
-	case a.cause == causeScopes:
-		return failed(inOkta, tab+needed, "none of those asked for is granted: %s", wanted)
-	case x.firstPage(ctx).cause == causeScopes:
-		return failed(inOkta, tab+needed, "the API says that the token lacks the scope: %s", x.firstPage(ctx).answer())
+	grant := func(scopes ...string) string {
+		return "grant " + strings.Join(scopes, " ") + " (the app > Okta API Scopes)"
 	}
-	return ok("granted: %s", wanted)
+	if partly, ok := errors.AsType[*dpopauth.ScopeError](t.err); ok {
+		missing := strings.Join(partly.Missing, " ")
+		needed := slices.DeleteFunc(slices.Clone(partly.Missing), func(s string) bool { return !slices.Contains(required, s) })
+		if len(needed) > 0 {
+			return failed(org.InOkta, grant(needed...), "not granted: %s", missing)
+		}
+		return failed(org.InConfig, "remove "+missing+" from okta.scopes; oktasync needs only "+strings.Join(required, " "), "requested, but not granted: %s", missing)
+	}
+	if t.cause == causeScopes {
+		return failed(org.InOkta, grant(required...), "no requested scope is granted: %s", requested)
+	}
+	if p := x.failedPage(ctx, causeScopes); p != nil {
+		return failed(org.InOkta, grant(p.declared.Scope), "the token lacks the scope to read %s: %v", p.declared.Resource.Name, p.err)
+	}
+	return ok("granted: %s", requested)
 }
 
-// furtherScopes are those for which it is seen whether the app has them: what
-// orgs have had for years, so that none is unknown and spoils the answer for all
+// otherScopes returns scopes that the app doesn't need. It contains only those
+// that every org has, because one unknown scope fails the whole request
 // (developer.okta.com, OAuth 2.0 scopes).
-func furtherScopes(required []string) (scopes []string) {
-	for _, resource := range strings.Fields(`apps authenticators authorizationServers brands clients devices domains eventHooks
+func otherScopes(required []string) (scopes []string) {
+	for resource := range strings.FieldsSeq(`apps authenticators authorizationServers brands clients devices domains eventHooks
 		groups idps inlineHooks linkedObjects policies profileMappings roles schemas sessions trustedOrigins userTypes users`) {
 		scopes = append(scopes, "okta."+resource+".read", "okta."+resource+".manage")
 	}
 	return append(slices.DeleteFunc(scopes, func(s string) bool { return slices.Contains(required, s) }), "okta.logs.read")
 }
 
-// checkExtraScopes asks for all of them at once: Okta gives those that the app
-// has. The token is forgotten at once; nothing is sent with it.
+// checkExtraScopes requests all other scopes at once; Okta returns those that the
+// app has. The token is never used.
 func checkExtraScopes(ctx context.Context, x *checker) Finding {
 	required := x.cfg.RequiredScopes()
-	tried := furtherScopes(required)
-	a := x.fetchToken(ctx, x.clientKey, slices.Concat(required, tried))
+	tried := otherScopes(required)
+	t := x.fetchToken(ctx, x.clientKey, slices.Concat(required, tried))
 	granted := tried
-	var partly *dpopauth.ScopeError
-	switch {
-	case errors.As(a.err, &partly):
+	if partly, ok := errors.AsType[*dpopauth.ScopeError](t.err); ok {
 		granted = partly.Granted
-	case a.err != nil:
-		return ok("Okta does not say; the app > Okta API Scopes does")
+	} else if t.err != nil {
+		return Finding{Status: OK, Seen: "unknown: Okta doesn't return the granted scopes; see the app > Okta API Scopes"}
 	}
-	extra := slices.DeleteFunc(slices.Clone(append(granted, x.cfg.Okta.Scopes...)), func(s string) bool { return slices.Contains(required, s) })
+	extra := slices.DeleteFunc(slices.Concat(granted, x.cfg.Okta.Scopes), func(s string) bool { return slices.Contains(required, s) })
 	slices.Sort(extra)
 	extra = slices.Compact(extra)
 	if len(extra) == 0 {
 		return ok("none beyond %s, of %d that were tried", strings.Join(required, " "), len(tried))
 	}
-	return warning(inOkta, "the app > Okta API Scopes: revoke them, unless `oktasync api` needs them; and ask for none in okta.scopes", "granted, and not needed: %s", strings.Join(extra, " "))
+	return warning(org.InOkta, "revoke them, unless `oktasync api` needs them (the app > Okta API Scopes), and remove them from okta.scopes", "granted, but not needed: %s", strings.Join(extra, " "))
 }

@@ -45,7 +45,7 @@ func TestHintsForResponses(t *testing.T) {
 		{401, "invalid_token", "access token"},
 		{403, "E0000006", "no admin role"},
 		{403, "E0000005", "Authorization header"},
-		{403, "insufficient_scope", "grant okta.users.read"},
+		{403, "insufficient_scope", "grant it to the app"},
 		{404, "", "org_url"},
 		{414, "E0000256", "too long"},
 		{429, "E0000047", "rate limit"},

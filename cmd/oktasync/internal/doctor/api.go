@@ -1,0 +1,214 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/oktaclient"
+	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
+)
+
+const (
+	pageSize   = 200
+	maxPages   = 5  // counted per resource, without --people
+	sampleSize = 20 // users of a snapshot that are requested by id
+	apiTimeout = 30 * time.Second
+)
+
+// A page is the response to one request for records of a resource.
+type page struct {
+	declared reconcile.Declared
+	header   http.Header
+	records  int
+	next     string // path and query of the next page; "": the last page
+	err      error  // an *oktaclient.Error, or an error of the transport
+	cause    string // the id of the check that reports err; "" if there is no error
+}
+
+// firstPages requests the first page of each declared resource, once for all
+// checks.
+func (x *checker) firstPages(ctx context.Context) []*page {
+	for _, export := range x.cfg.Exports {
+		for _, d := range export.Resources() {
+			if !slices.ContainsFunc(x.pages, func(p *page) bool { return p.declared.Resource == d.Resource }) {
+				x.pages = append(x.pages, x.page(ctx, d, ""))
+			}
+		}
+	}
+	return x.pages
+}
+
+// failedPage returns a first page whose error the check with the id cause reports,
+// or nil.
+func (x *checker) failedPage(ctx context.Context, cause string) *page {
+	if x.requestToken(ctx).cause != "" {
+		return nil
+	}
+	for _, p := range x.firstPages(ctx) {
+		if p.cause == cause {
+			return p
+		}
+	}
+	return nil
+}
+
+// page requests the first page of a resource that filter selects. Unlike a read, it
+// doesn't wait for a rate limit, so that doctor can report it.
+func (x *checker) page(ctx context.Context, d reconcile.Declared, filter string) *page {
+	query := url.Values{"limit": {fmt.Sprint(pageSize)}}
+	if filter != "" {
+		query.Set("filter", filter)
+	}
+	p := &page{declared: d}
+	p.err = p.request(ctx, x, d.Read.Path+"?"+query.Encode())
+	p.cause = apiCause(p.err)
+	return p
+}
+
+func (p *page) request(ctx context.Context, x *checker, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.cfg.Okta.OrgURL+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", org.UserAgent(x.Tool))
+	resp, err := x.requestToken(ctx).auth.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	p.header = resp.Header
+	failure := &oktaclient.Error{Path: req.URL.Path, RequestID: clean(resp.Header.Get("X-Okta-Request-Id"))}
+	body, err := readAll(resp)
+	switch {
+	case err != nil:
+		failure.Err = errors.New("the response was cut short")
+	case resp.StatusCode != http.StatusOK:
+		failure.Status, failure.Code = resp.StatusCode, oktaclient.ErrorCode(resp, body)
+	default:
+		failure.Err = p.parse(resp, body)
+	}
+	if failure.Err == nil && failure.Status == 0 {
+		return nil
+	}
+	return failure
+}
+
+// parse counts the records of a response, and finds the next page.
+func (p *page) parse(resp *http.Response, body []byte) (err error) {
+	var records []struct{}
+	if json.Unmarshal(body, &records) != nil {
+		return errors.New("the response is not a list of " + p.declared.Resource.Name)
+	}
+	p.records = len(records)
+	p.next, err = oktaclient.NextPage(resp)
+	return err
+}
+
+// apiCause returns the id of the check that reports the error of an API request.
+func apiCause(err error) string {
+	status, code := org.Response(err)
+	switch {
+	case err == nil:
+		return ""
+	case code == "insufficient_scope":
+		return causeScopes
+	case code == "E0000006":
+		return causeRole
+	case code == "access_denied" || status == http.StatusForbidden && code == "":
+		return causeZone
+	case status == http.StatusTooManyRequests:
+		return causeLimit
+	}
+	return causeAPI
+}
+
+// checkAPI checks that the API answers for each declared resource.
+func checkAPI(ctx context.Context, x *checker) Finding {
+	if p := x.failedPage(ctx, causeAPI); p != nil {
+		return failedWith(p.err, otherResponder, "GET %s: %v", p.declared.Read.Path, p.err)
+	}
+	var paths []string
+	for _, p := range x.firstPages(ctx) {
+		paths = append(paths, p.declared.Read.Path)
+	}
+	return ok("answers for %s", strings.Join(paths, " and "))
+}
+
+// share returns the requests per minute that okta.rate_limit_share allows for a
+// resource, at least 1. It returns 0 if the limit is unknown.
+func (x *checker) share(p *page) int {
+	limit, _, _, known := oktaclient.RateLimitOf(p.header)
+	if !known {
+		return 0
+	}
+	return max(1, int(float64(limit)*x.cfg.Okta.RateLimitShare))
+}
+
+// checkRateLimit checks that other clients leave oktasync its share of the limits.
+func checkRateLimit(ctx context.Context, x *checker) Finding {
+	left := func(p *page) string {
+		limit, remaining, reset, _ := oktaclient.RateLimitOf(p.header)
+		return fmt.Sprintf("%d of %d requests per minute to %s are left until %s", remaining, limit, p.declared.Read.Path, reset.UTC().Format(time.TimeOnly+" UTC"))
+	}
+	if p := x.failedPage(ctx, causeLimit); p != nil {
+		if limit, _, _, _ := oktaclient.RateLimitOf(p.header); limit == 0 {
+			return failed(org.InOkta, org.ChangeLimit, "other clients have too many requests in flight")
+		}
+		return failed(org.InOkta, org.ChangeLimit, "%s", left(p))
+	}
+	var shares []string
+	for _, p := range x.firstPages(ctx) {
+		limit, remaining, _, known := oktaclient.RateLimitOf(p.header)
+		switch {
+		case !known:
+			return warning(org.OnHost, "find out what removes the headers X-Rate-Limit-* from responses", "the response shows no rate limit")
+		case remaining < x.share(p)/2:
+			return warning(org.InOkta, org.ChangeLimit, "only %s: other clients use the same limit", left(p))
+		}
+		shares = append(shares, fmt.Sprintf("%d of %d requests per minute to %s", x.share(p), limit, p.declared.Read.Path))
+	}
+	return ok("%s (okta.rate_limit_share %v)", strings.Join(shares, ", "), x.cfg.Okta.RateLimitShare)
+}
+
+// checkReading estimates how long a read takes with the allowed requests per minute.
+func checkReading(ctx context.Context, x *checker) Finding {
+	needed := map[*snapshot.Resource]time.Duration{}
+	var total time.Duration
+	var parts []string
+	for i, p := range x.firstPages(ctx) {
+		r, c, share := p.declared.Resource, x.counts[i], x.share(p)
+		if share == 0 {
+			return skipped("the rate limit is unknown")
+		}
+		if newest := x.newest(r); newest != nil && recordsIn(newest, r) > c.n {
+			c = count{recordsIn(newest, r), true}
+		}
+		needed[r] = time.Duration(c.n/pageSize/share+1) * time.Minute
+		total += needed[r]
+		parts = append(parts, c.text(r))
+	}
+	text := fmt.Sprintf("up to %s for %s", term.Duration(total), strings.Join(parts, " and "))
+	for _, e := range x.cfg.Exports {
+		var own time.Duration
+		for _, d := range e.Resources() {
+			own += needed[d.Resource]
+		}
+		if own > e.Timeout {
+			return warning(org.InConfig, fmt.Sprintf("set the timeout of %s to %s or more, or raise okta.rate_limit_share", e.Name, term.Duration(2*own)),
+				"%s, but the timeout of %s is %s", text, e.Name, term.Duration(e.Timeout))
+		}
+	}
+	return ok("%s", text)
+}

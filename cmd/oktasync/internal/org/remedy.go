@@ -1,0 +1,166 @@
+package org
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"syscall"
+
+	"oktasync/dpopauth"
+	"oktasync/oktaclient"
+)
+
+// The places where a remedy is applied.
+const (
+	InConfig = "config"
+	InOkta   = "okta"
+	OnHost   = "host"
+)
+
+// A Remedy is what a person can do about an error.
+type Remedy struct {
+	Where  string // a place; "" if only waiting helps
+	Cause  string // what is wrong, a clause
+	Action string // what to do; "" if there is nothing to do
+}
+
+// Wait is the remedy for a failure of Okta.
+var Wait = Remedy{"", "Okta has a failure", "wait, and try again; status.okta.com shows Okta's state"}
+
+// The actions that several remedies and checks have in common.
+const (
+	AssignRole   = "assign Read-only Administrator to the app, not limited to groups (the app > Admin roles)"
+	ChangeZone   = "find the denied IP address under Reports > System Log; add it to the network zone of the app (the app > General > Network), or remove it from the blocked zone (Security > Networks)"
+	ChangeLimit  = "read at another hour, or raise the app's share of the limit (Reports > Rate limits)"
+	setOrgURL    = "set okta.org_url to the org's own address, such as https://acme.okta.com, without -admin"
+	checkNetwork = "check the network, HTTPS_PROXY and the firewall"
+	checkProxy   = "check what a proxy changes"
+)
+
+// remedies maps the error codes of Okta's API and of OAuth to remedies. Okta
+// documents the codes; its summaries may change, the codes don't.
+// See https://developer.okta.com/docs/reference/error-codes/.
+var remedies = map[string]Remedy{
+	"E0000005":                {OnHost, "Okta received no valid credentials", "check that no proxy removes the Authorization header, and that okta.org_url is the app's org"},
+	"E0000006":                {InOkta, "the scope is granted, but the app has no admin role", AssignRole},
+	"E0000007":                {}, // the message is enough
+	"E0000008":                {InConfig, "Okta has no such path", "check it, and that okta.org_url is the org's own address, without -admin"},
+	"E0000015":                {InOkta, "the org's license doesn't include this resource", "don't declare the resource"},
+	"E0000022":                {InConfig, "the path doesn't accept GET", "use another path"},
+	"E0000029":                {"", "Okta no longer accepts the cursor of the list", "read again"},
+	"E0000031":                {InConfig, "Okta can't parse the search expression", "correct it: attribute names are case-sensitive, and ne, not and ew don't exist"},
+	"E0000047":                {InOkta, "other clients use up the org's rate limit", ChangeLimit},
+	"E0000145":                {InOkta, "a user's data no longer fits the profile schema", "correct the user who was last updated then; Okta's support can find the user by the request id"},
+	"E0000256":                {InConfig, "the search expression is too long for Okta's Link headers", "keep it under 2 kB"},
+	"access_denied":           {InOkta, "Okta rejects this IP address", ChangeZone},
+	"insufficient_scope":      {InOkta, "the token lacks the scope", "grant it to the app under Okta API Scopes, and request it in okta.scopes"},
+	"invalid_dpop_proof":      {OnHost, "Okta rejects the DPoP proof", "check this machine's clock, and that no proxy changes the URL or removes headers"},
+	"invalid_request":         {InConfig, "the app requires DPoP, and the request had none", "set okta.dpop.mode to required"},
+	"invalid_token":           {InConfig, "Okta rejects the access token", "check that okta.client_id and okta.org_url belong to the same org"},
+	"temporarily_unavailable": Wait,
+	"unauthorized_client":     {InOkta, "the app is not a service app", "create an app of the type API Services, with Public key / Private key as client authentication"},
+	"use_dpop_nonce":          {OnHost, "Okta requests another DPoP nonce again and again", "check that no proxy removes the DPoP-Nonce header"},
+}
+
+// classRemedies maps classes of oktaclient.Error to remedies.
+var classRemedies = map[string]Remedy{
+	"timeout":       {OnHost, "no response came in time", checkNetwork + ", and see status.okta.com"},
+	"wrong Date":    {OnHost, "the response has an impossible Date", "set this machine's clock if it is wrong (timedatectl set-ntp true); otherwise " + checkProxy},
+	"no header":     {OnHost, "the response's header is malformed or too long", checkProxy + ", see status.okta.com, and read again later"},
+	"not JSON":      {OnHost, "the response is not from Okta's API", "check okta.org_url; " + checkProxy},
+	"broken JSON":   {OnHost, "the response was cut short or changed on its way", checkProxy + ", see status.okta.com, and read again later"},
+	"broken Link":   {OnHost, "the links between the pages are not Okta's own", "check okta.org_url; " + checkProxy},
+	"no connection": {OnHost, "there is no connection to Okta", checkNetwork},
+}
+
+// Hint returns the remedy for an error of the client or of the token request in
+// one sentence, or "" if there is none. A hint of dpopauth is more specific.
+func Hint(err error) string {
+	r := RemedyFor(err)
+	if r.Cause == "" {
+		return ""
+	}
+	return r.Cause + "; " + r.Action
+}
+
+// RemedyFor returns the remedy for an error of the client or of a token request.
+// It is empty if there is none.
+func RemedyFor(err error) Remedy {
+	status, code := Response(err)
+	token, fromToken := errors.AsType[*dpopauth.Error](err)
+	client, fromClient := errors.AsType[*oktaclient.Error](err)
+	if !fromToken && !fromClient {
+		return Remedy{}
+	}
+	atTokenEndpoint := fromToken && token.Op == "get token" // there, invalid_request has other causes
+	if r, known := remedies[code]; known && !(atTokenEndpoint && code == "invalid_request") {
+		return r
+	}
+	if r := networkRemedy(err); r.Cause != "" {
+		return r
+	}
+	if fromClient && client.Err != nil {
+		return classRemedies[client.Class()]
+	}
+	return statusRemedy(status, code)
+}
+
+// Response returns the status and the error code of the response that caused err,
+// if there was one.
+func Response(err error) (status int, code string) {
+	if e, ok := errors.AsType[*dpopauth.Error](err); ok {
+		return e.Status, e.Code
+	}
+	if e, ok := errors.AsType[*oktaclient.Error](err); ok {
+		return e.Status, e.Code
+	}
+	return 0, ""
+}
+
+// statusRemedy returns the remedy for a status with an unknown code, or with none,
+// as in the response of a proxy.
+func statusRemedy(status int, code string) Remedy {
+	switch {
+	case status/100 == 3:
+		return Remedy{InConfig, "the org URL redirects", setOrgURL}
+	case status == http.StatusUnauthorized:
+		return remedies["invalid_token"]
+	case status == http.StatusForbidden && code == "":
+		return remedies["access_denied"]
+	case status == http.StatusNotFound && code == "":
+		return Remedy{InConfig, "this address has no Okta API", setOrgURL}
+	case status == http.StatusTooManyRequests:
+		return remedies["E0000047"]
+	case status/100 == 5:
+		return Wait
+	}
+	return Remedy{}
+}
+
+// networkRemedy returns the remedy for an error of TLS, DNS or TCP.
+func networkRemedy(err error) Remedy {
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		host        x509.HostnameError
+		record      tls.RecordHeaderError
+		name        *net.DNSError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return Remedy{InConfig, "this machine doesn't trust the authority that signed the server's certificate", "if a company proxy inspects TLS, set okta.ca_file to its CA certificate, or exempt the org from inspection; otherwise, don't continue"}
+	case errors.As(err, &host):
+		return Remedy{InConfig, "the server's certificate is for another host", "check okta.org_url, and which server responds in place of Okta"}
+	case errors.As(err, &certificate):
+		return Remedy{OnHost, "the server's certificate is not valid", "check this machine's clock, and which server responds in place of Okta"}
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return Remedy{InConfig, "the server doesn't use TLS", "check the port in okta.org_url, and HTTPS_PROXY"}
+	case errors.As(err, &name):
+		return Remedy{InConfig, "the host name has no address", "check okta.org_url for a typing error, and this machine's DNS"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Remedy{OnHost, "the server accepts no connection on that port", "check okta.org_url, HTTPS_PROXY and the firewall"}
+	}
+	return Remedy{}
+}
