@@ -1,7 +1,6 @@
 package snapshot_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -150,33 +149,4 @@ func TestLoadSignerRejects(t *testing.T) {
 			t.Errorf("LoadSigner, mode %04o: %v, want %q", test.mode, err, test.want)
 		}
 	}
-}
-
-func TestParseAllowedSignersRejects(t *testing.T) {
-	public := storetest.NewSigner(t).PublicKey()
-	for lines, want := range map[string]string{
-		"":                                   "it names no key",
-		"archive":                            "line 1: there is no key",
-		"# ours\narchive ssh-ed25519 AAAA":   "line 2: there is no key",
-		`"archive ` + public:                 "line 1: a quote is not closed",
-		"archive valid-until=2026 " + public: `line 1: unknown option "valid-until"`,
-		"archive valid-after=soon " + public: `line 1: "soon" is no time`,
-		"archive cert-authority " + public:   "it names no key",
-	} {
-		if _, err := snapshot.ParseAllowedSigners([]byte(lines)); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("ParseAllowedSigners(%q): %v, want %q", lines, err, want)
-		}
-	}
-}
-
-// FuzzParseAllowedSigners checks that an accepted file contains a key.
-func FuzzParseAllowedSigners(f *testing.F) {
-	public := storetest.NewSigner(f).PublicKey()
-	f.Add([]byte("archive " + public))
-	f.Add([]byte(`"a b,c" namespaces="x,!y",valid-after="20261123Z" ` + public + " comment\n#\n\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := snapshot.ParseAllowedSigners(data); err == nil && !bytes.Contains(data, []byte("AAAA")) {
-			t.Errorf("ParseAllowedSigners(%q): accepted without a key", data)
-		}
-	})
 }

@@ -38,7 +38,7 @@ func (v *verifier) checkSigned(snap *link, report reportFunc) {
 	key, err := snapshot.CheckSignature(snap.Dir(), *m.SignedBy)
 	principals := ""
 	if err == nil && v.signers != nil {
-		principals, err = v.signers.Allow(key, signedAt(m))
+		principals, err = v.signers.Check(key, snapshot.SignNamespace, signedAt(m))
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

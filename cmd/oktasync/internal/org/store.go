@@ -60,7 +60,7 @@ func AllowedSigners(file string) (*snapshot.AllowedSigners, error) {
 	if file == "" {
 		return nil, nil
 	}
-	data, err := config.ReadArgument(file, 1<<20)
+	data, err := config.ReadArgument(file, snapshot.MaxAllowedSigners)
 	if err != nil {
 		return nil, fmt.Errorf("load allowed signers: %w", err)
 	}
