@@ -229,13 +229,19 @@ func (s *badSite) fault(text string) {
 }
 
 // app registers the app with a change.
-func (s *badSite) app(change func(*sandbox.ClientApp)) {
+func (s *badSite) app(change func(*sandbox.ClientApp)) { check(s, s.register(change)) }
+
+// register replaces the app of the org.
+func (s *site) register(change func(*sandbox.ClientApp)) error {
 	key, err := keys.Load(s.path("client-key.pem"))
-	check(s, err)
+	if err != nil {
+		return err
+	}
 	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: []string{"okta.users.read"},
 		Keys: []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}}}
 	change(&app)
 	s.org.Register(app)
+	return nil
 }
 
 func (s *badSite) role(role string) { s.app(func(a *sandbox.ClientApp) { a.Role = role }) }

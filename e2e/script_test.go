@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"org":        orgCommand,
 			"people":     peopleCommand,
 			"user":       userCommand,
+			"role":       roleCommand,
 			"group":      groupCommand,
 			"fault":      faultCommand,
 			"violations": violationsCommand,
@@ -118,15 +119,25 @@ func changePeople(org *sandbox.Org, change, number string) error {
 	return nil
 }
 
-// userCommand creates or replaces a user: `user 00u1 '{"login":"a@acme.example"}'`.
+// userCommand creates or replaces a user: `user 00u1 '{"login":"a@acme.example"}'
+// SUSPENDED`. The default status is ACTIVE.
 func userCommand(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(siteOf(ts).putUser(args[0], args[1]))
+	status := "ACTIVE"
+	if len(args) > 2 {
+		status = args[2]
+	}
+	ts.Check(siteOf(ts).putUser(args[0], args[1], status))
 }
 
 // putUser creates or replaces a user with this profile.
-func (s *site) putUser(id, profile string) error {
+func (s *site) putUser(id, profile, status string) error {
 	return s.org.Put(fmt.Appendf(nil,
-		`{"id":%q,"status":"ACTIVE","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":%s}`, id, profile))
+		`{"id":%q,"status":%q,"created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":%s}`, id, status, profile))
+}
+
+// roleCommand replaces the role of the app: `role group:Sales`.
+func roleCommand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(siteOf(ts).register(func(app *sandbox.ClientApp) { app.Role = args[0] }))
 }
 
 // groupCommand changes a group: `group add NAME`, `group set NAME PATH JSON`,

@@ -226,7 +226,7 @@ func TestNoControlCharactersOnATerminal(t *testing.T) {
 	s.must(t, 0, "apply")
 	const odd = `\u001b]0;x\u0007\u001b[2J\r\n- deleted ceo\u009b31m\u202e`
 	for i, id := range []string{"00uodd0000000000000a", "00uodd0000000000000b"} {
-		check(t, s.putUser(id, fmt.Sprintf(`{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[2]s"}`, i, odd)))
+		check(t, s.putUser(id, fmt.Sprintf(`{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[2]s"}`, i, odd), "ACTIVE"))
 	}
 	check(t, s.org.Put(fmt.Appendf(nil, `{"id":"00uodd0000000000000c","status":"%s","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"login":"c@acme.example"}}`, odd)))
 	s.must(t, 0, "plan")

@@ -15,7 +15,8 @@ import (
 // Find reads the records with these ids, for a caller that misses them in the
 // result of a read of q. A read by id is current, while Okta's lists come from
 // an index that lags. Okta's own 404 with the code E0000007 proves that a record
-// doesn't exist, and Find passes nothing for it. Any other failure is an error.
+// doesn't exist, and Find passes nothing for it. Any other failure is an error,
+// except that [Query.SkipForbidden] ignores status 403.
 //
 // A record read by id can differ from the same record in a list: a user has more
 // links. So Find reads each existing record once more from a list. With a
@@ -52,7 +53,8 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 		}
 		g.Go(func() error {
 			record, a, err := r.byID(limited, id)
-			if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Code == "E0000007" {
+			if e, ok := errors.AsType[*Error](err); ok && (e.Status == http.StatusNotFound && e.Code == "E0000007" ||
+				e.Status == http.StatusForbidden && r.query.SkipForbidden) {
 				return nil
 			}
 			if err != nil {
@@ -82,6 +84,7 @@ func (r *read) byID(ctx context.Context, id string) (record Record, a *attempt, 
 		if record, err = parseRecord(a, r.query.Resource.hasStatus); err == nil && record.ID != id {
 			err = &rejection{class: "another record", err: errors.New("response has another id")}
 		}
+		a.request.RecordStatus = record.Status
 		return err
 	}})
 	return record, a, err

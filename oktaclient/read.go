@@ -33,6 +33,9 @@ type Query struct {
 	// that is missing and was last updated before KnownBefore.
 	KnownBefore time.Time
 
+	// SkipForbidden makes Find ignore records that the app isn't allowed to read.
+	SkipForbidden bool
+
 	// OnPhase, if not nil, is called when the read enters a phase. No method of
 	// the sink runs at the same time.
 	OnPhase func(Phase)
@@ -67,6 +70,9 @@ type Request struct {
 	Rows      int    // records in the response
 	RequestID string // Okta's
 	Error     string // "" or a short class: "reset", "timeout", "broken JSON", Okta's error code
+
+	// RecordStatus is the status of the record in the response to a request by id.
+	RecordStatus string
 }
 
 // Sink receives the records and requests of a read. Its methods are called one

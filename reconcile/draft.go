@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 
+	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -55,14 +56,20 @@ func (p *Plan) total() int {
 func (p *Plan) transcript() (io.Reader, error) {
 	var lines []byte
 	for _, r := range p.requests {
-		request := snapshot.Request{
-			Time: snapshot.At(p.Read.OktaTime(r.Time)), Resource: r.Resource, Method: r.Method, Path: r.Path,
-			Status: r.Status, Rows: r.Rows, RequestID: r.RequestID, Error: r.Error,
-		}
+		request := requestOf(r)
+		request.Time = snapshot.At(p.Read.OktaTime(r.Time))
 		var err error
 		if lines, err = request.Line(lines); err != nil {
 			return nil, err
 		}
 	}
 	return bytes.NewReader(lines), nil
+}
+
+// requestOf returns r as a line of the transcript without its time.
+func requestOf(r oktaclient.Request) snapshot.Request {
+	return snapshot.Request{
+		Resource: r.Resource, Method: r.Method, Path: r.Path, Status: r.Status, Rows: r.Rows,
+		RequestID: r.RequestID, Error: r.Error, OktaStatus: r.RecordStatus,
+	}
 }

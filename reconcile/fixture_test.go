@@ -77,10 +77,10 @@ func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink okt
 	result := oktaclient.ReadResult{Started: time.Now()}
 	for _, id := range ids {
 		o.found = append(o.found, id)
-		request := oktaclient.Request{Resource: q.Resource.Name, Time: time.Now(), Method: "GET", Path: q.Resource.Path + "/" + id, Status: 404, RequestID: "r2"}
+		request := oktaclient.Request{Resource: q.Resource.Name, Time: time.Now(), Method: "GET", Path: q.Resource.Path + "/" + id, Status: 404, RequestID: "r2", Error: "E0000007"}
 		records := o.records(q)
 		if i := slices.IndexFunc(records, func(r oktaclient.Record) bool { return r.ID == id }); i >= 0 {
-			request.Status, request.Rows = 200, 1
+			request.Status, request.Rows, request.Error, request.RecordStatus = 200, 1, "", records[i].Status
 			if err := pass(q, records[i], sink); err != nil {
 				return result, err
 			}

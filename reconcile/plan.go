@@ -26,6 +26,7 @@ type Plan struct {
 	Missing            []string // files that the newest snapshot should have and the store lacks
 	Stopped            []string // why the guard stops the read; empty: it doesn't
 
+	override bool // the read is published even if the guard stops it
 	requests []oktaclient.Request
 	progress progress
 }
@@ -49,14 +50,19 @@ type ResourcePlan struct {
 // Plan reads the org and compares it with the newest snapshot. It writes only
 // unnamed temporary files, and needs no lock. A read that takes longer than the
 // export's timeout is an error.
-func (r *Reconciler) Plan(ctx context.Context, export Export) (plan *Plan, err error) {
+func (r *Reconciler) Plan(ctx context.Context, export Export) (*Plan, error) {
+	return r.plan(ctx, export, false)
+}
+
+// plan is Plan. With override, it also proves removals if the guard stops the read.
+func (r *Reconciler) plan(ctx context.Context, export Export, override bool) (plan *Plan, err error) {
 	if export.Timeout > 0 {
 		var cancel context.CancelFunc
 		cause := fmt.Errorf("the read took longer than the export's timeout of %s", export.Timeout)
 		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
 		defer cancel()
 	}
-	p := &Plan{Export: export, progress: progress{Progress{Export: export.Name}, r.cfg.Progress}}
+	p := &Plan{Export: export, override: override, progress: progress{Progress{Export: export.Name}, r.cfg.Progress}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -80,10 +86,10 @@ func (p *Plan) open(r *Reconciler) (err error) {
 		return fmt.Errorf("open newest snapshot: %w", err)
 	}
 	declaration := p.Export.Declaration()
-	var before *snapshot.Declaration
+	var before *snapshot.Manifest
 	if p.Previous != nil {
-		before = &p.Previous.Manifest.Declared
-		p.DeclarationChanged = !before.Equal(declaration)
+		before = &p.Previous.Manifest
+		p.DeclarationChanged = !before.Declared.Equal(declaration)
 		p.Missing = missing(p.Previous)
 	}
 	for _, declared := range p.Export.Resources() {
@@ -204,6 +210,12 @@ func (s sink) Outside(r oktaclient.Record) error { return s.resource.records.add
 
 func (s sink) Request(r oktaclient.Request) error {
 	s.plan.requests = append(s.plan.requests, r)
+	if s.plan.progress.Phase == PhaseProving {
+		request := requestOf(r)
+		if id, proof, ok := request.Proof(); ok {
+			s.resource.rules.Proofs[id] = proof
+		}
+	}
 	s.plan.progress.request()
 	return nil
 }

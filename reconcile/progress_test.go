@@ -35,7 +35,7 @@ func TestProgress(t *testing.T) {
 	f.publish()
 	for _, want := range []reconcile.Progress{
 		{Phase: reconcile.PhaseReading, Records: 2995, Expected: 3000, Requests: 1},
-		{Phase: reconcile.PhaseComparing, Records: 2048, Expected: 2995, Requests: 1},
+		{Phase: reconcile.PhaseComparing, Records: 2048, Expected: 2995, Requests: 6}, // the second time
 		{Phase: reconcile.PhaseProving, Records: 5, Expected: 5, Requests: 6},
 		{Phase: reconcile.PhasePublishing, Records: 2048, Expected: 2995, Requests: 6},
 	} {

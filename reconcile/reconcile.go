@@ -157,7 +157,7 @@ func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export E
 	if err := w.Damaged(); err != nil {
 		return Result{}, fmt.Errorf("open newest snapshot: %w", err)
 	}
-	plan, err := r.Plan(ctx, export)
+	plan, err := r.plan(ctx, export, run.Override != nil)
 	if err != nil {
 		return Result{}, err
 	}

@@ -6,39 +6,43 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// findAtOnce is the number of missing records that are requested together. It
-// bounds memory.
-const findAtOnce = 1000
+const (
+	findAtOnce    = 1000   // missing records that are requested together, to bound memory
+	maxOverridden = 10_000 // missing records that are requested if an override exceeds the guard
+)
 
 // proveRemovals requests each record by id that the newest snapshot contains and
-// no page did. A page can skip a record, since Okta's lists have no isolation. So
-// a record counts as removed only if Okta answers that it doesn't exist. If it
-// exists, it is added to the read, and the comparison is repeated.
+// no page did, and repeats the comparison with Okta's responses. A page can skip a
+// record, since Okta's lists have no isolation, and a narrowed list omits records
+// that still exist. So a record counts as deleted only if Okta answers that it
+// doesn't exist. If the declaration selects it, it is added to the read.
 //
 // If more records are missing than the guard allows, none is requested: the guard
-// stops the read, and a missing role is the most likely cause.
+// stops the read, and a missing role is the most likely cause. An override requests
+// them, up to a bound. The others have no proof.
 func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
-	if rp.Counts.Removed == 0 || rp.Counts.Removed > maxRemoved(rp.Declared.Guard, rp.Counts.Before) {
+	most := maxRemoved(rp.Declared.Guard, rp.Counts.Before)
+	if rp.Counts.Removed == 0 || rp.Counts.Removed > most && !p.override {
 		return nil
 	}
-	p.progress.enter(PhaseProving, rp, 0, rp.Counts.Removed)
-	rows := rp.Rows
+	most = min(rp.Counts.Removed, max(most, maxOverridden))
+	p.progress.enter(PhaseProving, rp, 0, most)
+	rp.rules.Proofs = make(diff.Proofs)
 	var ids []string
+	requested := 0
 	err := rp.eachChange(func(c *diff.Change) error {
-		if c.Op == diff.OpRemoved {
-			ids = append(ids, c.ID())
+		if c.Op != diff.OpRemoved || requested == most {
+			return nil
 		}
-		if len(ids) < findAtOnce {
+		ids = append(ids, c.ID())
+		if requested++; len(ids) < findAtOnce && requested < most {
 			return nil
 		}
 		err := p.find(ctx, r, rp, ids)
 		ids = ids[:0]
 		return err
 	})
-	if err == nil && len(ids) > 0 {
-		err = p.find(ctx, r, rp, ids)
-	}
-	if err != nil || rp.Rows == rows {
+	if err != nil {
 		return err
 	}
 	if err := rp.records.finish(); err != nil {
@@ -47,9 +51,12 @@ func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler, rp *ResourcePla
 	return p.compare(ctx, r, rp)
 }
 
-// find reads the records with these ids, as a part of the read.
+// find reads the records with these ids, as a part of the read. With an override,
+// the app's role can be limited to a part of the org.
 func (p *Plan) find(ctx context.Context, r *Reconciler, rp *ResourcePlan, ids []string) error {
-	found, err := r.cfg.Source.Find(ctx, rp.query(p), ids, sink{p, rp})
+	query := rp.query(p)
+	query.SkipForbidden = p.override
+	found, err := r.cfg.Source.Find(ctx, query, ids, sink{p, rp})
 	p.Read.Finished = found.Finished
 	p.Read.Requests += found.Requests
 	rp.Rows += found.Rows

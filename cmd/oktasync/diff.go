@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,7 +115,8 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 // difference describes the changes between two states of an export.
 type difference struct {
 	export    string
-	from, to  source
+	from      *snapshot.Snapshot
+	to        source
 	resources []comparison
 	skipped   []string // resources that only one of the states records
 }
@@ -151,12 +153,49 @@ func newDifference(r *reader, args []string) (*difference, error) {
 	if from.Manifest.Sequence > to.Manifest.Sequence {
 		return nil, fmt.Errorf("%s is newer than %s; give the older one first", from.Name(), to.Name())
 	}
-	return compare(args[0], from, from.Manifest.Declared, to, to.Manifest.Declared, names)
+	d, err := compare(args[0], from, to, to.Manifest.Declared, names)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.addProofs(r, to.Manifest.Sequence)
 }
 
-// compare compares two states with their declarations. names selects resources; by
-// default, all resources that both states record are compared.
-func compare(export string, from source, fromDeclared snapshot.Declaration, to source, toDeclared snapshot.Declaration, names []string) (*difference, error) {
+// addProofs adds the proofs of removals in all snapshots after from, up to the
+// sequence last.
+func (d *difference) addProofs(r *reader, last int) error {
+	list, err := r.List(d.export)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.Manifest.Sequence <= d.from.Manifest.Sequence || s.Manifest.Sequence > last {
+			continue
+		}
+		if err := d.addProofsOf(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *difference) addProofsOf(s source) error {
+	for i := range d.resources {
+		c := &d.resources[i]
+		proofs, err := s.Proofs(c.resource)
+		if err != nil {
+			return err
+		}
+		if c.rules.Proofs == nil {
+			c.rules.Proofs = proofs
+		}
+		maps.Copy(c.rules.Proofs, proofs)
+	}
+	return nil
+}
+
+// compare compares a snapshot with another state and its declaration. names selects
+// resources; by default, all resources that both record are compared.
+func compare(export string, from *snapshot.Snapshot, to source, toDeclared snapshot.Declaration, names []string) (*difference, error) {
 	d := &difference{export: export, from: from, to: to}
 	for _, name := range names {
 		for _, s := range []source{from, to} {
@@ -174,7 +213,7 @@ func compare(export string, from source, fromDeclared snapshot.Declaration, to s
 		if len(names) > 0 && !slices.Contains(names, r.Name) {
 			continue
 		}
-		rules, base := snapshot.RulesFor(r, &fromDeclared, toDeclared)
+		rules, base := snapshot.RulesFor(r, &from.Manifest, toDeclared)
 		switch base {
 		case snapshot.BaseReset:
 			return nil, fmt.Errorf("%s and %s declare other %s (search, include_deprovisioned), so a comparison would report changes that didn't happen",

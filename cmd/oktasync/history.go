@@ -186,11 +186,14 @@ func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) er
 	base := snapshot.BaseNone
 	var rules diff.Rules
 	if before != nil {
-		rules, base = snapshot.RulesFor(snapshot.Users, &before.Manifest.Declared, s.Manifest.Declared)
+		rules, base = snapshot.RulesFor(snapshot.Users, &before.Manifest, s.Manifest.Declared)
 	}
 	if base != snapshot.BasePrevious {
 		e.Present = now != nil
 		return nil
+	}
+	if rules.Proofs, err = s.Proofs(snapshot.Users); err != nil {
+		return err
 	}
 	was, err := findUser(before, isUser)
 	if err != nil {

@@ -154,8 +154,11 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 		if p := reading.Previous; p == nil || p.Snapshot != newest.Name() {
 			fmt.Fprintf(a.stderr, "oktasync: note: %s is newer than this read, so it can't be released\n", newest.Name())
 		}
-		d, err := compare(reading.Export, newest, newest.Manifest.Declared, reading, reading.Declared, nil)
+		d, err := compare(reading.Export, newest, reading, reading.Declared, nil)
 		if err != nil {
+			return err
+		}
+		if err := d.addProofsOf(reading); err != nil {
 			return err
 		}
 		_, err = a.printDifference(d, format, r.zone(reading.Export))
@@ -275,7 +278,7 @@ func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err e
 	if err != nil {
 		return err
 	}
-	d, err := compare(export.Name, newest, newest.Manifest.Declared, read, read.Declared, nil)
+	d, err := compare(export.Name, newest, read, read.Declared, nil)
 	if err != nil {
 		return nil // other records are declared, so there is nothing to compare
 	}

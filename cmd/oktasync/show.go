@@ -73,6 +73,7 @@ type source interface {
 	Name() string
 	Recorded() []*snapshot.Resource
 	Records(*snapshot.Resource) (diff.Reader, error)
+	Proofs(*snapshot.Resource) (diff.Proofs, error)
 }
 
 // resourceNamed returns the resource of s with this name, or its first one if name

@@ -6,7 +6,7 @@ zstd, and Python's standard library.
 What it checks stands in the comments. It prints what it has checked, and ends
 with status 1 at the first thing that does not fit.
 """
-import csv, glob, hashlib, json, os, subprocess, sys, unicodedata
+import csv, datetime, glob, hashlib, json, os, subprocess, sys, unicodedata
 
 
 class Number(str):
@@ -215,38 +215,62 @@ def compare(before, after, ignore, path=""):
     return sorted(paths, key=str.encode), was, now
 
 
-def kind(resource, op, before, after, paths, declared):
-    if op != "changed":
-        return {"added": {"users": "joined", "groups": "created"}[resource], "removed": "deleted"}[op]
+# The responses to requests by id: the proofs of removals.
+def proofs(folder, resource):
+    found = {}
+    for r in map(parse, lines(read(folder, "requests.ndjson"))):
+        id, status = r["path"].rsplit("/", 1)[-1], r["status"]
+        proof = {"request_id": r["request_id"], "http_status": status}
+        if r["resource"] != resource or "?" in r["path"]:
+            continue
+        if status == "404" and r.get("error") == "E0000007":
+            found[id] = {**proof, "okta_status": "E0000007"}
+        elif status == "200" and r["rows"] == "1":
+            found[id] = {**proof, **({"okta_status": r["okta_status"]} if "okta_status" in r else {})}
+    return found
+
+
+def kind(resource, op, before, after, paths, declared, since, proof):
+    if op == "removed":
+        if proof.get("http_status") == "404": return "deleted"
+        if resource != "users" or not proof: return "not_listed"
+        left = proof.get("okta_status") == "DEPROVISIONED" and before["status"] != "DEPROVISIONED"
+        return "deactivated" if left else "out_of_scope"
     if resource != "users":
-        return "changed"
+        return {"added": "created", "changed": "changed"}[op]
+    if op == "added":
+        if declared["include_deprovisioned"] and not declared["search"]: return "joined"
+        if after.get("created") and datetime.datetime.fromisoformat(after["created"]) >= since: return "joined"
+        return "into_scope" if declared["search"] else "reactivated"
     was, now = before["status"], after["status"]
     if "status" in paths:
-        if was == "STAGED" and now != "DEPROVISIONED": return "joined"
+        if was == "STAGED" and now != "DEPROVISIONED": return "activated"
         if now == "DEPROVISIONED": return "deactivated"
         if was == "DEPROVISIONED": return "reactivated"
         if now == "SUSPENDED": return "suspended"
         if was == "SUSPENDED": return "unsuspended"
-    return "moved" if any(covers(declared["moved"], p) for p in paths) else "changed"
+    return "moved" if any(covers(declared["changes"]["moved"], p) for p in paths) else "changed"
 
 
 # Changes = the difference of neighbours under the changes declared.
-def check_changes(folder, m, resource, before, after):
-    declared, label = m["declared"][resource]["changes"], {"users": "login", "groups": "name"}[resource]
+def check_changes(folder, m, resource, before, after, since):
+    declared, label = m["declared"][resource], {"users": "login", "groups": "name"}[resource]
+    proved = proofs(folder, resource)
     old, new = {r["id"]: r for r in before}, {r["id"]: r for r in after}
     expected, counts, kinds = [], {"added": 0, "changed": 0, "removed": 0}, {}
     for id in sorted(set(old) | set(new), key=str.encode):
         a, b = old.get(id), new.get(id)
-        paths, was, now = compare(a or {}, b or {}, declared["ignore"])
+        paths, was, now = compare(a or {}, b or {}, declared["changes"]["ignore"])
         op = "added" if a is None else "removed" if b is None else "changed"
         if op == "changed" and not paths:
             continue
-        k = kind(resource, op, a, b, paths, declared)
+        proof = proved.get(id, {}) if op == "removed" else {}
+        k = kind(resource, op, a, b, paths, declared, since, proof)
         counts[op] += 1
         kinds[k] = kinds.get(k, 0) + 1
         change = op == "changed"
         expected.append({"op": op, "kind": k, "key": {"id": id}, label: (b or a)["profile"][label],
-                         "paths": paths if change else [], "before": was if change else a, "after": now if change else b})
+                         "paths": paths if change else [], "before": was if change else a, "after": now if change else b, **proof})
     found = []
     for line in lines(read(folder, resource + ".changes.ndjson")):
         c = parse(line)
@@ -261,7 +285,7 @@ def check_changes(folder, m, resource, before, after):
 def check_export(export, signers, principal):
     journal = check_journal(export)
     folders = {os.path.basename(f): f for f in glob.glob(export + "/pruned/2*") + glob.glob(export + "/2*")}
-    previous, before, checked = None, None, {"manifests": 0, "snapshots": 0, "records": 0, "changes": 0}
+    previous, before, since, checked = None, None, None, {"manifests": 0, "snapshots": 0, "records": 0, "changes": 0}
     for name in sorted(folders):
         folder = folders[name]
         m, digest = check_manifest(folder, signers, principal, previous, journal)
@@ -278,9 +302,9 @@ def check_export(export, signers, principal):
             check_csv(folder, resource, records[resource], m["declared"][resource]["attributes"])
             if before is not None:
                 assert resource in before and m["resources"][resource]["base"] == "previous", folder + ": another base"
-                checked["changes"] += check_changes(folder, m, resource, before[resource], records[resource])
+                checked["changes"] += check_changes(folder, m, resource, before[resource], records[resource], since)
             checked["records"] += len(records[resource])
-        before = records
+        before, since = records, datetime.datetime.fromisoformat(m["read"]["started"])
         checked["snapshots"] += 1
     assert os.readlink(export + "/latest") == sorted(folders)[-1], "latest leads elsewhere"
     print(os.path.basename(export) + ": " + ", ".join(f"{n} {what}" for what, n in checked.items()))

@@ -159,7 +159,7 @@ func TestScopesAndRoles(t *testing.T) {
 	}
 	for id := range c.org.UsersJSON() {
 		if user, _ := c.org.User(id); !strings.Contains(string(user), `"department":"Finance"`) {
-			c.get("/api/v1/users/"+id).want(t, 404, "E0000007", "")
+			c.get("/api/v1/users/"+id).want(t, 403, "E0000006", "")
 			break
 		}
 	}

@@ -271,7 +271,7 @@ func TestGroupAccess(t *testing.T) {
 	if ids := c.mustAll("/api/v1/groups"); !slices.Equal(ids, []string{all["Finance"].ID}) {
 		t.Errorf("groups of a role over Finance = %q", ids)
 	}
-	c.get("/api/v1/groups/"+all["Everyone"].ID).want(t, 404, "E0000007", "")
+	c.get("/api/v1/groups/"+all["Everyone"].ID).want(t, 403, "E0000006", "")
 
 	c = with("", "okta.groups.read")
 	for target, want := range map[string]int{"/api/v1/groups": 250, "/api/v1/groups/00g0": 500, "/api/v1/groups/00g0/users": 250} {

@@ -49,7 +49,10 @@ func (o *Org) get(s *store, id string) handler {
 		defer s.mu.RUnlock()
 		var obj object
 		found := s.findLocked(&obj, id) || strings.Contains(id, "@") && s.findLoginLocked(&obj, id)
-		if !found || !s.visible(&obj, token) {
+		if found && !s.visible(&obj, token) {
+			return newError("E0000006")
+		}
+		if !found {
 			e := newError("E0000007")
 			e.Summary += ": " + id + " (" + s.kind + ")"
 			return e

@@ -106,24 +106,24 @@ func (d Declaration) Equal(other Declaration) bool {
 }
 
 // RulesFor returns the rules for comparing the records of a resource with those
-// of an earlier snapshot, and the base of the comparison. before is nil if there
-// is no earlier snapshot. There is something to compare only if the base is
-// BasePrevious.
+// of an earlier snapshot, and the base of the comparison. before is its manifest,
+// nil if there is no earlier snapshot. There is something to compare only if the
+// base is BasePrevious. The rules have no proofs of removals.
 //
 // If the declared attributes differ, only the attributes that both declarations
 // keep are compared. So an attribute that is new in the declaration isn't
 // reported as a change, and an attribute that was excluded isn't reported as lost.
-func RulesFor(r *Resource, before *Declaration, after Declaration) (diff.Rules, string) {
+func RulesFor(r *Resource, before *Manifest, after Declaration) (diff.Rules, string) {
 	is := after.Resources[r.Name]
 	rules := diff.Rules{
 		Key: r.Key, Label: r.Label, Always: r.Always(), Ignore: is.Changes.Ignore,
 		Inactive: r.Inactive, Dates: r.Dates,
-		Kind: func(t diff.Transition) (diff.Kind, error) { return r.Kind(t, is.Changes.Moved) },
 	}
 	if before == nil {
 		return rules, BaseNone
 	}
-	was, recorded := before.Resources[r.Name]
+	rules.Kind = func(t diff.Transition) (diff.Kind, error) { return r.Kind(t, is, before.Read.Started.Time) }
+	was, recorded := before.Declared.Resources[r.Name]
 	if !recorded {
 		return rules, BaseNone
 	}

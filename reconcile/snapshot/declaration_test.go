@@ -36,7 +36,7 @@ func TestRulesFor(t *testing.T) {
 			if same := before.Equal(after); same != (test.name == "nothing") {
 				t.Errorf("Equal() = %t", same)
 			}
-			rules, base := snapshot.RulesFor(snapshot.Users, &before, after)
+			rules, base := snapshot.RulesFor(snapshot.Users, &snapshot.Manifest{Declared: before}, after)
 			if base != test.base || len(rules.Project) != test.project {
 				t.Errorf("RulesFor() = %d projections, %s, want %d, %s", len(rules.Project), base, test.project, test.base)
 			}
@@ -47,7 +47,7 @@ func TestRulesFor(t *testing.T) {
 		})
 	}
 	users, both := storetest.Declared(snapshot.Users), storetest.Declared(snapshot.Users, snapshot.Groups)
-	for _, before := range []*snapshot.Declaration{nil, &users} {
+	for _, before := range []*snapshot.Manifest{nil, {Declared: users}} {
 		if _, base := snapshot.RulesFor(snapshot.Groups, before, both); base != snapshot.BaseNone {
 			t.Errorf("RulesFor(%v) = %s, want %s", before, base, snapshot.BaseNone)
 		}
@@ -60,8 +60,8 @@ func TestUserKinds(t *testing.T) {
 		kind                diff.Kind
 		heading             string
 	}{
-		{"first activated", `"status":"STAGED"`, `"status":"PROVISIONED"`, diff.Joined, snapshot.Joiners},
-		{"first activated and moved", `"status":"STAGED"`, `"status":"ACTIVE","title":1`, diff.Joined, snapshot.Joiners},
+		{"first activated", `"status":"STAGED"`, `"status":"PROVISIONED"`, diff.Activated, snapshot.Joiners},
+		{"first activated and moved", `"status":"STAGED"`, `"status":"ACTIVE","title":1`, diff.Activated, snapshot.Joiners},
 		{"given up before activated", `"status":"STAGED"`, `"status":"DEPROVISIONED"`, diff.Deactivated, snapshot.Leavers},
 		{"deactivated and moved", `"status":"ACTIVE","title":1`, `"status":"DEPROVISIONED"`, diff.Deactivated, snapshot.Leavers},
 		{"deactivated while suspended", `"status":"SUSPENDED"`, `"status":"DEPROVISIONED"`, diff.Deactivated, snapshot.Leavers},
@@ -81,7 +81,7 @@ func TestUserKinds(t *testing.T) {
 			u := d.Resources["users"]
 			u.Changes.Moved = []string{"title", "place"}
 			d.Resources["users"] = u
-			rules, _ := snapshot.RulesFor(snapshot.Users, &d, d)
+			rules, _ := snapshot.RulesFor(snapshot.Users, &snapshot.Manifest{Declared: d}, d)
 			_, counts := recordtest.Diff(t, before, after, rules)
 			if counts.Kinds[test.kind] != 1 || len(counts.Kinds) != 1 {
 				t.Errorf("Kinds = %v, want one %s", counts.Kinds, test.kind)
@@ -90,6 +90,55 @@ func TestUserKinds(t *testing.T) {
 				t.Errorf("Heading() = %s, want %s", heading, test.heading)
 			}
 		})
+	}
+}
+
+// The kinds of added and removed users depend on the declaration, on the start of
+// the previous read, and on Okta's response for the id.
+func TestKindsOfAddedAndRemovedUsers(t *testing.T) {
+	all := snapshot.Narrowing{IncludeDeprovisioned: true}
+	active, sales := snapshot.Narrowing{}, snapshot.Narrowing{Search: "x"}
+	old, recent := `"created":"2026-11-23T05:59:59.999Z"`, `"created":"2026-11-23T06:00:00.000Z"`
+	gone := diff.Proof{RequestID: "r", HTTPStatus: 404, OktaStatus: "E0000007"}
+	exists := func(status string) diff.Proof { return diff.Proof{RequestID: "r", HTTPStatus: 200, OktaStatus: status} }
+	for _, test := range []struct {
+		narrowing     snapshot.Narrowing
+		before, after string
+		proof         diff.Proof
+		want          diff.Kind
+	}{
+		{all, "", old, diff.Proof{}, diff.Joined},
+		{active, "", old, diff.Proof{}, diff.Reactivated},
+		{active, "", recent, diff.Proof{}, diff.Joined},
+		{sales, "", old, diff.Proof{}, diff.IntoScope},
+		{sales, "", recent, diff.Proof{}, diff.Joined},
+		{sales, "", `"status":"ACTIVE"`, diff.Proof{}, diff.IntoScope}, // created is excluded
+		{all, `"status":"ACTIVE"`, "", gone, diff.Deleted},
+		{all, `"status":"ACTIVE"`, "", diff.Proof{}, diff.NotListed},
+		{active, `"status":"ACTIVE"`, "", exists("DEPROVISIONED"), diff.Deactivated},
+		{sales, `"status":"DEPROVISIONED"`, "", exists("DEPROVISIONED"), diff.OutOfScope},
+		{sales, `"status":"ACTIVE"`, "", exists("SUSPENDED"), diff.OutOfScope},
+	} {
+		d := storetest.Declared(snapshot.Users)
+		u := d.Resources["users"]
+		u.Narrowing = &test.narrowing
+		d.Resources["users"] = u
+		previous := &snapshot.Manifest{Declared: d, Read: snapshot.Read{Started: snapshot.At(storetest.Day(1))}}
+		rules, _ := snapshot.RulesFor(snapshot.Users, previous, d)
+		rules.Proofs = diff.Proofs{"1": test.proof}
+		side := func(members string) *recordtest.List {
+			if members == "" {
+				return recordtest.ListOf(t)
+			}
+			return recordtest.ListOf(t, `{"id":"1",`+members+`}`)
+		}
+		lines, counts := recordtest.Diff(t, side(test.before), side(test.after), rules)
+		if counts.Kinds[test.want] != 1 {
+			t.Errorf("%+v: kinds = %v, want %s", test, counts.Kinds, test.want)
+		}
+		if c, err := diff.ParseChange(lines); err != nil || c.Proof != test.proof {
+			t.Errorf("%+v: change = %s, %v, want the proof", test, lines, err)
+		}
 	}
 }
 
@@ -112,7 +161,7 @@ func TestDiffAcrossDeclarations(t *testing.T) {
 	}
 	without(was, "profile.city")
 	without(is, "profile.phone", "profile.login")
-	rules, _ := snapshot.RulesFor(snapshot.Users, &was, is)
+	rules, _ := snapshot.RulesFor(snapshot.Users, &snapshot.Manifest{Declared: was}, is)
 	lines, counts := recordtest.Diff(t, before, after, rules)
 	if counts.Added != 1 || counts.Changed != 1 || counts.Removed != 1 {
 		t.Errorf("Diff() = %+v, want one of each", counts)

@@ -1,6 +1,9 @@
 package snapshot
 
 import (
+	"net/http"
+	"time"
+
 	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/render"
 )
@@ -26,15 +29,17 @@ var Groups = &Resource{
 		diff.Created: {"created"},
 		diff.Changed: {"lastUpdated"},
 	},
-	Kinds: []diff.Kind{diff.Created, diff.Deleted, diff.Changed},
+	Kinds: []diff.Kind{diff.Created, diff.Deleted, diff.NotListed, diff.Changed},
 }
 
-func groupKind(t diff.Transition, _ []string) (diff.Kind, error) {
-	switch t.Op {
-	case diff.OpAdded:
+func groupKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+	switch {
+	case t.Op == diff.OpAdded:
 		return diff.Created, nil
-	case diff.OpRemoved:
+	case t.Op == diff.OpRemoved && t.Proof.HTTPStatus == http.StatusNotFound:
 		return diff.Deleted, nil
+	case t.Op == diff.OpRemoved:
+		return diff.NotListed, nil
 	}
 	return diff.Changed, nil
 }

@@ -103,12 +103,15 @@ func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Res
 		Resource: r, ByStatus: counts.ByStatus, Counts: diff.Counts{Total: counts.Total},
 		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside,
 	}
-	var declared *Declaration
+	var before *Manifest
 	if w.newest != nil {
-		declared = &w.newest.Manifest.Declared
+		before = &w.newest.Manifest
 	}
 	var rules diff.Rules
-	if rules, d.Base = RulesFor(r, declared, q.Declared); d.Base == BasePrevious {
+	if rules, d.Base = RulesFor(r, before, q.Declared); d.Base == BasePrevious {
+		if rules.Proofs, err = q.Proofs(r); err != nil {
+			return d, nil, err
+		}
 		if changes, err = w.store.TempFile(); err != nil {
 			return d, nil, err
 		}

@@ -35,7 +35,7 @@ func TestQuarantine(t *testing.T) {
 	if first, err := users.Next(); err != nil || string(first.Key) != "00u0001" {
 		t.Errorf("first user = %s, %v", first.Key, err)
 	}
-	if q.Reason != "too few users" || q.Previous.ManifestSHA256 != snap.Digest || q.Resources["users"].Removed != 15 || q.Read.Requests != 2 {
+	if q.Reason != "too few users" || q.Previous.ManifestSHA256 != snap.Digest || q.Resources["users"].Removed != 15 || q.Read.Requests != 17 {
 		t.Errorf("quarantined read = %+v", q)
 	}
 	if _, err := os.Stat(filepath.Join(q.Dir(), "requests.ndjson")); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
@@ -25,9 +26,9 @@ type Resource struct {
 	Columns []render.Column // the known columns of the CSV file
 	Open    []string        // objects whose members have their own CSV columns
 
-	// Kind returns what happened to the object. moved are the declared paths
-	// whose change makes a mover.
-	Kind func(t diff.Transition, moved []string) (diff.Kind, error)
+	// Kind returns what happened to the object. since is when the previous read
+	// began.
+	Kind func(t diff.Transition, declared DeclaredResource, since time.Time) (diff.Kind, error)
 
 	// Inactive reports whether a record counts as deactivated for the guard; nil:
 	// none does.

@@ -168,6 +168,10 @@ type Request struct {
 	Rows      int    `json:"rows"`
 	RequestID string `json:"request_id"`
 	Error     string `json:"error,omitempty"`
+
+	// OktaStatus is the status of the record in the response, if the request names
+	// one record by its id.
+	OktaStatus string `json:"okta_status,omitempty"`
 }
 
 // Line appends r to dst as a line of requests.ndjson.

@@ -208,17 +208,24 @@ func (s *stage) requests(ctx context.Context, lines io.Reader) (Transcript, erro
 // Transcript summarizes a requests.ndjson.
 type Transcript struct {
 	Requests int
-	Rows     map[string]int // by resource
+	Rows     map[string]int         // by resource
+	Proofs   map[string]diff.Proofs // of removals, by resource
 }
 
 // Add adds a line of requests.ndjson.
 func (t *Transcript) Add(line []byte) error {
 	r, err := ParseRequest(line)
 	if t.Rows == nil {
-		t.Rows = make(map[string]int)
+		t.Rows, t.Proofs = make(map[string]int), make(map[string]diff.Proofs)
 	}
 	t.Requests++
 	t.Rows[r.Resource] += r.Rows
+	if id, proof, ok := r.Proof(); ok {
+		if t.Proofs[r.Resource] == nil {
+			t.Proofs[r.Resource] = make(diff.Proofs)
+		}
+		t.Proofs[r.Resource][id] = proof
+	}
 	return err
 }
 

@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"bytes"
+	"net/http"
 	"slices"
+	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
@@ -39,6 +41,7 @@ var Users = &Resource{
 	},
 	Dates: map[diff.Kind][]string{
 		diff.Joined:      {"activated", "created"},
+		diff.Activated:   {"activated"},
 		diff.Deactivated: {"statusChanged"},
 		diff.Reactivated: {"statusChanged"},
 		diff.Suspended:   {"statusChanged"},
@@ -47,11 +50,11 @@ var Users = &Resource{
 		diff.Changed:     {"lastUpdated"},
 	},
 	Kinds: []diff.Kind{
-		diff.Joined, diff.Reactivated, diff.Moved, diff.Deactivated, diff.Deleted,
-		diff.Suspended, diff.Unsuspended, diff.Changed,
+		diff.Joined, diff.Activated, diff.Reactivated, diff.Moved, diff.Deactivated, diff.Deleted,
+		diff.Suspended, diff.Unsuspended, diff.IntoScope, diff.OutOfScope, diff.NotListed, diff.Changed,
 	},
 	headings: map[diff.Kind]string{
-		diff.Joined: Joiners, diff.Reactivated: Joiners, diff.Moved: Movers,
+		diff.Joined: Joiners, diff.Activated: Joiners, diff.Reactivated: Joiners, diff.Moved: Movers,
 		diff.Deactivated: Leavers, diff.Deleted: Leavers,
 	},
 }
@@ -72,14 +75,15 @@ const (
 )
 
 // userKind returns the first kind that fits, in the order deleted, joined,
-// deactivated, reactivated, suspended, unsuspended, moved, changed. A status
-// that changes.ignore contains decides nothing.
-func userKind(t diff.Transition, moved []string) (diff.Kind, error) {
+// activated, deactivated, reactivated, suspended, unsuspended, into_scope,
+// out_of_scope, moved, changed. A status that changes.ignore contains decides
+// nothing.
+func userKind(t diff.Transition, declared DeclaredResource, since time.Time) (diff.Kind, error) {
 	switch t.Op {
 	case diff.OpAdded:
-		return diff.Joined, nil
+		return addedUser(t.After, declared.Narrowing, since)
 	case diff.OpRemoved:
-		return diff.Deleted, nil
+		return removedUser(t.Before, t.Proof)
 	}
 	from, err := canonjson.Text(t.Before, "status")
 	if err != nil {
@@ -92,7 +96,7 @@ func userKind(t diff.Transition, moved []string) (diff.Kind, error) {
 	if slices.Contains(t.Paths, "status") {
 		switch {
 		case from == staged && to != deprovisioned: // no user returns to STAGED
-			return diff.Joined, nil
+			return diff.Activated, nil
 		case to == deprovisioned:
 			return diff.Deactivated, nil
 		case from == deprovisioned:
@@ -104,11 +108,48 @@ func userKind(t diff.Transition, moved []string) (diff.Kind, error) {
 		}
 	}
 	for _, path := range t.Paths {
-		if canonjson.CoversAny(moved, path) {
+		if canonjson.CoversAny(declared.Changes.Moved, path) {
 			return diff.Moved, nil
 		}
 	}
 	return diff.Changed, nil
+}
+
+// addedUser returns the kind of an added user. An export of all users gains only
+// users that joined. A narrowed export also gains users that existed before.
+func addedUser(user []byte, narrowing *Narrowing, since time.Time) (diff.Kind, error) {
+	if narrowing == nil || narrowing.Search == "" && narrowing.IncludeDeprovisioned {
+		return diff.Joined, nil
+	}
+	text, err := canonjson.Text(user, "created")
+	if err != nil {
+		return "", err
+	}
+	created, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err == nil && !created.Before(since):
+		return diff.Joined, nil
+	case narrowing.Search == "":
+		return diff.Reactivated, nil
+	}
+	return diff.IntoScope, nil
+}
+
+// removedUser returns the kind of a removed user. proof contains the status that
+// Okta returned for the user's id.
+func removedUser(user []byte, proof diff.Proof) (diff.Kind, error) {
+	switch {
+	case proof.HTTPStatus == http.StatusNotFound:
+		return diff.Deleted, nil
+	case proof.HTTPStatus != http.StatusOK:
+		return diff.NotListed, nil
+	case proof.OktaStatus != deprovisioned:
+		return diff.OutOfScope, nil
+	}
+	if was, err := deprovisionedUser(user); was || err != nil {
+		return diff.OutOfScope, err
+	}
+	return diff.Deactivated, nil
 }
 
 // deprovisionedUser reports whether a user is deprovisioned. It is called for

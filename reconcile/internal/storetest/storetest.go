@@ -148,10 +148,16 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 	}
 	requests := []snapshot.Request{{Resource: "token", Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"}}
 	for i, r := range resources {
-		d.Resources = append(d.Resources, resourceDraft(t, latest, r, d.Declared, lists[i]))
+		draft, removed := resourceDraft(t, latest, r, d.Declared, lists[i])
+		d.Resources = append(d.Resources, draft)
 		requests = append(requests, snapshot.Request{
 			Resource: r.Name, Method: "GET", Path: "/api/v1/" + r.Name + "?limit=200", Status: 200, Rows: len(lists[i]), RequestID: "a2",
 		})
+		for _, id := range removed {
+			requests = append(requests, snapshot.Request{
+				Resource: r.Name, Method: "GET", Path: "/api/v1/" + r.Name + "/" + id, Status: 404, Error: "E0000007", RequestID: "a3",
+			})
+		}
 	}
 	var lines []byte
 	for _, request := range requests {
@@ -163,9 +169,10 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 	return d
 }
 
-func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration, records []string) snapshot.ResourceDraft {
+// resourceDraft also returns the ids of removed records. Okta answers 404 for them.
+func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration, records []string) (d snapshot.ResourceDraft, removed []string) {
 	t.Helper()
-	d := snapshot.ResourceDraft{
+	d = snapshot.ResourceDraft{
 		Resource: r, Records: recordtest.ListOf(t, records...), Counts: diff.Counts{Total: len(records)}, Rows: len(records),
 	}
 	if r.Status != "" {
@@ -174,21 +181,29 @@ func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource
 			d.ByStatus[recordtest.Decode(t, []byte(record)).(map[string]any)[r.Status].(string)]++
 		}
 	}
-	var before *snapshot.Declaration
+	var before *snapshot.Manifest
 	if latest != nil {
-		before = &latest.Manifest.Declared
+		before = &latest.Manifest
 	}
 	var rules diff.Rules
 	if rules, d.Base = snapshot.RulesFor(r, before, declared); d.Base != snapshot.BasePrevious {
-		return d
+		return d, nil
+	}
+	after := recordtest.ListOf(t, records...)
+	rules.Proofs = make(diff.Proofs)
+	for _, id := range IDs(t, latest, r) {
+		if !slices.ContainsFunc(after.Records, func(r diff.Record) bool { return string(r.Key) == id }) {
+			removed = append(removed, id)
+			rules.Proofs[id] = diff.Proof{RequestID: "a3", HTTPStatus: 404, OktaStatus: "E0000007"}
+		}
 	}
 	current, err := latest.Records(r)
 	Must(t, err)
 	defer current.Close()
 	var lines []byte
-	lines, d.Counts = recordtest.Diff(t, current, recordtest.ListOf(t, records...), rules)
+	lines, d.Counts = recordtest.Diff(t, current, after, rules)
 	d.Changes = bytes.NewReader(lines)
-	return d
+	return d, removed
 }
 
 // Writer returns a writer of the export. The end of the test closes it.

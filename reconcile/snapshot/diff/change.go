@@ -25,16 +25,31 @@ const (
 type Kind string
 
 const (
+	Deleted     Kind = "deleted"
 	Joined      Kind = "joined"
-	Moved       Kind = "moved"
+	Activated   Kind = "activated"
 	Deactivated Kind = "deactivated"
 	Reactivated Kind = "reactivated"
 	Suspended   Kind = "suspended"
 	Unsuspended Kind = "unsuspended"
+	IntoScope   Kind = "into_scope"   // an existing user that the declaration selects now
+	OutOfScope  Kind = "out_of_scope" // an existing user that the declaration no longer selects
+	Moved       Kind = "moved"
 	Created     Kind = "created"
-	Deleted     Kind = "deleted"
 	Changed     Kind = "changed"
+	NotListed   Kind = "not_listed" // removed from the list, without a proof of the reason
 )
+
+// A Proof is Okta's response to a request for one record by its id. The read that
+// the removed record is missing from made the request.
+type Proof struct {
+	RequestID  string `json:"request_id,omitzero"`
+	HTTPStatus int    `json:"http_status,omitzero"` // 200 or 404
+	OktaStatus string `json:"okta_status,omitzero"` // the status of the record, or the error code of a 404
+}
+
+// Proofs are proofs by the key of the record.
+type Proofs map[string]Proof
 
 // A Change is the difference between two states of one record: one line of a
 // changes file.
@@ -47,6 +62,7 @@ type Change struct {
 	Paths  []string          `json:"paths"`           // what differs, sorted; empty for added and removed
 	Before jsontext.Value    `json:"before"`          // what differs, as it was; null for added
 	After  jsontext.Value    `json:"after"`           // what differs, as it is; null for removed
+	Proof                    // of a removal; otherwise empty
 
 	// At is when the change happened, according to Okta. It is set only during a
 	// call of Diff's emit. It is "" if Okta doesn't say, as for deleted users.
@@ -76,13 +92,15 @@ func (c *Change) Label() string {
 }
 
 // whole returns the change of a record that is on one side only.
-func (r *Rules) whole(op Op, record []byte) (*Change, error) {
+func (r *Rules) whole(op Op, key, record []byte) (*Change, error) {
 	c := &Change{Op: op, Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}
 	t := Transition{Op: op}
 	if op == OpAdded {
 		c.After, t.After = bytes.Clone(record), record
 	} else {
 		c.Before, t.Before = bytes.Clone(record), record
+		c.Proof = r.Proofs[string(key)]
+		t.Proof = c.Proof
 	}
 	return c, r.describe(c, t)
 }

@@ -37,6 +37,7 @@ type Rules struct {
 	Ignore   []string               // paths whose change alone is no change
 	Project  []canonjson.Attributes // applied to both sides before they are compared
 	Kind     func(Transition) (Kind, error)
+	Proofs   Proofs                            // of removals; a removal without one is NotListed
 	Inactive func(record []byte) (bool, error) // nil: no record is inactive
 	Dates    map[Kind][]string                 // attributes with the time of a change; the first that is set counts
 }
@@ -52,6 +53,7 @@ type Transition struct {
 	Op            Op
 	Before, After []byte   // canonical; nil if the record is only on the other side
 	Paths         []string // what differs, if Op is OpChanged
+	Proof         Proof    // of a removal
 }
 
 // Counts summarizes a comparison.
@@ -159,10 +161,10 @@ func (d *differ) compare(order int) error {
 	case order < 0:
 		key = d.before.key
 		d.count.Removed++
-		c, err = d.rules.whole(OpRemoved, d.before.record)
+		c, err = d.rules.whole(OpRemoved, key, d.before.record)
 	case order > 0:
 		d.count.Added++
-		c, err = d.rules.whole(OpAdded, d.after.record)
+		c, err = d.rules.whole(OpAdded, key, d.after.record)
 	case !bytes.Equal(d.before.record, d.after.record):
 		c, err = d.changed()
 	}

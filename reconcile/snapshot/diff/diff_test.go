@@ -17,7 +17,9 @@ import (
 // rulesOf returns the rules for records of r under one declaration.
 func rulesOf(r *snapshot.Resource, changes snapshot.Changes) diff.Rules {
 	d := snapshot.Declaration{Resources: map[string]snapshot.DeclaredResource{r.Name: {Changes: changes}}}
-	rules, _ := snapshot.RulesFor(r, &d, d)
+	rules, _ := snapshot.RulesFor(r, &snapshot.Manifest{Declared: d}, d)
+	proof := diff.Proof{RequestID: "r1", HTTPStatus: 404, OktaStatus: "E0000007"}
+	rules.Proofs = diff.Proofs{"00u3": proof, "00g3": proof}
 	return rules
 }
 
@@ -45,7 +47,7 @@ func TestDiff(t *testing.T) {
 			`{"id":"00u6","status":"ACTIVE","profile":{"login":"first@x"},"activated":"2026-01-02T00:00:00.000Z"}`,
 			`{"id":"00u7","status":"ACTIVE","profile":{"login":"renamed@x","langs":["de",null,{"b":1}]}}`,
 		}, diff.Counts{Before: 7, Total: 7, Added: 1, Changed: 5, Removed: 1, ActiveBefore: 6, Deactivated: 1,
-			Kinds: map[diff.Kind]int{diff.Joined: 2, diff.Moved: 1, diff.Deactivated: 1,
+			Kinds: map[diff.Kind]int{diff.Joined: 1, diff.Activated: 1, diff.Moved: 1, diff.Deactivated: 1,
 				diff.Reactivated: 1, diff.Deleted: 1, diff.Changed: 1}}},
 		{snapshot.Groups, snapshot.Changes{Ignore: []string{"lastUpdated", "lastMembershipUpdated"}}, []string{
 			`{"id":"00g1","type":"OKTA_GROUP","lastMembershipUpdated":"2026-01-01T00:00:00.000Z","profile":{"name":"Same"}}`,

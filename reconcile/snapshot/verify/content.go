@@ -18,10 +18,11 @@ import (
 // checkedSnapshot is a snapshot that Verify has looked into.
 type checkedSnapshot struct {
 	*link
-	correct map[string]bool // by resource: its records are what the manifest says
-	wrong   map[string]bool // files that something has been found about
-	opened  map[string]bool // files that have been read
-	passed  func()          // is called for each record
+	transcript snapshot.Transcript
+	correct    map[string]bool // by resource: its records are what the manifest says
+	wrong      map[string]bool // files that something has been found about
+	opened     map[string]bool // files that have been read
+	passed     func()          // is called for each record
 }
 
 // checkSnapshot looks into the folder of snap. What it compares snap with is
@@ -107,6 +108,11 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 // the differences from before, by resource.
 func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) (map[string]*difference, error) {
 	differences := make(map[string]*difference)
+	if file, ok := c.Manifest.File(snapshot.RequestsFile); ok && !c.wrong[file.Name] { // first, for the proofs of removals
+		if err := c.checkFile(ctx, file, report); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range c.Manifest.Recorded() {
 		_, csv := c.Manifest.File(r.CSVFile())
 		if csv != c.Manifest.Declared.HasFormat(snapshot.FormatCSV) {
@@ -207,15 +213,14 @@ func (h *hashedFile) check(file snapshot.File, readErr, problem error, report re
 // readRequests checks requests.ndjson, and holds the rows of all pages
 // against those that were kept.
 func (c *checkedSnapshot) readRequests(r io.Reader) error {
-	var pages snapshot.Transcript
 	lines := snapshot.NewLineReader(r)
 	for {
 		line, err := lines.Next()
 		if err == io.EOF {
-			return c.Manifest.CheckRows(c.Manifest.Files, pages)
+			return c.Manifest.CheckRows(c.Manifest.Files, c.transcript)
 		}
 		if err == nil {
-			err = pages.Add(line)
+			err = c.transcript.Add(line)
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", lines.N, err)

@@ -20,14 +20,15 @@ type difference struct {
 // rulesAfter returns how a resource is compared with before, and the base that
 // follows. follows is false if before isn't the predecessor.
 func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapshot) (rules diff.Rules, base string, follows bool) {
-	var declared *snapshot.Declaration
+	var manifest *snapshot.Manifest
 	if link := c.Manifest.Previous; link != nil {
 		if before == nil || before.Digest != link.ManifestSHA256 {
 			return diff.Rules{}, "", false
 		}
-		declared = &before.Manifest.Declared
+		manifest = &before.Manifest
 	}
-	rules, base = snapshot.RulesFor(r, declared, c.Manifest.Declared)
+	rules, base = snapshot.RulesFor(r, manifest, c.Manifest.Declared)
+	rules.Proofs = c.transcript.Proofs[r.Name]
 	return rules, base, true
 }
 
@@ -35,7 +36,7 @@ func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapsh
 // nothing to compare.
 func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, before *checkedSnapshot, records diff.Reader) (*difference, error) {
 	rules, base, follows := c.rulesAfter(r, before)
-	if !follows || base != snapshot.BasePrevious || !before.correct[r.Name] {
+	if !follows || base != snapshot.BasePrevious || !before.correct[r.Name] || !c.opened[snapshot.RequestsFile] {
 		return nil, nil
 	}
 	f, err := snapshot.OpenPlain(filepath.Join(before.Dir(), r.RecordsFile()))
