@@ -156,9 +156,9 @@ func TestDaemonPublishesOnSchedule(t *testing.T) {
 func (s *site) checkStatus(t *testing.T, d *daemon) {
 	t.Helper()
 	var got struct {
-		Fresh   bool
-		Org     string
-		Exports []struct {
+		UpToDate bool `json:"up_to_date"`
+		Org      string
+		Exports  []struct {
 			Newest struct {
 				Sequence       int
 				Records        []struct{ Total int }
@@ -179,7 +179,7 @@ func (s *site) checkStatus(t *testing.T, d *daemon) {
 		t.Fatalf("/api/v1/status = %d %s, %v", status, body, err)
 	}
 	e := got.Exports[0]
-	if !got.Fresh || got.Org != s.server.URL || got.Okta.TokenExpiry == "" || len(got.Okta.RateLimits) == 0 ||
+	if !got.UpToDate || got.Org != s.server.URL || got.Okta.TokenExpiry == "" || len(got.Okta.RateLimits) == 0 ||
 		len(e.Newest.Records) != 1 || e.Newest.Records[0].Total != 50 || e.Newest.Sequence < 2 || len(e.Newest.ManifestSHA256) != 64 ||
 		len(e.Runs) < 2 || e.Runs[0].Records != 50 || e.Runs[0].Outcome != "published" {
 		t.Errorf("/api/v1/status = %s", body)

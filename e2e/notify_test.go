@@ -140,7 +140,7 @@ func TestDaemonNotifiesOverdue(t *testing.T) {
 		}
 	}
 	lock.Close()
-	wantMessage(t, messages, "recovered", "is fresh again")
+	wantMessage(t, messages, "recovered", "is up to date again")
 	d.wantPage("/fresh", http.StatusOK)
 	d.wait("snapshot published")
 	d.stop(syscall.SIGTERM)

@@ -43,7 +43,7 @@ func (b *browser) checkLayout(url, name string) {
 	b.screen(screens[0].width, screens[0].height, "light")
 }
 
-// The status page in a browser, while all exports are fresh, one fails, one is
+// The status page in a browser, while all exports are up to date, one fails, one is
 // quarantined, and all have recovered.
 func TestPageInABrowser(t *testing.T) {
 	t.Parallel()
@@ -56,7 +56,7 @@ func TestPageInABrowser(t *testing.T) {
 	d.wait("snapshot published")
 	page := d.url + "/"
 	b.screen(1280, 800, "light")
-	b.shows(page, "All 2 exports are fresh")
+	b.shows(page, "All 2 exports are up to date")
 	shown := b.text()
 	for _, text := range []string{"1,203 users", "3 joined", "all-users=2:", "all users, deprovisioned included",
 		"0 6 * * * in Europe/Berlin", "expires", "agrees with ours", "Users over the last", "between 1,200 and 1,203"} {
@@ -67,7 +67,7 @@ func TestPageInABrowser(t *testing.T) {
 	if strings.Contains(shown, "Sales") {
 		t.Error("the page shows the search, which may contain names")
 	}
-	b.checkLayout(page, "fresh")
+	b.checkLayout(page, "up-to-date")
 
 	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
 	b.shows(page, "1 of 2 exports needs attention")
@@ -85,7 +85,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.checkLayout(page, "quarantined")
 
 	s.org.Restore()
-	b.shows(page, "All 2 exports are fresh")
+	b.shows(page, "All 2 exports are up to date")
 	b.checkLayout(page, "recovered")
 	b.checkConsole(d.url)
 	d.stop(syscall.SIGTERM)

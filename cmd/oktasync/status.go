@@ -109,7 +109,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		began = t
 	}
 	h := daemon.HealthOf(export, history, when, began, now)
-	if h.State == daemon.StateFresh {
+	if h.State == daemon.StateUpToDate {
 		h = h.Damaged(st.Verified, damage, now)
 	}
 	st.State = h.State
@@ -165,7 +165,7 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		return err
 	}
 	for _, st := range statuses {
-		if st.LastError != "" && st.State != daemon.StateFresh {
+		if st.LastError != "" && st.State != daemon.StateUpToDate {
 			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))
 		}
 		if v := st.Verified; v != nil {

@@ -17,7 +17,7 @@ import (
 type State string
 
 const (
-	StateFresh       State = "fresh"
+	StateUpToDate    State = "up to date"
 	StateFailing     State = "failing"     // the last reconcile failed
 	StateQuarantined State = "quarantined" // a guard held the last reading back
 	StateOverdue     State = "overdue"     // a due time has passed without a reconcile
@@ -25,7 +25,7 @@ const (
 	StateUnknown     State = "unknown"     // the journal can't be read
 )
 
-var states = []State{StateFresh, StateFailing, StateQuarantined, StateOverdue, StateDamaged, StateUnknown}
+var states = []State{StateUpToDate, StateFailing, StateQuarantined, StateOverdue, StateDamaged, StateUnknown}
 
 // Health is the state of an export, since when it is so, and why.
 type Health struct {
@@ -50,7 +50,7 @@ func (h Health) String() string {
 // export without a schedule, which can't be overdue; began is the time
 // from which due times count at the earliest.
 func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.Schedule, began, now time.Time) Health {
-	h := Health{Export: export.Name, State: StateFresh}
+	h := Health{Export: export.Name, State: StateUpToDate}
 	done, started := history.LastDone, history.LastStarted.Time
 	switch {
 	case done.Event == snapshot.EventFailed:
@@ -88,7 +88,7 @@ func (s *service) health(export reconcile.Export) Health {
 		return s.histories.steady(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
 	}
 	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now)
-	if h.State == StateFresh {
+	if h.State == StateUpToDate {
 		h = h.Damaged(LastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
 	}
 	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && !slices.Contains([]State{StateFailing, StateQuarantined}, h.State) {

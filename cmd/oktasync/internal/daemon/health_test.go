@@ -31,20 +31,20 @@ func TestHealthOf(t *testing.T) {
 		want    State
 		since   time.Duration
 	}{
-		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, StateFresh, 0},
-		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, StateFresh, 0},
+		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, StateUpToDate, 0},
+		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, StateUpToDate, 0},
 		{"past its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 91 * time.Minute, StateOverdue, time.Hour},
 		{"never ran", snapshot.History{}, hourly, 91 * time.Minute, StateOverdue, time.Hour},
-		{"only by apply", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, nil, 900 * time.Hour, StateFresh, 0},
-		{"running", snapshot.History{LastStarted: started}, hourly, 29 * time.Minute, StateFresh, 0},
+		{"only by apply", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, nil, 900 * time.Hour, StateUpToDate, 0},
+		{"running", snapshot.History{LastStarted: started}, hourly, 29 * time.Minute, StateUpToDate, 0},
 		{"killed", snapshot.History{LastStarted: started}, hourly, 31 * time.Minute, StateFailing, 0},
 		{"failed", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventFailed, time.Minute), LastDone: at(snapshot.EventFailed, time.Minute)}, hourly, 2 * time.Minute, StateFailing, time.Minute},
 		{"held back", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute), LastDone: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, StateQuarantined, time.Minute},
-		{"cancelled", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventCancelled, time.Minute)}, hourly, 2 * time.Minute, StateFresh, 0},
+		{"cancelled", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventCancelled, time.Minute)}, hourly, 2 * time.Minute, StateUpToDate, 0},
 	} {
 		got := HealthOf(reconcile.Export{Name: "staff", Timeout: 30 * time.Minute}, test.history, test.when, midnight, midnight.Add(test.now))
 		since := time.Time{}
-		if test.want != StateFresh {
+		if test.want != StateUpToDate {
 			since = midnight.Add(test.since)
 		}
 		if got.State != test.want || !got.Since.Equal(since) {
@@ -63,14 +63,14 @@ func TestHealthDamaged(t *testing.T) {
 		damage   []string
 		want     string
 	}{
-		{nil, nil, "fresh"},
-		{&Verified{Time: hour}, nil, "fresh"},
+		{nil, nil, "up to date"},
+		{&Verified{Time: hour}, nil, "up to date"},
 		{&Verified{Time: hour, Problems: "3 problems"}, nil, "damaged since 2026-11-22T23:00:00Z: the last verify found 3 problems"},
 		{&Verified{Time: hour, Problems: "1 problem"}, []string{"a is missing"}, "damaged since 2026-11-22T23:00:00Z: the last verify found 1 problem"},
 		{&Verified{Time: hour}, []string{"a is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing"},
 		{nil, []string{"a is missing", "b is missing", "c is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing, and 2 more"},
 	} {
-		if got := (Health{State: StateFresh}).Damaged(test.verified, test.damage, now).String(); got != test.want {
+		if got := (Health{State: StateUpToDate}).Damaged(test.verified, test.damage, now).String(); got != test.want {
 			t.Errorf("damaged(%v, %q) = %q, want %q", test.verified, test.damage, got, test.want)
 		}
 	}

@@ -31,7 +31,7 @@ type message struct {
 	Org            string     `json:"org"`
 	Host           string     `json:"host"`
 	Time           time.Time  `json:"time"`
-	Since          *time.Time `json:"since,omitempty"` // of a state other than fresh
+	Since          *time.Time `json:"since,omitempty"` // of the state, unless it is up to date
 	Snapshot       string     `json:"snapshot,omitempty"`
 	Sequence       int        `json:"sequence,omitempty"`
 	ManifestSHA256 string     `json:"manifest_sha256,omitempty"`
@@ -211,7 +211,7 @@ func (m message) text() string {
 	case "published":
 		return fmt.Sprintf("has snapshot %s, sequence %d, manifest %s", m.Snapshot, m.Sequence, m.ManifestSHA256)
 	case "recovered":
-		return "is fresh again"
+		return "is up to date again"
 	case "overdue":
 		return "is overdue since " + m.Since.Format(time.RFC3339)
 	}
@@ -265,5 +265,5 @@ func (s *service) notifyStates() {
 
 // stateEvents are the events of state changes.
 var stateEvents = map[State]string{
-	StateFresh: "recovered", StateFailing: "failed", StateDamaged: "failed", StateUnknown: "failed", StateQuarantined: "quarantined", StateOverdue: "overdue",
+	StateUpToDate: "recovered", StateFailing: "failed", StateDamaged: "failed", StateUnknown: "failed", StateQuarantined: "quarantined", StateOverdue: "overdue",
 }

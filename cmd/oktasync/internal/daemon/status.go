@@ -60,7 +60,7 @@ func (d *daemon) Ready() error {
 
 func (s *service) status() web.Status {
 	st := web.Status{
-		Time: web.At(time.Now()), Fresh: true, Org: s.cfg.Okta.OrgURL, Started: web.At(s.started),
+		Time: web.At(time.Now()), UpToDate: true, Org: s.cfg.Okta.OrgURL, Started: web.At(s.started),
 		Version: s.Tool.Version, Commit: s.Tool.Commit,
 		Configuration: web.Configuration{
 			File: cmp.Or(s.cfg.File, "the environment"), SHA256: s.cfg.SHA256, Read: web.At(s.read), Rejected: web.AtOrNull(s.rejectedAt()),
@@ -76,7 +76,7 @@ func (s *service) status() web.Status {
 	for _, export := range s.cfg.Exports {
 		e := s.exportStatus(export)
 		e.Snapshots = snapshots[export.Name]
-		st.Fresh = st.Fresh && e.State == string(StateFresh)
+		st.UpToDate = st.UpToDate && e.State == string(StateUpToDate)
 		st.Exports = append(st.Exports, e)
 	}
 	return st

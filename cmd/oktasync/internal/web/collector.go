@@ -13,8 +13,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descState       = desc("export_state", "1 for the state that an export is in: fresh, failing, quarantined, overdue, damaged or unknown.", "export", "state")
-	descStateSince  = desc("export_state_since_timestamp_seconds", "Since when an export is in a state that is not fresh; 0 while it is.", "export")
+	descState       = desc("export_state", "1 for the state that an export is in: up to date, failing, quarantined, overdue, damaged or unknown.", "export", "state")
+	descStateSince  = desc("export_state_since_timestamp_seconds", "Since when an export is in its state; 0 if it is up to date.", "export")
 	descRunning     = desc("export_running", "1 while the daemon reconciles the export.", "export")
 	descRecords     = desc("records", "Records in the newest snapshot, by resource.", "export", "resource")
 	descUsers       = desc("users", "Users in the newest snapshot, by Okta's status.", "export", "status")
@@ -41,7 +41,7 @@ var (
 )
 
 // states are the states of an export.
-var states = []string{"fresh", "failing", "quarantined", "overdue", "damaged", "unknown"}
+var states = []string{stateUpToDate, "failing", "quarantined", "overdue", "damaged", "unknown"}
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {

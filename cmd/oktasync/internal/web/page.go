@@ -28,7 +28,7 @@ var assets embed.FS
 var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"at": newMoment, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": newTrend, "capital": capital, "statuses": statusBar,
-		"list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower,
+		"list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower, "hyphens": func(s string) string { return strings.ReplaceAll(s, " ", "-") },
 		"card": func(e Export, now Time) card { return card{e, now} },
 		"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
 		"percent": func(part, of int) int {

@@ -8,15 +8,15 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// stateFresh is the state of an export without a problem.
-const stateFresh = "fresh"
+// stateUpToDate is the state of an export without a problem.
+const stateUpToDate = "up to date"
 
 // Status is the status of the daemon: the content of the status page and of
 // /api/v1/status. It has counts and times, and neither user data nor secrets. A
 // search can name users, so Status only says that an export has one.
 type Status struct {
 	Time          Time          `json:"time"`
-	Fresh         bool          `json:"fresh"` // all exports are
+	UpToDate      bool          `json:"up_to_date"` // all exports are
 	Org           string        `json:"org"`
 	Host          string        `json:"host"`
 	Version       string        `json:"version"`
@@ -204,10 +204,10 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte(t.UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
 }
 
-// Attention returns the names of the exports in another state than fresh.
+// Attention returns the names of the exports that are not up to date.
 func (s Status) Attention() (names []string) {
 	for _, e := range s.Exports {
-		if e.State != stateFresh {
+		if e.State != stateUpToDate {
 			names = append(names, e.Export)
 		}
 	}
@@ -218,9 +218,9 @@ func (s Status) Attention() (names []string) {
 func (s Status) Headline() string {
 	switch bad, all := len(s.Attention()), len(s.Exports); {
 	case bad == 0 && all == 1:
-		return "The export is fresh"
+		return "The export is up to date"
 	case bad == 0:
-		return fmt.Sprintf("All %d exports are fresh", all)
+		return fmt.Sprintf("All %d exports are up to date", all)
 	case all == 1:
 		return "The export needs attention"
 	default:

@@ -111,18 +111,18 @@ type pages struct {
 	log    *slog.Logger
 }
 
-// fresh answers 503 if an export is in another state than fresh. Like the
+// fresh answers 503 if an export is not up to date. Like the
 // metrics, it uses the current journals, so it also sees an `apply` that runs
 // beside the daemon.
 func (p *pages) fresh(w http.ResponseWriter, _ *http.Request) {
 	status := p.source.Status(0)
-	if status.Fresh {
+	if status.UpToDate {
 		fmt.Fprintln(w, "ok")
 		return
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	for _, e := range status.Exports {
-		if e.State != stateFresh {
+		if e.State != stateUpToDate {
 			fmt.Fprintf(w, "%s: %s\n", e.Export, e.stateText())
 		}
 	}
