@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -17,30 +19,44 @@ import (
 	"oktasync/oktaclient"
 )
 
+// apiRequest has the flags of api.
+type apiRequest struct {
+	path                     string
+	header                   http.Header
+	paginate, slurp, include bool
+}
+
 func (a *app) apiCommand() *cobra.Command {
-	var (
-		headers           []string
-		paginate, include bool
-	)
+	var headers []string
+	var r apiRequest
 	cmd := &cobra.Command{
 		Use:   "api PATH",
 		Short: "Send an authenticated GET request to any endpoint",
 		Long: `Sends a GET request for PATH to the org, with an access token, and prints the body
-of the response. It has no other method: oktasync changes nothing.`,
+of the response, also that of an error. It has no other method: oktasync changes
+nothing.
+
+--paginate follows next links in the Link header and in the body, and prints each
+page as its own JSON document. With --slurp, it prints one array of all pages.`,
 		Example: `  oktasync api '/api/v1/users?limit=1'
-  oktasync api /api/v1/groups --paginate`,
+  oktasync api /api/v1/groups --paginate --slurp`,
 		Args: args(1, 1, "PATH"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			header, err := parseHeaders(headers)
-			if err != nil {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if r.slurp && (!r.paginate || r.include) {
+				return &usageError{"--slurp needs --paginate, and doesn't go with --include", cmd.CommandPath()}
+			}
+			r.path = args[0]
+			if r.header, err = parseHeaders(headers); err != nil {
 				return err
 			}
-			return a.api(cmd.Context(), args[0], header, paginate, include)
+			return a.api(cmd.Context(), r)
 		},
 	}
-	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "another request header, `'Name: value'`")
-	cmd.Flags().BoolVar(&paginate, "paginate", false, "follow every page")
-	cmd.Flags().BoolVarP(&include, "include", "i", false, "print status and headers before each body")
+	f := cmd.Flags()
+	f.StringArrayVarP(&headers, "header", "H", nil, "another request header, `'Name: value'`")
+	f.BoolVar(&r.paginate, "paginate", false, "follow every page")
+	f.BoolVar(&r.slurp, "slurp", false, "with --paginate: print one array of all pages")
+	f.BoolVarP(&r.include, "include", "i", false, "print status and headers before each body")
 	a.quietFlag(cmd)
 	return cmd
 }
@@ -68,9 +84,9 @@ func parseHeaders(lines []string) (http.Header, error) {
 // headerName is a field name (RFC 9110, section 5.1).
 var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
 
-func (a *app) api(ctx context.Context, path string, header http.Header, paginate, include bool) error {
-	if !strings.HasPrefix(path, "/") {
-		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", term.Word(path))
+func (a *app) api(ctx context.Context, r apiRequest) error {
+	if !strings.HasPrefix(r.path, "/") {
+		return fmt.Errorf("PATH %s: must begin with /, as in /api/v1/groups", term.Word(r.path))
 	}
 	cfg, log, err := a.load()
 	if err != nil {
@@ -83,40 +99,87 @@ func (a *app) api(ctx context.Context, path string, header http.Header, paginate
 	progress, stop := a.showPages(o)
 	defer stop()
 	pages := 0
-	get := func(path string) (*http.Response, error) { return o.Client.Get(ctx, path, header) }
-	show := func(resp *http.Response) error {
+	get := func(path string) (page, error) {
 		pages++
 		progress(pages)
-		return a.printResponse(resp, include)
+		return getPage(ctx, o.Client, path, r.header)
 	}
-	if paginate {
-		return eachPage(path, get, show)
+	if !r.paginate {
+		p, err := get(r.path)
+		return errors.Join(err, p.print(a.stdout, r.include))
 	}
-	resp, err := get(path)
-	if err != nil {
+	if !r.slurp {
+		return eachPage(r.path, get, func(p page) error { return p.print(a.stdout, r.include) })
+	}
+	separator := "["
+	err = eachPage(r.path, get, func(p page) error {
+		if p.StatusCode/100 != 2 {
+			return nil // the error describes it
+		}
+		_, err := fmt.Fprintf(a.stdout, "%s%s", separator, p.body)
+		separator = ",\n"
 		return err
+	})
+	if separator != "[" {
+		fmt.Fprintln(a.stdout, "]")
 	}
-	return show(resp)
+	return err
+}
+
+// page is a response with its body.
+type page struct {
+	*http.Response // nil: no response
+	body           []byte
+}
+
+// getPage requests a page. For a status other than 2xx, it returns both the page and
+// an error.
+func getPage(ctx context.Context, c *oktaclient.Client, path string, header http.Header) (page, error) {
+	resp, err := c.Get(ctx, path, header)
+	if resp == nil {
+		return page{}, err
+	}
+	defer resp.Body.Close()
+	body, readErr := io.ReadAll(resp.Body)
+	return page{resp, body}, errors.Join(err, readErr)
+}
+
+// next returns the URL of the next page, and "" after the last one. Some lists have
+// it only in the body.
+func (p page) next() (string, error) {
+	next, err := oktaclient.NextPage(p.Response)
+	if next != "" || err != nil {
+		return next, err
+	}
+	var links struct {
+		Links struct {
+			Next struct{ Href string }
+		} `json:"_links"`
+	}
+	if json.Unmarshal(p.body, &links) != nil {
+		return "", nil // not an object
+	}
+	return links.Links.Next.Href, nil
 }
 
 const maxPages = 100_000
 
 // eachPage calls show for path and every page after it.
-func eachPage(path string, get func(string) (*http.Response, error), show func(*http.Response) error) error {
+func eachPage(path string, get func(string) (page, error), show func(page) error) error {
 	seen := make(map[string]bool)
 	for range maxPages {
-		resp, err := get(path)
-		if err != nil {
+		p, err := get(path)
+		if p.Response == nil {
 			return err
 		}
-		seen[resp.Request.URL.String()] = true
-		next, err := oktaclient.NextPage(resp)
-		if err := errors.Join(err, show(resp)); err != nil {
+		seen[p.Request.URL.String()] = true
+		if err := errors.Join(err, show(p)); err != nil {
 			return err
 		}
+		next, err := p.next()
 		switch {
-		case next == "":
-			return nil
+		case err != nil || next == "":
+			return err
 		case seen[next]:
 			return fmt.Errorf("list has a loop after %d pages: its next link is an earlier page", len(seen))
 		}
@@ -125,26 +188,20 @@ func eachPage(path string, get func(string) (*http.Response, error), show func(*
 	return fmt.Errorf("list does not end: %d pages", maxPages)
 }
 
-func (a *app) printResponse(resp *http.Response, include bool) error {
-	defer resp.Body.Close()
-	out := a.stdout
+// print prints the body, after status and headers if include is set.
+func (p page) print(w io.Writer, include bool) error {
+	if p.Response == nil {
+		return nil
+	}
 	if include {
-		fmt.Fprintf(out, "%s %s\n", resp.Proto, resp.Status)
-		names := make([]string, 0, len(resp.Header))
-		for name := range resp.Header {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			for _, value := range resp.Header[name] {
-				fmt.Fprintf(out, "%s: %s\n", name, value)
+		fmt.Fprintf(w, "%s %s\n", p.Proto, p.Status)
+		for _, name := range slices.Sorted(maps.Keys(p.Header)) {
+			for _, value := range p.Header[name] {
+				fmt.Fprintf(w, "%s: %s\n", name, value)
 			}
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintln(w)
 	}
-	if _, err := io.Copy(out, resp.Body); err != nil {
-		return fmt.Errorf("read response: %w", err)
-	}
-	fmt.Fprintln(out)
-	return nil
+	_, err := fmt.Fprintf(w, "%s\n", p.body)
+	return err
 }

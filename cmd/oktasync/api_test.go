@@ -20,29 +20,29 @@ func TestEachPageEnds(t *testing.T) {
 		{"a circle of two", func(page int) int { return 3 - page }, 2, "a loop after 2 pages"},
 		{"no end", func(page int) int { return page + 1 }, maxPages, "does not end: 100000 pages"},
 	} {
-		asked, shown := 0, 0
-		get := func(path string) (*http.Response, error) {
-			if asked++; asked > maxPages {
-				t.Fatalf("%s: asked for more than %d pages", test.name, maxPages)
+		requested, shown := 0, 0
+		get := func(path string) (page, error) {
+			if requested++; requested > maxPages {
+				t.Fatalf("%s: requested more than %d pages", test.name, maxPages)
 			}
 			u, err := url.Parse("https://acme.okta.com")
 			if err == nil {
 				u, err = u.Parse(path)
 			}
 			if err != nil {
-				return nil, err
+				return page{}, err
 			}
-			var page int
-			fmt.Sscan(u.Query().Get("after"), &page)
+			var number int
+			fmt.Sscan(u.Query().Get("after"), &number)
 			resp := &http.Response{Header: http.Header{}, Request: &http.Request{URL: u}}
-			if next := test.next(page); next != 0 {
+			if next := test.next(number); next != 0 {
 				resp.Header.Set("Link", fmt.Sprintf(`<https://acme.okta.com/api/v1/groups?after=%d>; rel="next"`, next))
 			}
-			return resp, nil
+			return page{Response: resp}, nil
 		}
-		err := eachPage("/api/v1/groups?after=1", get, func(*http.Response) error { shown++; return nil })
-		if asked != test.pages || shown != asked {
-			t.Errorf("%s: asked for %d pages and showed %d, want %d", test.name, asked, shown, test.pages)
+		err := eachPage("/api/v1/groups?after=1", get, func(page) error { shown++; return nil })
+		if requested != test.pages || shown != requested {
+			t.Errorf("%s: requested %d pages and showed %d, want %d", test.name, requested, shown, test.pages)
 		}
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error = %v, want %q", test.name, err, test.want)
