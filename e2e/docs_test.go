@@ -247,7 +247,7 @@ func (p *page) run(b block) {
 		for i++; i < len(b.lines) && strings.HasPrefix(b.lines[i], "> "); i++ {
 			command += "\n" + b.lines[i][2:]
 		}
-		for _, tool := range []string{"zstd", "sha256sum", "ssh-keygen", "python3"} {
+		for _, tool := range []string{"zstd", "sha256sum", "ssh-keygen", "python3", "jq"} {
 			if regexp.MustCompile(`\b` + tool + `\b`).MatchString(command) {
 				needs(p, tool)
 			}

@@ -70,7 +70,7 @@ var examples = []example{
 	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, output: "Plan: 3 deleted"},
 	{line: `oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`, before: after(leave(60)), output: "CHG-1042: contractors removed"},
 	{line: "oktasync api '/api/v1/users?limit=1'", output: `^\[{"id":"00u`},
-	{line: "oktasync api /api/v1/groups --paginate", status: 1, output: "403 insufficient_scope"}, // the app has no scope for groups
+	{line: "oktasync api /api/v1/groups --paginate --slurp", status: 1, output: "403 insufficient_scope"}, // the app has no scope for groups
 	{line: "oktasync list", output: "all-users +2 +[0-9TZ]+"},
 	{line: "oktasync list all-users --json", output: `"sequence": 1,`},
 	{line: "oktasync show all-users", output: `^{"activated":`},
@@ -93,6 +93,7 @@ var examples = []example{
 	{line: "oktasync status --store /var/lib/oktasync/snapshots", output: "all-users"},
 	{line: "oktasync verify", output: "OK. "},
 	{line: "oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers", output: "OK. All signatures are from allowed signers."},
+	{line: "oktasync verify --store snapshots/all-users/latest", output: "the chain and the journal were not verified"},
 	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...", output: "OK. "},
 
 	{line: "oktasync quarantine list", before: quarantined(leave(40)), output: "all-users .* 40 deleted"},

@@ -259,6 +259,7 @@ func (m *messageSite) masked(text, dir string, org *site) string {
 	).Replace(text)
 	for _, mask := range [][2]string{
 		{`request [A-Za-z0-9]{20,}`, "request aZ3k"},
+		{`"errorId":"\w+"`, `"errorId":"oaeZ3k"`},
 		{`\b[0-9a-f]{64}\b`, "9f86d081"},
 		{`(thumbprint|kid) [A-Za-z0-9_-]{43}`, "$1 KeTQnvbT"},
 		{`https://127\.0\.0\.1:[0-9]+`, "https://other.okta.com"},

@@ -289,7 +289,7 @@ func TestGuardOnATerminal(t *testing.T) {
 	if n := len(named.FindAllString(shown, -1)); n != 10 {
 		t.Errorf("apply names %d users, want 10:\n%s", n, shown)
 	}
-	if want := regexp.MustCompile("… and 32 more; `oktasync quarantine diff all-users@[0-9TZ]+` shows all changes"); !want.MatchString(shown) {
+	if want := regexp.MustCompile("… and 32 more; `oktasync quarantine diff all-users@[0-9TZ]+ --all` shows all changes"); !want.MatchString(shown) {
 		t.Errorf("apply doesn't show %q:\n%s", want, shown)
 	}
 
@@ -300,10 +300,40 @@ func TestGuardOnATerminal(t *testing.T) {
 	if journal := s.journal(t); address.MatchString(journal) {
 		t.Errorf("the journal names a user:\n%s", journal)
 	}
-	plan := s.must(t, 3, "plan", "--detailed-exitcode").stdout
-	_, guard, _ := strings.Cut(plan, "Guard: ")
-	if n := len(named.FindAllString(guard, -1)); n != 10 || !strings.Contains(guard, "… and 32 more; `oktasync plan all-users --json`") {
-		t.Errorf("plan names %d users, want 10:\n%s", n, guard)
+}
+
+// plan, diff and quarantine diff shorten their output only on a terminal, and name the
+// flag that shows all changes.
+func TestShortOutputOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 200, Seed: 93})
+	s.must(t, 0, "apply")
+	s.org.Move(60)
+	s.must(t, 0, "apply")
+	s.org.Move(60)
+	s.org.Delete(60)
+	s.must(t, 3, "apply")
+	for _, test := range []struct {
+		command        string
+		changes, shown int
+	}{
+		{"plan", 120, 50}, // at most 120: some of the people who moved are deleted
+		{"diff all-users", 60, 50},
+		{"quarantine diff all-users", 120, 100}, // 50 for each heading
+	} {
+		args := strings.Fields(test.command)
+		changes := func(text string) int { return len(regexp.MustCompile(`(?m)^  [-+~] `).FindAllString(text, -1)) }
+		whole := s.must(t, 0, args...).stdout
+		if n := changes(whole); n <= test.shown || n > test.changes || strings.Contains(whole, "more; ") {
+			t.Errorf("oktasync %s in a pipe prints %d changes:\n%s", test.command, n, whole)
+		}
+		short := s.record(t, 0, 120, 40, args...).bytes.String()
+		if n := changes(short); n >= changes(whole) || n > test.shown || !strings.Contains(short, "more; --all prints them") {
+			t.Errorf("oktasync %s on a terminal prints %d changes:\n%s", test.command, n, short)
+		}
+		if n := changes(s.record(t, 0, 120, 40, append(args, "--all")...).bytes.String()); n != changes(whole) {
+			t.Errorf("oktasync %s --all on a terminal prints %d changes, want %d", test.command, n, changes(whole))
+		}
 	}
 }
 

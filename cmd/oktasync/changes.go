@@ -8,21 +8,40 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// changeList prints changes as text, up to maxShown of them.
+// changeList prints changes as text.
 type changeList struct {
 	w     io.Writer
 	zone  *time.Location // of Okta's times; nil: the list has no times
+	limit int            // how many changes are printed; 0: all
 	count int
+}
+
+// shownOnTerminal is how many changes a list has on a terminal without --all.
+const shownOnTerminal = 50
+
+// allFlag adds --all to a command that prints changes.
+func allFlag(cmd *cobra.Command, all *bool) {
+	cmd.Flags().BoolVar(all, "all", false, "don't shorten the output on a terminal")
+}
+
+// limit returns the limit of a changeList.
+func (a *app) limit(all bool) int {
+	if all || !term.IsTerminal(a.stdout) {
+		return 0
+	}
+	return shownOnTerminal
 }
 
 var opSigns = map[diff.Op]string{diff.OpAdded: "+", diff.OpChanged: "~", diff.OpRemoved: "-"}
 
 func (l *changeList) add(c *diff.Change) error {
-	if l.count++; l.count > maxShown {
+	if l.count++; l.short() > 0 {
 		return nil
 	}
 	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)), l.at(c))
@@ -47,10 +66,18 @@ func (l *changeList) at(c *diff.Change) string {
 	return "  " + at.In(l.zone).Format(shortTime)
 }
 
-// end prints how many changes are not shown, and the command that shows them.
-func (l *changeList) end(command string) {
-	if l.count > maxShown {
-		fmt.Fprintf(l.w, "  … and %d more; `%s` prints all\n", l.count-maxShown, command)
+// short returns how many changes were not printed.
+func (l *changeList) short() int {
+	if l.limit == 0 {
+		return 0
+	}
+	return max(l.count-l.limit, 0)
+}
+
+// end prints how many changes were not printed.
+func (l *changeList) end() {
+	if n := l.short(); n > 0 {
+		fmt.Fprintf(l.w, "  … and %d more; --all prints them\n", n)
 	}
 }
 

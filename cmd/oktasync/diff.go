@@ -21,7 +21,7 @@ import (
 )
 
 func (a *app) diffCommand() *cobra.Command {
-	var detailed bool
+	var detailed, nearest bool
 	cmd := &cobra.Command{
 		Use:   "diff EXPORT [FROM] [TO] [RESOURCE...]",
 		Short: "Show who joined, moved and left between two snapshots",
@@ -40,7 +40,9 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes")
+	nearestFlag(cmd, &nearest)
 	format := diffFormatFlags(cmd)
+	allFlag(cmd, &format.all)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if err := format.check(); err != nil {
 			return err
@@ -49,7 +51,7 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 		if err != nil {
 			return err
 		}
-		d, err := newDifference(r, args)
+		d, err := a.newDifference(r, args, nearest)
 		if err != nil {
 			return err
 		}
@@ -77,6 +79,7 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 type diffFormat struct {
 	name   string
 	asJSON bool
+	all    bool // all changes on a terminal
 }
 
 func diffFormatFlags(cmd *cobra.Command) *diffFormat {
@@ -109,7 +112,7 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 	case "csv":
 		return d.printCSV(a.stdout)
 	}
-	return d.print(a.stdout, zone)
+	return d.print(changeList{w: a.stdout, zone: zone, limit: a.limit(f.all)})
 }
 
 // difference describes the changes between two states of an export.
@@ -127,7 +130,9 @@ type comparison struct {
 	rules    diff.Rules
 }
 
-func newDifference(r *reader, args []string) (*difference, error) {
+// newDifference returns the difference that the arguments EXPORT [FROM] [TO]
+// [RESOURCE...] select.
+func (a *app) newDifference(r *reader, args []string, nearest bool) (*difference, error) {
 	older, newer := "@-1", ""
 	names, args := args[1:], args[:1]
 	for len(names) > 0 && snapshot.ResourceNamed(names[0]) == nil && len(args) < 3 {
@@ -139,18 +144,21 @@ func newDifference(r *reader, args []string) (*difference, error) {
 	if len(args) > 2 {
 		newer = args[2]
 	}
-	to, err := r.snapshot(args[0], newer)
+	to, err := a.snapshotAt(r, args[0], newer, nearest)
 	if err != nil {
 		return nil, err
 	}
-	from, err := r.snapshot(args[0], older)
+	from, err := a.snapshotAt(r, args[0], older, nearest)
 	if err != nil {
 		if notFound := (*snapshot.NotFoundError)(nil); len(args) == 1 && errors.As(err, &notFound) {
 			return nil, fmt.Errorf("%s has only one snapshot, %s; there is nothing to compare it with", args[0], to.Name())
 		}
 		return nil, err
 	}
-	if from.Manifest.Sequence > to.Manifest.Sequence {
+	switch {
+	case from.Name() == to.Name():
+		return nil, fmt.Errorf("FROM and TO are the same snapshot, %s; there is nothing to compare", to.Name())
+	case from.Manifest.Sequence > to.Manifest.Sequence:
 		return nil, fmt.Errorf("%s is newer than %s; give the older one first", from.Name(), to.Name())
 	}
 	d, err := compare(args[0], from, to, to.Manifest.Declared, names)
@@ -266,13 +274,14 @@ func headings(r *snapshot.Resource) []string {
 	return list
 }
 
-// print writes the changes under headings, with one pass per heading, so that
-// memory doesn't grow with them. It returns the number of changes.
-func (d *difference) print(w io.Writer, zone *time.Location) (changes int, err error) {
+// print writes the changes under headings, each as a list like empty, with one pass
+// per heading, so that memory doesn't grow with them. It returns the number of changes.
+func (d *difference) print(empty changeList) (changes int, err error) {
+	w := empty.w
 	fmt.Fprintf(w, "%s: %s to %s\n", d.export, d.from.Name(), d.to.Name())
 	var summary []string
 	for _, c := range d.resources {
-		counts, err := d.printResource(w, c, zone)
+		counts, err := d.printResource(c, empty)
 		if err != nil {
 			return changes, err
 		}
@@ -289,22 +298,22 @@ func (d *difference) print(w io.Writer, zone *time.Location) (changes int, err e
 	return changes, err
 }
 
-func (d *difference) printResource(w io.Writer, c comparison, zone *time.Location) (counts diff.Counts, err error) {
+func (d *difference) printResource(c comparison, empty changeList) (counts diff.Counts, err error) {
 	for _, heading := range headings(c.resource) {
-		list := changeList{w: w, zone: zone}
+		list := empty
 		counts, err = d.each(c, func(change *diff.Change) error {
 			if c.resource.Heading(change.Kind) != heading {
 				return nil
 			}
 			if list.count == 0 {
-				fmt.Fprintf(w, "\n%s\n", strings.ToUpper(heading[:1])+heading[1:])
+				fmt.Fprintf(list.w, "\n%s\n", strings.ToUpper(heading[:1])+heading[1:])
 			}
 			return list.add(change)
 		})
 		if err != nil {
 			return counts, err
 		}
-		list.end("oktasync diff --json")
+		list.end()
 		if counts.Added+counts.Changed+counts.Removed == 0 {
 			break // the other headings have no changes either
 		}

@@ -47,6 +47,9 @@ func storeHint(err error) string {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return "free some space there; `oktasync doctor` prints how much a snapshot needs"
 	}
+	if errors.Is(err, syscall.EROFS) {
+		return "the store is on a read-only file system: mount it read-write, or set another store.path; verify, list, show and diff only read"
+	}
 	file, ok := errors.AsType[*fs.PathError](err)
 	if ok && errors.Is(file, fs.ErrPermission) && !errors.As(err, new(config.FileError)) { // a FileError names the owner
 		return fmt.Sprintf("this process runs as %s: run it as the owner of these files; store.group lets others read a store", config.CurrentUser())

@@ -109,6 +109,7 @@ and 2 if plan or diff with --detailed-exitcode found changes.`,
 	flags.StringVar(&a.envFile, "env-file", "", "`file` of NAME=value lines; the environment has priority")
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default from the configuration)")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colors, as with NO_COLOR")
+	flags.Bool("version", false, "print the version")
 	root.AddCommand(
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
@@ -116,6 +117,8 @@ and 2 if plan or diff with --detailed-exitcode found changes.`,
 		a.apiCommand(), a.completionCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
+	root.SetVersionTemplate("{{.Version}}\n")
+	setVersion(root, versionLine())
 	a.complete(root, argumentsOf())
 	return root
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"strings"
 	"time"
@@ -18,11 +17,8 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// maxShown is how many changes plan and diff print as text. --json prints all.
-const maxShown = 50
-
 func (a *app) planCommand() *cobra.Command {
-	var detailed, asJSON bool
+	var detailed, asJSON, all bool
 	cmd := &cobra.Command{
 		Use:   "plan [EXPORT...]",
 		Short: "Read Okta and print what apply would change",
@@ -34,16 +30,17 @@ guard would reject the read.`,
 		Example: `  oktasync plan
   oktasync plan all-users --detailed-exitcode`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.plan(cmd.Context(), names, detailed, asJSON)
+			return a.plan(cmd.Context(), names, detailed, asJSON, all)
 		},
 	}
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes, 3 if the guard would reject them")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	allFlag(cmd, &all)
 	a.quietFlag(cmd)
 	return cmd
 }
 
-func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) error {
+func (a *app) plan(ctx context.Context, names []string, detailed, asJSON, all bool) error {
 	r, err := a.connect(names)
 	if err != nil {
 		return err
@@ -73,7 +70,7 @@ func (a *app) plan(ctx context.Context, names []string, detailed, asJSON bool) e
 			}
 			doc.Prune = append(doc.Prune, due...)
 			plans = append(plans, doc)
-		} else if err := printPlan(a.stdout, plan, due); err != nil {
+		} else if err := printPlan(changeList{w: a.stdout, limit: a.limit(all)}, plan, due); err != nil {
 			return err
 		}
 		outcomes.changed = outcomes.changed || plan.Changed()
@@ -158,7 +155,9 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	return doc, err
 }
 
-func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
+// printPlan prints a plan with its changes in list.
+func printPlan(list changeList, p *reconcile.Plan, due []string) error {
+	w := list.w
 	var totals []string
 	for _, r := range p.Resources {
 		total := r.Declared.Resource.Plural(r.Counts.Total)
@@ -172,7 +171,7 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 	}
 	if p.Previous == nil {
 		fmt.Fprintf(w, "\nPlan: the first snapshot, of %s.\n", strings.Join(totals, " and "))
-	} else if err := printPlanChanges(w, p); err != nil {
+	} else if err := printPlanChanges(list, p); err != nil {
 		return err
 	}
 	if len(due) > 0 {
@@ -181,14 +180,12 @@ func printPlan(w io.Writer, p *reconcile.Plan, due []string) error {
 	for _, reason := range p.Stopped {
 		fmt.Fprintf(w, "Guard: %s; apply would quarantine this read.\n", reason)
 	}
-	if len(p.Stopped) > 0 && p.Previous != nil {
-		return printSomeLeavers(w, "oktasync plan "+p.Export.Name+" --json", p.Changes)
-	}
 	return nil
 }
 
 // printPlanChanges prints the changes since the newest snapshot.
-func printPlanChanges(w io.Writer, p *reconcile.Plan) error {
+func printPlanChanges(list changeList, p *reconcile.Plan) error {
+	w := list.w
 	compared := false
 	for _, r := range p.Resources {
 		compared = compared || r.Base == snapshot.BasePrevious
@@ -198,11 +195,10 @@ func printPlanChanges(w io.Writer, p *reconcile.Plan) error {
 		return nil
 	}
 	fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
-	list := changeList{w: w}
 	if err := p.Changes(func(_ *snapshot.Resource, c *diff.Change) error { return list.add(c) }); err != nil {
 		return err
 	}
-	list.end("oktasync plan --json")
+	list.end()
 	if list.count > 0 {
 		fmt.Fprintln(w)
 	}

@@ -135,6 +135,7 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 	}
 	store := storeFlag(cmd)
 	format := diffFormatFlags(cmd)
+	allFlag(cmd, &format.all)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if err := format.check(); err != nil {
 			return err
@@ -256,10 +257,10 @@ func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writ
 	return do(cfg, w, reading)
 }
 
-// maxNamed is how many users the report of a rejected read names.
+// maxNamed is how many records printLeavers prints.
 const maxNamed = 10
 
-// printLeavers prints some users that a quarantined read removes or deactivates.
+// printLeavers prints some records that a quarantined read removes or deactivates.
 // It prints only to a terminal: elsewhere, standard error goes to a log or to
 // cron's mail, and those must not have user data.
 func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err error) error {
@@ -282,31 +283,18 @@ func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err e
 	if err != nil {
 		return nil // other records are declared, so there is nothing to compare
 	}
-	return printSomeLeavers(a.stderr, fmt.Sprintf("oktasync quarantine diff %s@%s", export.Name, read.Name()), d.all)
-}
-
-// printSomeLeavers prints some of the removed records and deactivated users.
-func printSomeLeavers(w io.Writer, command string, changes func(func(*snapshot.Resource, *diff.Change) error) error) error {
 	n := 0
-	err := changes(func(r *snapshot.Resource, c *diff.Change) error {
+	err = d.all(func(r *snapshot.Resource, c *diff.Change) error {
 		if c.Op != diff.OpRemoved && r.Heading(c.Kind) != snapshot.Leavers {
 			return nil
 		}
 		if n++; n <= maxNamed {
-			fmt.Fprintf(w, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)))
+			fmt.Fprintf(a.stderr, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)))
 		}
 		return nil
 	})
-	if err == nil && n > 0 {
-		fmt.Fprintf(w, "  %s; `%s` shows all changes\n", moreText(n), command)
+	if n > maxNamed {
+		fmt.Fprintf(a.stderr, "  … and %d more; `oktasync quarantine diff %s@%s --all` shows all changes\n", n-maxNamed, export.Name, read.Name())
 	}
 	return err
-}
-
-// moreText says how many of n users are not named.
-func moreText(n int) string {
-	if n > maxNamed {
-		return fmt.Sprintf("… and %d more", n-maxNamed)
-	}
-	return "no others"
 }

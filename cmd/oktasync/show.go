@@ -18,6 +18,7 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	var at, format string
+	var nearest bool
 	cmd := &cobra.Command{
 		Use:   "show EXPORT[@SNAPSHOT] [RESOURCE]",
 		Short: "Print the records of a snapshot",
@@ -34,6 +35,7 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 	}
 	store := storeFlag(cmd)
 	cmd.Flags().StringVar(&at, "at", "", "the last snapshot of `DATE` or before")
+	nearestFlag(cmd, &nearest)
 	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		export, name, named := strings.Cut(args[0], "@")
@@ -47,7 +49,7 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		if err != nil {
 			return err
 		}
-		s, err := r.snapshot(export, name+at)
+		s, err := a.snapshotAt(r, export, name+at, nearest)
 		if err != nil {
 			return err
 		}
@@ -66,6 +68,11 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		return a.show(s, s.Manifest.Declared, resource, format)
 	}
 	return cmd
+}
+
+// nearestFlag adds --nearest to a command that accepts dates.
+func nearestFlag(cmd *cobra.Command, nearest *bool) {
+	cmd.Flags().BoolVar(nearest, "nearest", false, "accept a snapshot that is more than one interval of the schedule older than the date")
 }
 
 // source is a snapshot or a quarantined read.

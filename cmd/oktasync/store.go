@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"time"
 
@@ -143,11 +144,74 @@ func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` publishes one", export, export)
 	}
 	if bad := (*snapshot.BadNameError)(nil); errors.As(err, &bad) {
+		if dateLike.MatchString(name) {
+			return nil, fmt.Errorf("%s: there is no such date or time", term.Word(name))
+		}
 		if near := term.Nearest(name, r.snapshotNames(export)); near != "" {
 			err = fmt.Errorf("%s has no snapshot %s; did you mean %s?", export, term.Word(name), near)
 		}
 	}
 	return s, err
+}
+
+var dateLike = regexp.MustCompile(`^\d{4}-\d\d-\d\d`)
+
+// snapshotAt is snapshot for a command that also accepts dates. It prints how long
+// before the date the snapshot began. If that is more than one interval of the
+// schedule before the date, snapshotAt returns an error unless nearest is set.
+func (a *app) snapshotAt(r *reader, export, name string, nearest bool) (*snapshot.Snapshot, error) {
+	s, err := r.snapshot(export, name)
+	if err != nil {
+		return nil, err
+	}
+	begin, end, what := dateOf(name, r.zone(export))
+	if what == "" {
+		return s, nil
+	}
+	if now := time.Now(); now.Before(end) {
+		end, what = now, "now"
+	}
+	started := s.Manifest.Read.Started.Time
+	before := distanceText(max(end.Sub(started), 0)) + " before " + what
+	if !nearest && begin.Sub(started) > r.interval(export, started) {
+		return nil, config.WithHint(fmt.Errorf("%s has no snapshot of %s; the last one before is %s, %s", export, name, s.Name(), before),
+			"--nearest accepts this snapshot")
+	}
+	fmt.Fprintf(a.stderr, "oktasync: note: %s began %s\n", s.Name(), before)
+	return s, nil
+}
+
+// dateOf parses a date in zone, or a time. what is "" if name is neither.
+func dateOf(name string, zone *time.Location) (begin, end time.Time, what string) {
+	if day, err := time.ParseInLocation(time.DateOnly, name, zone); err == nil {
+		return day, day.AddDate(0, 0, 1), "the end of " + name
+	}
+	if t, err := time.Parse(time.RFC3339, name); err == nil {
+		return t, t, name
+	}
+	return begin, end, ""
+}
+
+// distanceText returns a distance in days, or in hours, minutes and seconds.
+func distanceText(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d >= time.Minute:
+		return term.Duration(d.Round(time.Minute))
+	}
+	return term.Duration(d.Round(time.Second))
+}
+
+// interval returns the interval of an export's schedule after t, and a day if it has
+// no schedule.
+func (r *reader) interval(export string, t time.Time) time.Duration {
+	_, when := r.declared(export)
+	if when == nil {
+		return 24 * time.Hour
+	}
+	next := when.Next(t)
+	return max(next.Sub(t), when.Next(next).Sub(next))
 }
 
 // snapshotNames returns the snapshots of an export that have a readable manifest.

@@ -112,8 +112,8 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := term.Nearest(name, names); near != "" {
 			text += "; did you mean --" + near + "?"
-		} else if sub, _, err := cmd.Root().Find([]string{name}); err == nil && sub.Name() == name { // --version
-			text += "; did you mean `" + sub.CommandPath() + "`?"
+		} else if name == "dry-run" {
+			text += "; `oktasync plan` prints what apply would change"
 		}
 		return &usageError{text, cmd.CommandPath()}
 	case errors.As(err, &invalid):

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,20 +31,23 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT...]",
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
-the journal. It writes nothing. With --store, it verifies a copy of the store. The
-exit status is 1 if it finds a problem. An interrupted publish is only a note: the
-next apply finishes it.
+the journal. It writes nothing. The exit status is 1 if it finds a problem, or no
+snapshot. An interrupted publish is only a note: the next apply finishes it.
+
+With --store, it verifies a copy of the store, or the folder of one snapshot alone,
+without the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
 come from the store. --head compares the store with a head that you kept elsewhere
 (status --heads, the log of a publish).`,
 		Example: `  oktasync verify
   oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers
+  oktasync verify --store snapshots/all-users/latest
   oktasync verify all-users --head 12:9f86d081884c7d65...`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, f, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.store, "store", "", "verify the store in `DIR`, without a configuration")
+	flags.StringVar(&f.store, "store", "", "verify the store, or the snapshot, in `DIR`, without a configuration")
 	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the accepted signers, a `FILE` of ssh-keygen (default store.allowed_signers_file)")
 	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]SEQUENCE:DIGEST`; can be repeated")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
@@ -50,13 +56,17 @@ come from the store. --head compares the store with a head that you kept elsewhe
 }
 
 func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
-	r, err := a.openReader(f.store)
+	var o verify.Options
+	var absent []string
+	r, err := a.openVerifiable(f.store)
 	if err != nil {
 		return err
 	}
-	var o verify.Options
-	var absent []string
-	if o.Exports, absent, err = r.verifiable(args); err != nil {
+	if r.folder != nil {
+		if o.Exports = []string{r.folder.Manifest.Export}; len(args) > 0 {
+			return fmt.Errorf("--store %s: is the folder of one snapshot; name no export", f.store)
+		}
+	} else if o.Exports, absent, err = r.verifiable(args); err != nil {
 		return err
 	}
 	if f.allowedSigners == "" && r.cfg != nil {
@@ -83,10 +93,14 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	progress, stop := a.showVerify()
 	defer stop()
 	o.Progress = progress
-	summary, err := verify.Verify(cmd.Context(), r.Store, o, report)
+	summary, err := r.verify(cmd.Context(), o, report)
 	stop()
 	if err != nil {
 		return err
+	}
+	if summary.Snapshots == 0 && summary.Problems == 0 {
+		summary.Problems++
+		report(verify.Finding{Problem: "the store has no snapshots, so nothing was verified (--head detects a lost chain)"})
 	}
 	for _, name := range absent {
 		summary.Notes++
@@ -97,14 +111,54 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 		report(verify.Finding{Problem: "nothing is signed, and --allowed-signers or store.allowed_signers_file says whose signatures to expect"})
 	}
 	if f.asJSON {
-		err = writeJSON(a.stdout, verifyDocument{Store: r.Dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
+		err = writeJSON(a.stdout, verifyDocument{Store: r.dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
 	} else {
 		a.printVerified(summary)
+		if r.folder != nil && summary.Problems == 0 {
+			fmt.Fprintln(a.stdout, "This is the folder of one snapshot: the chain and the journal were not verified.")
+		}
 	}
 	if err == nil && summary.Problems > 0 {
 		err = exitError{exitFailed}
 	}
 	return err
+}
+
+// verifiable is a store, or the folder of one snapshot.
+type verifiable struct {
+	*reader
+	folder *snapshot.Snapshot // nil: a store
+}
+
+// openVerifiable opens the store or folder dir, or the store of the configuration if
+// dir is "".
+func (a *app) openVerifiable(dir string) (v verifiable, err error) {
+	if dir != "" && !exists(filepath.Join(dir, snapshot.StoreFile)) && exists(filepath.Join(dir, snapshot.ManifestFile)) {
+		v.reader = &reader{}
+		v.folder, err = snapshot.ReadFolder(dir)
+		return v, err
+	}
+	v.reader, err = a.openReader(dir)
+	return v, err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (v verifiable) dir() string {
+	if v.folder != nil {
+		return v.folder.Dir()
+	}
+	return v.Dir()
+}
+
+func (v verifiable) verify(ctx context.Context, o verify.Options, report func(verify.Finding)) (verify.Summary, error) {
+	if v.folder != nil {
+		return verify.Folder(ctx, v.folder.Dir(), o, report)
+	}
+	return verify.Verify(ctx, v.Store, o, report)
 }
 
 // verifyDocument is the shape of `verify --json`.
@@ -136,8 +190,6 @@ func (a *app) printVerified(s verify.Summary) {
 	switch {
 	case s.Problems > 0:
 		a.printError(fmt.Errorf("%s found; verify changes no file", term.Plural(s.Problems, "problem")))
-	case s.Snapshots == 0:
-		fmt.Fprintln(a.stdout, "the store has no snapshots, so nothing was verified (--head detects a lost chain)")
 	case len(s.Signed) == 0:
 		fmt.Fprintln(a.stdout, "OK. The snapshots are not signed, so a fully rewritten chain would also pass.")
 	case !anchored:

@@ -62,6 +62,20 @@ func toolOf(info *debug.BuildInfo) snapshot.Tool {
 	return tool
 }
 
+// versionLine returns the version in one line.
+func versionLine() string {
+	tool := toolVersion()
+	return fmt.Sprintf("oktasync %s, commit %s, %s %s/%s", tool.Version, tool.Commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// setVersion makes cmd and its subcommands accept --version.
+func setVersion(cmd *cobra.Command, line string) {
+	cmd.Version = line
+	for _, c := range cmd.Commands() {
+		setVersion(c, line)
+	}
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -70,12 +84,12 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  oktasync version",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			tool := toolVersion()
 			if asJSON {
+				tool := toolVersion()
 				return writeJSON(a.stdout, map[string]string{"version": tool.Version, "commit": tool.Commit, "go": runtime.Version()})
 			}
-			fmt.Fprintf(a.stdout, "oktasync %s, commit %s, %s %s/%s\n", tool.Version, tool.Commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
+			_, err := fmt.Fprintln(a.stdout, versionLine())
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")

@@ -116,9 +116,13 @@ func (w *Writer) finish(snap *Snapshot, reason string) error {
 	return w.append(snap.published(reason))
 }
 
-// relink has latest lead to a snapshot, from one moment to the next.
+// relink makes latest point to a snapshot, atomically. It leaves a folder alone: a copy
+// without links has one.
 func (w *Writer) relink(name string) error {
 	fsys := w.store.files
+	if info, err := os.Lstat(w.path(LatestLink)); err == nil && info.IsDir() {
+		return nil
+	}
 	link := w.path(partial(LatestLink))
 	if err := fsys.Symlink(name, link, w.store.published); err != nil {
 		return err

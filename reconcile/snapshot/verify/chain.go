@@ -301,9 +301,9 @@ func (c *chain) checkLatest() error {
 	switch {
 	case missing && (newest == "" || unfinished && before == ""):
 	case missing:
-		c.find(Finding{File: snapshot.LatestLink, Problem: "is missing"})
+		c.find(Finding{File: snapshot.LatestLink, Problem: "is missing, as in a copy without links", Note: true})
 	case errors.Is(err, syscall.EINVAL):
-		c.find(Finding{File: snapshot.LatestLink, Problem: "is no symbolic link"})
+		c.find(Finding{File: snapshot.LatestLink, Problem: "is not a symbolic link, as in a copy without links: it is not verified", Note: true})
 	case err != nil:
 		return err
 	case target == newest && newest != "", unfinished && target == before && before != "":

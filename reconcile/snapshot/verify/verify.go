@@ -85,8 +85,7 @@ const toldEvery = 1 << 10 // users
 // What is found wrong is not asked further questions: of a file whose digest
 // is not the manifest's, Verify says that alone.
 func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Finding)) (Summary, error) {
-	v := &verifier{store: s, signers: o.Signers, heads: o.Heads, report: report, progress: o.Progress}
-	v.sum.Heads, v.sum.Signed, v.sum.Records = []Head{}, []Signed{}, map[string]int{}
+	v := newVerifier(s, o, report)
 	there, err := v.checkRoot()
 	if err != nil {
 		return v.sum, fmt.Errorf("verify: %w", err)
@@ -115,6 +114,12 @@ type verifier struct {
 
 	progress func(Progress) // may be nil
 	at       Progress
+}
+
+func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
+	v := &verifier{store: s, signers: o.Signers, heads: o.Heads, report: report, progress: o.Progress}
+	v.sum.Heads, v.sum.Signed, v.sum.Records = []Head{}, []Signed{}, map[string]int{}
+	return v
 }
 
 func (v *verifier) add(f Finding) {
