@@ -2,7 +2,6 @@ package oktaclient
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"hash/maphash"
 	"slices"
@@ -106,8 +105,7 @@ type ReadResult struct {
 	// Settled reports that the last pass found no change since the start.
 	Settled bool
 
-	// PeerCertificates is the certificate chain of the org; nil without TLS.
-	PeerCertificates []*x509.Certificate
+	Certificates Certificates // nil without TLS
 }
 
 // OktaTime returns Okta's time, in UTC, at a local time of the read.
@@ -235,7 +233,7 @@ func (r *read) deliver(records []Record, outside bool, a *attempt) error {
 	if r.ended {
 		return nil
 	}
-	r.observeLocked(a)
+	r.setClockLocked(a)
 	if r.changes.seen == nil {
 		r.changes = newChanges(r.oktaTimeLocked(r.Started), r.seed)
 	}
@@ -262,7 +260,7 @@ func (r *read) report(a *attempt) error {
 	if r.ended {
 		return nil
 	}
-	r.observeLocked(a)
+	r.setClockLocked(a)
 	return r.reportLocked(a)
 }
 
@@ -270,20 +268,19 @@ func (r *read) reportLocked(a *attempt) error {
 	r.Requests++
 	a.request.Resource, a.request.Time = r.query.Resource.Name, a.sent
 	err := r.sink.Request(a.request)
+	if err == nil && a.resp != nil && a.resp.TLS != nil && len(a.resp.TLS.PeerCertificates) > 0 {
+		err = r.Certificates.Add(a.resp.TLS.PeerCertificates, 1)
+	}
 	r.ended = err != nil
 	return err
 }
 
-// observeLocked takes the Date and the certificates of the first response that
-// has them.
-func (r *read) observeLocked(a *attempt) {
+// setClockLocked takes the Date of the first response that has one.
+func (r *read) setClockLocked(a *attempt) {
 	if r.date.IsZero() && !a.date.IsZero() {
 		r.date, r.dated = a.date, a.received
 		if r.c.cfg.ClockOffset != nil {
 			r.ClockOffset = r.c.cfg.ClockOffset()
 		}
-	}
-	if r.PeerCertificates == nil && a.resp != nil && a.resp.TLS != nil {
-		r.PeerCertificates = a.resp.TLS.PeerCertificates
 	}
 }

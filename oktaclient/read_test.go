@@ -261,8 +261,8 @@ func TestReadReturnsCertificates(t *testing.T) {
 	o := newOrg(5)
 	server := newTLSServer(t, o, true)
 	_, result := o.read(t, newClient(t, server.URL, server.Client(), nil))
-	if len(result.PeerCertificates) == 0 || !result.PeerCertificates[0].Equal(server.Certificate()) {
-		t.Errorf("peer certificates = %v", result.PeerCertificates)
+	if c := result.Certificates; len(c) != 1 || !c[0].Chain[0].Equal(server.Certificate()) || c[0].Requests != result.Requests {
+		t.Errorf("certificates = %v of %d requests", c, result.Requests)
 	}
 }
 

@@ -1,22 +1,20 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"io"
 
-	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
 )
 
 // draft returns the snapshot that the plan would publish.
 func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapshot.Draft, error) {
-	requests, err := p.transcript()
+	requests, err := p.requests.lines(p.Read.OktaTime)
 	if err != nil {
 		return snapshot.Draft{}, err
 	}
 	org := cfg.Org
-	org.TLS = tlsOf(p.Read.PeerCertificates)
+	org.TLS = tlsOf(p.Read.Certificates)
 	d := snapshot.Draft{
 		Started: p.Read.OktaTime(p.Read.Started), Finished: p.Read.OktaTime(p.Read.Finished), ClockOffset: -p.Read.ClockOffset,
 		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
@@ -50,26 +48,4 @@ func (p *Plan) total() int {
 		total += rp.Counts.Total
 	}
 	return total
-}
-
-// transcript renders the requests of the read, one line each.
-func (p *Plan) transcript() (io.Reader, error) {
-	var lines []byte
-	for _, r := range p.requests {
-		request := requestOf(r)
-		request.Time = snapshot.At(p.Read.OktaTime(r.Time))
-		var err error
-		if lines, err = request.Line(lines); err != nil {
-			return nil, err
-		}
-	}
-	return bytes.NewReader(lines), nil
-}
-
-// requestOf returns r as a line of the transcript without its time.
-func requestOf(r oktaclient.Request) snapshot.Request {
-	return snapshot.Request{
-		Resource: r.Resource, Method: r.Method, Path: r.Path, Status: r.Status, Rows: r.Rows,
-		RequestID: r.RequestID, Error: r.Error, OktaStatus: r.RecordStatus,
-	}
 }

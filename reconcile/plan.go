@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
@@ -27,7 +28,7 @@ type Plan struct {
 	Stopped            []string // why the guard stops the read; empty: it doesn't
 
 	override bool // the read is published even if the guard stops it
-	requests []oktaclient.Request
+	requests transcript
 	progress progress
 }
 
@@ -62,7 +63,7 @@ func (r *Reconciler) plan(ctx context.Context, export Export, override bool) (pl
 		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
 		defer cancel()
 	}
-	p := &Plan{Export: export, override: override, progress: progress{Progress{Export: export.Name}, r.cfg.Progress}}
+	p := &Plan{Export: export, override: override, requests: transcript{began: time.Now()}, progress: progress{Progress{Export: export.Name}, r.cfg.Progress}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -155,29 +156,39 @@ func (p *Plan) read(ctx context.Context, r *Reconciler, rp *ResourcePlan) error 
 		}
 	}
 	p.progress.enter(PhaseReading, rp, 0, expected)
-	result, err := r.cfg.Source.Read(ctx, query, sink{p, rp})
+	result, err := r.cfg.Source.Read(ctx, query, sink{p, rp, r.tempFile})
 	if err != nil && result.Rows > 0 {
 		return fmt.Errorf("%w, after %s in %d requests", err, d.Resource.Plural(result.Rows), result.Requests)
 	}
 	if err != nil {
 		return err
 	}
-	p.addRead(result)
 	rp.Rows = result.Rows
-	return rp.records.finish()
+	return errors.Join(p.addRead(result), rp.records.finish())
 }
 
 // addRead adds the read of a resource to the read of the plan. The first resource
 // decides about the clock, so that all times come from one estimate.
-func (p *Plan) addRead(result oktaclient.ReadResult) {
+func (p *Plan) addRead(result oktaclient.ReadResult) error {
 	if p.Read.Started.IsZero() {
 		p.Read = result
-		return
+		return nil
 	}
+	p.Read.Settled = p.Read.Settled && result.Settled
+	return p.addRequests(result)
+}
+
+// addRequests adds the requests of another read to the read of the plan.
+func (p *Plan) addRequests(result oktaclient.ReadResult) error {
 	p.Read.Finished = result.Finished
 	p.Read.Requests += result.Requests
 	p.Read.Rows += result.Rows
-	p.Read.Settled = p.Read.Settled && result.Settled
+	for _, c := range result.Certificates {
+		if err := p.Read.Certificates.Add(c.Chain, c.Requests); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (rp *ResourcePlan) query(p *Plan) oktaclient.Query {
@@ -199,6 +210,7 @@ func (rp *ResourcePlan) query(p *Plan) oktaclient.Query {
 type sink struct {
 	plan     *Plan
 	resource *ResourcePlan
+	temp     func() (*os.File, error)
 }
 
 func (s sink) Record(r oktaclient.Record) error {
@@ -209,7 +221,6 @@ func (s sink) Record(r oktaclient.Record) error {
 func (s sink) Outside(r oktaclient.Record) error { return s.resource.records.addOutside(r) }
 
 func (s sink) Request(r oktaclient.Request) error {
-	s.plan.requests = append(s.plan.requests, r)
 	if s.plan.progress.Phase == PhaseProving {
 		request := requestOf(r)
 		if id, proof, ok := request.Proof(); ok {
@@ -217,7 +228,7 @@ func (s sink) Request(r oktaclient.Request) error {
 		}
 	}
 	s.plan.progress.request()
-	return nil
+	return s.plan.requests.add(r, s.temp)
 }
 
 // compare merges the spooled records with the newest snapshot. Counts stay in
@@ -360,11 +371,11 @@ func (rp *ResourcePlan) eachChange(visit func(*diff.Change) error) error {
 }
 
 // Requests returns the number of requests of the read, including those for tokens.
-func (p *Plan) Requests() int { return len(p.requests) }
+func (p *Plan) Requests() int { return p.requests.requests }
 
 // Close removes the temporary files. It may be called twice.
 func (p *Plan) Close() error {
-	var err error
+	err := p.requests.close()
 	for _, rp := range p.Resources {
 		if rp.records != nil {
 			err = errors.Join(err, rp.records.close())

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 
 	"oktasync/reconcile/snapshot/diff"
 )
@@ -56,9 +57,7 @@ func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler, rp *ResourcePla
 func (p *Plan) find(ctx context.Context, r *Reconciler, rp *ResourcePlan, ids []string) error {
 	query := rp.query(p)
 	query.SkipForbidden = p.override
-	found, err := r.cfg.Source.Find(ctx, query, ids, sink{p, rp})
-	p.Read.Finished = found.Finished
-	p.Read.Requests += found.Requests
+	found, err := r.cfg.Source.Find(ctx, query, ids, sink{p, rp, r.tempFile})
 	rp.Rows += found.Rows
-	return err
+	return errors.Join(err, p.addRequests(found))
 }

@@ -61,14 +61,15 @@ type Manifest struct {
 type Org struct {
 	URL string `json:"url"`
 	ID  string `json:"id,omitempty"`
-	TLS *TLS   `json:"tls,omitempty"`
+	TLS []TLS  `json:"tls,omitempty"` // in the order of their first response; none over plain HTTP
 }
 
-// TLS is the certificate that the org showed.
+// TLS is a certificate with which the org answered.
 type TLS struct {
 	LeafSHA256 string `json:"leaf_sha256"`
 	Issuer     string `json:"issuer"`
-	PrivateCA  bool   `json:"private_ca"` // vouched for by a certificate that the configuration adds
+	PrivateCA  bool   `json:"private_ca"` // only a CA that the configuration adds has signed it
+	Requests   int    `json:"requests"`   // that it answered, without token requests
 }
 
 // Client is the app that read.

@@ -86,7 +86,7 @@ func TestManifest(t *testing.T) {
 	s := storetest.New(t)
 	d := storetest.Draft(t, s, storetest.Day(1), append(storetest.People(2), storetest.Group(1, "Everyone"))...)
 	d.ClockOffset = 1234567 * time.Microsecond
-	d.Org.TLS = &snapshot.TLS{LeafSHA256: "ab", Issuer: "CN=x", PrivateCA: true}
+	d.Org.TLS = []snapshot.TLS{{LeafSHA256: "ab", Issuer: "CN=x", PrivateCA: true, Requests: 1}}
 	d.Run.Override = &snapshot.Override{User: "ops", Reason: "a reorganisation", Guard: "too few"}
 	snap, err := storetest.Writer(t, s).Publish(t.Context(), d)
 	storetest.Must(t, err)

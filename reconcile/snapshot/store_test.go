@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,7 +21,7 @@ func TestInit(t *testing.T) {
 	if err != nil || again.ID() != s.ID() || len(s.ID()) != 32 {
 		t.Fatalf("ID() = %q, %v, want %q", again.ID(), err, s.ID())
 	}
-	if read, err := snapshot.Open(s.Dir()); err != nil || read.Org() != storetest.Acme {
+	if read, err := snapshot.Open(s.Dir()); err != nil || !reflect.DeepEqual(read.Org(), storetest.Acme) {
 		t.Errorf("Org() = %v, %v, want %v", read.Org(), err, storetest.Acme)
 	}
 	for _, other := range []snapshot.Org{{URL: "https://acme.oktapreview.com"}, {URL: storetest.Acme.URL, ID: "00o2"}} {

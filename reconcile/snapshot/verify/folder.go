@@ -24,7 +24,7 @@ func Folder(ctx context.Context, dir string, o Options, report func(Finding)) (S
 	}
 	v.checkHeads(&chain{export: m.Export, links: []*link{head}})
 	v.checkAnchor(head)
-	v.checkCertificate(head)
+	v.checkCertificates(head)
 	v.sum.Exports = 1
 	v.sum.Heads = append(v.sum.Heads, Head{Export: m.Export, Sequence: m.Sequence, Snapshot: m.Snapshot, Digest: snap.Digest})
 	return v.sum, nil

@@ -74,14 +74,16 @@ func (v *verifier) checkAnchor(head *link) {
 	}
 }
 
-// checkCertificate notes that an org can't be told from a look-alike by the
-// certificate that it showed.
-func (v *verifier) checkCertificate(head *link) {
-	if tls := head.Manifest.Org.TLS; tls != nil && tls.PrivateCA {
-		v.add(Finding{
-			Export: head.Manifest.Export, Snapshot: head.Name(), File: snapshot.ManifestFile, Note: true,
-			Problem: "the org's certificate was vouched for by a private CA (" + tls.Issuer + "): a look-alike of the org could show one as well",
-		})
+// checkCertificates adds a note for each certificate of a private CA.
+func (v *verifier) checkCertificates(head *link) {
+	for _, tls := range head.Manifest.Org.TLS {
+		if tls.PrivateCA {
+			v.add(Finding{
+				Export: head.Manifest.Export, Snapshot: head.Name(), File: snapshot.ManifestFile, Note: true,
+				Problem: fmt.Sprintf("a private CA (%s) signed the certificate that answered %d of %d requests: an impostor could present one as well",
+					tls.Issuer, tls.Requests, head.Manifest.Read.Requests),
+			})
+		}
 	}
 }
 

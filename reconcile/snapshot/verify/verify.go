@@ -184,7 +184,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	if n := len(c.links); n > 0 {
 		head := c.links[n-1]
 		v.checkAnchor(head)
-		v.checkCertificate(head)
+		v.checkCertificates(head)
 		v.sum.Heads = append(v.sum.Heads, Head{
 			Export: export, Sequence: head.Manifest.Sequence, Snapshot: head.Name(), Digest: head.Digest,
 		})

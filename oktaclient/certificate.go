@@ -1,0 +1,36 @@
+package oktaclient
+
+import (
+	"crypto/x509"
+	"fmt"
+)
+
+// maxCertificates is the most certificates of an org during a read. A few servers
+// share one, or change to the next one.
+const maxCertificates = 32
+
+// Certificate is a certificate with which an org answered.
+type Certificate struct {
+	Chain    []*x509.Certificate // the leaf first
+	Requests int                 // that it answered
+}
+
+// Certificates are the certificates with which an org answered, in the order of
+// their first response.
+type Certificates []Certificate
+
+// Add adds requests that a chain answered. More than 32 different certificates
+// are an error.
+func (c *Certificates) Add(chain []*x509.Certificate, requests int) error {
+	for i := range *c {
+		if known := &(*c)[i]; known.Chain[0].Equal(chain[0]) {
+			known.Requests += requests
+			return nil
+		}
+	}
+	if len(*c) == maxCertificates {
+		return fmt.Errorf("the org answered with more than %d different certificates", maxCertificates)
+	}
+	*c = append(*c, Certificate{chain, requests})
+	return nil
+}
