@@ -82,6 +82,12 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/go-json-experiment/json"},
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/diff"},
 	},
+	"reconcile/snapshot/timestamp": {
+		others: []string{
+			"github.com/digitorus/timestamp", "github.com/sigstore/timestamp-authority/v2", // RFC 3161: to request, and to verify
+			"golang.org/x/crypto", // cryptobyte: rejects what makes those slow
+		},
+	},
 	"reconcile/snapshot/verify": {
 		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
 		tests: []string{
