@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -144,9 +145,20 @@ func (s *tokenSource) startLocked(reason string) {
 	s.pending = p
 	go func() {
 		defer cancel()
-		tok, err := s.request(ctx)
+		tok, err := s.recovered(ctx)
 		s.finish(p, reason, tok, err)
 	}()
+}
+
+// recovered is request. A panic becomes an error, so that it doesn't end the
+// process. The error doesn't contain the value, which could be a secret.
+func (s *tokenSource) recovered(ctx context.Context) (tok *token, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("internal error: panic in a token request")
+		}
+	}()
+	return s.request(ctx)
 }
 
 // finish stores the result of p, unless p was abandoned, and wakes the waiters.

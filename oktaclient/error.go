@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -183,4 +184,32 @@ func bodyError(err error) *rejection {
 	}
 	r.err = fmt.Errorf("response cut short: %w", r.err)
 	return r
+}
+
+// recoverPanic turns a panic into an error, so that it ends one read and not the
+// process. It must be deferred.
+func recoverPanic(err *error) {
+	if p := recover(); p != nil {
+		*err = &rejection{class: "panic", final: true, err: PanicError(p)}
+	}
+}
+
+// PanicError returns an error for a value that recover returned. It must be called
+// by the function that called recover. The error names the place in the source,
+// and not the value, which could contain a user's data. The runtime's own errors
+// contain none.
+func PanicError(p any) error {
+	text := "panic"
+	if e, ok := p.(runtime.Error); ok {
+		text = e.Error()
+	}
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)]) // skips Callers, PanicError and its caller
+	for more := true; more; {
+		var frame runtime.Frame
+		if frame, more = frames.Next(); !strings.HasPrefix(frame.Function, "runtime.") {
+			return fmt.Errorf("internal error: %s at %s:%d", text, frame.Function, frame.Line)
+		}
+	}
+	return errors.New("internal error: " + text)
 }

@@ -51,7 +51,8 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 		if limited.Err() != nil {
 			break
 		}
-		g.Go(func() error {
+		g.Go(func() (err error) {
+			defer recoverPanic(&err)
 			record, a, err := r.byID(limited, id)
 			if e, ok := errors.AsType[*Error](err); ok && (e.Status == http.StatusNotFound && e.Code == "E0000007" ||
 				e.Status == http.StatusForbidden && r.query.SkipForbidden) {

@@ -127,6 +127,7 @@ func (l *list) request(ctx context.Context, running *sync.WaitGroup, at *url.URL
 // fetch requests one page. nextWanted returns whether to read the next one.
 func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 	defer close(f.done)
+	defer recoverPanic(&f.err)
 	var once sync.Once
 	known := func(next *url.URL) {
 		once.Do(func() {
@@ -136,6 +137,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 			f.link <- next
 		})
 	}
+	defer known(nil)
 	f.page = l.r.c.memory.Get().(*page)
 	f.attempt, f.err = l.r.c.send(ctx, &call{
 		url: f.at, page: f.number, buf: f.page.buf, tries: l.tries,
@@ -157,7 +159,6 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 		f.page.buf = f.attempt.body
 		known(f.page.next)
 	}
-	known(nil)
 }
 
 // take passes the records of a page to the sink and checks that the list ends.

@@ -127,7 +127,8 @@ func (c *Client) attempt(ctx context.Context, call *call) (*attempt, *Error) {
 
 // exchange sends the request of call, reads the response into a and has it
 // accepted. The error is also nil if the status is the only failure.
-func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress func()) error {
+func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress func()) (err error) {
+	defer recoverPanic(&err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, call.url.String(), nil)
 	if err != nil {
 		return &rejection{class: "bad request", final: true, err: err}

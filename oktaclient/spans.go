@@ -128,7 +128,8 @@ func (p *spanReader) read(ctx context.Context) error {
 	})
 	defer stop()
 	for range p.workers {
-		g.Go(func() error {
+		g.Go(func() (err error) {
+			defer recoverPanic(&err)
 			for s, tries, ok := p.next(ctx); ok; s, tries, ok = p.next(ctx) {
 				if err := p.readSpan(ctx, s, tries); err != nil {
 					return err

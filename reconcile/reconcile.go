@@ -15,8 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
-	"strings"
 	"time"
 
 	"oktasync/oktaclient"
@@ -102,12 +100,16 @@ func (e *QuarantinedError) Error() string { return "quarantined: " + joinReasons
 // snapshot changes only if it publishes. The journal records each outcome, with
 // the cause of a failure. The result is also valid with an error.
 //
+// If it publishes and then can't prune, the outcome is Published, and the error is
+// that of the prune.
+//
 // A read that the guard stops is stored in quarantine, and the error is a
 // [*QuarantinedError]. If run has an override, the read is published instead, and
 // the manifest records the reasons of the guard. A second reconcile of the same
 // export fails with a [*snapshot.LockedError].
 func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.Run) (result Result, err error) {
 	start := time.Now()
+	defer recoverPanic(&err)
 	defer func() {
 		result.Outcome = outcomeOf(ctx, result, err)
 		result.Elapsed = time.Since(start)
@@ -123,15 +125,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 	}
 	result, err = r.reconcile(ctx, w, export, run)
 	if err == nil {
-		result.Pruned, err = w.Prune(ctx, export.Retention())
+		result.Pruned, err = prune(ctx, w, export.Retention())
 	}
-	switch outcomeOf(ctx, result, err) {
-	case Failed:
+	switch outcome := outcomeOf(ctx, result, err); {
+	case outcome == Failed, outcome == Published && err != nil:
 		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()}))
-	case Cancelled:
+	case outcome == Cancelled:
 		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventCancelled}))
 	}
 	return result, err
+}
+
+func prune(ctx context.Context, w *snapshot.Writer, retention snapshot.Retention) (pruned []string, err error) {
+	defer recoverPanic(&err)
+	return w.Prune(ctx, retention)
 }
 
 // outcomeOf returns the outcome of a reconcile.
@@ -140,12 +147,12 @@ func outcomeOf(ctx context.Context, result Result, err error) Outcome {
 	switch {
 	case quarantined:
 		return Quarantined
+	case result.Snapshot != nil: // also if it couldn't prune
+		return Published
 	case err != nil && errors.Is(context.Cause(ctx), context.Canceled):
 		return Cancelled
 	case err != nil:
 		return Failed
-	case result.Snapshot != nil:
-		return Published
 	}
 	return Unchanged
 }
@@ -208,26 +215,6 @@ func (r *Reconciler) quarantine(ctx context.Context, w *snapshot.Writer, plan *P
 // the daemon.
 func recoverPanic(err *error) {
 	if p := recover(); p != nil {
-		*err = errors.Join(*err, PanicError(p))
+		*err = errors.Join(*err, oktaclient.PanicError(p))
 	}
-}
-
-// PanicError returns an error for a value that recover returned. It must be called
-// by the function that called recover. The error names the place in the source,
-// and not the value, which could contain a user's data. The runtime's own errors
-// contain none.
-func PanicError(p any) error {
-	text := "panic"
-	if e, ok := p.(runtime.Error); ok {
-		text = e.Error()
-	}
-	pcs := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)]) // skips Callers, PanicError and its caller
-	for more := true; more; {
-		var frame runtime.Frame
-		if frame, more = frames.Next(); !strings.HasPrefix(frame.Function, "runtime.") {
-			return fmt.Errorf("internal error: %s at %s:%d", text, frame.Function, frame.Line)
-		}
-	}
-	return errors.New("internal error: " + text)
 }

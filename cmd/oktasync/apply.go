@@ -99,10 +99,10 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 		if err := a.printLeavers(store, export, err); err != nil {
 			r.log.Warn("users not listed", "export", export.Name, "err", err)
 		}
-		if err == nil && result.Snapshot != nil {
+		if result.Snapshot != nil {
 			manifests = append(manifests, result.Snapshot.Manifest)
 		}
-		if err == nil && !asJSON {
+		if (err == nil || result.Outcome == reconcile.Published) && !asJSON {
 			printResult(a.stdout, export, result)
 		}
 	}

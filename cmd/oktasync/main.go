@@ -23,7 +23,7 @@ import (
 
 	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/term"
-	"oktasync/reconcile"
+	"oktasync/oktaclient"
 )
 
 // The exit statuses.
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	a.stdout, a.stderr = term.NewSafeWriter(out), term.NewSafeWriter(a.statusLine.Writer(stderr))
 	defer func() {
 		if p := recover(); p != nil {
-			a.printError(reconcile.PanicError(p))
+			a.printError(oktaclient.PanicError(p))
 			status = exitFailed
 		}
 	}()

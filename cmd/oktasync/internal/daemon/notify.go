@@ -218,17 +218,14 @@ func (m message) text() string {
 	return cmp.Or(strings.TrimSpace(m.Event+" "+m.Error), m.Event)
 }
 
-// notifyResult notifies of a reconcile that succeeded. notifyStates notifies of
-// all other results.
+// notifyResult notifies of a published snapshot and, by the heartbeat, of a
+// reconcile that succeeded. notifyStates notifies of all other results.
 func (s *service) notifyResult(export string, r reconcile.Result, err error) {
-	if err != nil {
-		return
-	}
 	if r.Snapshot != nil {
 		s.notify(message{Event: "published", Export: export, Snapshot: r.Snapshot.Name(),
 			Sequence: r.Snapshot.Manifest.Sequence, ManifestSHA256: r.Snapshot.Digest})
 	}
-	if s.heartbeat != nil {
+	if err == nil && s.heartbeat != nil {
 		s.heartbeat.enqueue(nil)
 	}
 }

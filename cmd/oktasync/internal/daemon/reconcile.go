@@ -14,8 +14,9 @@ var outcomes = []string{
 	string(reconcile.Published), string(reconcile.Unchanged), string(reconcile.Quarantined), string(reconcile.Failed), string(reconcile.Cancelled),
 }
 
-// reconcile runs the job of one export. It returns nil for a quarantined read:
-// another read would not satisfy the guard either.
+// reconcile runs the job of one export. It returns nil if a retry would not help:
+// for a quarantined read, and for a published snapshot after which old ones could
+// not be pruned.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
 	result, err := s.reconciler.Reconcile(ctx, export, org.Run(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
@@ -35,6 +36,9 @@ func (s *service) reconcile(ctx context.Context, export reconcile.Export) error 
 		s.failures.note(export.Name, err)
 	}
 	s.notifyStates()
+	if result.Outcome == reconcile.Published {
+		return nil
+	}
 	return err
 }
 
@@ -56,6 +60,10 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 		message = "snapshot published"
 		attrs = append(attrs, slog.String("snapshot", r.Snapshot.Name()), slog.Int("sequence", r.Snapshot.Manifest.Sequence),
 			slog.String("manifest_sha256", r.Snapshot.Digest), slog.String("path", r.Snapshot.Dir()), slog.Int("pruned", len(r.Pruned)))
+		if err != nil {
+			level, message = slog.LevelError, "snapshot published, old ones not pruned"
+			attrs = append(attrs, slog.Any("err", err))
+		}
 	case reconcile.Quarantined:
 		level, message = slog.LevelError, "read quarantined"
 		if e, ok := errors.AsType[*reconcile.QuarantinedError](err); ok {
