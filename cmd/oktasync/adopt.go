@@ -17,7 +17,7 @@ func (a *app) adoptCommand() *cobra.Command {
 		Use:   "adopt EXPORT",
 		Short: "Accept the current state of an export after a loss or a restore",
 		Long: `If the newest snapshot isn't the one that the journal records, apply publishes
-nothing: something was lost, or restored from a backup. Restore what is missing if
+nothing: snapshots were lost, or restored from a backup. Restore what is missing if
 you can. If you can't, adopt continues from the newest snapshot that exists. The
 journal records the adoption at once. The next manifest records who adopted the
 break, why, and what the journal had recorded. verify reports the break as a

@@ -1,10 +1,10 @@
-# Completion of oktasync for bash. The words come from `oktasync __complete`;
-# nothing that was typed is run.
+# Completion of oktasync for bash. The candidates come from `oktasync __complete`.
+# The typed text is never run.
 
 _oktasync() {
 	local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[!@=:]/}
 	local words=() last=-1 word prefix='' flag='' out directive candidate i
-	# bash breaks words at @, = and : too. What stands together is one word.
+	# bash also breaks words at @, = and :. Join the parts that have no space between them.
 	for ((i = 0; i <= COMP_CWORD; i++)); do
 		if ((i == 0)) || [[ $line == [[:space:]]* ]]; then
 			line=${line#"${line%%[![:space:]]*}"}
@@ -15,20 +15,20 @@ _oktasync() {
 		line=${line#"$word"}
 		words[last]+=$word
 	done
-	# Quotes and ~ mean what they mean to the shell. What would run or expand
-	# something stays as it was typed.
+	# Remove quotes and expand ~ as the shell does. A word that could run a command or
+	# expand a variable is not changed.
 	for ((i = 0; i <= last; i++)); do
 		word=${words[i]}
 		[[ $word == *[\$\`\;\|\&\<\>\(\)]* ]] || eval "words[i]=$word" 2>/dev/null || words[i]=$word
 	done
 
-	# Of the last word, what follows the last break is replaced, and an @ itself.
+	# bash replaces the part of the last word after the last break, or after an @.
 	word=${words[last]} breaks=${breaks:-$'\n'}
 	case ${word##*["$breaks"]} in
 	"$word") ;;
 	*) prefix=${word%"${word##*["$breaks"]}"} prefix=${prefix%@} ;;
 	esac
-	[[ $word == -*=* ]] && flag=${word%%=*}= # of which the words know nothing
+	[[ $word == -*=* ]] && flag=${word%%=*}= # the candidates do not include it
 
 	out=$("${words[@]:0:1}" __completeNoDesc "${words[@]:1}" 2>/dev/null) || return
 	directive=${out##*:} out=${out%:*}
@@ -37,7 +37,7 @@ _oktasync() {
 		candidate=$flag$candidate
 		[[ $candidate != "$flag" && $candidate == "$word"* ]] && COMPREPLY+=("${candidate#"$prefix"}")
 	done <<<"$out"
-	((directive & (8 | 16))) && COMPREPLY=() # those are no words
+	((directive & (8 | 16))) && COMPREPLY=() # file names or folders
 	{
 		((directive & 2)) && compopt -o nospace
 		((directive & 32)) && compopt -o nosort
@@ -46,7 +46,7 @@ _oktasync() {
 		elif ! ((directive & 4)); then
 			compopt -o default
 		fi
-	} 2>/dev/null # not every bash has all of them
+	} 2>/dev/null # older versions of bash lack some of these
 }
 
 complete -F _oktasync oktasync

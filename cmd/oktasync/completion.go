@@ -52,13 +52,13 @@ type candidates func(r *reader, args []string, word string) ([]string, cobra.She
 
 // argumentsOf returns the candidates of each command with arguments.
 func argumentsOf() map[string]candidates {
-	reading := exportAt(readingNames)
+	read := exportAt(quarantinedNames)
 	return map[string]candidates{
 		"plan": manyExports, "apply": manyExports, "verify": manyExports,
 		"list": oneExport, "history": oneExport, "adopt": oneExport,
 		"show": exportAt(snapshotNames), "diff": exportThenSnapshots,
-		"quarantine list": oneExport, "quarantine show": reading, "quarantine diff": reading,
-		"quarantine release": reading, "quarantine drop": requiredReading,
+		"quarantine list": oneExport, "quarantine show": read, "quarantine diff": read,
+		"quarantine release": read, "quarantine drop": requiredRead,
 	}
 }
 
@@ -163,12 +163,12 @@ func exportAt(names func(r *reader, export, prefix string) []string) candidates 
 	}
 }
 
-// requiredReading completes EXPORT@READING.
-func requiredReading(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
+// requiredRead completes EXPORT@READ.
+func requiredRead(r *reader, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	exports, _ := oneExport(r, args, word)
 	var names []string
 	for _, export := range exports {
-		names = append(names, readingNames(r, export, export+"@")...)
+		names = append(names, quarantinedNames(r, export, export+"@")...)
 	}
 	return names, cobra.ShellCompDirectiveKeepOrder
 }
@@ -185,12 +185,12 @@ func snapshotNames(r *reader, export, prefix string) []string {
 	return names
 }
 
-// readingNames is snapshotNames for reads in quarantine.
-func readingNames(r *reader, export, prefix string) []string {
+// quarantinedNames is snapshotNames for reads in quarantine.
+func quarantinedNames(r *reader, export, prefix string) []string {
 	list, _ := r.Quarantined(export)
 	var names []string
-	for _, reading := range slices.Backward(list) {
-		names = append(names, cobra.CompletionWithDesc(prefix+reading.Name(), term.Safe(reading.Reason)))
+	for _, read := range slices.Backward(list) {
+		names = append(names, cobra.CompletionWithDesc(prefix+read.Name(), term.Safe(read.Reason)))
 	}
 	return names
 }

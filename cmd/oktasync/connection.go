@@ -12,7 +12,7 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// connection is what plan and apply work with: the configuration, the selected
+// connection contains what plan and apply need: the configuration, the selected
 // exports and their org.
 type connection struct {
 	app     *app
@@ -59,7 +59,7 @@ func (o *outcomes) add(a *app, export string, err error) {
 		o.failed = true
 	}
 	if errors.Is(err, context.Canceled) {
-		err = errors.New("cancelled; the newest snapshot is as it was")
+		err = errors.New("cancelled; the newest snapshot has not changed")
 	}
 	a.printError(fmt.Errorf("%s: %w", export, err))
 }

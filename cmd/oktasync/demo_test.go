@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A demo that is stopped leaves nothing in the folder for temporary ones.
+// A demo that a signal stops leaves nothing in the temporary folder.
 func TestDemoIsStopped(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -19,6 +19,6 @@ func TestDemoIsStopped(t *testing.T) {
 		t.Errorf("status %d, stderr %q", status, errs.String())
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("it leaves %v, %v", left, err)
+		t.Errorf("the demo leaves %v, %v", left, err)
 	}
 }

@@ -117,10 +117,10 @@ func (a *app) printFinding(f doctor.Finding) {
 // layOut wraps a text at columns, with a margin for marks and IDs; 0 columns: no
 // wrapping. If too few columns are left, the text begins on the next line.
 func layOut(text string, columns int) (lines string, below bool) {
-	const margin, least = 26, 30
+	const margin, minColumns = 26, 30
 	indent := margin
 	if columns > 0 {
-		if below = columns-margin < least; below {
+		if below = columns-margin < minColumns; below {
 			indent = 4
 		}
 		text = wrapLines(text, max(columns-1-indent, 1))

@@ -12,9 +12,9 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// examined is what doctor finds with a sandbox org in which something is odd,
-// beyond the misconfigurations in e2e/doctor_states_test.go.
-func examined(t *testing.T, change func(*sandboxSite), args ...string) map[string]doctor.Finding {
+// findings returns the findings of doctor, by ID, after a change to a sandbox org.
+// e2e/doctor_states_test.go tests the misconfigurations of an org.
+func findings(t *testing.T, change func(*sandboxSite), args ...string) map[string]doctor.Finding {
 	t.Helper()
 	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 50}, true)
 	if err != nil {
@@ -51,14 +51,14 @@ func fault(text string) func(*sandboxSite) {
 	}
 }
 
-// renamed gives the app's key another kid.
+// renamed registers the app's key with another kid.
 func renamed(s *sandboxSite) {
 	app := sandboxApp(s.key, true)
 	app.Keys[0].KID = "other"
 	s.org.Register(app)
 }
 
-func TestDoctorOfOddAnswers(t *testing.T) {
+func TestDoctorAfterFaults(t *testing.T) {
 	for _, test := range []struct{ fault, id, status, seen string }{
 		{"path=/,redirect=https://elsewhere.example/x,forever", "org", doctor.Failed, "redirects to https://elsewhere.example"},
 		{"path=/.well-known,status=502", "org", doctor.Failed, "status 502"},
@@ -77,7 +77,7 @@ func TestDoctorOfOddAnswers(t *testing.T) {
 		{"html,status=403,forever", "network_zone", doctor.Failed, "the API rejects this address"},
 	} {
 		t.Run(test.fault, func(t *testing.T) {
-			f := examined(t, fault(test.fault))[test.id]
+			f := findings(t, fault(test.fault))[test.id]
 			if f.Status != test.status || !strings.Contains(f.Seen, test.seen) || (f.Status == doctor.Failed) != (f.Remedy != "") {
 				t.Errorf("finding = %+v, want %s with %q", f, test.status, test.seen)
 			}
@@ -85,27 +85,27 @@ func TestDoctorOfOddAnswers(t *testing.T) {
 	}
 }
 
-// A new key that is the app's only one goes by no kid, and by its thumbprint
-// beside another.
-func TestDoctorProvesANewKey(t *testing.T) {
+// doctor --key accepts a key without a kid if the app has no other key. Otherwise the
+// kid must be the key's thumbprint.
+func TestDoctorChecksANewKey(t *testing.T) {
 	nothing := func(*sandboxSite) {}
-	if f := examined(t, nothing, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "set okta.private_key_id too") {
-		t.Errorf("a key with a name: %+v", f)
+	if f := findings(t, nothing, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "set okta.private_key_id too") {
+		t.Errorf("a key with a kid: %+v", f)
 	}
-	if f := examined(t, renamed, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "has no other key") {
-		t.Errorf("the app's only key, by another name: %+v", f)
+	if f := findings(t, renamed, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.OK || !strings.Contains(f.Seen, "has no other key") {
+		t.Errorf("the app's only key, with another kid: %+v", f)
 	}
-	if f := examined(t, nothing, "--key", "DIR/ca.pem")["client_key"]; f.Status != doctor.Failed {
-		t.Errorf("no key at all: %+v", f)
+	if f := findings(t, nothing, "--key", "DIR/ca.pem")["client_key"]; f.Status != doctor.Failed {
+		t.Errorf("a file that is no key: %+v", f)
 	}
-	if f := examined(t, func(s *sandboxSite) {
+	if f := findings(t, func(s *sandboxSite) {
 		s.org.Register(sandbox.ClientApp{ID: sandboxClientID, Keys: []sandbox.PublicKey{{KID: "another", Key: s.key.WithID("").Public()}}[:0]})
 	}, "--key", "DIR/client-key.pem")["key_known"]; f.Status != doctor.Failed || !strings.Contains(f.Remedy, "validate --public-jwk --key ") {
 		t.Errorf("a key that the app lacks: %+v", f)
 	}
 }
 
-// Whoever stops doctor is not told that something is wrong.
+// A doctor that a signal stops reports no failure.
 func TestDoctorIsStopped(t *testing.T) {
 	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 5}, true)
 	if err != nil {

@@ -29,16 +29,8 @@ shows the gap: changes that were reversed within it are not visible.`,
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),
 	}
-	store := storeFlag(cmd)
-	format := diffFormatFlags(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := format.check(); err != nil {
-			return err
-		}
-		r, err := a.openReader(*store)
-		if err != nil {
-			return err
-		}
+	format := formatFlags(cmd)
+	return a.reads(cmd, func(r *reader, args []string) error {
 		if _, err := r.snapshot(args[0], ""); err != nil {
 			return err
 		}
@@ -57,8 +49,7 @@ shows the gap: changes that were reversed within it are not visible.`,
 		}
 		h.print(a.stdout)
 		return nil
-	}
-	return cmd
+	})
 }
 
 // history is one user in the snapshots of an export.

@@ -20,13 +20,8 @@ func (a *app) listCommand() *cobra.Command {
 		Example: "  oktasync list\n  oktasync list all-users --json",
 		Args:    args(0, 1, "EXPORT"),
 	}
-	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		r, err := a.openReader(*store)
-		if err != nil {
-			return err
-		}
+	return a.reads(cmd, func(r *reader, args []string) error {
 		names, err := r.exports(args)
 		if err != nil {
 			return err
@@ -49,8 +44,7 @@ func (a *app) listCommand() *cobra.Command {
 			return nil
 		}
 		return a.printList(manifests)
-	}
-	return cmd
+	})
 }
 
 func (a *app) printList(manifests []snapshot.Manifest) error {

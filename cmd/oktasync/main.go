@@ -1,9 +1,9 @@
-// Command oktasync keeps a record of the users of an Okta org: it reads the users,
+// Command oktasync keeps a record of an Okta org: it reads the declared resources,
 // compares them with the newest snapshot, and publishes a new one. It never changes
 // anything in Okta.
 //
 // Start reading here: main.go has the list of commands and the exit statuses. Each
-// command has a file. The packages below internal have the configuration (config),
+// command has a file. The packages below internal contain the configuration (config),
 // the connection to an org (org), and the daemon (daemon).
 package main
 
@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	return a.exit(out.whole(stopped(ctx, root.ExecuteContext(ctx))))
+	return a.exit(out.complete(stopped(ctx, root.ExecuteContext(ctx))))
 }
 
 // stopped replaces the error of a command that a signal stopped.
@@ -69,10 +69,10 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// app is what the commands share: the output and the global flags.
+// app contains the output and the global flags, which the commands share.
 type app struct {
 	stdout, stderr io.Writer        // escape control characters on a terminal
-	statusLine     *term.StatusLine // of stderr; nil: no terminal
+	statusLine     *term.StatusLine // of stderr; nil if stderr is no terminal
 	getenv         func(string) (string, bool)
 
 	configFile string
@@ -85,13 +85,13 @@ type app struct {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "oktasync",
-		Short: "Keep a record of the users of an Okta org",
+		Short: "Keep a record of an Okta org",
 		Long: `oktasync reads Okta and never changes it: it sends GET requests to the API, and POST
 requests to the token endpoint.
 
-A YAML file declares exports. For each one, oktasync reads the users of an Okta org
-with a DPoP-bound token, compares them with the newest snapshot, and publishes a new
-one: complete, dated, and verifiable with sha256sum and zstd.
+A YAML file declares exports. For each one, oktasync reads users and groups with a
+DPoP-bound token, compares them with the newest snapshot, and publishes a new one:
+complete, dated, and verifiable with sha256sum and zstd.
 
 To see all steps without an Okta account: oktasync demo
 
@@ -128,7 +128,7 @@ type exitError struct{ status int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
-// exit prints an error and returns the exit status.
+// exit prints err and returns the exit status.
 func (a *app) exit(err error) int {
 	var e exitError
 	switch {
@@ -155,8 +155,8 @@ func (a *app) printError(err error) {
 	}
 }
 
-// checkFlags returns an error for an empty flag, as an unset variable of a script
-// leaves it, and for an unknown level.
+// checkFlags returns an error for an empty value, such as that of an unset shell
+// variable, and for an unknown log level.
 func (a *app) checkFlags(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().Visit(func(f *pflag.Flag) {

@@ -10,12 +10,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// panics is a standard output on which everything panics.
+// panics is a writer whose method panics.
 type panics struct{}
 
 func (panics) Write([]byte) (int, error) { panic("secret@example.com") }
 
-func TestPanicIsOneLineAndStatusOne(t *testing.T) {
+func TestPanicPrintsOneLine(t *testing.T) {
 	var stderr bytes.Buffer
 	status := run(t.Context(), []string{"version"}, panics{}, &stderr)
 	got := stderr.String()
@@ -23,19 +23,19 @@ func TestPanicIsOneLineAndStatusOne(t *testing.T) {
 		t.Errorf("status %d, stderr %q", status, got)
 	}
 	if strings.Contains(got, "secret") {
-		t.Errorf("the value of the panic shows: %q", got)
+		t.Errorf("the output contains the value of the panic: %q", got)
 	}
 }
 
-// full is a standard output on a disk that has no space left.
+// full is a writer to a full disk.
 type full struct{}
 
 func (full) Write([]byte) (int, error) {
 	return 0, &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
 }
 
-// What could not be printed is a failure, also of commands that don't look.
-func TestOutputThatIsNotWhole(t *testing.T) {
+// A write error of standard output is an error of every command.
+func TestIncompleteOutput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"--help"}, {"help", "apply"}, {"completion", "bash"}, {"init"}, {"doctor"}} {
 		var stderr bytes.Buffer
@@ -47,7 +47,7 @@ func TestOutputThatIsNotWhole(t *testing.T) {
 	}
 }
 
-func TestEveryCommandTeachesAndCompletes(t *testing.T) {
+func TestEveryCommandHasAnExampleAndCompletions(t *testing.T) {
 	arguments := argumentsOf()
 	var check func(*cobra.Command)
 	check = func(cmd *cobra.Command) {
@@ -56,7 +56,7 @@ func TestEveryCommandTeachesAndCompletes(t *testing.T) {
 		}
 		_, path, _ := strings.Cut(cmd.CommandPath(), " ")
 		if takes := strings.Contains(cmd.Use, "EXPORT"); takes != (arguments[path] != nil) {
-			t.Errorf("%s: it takes exports: %t, it completes them: %t", cmd.Use, takes, !takes)
+			t.Errorf("%s: accepts exports: %t, completes exports: %t", cmd.Use, takes, !takes)
 		}
 		for _, c := range cmd.Commands() {
 			check(c)

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// manCommand writes the manual pages of the packages.
+// manCommand returns the hidden command that writes manual pages, for packages.
 func (a *app) manCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{

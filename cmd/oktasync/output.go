@@ -12,7 +12,7 @@ import (
 // succeed with incomplete output, as on a full disk.
 type output struct {
 	io.Writer
-	failed error // the first failure
+	failed error // the first error
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -32,8 +32,8 @@ func (o *output) Fd() uintptr {
 	return ^uintptr(0)
 }
 
-// whole returns the error of a command, or that its output is incomplete.
-func (o *output) whole(err error) error {
+// complete returns err, and an error if the output is incomplete.
+func (o *output) complete(err error) error {
 	if o.failed == nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (o *output) whole(err error) error {
 		cause = file.Err
 	}
 	lost := fmt.Errorf("standard output is incomplete: %v", cause) // %v: no hint about the store applies
-	if told := (exitError{}); err == nil || errors.As(err, &told) || errors.Is(err, o.failed) {
+	if status := (exitError{}); err == nil || errors.As(err, &status) || errors.Is(err, o.failed) {
 		return lost
 	}
 	return errors.Join(err, lost)

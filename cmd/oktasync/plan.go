@@ -111,7 +111,7 @@ type planDocument struct {
 	Resources map[string]planResource `json:"resources"`
 	Declared  bool                    `json:"declaration_changed"`
 	Missing   []string                `json:"missing"`
-	Held      []string                `json:"held"`
+	Guard     []string                `json:"guard"` // why the guard would reject the read
 	Prune     []string                `json:"prune"` // snapshots that retention would remove
 	Changes   []planChange            `json:"changes"`
 }
@@ -134,7 +134,7 @@ type planChange struct {
 func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	doc := planDocument{
 		Export: p.Export.Name, Changed: p.Changed(), Resources: make(map[string]planResource),
-		Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Held: append([]string{}, p.Stopped...),
+		Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
 		Prune: []string{}, Changes: []planChange{},
 	}
 	if p.Previous != nil {

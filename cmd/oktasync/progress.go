@@ -20,10 +20,10 @@ func (a *app) quietFlag(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&a.quiet, "quiet", "q", false, "suppress progress output")
 }
 
-// showing reports whether the command shows its progress.
+// showing reports whether the command shows progress.
 func (a *app) showing() bool { return a.statusLine != nil && !a.quiet }
 
-// progress is the state of a task that takes a while.
+// progress is the progress of a long task.
 type progress struct {
 	limits func() []oktaclient.Limit // nil: no rate limits
 	zone   *time.Location            // of the user
@@ -35,9 +35,10 @@ type progress struct {
 	expected int // 0: unknown
 	requests int
 
-	began time.Time // when the task began, with these counts:
-	had   int       // done
-	sent  int       // requests
+	// The start of the task: its time, done and requests.
+	began          time.Time
+	doneBefore     int
+	requestsBefore int
 }
 
 // set sets the progress. A new task begins now.
@@ -45,7 +46,7 @@ func (p *progress) set(task, unit string, done, expected, requests int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if task != p.task {
-		p.began, p.had, p.sent = time.Now(), done, requests
+		p.began, p.doneBefore, p.requestsBefore = time.Now(), done, requests
 	}
 	p.task, p.unit, p.done, p.expected, p.requests = task, unit, done, expected, requests
 }
@@ -65,12 +66,12 @@ func (p *progress) parts() []string {
 	case p.done > 0:
 		parts = append(parts, fmt.Sprintf("%d %s", p.done, p.unit))
 	}
-	limit, waiting := p.waits()
+	limit, waiting := p.limit()
 	if waiting {
 		parts = append(parts, p.waitText(limit, now))
 	}
 	took := now.Sub(p.began)
-	rate := float64(p.done-p.had) / took.Seconds()
+	rate := float64(p.done-p.doneBefore) / took.Seconds()
 	if took < term.Delay || rate < 1 {
 		return parts // no rate yet
 	}
@@ -84,15 +85,15 @@ func (p *progress) parts() []string {
 func (p *progress) end(now time.Time, rate float64, limit oktaclient.Limit) time.Time {
 	left := float64(p.expected - p.done)
 	end := now.Add(time.Duration(left / rate * float64(time.Second)))
-	requests := left / float64(p.done-p.had) * float64(p.requests-p.sent)
+	requests := left / float64(p.done-p.doneBefore) * float64(p.requests-p.requestsBefore)
 	if byLimit := limit.End(int(requests), now); byLimit.After(end) {
 		return byLimit
 	}
 	return end
 }
 
-// waits returns the limit that requests wait for, or the most used limit.
-func (p *progress) waits() (limit oktaclient.Limit, waiting bool) {
+// limit returns the limit that requests wait for, or the most used limit.
+func (p *progress) limit() (limit oktaclient.Limit, waiting bool) {
 	if p.limits == nil {
 		return limit, false
 	}

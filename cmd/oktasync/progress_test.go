@@ -11,7 +11,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-func TestProgressSaysWhatIsKnown(t *testing.T) {
+func TestProgressParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var limits []oktaclient.Limit
 		p := &progress{zone: time.UTC, limits: func() []oktaclient.Limit { return limits }} // it is midnight
@@ -33,7 +33,7 @@ func TestProgressSaysWhatIsKnown(t *testing.T) {
 		limits = []oktaclient.Limit{{Bucket: "users", Limit: 100, Share: 50, Used: 10, Reset: now.Add(50 * time.Second)}}
 		want("all-users: reading, 2000 of 20000 users, done about 00:01:40, 200/s") // 90 requests: 40, and 50 in the next window
 		limits[0].Used = 40
-		want("all-users: reading, 2000 of 20000 users, done about 00:02:00, 200/s") // 30 are for the one after that
+		want("all-users: reading, 2000 of 20000 users, done about 00:02:00, 200/s") // 30 in the window after that
 		limits[0].Used, limits[0].Waiting, limits[0].Until = 50, 4, limits[0].Reset
 		want("all-users: reading, 2000 of 20000 users, rate limit until 00:01:00, done about 00:02:00, 200/s")
 		limits[0].Others, limits[0].Until = true, now.Add(24*time.Hour)
@@ -41,15 +41,15 @@ func TestProgressSaysWhatIsKnown(t *testing.T) {
 		limits = nil
 		p.set("all-users: settling", "users", 20_001, 0, 101)
 		want("all-users: settling, 20001 users")
-		p.set("all-users: proving", "missing users asked for", 2, 4, 103)
-		want("all-users: proving, 2 of 4 missing users asked for")
+		p.set("all-users: proving", "missing users requested", 2, 4, 103)
+		want("all-users: proving, 2 of 4 missing users requested")
 	})
 }
 
-func TestNoScreenWithoutATerminal(t *testing.T) {
+func TestNoProgressWithoutATerminal(t *testing.T) {
 	a := &app{getenv: os.LookupEnv, statusLine: &term.StatusLine{}, quiet: true}
 	if report, _ := a.showReconciles(nil); report != nil {
-		t.Error("--quiet shows something")
+		t.Error("--quiet shows progress")
 	}
 	f, err := os.Create(t.TempDir() + "/file")
 	if err != nil {
@@ -57,6 +57,6 @@ func TestNoScreenWithoutATerminal(t *testing.T) {
 	}
 	defer f.Close()
 	if s := term.NewStatusLine(f, ""); s != nil || s.Writer(f) != f {
-		t.Error("a file has a screen")
+		t.Error("a file has a status line")
 	}
 }

@@ -39,10 +39,10 @@ newest one.`,
 	return cmd
 }
 
-const readingArg = "EXPORT[@READING]"
+const quarantinedArg = "EXPORT[@READ]"
 
-// reading returns the read with the name EXPORT[@READING].
-func (r *reader) reading(arg string) (*snapshot.QuarantinedRead, error) {
+// quarantined returns the read with the name EXPORT[@READ].
+func (r *reader) quarantined(arg string) (*snapshot.QuarantinedRead, error) {
 	export, name, _ := strings.Cut(arg, "@")
 	if _, err := r.exports([]string{export}); err != nil {
 		return nil, err
@@ -58,41 +58,35 @@ func (a *app) quarantineListCommand() *cobra.Command {
 		Example: "  oktasync quarantine list",
 		Args:    args(0, 1, "EXPORT"),
 	}
-	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		r, err := a.openReader(*store)
-		if err != nil {
-			return err
-		}
+	return a.reads(cmd, func(r *reader, args []string) error {
 		names, err := r.exports(args)
 		if err != nil {
 			return err
 		}
-		readings := []*snapshot.QuarantinedRead{}
+		reads := []*snapshot.QuarantinedRead{}
 		for _, name := range names {
 			list, err := r.Quarantined(name)
 			if err != nil {
 				return err
 			}
-			readings = append(readings, list...)
+			reads = append(reads, list...)
 		}
 		if asJSON {
-			return writeJSON(a.stdout, readings)
+			return writeJSON(a.stdout, reads)
 		}
-		if len(readings) == 0 {
+		if len(reads) == 0 {
 			fmt.Fprintln(a.stderr, "nothing is in quarantine")
 			return nil
 		}
-		return printReadings(a.stdout, readings)
-	}
-	return cmd
+		return printQuarantined(a.stdout, reads)
+	})
 }
 
-func printReadings(w io.Writer, readings []*snapshot.QuarantinedRead) error {
+func printQuarantined(w io.Writer, reads []*snapshot.QuarantinedRead) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "EXPORT\tREADING\tRECORDS\tCHANGES\tREASON")
-	for _, r := range readings {
+	fmt.Fprintln(t, "EXPORT\tREAD\tRECORDS\tCHANGES\tREASON")
+	for _, r := range reads {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Export, r.Name(), report.Records(r.Resources), report.ShortChanges(r.Resources, r.Previous == nil), term.Safe(r.Reason))
 	}
 	return t.Flush()
@@ -101,83 +95,64 @@ func printReadings(w io.Writer, readings []*snapshot.QuarantinedRead) error {
 func (a *app) quarantineShowCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
-		Use:     "show " + readingArg + " [RESOURCE]",
+		Use:     "show " + quarantinedArg + " [RESOURCE]",
 		Short:   "Print the records of a read in quarantine",
 		Example: "  oktasync quarantine show all-users --format csv",
-		Args:    args(1, 2, readingArg+" [RESOURCE]"),
+		Args:    args(1, 2, quarantinedArg+" [RESOURCE]"),
 	}
-	store := storeFlag(cmd)
 	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		r, err := a.openReader(*store)
+	return a.reads(cmd, func(r *reader, args []string) error {
+		read, err := r.quarantined(args[0])
 		if err != nil {
 			return err
 		}
-		reading, err := r.reading(args[0])
-		if err != nil {
-			return err
-		}
-		resource := ""
-		if len(args) > 1 {
-			resource = args[1]
-		}
-		return a.show(reading, reading.Declared, resource, format)
-	}
-	return cmd
+		return a.show(read, read.Declared, optional(args, 1), format)
+	})
 }
 
 func (a *app) quarantineDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "diff " + readingArg,
+		Use:     "diff " + quarantinedArg,
 		Short:   "Show the changes of a read in quarantine",
 		Example: "  oktasync quarantine diff all-users",
-		Args:    args(1, 1, readingArg),
+		Args:    args(1, 1, quarantinedArg),
 	}
-	store := storeFlag(cmd)
-	format := diffFormatFlags(cmd)
+	format := formatFlags(cmd)
 	allFlag(cmd, &format.all)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := format.check(); err != nil {
-			return err
-		}
-		r, err := a.openReader(*store)
+	return a.reads(cmd, func(r *reader, args []string) error {
+		read, err := r.quarantined(args[0])
 		if err != nil {
 			return err
 		}
-		reading, err := r.reading(args[0])
+		newest, err := r.snapshot(read.Export, "")
 		if err != nil {
 			return err
 		}
-		newest, err := r.snapshot(reading.Export, "")
-		if err != nil {
-			return err
-		}
-		if p := reading.Previous; p == nil || p.Snapshot != newest.Name() {
+		if p := read.Previous; p == nil || p.Snapshot != newest.Name() {
 			fmt.Fprintf(a.stderr, "oktasync: note: %s is newer than this read, so it can't be released\n", newest.Name())
 		}
-		d, err := compare(reading.Export, newest, reading, reading.Declared, nil)
+		d, err := compare(read.Export, newest, read, read.Declared, nil)
 		if err != nil {
 			return err
 		}
-		if err := d.addProofsOf(reading); err != nil {
+		if err := d.addProofsOf(read); err != nil {
 			return err
 		}
-		_, err = a.printDifference(d, format, r.zone(reading.Export))
+		_, err = a.printDifference(d, format, r.zone(read.Export))
 		return err
-	}
-	return cmd
+	})
 }
 
 func (a *app) quarantineReleaseCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "release " + readingArg,
+		Use:   "release " + quarantinedArg,
 		Short: "Publish a read in quarantine",
 		Long: `Publishes a snapshot from the stored data, without another read of Okta. The
 manifest and the journal record who released it, and why. A read that is older than
 the newest snapshot can't be released.`,
 		Example: `  oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
-		Args:    args(1, 1, readingArg),
+		Args:    args(1, 1, quarantinedArg),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the manifest and the journal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -187,21 +162,21 @@ the newest snapshot can't be released.`,
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.QuarantinedRead) error {
+		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
 			by := snapshot.Override{User: org.Run(cfg, "").User, Reason: reason}
-			return a.release(cmd.Context(), w, reading, by)
+			return a.release(cmd.Context(), w, read, by)
 		})
 	}
 	return cmd
 }
 
-func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot.QuarantinedRead, by snapshot.Override) error {
-	s, err := w.Release(ctx, reading.Name(), by, toolVersion())
+func (a *app) release(ctx context.Context, w *snapshot.Writer, read *snapshot.QuarantinedRead, by snapshot.Override) error {
+	s, err := w.Release(ctx, read.Name(), by, toolVersion())
 	if err != nil {
 		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()}))
 	}
 	if s != nil {
-		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %s: %s\n", reading.Export, s.Name(), s.Manifest.Sequence,
+		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %s: %s\n", read.Export, s.Name(), s.Manifest.Sequence,
 			report.Records(s.Manifest.Resources), report.Changes(s.Manifest.Resources, s.Manifest.Previous == nil))
 		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, term.Safe(by.Reason), s.Digest)
 	}
@@ -211,24 +186,24 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, reading *snapshot
 func (a *app) quarantineDropCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:     "drop EXPORT@READING",
+		Use:     "drop EXPORT@READ",
 		Short:   "Remove a read from quarantine",
 		Example: `  oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`,
-		Args:    args(1, 1, "EXPORT@READING"),
+		Args:    args(1, 1, "EXPORT@READ"),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if !strings.Contains(args[0], "@") {
-			return fmt.Errorf("name the read, as %s@READING; `oktasync quarantine list` lists the names", args[0])
+			return fmt.Errorf("name the read, as %s@READ; `oktasync quarantine list` lists the names", args[0])
 		}
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, reading *snapshot.QuarantinedRead) error {
-			if err := w.Drop(reading.Name(), org.Run(cfg, "").User, reason); err != nil {
+		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
+			if err := w.Drop(read.Name(), org.Run(cfg, "").User, reason); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "%s: dropped %s\n", reading.Export, reading.Name())
+			fmt.Fprintf(a.stdout, "%s: dropped %s\n", read.Export, read.Name())
 			return nil
 		})
 	}
@@ -245,16 +220,16 @@ func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writ
 	if err != nil {
 		return err
 	}
-	reading, err := (&reader{Store: store, cfg: cfg}).reading(arg)
+	read, err := (&reader{Store: store, cfg: cfg}).quarantined(arg)
 	if err != nil {
 		return err
 	}
-	w, err := store.Writer(reading.Export, snapshot.ThisProcess("quarantine"))
+	w, err := store.Writer(read.Export, snapshot.ThisProcess("quarantine"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	return do(cfg, w, reading)
+	return do(cfg, w, read)
 }
 
 // maxNamed is how many records printLeavers prints.

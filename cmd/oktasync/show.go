@@ -33,21 +33,16 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
   oktasync show all-users --at 2026-06-30 --format json`,
 		Args: args(1, 2, "EXPORT[@SNAPSHOT] [RESOURCE]"),
 	}
-	store := storeFlag(cmd)
 	cmd.Flags().StringVar(&at, "at", "", "the last snapshot of `DATE` or before")
 	nearestFlag(cmd, &nearest)
 	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	return a.reads(cmd, func(r *reader, args []string) error {
 		export, name, named := strings.Cut(args[0], "@")
 		if named && at != "" {
 			return errors.New("EXPORT@SNAPSHOT and --at both name a snapshot; use one of them")
 		}
 		if named && strings.HasPrefix(name, "-") {
 			name = "@" + name
-		}
-		r, err := a.openReader(*store)
-		if err != nil {
-			return err
 		}
 		s, err := a.snapshotAt(r, export, name+at, nearest)
 		if err != nil {
@@ -61,13 +56,8 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
 				s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
 		}
-		resource := ""
-		if len(args) > 1 {
-			resource = args[1]
-		}
-		return a.show(s, s.Manifest.Declared, resource, format)
-	}
-	return cmd
+		return a.show(s, s.Manifest.Declared, optional(args, 1), format)
+	})
 }
 
 // nearestFlag adds --nearest to a command that accepts dates.
@@ -100,6 +90,7 @@ func resourceNamed(s source, name string) (*snapshot.Resource, error) {
 	return nil, fmt.Errorf("unknown resource %s; %s", term.Word(name), term.Suggestion(name, names))
 }
 
+// show prints the records of a resource of s.
 func (a *app) show(s source, declared snapshot.Declaration, name, format string) error {
 	r, err := resourceNamed(s, name)
 	if err != nil {

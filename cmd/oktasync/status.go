@@ -28,14 +28,9 @@ write: verify --head compares the store with it.`,
 		Example: "  oktasync status\n  oktasync status --heads\n  oktasync status --store /var/lib/oktasync/snapshots",
 		Args:    noArgs,
 	}
-	store := storeFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	cmd.Flags().BoolVar(&heads, "heads", false, "print the head of each chain, for verify --head")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		r, err := a.openReader(*store)
-		if err != nil {
-			return err
-		}
+	return a.reads(cmd, func(r *reader, _ []string) error {
 		names, err := r.exports(nil)
 		if err != nil {
 			return err
@@ -55,8 +50,7 @@ write: verify --head compares the store with it.`,
 			return writeJSON(a.stdout, statusDocument{Store: r.Dir(), StoreID: r.ID(), Org: r.Org().URL, Exports: statuses})
 		}
 		return a.printStatus(r, statuses)
-	}
-	return cmd
+	})
 }
 
 // statusDocument is the shape of `status --json`.
@@ -104,7 +98,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		st.LastSuccess = &t
 	}
 	export, when := r.declared(name)
-	began := now // an export that never ran is not overdue: it may have no daemon
+	began := now // an export that never ran is not overdue
 	if t := history.LastDone.Time.Time; !t.IsZero() {
 		began = t
 	}

@@ -54,9 +54,18 @@ type reader struct {
 	cfg *config.Config // nil with --store
 }
 
-// storeFlag adds the flag --store, which replaces a configuration.
-func storeFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("store", "", "read the store in `DIR`, without a configuration")
+// reads makes cmd a command that reads a store: the store of --store, or that of the
+// configuration.
+func (a *app) reads(cmd *cobra.Command, do func(r *reader, args []string) error) *cobra.Command {
+	dir := cmd.Flags().String("store", "", "read the store in `DIR`, without a configuration")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		r, err := a.openReader(*dir)
+		if err != nil {
+			return err
+		}
+		return do(r, args)
+	}
+	return cmd
 }
 
 func (a *app) openReader(dir string) (*reader, error) {

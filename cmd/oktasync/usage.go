@@ -24,26 +24,34 @@ func (e *usageError) Hint() string {
 	return fmt.Sprintf("`%s --help` prints the options and an example", e.command)
 }
 
-// args checks the number of arguments. what are their names.
-func args(least, most int, what string) cobra.PositionalArgs {
+// args checks the number of arguments. names are their names in the help.
+func args(least, most int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return &usageError{"missing argument: " + strings.Join(strings.Fields(what)[len(args):least], " "), cmd.CommandPath()}
-		case len(args) > most && what == "":
+			return &usageError{"missing argument: " + strings.Join(strings.Fields(names)[len(args):least], " "), cmd.CommandPath()}
+		case len(args) > most && names == "":
 			return &usageError{fmt.Sprintf("unexpected argument %s", term.Word(args[most])), cmd.CommandPath()}
 		case len(args) > most:
-			return &usageError{fmt.Sprintf("unexpected argument %s after %s", term.Word(args[most]), what), cmd.CommandPath()}
+			return &usageError{fmt.Sprintf("unexpected argument %s after %s", term.Word(args[most]), names), cmd.CommandPath()}
 		}
 		return nil
 	}
 }
 
+// optional returns the argument at index i, and "" if there is none.
+func optional(args []string, i int) string {
+	if i < len(args) {
+		return args[i]
+	}
+	return ""
+}
+
 // noArgs is args for a command without arguments.
 var noArgs = args(0, 0, "")
 
-// knownCommand returns an error for an argument of a command that has subcommands: it
-// is an unknown subcommand.
+// knownCommand returns an error for an argument of a command with subcommands. cobra
+// passes an unknown subcommand as an argument.
 func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -93,14 +101,14 @@ func helpCommand() *cobra.Command {
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
-	var bare *pflag.ValueRequiredError
-	var odd *pflag.InvalidSyntaxError
+	var noValue *pflag.ValueRequiredError
+	var syntax *pflag.InvalidSyntaxError
 	switch {
-	case errors.As(err, &bare):
-		f := bare.GetFlag()
+	case errors.As(err, &noValue):
+		f := noValue.GetFlag()
 		kind, _ := pflag.UnquoteUsage(f)
 		return &usageError{fmt.Sprintf("--%s has no value: it needs a %s", f.Name, strings.ToUpper(kind)), cmd.CommandPath()}
-	case errors.As(err, &odd):
+	case errors.As(err, &syntax):
 		return &usageError{"an argument begins with - and is not a flag", cmd.CommandPath()} // it could be a secret, so it isn't shown
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()

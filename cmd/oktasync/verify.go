@@ -56,32 +56,13 @@ come from the store. --head compares the store with a head that you kept elsewhe
 }
 
 func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
-	var o verify.Options
-	var absent []string
 	r, err := a.openVerifiable(f.store)
 	if err != nil {
 		return err
 	}
-	if r.folder != nil {
-		if o.Exports = []string{r.folder.Manifest.Export}; len(args) > 0 {
-			return fmt.Errorf("--store %s: is the folder of one snapshot; name no export", f.store)
-		}
-	} else if o.Exports, absent, err = r.verifiable(args); err != nil {
+	o, absent, err := r.options(f, args)
+	if err != nil {
 		return err
-	}
-	if f.allowedSigners == "" && r.cfg != nil {
-		f.allowedSigners = r.cfg.Store.AllowedSignersFile
-	}
-	if o.Signers, err = org.AllowedSigners(f.allowedSigners); err != nil {
-		return err
-	}
-	if o.Heads, err = parseHeads(f.heads, o.Exports); err != nil {
-		return err
-	}
-	for _, head := range o.Heads {
-		if !slices.Contains(o.Exports, head.Export) {
-			return fmt.Errorf("--head: unknown export %s; %s", term.Word(head.Export), term.Suggestion(head.Export, o.Exports))
-		}
 	}
 	findings := []verify.Finding{}
 	report := func(found verify.Finding) {
@@ -104,19 +85,16 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	}
 	for _, name := range absent {
 		summary.Notes++
-		report(verify.Finding{Export: name, Problem: "is declared, and the store has nothing of it", Note: true})
+		report(verify.Finding{Export: name, Problem: "is declared, but is not in the store", Note: true})
 	}
 	if o.Signers != nil && len(summary.Signed) == 0 {
 		summary.Problems++
-		report(verify.Finding{Problem: "nothing is signed, and --allowed-signers or store.allowed_signers_file says whose signatures to expect"})
+		report(verify.Finding{Problem: "nothing is signed, but allowed signers are set (--allowed-signers, store.allowed_signers_file)"})
 	}
 	if f.asJSON {
 		err = writeJSON(a.stdout, verifyDocument{Store: r.dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
 	} else {
-		a.printVerified(summary)
-		if r.folder != nil && summary.Problems == 0 {
-			fmt.Fprintln(a.stdout, "This is the folder of one snapshot: the chain and the journal were not verified.")
-		}
+		a.printVerified(summary, r.folder != nil)
 	}
 	if err == nil && summary.Problems > 0 {
 		err = exitError{exitFailed}
@@ -147,6 +125,30 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// options returns what the flags and the arguments select, and the declared exports
+// that the store doesn't have.
+func (v verifiable) options(f verifyFlags, args []string) (o verify.Options, absent []string, err error) {
+	switch {
+	case v.folder == nil:
+		o.Exports, absent, err = v.verifiable(args)
+	case len(args) > 0:
+		err = fmt.Errorf("--store %s: is the folder of one snapshot; name no export", f.store)
+	default:
+		o.Exports = []string{v.folder.Manifest.Export}
+	}
+	if err != nil {
+		return o, nil, err
+	}
+	if f.allowedSigners == "" && v.cfg != nil {
+		f.allowedSigners = v.cfg.Store.AllowedSignersFile
+	}
+	if o.Signers, err = org.AllowedSigners(f.allowedSigners); err != nil {
+		return o, nil, err
+	}
+	o.Heads, err = parseHeads(f.heads, o.Exports)
+	return o, absent, err
+}
+
 func (v verifiable) dir() string {
 	if v.folder != nil {
 		return v.folder.Dir()
@@ -169,7 +171,7 @@ type verifyDocument struct {
 	Findings []verify.Finding `json:"findings"`
 }
 
-func (a *app) printVerified(s verify.Summary) {
+func (a *app) printVerified(s verify.Summary, folder bool) {
 	for _, h := range s.Heads {
 		fmt.Fprintf(a.stdout, "%s: head is sequence %d, %s, manifest sha256 %s\n", h.Export, h.Sequence, h.Snapshot, h.Digest)
 	}
@@ -197,12 +199,15 @@ func (a *app) printVerified(s verify.Summary) {
 	default:
 		fmt.Fprintln(a.stdout, "OK. All signatures are from allowed signers.")
 	}
+	if folder {
+		fmt.Fprintln(a.stdout, "This is the folder of one snapshot: the chain and the journal were not verified.")
+	}
 }
 
 var headDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// parseHeads reads what --head was given: SEQ:DIGEST where one export is
-// looked at, EXPORT=SEQ:DIGEST elsewhere.
+// parseHeads parses the values of --head. EXPORT= may be left out if only one export
+// is verified.
 func parseHeads(texts, exports []string) ([]verify.Head, error) {
 	var heads []verify.Head
 	for _, text := range texts {
@@ -218,6 +223,9 @@ func parseHeads(texts, exports []string) ([]verify.Head, error) {
 		digest = strings.ToLower(digest)
 		if err != nil || sequence < 1 || !headDigest.MatchString(digest) {
 			return nil, fmt.Errorf("--head %s: must be SEQUENCE:DIGEST, as `oktasync status --heads` prints it", term.Word(text))
+		}
+		if !slices.Contains(exports, export) {
+			return nil, fmt.Errorf("--head: unknown export %s; %s", term.Word(export), term.Suggestion(export, exports))
 		}
 		heads = append(heads, verify.Head{Export: export, Sequence: sequence, Digest: digest})
 	}
