@@ -52,7 +52,7 @@ func packageInstalls(t *testing.T, b *box, _ *site) {
 			t.Errorf("%s is %s after the installation", unit, out)
 		}
 	}
-	if out := b.try("sh", "-c", "CREDENTIALS_DIRECTORY=/nowhere oktasync validate --config /etc/oktasync/oktasync.yaml"); !strings.Contains(out, "okta.org_url: holds a placeholder") ||
+	if out := b.try("sh", "-c", "CREDENTIALS_DIRECTORY=/nowhere oktasync validate --config /etc/oktasync/oktasync.yaml"); !strings.Contains(out, "okta.org_url: is a placeholder") ||
 		!strings.Contains(out, "okta.client_id") || strings.Count(out, "error:") != 2 {
 		t.Errorf("validate printed %s for the installed configuration", out)
 	}

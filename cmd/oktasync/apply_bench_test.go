@@ -81,7 +81,7 @@ func benchProtocol(ctx context.Context, protocol string) error {
 	if err != nil {
 		return err
 	}
-	base, _, err := org.Transport(cfg.Okta.CAFile)
+	base, _, err := org.Transport(cfg)
 	if err != nil {
 		return err
 	}

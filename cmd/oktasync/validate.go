@@ -83,7 +83,7 @@ func (a *app) checkConfiguration() (v validated, err error) {
 	v.cfg = cfg
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
-	_, _, err = org.Transport(cfg.Okta.CAFile)
+	_, _, err = org.Transport(cfg)
 	note(err)
 	v.key, err = org.ClientKey(cfg)
 	note(err)
@@ -93,7 +93,7 @@ func (a *app) checkConfiguration() (v validated, err error) {
 	v.signer = options.Signer
 	note(err)
 	if _, err := org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
-		note(fmt.Errorf("store.allowed_signers_file: %w", err))
+		note(cfg.Problem("store.allowed_signers_file", err))
 	}
 	note(checkDaemonFiles(cfg))
 	if err := errors.Join(errs...); err != nil {
@@ -105,10 +105,10 @@ func (a *app) checkConfiguration() (v validated, err error) {
 
 // checkDaemonFiles loads the files that only `oktasync run` needs.
 func checkDaemonFiles(cfg *config.Config) error {
-	_, err := config.LoadWeb(cfg.Daemon)
+	_, err := cfg.LoadWeb()
 	errs := []error{err}
-	for i, n := range cfg.Daemon.Notify {
-		_, err := config.NotifyAddress(i, n)
+	for i := range cfg.Daemon.Notify {
+		_, err := cfg.NotifyURL(i)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -185,12 +185,18 @@ func (a *app) printValidationJSON(v validated, err error) error {
 	return nil
 }
 
-// problemsOf splits an error of checkConfiguration.
+// problemsOf splits an error of checkConfiguration, which may be a tree of joined
+// errors.
 func problemsOf(err error) []problemDocument {
 	list := []problemDocument{}
+	joined, isJoined := err.(interface{ Unwrap() []error })
 	var bad *config.Error
 	switch {
 	case err == nil:
+	case isJoined:
+		for _, err := range joined.Unwrap() {
+			list = append(list, problemsOf(err)...)
+		}
 	case errors.As(err, &bad):
 		for _, p := range bad.Problems {
 			list = append(list, problemDocument{p.Line, p.Column, p.Text})

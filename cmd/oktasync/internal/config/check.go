@@ -26,31 +26,32 @@ const (
 
 	isEmpty = "is empty"
 
-	// maxConcurrency is what Okta takes of a workforce org; more only costs memory.
+	// maxConcurrency is the most requests in flight that Okta accepts for a
+	// workforce org.
 	maxConcurrency = 75
 )
 
-// Events is what daemon.notify can tell of.
+// Events are the events of daemon.notify.
 var Events = []string{"published", "failed", "quarantined", "overdue", "recovered"}
 
-// fieldProblem is what is wrong with the value of a field.
+// fieldProblem is a problem with the value of a field.
 type fieldProblem struct{ field, text string }
 
-// checks collects what is wrong with a configuration.
+// checks collects the problems of a configuration.
 type checks struct{ problems []fieldProblem }
 
-func (c *checks) wrong(field, format string, args ...any) {
-	c.problems = append(c.problems, fieldProblem{field, fmt.Sprintf(format, args...)})
+func (k *checks) wrong(field, format string, args ...any) {
+	k.problems = append(k.problems, fieldProblem{field, fmt.Sprintf(format, args...)})
 }
 
 // oneOf checks that value is one of known.
-func (c *checks) oneOf(field, value string, known ...string) {
+func (k *checks) oneOf(field, value string, known ...string) {
 	if !slices.Contains(known, value) {
-		c.wrong(field, "unknown value %s; %s", term.Quoted(value), term.Suggestion(value, known))
+		k.wrong(field, "unknown value %s; %s", term.Quoted(value), term.Suggestion(value, known))
 	}
 }
 
-// check returns everything that is wrong with the values of c.
+// check returns the problems with the values of c.
 func (c *Config) check(storeOnly bool) []fieldProblem {
 	var k checks
 	if !storeOnly {
@@ -89,9 +90,9 @@ func (k *checks) okta(o OktaConfig, required []requiredScope) {
 	case o.ClientID == "":
 		k.wrong("okta.client_id", isEmpty)
 	case !visible.MatchString(o.ClientID):
-		k.wrong("okta.client_id", "holds a space or another character that no client ID has")
+		k.wrong("okta.client_id", "contains a character that a client ID can't have")
 	case strings.ContainsAny(o.ClientID, "{}<>"):
-		k.wrong("okta.client_id", "holds a placeholder; use the Client ID that stands at the app > General")
+		k.wrong("okta.client_id", "is a placeholder; use the Client ID under the app > General")
 	}
 	k.scopes(o.Scopes, required)
 	if o.PrivateKeyFile == "" {
@@ -99,17 +100,14 @@ func (k *checks) okta(o OktaConfig, required []requiredScope) {
 	}
 	k.oneOf("okta.dpop.mode", o.DPoP.Mode, DPoPRequired, DPoPOff)
 	if !(o.RateLimitShare > 0 && o.RateLimitShare <= 1) { // NaN too
-		k.wrong("okta.rate_limit_share", "%v is not more than 0 and up to 1", o.RateLimitShare)
+		k.wrong("okta.rate_limit_share", "%v must be more than 0, and at most 1", o.RateLimitShare)
 	}
-	switch {
-	case o.Concurrency < 1:
-		k.wrong("okta.concurrency", "%d is less than 1", o.Concurrency)
-	case o.Concurrency > maxConcurrency:
-		k.wrong("okta.concurrency", "%d is more than %d, which is all that Okta takes at once of a whole org", o.Concurrency, maxConcurrency)
+	if o.Concurrency < 1 || o.Concurrency > maxConcurrency {
+		k.wrong("okta.concurrency", "%d must be from 1 to %d", o.Concurrency, maxConcurrency)
 	}
 }
 
-// ScopeProblems returns what is wrong with a list of scopes.
+// ScopeProblems returns the problems with a list of scopes for users.
 func ScopeProblems(scopes []string) []string {
 	var k checks
 	k.scopes(scopes, []requiredScope{{UsersScope, snapshot.Users.Name}})
@@ -125,7 +123,7 @@ func (k *checks) scopes(scopes []string, required []requiredScope) {
 		field := fmt.Sprintf("okta.scopes[%d]", i)
 		switch {
 		case !scopeToken.MatchString(scope):
-			k.wrong(field, "%s is no scope; each is an item of the list", term.Quoted(scope))
+			k.wrong(field, "%s is not a scope; write each scope as an item of the list", term.Quoted(scope))
 			return
 		case slices.Contains(scopes[:i], scope):
 			k.wrong(field, "%s is listed twice", term.Word(scope))
@@ -163,12 +161,13 @@ func (c *Config) RequiredScopes() []string {
 	return scopes
 }
 
+// OrgURLProblem returns the problem with the URL of an org, or "".
 func OrgURLProblem(text string) string {
 	if text == "" {
 		return isEmpty
 	}
 	if strings.Contains(strings.ToLower(text), "yourokta") {
-		return "holds a placeholder; use your org's address, such as https://acme.okta.com"
+		return "is a placeholder; use your org's address, such as https://acme.okta.com"
 	}
 	u, err := url.Parse(text)
 	if err == nil && u.Scheme == "" && !strings.HasPrefix(text, "/") {
@@ -177,20 +176,20 @@ func OrgURLProblem(text string) string {
 		}
 	}
 	if err != nil || u.Opaque != "" || u.Hostname() == "" {
-		return "is no address; one looks like https://acme.okta.com"
+		return "is not an address such as https://acme.okta.com"
 	}
 	_, console := oktaclient.OfAdminConsole(u.Hostname())
 	switch {
 	case u.User != nil:
-		return "holds a user name or password; an org's address has neither"
+		return "contains a user name or password; remove it"
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "begins with neither https:// nor, on this machine, http://"
+		return "must begin with https://"
 	case u.Scheme == "http" && !oktaclient.IsLoopback(u.Hostname()):
-		return "is not encrypted; plain http is only for this machine's own addresses"
+		return "is not encrypted; http:// works only with a loopback host"
 	case console:
-		return fmt.Sprintf("is the admin console; did you mean %s?", orgOf(u))
+		return fmt.Sprintf("is the Admin Console; did you mean %s?", orgOf(u))
 	case strings.TrimRight(text[len(u.Scheme):], "/") != "://"+u.Host:
-		return fmt.Sprintf("has more than the org's address; did you mean %s?", orgOf(u))
+		return fmt.Sprintf("has more than a host; did you mean %s?", orgOf(u))
 	}
 	return ""
 }
@@ -203,8 +202,8 @@ func orgOf(u *url.URL) string {
 	return u.Scheme + "://" + strings.ToLower(u.Host)
 }
 
-// NormalOrgURL returns the one form of an org's address: small letters, no
-// trailing slash, no port that goes without saying.
+// NormalOrgURL returns the normal form of an org's address: in lower case, without
+// a trailing slash and without the default port.
 func NormalOrgURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -233,27 +232,23 @@ func (k *checks) exports(c *Config) {
 			}
 		}
 		if first, twice := named[e.Name]; twice && e.Name != "" {
-			k.wrong(field+".name", "%s is the name of exports[%d] too", term.Word(e.Name), first)
+			k.wrong(field+".name", "%s is also the name of exports[%d]", term.Word(e.Name), first)
 		} else {
 			named[e.Name] = i
 		}
 	}
 }
 
-// fieldErrors returns the leaves of what Validate joins.
-func fieldErrors(err error) []*reconcile.FieldError {
-	var fe *reconcile.FieldError
+// fieldErrors returns the errors that Validate joins.
+func fieldErrors(err error) (list []*reconcile.FieldError) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []*reconcile.FieldError
 		for _, e := range joined.Unwrap() {
-			all = append(all, fieldErrors(e)...)
+			list = append(list, fieldErrors(e)...)
 		}
-		return all
+	} else if e, ok := errors.AsType[*reconcile.FieldError](err); ok {
+		list = append(list, e)
 	}
-	if errors.As(err, &fe) {
-		return []*reconcile.FieldError{fe}
-	}
-	return nil
+	return list
 }
 
 func (k *checks) daemon(d DaemonConfig) {
@@ -265,8 +260,8 @@ func (k *checks) daemon(d DaemonConfig) {
 			k.wrong("daemon.verify", "%v", err)
 		}
 	}
-	if d.HeartbeatURL != "" && webAddressProblem(d.HeartbeatURL) { // a secret: whoever knows it can keep it beating
-		k.wrong("daemon.heartbeat_url", "is no address; one begins with https://")
+	if d.HeartbeatURL != "" && !isWebAddress(d.HeartbeatURL) {
+		k.wrong("daemon.heartbeat_url", "must begin with https://") // without the value, which is a secret
 	}
 	for i, n := range d.Notify {
 		field := fmt.Sprintf("daemon.notify[%d]", i)
@@ -279,55 +274,59 @@ func (k *checks) daemon(d DaemonConfig) {
 	}
 }
 
-func ListenProblem(listen string, guarded bool) string {
+// ListenProblem returns the problem with an address to listen on, or "". Only
+// loopback addresses are allowed unless access is restricted.
+func ListenProblem(listen string, restricted bool) string {
 	if listen == "" {
 		return ""
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return fmt.Sprintf("%s is no address to listen on; one looks like 127.0.0.1:9467", term.Quoted(listen))
+		return fmt.Sprintf("%s is not a host and port such as 127.0.0.1:9467", term.Quoted(listen))
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Sprintf("%s is no port; one is a number up to 65535", term.Quoted(port))
+		return fmt.Sprintf("%s is not a port; use a number up to 65535", term.Quoted(port))
 	} else if n == 0 && host == "" {
 		return "has neither a host nor a port"
 	}
-	if !guarded && !oktaclient.IsLoopback(host) {
-		return fmt.Sprintf("%s is open to other machines, which takes a web_config_file with TLS and users; 127.0.0.1:%s is not", term.Quoted(listen), port)
+	if !restricted && !oktaclient.IsLoopback(host) {
+		return fmt.Sprintf("%s is reachable from other machines; this needs a web_config_file with TLS and users, or use 127.0.0.1:%s", term.Quoted(listen), port)
 	}
 	return ""
 }
 
-// PathProblem finds values that can't be meant as a path. It shows none of
-// them: a key pasted in place of its file's name must not get into a log.
+// PathProblem returns the problem with a path, or "". It contains no part of the
+// path, which could be a pasted key.
 func PathProblem(path string) string {
 	switch {
 	case strings.Contains(path, "-----BEGIN") || strings.HasPrefix(strings.TrimSpace(path), "{"):
-		return "holds a key; write the key to a file and name that here"
+		return "is a key, not a path; write the key to a file"
 	case strings.ContainsAny(path, "\n\r\x00"):
-		return "holds a line break; a path is expected"
+		return "contains a line break; use the path of a file"
 	case path == "~" || strings.HasPrefix(path, "~/"):
-		return "\"~\" is not expanded here; write the folder out"
+		return "\"~\" is not expanded; write the whole path"
 	}
 	return ""
 }
 
+// NotifyField returns the name of the field with the URL file of the i-th webhook.
 func NotifyField(i int) string { return fmt.Sprintf("daemon.notify[%d].url_file", i) }
 
-// NotifyAddress reads where the i-th of daemon.notify sends to.
-func NotifyAddress(i int, n NotifyConfig) (string, error) {
-	data, err := ReadFile(n.URLFile, 4<<10)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", NotifyField(i), err)
-	}
+// NotifyURL reads the URL of the i-th webhook.
+func (c *Config) NotifyURL(i int) (string, error) {
+	file := c.Daemon.Notify[i].URLFile
+	data, err := ReadSecret(file, 4<<10)
 	address := strings.TrimSpace(string(data))
-	if webAddressProblem(address) {
-		return "", fmt.Errorf("%s: %s holds no address; one begins with https://", NotifyField(i), n.URLFile)
+	if err == nil && !isWebAddress(address) {
+		err = fmt.Errorf("the URL in %s must begin with https://", file)
+	}
+	if err != nil {
+		return "", c.Problem(NotifyField(i), err)
 	}
 	return address, nil
 }
 
-func webAddressProblem(address string) bool {
+func isWebAddress(address string) bool {
 	u, err := url.Parse(address)
-	return err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http"
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }

@@ -14,10 +14,10 @@ import (
 	"oktasync/reconcile"
 )
 
-// Config is the configuration file. Values may hold ${NAME} for a variable of
-// the environment, ${NAME:-default}, and $${ for a literal ${. Relative paths
-// are relative to the file's folder, or where it is a pipe, to the current one.
-// A key that is left out has its default.
+// Config is the configuration file. In a value, ${NAME} is an environment variable,
+// ${NAME:-default} has a default, and $${ is a literal ${. Relative paths are
+// relative to the folder of the file, or to the working directory if the file is
+// a pipe.
 type Config struct {
 	Okta    OktaConfig         `yaml:"okta"`
 	Store   StoreConfig        `yaml:"store"`
@@ -25,104 +25,106 @@ type Config struct {
 	Daemon  DaemonConfig       `yaml:"daemon"`
 	Log     LogConfig          `yaml:"log"`
 
-	// File is where the configuration was read, "" for the environment alone.
+	// File is the path of the file; "" for the environment alone.
 	File string `yaml:"-"`
-	// SHA256 is the digest of what was read. Manifests name it.
+	// SHA256 is the digest of the file, for manifests.
 	SHA256 string `yaml:"-"`
-	// DPoPPublicKeyFile is the walk-through's OKTA_DPOP_PUBLIC_KEY_FILE, which
-	// must belong to the private one; "" where it is not given.
+	// DPoPPublicKeyFile is OKTA_DPOP_PUBLIC_KEY_FILE of the walk-through, or "". It
+	// must match the private key.
 	DPoPPublicKeyFile string `yaml:"-"`
+
+	at map[string]Position // of each field in the file
 }
 
-// OktaConfig says which org is read, and as whom.
+// OktaConfig names the org and the service app that reads it.
 type OktaConfig struct {
-	// OrgURL is the org's address, such as https://acme.okta.com: not the admin
-	// console's, and without a path. Plain http only on a loopback host.
+	// OrgURL is the address of the org, such as https://acme.okta.com: not of the
+	// Admin Console, and without a path. Plain http works only with a loopback host.
 	OrgURL string `yaml:"org_url" example:"https://acme.okta.com"`
-	// ClientID is the service app's client ID.
+	// ClientID is the client ID of the service app.
 	ClientID string `yaml:"client_id" example:"0oa1b2c3d4e5f6g7h8i9"`
 	// Scopes are requested with each token. Empty: exactly what the declared
 	// resources need. Other scopes are used only by `oktasync api`.
 	Scopes []string `yaml:"scopes" example:"[okta.users.read, okta.groups.read]"`
-	// PrivateKeyFile signs the client assertion: PEM or JWK, readable by its
-	// owner alone.
+	// PrivateKeyFile is the key that signs the client assertion: PEM or JWK,
+	// readable only by its owner.
 	PrivateKeyFile string `yaml:"private_key_file" example:"${CREDENTIALS_DIRECTORY}/client-key"`
-	// PrivateKeyID is the key's kid, where the app has more than one key.
+	// PrivateKeyID is the kid of the key, if the app has more than one key.
 	PrivateKeyID string `yaml:"private_key_id" example:"8aVn0Wy1"`
-	// CAFile holds further CA certificates to trust, in PEM, such as a company
-	// proxy's.
+	// CAFile contains additional CA certificates, in PEM, such as that of a company
+	// proxy.
 	CAFile string     `yaml:"ca_file" example:"/etc/ssl/certs/company-proxy.pem"`
 	DPoP   DPoPConfig `yaml:"dpop"`
-	// RateLimitShare is how much of the limit that Okta's headers show may be
-	// used: more than 0, up to 1. The rest is for everybody else who calls the
-	// same endpoints.
+	// RateLimitShare is the share of the limit in Okta's headers that oktasync may
+	// use: more than 0, up to 1. The rest is for other clients of the same endpoints.
 	RateLimitShare float64 `yaml:"rate_limit_share" example:"0.25"`
-	// Concurrency is the most requests in flight, up to 75. 1: plain lists, one after the
-	// other.
+	// Concurrency is the maximum number of requests in flight, up to 75. 1: plain
+	// lists, one request after another.
 	Concurrency int `yaml:"concurrency" example:"8"`
 }
 
-// DPoPConfig says how tokens are bound to a key (RFC 9449).
+// DPoPConfig binds tokens to a key (RFC 9449).
 type DPoPConfig struct {
-	// Mode is whether they are: required, or off for an app that does not require
-	// DPoP.
+	// Mode is required, or off for an app that doesn't require DPoP.
 	Mode string `yaml:"mode" example:"off"`
-	// PrivateKeyFile is the key that tokens are bound to. Empty: a new P-256 key
-	// in memory at every start, which nobody can steal from a disk.
+	// PrivateKeyFile is the key that tokens are bound to. Empty: each start creates
+	// a new P-256 key in memory. This is the safest choice.
 	PrivateKeyFile string `yaml:"private_key_file" example:"dpop-key.pem"`
 }
 
-// StoreConfig says where snapshots are kept.
+// StoreConfig describes the store of the snapshots.
 type StoreConfig struct {
-	// Path is the folder of the store. It is made by the first apply.
+	// Path is the folder of the store. The first apply creates it.
 	Path string `yaml:"path" example:"/var/lib/oktasync/snapshots"`
-	// Group is a group that may read what is published. Empty: the owner alone.
+	// Group is a group that may read published files. Empty: only the owner.
 	Group string `yaml:"group" example:"auditors"`
 	// SigningKeyFile is an OpenSSH Ed25519 private key without a passphrase,
-	// readable by its owner alone. Empty: snapshots are not signed.
+	// readable only by its owner. Empty: snapshots aren't signed.
 	SigningKeyFile string `yaml:"signing_key_file" example:"${CREDENTIALS_DIRECTORY}/signing-key"`
-	// AllowedSignersFile says whose signatures verify accepts, as ssh-keygen(1)
-	// has it. Keep it out of the store: whoever can write there could vouch for
-	// himself.
+	// AllowedSignersFile lists the signers that verify accepts, in the format of
+	// ssh-keygen(1). Keep this file out of the store, so that a writer of the store
+	// can't change it.
 	AllowedSignersFile string `yaml:"allowed_signers_file" example:"/etc/oktasync/allowed_signers"`
 }
 
-// DaemonConfig is what only `oktasync run` looks at.
+// DaemonConfig is used only by `oktasync run`.
 type DaemonConfig struct {
-	// Listen is the address of health, metrics and status page. Empty: none.
+	// Listen is the address of health checks, metrics and status page. Empty: none.
 	Listen string `yaml:"listen" example:"127.0.0.1:9468"`
-	// WebConfigFile has TLS and users as Prometheus exporters take them. It is
-	// needed to listen beyond loopback: docs/web.md.
+	// WebConfigFile contains TLS and users, in the format of Prometheus exporters:
+	// docs/web.md. Addresses other than loopback need it.
 	WebConfigFile string `yaml:"web_config_file" example:"web.yaml"`
-	// Verify is the schedule on which the whole store is checked, in UTC.
+	// Verify is the schedule of the verification of the whole store, in UTC.
 	// Empty: never.
 	Verify string `yaml:"verify" example:"0 3 * * 0"`
-	// HeartbeatURL is fetched after each success, for a dead man's switch: a dead
-	// daemon can't say that it is dead.
+	// HeartbeatURL is fetched after each success, for a dead man's switch. Keep it
+	// secret: anyone who has the URL can fetch it.
 	HeartbeatURL string `yaml:"heartbeat_url" example:"https://hc-ping.com/1c2d3e4f"`
-	// Notify is a list of whom to tell, once for each snapshot and each change of
-	// an export's state.
+	// Notify is a list of webhooks. JSON is posted to them once per snapshot and
+	// once per change of an export's state.
 	Notify []NotifyConfig `yaml:"notify"`
 }
 
-// NotifyConfig says who is told of what.
+// NotifyConfig describes one webhook.
 type NotifyConfig struct {
-	// URLFile holds the address that JSON is posted to: a secret.
+	// URLFile is a file with the URL that JSON is posted to, readable only by its
+	// owner.
 	URLFile string `yaml:"url_file" example:"/etc/oktasync/hook.url"`
-	// On names events: published, failed, quarantined, overdue, recovered.
-	// Empty: all of them.
+	// On lists events: published, failed, quarantined, overdue, recovered. Empty:
+	// all events.
 	On []string `yaml:"on" example:"[failed, quarantined, overdue, recovered]"`
 }
 
-// LogConfig says what is logged and how.
+// LogConfig describes the log.
 type LogConfig struct {
-	// Level is the least that is logged: debug, info, warn or error.
+	// Level is the lowest level that is logged: debug, info, warn or error.
 	Level string `yaml:"level" example:"warn"`
-	// Format is how: text for people, json for machines, or auto: text on a
-	// terminal, entries with fields in systemd's journal, json elsewhere.
+	// Format is text, json or auto. auto: text on a terminal, fields in the systemd
+	// journal, JSON lines otherwise.
 	Format string `yaml:"format" example:"json"`
 }
 
+// Default returns the configuration for missing keys.
 func Default() *Config {
 	return &Config{
 		Okta: OktaConfig{
@@ -137,7 +139,8 @@ func Default() *Config {
 	}
 }
 
-// Select returns the exports named, or all of them.
+// Select returns the exports with the given names, or all exports if there are
+// none.
 func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	if len(names) == 0 {
 		return c.Exports, nil
@@ -150,7 +153,7 @@ func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	var errs []error
 	for i, name := range names {
 		switch at := slices.Index(declared, name); {
-		case slices.Contains(names[:i], name): // named twice
+		case slices.Contains(names[:i], name):
 		case at >= 0:
 			exports = append(exports, c.Exports[at])
 		default:
@@ -160,7 +163,7 @@ func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	return exports, errors.Join(errs...)
 }
 
-// paths returns the settings that name files and folders, by field.
+// paths returns the values that are paths, by field.
 func (c *Config) paths() map[string]*string {
 	paths := map[string]*string{
 		"okta.private_key_file":      &c.Okta.PrivateKeyFile,
@@ -177,10 +180,10 @@ func (c *Config) paths() map[string]*string {
 	return paths
 }
 
-// Options says where a configuration is to be found.
+// Options are the sources of a configuration.
 type Options struct {
 	File    string // "": $OKTASYNC_CONFIG, or oktasync.yaml
-	EnvFile string // a file of NAME=value lines; the environment itself wins
+	EnvFile string // a file of NAME=value lines; the environment has priority
 	Getenv  func(string) (string, bool)
 	// StoreOnly is for commands that only read the store. What they don't need
 	// (okta, daemon, the signing key) is neither expanded nor checked.
@@ -189,12 +192,12 @@ type Options struct {
 
 const (
 	DefaultFile = "oktasync.yaml"
-	MaxFile     = 1 << 20
+	MaxFile     = 1 << 20 // bytes
 )
 
-// Load reads the configuration, expands it and checks it. The error holds
-// everything that is wrong, a line each. Without a configuration file, the
-// names of Okta's DPoP walk-through will do.
+// Load reads, expands and checks the configuration. The error contains one line
+// for each problem. Without a configuration file, the variables of Okta's DPoP
+// walk-through are a configuration.
 func Load(opts Options) (*Config, error) {
 	env, err := NewEnvironment(opts)
 	if err != nil {
@@ -202,7 +205,7 @@ func Load(opts Options) (*Config, error) {
 	}
 	file, by := opts.File, ""
 	if named, ok := opts.Getenv("OKTASYNC_CONFIG"); ok && file == "" {
-		file, by = named, ", which OKTASYNC_CONFIG names"
+		file, by = named, " (from OKTASYNC_CONFIG)"
 	}
 	if file == "" {
 		file = DefaultFile
@@ -212,7 +215,7 @@ func Load(opts Options) (*Config, error) {
 	}
 	data, err := ReadArgument(file, MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, WithHint(fmt.Errorf("read configuration: %w%s", err, by), fmt.Sprintf("`oktasync init --config %s` writes one", term.ShellWord(file)))
+		return nil, WithHint(fmt.Errorf("read configuration: %w%s", err, by), fmt.Sprintf("`oktasync init --config %s` creates one", term.ShellWord(file)))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -225,7 +228,7 @@ func Load(opts Options) (*Config, error) {
 	return cfg, nil
 }
 
-// decode is loadConfig once the file's bytes are there.
+// decode decodes, completes and checks the content of a file.
 func decode(file string, data []byte, getenv func(string) (string, bool), storeOnly bool) (*Config, error) {
 	d := &decoder{file: file, getenv: getenv}
 	if storeOnly {
@@ -235,7 +238,7 @@ func decode(file string, data []byte, getenv func(string) (string, bool), storeO
 	d.document(data, cfg)
 	cfg.complete()
 	for _, p := range cfg.check(storeOnly) {
-		d.wrong(p.field, p.text)
+		d.invalid(p.field, p.text)
 	}
 	if err := d.err(); err != nil {
 		return nil, err
@@ -244,12 +247,12 @@ func decode(file string, data []byte, getenv func(string) (string, bool), storeO
 	for _, path := range cfg.paths() {
 		*path = resolve(dir, *path)
 	}
-	cfg.File = file
+	cfg.File, cfg.at = file, d.at
 	cfg.Okta.OrgURL = NormalOrgURL(cfg.Okta.OrgURL)
 	return cfg, nil
 }
 
-// complete sets what follows from other keys.
+// complete sets the defaults that depend on other keys.
 func (c *Config) complete() {
 	for i := range c.Exports {
 		if e := &c.Exports[i]; len(e.Resources()) == 0 {
@@ -261,7 +264,17 @@ func (c *Config) complete() {
 	}
 }
 
-// resolve returns path as seen from dir.
+// Problem returns an error about the value of a field, with the position of the
+// field in the file, or with the name of its variable.
+func (c *Config) Problem(field string, err error) error {
+	at, ok := c.at[field]
+	if !ok {
+		return fmt.Errorf("%s: %w", c.Name(field), err)
+	}
+	return &Error{File: c.File, Problems: []Problem{{at, field + ": " + err.Error()}}, cause: err}
+}
+
+// resolve returns path relative to dir.
 func resolve(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -269,6 +282,7 @@ func resolve(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
+// SHA256 returns the digest of data in hexadecimal.
 func SHA256(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

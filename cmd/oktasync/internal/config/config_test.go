@@ -30,8 +30,8 @@ func testEnv(name string) (string, bool) {
 	return value, ok
 }
 
-// Each file under testdata/config/bad breaks one rule. Its first lines are
-// comments of the form "# error: 3:5: message", all that is to be reported.
+// Each file under testdata/config/bad breaks one rule. Its first lines are comments
+// "# error: 3:5: message" for all errors.
 func TestBadConfigurations(t *testing.T) {
 	files, err := filepath.Glob("testdata/config/bad/*.yaml")
 	if err != nil || len(files) < 80 {
@@ -110,7 +110,7 @@ func TestExampleHasEveryKeyAndItsDefault(t *testing.T) {
 	}
 }
 
-// marshalled is cfg as YAML that decodes to the same.
+// marshalled returns cfg as YAML that decodes to the same configuration.
 func marshalled(t *testing.T, cfg *Config) string {
 	t.Helper()
 	data, err := yaml.Marshal(cfg)
@@ -157,7 +157,7 @@ func TestSmallestConfiguration(t *testing.T) {
 	}
 }
 
-func TestStoreOnlyNeedsAndExpandsNothingOfOkta(t *testing.T) {
+func TestStoreOnlyIgnoresOkta(t *testing.T) {
 	for _, text := range []string{
 		"store: {path: /srv/snapshots}",
 		"okta: {org_url: '${UNSET}', nonsense: 1}\ndaemon: {web_config_file: '${UNSET}'}\nstore: {path: /srv/snapshots, signing_key_file: '${UNSET}'}",
@@ -175,7 +175,7 @@ func TestStoreOnlyNeedsAndExpandsNothingOfOkta(t *testing.T) {
 	}
 }
 
-func TestVariableCanNotInjectKeys(t *testing.T) {
+func TestVariableCannotAddKeys(t *testing.T) {
 	text := strings.Replace(smallest, "client_id: 0oa1", `client_id: 0oa1, private_key_id: "${INJECTION}"`, 1)
 	cfg, err := decode("f.yaml", []byte(text), testEnv, false)
 	if err != nil {
@@ -186,7 +186,7 @@ func TestVariableCanNotInjectKeys(t *testing.T) {
 	}
 }
 
-func TestNoMessageShowsAKeyOrAVariable(t *testing.T) {
+func TestMessagesContainNoSecret(t *testing.T) {
 	for _, text := range []string{
 		strings.Replace(smallest, "client.pem", `"-----BEGIN PRIVATE KEY-----\nMIGH"`, 1),
 		strings.Replace(smallest, "client.pem", `"${KEY}"`, 1),
@@ -210,7 +210,7 @@ func TestNoMessageShowsAKeyOrAVariable(t *testing.T) {
 	}
 }
 
-func TestLoadConfigFindsTheFile(t *testing.T) {
+func TestLoadFindsTheFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	none := func(string) (string, bool) { return "", false }
 	_, err := Load(Options{Getenv: none})
@@ -235,7 +235,7 @@ func TestLoadConfigFindsTheFile(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		} else if got := cfg.Exports[0].Name; got != test.want {
-			t.Errorf("read the configuration of %s, want that of %s", got, test.want)
+			t.Errorf("Load(%s), want %s", got, test.want)
 		}
 	}
 	_, err = Load(Options{Getenv: none, File: "gone.yaml"})
@@ -260,11 +260,11 @@ func TestSelectExports(t *testing.T) {
 		return list
 	}
 	if got, err := c.Select(nil); err != nil || len(got) != 2 {
-		t.Errorf("selectExports() = %v, %v, want both", names(got), err)
+		t.Errorf("Select() = %v, %v, want both", names(got), err)
 	}
 	got, err := c.Select([]string{"guests", "guests"})
 	if err != nil || !slices.Equal(names(got), []string{"guests"}) {
-		t.Errorf("selectExports(guests, guests) = %v, %v, want guests", names(got), err)
+		t.Errorf("Select(guests, guests) = %v, %v, want guests", names(got), err)
 	}
 	_, err = c.Select([]string{"stfaf", "robots"})
 	want := "unknown export stfaf; did you mean staff?\nunknown export robots; there are staff and guests"
@@ -273,9 +273,8 @@ func TestSelectExports(t *testing.T) {
 	}
 }
 
-// FuzzDecode: a document is either refused with the places of what is wrong, in
-// order, or taken; and what is taken, written out as YAML, is taken again and
-// means the same.
+// FuzzDecode: a document is either rejected with the position of each problem, or
+// accepted. An accepted document, written as YAML and read again, is the same.
 func FuzzDecode(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/config/*/*.yaml")
 	if err != nil || len(seeds) < 50 {
@@ -294,7 +293,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			for _, message := range strings.Split(err.Error(), "\n") {
 				if !line.MatchString(message) {
-					t.Errorf("a message without its place: %q", message)
+					t.Errorf("a message without its position: %q", message)
 				}
 			}
 			return
@@ -305,7 +304,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%v\nin\n%s", err, first)
 		}
 		if second := marshalled(t, again); second != first {
-			t.Errorf("written out and read again it is\n%s\nwant\n%s", second, first)
+			t.Errorf("written and read again, it is\n%s\nwant\n%s", second, first)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,18 +16,20 @@ import (
 	"oktasync/reconcile"
 )
 
-// Error is everything that is wrong with a configuration file.
+// Error contains the problems of a configuration file, by position.
 type Error struct {
 	File     string
-	Problems []Problem // by position
+	Problems []Problem
+	cause    error // of a single problem; nil if it is only text
 }
 
-// A Problem is something wrong at a place of a file.
+// A Problem is a problem at a position of a file.
 type Problem struct {
 	Position
 	Text string
 }
 
+// Position is a line and a column, both from 1.
 type Position struct{ Line, Column int }
 
 func (e *Error) Error() string {
@@ -37,19 +40,21 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// decoder puts a YAML document into a struct, as Config. It goes on after an error, so
-// that all are reported at once, and remembers where every field stands, so
-// that what is found wrong later has a place too.
+func (e *Error) Unwrap() error { return e.cause }
+
+// decoder decodes a YAML document into a struct such as Config. It continues after
+// an error, so that it reports all errors at once. It records the position of every
+// field, for later checks.
 //
-// It is stricter than yaml.v3: that passes over unknown keys and takes 0x10 and
-// 1_000 for numbers and 5 for five nanoseconds.
+// It is stricter than yaml.v3, which ignores unknown keys, accepts 0x10 and 1_000
+// as numbers, and decodes 5 as five nanoseconds.
 type decoder struct {
 	file     string
-	getenv   func(string) (string, bool) // nil: ${ is as good as any text
+	getenv   func(string) (string, bool) // nil: ${ is not expanded
 	root     reflect.Type                // of the document
-	skip     []string                    // fields that are not looked at
-	at       map[string]Position         // where each field stands
-	bad      map[string]bool             // fields already complained of
+	skip     []string                    // fields to ignore
+	at       map[string]Position         // of each field
+	bad      map[string]bool             // fields with a problem
 	problems []Problem
 }
 
@@ -58,20 +63,20 @@ func (d *decoder) document(data []byte, into any) {
 	d.at = map[string]Position{"": {1, 1}}
 	d.bad = make(map[string]bool)
 	var doc, second yaml.Node
-	yamls := yaml.NewDecoder(bytes.NewReader(data))
-	err := yamls.Decode(&doc)
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	err := documents.Decode(&doc)
 	if errors.Is(err, io.EOF) || err == nil && doc.Content[0].Tag == "!!null" {
 		text := "the file is empty"
 		if d.root == reflect.TypeFor[Config]() {
-			text += "; config.example.yaml shows what goes into one"
+			text += "; see config.example.yaml"
 		}
 		d.fail("", d.at[""], text)
 		return
 	}
 	if err == nil {
 		d.value(doc.Content[0], reflect.ValueOf(into).Elem(), "")
-		if err = yamls.Decode(&second); err == nil {
-			d.note(place(&second), "a second document begins here; a configuration is one")
+		if err = documents.Decode(&second); err == nil {
+			d.note(place(&second), "only one document is allowed; a second one begins here")
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -80,32 +85,29 @@ func (d *decoder) document(data []byte, into any) {
 	}
 }
 
-// err returns what was found wrong, or nil.
+// err returns the problems, or nil.
 func (d *decoder) err() error {
 	if len(d.problems) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(d.problems, func(a, b Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
 	})
-	return &Error{d.file, d.problems}
+	return &Error{File: d.file, Problems: d.problems}
 }
 
 func (d *decoder) note(at Position, text string) {
 	d.problems = append(d.problems, Problem{at, text})
 }
 
-// fail notes a problem that leaves field without a value, so that nothing more
-// is said of it.
+// fail notes a problem that leaves field without a value. Further problems of the
+// field are not reported.
 func (d *decoder) fail(field string, at Position, text string) {
 	d.bad[field] = true
 	d.note(at, text)
 }
 
-// failValue is fail for the value that stands at n.
+// failValue is fail for the value at n.
 func (d *decoder) failValue(n *yaml.Node, field, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if field != "" {
@@ -116,30 +118,28 @@ func (d *decoder) failValue(n *yaml.Node, field, format string, args ...any) {
 
 func place(n *yaml.Node) Position { return Position{n.Line, n.Column} }
 
-// wrong notes a problem with the value of a field, where the field stands or
-// should stand, unless it comes of one that is noted already.
-func (d *decoder) wrong(field, text string) {
-	_, stands := d.at[field]
-	if !stands && text == isEmpty {
+// invalid notes a problem with the value of a field, at the position of the field or
+// of its nearest parent, unless one of them has failed.
+func (d *decoder) invalid(field, text string) {
+	if _, exists := d.at[field]; !exists && text == isEmpty {
 		text = "is missing"
 	}
+	at, found := Position{}, false
 	for up := field; ; up = parent(up) {
 		if d.bad[up] {
 			return
+		}
+		if position, ok := d.at[up]; ok && !found {
+			at, found = position, true
 		}
 		if up == "" {
 			break
 		}
 	}
-	up := field
-	for !stands {
-		up = parent(up)
-		_, stands = d.at[up]
-	}
-	d.note(d.at[up], field+": "+text)
+	d.note(at, field+": "+text)
 }
 
-// parent returns the field that field is a part of: "a.b[1]", "a.b", "a", "".
+// parent returns the field that contains field: "a.b[1]", "a.b", "a", "".
 func parent(field string) string {
 	return field[:max(0, strings.LastIndexAny(field, ".["))]
 }
@@ -162,11 +162,11 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 		v.Set(target)
 		d.value(n, target.Elem(), field)
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		d.failValue(n, field, "anchors and aliases (& and *) are not supported; write the value out")
+		d.failValue(n, field, "anchors and aliases (& and *) are not supported; repeat the value")
 	case n.Style&yaml.TaggedStyle != 0:
 		d.failValue(n, field, "tags such as %s are not supported", term.Word(n.Tag))
 	case n.Tag == "!!null":
-		d.failValue(n, field, "has no value; leave the key out%s", empty(v))
+		d.failValue(n, field, "has no value; remove the key%s", empty(v))
 	case v.Kind() == reflect.Struct && !isText(v) || v.Kind() == reflect.Map:
 		d.mapping(n, v, field)
 	case v.Kind() == reflect.Slice:
@@ -186,12 +186,12 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 		key, value := n.Content[i], n.Content[i+1]
 		name := child(field, key.Value)
 		switch first := lines[key.Value]; {
-		case key.Kind != yaml.ScalarNode:
+		case key.Kind != yaml.ScalarNode || key.Value == "":
 			d.failValue(key, field, "a key must be text")
 		case key.Tag == "!!merge":
-			d.failValue(key, field, "merging (<<) is not supported; write the keys out")
+			d.failValue(key, field, "merging (<<) is not supported; repeat the keys")
 		case first > 0:
-			d.fail(name, place(key), fmt.Sprintf("%s: is listed twice, first in line %d", child(field, term.Word(key.Value)), first))
+			d.fail(name, place(key), fmt.Sprintf("%s: is a duplicate of line %d", child(field, term.Word(key.Value)), first))
 		case slices.Contains(d.skip, name):
 		default:
 			d.member(key, value, v, field)
@@ -200,9 +200,9 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-// member decodes one key's value into the field of v that has its name.
+// member decodes the value of a key into the field of v with this key.
 func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
-	if v.Kind() == reflect.Map { // any key will do
+	if v.Kind() == reflect.Map { // any key is allowed
 		name, entry := child(field, key.Value), reflect.New(v.Type().Elem()).Elem()
 		d.at[name] = place(value)
 		if v.IsNil() {
@@ -220,14 +220,13 @@ func (d *decoder) member(key, value *yaml.Node, v reflect.Value, field string) {
 	}
 	name := child(field, key.Value)
 	d.at[name] = place(value)
-	if value.Kind == yaml.MappingNode { // what lacks a key is found by its own
+	if value.Kind == yaml.MappingNode { // a missing key is reported there
 		d.at[name] = place(key)
 	}
 	d.value(value, v.Field(i), name)
 }
 
-// keysOf returns the keys of a struct by the index of their fields, "" for a
-// field without one.
+// keysOf returns the key of each field of a struct, and "" for a field without a key.
 func keysOf(t reflect.Type) []string {
 	keys := make([]string, t.NumField())
 	for i := range keys {
@@ -242,14 +241,14 @@ func (d *decoder) unknown(key *yaml.Node, field string, keys []string) {
 	known := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == "" })
 	hint := term.Suggestion(key.Value, known)
 	if near := term.Nearest(key.Value, known); near != "" {
-		d.bad[child(field, near)] = true // its absence is no further error
+		d.bad[child(field, near)] = true // don't report it as missing
 	} else if home, ok := homeOf(d.root, "", key.Value); ok {
-		hint = "it goes under " + home
+		hint = "it belongs to " + home
 	}
 	d.fail(child(field, key.Value), place(key), fmt.Sprintf("unknown key %s; %s", child(field, term.Word(key.Value)), hint))
 }
 
-// homeOf returns the first place below t where a key is known.
+// homeOf returns the first field below t that has the key.
 func homeOf(t reflect.Type, field, key string) (string, bool) {
 	if t.Kind() == reflect.Slice {
 		t, field = t.Elem(), field+"[]"
@@ -283,7 +282,7 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, field string) {
 	for i, item := range n.Content {
 		if e, ok := list.Index(i).Addr().Interface().(*reconcile.Export); ok {
 			*e = reconcile.DefaultExport()
-			e.Users = nil // unless it is listed
+			e.Users = nil // until the file declares them
 		}
 		name := fmt.Sprintf("%s[%d]", field, i)
 		d.at[name] = place(item)

@@ -19,12 +19,12 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md anew")
+var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
 const configurationPage = "../../../../docs/configuration.md"
 
-// docs/configuration.md is what the comments, the defaults and the example tags
-// of the configuration's types say.
+// docs/configuration.md consists of the comments, defaults and example tags of the
+// configuration's types.
 func TestConfigurationPage(t *testing.T) {
 	page := configPage(t)
 	if *update {
@@ -37,16 +37,16 @@ func TestConfigurationPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, page) {
-		t.Error("docs/configuration.md is not what the types say; go test ./cmd/oktasync/internal/config -run ConfigurationPage -update writes it anew")
+		t.Error("docs/configuration.md differs from the types; go test ./cmd/oktasync/internal/config -run ConfigurationPage -update rewrites it")
 	}
 }
 
-// Each example is taken where it belongs, and is not the default.
+// Each example is a valid value, and not the default.
 func TestConfigurationExamples(t *testing.T) {
 	for _, k := range configKeys(t) {
 		if k.example == k.def || k.example == "" {
 			if k.path != "okta.scopes" {
-				t.Errorf("%s: the example %q tells no more than the default", k.path, k.example)
+				t.Errorf("%s: the example %q is the default", k.path, k.example)
 			}
 			continue
 		}
@@ -73,7 +73,7 @@ func TestConfigurationExamples(t *testing.T) {
 	}
 }
 
-// putAt puts a value into a document. "exports[]" is the first of a list.
+// putAt sets a value of a document. "exports[]" is the first element of a list.
 func putAt(in map[string]any, path []string, value any) {
 	name, list := strings.CutSuffix(path[0], "[]")
 	if len(path) == 1 {
@@ -100,14 +100,14 @@ func putAt(in map[string]any, path []string, value any) {
 // configKey is one key of the configuration.
 type configKey struct {
 	path    string // exports[].users.search
-	kind    string // of its value, for people
+	kind    string // type of the value, for people
 	def     string // its default as YAML
-	must    bool   // there is no default: it has to be given
+	must    bool   // it has no default
 	meaning string
 	example string
 }
 
-// configKeys are the keys of the configuration, in their order.
+// configKeys returns the keys of the configuration, in their order.
 func configKeys(t *testing.T) []configKey {
 	t.Helper()
 	comments := fieldComments(t, "config.go", "../../../../reconcile/export.go", "../../../../reconcile/resource.go")
@@ -126,23 +126,25 @@ func configKeys(t *testing.T) []configKey {
 			must:    strings.Contains(missing.Error(), " "+strings.ReplaceAll(path, "[]", "[0]")+": is missing"),
 		})
 		if comments[owner.Name()+"."+f.Name] == "" {
-			t.Errorf("%s.%s has no comment, so that %s has no meaning", owner.Name(), f.Name, path)
+			t.Errorf("%s.%s has no comment for %s", owner.Name(), f.Name, path)
 		}
 	})
 	return keys
 }
 
-// walkConfig visits every field that is a key and holds no further ones.
+// walkConfig visits every field that is a key without keys below it.
 func walkConfig(v reflect.Value, prefix string, visit func(string, reflect.Type, reflect.StructField, reflect.Value)) {
 	for i := range v.NumField() {
 		f, value := v.Type().Field(i), v.Field(i)
 		key := f.Tag.Get("yaml")
+		if key == "" || key == "-" {
+			continue
+		}
 		if value.Kind() == reflect.Pointer {
 			value = value.Elem()
 		}
 		_, text := value.Interface().(interface{ MarshalText() ([]byte, error) })
 		switch {
-		case key == "" || key == "-":
 		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
 			walkConfig(value.Index(0), prefix+key+"[].", visit)
 		case value.Kind() == reflect.Struct && !text:
@@ -171,7 +173,7 @@ func kindOf(v reflect.Value) string {
 	return "text"
 }
 
-// yamlText is a default as one would write it.
+// yamlText returns a default as YAML.
 func yamlText(t *testing.T, v reflect.Value) string {
 	t.Helper()
 	if d, ok := v.Interface().(time.Duration); ok {
@@ -193,8 +195,8 @@ func yamlText(t *testing.T, v reflect.Value) string {
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
-// fieldComments reads what files say of the fields of their types, as sentences
-// without the field's name, by "Type.Field"; of a type itself by its name.
+// fieldComments returns the comments of types and their fields, by "Type" and
+// "Type.Field", as sentences without the name.
 func fieldComments(t *testing.T, files ...string) map[string]string {
 	t.Helper()
 	comments := map[string]string{}
@@ -224,9 +226,9 @@ func fieldComments(t *testing.T, files ...string) map[string]string {
 	return comments
 }
 
-// sentence is a comment without the name that it begins with.
+// sentence returns a comment without the name at its beginning.
 func sentence(name, comment string) string {
-	first, _, _ := strings.Cut(comment, "\n\n") // what is after that is for programmers
+	first, _, _ := strings.Cut(comment, "\n\n") // further paragraphs are for programmers
 	text := strings.Join(strings.Fields(first), " ")
 	if rest, ok := strings.CutPrefix(text, name+" "); ok {
 		text = rest
@@ -240,7 +242,7 @@ func sentence(name, comment string) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// sections are the parts of the page, by the keys that belong there.
+// sections are the parts of the page, with the prefix of their keys.
 var sections = []struct{ prefix, title, owner string }{
 	{"okta.", "okta", "OktaConfig"},
 	{"okta.dpop.", "okta.dpop", "DPoPConfig"},
@@ -265,14 +267,14 @@ func configPage(t *testing.T) []byte {
 	t.Helper()
 	types := fieldComments(t, "config.go", "../../../../reconcile/export.go", "../../../../reconcile/resource.go")
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<!-- Made from the configuration's types by go test ./cmd/oktasync/internal/config -run ConfigurationPage -update. Change those. -->
+	fmt.Fprintf(&b, `<!-- Generated from the configuration's types by go test ./cmd/oktasync/internal/config -run ConfigurationPage -update. -->
 # Configuration
 
 %s
 
-An unknown key, a duplicate key, a wrong type, an empty file or a second document is an error, and all errors come at once, each
-with its line and column: `+"`oktasync validate`"+` says so without a network. Between brackets or braces a value with a variable goes in
-quotes. `+"`HTTPS_PROXY` and `NO_PROXY`"+` are honoured. [config.example.yaml](../config.example.yaml) has the same as one file.
+An unknown key, a duplicate key, a wrong type, an empty file or a second document is an error. `+"`oktasync validate`"+` reports all
+errors at once, with line and column, without a network. Within brackets or braces, quote a value with a variable. oktasync uses
+`+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../config.example.yaml) contains every key.
 `, wrapped(types["Config"]))
 	keys := configKeys(t)
 	shown := 0
@@ -286,10 +288,10 @@ quotes. `+"`HTTPS_PROXY` and `NO_PROXY`"+` are honoured. [config.example.yaml](.
 			}
 			shown++
 			b.WriteString(heading)
-			heading = "" // a section whose keys are all below it has no table
+			heading = "" // a section without own keys has no table
 			def := code(k.def)
 			if k.must {
-				def = "must be given"
+				def = "required"
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, k.kind, def, k.meaning, code(k.example))
 		}
@@ -307,7 +309,7 @@ func code(text string) string {
 	return "`" + strings.ReplaceAll(text, "|", "\\|") + "`"
 }
 
-// wrapped is a paragraph in lines of up to 130 characters.
+// wrapped wraps a paragraph at 130 characters.
 func wrapped(text string) string {
 	var lines []string
 	line := ""

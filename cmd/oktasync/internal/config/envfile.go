@@ -8,14 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// Environment is where variables come from: the process's environment, and
-// behind it a file of NAME=value lines.
+// Environment contains the variables of the process, and of a file of NAME=value
+// lines. The process has priority.
 type Environment struct {
 	getenv func(string) (string, bool)
-	File   string // "": none
+	File   string // "" if there is none
 	values map[string]string
 }
 
+// NewEnvironment reads the environment file of opts, if there is one.
 func NewEnvironment(opts Options) (*Environment, error) {
 	e := &Environment{getenv: opts.Getenv, File: opts.EnvFile}
 	if e.File == "" {
@@ -26,12 +27,13 @@ func NewEnvironment(opts Options) (*Environment, error) {
 		return nil, fmt.Errorf("read environment file: %w", err)
 	}
 	if bytes.IndexByte(data, 0) >= 0 {
-		return nil, fmt.Errorf("%s: holds bytes that are no text; save it as UTF-8 where it is UTF-16", e.File)
+		return nil, fmt.Errorf("%s is not text; if it is UTF-16, save it as UTF-8", e.File)
 	}
 	e.values, err = parseEnv(e.File, data)
 	return e, err
 }
 
+// Lookup returns the value of a variable, and whether it is set.
 func (e *Environment) Lookup(name string) (string, bool) {
 	if value, ok := e.getenv(name); ok {
 		return value, true
@@ -40,8 +42,8 @@ func (e *Environment) Lookup(name string) (string, bool) {
 	return value, ok
 }
 
-// Resolve returns path, the value of the variable name. One that stands in the
-// environment file is relative to that file's folder.
+// Resolve returns path, the value of the variable name. A value from the environment
+// file is relative to the folder of that file.
 func (e *Environment) Resolve(name, path string) string {
 	if _, ok := e.getenv(name); ok {
 		return path
@@ -49,11 +51,10 @@ func (e *Environment) Resolve(name, path string) string {
 	return resolve(baseDir(e.File), path)
 }
 
-// parseEnv reads lines of NAME=value as dotenv files have them: with comments,
-// with `export` before the name, the value bare, in single quotes as it stands,
-// or in double quotes with \n, \", \\ and so on. Variables in a value are not
-// expanded. The error names file and line of everything that is wrong, and
-// shows no value: such files hold secrets.
+// parseEnv parses a dotenv file: lines of NAME=value with comments, with or without
+// `export`. A value is plain, in single quotes, or in double quotes with escapes
+// such as \n and \". Variables in a value are not expanded. The error contains the
+// file and line of each problem, but no value, because such files contain secrets.
 func parseEnv(file string, data []byte) (map[string]string, error) {
 	values, lines := make(map[string]string), make(map[string]int)
 	var errs []error
@@ -73,13 +74,13 @@ func parseEnv(file string, data []byte) (map[string]string, error) {
 		name = strings.TrimSpace(name)
 		switch {
 		case !found:
-			wrong(i+1, "no NAME=value")
+			wrong(i+1, "is not NAME=value")
 			continue
 		case !variableName.MatchString(name):
-			wrong(i+1, "the name before \"=\" has other characters than letters, digits and _")
+			wrong(i+1, "the name before \"=\" may contain only letters, digits and _")
 			continue
 		case lines[name] > 0:
-			wrong(i+1, "%s is listed twice, first in line %d", name, lines[name])
+			wrong(i+1, "%s is a duplicate of line %d", name, lines[name])
 			continue
 		}
 		value, err := envValue(strings.TrimSpace(value))
@@ -91,14 +92,13 @@ func parseEnv(file string, data []byte) (map[string]string, error) {
 	return values, errors.Join(errs...)
 }
 
+// envValue parses the value of a line, and removes its comment.
 func envValue(text string) (string, error) {
 	if !utf8.ValidString(text) {
-		return "", errors.New("the value is no UTF-8")
+		return "", errors.New("the value is not UTF-8")
 	}
 	if text == "" || text[0] != '\'' && text[0] != '"' {
-		if text != "" && text[0] == '#' {
-			return "", nil
-		}
+		text = " " + text // a # at the beginning is a comment too
 		for _, comment := range []string{" #", "\t#"} {
 			text, _, _ = strings.Cut(text, comment)
 		}
@@ -119,14 +119,14 @@ func envValue(text string) (string, error) {
 	rest = strings.TrimSpace(rest)
 	switch {
 	case !closed:
-		return "", errors.New("the quote is not closed on its line")
+		return "", errors.New("the closing quote is missing")
 	case rest != "" && rest[0] != '#':
-		return "", errors.New("something stands after the closing quote")
+		return "", errors.New("there is text after the closing quote")
 	}
 	return value.String(), nil
 }
 
-// unescaped is what \c stands for in double quotes.
+// unescaped returns the meaning of \c in double quotes.
 func unescaped(c byte) string {
 	switch c {
 	case 'n':

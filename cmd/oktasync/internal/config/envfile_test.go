@@ -50,19 +50,19 @@ C="s3cret" s3cret
 GOOD=s3cret
 D=s3cret` + "\xff"
 	_, err := parseEnv("dir/.env", []byte(text))
-	want := `dir/.env:2: no NAME=value
-dir/.env:3: the name before "=" has other characters than letters, digits and _
-dir/.env:4: A: the quote is not closed on its line
-dir/.env:5: B: the quote is not closed on its line
-dir/.env:6: C: something stands after the closing quote
-dir/.env:7: GOOD is listed twice, first in line 1
-dir/.env:8: D: the value is no UTF-8`
+	want := `dir/.env:2: is not NAME=value
+dir/.env:3: the name before "=" may contain only letters, digits and _
+dir/.env:4: A: the closing quote is missing
+dir/.env:5: B: the closing quote is missing
+dir/.env:6: C: there is text after the closing quote
+dir/.env:7: GOOD is a duplicate of line 1
+dir/.env:8: D: the value is not UTF-8`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
 
-// walkThrough is what Okta's walk-through leaves in a .env.
+// walkThrough is the .env file of Okta's walk-through.
 const walkThrough = `OKTA_ORG_URL=https://acme.okta.com/
 OKTA_CLIENT_ID=0oa1
 OKTA_SCOPES=okta.users.read,okta.groups.read
@@ -73,7 +73,7 @@ OKTA_DPOP_PUBLIC_KEY_FILE=dpop_public.pem
 
 func noEnv(string) (string, bool) { return "", false }
 
-// project makes a folder "project" with a .env of text, and goes beside it.
+// project creates a folder "project" with a .env file in the working directory.
 func project(t *testing.T, text string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -83,7 +83,7 @@ func project(t *testing.T, text string) {
 	write(t, "project/.env", text)
 }
 
-func TestWalkThroughsNamesAreAConfiguration(t *testing.T) {
+func TestWalkThroughIsAConfiguration(t *testing.T) {
 	project(t, walkThrough)
 	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
 	if err != nil {
@@ -110,7 +110,7 @@ func TestWalkThroughsNamesAreAConfiguration(t *testing.T) {
 	}
 }
 
-func TestEnvironmentWinsOverItsFile(t *testing.T) {
+func TestEnvironmentHasPriority(t *testing.T) {
 	project(t, walkThrough)
 	getenv := func(name string) (string, bool) {
 		return "other.pem", name == "OKTA_CC_PRIVATE_KEY_FILE"
@@ -142,7 +142,7 @@ func TestEnvironmentAloneIsAConfiguration(t *testing.T) {
 	}
 }
 
-func TestEnvironmentFileServesAConfigurationFile(t *testing.T) {
+func TestEnvironmentFileWithAConfigurationFile(t *testing.T) {
 	project(t, "NAME=staff\n")
 	write(t, "oktasync.yaml", strings.Replace(smallest, "staff", "'${NAME}'", 1))
 	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
@@ -163,16 +163,16 @@ func TestBadWalkThroughs(t *testing.T) {
 		return text
 	}
 	for _, test := range []struct{ text, want string }{
-		{"", "there is no oktasync.yaml, and project/.env has none of the names that could stand in for it"},
+		{"", "there is no oktasync.yaml, and project/.env has no variable that replaces it"},
 		{without("OKTA_CLIENT_ID", "OKTA_CC_PRIVATE_KEY_FILE"),
 			"there is no oktasync.yaml, and the environment with project/.env lacks OKTA_CLIENT_ID, OKTA_CC_PRIVATE_KEY_FILE"},
-		{without("OKTA_DPOP_PRIVATE_KEY_FILE"), "OKTA_DPOP_PUBLIC_KEY_FILE: has no OKTA_DPOP_PRIVATE_KEY_FILE to go with"},
+		{without("OKTA_DPOP_PRIVATE_KEY_FILE"), "OKTA_DPOP_PUBLIC_KEY_FILE: needs OKTA_DPOP_PRIVATE_KEY_FILE too"},
 		{strings.NewReplacer("acme.okta", "acme-admin.okta", "okta.users.read,", "").Replace(walkThrough),
-			"OKTA_ORG_URL: is the admin console; did you mean https://acme.okta.com?\nOKTA_SCOPES: okta.users.read is missing; it is needed to read users"},
+			"OKTA_ORG_URL: is the Admin Console; did you mean https://acme.okta.com?\nOKTA_SCOPES: okta.users.read is missing; it is needed to read users"},
 		{strings.Replace(walkThrough, "cc_private.pem", `"-----BEGIN PRIVATE KEY-----"`, 1),
-			"OKTA_CC_PRIVATE_KEY_FILE: holds a key; write the key to a file and name that here"},
+			"OKTA_CC_PRIVATE_KEY_FILE: is a key, not a path; write the key to a file"},
 		{strings.Replace(walkThrough, "dpop_public.pem", `'{"kty":"EC"}'`, 1),
-			"OKTA_DPOP_PUBLIC_KEY_FILE: holds a key; write the key to a file and name that here"},
+			"OKTA_DPOP_PUBLIC_KEY_FILE: is a key, not a path; write the key to a file"},
 	} {
 		project(t, test.text)
 		_, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
@@ -182,7 +182,7 @@ func TestBadWalkThroughs(t *testing.T) {
 	}
 }
 
-func TestWalkThroughWithoutDPoPKeysHasOneInMemory(t *testing.T) {
+func TestWalkThroughWithoutDPoPKeys(t *testing.T) {
 	project(t, walkThrough[:strings.Index(walkThrough, "OKTA_DPOP")])
 	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})
 	if err != nil {
@@ -193,7 +193,7 @@ func TestWalkThroughWithoutDPoPKeysHasOneInMemory(t *testing.T) {
 	}
 }
 
-func TestStoreOnlyNeedsNoneOfTheNames(t *testing.T) {
+func TestStoreOnlyNeedsNoVariables(t *testing.T) {
 	project(t, "OKTA_ORG_URL=nonsense\n")
 	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv, StoreOnly: true})
 	if err != nil {
@@ -212,8 +212,8 @@ func TestMissingEnvironmentFile(t *testing.T) {
 	}
 }
 
-// FuzzParseEnv: what is taken means the same written in single quotes, as far
-// as those can hold it.
+// FuzzParseEnv: an accepted value in single quotes, if they can contain it, is the
+// same value.
 func FuzzParseEnv(f *testing.F) {
 	f.Add([]byte(walkThrough))
 	f.Add([]byte("A='x' # y\nexport B=\"\\n\"\nC=\n"))

@@ -10,10 +10,10 @@ import (
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expand replaces ${NAME} and ${NAME:-default} by variables, and $${ by ${.
-// As in a shell, the default also stands in for a variable that is empty. It
-// works on one value of a parsed file, so that no variable can add keys, and
-// looks at nothing twice, so that no variable can name others.
+// expand replaces ${NAME} and ${NAME:-default} by values of variables, and $${ by
+// ${. As in a shell, the default also replaces an empty variable. text is one value
+// of a parsed file, so a variable can't add keys. The result is not expanded again,
+// so a variable can't refer to others.
 func expand(text string, getenv func(string) (string, bool)) (string, error) {
 	var b strings.Builder
 	for {
@@ -30,7 +30,7 @@ func expand(text string, getenv func(string) (string, bool)) (string, error) {
 		b.WriteString(before)
 		inner, rest, found := strings.Cut(rest, "}")
 		if !found {
-			return "", fmt.Errorf("\"${\" without its \"}\"; \"$${\" stands for a literal \"${\"")
+			return "", fmt.Errorf("\"${\" has no \"}\"; write \"$${\" for a literal \"${\"")
 		}
 		value, err := variable(inner, getenv)
 		if err != nil {
@@ -41,20 +41,21 @@ func expand(text string, getenv func(string) (string, bool)) (string, error) {
 	}
 }
 
+// variable returns the value of a variable; inner is the text between the braces.
 func variable(inner string, getenv func(string) (string, bool)) (string, error) {
 	name, fallback, hasFallback := strings.Cut(inner, ":-")
 	switch {
 	case !variableName.MatchString(name):
-		return "", fmt.Errorf("%s is no variable; one is written ${NAME} or ${NAME:-default}", term.Quoted("${"+inner+"}"))
+		return "", fmt.Errorf("%s is not a variable; write ${NAME} or ${NAME:-default}", term.Quoted("${"+inner+"}"))
 	case strings.Contains(fallback, "${"):
-		return "", fmt.Errorf("the default of ${%s} can't hold a variable", name)
+		return "", fmt.Errorf("the default of ${%s} can't contain a variable", name)
 	}
 	value, ok := getenv(name)
 	if hasFallback && value == "" {
 		return fallback, nil
 	}
 	if !ok {
-		return "", fmt.Errorf("the environment has no %s; ${%s:-default} would give a default", name, name)
+		return "", fmt.Errorf("the environment has no %s; set it, or write ${%s:-default}", name, name)
 	}
 	return value, nil
 }

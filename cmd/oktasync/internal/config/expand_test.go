@@ -22,7 +22,7 @@ func TestExpand(t *testing.T) {
 		{"$${A}", "${A}"},
 		{"$$${A}", "$${A}"},
 		{"${A}$${A}", "one${A}"},
-		{"${VAR}", "${A}"}, // what a variable holds is not looked at again
+		{"${VAR}", "${A}"}, // the value of a variable is not expanded
 	} {
 		if got, err := expand(test.text, getenv); err != nil || got != test.want {
 			t.Errorf("expand(%q) = %q, %v, want %q", test.text, got, err, test.want)

@@ -16,27 +16,32 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// How long somebody may take who writes to a pipe: to begin, and in all, as a
-// command may ask a person for a password first.
+// Limits of reading a pipe: until its writer begins, and until it ends, because it
+// may first ask a person for a password.
 const (
 	pipeBegins = 5 * time.Second
 	pipeEnds   = time.Minute
 )
 
-// ReadArgument reads a file that the command line names, and no more than most
-// bytes. It may be a pipe, as /dev/stdin and <(a command) are, but none that
-// nobody writes to: that would be waited for for ever.
+// ReadArgument reads a file of at most most bytes that the command line names. It
+// may be a pipe, such as /dev/stdin or <(command).
 func ReadArgument(file string, most int64) ([]byte, error) {
-	return readFile(file, most, true)
+	return readFile(file, most, true, 0)
 }
 
-// ReadFile is readNamed for what the configuration names, which is read
-// whenever it is needed: a pipe gives what is in it once.
+// ReadFile reads a file of at most most bytes that the configuration names. It must
+// be a regular file, because the daemon reads it again.
 func ReadFile(file string, most int64) ([]byte, error) {
-	return readFile(file, most, false)
+	return readFile(file, most, false, 0)
 }
 
-func readFile(file string, most int64, pipe bool) ([]byte, error) {
+// ReadSecret is ReadFile for a file with a secret. It returns an error if all users
+// have access to the file.
+func ReadSecret(file string, most int64) ([]byte, error) {
+	return readFile(file, most, false, 0o007)
+}
+
+func readFile(file string, most int64, pipe bool, forbidden fs.FileMode) ([]byte, error) {
 	if problem := PathProblem(file); problem != "" {
 		return nil, errors.New(problem)
 	}
@@ -56,7 +61,9 @@ func readFile(file string, most int64, pipe bool) ([]byte, error) {
 	case mode.Type() == fs.ModeNamedPipe && pipe:
 		read = func(r io.Reader) ([]byte, error) { return readPipe(f, r) }
 	case !mode.IsRegular() && !isNull(info):
-		return nil, fmt.Errorf("%s is no regular file", file)
+		return nil, fmt.Errorf("%s is not a regular file", file)
+	case mode.Perm()&forbidden != 0:
+		return nil, fmt.Errorf("all users have access to %s (mode %04o): run `chmod 600 %s`", file, mode.Perm(), term.ShellWord(file))
 	}
 	data, err := read(io.LimitReader(f, most+1))
 	switch {
@@ -68,8 +75,8 @@ func readFile(file string, most int64, pipe bool) ([]byte, error) {
 	return data, nil
 }
 
-// readPipe reads r, which is of f, to its end. A pipe that nobody has opened for
-// writing yet has an end, too: that is waited out.
+// readPipe reads r, a part of f, to its end. Before a writer opens the pipe, a read
+// returns the end too.
 func readPipe(f *os.File, r io.Reader) ([]byte, error) {
 	if err := f.SetReadDeadline(time.Now().Add(pipeEnds)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
 		return nil, err
@@ -78,47 +85,46 @@ func readPipe(f *os.File, r io.Reader) ([]byte, error) {
 		data, err := io.ReadAll(r)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, fmt.Errorf("%s is a pipe, and its end did not come within %s", f.Name(), term.Duration(pipeEnds))
+			return nil, fmt.Errorf("%s is a pipe that did not end within %s", f.Name(), term.Duration(pipeEnds))
 		case err != nil || len(data) > 0:
 			return data, err
 		case time.Since(began) > pipeBegins:
-			return nil, fmt.Errorf("%s is a pipe, and nobody writes to it", f.Name())
+			return nil, fmt.Errorf("%s is a pipe without a writer", f.Name())
 		}
 	}
 }
 
-// isNull reports whether a file is the null device, which people name for a file
-// with nothing in it.
+// isNull reports whether a file is the null device, which stands for an empty file.
 func isNull(info fs.FileInfo) bool {
 	null, err := os.Stat(os.DevNull)
 	return err == nil && os.SameFile(info, null)
 }
 
-// FileError says in people's words why a file that they have named can't be read.
-// Other errors are as they were.
+// WrapFileError returns a FileError for the reason why a file can't be read. It
+// returns other errors unchanged.
 func WrapFileError(file string, err error) error {
 	text := ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		text = "there is no " + file
 	case errors.Is(err, syscall.ENOTDIR):
-		text = fmt.Sprintf("there is no %s: a part of the path is no folder", file)
+		text = fmt.Sprintf("there is no %s: a part of the path is not a folder", file)
 	case errors.Is(err, fs.ErrPermission):
-		text = fmt.Sprintf("%s may not be read by %s", file, CurrentUser())
+		text = fmt.Sprintf("%s can't read %s", CurrentUser(), file)
 		if _, err := os.Stat(file); err == nil {
 			text += " (" + Access(file) + ")"
 		}
 	case errors.Is(err, syscall.EISDIR):
-		text = file + " is a folder, and not a file"
+		text = file + " is a folder, not a file"
 	case errors.Is(err, syscall.ELOOP):
-		text = fmt.Sprintf("there is no %s: links lead in a circle", file)
+		text = fmt.Sprintf("there is no %s: its links form a loop", file)
 	default:
 		return err
 	}
 	return FileError{text, err}
 }
 
-// FileError is an error in other words than its own.
+// FileError is an error with a text for people.
 type FileError struct {
 	text string
 	err  error
@@ -139,7 +145,7 @@ func baseDir(file string) string {
 	return filepath.Dir(file)
 }
 
-// hintError is an error with a hint: what to do about it.
+// hintError is an error with a hint about what to do.
 type hintError struct {
 	error
 	hint string
@@ -152,7 +158,7 @@ func (e hintError) Unwrap() error { return e.error }
 
 func (e hintError) Hint() string { return e.hint }
 
-// Access says who may read a file.
+// Access returns the mode and the owner of a file, for messages.
 func Access(file string) string {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -165,6 +171,7 @@ func Access(file string) string {
 	return fmt.Sprintf("mode %04o, owner %s", info.Mode().Perm(), owner)
 }
 
+// CurrentUser returns the name of the user that runs this process.
 func CurrentUser() string { return userName(os.Geteuid()) }
 
 func userName(uid int) string {

@@ -19,8 +19,8 @@ func newPipe(t *testing.T) string {
 	return pipe
 }
 
-// What the command line names may be a pipe, also one whose writer comes late.
-func TestReadNamedPipe(t *testing.T) {
+// An argument may be a pipe, also one whose writer starts later.
+func TestReadPipe(t *testing.T) {
 	for size, problem := range map[int]string{100_000: "", 200_000: "larger than 150000 bytes"} {
 		pipe, want := newPipe(t), bytes.Repeat([]byte("x"), size)
 		written := make(chan struct{})
@@ -31,7 +31,7 @@ func TestReadNamedPipe(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			f.Write(want) // of which the reader may have enough
+			f.Write(want) // the reader may stop earlier
 			f.Close()
 		}()
 		got, err := ReadArgument(pipe, 150_000)
@@ -45,26 +45,25 @@ func TestReadNamedPipe(t *testing.T) {
 	}
 }
 
-// Nobody waits for ever for what nobody writes.
-func TestReadNamedPipeOfNobody(t *testing.T) {
+func TestReadPipeWithoutAWriter(t *testing.T) {
 	pipe := newPipe(t)
 	synctest.Test(t, func(t *testing.T) {
-		if _, err := ReadArgument(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is a pipe, and nobody writes to it") {
-			t.Errorf("a pipe of nobody: %v", err)
+		if _, err := ReadArgument(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is a pipe without a writer") {
+			t.Errorf("ReadArgument of a pipe without a writer: %v", err)
 		}
 	})
-	if _, err := ReadFile(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is no regular file") {
-		t.Errorf("a pipe that the configuration names: %v", err)
+	if _, err := ReadFile(pipe, 10); err == nil || !strings.HasSuffix(err.Error(), "is not a regular file") {
+		t.Errorf("ReadFile of a pipe: %v", err)
 	}
 }
 
-func TestFolderOf(t *testing.T) {
+func TestBaseDir(t *testing.T) {
 	for file, want := range map[string]string{
 		"/etc/oktasync/oktasync.yaml": "/etc/oktasync", "oktasync.yaml": ".", "a/b": "a",
 		"/dev/stdin": ".", "/dev/fd/63": ".", "/proc/self/fd/0": ".", "//dev/stdin": ".", "/device/x": "/device", "/dev/shm/x": "/dev/shm",
 	} {
 		if got := baseDir(file); got != want {
-			t.Errorf("folderOf(%q) = %q, want %q", file, got, want)
+			t.Errorf("baseDir(%q) = %q, want %q", file, got, want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// errMismatch says that a value is not of the kind that its field takes.
+// errMismatch is the error for a value of the wrong type.
 var errMismatch = errors.New("mismatch")
 
 // scalar decodes a value that is neither a list nor a mapping.
@@ -23,7 +23,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string) {
 		return
 	}
 	text := n.Value
-	quoted := n.Tag == "!!str" // or plain text, which is the same
+	quoted := n.Tag == "!!str" // or plain text
 	if quoted && d.getenv != nil && strings.Contains(text, "${") {
 		expanded, err := expand(text, d.getenv)
 		if err != nil {
@@ -44,8 +44,8 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-// setScalar sets v to what text says. Numbers and truth values must not be
-// quoted, and what YAML takes for one of them is no text.
+// setScalar sets v to the value of text. Numbers and booleans must not be quoted, and
+// text that YAML reads as one of them must be.
 func setScalar(v reflect.Value, text, tag string, quoted bool) error {
 	var err error
 	switch u, _ := v.Addr().Interface().(encoding.TextUnmarshaler); {
@@ -81,12 +81,13 @@ func setScalar(v reflect.Value, text, tag string, quoted bool) error {
 	return nil
 }
 
+// isText reports whether v parses its own text.
 func isText(v reflect.Value) bool {
 	_, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
 	return ok
 }
 
-// expected says in people's words what a field takes.
+// expected describes the values of a field, for people.
 func expected(v reflect.Value) string {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Duration]():
@@ -107,7 +108,7 @@ func expected(v reflect.Value) string {
 	return "text"
 }
 
-// described says in people's words what stands in the file.
+// described describes a value in the file, for people.
 func described(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.SequenceNode:
@@ -122,7 +123,7 @@ func described(n *yaml.Node) string {
 	return "the text " + term.Quoted(n.Value)
 }
 
-// empty is how a field's value is written that has none, for a hint.
+// empty returns a hint about how to write an empty value.
 func empty(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Slice:

@@ -14,22 +14,21 @@ var (
 	needsQuotes = regexp.MustCompile("(?:^|[:-] +|[\\[,] *)([@`%*&])")
 )
 
-// syntaxWords says in people's words what libyaml's words mean.
+// syntaxWords explains the errors of libyaml.
 var syntaxWords = map[string]string{
-	"did not find expected key":                      "the indentation does not fit the lines above",
-	"did not find expected '-' indicator":            "the indentation does not fit the lines above",
-	"mapping values are not allowed in this context": "a key does not fit here; a value with \": \" in it goes in quotes, and the keys of a block stand in one column",
-	"could not find expected ':'":                    "a key is not followed by \":\"",
-	"found unexpected end of stream":                 "a quote is not closed",
-	"did not find expected ',' or ']'":               "a bracket is not closed, or a comma is missing",
-	"did not find expected ',' or '}'":               "a brace is not closed, or a comma is missing",
-	"did not find expected node content":             "a value is missing or begins with a sign that has a meaning of its own",
-	"control characters are not allowed":             "there is a control character",
+	"did not find expected key":                      "the indentation doesn't match the lines above",
+	"did not find expected '-' indicator":            "the indentation doesn't match the lines above",
+	"mapping values are not allowed in this context": "a key is not allowed here; quote a value that contains \": \", and align the keys of a block",
+	"could not find expected ':'":                    "\":\" is missing after a key",
+	"found unexpected end of stream":                 "the closing quote is missing",
+	"did not find expected ',' or ']'":               "a closing bracket or a comma is missing",
+	"did not find expected ',' or '}'":               "a closing brace or a comma is missing",
+	"did not find expected node content":             "a value is missing, or begins with a special character; quote it",
+	"control characters are not allowed":             "contains a control character",
 }
 
-// syntaxProblem says where and why data is no YAML, given yaml.v3's error. That
-// names the line above or where the block begins, and none for the first, so
-// the place is looked for here; the column is where the line's text begins.
+// syntaxProblem returns the position and the text of an error of yaml.v3. The error
+// itself names the line above, the line where the block begins, or none.
 func syntaxProblem(data []byte, err error) (Position, string) {
 	at, text := Position{1, 1}, err.Error()
 	if m := yamlError.FindStringSubmatch(text); m != nil {
@@ -45,21 +44,21 @@ func syntaxProblem(data []byte, err error) (Position, string) {
 	at.Column = 1 + len(line) - len(strings.TrimLeft(line, " \t"))
 	switch words, known := syntaxWords[text]; {
 	case strings.HasPrefix(strings.TrimLeft(line, " "), "\t"):
-		text = "lines are indented with spaces; this one has a tab"
+		text = "the line is indented with a tab; use spaces"
 	case needsQuotes.MatchString(line):
-		text = "a value that begins with " + needsQuotes.FindStringSubmatch(line)[1] + " goes in quotes"
+		text = "quote a value that begins with " + needsQuotes.FindStringSubmatch(line)[1]
 	case strings.Contains(line, "${") && strings.ContainsAny(strings.ReplaceAll(line, "${", ""), "[{"):
-		text = "between brackets or braces a value with ${...} goes in quotes"
+		text = "quote a value with ${...} within brackets or braces"
 	case known:
 		text = words
 	default:
-		text = "this is no YAML: " + text
+		text = "not YAML: " + text
 	}
 	return at, text
 }
 
-// longestYAML returns how many lines can be taken before they are no YAML
-// whatever follows: the one after them has the error, or begins what has.
+// longestYAML returns the number of lines before the error: the most lines that are
+// valid YAML by themselves.
 func longestYAML(lines [][]byte) int {
 	for n := len(lines); n > 0; n-- {
 		var doc yaml.Node

@@ -28,7 +28,7 @@ func (c *Config) Values() (map[string]string, error) {
 	}
 	for field, path := range c.paths() {
 		if *path != "" && field != "store.path" {
-			content, _ := ReadFile(*path, MaxFile) // its user reports an error
+			content, _ := ReadFile(*path, MaxFile) // the user of the file reports an error
 			values[field+"'s content"] = SHA256(content)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"oktasync/reconcile"
 )
 
-// The names that Okta's DPoP walk-through puts into its .env.
+// The variables in the .env file of Okta's DPoP walk-through.
 const (
 	EnvOrgURL     = "OKTA_ORG_URL"
 	EnvClientID   = "OKTA_CLIENT_ID"
@@ -25,15 +25,15 @@ const (
 var (
 	EnvNames = []string{EnvOrgURL, EnvClientID, EnvScopes, EnvClientKey, EnvDPoPKey, EnvDPoPPublic}
 
-	// envOf gives the name that stands for a field.
+	// envOf maps fields to the variables that replace them.
 	envOf = map[string]string{
 		"okta.org_url": EnvOrgURL, "okta.client_id": EnvClientID, "okta.scopes": EnvScopes,
 		"okta.private_key_file": EnvClientKey, "okta.dpop.private_key_file": EnvDPoPKey,
 	}
 )
 
-// Name is what people call a field of c: the variable that stands for it where
-// there is no file.
+// Name returns the name of a field for messages: without a file, the name of its
+// variable.
 func (c *Config) Name(field string) string {
 	if c.File != "" {
 		return field
@@ -41,7 +41,7 @@ func (c *Config) Name(field string) string {
 	return cmp.Or(envOf[field], field)
 }
 
-// Rename is a text about fields of c in the names that people know.
+// Rename replaces the names of fields in a message, as Name does.
 func (c *Config) Rename(text string) string {
 	if c.File != "" {
 		return text
@@ -53,9 +53,9 @@ func (c *Config) Rename(text string) string {
 	return strings.NewReplacer(names...).Replace(text)
 }
 
-// envConfig is the configuration that the walk-through's names make by
-// themselves: one export, all-users, reconciled by `apply` alone. Its store is
-// the folder snapshots beside the environment file, or here where there is none.
+// envConfig returns the configuration of the walk-through's variables: one export,
+// all-users, without a schedule. Its store is the folder snapshots beside the
+// environment file, or in the working directory.
 func envConfig(env *Environment, storeOnly bool) (*Config, error) {
 	var digest strings.Builder
 	var missing []string
@@ -63,7 +63,7 @@ func envConfig(env *Environment, storeOnly bool) (*Config, error) {
 		if value, _ := env.Lookup(name); value != "" {
 			fmt.Fprintf(&digest, "%s=%s\n", name, value)
 		} else if name != EnvDPoPKey && name != EnvDPoPPublic {
-			missing = append(missing, name+env.misspelt(name))
+			missing = append(missing, name+env.similar(name))
 		}
 	}
 	switch {
@@ -99,23 +99,22 @@ func envConfig(env *Environment, storeOnly bool) (*Config, error) {
 	return cfg, nil
 }
 
-// misspelt says which name of the file was likely meant to be one that nobody
-// has set.
-func (e *Environment) misspelt(name string) string {
+// similar returns a note about a name in the file that is similar to a missing one.
+func (e *Environment) similar(name string) string {
 	for _, other := range slices.Sorted(maps.Keys(e.values)) {
 		if !slices.Contains(EnvNames, other) && term.Nearest(other, []string{name}) != "" {
-			return fmt.Sprintf(" (is %s meant to be it?)", other)
+			return fmt.Sprintf(" (%s is similar)", other)
 		}
 	}
 	return ""
 }
 
-// SplitScopes reads a list that is separated by commas or blanks.
+// SplitScopes splits a list at commas, spaces and tabs.
 func SplitScopes(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 }
 
-// checkEnv is check with the names of the environment.
+// checkEnv is check for a configuration without a file.
 func (c *Config) checkEnv(storeOnly bool) error {
 	var errs []error
 	for _, p := range c.check(storeOnly) {
@@ -126,17 +125,17 @@ func (c *Config) checkEnv(storeOnly bool) error {
 		errs = append(errs, fmt.Errorf("%s: %s", EnvDPoPPublic, problem))
 	}
 	if c.DPoPPublicKeyFile != "" && c.Okta.DPoP.PrivateKeyFile == "" {
-		errs = append(errs, fmt.Errorf("%s: has no %s to go with", EnvDPoPPublic, EnvDPoPKey))
+		errs = append(errs, fmt.Errorf("%s: needs %s too", EnvDPoPPublic, EnvDPoPKey))
 	}
 	return errors.Join(errs...)
 }
 
-// EnvFile is how the walk-through calls its file.
+// EnvFile is the name of the walk-through's file.
 const EnvFile = ".env"
 
-// IgnoredEnvFile returns which of the walk-through's names a .env in the current
-// folder has, where named, what --env-file says, is "". Nobody's .env is taken
-// without being asked for, and who has one may not know that he has to ask.
+// IgnoredEnvFile returns the walk-through's variables in a .env file in the working
+// directory that --env-file doesn't name. named is the value of --env-file. Such a
+// file is ignored, and a note tells users about the flag.
 func IgnoredEnvFile(named string) []string {
 	if named != "" {
 		return nil
@@ -145,27 +144,27 @@ func IgnoredEnvFile(named string) []string {
 	if err != nil {
 		return nil
 	}
-	values, _ := parseEnv(EnvFile, data) // what is wrong with it is said once it is named
+	values, _ := parseEnv(EnvFile, data) // errors are reported with --env-file
 	return slices.DeleteFunc(slices.Clone(EnvNames), func(name string) bool { return values[name] == "" })
 }
 
-// notFoundError says that there is nothing to go by.
+// notFoundError is the error for a missing configuration.
 type notFoundError struct {
-	envFile string
-	unnamed []string // names that a .env has, which nobody has named
+	envFile string   // of --env-file
+	ignored []string // variables in an ignored .env file
 }
 
 func (e notFoundError) Error() string {
 	if e.envFile != "" {
-		return fmt.Sprintf("there is no %s, and %s has none of the names that could stand in for it", DefaultFile, e.envFile)
+		return fmt.Sprintf("there is no %s, and %s has no variable that replaces it", DefaultFile, e.envFile)
 	}
 	return fmt.Sprintf("there is no %s", DefaultFile)
 }
 
-// Hint implements what printError looks for.
+// Hint returns what to do.
 func (e notFoundError) Hint() string {
-	if len(e.unnamed) > 0 {
-		return fmt.Sprintf("%s has %s: say --env-file %[1]s to take it, or name the configuration with --config FILE", EnvFile, strings.Join(e.unnamed, ", "))
+	if len(e.ignored) > 0 {
+		return fmt.Sprintf("%s has %s: use it with --env-file %[1]s, or name the configuration with --config FILE", EnvFile, strings.Join(e.ignored, ", "))
 	}
 	return "name the configuration with --config FILE, or try `oktasync demo`, which needs none"
 }

@@ -15,8 +15,8 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// webFile is daemon.web_config_file, in the format that Prometheus exporters
-// take (exporter-toolkit, docs/web-configuration.md). Paths are relative to it.
+// webFile is daemon.web_config_file, in the format of Prometheus exporters
+// (exporter-toolkit, docs/web-configuration.md). Paths are relative to its folder.
 type webFile struct {
 	TLS       webTLS            `yaml:"tls_server_config"`
 	HTTP      webHTTP           `yaml:"http_server_config"`
@@ -37,7 +37,7 @@ type webTLS struct {
 	CurvePreferences  []string `yaml:"curve_preferences"`
 	MinVersion        string   `yaml:"min_version"`
 	MaxVersion        string   `yaml:"max_version"`
-	PreferServer      bool     `yaml:"prefer_server_cipher_suites"` // has no effect in Go, nor there
+	PreferServer      bool     `yaml:"prefer_server_cipher_suites"` // has no effect
 }
 
 type webHTTP struct {
@@ -45,12 +45,13 @@ type webHTTP struct {
 	Headers map[string]string `yaml:"headers"`
 }
 
+// RateLimit limits the requests of clients: Burst at once, then one per Interval.
 type RateLimit struct {
 	Burst    int           `yaml:"burst"`
 	Interval time.Duration `yaml:"interval"`
 }
 
-// Secret is text that no message may show.
+// Secret is text that no message contains.
 type Secret string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -61,8 +62,8 @@ func (s *Secret) UnmarshalText(text []byte) error {
 
 const maxWebConfig = 1 << 20
 
-// Web is the content of daemon.web_config_file, and of the files that it
-// names. The zero value has no TLS and no users.
+// Web is the content of daemon.web_config_file and of the files that it names. The
+// zero value has no TLS and no users.
 type Web struct {
 	TLS         *tls.Config // nil: plain HTTP
 	Certificate string      // SHA-256 of the server's certificate; "" without TLS
@@ -71,66 +72,68 @@ type Web struct {
 	RateLimit   RateLimit
 }
 
-// Closed reports whether only known clients get an answer: those with a
-// password or a client certificate, over TLS.
+// Closed reports whether clients need TLS, and a password or a certificate.
 func (w *Web) Closed() bool {
 	return w.TLS != nil && (len(w.Users) > 0 || w.TLS.ClientAuth == tls.RequireAndVerifyClientCert)
 }
 
-// LoadWeb reads daemon.web_config_file and what it names. Without one,
-// everybody on this machine gets in, and nobody else can ask. The files count
-// as they are now, until the next reload: in half of an edit nobody is shut out,
-// or let in.
-func LoadWeb(d DaemonConfig) (*Web, error) {
-	file := d.WebConfigFile
+// LoadWeb reads daemon.web_config_file and the files that it names. Without one,
+// access is unrestricted, but only from this machine. The daemon reads the files only
+// at its start and at a reload, so an incomplete change has no effect.
+func (c *Config) LoadWeb() (*Web, error) {
+	file := c.Daemon.WebConfigFile
 	if file == "" {
 		return &Web{}, nil
 	}
-	data, err := ReadFile(file, maxWebConfig)
+	web, err := loadWeb(file)
 	if err != nil {
-		return nil, fmt.Errorf("daemon.web_config_file: %w", err)
+		return nil, c.Problem("daemon.web_config_file", err)
 	}
-	var c webFile
-	c.HTTP.HTTP2, c.TLS.PreferServer = true, true
-	dec := &decoder{file: file}
-	dec.document(data, &c)
-	web := &Web{Users: c.Users, Headers: c.HTTP.Headers, RateLimit: c.RateLimit}
-	for _, path := range []*string{&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile} {
-		*path = resolve(filepath.Dir(file), *path)
-	}
-	if dec.err() == nil {
-		c.check(dec)
-		web.TLS, web.Certificate = c.TLS.load(dec)
-	}
-	if err := dec.err(); err != nil {
-		return nil, fmt.Errorf("daemon.web_config_file: %w", err)
-	}
-	if web.TLS != nil {
-		web.TLS.NextProtos = []string{"h2", "http/1.1"}
-		if !c.HTTP.HTTP2 {
-			web.TLS.NextProtos = []string{"http/1.1"}
-		}
-	}
-	if problem := ListenProblem(d.Listen, web.Closed()); problem != "" {
-		return nil, fmt.Errorf("daemon.listen: %s (%s has not both)", problem, file)
+	if problem := ListenProblem(c.Daemon.Listen, web.Closed()); problem != "" {
+		return nil, c.Problem("daemon.listen", fmt.Errorf("%s (%s doesn't have both)", problem, file))
 	}
 	return web, nil
 }
 
-// settableHeaders are those that the format lets people set, with the values
-// that the daemon would not be laxer with; nil: any. What it sends for itself
-// is strict, and not to be weakened.
+func loadWeb(file string) (*Web, error) {
+	data, err := ReadSecret(file, maxWebConfig)
+	if err != nil {
+		return nil, err
+	}
+	var c webFile
+	c.HTTP.HTTP2, c.TLS.PreferServer = true, true
+	d := &decoder{file: file}
+	d.document(data, &c)
+	web := &Web{Users: c.Users, Headers: c.HTTP.Headers, RateLimit: c.RateLimit}
+	for _, path := range []*string{&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile} {
+		*path = resolve(filepath.Dir(file), *path)
+	}
+	if d.err() == nil {
+		c.check(d)
+		web.TLS, web.Certificate = c.TLS.load(d)
+	}
+	if web.TLS != nil {
+		web.TLS.NextProtos = []string{"http/1.1"}
+		if c.HTTP.HTTP2 {
+			web.TLS.NextProtos = []string{"h2", "http/1.1"}
+		}
+	}
+	return web, d.err()
+}
+
+// settableHeaders contains the headers that the file may set, with the allowed
+// values; nil: any value. Other values would weaken the daemon's own headers.
 var settableHeaders = map[string][]string{
 	"Strict-Transport-Security": nil,
 	"X-Content-Type-Options":    {"nosniff"},
 	"X-Frame-Options":           {"deny"},
 }
 
-// check finds what is wrong beside the TLS part.
+// check checks everything except TLS.
 func (c *webFile) check(d *decoder) {
 	for _, user := range slices.Sorted(maps.Keys(c.Users)) {
 		if _, err := bcrypt.Cost([]byte(c.Users[user])); err != nil {
-			d.wrong("basic_auth_users."+user, "is no bcrypt hash; `htpasswd -nBC 10 USER` makes one")
+			d.invalid("basic_auth_users."+user, "is not a bcrypt hash; `htpasswd -nBC 10 USER` creates one")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.HTTP.Headers)) {
@@ -138,13 +141,13 @@ func (c *webFile) check(d *decoder) {
 		values, ok := settableHeaders[name]
 		switch value := c.HTTP.Headers[name]; {
 		case !ok:
-			d.wrong(field, "can't be set here; the daemon sends the strictest that its pages live with")
+			d.invalid(field, "can't be set; the daemon sends its own value")
 		case values != nil && !slices.Contains(values, value):
-			d.wrong(field, "is always "+values[0])
+			d.invalid(field, "is always "+values[0])
 		}
 	}
 	if r := c.RateLimit; r.Interval < 0 || r.Burst < 0 || (r.Interval > 0) != (r.Burst > 0) {
-		d.wrong("rate_limit", "takes a burst of 1 or more and an interval, such as {burst: 20, interval: 100ms}")
+		d.invalid("rate_limit", "needs a burst of 1 or more and an interval, such as {burst: 20, interval: 100ms}")
 	}
 }
 
@@ -162,29 +165,29 @@ var curves = map[string]tls.CurveID{
 
 const tlsField = "tls_server_config"
 
-// load makes what crypto/tls takes, nil where there is no TLS, and the digest
-// of the certificate.
+// load returns the configuration for crypto/tls and the digest of the certificate. It
+// is nil without TLS.
 func (t *webTLS) load(d *decoder) (config *tls.Config, certificate string) {
-	if _, stands := d.at[tlsField]; !stands {
+	if _, exists := d.at[tlsField]; !exists {
 		return nil, ""
 	}
 	config = &tls.Config{MinVersion: tls.VersionTLS12}
 	tlsVersion(d, &config.MinVersion, "min_version", t.MinVersion)
 	tlsVersion(d, &config.MaxVersion, "max_version", t.MaxVersion)
 	if config.MaxVersion != 0 && config.MaxVersion < config.MinVersion {
-		d.wrong(tlsField+".max_version", "is older than the min_version")
+		d.invalid(tlsField+".max_version", "is lower than min_version")
 	}
 	for i, name := range t.CurvePreferences {
 		curve, ok := curves[name]
 		if !ok {
-			d.wrong(fmt.Sprintf("%s.curve_preferences[%d]", tlsField, i), "unknown curve; "+term.Suggestion(name, slices.Sorted(maps.Keys(curves))))
+			d.invalid(fmt.Sprintf("%s.curve_preferences[%d]", tlsField, i), "unknown curve; "+term.Suggestion(name, slices.Sorted(maps.Keys(curves))))
 		}
 		config.CurvePreferences = append(config.CurvePreferences, curve)
 	}
 	for i, name := range t.CipherSuites {
 		at := slices.IndexFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool { return s.Name == name })
 		if at < 0 {
-			d.wrong(fmt.Sprintf("%s.cipher_suites[%d]", tlsField, i), "unknown cipher, or one that is no longer safe")
+			d.invalid(fmt.Sprintf("%s.cipher_suites[%d]", tlsField, i), "is unknown, or no longer safe")
 			continue
 		}
 		config.CipherSuites = append(config.CipherSuites, tls.CipherSuites()[at].ID)
@@ -196,7 +199,7 @@ func (t *webTLS) load(d *decoder) (config *tls.Config, certificate string) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		d.wrong(tlsField, "certificate and key are no pair: "+err.Error())
+		d.invalid(tlsField, "certificate and key don't match: "+err.Error())
 		return config, ""
 	}
 	config.Certificates = []tls.Certificate{pair}
@@ -209,60 +212,64 @@ func tlsVersion(d *decoder, to *uint16, key, name string) {
 	}
 	v, ok := tlsVersions[name]
 	if !ok {
-		d.wrong(tlsField+"."+key, "must be TLS12 or TLS13; what is older is no longer safe")
+		d.invalid(tlsField+"."+key, "must be TLS12 or TLS13; older versions are no longer safe")
 		return
 	}
 	*to = v
 }
 
-// part is what stands under key, or in the file that key_file names.
+// part returns the value of a key, or the content of the file that key_file names.
 func (t *webTLS) part(d *decoder, key, inline, file string) []byte {
 	field := tlsField + "." + key
 	switch {
 	case inline != "" && file != "":
-		d.wrong(field, fmt.Sprintf("stands beside %s_file; one of them will do", key))
+		d.invalid(field, fmt.Sprintf("can't be combined with %s_file", key))
 	case inline != "":
 		return []byte(inline)
 	case file == "":
-		d.wrong(tlsField, fmt.Sprintf("lacks %s_file, or %s", key, key))
+		d.invalid(tlsField, fmt.Sprintf("needs %s_file or %s", key, key))
 	default:
-		data, err := ReadFile(file, maxWebConfig)
+		read := ReadFile
+		if key == "key" {
+			read = ReadSecret
+		}
+		data, err := read(file, maxWebConfig)
 		if err == nil {
 			return data
 		}
-		d.wrong(field+"_file", err.Error())
+		d.invalid(field+"_file", err.Error())
 	}
 	return nil
 }
 
-// clients says which certificates clients need.
+// clients configures the certificates of clients.
 func (t *webTLS) clients(d *decoder, config *tls.Config) {
 	auth, ok := clientAuthTypes[cmp.Or(t.ClientAuthType, "NoClientCert")]
 	if !ok {
-		d.wrong(tlsField+".client_auth_type", "unknown; "+term.Suggestion(t.ClientAuthType, slices.Sorted(maps.Keys(clientAuthTypes))))
+		d.invalid(tlsField+".client_auth_type", "unknown; "+term.Suggestion(t.ClientAuthType, slices.Sorted(maps.Keys(clientAuthTypes))))
 		return
 	}
 	config.ClientAuth = auth
 	if t.ClientCA != "" || t.ClientCAFile != "" {
 		config.ClientCAs = x509.NewCertPool()
 		if pem := t.part(d, "client_ca", t.ClientCA, t.ClientCAFile); pem != nil && !config.ClientCAs.AppendCertsFromPEM(pem) {
-			d.wrong(tlsField, "client_ca_file, or client_ca, holds no PEM certificate")
+			d.invalid(tlsField, "client_ca_file or client_ca contains no PEM certificate")
 		}
 	}
 	if (config.ClientCAs != nil) != (auth == tls.VerifyClientCertIfGiven || auth == tls.RequireAndVerifyClientCert) {
-		d.wrong(tlsField+".client_auth_type", "VerifyClientCertIfGiven and RequireAndVerifyClientCert take a client_ca_file, and nothing else does")
+		d.invalid(tlsField+".client_auth_type", "a client_ca_file is needed with VerifyClientCertIfGiven and RequireAndVerifyClientCert, and only with these")
 	}
 	if len(t.ClientAllowedSANs) == 0 {
 		return
 	}
 	if auth != tls.RequireAndVerifyClientCert {
-		d.wrong(tlsField+".client_allowed_sans", "takes client_auth_type RequireAndVerifyClientCert")
+		d.invalid(tlsField+".client_allowed_sans", "needs client_auth_type RequireAndVerifyClientCert")
 	}
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		if len(s.PeerCertificates) > 0 && hasName(s.PeerCertificates[0], t.ClientAllowedSANs) {
 			return nil
 		}
-		return fmt.Errorf("the client's certificate has none of the client_allowed_sans")
+		return fmt.Errorf("the client's certificate has none of client_allowed_sans")
 	}
 }
 

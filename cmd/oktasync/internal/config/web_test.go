@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// webFolder is a folder with a certificate, its key and another key.
+// webFolder returns a folder with a certificate, its key and another key.
 func webFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -42,8 +42,8 @@ func webFolder(t *testing.T) string {
 	return dir
 }
 
-// Each file under testdata/web/bad breaks one rule, where the daemon listens
-// beyond loopback. Its first lines say what is to be reported.
+// Each file under testdata/web/bad breaks one rule for an address other than
+// loopback. Its first lines are comments with all errors.
 func TestBadWebConfigurations(t *testing.T) {
 	dir := webFolder(t)
 	files, err := filepath.Glob("testdata/web/bad/*.yaml")
@@ -62,7 +62,7 @@ func TestBadWebConfigurations(t *testing.T) {
 			}
 		}
 		write(t, filepath.Join(dir, "web.yaml"), string(data))
-		_, err = LoadWeb(DaemonConfig{Listen: "0.0.0.0:9467", WebConfigFile: filepath.Join(dir, "web.yaml")})
+		_, err = (&Config{Daemon: DaemonConfig{Listen: "0.0.0.0:9467", WebConfigFile: filepath.Join(dir, "web.yaml")}}).LoadWeb()
 		if err == nil {
 			t.Errorf("%s: no error", file)
 			continue
@@ -91,7 +91,7 @@ func TestGoodWebConfigurations(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(dir, "web.yaml"), string(data))
-		web, err := LoadWeb(DaemonConfig{Listen: ":9467", WebConfigFile: filepath.Join(dir, "web.yaml")})
+		web, err := (&Config{Daemon: DaemonConfig{Listen: ":9467", WebConfigFile: filepath.Join(dir, "web.yaml")}}).LoadWeb()
 		if err != nil || !web.Closed() || len(web.Certificate) != 64 {
 			t.Errorf("%s: %v", file, err)
 		}

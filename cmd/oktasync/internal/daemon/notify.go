@@ -62,7 +62,7 @@ const (
 // newNotifiers returns the notifiers of cfg, and its heartbeat, which may be nil.
 func (d *daemon) newNotifiers(cfg *config.Config) (notifiers []*notifier, heartbeat *notifier, err error) {
 	for i, n := range cfg.Daemon.Notify {
-		address, err := config.NotifyAddress(i, n)
+		address, err := cfg.NotifyURL(i)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -90,7 +90,7 @@ func (d *daemon) configure(cfg *config.Config, before *service) (_ *service, err
 
 // listen opens the address, or takes over the server of before.
 func (s *service) listen(before *service) error {
-	file, err := config.LoadWeb(s.cfg.Daemon)
+	file, err := s.cfg.LoadWeb()
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
 )
 
@@ -47,9 +48,9 @@ func (x *checker) probe(ctx context.Context) *probe {
 }
 
 func (m *probe) send(ctx context.Context, x *checker) error {
-	x.base, _, m.caErr = org.Transport(x.cfg.Okta.CAFile)
+	x.base, _, m.caErr = org.Transport(x.cfg)
 	if m.caErr != nil { // checkTLS reports it
-		x.base, _, _ = org.Transport("")
+		x.base, _, _ = org.Transport(new(config.Config))
 	}
 	once := x.base.Clone()
 	defer once.CloseIdleConnections()

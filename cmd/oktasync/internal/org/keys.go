@@ -19,12 +19,11 @@ import (
 func ClientKey(cfg *config.Config) (*keys.Key, error) {
 	key, err := LoadKey(cfg.Okta.PrivateKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, config.WithHint(fmt.Errorf("%s: %w", cfg.Name("okta.private_key_file"), err),
-			"name the key that the app has; `oktasync init` makes one, and prints the public half to add to the app")
-
+		return nil, config.WithHint(cfg.Problem("okta.private_key_file", err),
+			"name the key that the app has; `oktasync init` creates one, and prints the public key to add to the app")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.Name("okta.private_key_file"), err)
+		return nil, cfg.Problem("okta.private_key_file", err)
 	}
 	if cfg.Okta.PrivateKeyID != "" {
 		key = key.WithID(cfg.Okta.PrivateKeyID)
@@ -32,7 +31,9 @@ func ClientKey(cfg *config.Config) (*keys.Key, error) {
 	return key, nil
 }
 
-// LoadKey loads a key that Okta can be shown.
+// LoadKey loads a key of an algorithm that Okta supports: RS256, RS384, RS512,
+// ES256, ES384 and ES512 (developer.okta.com, client authentication methods and
+// DPoP).
 func LoadKey(file string) (*keys.Key, error) {
 	if problem := config.PathProblem(file); problem != "" {
 		return nil, errors.New(problem)
@@ -41,26 +42,14 @@ func LoadKey(file string) (*keys.Key, error) {
 	if err != nil {
 		return nil, config.WrapFileError(file, err)
 	}
-	if err := oktaTakes(key); err != nil {
-		return nil, fmt.Errorf("%s %w", file, err)
+	if alg := key.Algorithm(); alg[:2] != "RS" && alg[:2] != "ES" {
+		return nil, fmt.Errorf("%s is a key for %s, which Okta doesn't support; use a P-256 or an RSA key (`oktasync init` creates one)", file, alg)
 	}
 	return key, nil
 }
 
-// oktaTakes refuses keys of algorithms that Okta doesn't know: it takes
-// RS256/384/512 and ES256/384/512 (developer.okta.com, client authentication
-// methods and DPoP).
-func oktaTakes(key *keys.Key) error {
-	switch alg := key.Algorithm(); alg[:2] {
-	case "RS", "ES":
-		return nil
-	default:
-		return fmt.Errorf("is a key for %s, which Okta does not take; use a P-256 or an RSA key (`oktasync init` makes one)", alg)
-	}
-}
-
-// PublicJWK is the public key in the form that Okta's console takes. Where the
-// configuration names no kid, it gets the key's thumbprint (RFC 7638).
+// PublicJWK returns the public key in the format of Okta's console. If the
+// configuration names no kid, the kid is the thumbprint of the key (RFC 7638).
 func PublicJWK(key *keys.Key) ([]byte, error) {
 	var members map[string]any
 	if err := json.Unmarshal(key.PublicJWK(), &members); err != nil {
@@ -71,32 +60,31 @@ func PublicJWK(key *keys.Key) ([]byte, error) {
 	return json.MarshalIndent(members, "", "  ")
 }
 
-// DPoPKey returns the key that the configuration names, or nil for a new
-// one in memory. The walk-through's .env names the public key too; one that
-// does not belong to the private key is a mix-up that Okta would answer with a
-// refusal that says nothing of it.
+// DPoPKey returns the key that the configuration names, or nil for a new key in
+// memory. It also compares the public key of the walk-through's .env file, because
+// Okta's error for a mismatch doesn't show the cause.
 func DPoPKey(cfg *config.Config) (*keys.Key, error) {
-	if cfg.Okta.DPoP.PrivateKeyFile == "" {
+	file, publicFile := cfg.Okta.DPoP.PrivateKeyFile, cfg.DPoPPublicKeyFile
+	if file == "" {
 		return nil, nil
 	}
-	key, err := LoadKey(cfg.Okta.DPoP.PrivateKeyFile)
+	key, err := LoadKey(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.Name("okta.dpop.private_key_file"), err)
+		return nil, cfg.Problem("okta.dpop.private_key_file", err)
 	}
-	if cfg.DPoPPublicKeyFile == "" {
+	if publicFile == "" {
 		return key, nil
 	}
-	data, err := config.ReadFile(cfg.DPoPPublicKeyFile, 64<<10)
+	data, err := config.ReadFile(publicFile, 64<<10)
 	if err != nil {
-		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %w", err)
+		return nil, fmt.Errorf("%s: %w", config.EnvDPoPPublic, err)
 	}
 	same, err := isPublicKeyOf(key, data)
 	if err != nil {
-		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %s: %w", cfg.DPoPPublicKeyFile, err)
+		return nil, fmt.Errorf("%s: %s: %w", config.EnvDPoPPublic, publicFile, err)
 	}
 	if !same {
-		return nil, fmt.Errorf("OKTA_DPOP_PUBLIC_KEY_FILE: %s is not the public key of %s",
-			cfg.DPoPPublicKeyFile, cfg.Okta.DPoP.PrivateKeyFile)
+		return nil, fmt.Errorf("%s: %s is not the public key of %s", config.EnvDPoPPublic, publicFile, file)
 	}
 	return key, nil
 }
@@ -108,7 +96,7 @@ func isPublicKeyOf(key *keys.Key, data []byte) (bool, error) {
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return false, errors.New("holds no public key in PEM or JWK form")
+		return false, errors.New("contains no public key in PEM or JWK")
 	}
 	var public crypto.PublicKey
 	var err error
@@ -118,21 +106,21 @@ func isPublicKeyOf(key *keys.Key, data []byte) (bool, error) {
 	case "RSA PUBLIC KEY":
 		public, err = x509.ParsePKCS1PublicKey(block.Bytes)
 	default:
-		return false, fmt.Errorf("holds a PEM block %q, not a public key", block.Type)
+		return false, fmt.Errorf("contains a PEM block %q, not a public key", block.Type)
 	}
 	if err != nil {
-		return false, errors.New("holds a public key that can't be read")
+		return false, errors.New("contains an invalid public key")
 	}
 	own, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	return ok && own.Equal(public), nil
 }
 
-// isPublicJWKOf compares the members that make up a public key (RFC 7638,
-// section 3.2); others, such as kid and use, don't matter.
+// isPublicJWKOf compares the members of a public key (RFC 7638, section 3.2), and
+// ignores others such as kid and use.
 func isPublicJWKOf(key *keys.Key, data []byte) (bool, error) {
 	var have, want map[string]any
 	if json.Unmarshal(data, &have) != nil || have["kty"] == nil {
-		return false, errors.New("holds JSON that is no JWK")
+		return false, errors.New("contains JSON that is not a JWK")
 	}
 	if err := json.Unmarshal(key.PublicJWK(), &want); err != nil {
 		return false, err

@@ -61,27 +61,28 @@ type identity struct {
 }
 
 // Transport returns the transport of token requests and API requests, and the
-// SHA-256 of caFile. It uses HTTPS_PROXY and NO_PROXY, and HTTP/2 if the server
+// SHA-256 of okta.ca_file. It uses HTTPS_PROXY and NO_PROXY, and HTTP/2 if the server
 // supports it. HTTP/1.1 with one connection for each request in flight needs
 // 0.97 to 1.05 of the CPU time (BenchmarkApply), so more connections bring
 // nothing.
-func Transport(caFile string) (t *http.Transport, digest string, err error) {
+func Transport(cfg *config.Config) (t *http.Transport, digest string, err error) {
 	t = http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	t.MaxResponseHeaderBytes = maxHeader
+	caFile := cfg.Okta.CAFile
 	if caFile == "" {
 		return t, "", nil
 	}
 	pem, err := config.ReadFile(caFile, config.MaxFile)
 	if err != nil {
-		return nil, "", fmt.Errorf("okta.ca_file: %w", err)
+		return nil, "", cfg.Problem("okta.ca_file", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, "", fmt.Errorf("read the system's certificate authorities: %w", err)
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, "", fmt.Errorf("okta.ca_file: %s holds no PEM certificate", caFile)
+		return nil, "", cfg.Problem("okta.ca_file", fmt.Errorf("%s contains no PEM certificate", caFile))
 	}
 	t.TLSClientConfig.RootCAs = pool
 	return t, config.SHA256(pem), nil
@@ -99,7 +100,7 @@ func Connect(cfg *config.Config, tool snapshot.Tool, log *slog.Logger) (*Org, er
 // Authenticate loads the keys and certificates of cfg. The returned org has no
 // client yet; Join adds it.
 func Authenticate(cfg *config.Config, tool snapshot.Tool, log *slog.Logger) (*Org, error) {
-	base, ca, caErr := Transport(cfg.Okta.CAFile)
+	base, ca, caErr := Transport(cfg)
 	clientKey, clientErr := ClientKey(cfg)
 	dpopKey, err := DPoPKey(cfg)
 	if err := errors.Join(caErr, clientErr, err); err != nil {
@@ -124,8 +125,8 @@ func New(cfg *config.Config, tool snapshot.Tool, log *slog.Logger, base http.Rou
 		o.identity.dpopKey = dpopKey.Thumbprint()
 	}
 	if o.identity.dpopKey == o.identity.key {
-		return nil, fmt.Errorf("%s: %s is the client key: set it to another, or leave it out for one in memory",
-			cfg.Name("okta.dpop.private_key_file"), cfg.Okta.DPoP.PrivateKeyFile)
+		return nil, cfg.Problem("okta.dpop.private_key_file",
+			fmt.Errorf("%s is the client key: use another key, or remove the setting for a key in memory", cfg.Okta.DPoP.PrivateKeyFile))
 	}
 	auth := AuthConfig(cfg, base, clientKey, dpopKey)
 	auth.Logger, auth.OnTokenRequest = log, o.tokens.record

@@ -22,7 +22,7 @@ func OpenStore(cfg *config.Config, witness *snapshot.Witness) (*snapshot.Store, 
 	options.Witness = witness
 	store, err := snapshot.Init(cfg.Store.Path, snapshot.Org{URL: cfg.Okta.OrgURL}, options)
 	if errors.Is(err, syscall.ENOTDIR) {
-		err = config.WithHint(err, "store.path has to be a folder, or one that can be made")
+		err = config.WithHint(err, "store.path must be a folder, or a path where one can be created")
 	}
 	return store, err
 }
@@ -33,7 +33,7 @@ func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	if file := cfg.Store.SigningKeyFile; file != "" {
 		var load error
 		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
-			err = errors.Join(err, fmt.Errorf("store.signing_key_file: %w", config.WrapFileError(file, load)))
+			err = errors.Join(err, cfg.Problem("store.signing_key_file", config.WrapFileError(file, load)))
 		}
 	}
 	return options, err
@@ -47,10 +47,10 @@ func GroupOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	}
 	group, err := user.LookupGroup(name)
 	if err != nil {
-		return options, fmt.Errorf("store.group: no group %s on this machine", term.Word(name))
+		return options, cfg.Problem("store.group", fmt.Errorf("no group %s on this machine", term.Word(name)))
 	}
 	if options.GID, err = strconv.Atoi(group.Gid); err != nil {
-		return options, fmt.Errorf("store.group: %w", err)
+		return options, cfg.Problem("store.group", err)
 	}
 	return options, nil
 }

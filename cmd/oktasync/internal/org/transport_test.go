@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/oktaclient"
 )
 
@@ -59,7 +60,7 @@ func TestTransport(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	base, _, err := Transport(ca)
+	base, _, err := Transport(&config.Config{Okta: config.OktaConfig{CAFile: ca}})
 	if err != nil {
 		t.Fatal(err)
 	}
