@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // fileSystem is what writing needs of the file system. It is narrow so that a
@@ -283,6 +285,14 @@ func plainError(path string, err error) error {
 		return &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain}
 	}
 	return err
+}
+
+// HasHole reports whether a file of this size has a hole: a part that takes time to
+// read, and no space on disk. It returns false if the file system doesn't say.
+func HasHole(f *os.File, size int64) bool {
+	hole, err := f.Seek(0, unix.SEEK_HOLE)
+	_, back := f.Seek(0, io.SeekStart)
+	return err == nil && back == nil && hole < size
 }
 
 // openFolder opens a folder of a store, and no link to one.

@@ -48,6 +48,9 @@ func (m *Manifest) check() error {
 		if seen[f.Name] || !fileName.MatchString(f.Name) {
 			return fmt.Errorf("files: a file can't be named %q here", f.Name)
 		}
+		if f.Rows < 0 || f.Bytes < 0 {
+			return fmt.Errorf("files: %s has a negative size", f.Name)
+		}
 		seen[f.Name] = true
 	}
 	return m.checkResources(seen)
@@ -59,7 +62,7 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 	if len(m.Resources) == 0 || len(m.Resources) != len(m.Declared.Resources) {
 		return errors.New("resources: doesn't match declared")
 	}
-	for name := range m.Resources {
+	for name, counts := range m.Resources {
 		r := ResourceNamed(name)
 		if r == nil {
 			return fmt.Errorf("resources: unknown resource %q; a newer version of oktasync wrote it", name)
@@ -70,8 +73,30 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 		if !listed[r.RecordsFile()] {
 			return errors.New("files: there is no " + r.RecordsFile())
 		}
+		if !counts.possible() {
+			return fmt.Errorf("resources: impossible counts of %s", name)
+		}
 	}
 	return nil
+}
+
+// possible reports whether c can be the counts of a snapshot: no number is negative,
+// each change has one kind, and changes have a base.
+func (c Counts) possible() bool {
+	kinds := 0
+	for _, n := range c.Kinds {
+		if n < 0 {
+			return false
+		}
+		kinds += n
+	}
+	for _, n := range c.ByStatus {
+		if n < 0 {
+			return false
+		}
+	}
+	least := min(c.Total, c.Added, c.Changed, c.Removed, c.Rows, c.Duplicates, c.Outside)
+	return least >= 0 && kinds == c.Added+c.Changed+c.Removed && (kinds == 0 || c.Base == BasePrevious)
 }
 
 // Recorded returns the resources that m records, in the order of Resources.

@@ -18,13 +18,22 @@ import (
 )
 
 const (
-	MaxManifest = 4 << 20  // bytes of a manifest that are read
-	MaxLine     = 16 << 20 // bytes of a line of any file
-	window      = 1 << 20  // how far back the compression looks: what a reader has to keep
+	MaxManifest  = 4 << 20 // bytes of a manifest
+	MaxLine      = 4 << 20 // bytes of a line of any file
+	window       = 1 << 20 // bytes before the current one that the compression refers to
+	maxExpansion = 1000    // uncompressed bytes for each compressed one, see MaxContent
 )
 
-// ErrLongLine means that a line is longer than any that is written.
-var ErrLongLine = fmt.Errorf("line longer than %d bytes", MaxLine)
+var (
+	// ErrLongLine means that a line is longer than any line of a published file.
+	ErrLongLine = fmt.Errorf("line longer than %d bytes", MaxLine)
+
+	errExpansion = fmt.Errorf("its content is more than %d times as large as the file", maxExpansion)
+)
+
+// MaxContent returns how many bytes a compressed file of this size may contain. So
+// the work of a reader is bounded by the size of what it reads.
+func MaxContent(packed int64) int64 { return 4*MaxLine + maxExpansion*packed }
 
 // Snapshot is a published snapshot.
 type Snapshot struct {
@@ -152,7 +161,7 @@ type recordReader struct {
 	file     io.Closer
 	wrap     func(error) error // adds the export and path to an error; nil: the caller does
 	total    int               // expected records; -1: unknown
-	zstd     *zstd.Decoder
+	content  io.Closer
 	lines    *LineReader
 	key      []byte // of the last record
 	next     []byte
@@ -182,19 +191,59 @@ func openRecords(dir, export string, r *Resource, total int) (*recordReader, err
 	return u, nil
 }
 
-// newRecordReader reads records from r in the calling goroutine. It keeps one
-// window and one line in memory.
+// newRecordReader reads records from the compressed file r in the calling
+// goroutine. It keeps one window and one line in memory.
 func newRecordReader(r io.Reader, resource *Resource) (*recordReader, error) {
-	decoder, err := NewDecoder(r)
+	content, err := Decompress(r)
 	if err != nil {
 		return nil, err
 	}
-	return &recordReader{resource: resource, zstd: decoder, lines: NewLineReader(decoder), total: -1}, nil
+	return recordsIn(content, resource), nil
 }
 
-// NewDecoder decompresses a file of records in a bounded amount of memory.
-func NewDecoder(r io.Reader) (*zstd.Decoder, error) {
-	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8*window))
+func recordsIn(content io.ReadCloser, r *Resource) *recordReader {
+	return &recordReader{resource: r, content: content, lines: NewLineReader(content), total: -1}
+}
+
+// RecordsIn reads the records of a resource from the content of its file.
+func RecordsIn(content io.ReadCloser, r *Resource) diff.Reader { return recordsIn(content, r) }
+
+// Decompress returns the content of a compressed file of records. It uses a bounded
+// amount of memory. Content larger than MaxContent is an error.
+func Decompress(packed io.Reader) (io.ReadCloser, error) {
+	d := &decompressor{packed: packed}
+	var err error
+	d.decoder, err = zstd.NewReader((*packedReader)(d), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
+	return d, err
+}
+
+type decompressor struct {
+	decoder      *zstd.Decoder
+	packed       io.Reader
+	packedBytes  int64 // read from packed
+	contentBytes int64 // returned by decoder
+}
+
+func (d *decompressor) Read(p []byte) (int, error) {
+	n, err := d.decoder.Read(p)
+	if d.contentBytes += int64(n); d.contentBytes > MaxContent(d.packedBytes) {
+		return 0, errExpansion
+	}
+	return n, err
+}
+
+func (d *decompressor) Close() error {
+	d.decoder.Close()
+	return nil
+}
+
+// packedReader counts the compressed bytes.
+type packedReader decompressor
+
+func (d *packedReader) Read(p []byte) (int, error) {
+	n, err := d.packed.Read(p)
+	d.packedBytes += int64(n)
+	return n, err
 }
 
 func (u *recordReader) Next() (diff.Record, error) {
@@ -225,11 +274,11 @@ func (u *recordReader) read() (diff.Record, error) {
 }
 
 func (u *recordReader) Close() error {
-	u.zstd.Close()
+	err := u.content.Close()
 	if u.file == nil {
-		return nil
+		return err
 	}
-	return u.file.Close()
+	return errors.Join(err, u.file.Close())
 }
 
 // A LineReader splits its input into lines of a bounded length.
@@ -323,7 +372,7 @@ func ProblemOf(err error) string {
 // of a person.
 func ContentError(err error) error {
 	switch {
-	case err == io.EOF, errors.Is(err, ErrLongLine), IsSystemError(err):
+	case err == io.EOF, errors.Is(err, ErrLongLine), errors.Is(err, errExpansion), IsSystemError(err):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("it is cut short")

@@ -80,7 +80,7 @@ func TestRelease(t *testing.T) {
 	if e := events[len(events)-3]; e.Event != snapshot.EventReleased || e.User != "ops" || e.Reason != o.Reason || e.Snapshot != q.Name() {
 		t.Errorf("journal: %+v", e)
 	}
-	signers := storetest.Allow(t, "archive "+signer.PublicKey(), "archive valid-after="+o.Released.Format("20060102150405Z")+" "+next.PublicKey())
+	signers := storetest.Allow(t, "archive "+signer.PublicKey(), `archive valid-after="`+o.Released.Format("20060102150405Z")+`" `+next.PublicKey())
 	if problems, _ := storetest.VerifyWith(t, s, verify.Options{Signers: signers}); len(problems) > 0 {
 		t.Errorf("Verify: %q", problems)
 	}

@@ -88,8 +88,8 @@ func (s *stage) resource(ctx context.Context, d *ResourceDraft, attrs *render.Co
 // records writes the records of a resource, and passes each to columns unless
 // they are nil.
 func (s *stage) records(ctx context.Context, r *Resource, records diff.Reader, columns *render.Columns) error {
-	return s.create(File{Name: r.RecordsFile(), Resource: r.Name}, func(w *bufio.Writer, file *File) error {
-		content := NewDigest()
+	content := NewDigest()
+	err := s.create(File{Name: r.RecordsFile(), Resource: r.Name}, func(w *bufio.Writer, file *File) error {
 		encoder, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithZeroFrames(true))
 		if err != nil {
 			return err
@@ -105,6 +105,10 @@ func (s *stage) records(ctx context.Context, r *Resource, records diff.Reader, c
 		file.ContentSHA256 = content.String()
 		return encoder.Close()
 	})
+	if err == nil && content.Bytes > MaxContent(s.files[len(s.files)-1].Bytes) {
+		err = fmt.Errorf("write %s: %w", r.RecordsFile(), errExpansion)
+	}
+	return err
 }
 
 // writeRecords writes records as lines, and checks the order of their keys.

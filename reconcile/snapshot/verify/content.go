@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,7 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checke
 		}
 		c.checkChanges(r, before, differences[r.Name], report)
 	}
+	c.transcript = snapshot.Transcript{} // the next snapshot needs only the records
 	return c, nil
 }
 
@@ -141,7 +143,7 @@ func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapsho
 	return differences, nil
 }
 
-// checkFile looks at a file that is not about users.
+// checkFile checks a file that contains no records.
 func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, report reportFunc) error {
 	f, err := c.openFile(ctx, file.Name, report)
 	if f == nil {
@@ -151,24 +153,24 @@ func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, rep
 	var problem error
 	switch {
 	case file.Name == snapshot.RequestsFile:
-		problem = c.readRequests(f)
+		problem = c.checkRequests(f, file)
 	case strings.HasSuffix(file.Name, ".changes.ndjson"):
 		problem = checkRowCount(f, file)
 	}
-	_, err = io.Copy(io.Discard, f)
-	return f.check(file, err, problem, report)
+	return f.check(problem, report)
 }
 
-// hashedFile is a file whose digest is taken as it is read.
+// A hashedFile is a file of a snapshot. Its digest is computed while it is read.
 type hashedFile struct {
-	io.Reader
-	io.Closer
-	ctx context.Context
-	sum *snapshot.Digest
+	*readAhead
+	ctx   context.Context
+	entry snapshot.File // in the manifest
+	sum   *snapshot.Digest
 }
 
-// openFile opens a file of the snapshot, nil where it is missing, or longer than
-// what was published: one without an end would be read without an end.
+// openFile opens a file of the snapshot. It returns nil, and reports why, if the
+// file can't be what was published. So the size of a file bounds the time of
+// reading it.
 func (c *checkedSnapshot) openFile(ctx context.Context, name string, report reportFunc) (*hashedFile, error) {
 	f, err := snapshot.OpenPlain(filepath.Join(c.Dir(), name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -178,46 +180,52 @@ func (c *checkedSnapshot) openFile(ctx context.Context, name string, report repo
 	if err != nil {
 		return nil, err
 	}
-	said, _ := c.Manifest.File(name)
 	info, err := f.Stat()
-	if err == nil && info.Size() > said.Bytes {
-		report(name, "it has %d bytes, and the manifest says %d", info.Size(), said.Bytes)
-		return nil, f.Close()
-	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	c.opened[name] = true
+	entry, _ := c.Manifest.File(name)
+	switch {
+	case info.Size() != entry.Bytes:
+		report(name, "it has %d bytes, and the manifest says %d", info.Size(), entry.Bytes)
+		return nil, f.Close()
+	case snapshot.HasHole(f, entry.Bytes):
+		report(name, "it has a hole (lseek SEEK_HOLE), and published files have none")
+		return nil, f.Close()
+	}
 	sum := snapshot.NewDigest()
-	return &hashedFile{Reader: io.TeeReader(cancelReader{ctx, f}, sum), Closer: f, ctx: ctx, sum: sum}, nil
+	return &hashedFile{readAhead: newReadAhead(cancelReader{ctx, f}, sum), ctx: ctx, entry: entry, sum: sum}, nil
 }
 
-// check compares the file, which was read to its end or to readErr, with the
-// manifest. problem is an error in its content.
-func (h *hashedFile) check(file snapshot.File, readErr, problem error, report reportFunc) error {
+// check reads the rest of the file, and compares the file with the manifest. problem
+// is an error in its content.
+func (h *hashedFile) check(problem error, report reportFunc) error {
+	_, err := io.Copy(io.Discard, h)
+	name := h.entry.Name
 	switch {
 	case h.ctx.Err() != nil:
 		return h.ctx.Err()
-	case readErr != nil:
-		report(file.Name, "can't be read: %v", readErr)
-	case h.sum.String() != file.SHA256:
-		report(file.Name, "its digest is %s, and the manifest says %s", h.sum, file.SHA256)
-	case h.sum.Bytes != file.Bytes:
-		report(file.Name, "it has %d bytes, and the manifest says %d", h.sum.Bytes, file.Bytes)
+	case err != nil:
+		report(name, "can't be read: %v", err)
+	case h.sum.String() != h.entry.SHA256:
+		report(name, "its digest is %s, and the manifest says %s", h.sum, h.entry.SHA256)
+	case h.sum.Bytes != h.entry.Bytes:
+		report(name, "it has %d bytes, and the manifest says %d", h.sum.Bytes, h.entry.Bytes)
 	case problem != nil:
-		report(file.Name, "%v", problem)
+		report(name, "%v", problem)
 	}
 	return nil
 }
 
-// readRequests checks requests.ndjson, and holds the rows of all pages
-// against those that were kept.
-func (c *checkedSnapshot) readRequests(r io.Reader) error {
+// checkRequests checks requests.ndjson, and compares its rows with the counts in
+// the manifest.
+func (c *checkedSnapshot) checkRequests(r io.Reader, file snapshot.File) error {
 	lines := snapshot.NewLineReader(r)
 	for {
 		line, err := lines.Next()
 		if err == io.EOF {
-			return c.Manifest.CheckRows(c.Manifest.Files, c.transcript)
+			return cmp.Or(rowsError(lines.N, file), c.Manifest.CheckRows(c.Manifest.Files, c.transcript))
 		}
 		if err == nil {
 			err = c.transcript.Add(line)
@@ -233,11 +241,8 @@ func checkRowCount(r io.Reader, file snapshot.File) error {
 	lines := snapshot.NewLineReader(r)
 	for {
 		_, err := lines.Next()
-		if err == io.EOF && lines.N != file.Rows {
-			return fmt.Errorf("it has %d lines, and the manifest says %d", lines.N, file.Rows)
-		}
 		if err == io.EOF {
-			return nil
+			return rowsError(lines.N, file)
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", lines.N+1, err)
@@ -245,15 +250,23 @@ func checkRowCount(r io.Reader, file snapshot.File) error {
 	}
 }
 
-// cancelReader is a reader that ends with its context.
+// rowsError is an error if a file doesn't have n lines.
+func rowsError(n int, file snapshot.File) error {
+	if n != file.Rows {
+		return fmt.Errorf("it has %d lines, and the manifest says %d", n, file.Rows)
+	}
+	return nil
+}
+
+// A cancelReader ends with its context.
 type cancelReader struct {
 	ctx context.Context
-	r   io.Reader
+	io.ReadCloser
 }
 
 func (c cancelReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p)
+	return c.ReadCloser.Read(p)
 }

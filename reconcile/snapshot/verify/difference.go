@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"maps"
@@ -35,8 +34,8 @@ func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapsh
 // compare compares records with those of before. It returns nil if there is
 // nothing to compare.
 func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, before *checkedSnapshot, records diff.Reader) (*difference, error) {
-	rules, base, follows := c.rulesAfter(r, before)
-	if !follows || base != snapshot.BasePrevious || !before.correct[r.Name] || !c.opened[snapshot.RequestsFile] {
+	rules, basis, follows := c.rulesAfter(r, before)
+	if !follows || basis != snapshot.BasePrevious || !before.correct[r.Name] || !c.opened[snapshot.RequestsFile] {
 		return nil, nil
 	}
 	f, err := snapshot.OpenPlain(filepath.Join(before.Dir(), r.RecordsFile()))
@@ -44,14 +43,15 @@ func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, bef
 		return nil, err
 	}
 	defer f.Close()
-	lines, err := decompress(cancelReader{ctx, f}, io.Discard)
+	content, err := snapshot.Decompress(cancelReader{ctx, f})
 	if err != nil {
 		return nil, err
 	}
-	defer lines.stop()
+	base := snapshot.RecordsIn(newReadAhead(content, io.Discard), r)
+	defer base.Close()
 	d := &difference{sum: snapshot.NewDigest()}
 	var line []byte
-	d.counts, err = diff.Diff(&checkedRecords{resource: r, lines: lines}, records, rules, func(change *diff.Change) (err error) {
+	d.counts, err = diff.Diff(base, records, rules, func(change *diff.Change) (err error) {
 		if line, err = change.Line(line[:0]); err == nil {
 			_, err = d.sum.Write(line)
 		}
@@ -59,25 +59,6 @@ func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, bef
 	})
 	return d, err
 }
-
-// checkedRecords reads records that have been checked.
-type checkedRecords struct {
-	resource *snapshot.Resource
-	lines    *decompressor
-	key      []byte
-}
-
-func (c *checkedRecords) Next() (diff.Record, error) {
-	line, err := c.lines.next()
-	if err != nil {
-		return diff.Record{}, snapshot.ContentError(err)
-	}
-	line = bytes.TrimSuffix(line, []byte("\n"))
-	c.key, err = c.resource.AppendKey(c.key[:0], line)
-	return diff.Record{Key: c.key, JSON: line}, err
-}
-
-func (c *checkedRecords) Close() error { return nil }
 
 // checkChanges compares the recomputed changes of a resource with the changes
 // file and the manifest.

@@ -131,6 +131,7 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		badCSV              = in + csv + ": is not what the users render to"
 		badChanges          = in + changes + ": is not the difference from " + second
 		badCounts           = in + "manifest.json: its counts of users are not those of the difference from " + second
+		impossible          = in + "manifest.json: resources: impossible counts of users"
 		badStatus           = in + users + ": its users by status are not those of the manifest"
 	)
 	days := storetest.ThreeDays(t)
@@ -174,15 +175,20 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"change", func(f *forger) { f.replace(changes, "Law", "Art") }, badChanges},
 		{"change removed", func(f *forger) { f.remove(changes, 0); f.entry(changes).Rows-- }, badChanges},
 		{"lines of the changes", func(f *forger) { f.entry(changes).Rows++ }, in + changes + ": it has "},
-		{"counts of changes", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Removed++ }) }, badCounts},
-		{"kinds of changes", func(f *forger) { f.m.Resources["users"].Kinds["moved"]++ }, badCounts},
-		{"base", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Base = "reset" }) }, in + changes + ": doesn't match the base \"reset\""},
+		{"counts of changes", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Removed++; c.Kinds["deleted"]++ }) }, badCounts},
+		{"kinds of changes", func(f *forger) {
+			f.count("users", func(c *snapshot.Counts) { clear(c.Kinds); c.Kinds["moved"] = c.Added + c.Changed + c.Removed })
+		}, badCounts},
+		{"base", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Base = "reset" }) }, impossible},
 		{"rules of changes", func(f *forger) { f.m.Declared.Resources["users"].Changes.Ignore[0] = "status" }, badChanges},
+		{"kinds without changes", func(f *forger) { f.m.Resources["users"].Kinds["moved"]++ }, impossible},
+		{"negative duplicates", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Duplicates--; c.Outside++ }) }, impossible},
+		{"lines of the requests", func(f *forger) { f.entry("requests.ndjson").Rows++ }, in + "requests.ndjson: it has "},
 		{"rows of requests", func(f *forger) { f.replace("requests.ndjson", `"rows":19`, `"rows":20`) }, in + "requests.ndjson: "},
 		{"group", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + "groups.changes.ndjson: is not the difference from " + second},
 		{"group, without the CSV", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + groupsCSV + ": is not what the groups render to"},
 		{"group removed", func(f *forger) { f.remove(groups, 1) }, in + groups + ": it has 2 groups, and the manifest says 3"},
-		{"counts of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Added++ }) },
+		{"counts of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Added++; c.Kinds["created"]++ }) },
 			in + "manifest.json: its counts of groups are not those of the difference from " + second},
 		{"rows of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Rows++ }) },
 			in + "requests.ndjson: rows of groups in all responses: the manifest has 4, and there are 3"},

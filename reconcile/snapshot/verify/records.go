@@ -14,15 +14,16 @@ import (
 	"oktasync/reconcile/snapshot/render"
 )
 
-// A recordCheck reads the records of one resource once. In this pass it checks
-// their form, their order, their number by status and the CSV file. It is also a
-// Reader, for the comparison with the snapshot before.
+// A recordCheck reads the records of one resource once. In this pass, it checks
+// their form, their order, their number by status and the CSV file. It is also the
+// Reader for the comparison with the previous snapshot.
 type recordCheck struct {
 	resource  *snapshot.Resource
-	lines     *decompressor
-	content   *snapshot.Digest
+	lines     *snapshot.LineReader
+	content   *readAhead
+	sum       *snapshot.Digest // of content
 	scanner   *canonjson.Scanner
-	csv       *render.CSVChecker // nil: there is no file to compare
+	csv       *render.CSVChecker // nil: there is no CSV file to compare
 	byStatus  map[string]*int
 	status    []byte
 	passed    func() // is called for each record
@@ -30,20 +31,23 @@ type recordCheck struct {
 	err       error // io.EOF: all lines are correct
 }
 
-// newRecordCheck checks the compressed records in packed, and csv unless it is
-// nil. The caller must call end.
+// newRecordCheck checks the compressed records in packed, and csv unless it is nil.
+// The caller must call end.
 func newRecordCheck(r *snapshot.Resource, attrs canonjson.Attributes, packed, csv io.Reader) (*recordCheck, error) {
-	c := &recordCheck{resource: r, content: snapshot.NewDigest(), byStatus: make(map[string]*int)}
-	watch := r.Always()
-	if csv != nil {
-		c.csv = render.NewCSVChecker(r.Schema(), attrs, csv)
-		c.scanner = c.csv.Scanner(watch)
-	} else {
-		c.scanner = canonjson.NewScanner(watch, nil)
+	content, err := snapshot.Decompress(packed)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	c.lines, err = decompress(packed, c.content)
-	return c, err
+	c := &recordCheck{resource: r, sum: snapshot.NewDigest(), byStatus: make(map[string]*int)}
+	c.content = newReadAhead(content, c.sum)
+	c.lines = snapshot.NewLineReader(c.content)
+	if csv == nil {
+		c.scanner = canonjson.NewScanner(r.Always(), nil)
+		return c, nil
+	}
+	c.csv = render.NewCSVChecker(r.Schema(), attrs, csv)
+	c.scanner = c.csv.Scanner(r.Always())
+	return c, nil
 }
 
 // Next implements diff.Reader.
@@ -60,7 +64,7 @@ func (c *recordCheck) Next() (diff.Record, error) {
 func (c *recordCheck) Close() error { return nil }
 
 func (c *recordCheck) read() (diff.Record, error) {
-	line, err := c.lines.next()
+	line, err := c.lines.Next()
 	if err != nil {
 		return diff.Record{}, snapshot.ContentError(err)
 	}
@@ -68,16 +72,16 @@ func (c *recordCheck) read() (diff.Record, error) {
 		c.csv.Begin()
 	}
 	if c.scanner.Scan(line) != nil {
-		return diff.Record{}, fmt.Errorf("line %d is not canonical JSON", c.lines.n)
+		return diff.Record{}, fmt.Errorf("line %d is not canonical JSON", c.lines.N)
 	}
 	c.next = c.next[:0]
 	for i := range c.resource.Key {
 		if c.next, err = c.resource.AppendKeyPart(c.next, i, c.scanner.Values[i]); err != nil {
-			return diff.Record{}, fmt.Errorf("line %d: %w", c.lines.n, err)
+			return diff.Record{}, fmt.Errorf("line %d: %w", c.lines.N, err)
 		}
 	}
-	if c.lines.n > 1 && bytes.Compare(c.key, c.next) >= 0 {
-		return diff.Record{}, fmt.Errorf("line %d: %s are not in the order of their keys", c.lines.n, c.resource.Name)
+	if c.lines.N > 1 && bytes.Compare(c.key, c.next) >= 0 {
+		return diff.Record{}, fmt.Errorf("line %d: %s are not in the order of their keys", c.lines.N, c.resource.Name)
 	}
 	c.key, c.next = c.next, c.key
 	if c.resource.Status != "" {
@@ -104,34 +108,34 @@ func (c *recordCheck) count(status []byte) {
 	*n++
 }
 
-// end reads the remaining records. It returns what is wrong with the records, and
-// the error of reading the compressed file.
-func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) (problem, readErr error) {
+// end reads the remaining records, compares their number and digest with the
+// manifest, and stops the decompression.
+func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 	for c.err == nil {
 		c.Next()
 	}
-	readErr = c.lines.stop()
+	c.content.Close()
 	switch {
 	case c.err != io.EOF:
-		return c.err, readErr
-	case c.content.String() != file.ContentSHA256:
-		return fmt.Errorf("the digest of its content is %s, and the manifest says %s", c.content, file.ContentSHA256), readErr
-	case c.lines.n != file.Rows:
-		return fmt.Errorf("it has %d %s, and the manifest says %d", c.lines.n, c.resource.Name, file.Rows), readErr
+		return c.err
+	case c.sum.String() != file.ContentSHA256:
+		return fmt.Errorf("the digest of its content is %s, and the manifest says %s", c.sum, file.ContentSHA256)
+	case c.lines.N != file.Rows:
+		return fmt.Errorf("it has %d %s, and the manifest says %d", c.lines.N, c.resource.Name, file.Rows)
 	}
-	said := m.Resources[c.resource.Name].ByStatus
-	same := len(said) == len(c.byStatus)
+	counts := m.Resources[c.resource.Name]
+	same := len(counts.ByStatus) == len(c.byStatus)
 	for status, n := range c.byStatus {
-		same = same && said[status] == *n
+		same = same && counts.ByStatus[status] == *n
 	}
 	if !same {
-		return fmt.Errorf("its %s by status are not those of the manifest", c.resource.Name), readErr
+		return fmt.Errorf("its %s by status are not those of the manifest", c.resource.Name)
 	}
-	return nil, readErr
+	return nil
 }
 
-// checkRecords checks the records and the CSV file of a resource, and compares
-// the records with those of before. It returns nil if they can't be compared.
+// checkRecords checks the records and the CSV file of a resource, and compares the
+// records with those of before. It returns nil if they can't be compared.
 func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource, before *checkedSnapshot, report reportFunc) (*difference, error) {
 	packed, err := c.openFile(ctx, r.RecordsFile(), report)
 	if packed == nil {
@@ -139,13 +143,12 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	}
 	defer packed.Close()
 	var rendered *hashedFile
-	var csv io.Reader
-	csvFile, listed := c.Manifest.File(r.CSVFile())
-	if listed && !c.wrong[r.CSVFile()] {
+	if _, listed := c.Manifest.File(r.CSVFile()); listed && !c.wrong[r.CSVFile()] {
 		if rendered, err = c.openFile(ctx, r.CSVFile(), report); err != nil {
 			return nil, err
 		}
 	}
+	var csv io.Reader
 	if rendered != nil {
 		defer rendered.Close()
 		csv = rendered
@@ -156,24 +159,22 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	}
 	check.passed = c.passed
 	d, diffErr := c.compare(ctx, r, before, check)
-	file, _ := c.Manifest.File(r.RecordsFile())
-	problem, readErr := check.end(&c.Manifest, file)
-	if err := packed.check(file, readErr, problem, report); err != nil {
+	problem := check.end(&c.Manifest, packed.entry)
+	if err := packed.check(problem, report); err != nil {
 		return nil, err
 	}
+	wrong := c.wrong[r.RecordsFile()]
 	if rendered != nil {
-		equal, readErr := check.csv.Close()
-		if !equal || csvFile.Rows != c.Manifest.Resources[r.Name].Total {
+		equal, _ := check.csv.Close() // rendered.check returns the error
+		var problem error
+		if !wrong && (!equal || rendered.entry.Rows != c.Manifest.Resources[r.Name].Total) {
 			problem = fmt.Errorf("is not what the %s render to", r.Name)
 		}
-		if c.wrong[r.RecordsFile()] {
-			problem = nil // there are no correct records to compare with
-		}
-		if err := rendered.check(csvFile, readErr, problem, report); err != nil {
+		if err := rendered.check(problem, report); err != nil {
 			return nil, err
 		}
 	}
-	if c.wrong[r.RecordsFile()] || errors.Is(diffErr, fs.ErrNotExist) { // the base was pruned in the meantime
+	if wrong || errors.Is(diffErr, fs.ErrNotExist) { // the base was pruned in the meantime
 		return nil, nil
 	}
 	return d, diffErr

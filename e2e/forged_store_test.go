@@ -1,0 +1,264 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"oktasync/oktaclient/sandbox"
+	"oktasync/reconcile/snapshot"
+)
+
+// A forgery changes the newest snapshot of all-users. The digests in the manifest,
+// the journal and the other files are computed anew, so that only the content is
+// false.
+type forgery struct {
+	testing.TB
+	dir      string // of the export
+	newest   string // folder of the snapshot
+	manifest map[string]any
+}
+
+// forge applies a change to the store of a site.
+func (s *site) forge(t testing.TB, change func(f *forgery)) {
+	t.Helper()
+	f := &forgery{TB: t, dir: s.path("snapshots/all-users")}
+	newest, err := os.Readlink(filepath.Join(f.dir, "latest"))
+	check(t, err)
+	f.newest = filepath.Join(f.dir, newest)
+	path := filepath.Join(f.newest, "manifest.json")
+	before := read(t, path)
+	f.decode(before, &f.manifest)
+	change(f)
+	var sums []snapshot.File
+	for _, entry := range f.manifest["files"].([]any) {
+		file := entry.(map[string]any)
+		name := file["name"].(string)
+		digest, size := fileDigest(t, filepath.Join(f.newest, name))
+		file["sha256"], file["bytes"] = digest, json.Number(fmt.Sprint(size))
+		sums = append(sums, snapshot.File{Name: name, SHA256: digest})
+	}
+	after := f.encode(f.manifest)
+	write(t, path, after)
+	digest := snapshot.DigestOf([]byte(after))
+	sums = append(sums, snapshot.File{Name: "manifest.json", SHA256: digest})
+	write(t, filepath.Join(f.newest, "SHA256SUMS"), string(snapshot.Sums(sums)))
+	f.rewriteJournal(snapshot.DigestOf([]byte(before)), digest)
+}
+
+// rewriteJournal replaces the digest of a manifest in the journal.
+func (f *forgery) rewriteJournal(was, is string) {
+	path, last := filepath.Join(f.dir, "journal.ndjson"), ""
+	var journal strings.Builder
+	for line := range strings.Lines(read(f, path)) {
+		var event map[string]any
+		f.decode(line, &event)
+		if event["manifest_sha256"] == was {
+			event["manifest_sha256"] = is
+		}
+		if last != "" {
+			event["previous_line_sha256"] = last
+		}
+		line = f.encode(event)
+		last = snapshot.DigestOf([]byte(line))
+		journal.WriteString(line)
+	}
+	write(f, path, journal.String())
+}
+
+// resource returns the counts of users in the manifest.
+func (f *forgery) users() map[string]any {
+	return f.manifest["resources"].(map[string]any)["users"].(map[string]any)
+}
+
+// file returns the entry of a file in the manifest.
+func (f *forgery) file(name string) map[string]any {
+	for _, entry := range f.manifest["files"].([]any) {
+		if file := entry.(map[string]any); file["name"] == name {
+			return file
+		}
+	}
+	f.Fatalf("the manifest has no file %s", name)
+	return nil
+}
+
+// records replaces the records of users, compressed as the program does.
+func (f *forgery) records(content []byte) {
+	f.Helper()
+	cmd := exec.Command("zstd", "-q", "-c", "--zstd=wlog=20")
+	cmd.Stdin = bytes.NewReader(content)
+	packed, err := cmd.Output()
+	check(f, err)
+	write(f, filepath.Join(f.newest, "users.ndjson.zst"), string(packed))
+	f.file("users.ndjson.zst")["content_sha256"] = snapshot.DigestOf(content)
+}
+
+func (f *forgery) decode(text string, v any) {
+	f.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	check(f, d.Decode(v))
+}
+
+// encode returns v as canonical JSON, with a line feed.
+func (f *forgery) encode(v any) string {
+	f.Helper()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	check(f, e.Encode(v))
+	return b.String()
+}
+
+func fileDigest(t testing.TB, path string) (digest string, size int64) {
+	t.Helper()
+	f, err := os.Open(path)
+	check(t, err)
+	defer f.Close()
+	d := snapshot.NewDigest()
+	if info, err := f.Stat(); err == nil && info.Size() < 1<<30 { // a sparse file is larger
+		_, err = f.WriteTo(d)
+		check(t, err)
+	} else {
+		d.Bytes = info.Size()
+	}
+	return d.String(), d.Bytes
+}
+
+// memory is the most memory that a reader of a small store may use, in KiB. The
+// program itself uses about a third of it.
+const memory = 96 << 10
+
+// bounded runs a reader. It fails if the reader crashes, uses too much memory, or
+// prints a control character.
+func (s *site) bounded(t testing.TB, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := s.command(t.Context(), args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	check(t, cmd.Start())
+	peak := peakMemory(cmd.Process.Pid)
+	err := cmd.Wait()
+	r := result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	name := strings.Join(args, " ")
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatalf("oktasync %s: %v", name, err)
+	}
+	if r.status != 0 && r.status != 1 {
+		t.Errorf("oktasync %s: status %d\n%.2000s", name, r.status, r.stderr)
+	}
+	if peak := <-peak; peak > memory {
+		t.Errorf("oktasync %s uses %d KiB, at most %d are allowed", name, peak, memory)
+	}
+	if i := strings.IndexFunc(r.stdout+r.stderr, isControl); i >= 0 {
+		t.Errorf("oktasync %s prints a control character: %q", name, (r.stdout + r.stderr)[max(0, i-40):][:41])
+	}
+	return r
+}
+
+// peakMemory sends the most memory of a process, in KiB, when it has ended. It reads
+// /proc every few milliseconds, and sends 0 where there is none. (The rusage of a
+// process includes the memory of its parent before the exec.)
+func peakMemory(pid int) <-chan int {
+	result := make(chan int, 1)
+	go func() {
+		peak := 0
+		for {
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			_, after, ok := strings.Cut(string(status), "VmHWM:")
+			if !ok { // it has ended
+				result <- peak
+				return
+			}
+			fmt.Sscan(after, &peak)
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	return result
+}
+
+// isControl reports whether r may change the state of a terminal.
+func isControl(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0
+}
+
+// The time and memory of verify are bounded by the size of the store on disk.
+func TestVerifyIsBoundedByItsInput(t *testing.T) {
+	needs(t, "zstd")
+	essay := func(n, size int) []byte { // n users of this size
+		var b bytes.Buffer
+		for i := range n {
+			fmt.Fprintf(&b, `{"id":"00u%04d","profile":{"essay":"%s","login":"x"},"status":"ACTIVE"}`+"\n", i, strings.Repeat("a", size))
+		}
+		return b.Bytes()
+	}
+	grow := func(f *forgery, name string) {
+		if err := os.Truncate(filepath.Join(f.newest, name), 1<<32); err != nil {
+			t.Skip("no sparse files here:", err)
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		forge func(f *forgery)
+		want  string
+	}{
+		{"content of 64 MiB in a small file", func(f *forgery) { f.records(essay(64, 1<<20)) },
+			"users.ndjson.zst: its content is more than 1000 times as large as the file"},
+		{"line of 64 MiB", func(f *forgery) { f.records(essay(1, 64<<20)) }, "users.ndjson.zst: line longer than 4194304 bytes"},
+		{"window of 128 MiB", func(f *forgery) {
+			cmd := exec.Command("sh", "-c", "yes | head -c 1000000 | zstd -q -c --long=27")
+			packed, err := cmd.Output()
+			check(t, err)
+			write(t, filepath.Join(f.newest, "users.ndjson.zst"), string(packed))
+		}, "users.ndjson.zst: its compressed content is damaged"},
+		{"sparse records of 4 GiB", func(f *forgery) { grow(f, "users.ndjson.zst") }, "users.ndjson.zst: it has a hole"},
+		{"sparse CSV of 4 GiB", func(f *forgery) { grow(f, "users.csv") }, "users.csv: it has a hole"},
+		{"sparse requests of 4 GiB", func(f *forgery) { grow(f, "requests.ndjson") }, "requests.ndjson: it has a hole"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, sandbox.Config{Users: 5, Seed: 131})
+			s.configure(t, "    formats: [ndjson, csv]\n")
+			s.must(t, 0, "apply")
+			s.forge(t, test.forge)
+			if r := s.bounded(t, "verify"); r.status != 1 || !strings.Contains(r.stdout, test.want) {
+				t.Errorf("verify: status %d\n%swant %q", r.status, r.stdout, test.want)
+			}
+		})
+	}
+}
+
+// The first snapshot has no predecessor, so only its own files contradict it.
+func TestVerifyChecksTheCountsOfTheFirstSnapshot(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		forge func(f *forgery)
+		want  string
+	}{
+		{"nothing", func(*forgery) {}, ""},
+		{"added and removed users", func(f *forgery) { f.users()["added"], f.users()["removed"] = 5, -5 }, "manifest.json: resources: impossible counts of users"},
+		{"kinds", func(f *forgery) { f.users()["kinds"] = map[string]int{"joined": 5} }, "manifest.json: resources: impossible counts of users"},
+		{"added users", func(f *forgery) { f.users()["added"] = 5; f.users()["kinds"] = map[string]int{"joined": 5} },
+			"manifest.json: resources: impossible counts of users"},
+		{"duplicates", func(f *forgery) { f.users()["duplicates"], f.users()["outside"] = -5, 5 }, "manifest.json: resources: impossible counts of users"},
+		{"rows in all responses", func(f *forgery) { f.users()["rows"] = 6 }, "requests.ndjson: rows of users in all responses: the manifest has 6, and there are 5"},
+		{"rows of the records", func(f *forgery) { f.file("users.ndjson.zst")["rows"] = 6 }, "users.ndjson.zst: it has 5 users, and the manifest says 6"},
+		{"rows of the CSV", func(f *forgery) { f.file("users.csv")["rows"] = 6 }, "users.csv: is not what the users render to"},
+		{"rows of the requests", func(f *forgery) { f.file("requests.ndjson")["rows"] = 9 }, "requests.ndjson: it has "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, sandbox.Config{Users: 5, Seed: 132})
+			s.must(t, 0, "apply")
+			s.forge(t, test.forge)
+			r := s.run(t, "verify")
+			if (r.status == 0) != (test.want == "") || !strings.Contains(r.stdout, test.want) {
+				t.Errorf("verify: status %d\n%swant %q", r.status, r.stdout, test.want)
+			}
+		})
+	}
+}
