@@ -180,3 +180,29 @@ func TestStoreUsedByRoot(t *testing.T) {
 		})
 	}
 }
+
+// Root doesn't write to a file of its own that the store's owner has linked into the
+// store.
+func TestRootDoesNotWriteToHardLinks(t *testing.T) {
+	p := newSharedSite(t, "")
+	p.must(owner, "022", "oktasync apply", 0, "published")
+	for _, name := range []string{".lock", "journal.ndjson"} {
+		path, precious := p.path("snapshots/all-users", name), p.path("precious")
+		genuine := read(t, path)
+		write(t, precious, genuine)
+		check(t, errors.Join(os.Remove(path), os.Link(precious, path)))
+		r := p.run(t, "apply")
+		if r.status != 1 || !strings.Contains(r.stderr, name+": is a hard link") {
+			t.Errorf("apply with a hard-linked %s: status %d\n%s", name, r.status, r.stderr)
+		}
+		var stat syscall.Stat_t
+		if err := syscall.Stat(precious, &stat); err != nil || stat.Uid != 0 || read(t, precious) != genuine {
+			t.Errorf("root wrote to a linked file, which belongs to %d: %v", stat.Uid, err)
+		}
+		check(t, errors.Join(os.Remove(path), os.WriteFile(path, []byte(genuine), 0o600), os.Chown(path, owner, owner)))
+		p.must(owner, "022", "oktasync apply", 0, "published")
+		if r := p.run(t, "apply"); r.status != 0 { // as root
+			t.Errorf("apply after a repair: status %d\n%s", r.status, r.stderr)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (o osFiles) Append(path string, a access) (file, error) {
 func (o osFiles) open(path string, flags int, a access) (file, error) {
 	var f *os.File
 	_, err := o.in(path, func(root *os.Root, name string) (err error) {
-		if f, err = openPlainIn(root, name, flags, a.file); err == nil {
+		if f, err = openPlainIn(root, name, flags, a); err == nil {
 			err = a.apply(f, a.file)
 		}
 		return err
@@ -240,6 +240,7 @@ func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }
 var (
 	ErrNotPlain  = errors.New("is no plain file")
 	errNotFolder = errors.New("is no folder")
+	errForeign   = errors.New("is a hard link or belongs to a third user, so root doesn't write to it: replace it with a copy that the store's owner owns")
 )
 
 // OpenPlain opens a plain file of a store for reading. Whoever owns the store can put
@@ -250,14 +251,37 @@ func OpenPlain(path string) (*os.File, error) {
 	return plainFile(path, f, err)
 }
 
-// openPlainIn opens a plain file within root, which no path leads out of.
-func openPlainIn(root *os.Root, name string, flags int, mode fs.FileMode) (*os.File, error) {
+// openPlainIn opens a plain file within root for writing. No path leads out of root.
+func openPlainIn(root *os.Root, name string, flags int, a access) (*os.File, error) {
 	path := filepath.Join(root.Name(), name)
 	if info, err := root.Lstat(name); err == nil && flags&os.O_EXCL == 0 && info.Mode().Type() == fs.ModeSymlink {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain} // which root would follow
 	}
-	f, err := root.OpenFile(name, flags|syscall.O_NONBLOCK, mode)
-	return plainFile(path, f, err)
+	f, err := root.OpenFile(name, flags|syscall.O_NONBLOCK, a.file)
+	if f, err = plainFile(path, f, err); err != nil {
+		return nil, err
+	}
+	if err := a.checkOwner(f); err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: path, Err: err}, f.Close())
+	}
+	return f, nil
+}
+
+// checkOwner rejects a file that root must not write to in another user's store.
+// This user can link any file into the store.
+func (a access) checkOwner(f *os.File) error {
+	if a.uid < 0 {
+		return nil // not root, or root's own store
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if ok && (stat.Nlink > 1 || stat.Uid != 0 && int(stat.Uid) != a.uid) {
+		return errForeign
+	}
+	return nil
 }
 
 // plainFile refuses what was opened and is no plain file.
