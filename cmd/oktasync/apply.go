@@ -144,6 +144,9 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	row("changes", "%s", report.Changes(m.Resources, m.Previous == nil))
 	row("started", "%s", m.Read.Started.In(zone).Format(timeLayout))
 	row("finished", "%s", m.Read.Finished.In(zone).Format(timeLayout))
+	if !m.Read.Settled {
+		row("settled", "no: %s", report.Unsettled)
+	}
 	row("run by", "%s on %s", m.Run.User, m.Run.Host)
 	if m.Run.Override != nil {
 		row("override", "the guard was overridden by %s: %s", m.Run.Override.User, m.Run.Override.Reason)

@@ -51,7 +51,11 @@ func (a *app) printList(manifests []snapshot.Manifest) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "EXPORT\tSEQUENCE\tSNAPSHOT\tRECORDS\tCHANGES")
 	for _, m := range manifests {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", m.Export, m.Sequence, m.Snapshot, report.Records(m.Resources), report.ShortChanges(m.Resources, m.Previous == nil))
+		records := report.Records(m.Resources)
+		if !m.Read.Settled {
+			records += ", not settled"
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", m.Export, m.Sequence, m.Snapshot, records, report.ShortChanges(m.Resources, m.Previous == nil))
 	}
 	return t.Flush()
 }

@@ -109,6 +109,7 @@ type planDocument struct {
 	Changed   bool                    `json:"changed"`
 	Previous  string                  `json:"previous"` // "" before the first snapshot
 	Resources map[string]planResource `json:"resources"`
+	Settled   bool                    `json:"settled"`
 	Declared  bool                    `json:"declaration_changed"`
 	Missing   []string                `json:"missing"`
 	Guard     []string                `json:"guard"` // why the guard would reject the read
@@ -134,7 +135,7 @@ type planChange struct {
 func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	doc := planDocument{
 		Export: p.Export.Name, Changed: p.Changed(), Resources: make(map[string]planResource),
-		Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
+		Settled: p.Read.Settled, Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
 		Prune: []string{}, Changes: []planChange{},
 	}
 	if p.Previous != nil {
@@ -168,6 +169,9 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 			total += " read"
 		}
 		fmt.Fprintf(w, "%s: %s\n", p.Export.Name, total)
+	}
+	if !p.Read.Settled {
+		fmt.Fprintf(w, "%s: not settled: %s\n", p.Export.Name, report.Unsettled)
 	}
 	if p.Previous == nil {
 		fmt.Fprintf(w, "\nPlan: the first snapshot, of %s.\n", strings.Join(totals, " and "))

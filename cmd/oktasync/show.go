@@ -56,6 +56,9 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
 				s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
 		}
+		if !s.Manifest.Read.Settled {
+			fmt.Fprintf(a.stderr, "oktasync: note: %s is not settled: %s\n", s.Name(), report.Unsettled)
+		}
 		return a.show(s, s.Manifest.Declared, optional(args, 1), format)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/daemon"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -69,6 +70,7 @@ type exportStatus struct {
 	Newest      string           `json:"newest"` // "" if there is none
 	Sequence    int              `json:"sequence"`
 	Records     map[string]int   `json:"records"` // by resource
+	Settled     *bool            `json:"settled"` // the newest snapshot; null if there is none
 	LastSuccess *snapshot.Time   `json:"last_success"`
 	LastEvent   string           `json:"last_event"`
 	LastError   string           `json:"last_error"`
@@ -83,7 +85,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
 	if len(list) > 0 {
 		newest := list[len(list)-1]
-		st.Newest, st.Sequence = newest.Name(), newest.Manifest.Sequence
+		st.Newest, st.Sequence, st.Settled = newest.Name(), newest.Manifest.Sequence, &newest.Manifest.Read.Settled
 		for name, counts := range newest.Manifest.Resources {
 			st.Records[name] = counts.Total
 		}
@@ -159,6 +161,9 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		return err
 	}
 	for _, st := range statuses {
+		if st.Settled != nil && !*st.Settled {
+			fmt.Fprintf(a.stdout, "%s: %s is not settled: %s\n", st.Export, st.Newest, report.Unsettled)
+		}
 		if st.LastError != "" && st.State != daemon.StateUpToDate {
 			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))
 		}

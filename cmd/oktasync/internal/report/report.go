@@ -110,6 +110,9 @@ func changes(counts map[string]snapshot.Counts, bases map[string]string) string 
 	return cmp.Or(strings.Join(parts, "; "), "none")
 }
 
+// Unsettled explains `settled: false`.
+const Unsettled = "the org changed until the end of the read, so some records can be older"
+
 // KindCounts lists the changes of a resource by kind: "3 moved, 2 joined". It
 // returns "" if nothing changed.
 func KindCounts(r *snapshot.Resource, counts map[diff.Kind]int) string {
