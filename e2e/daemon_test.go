@@ -298,43 +298,6 @@ func TestDaemonSecondSignal(t *testing.T) {
 	s.must(t, 0, "verify")
 }
 
-// /readyz needs the store itself: another folder or a file in its place isn't
-// enough.
-func TestDaemonIsReadyWithItsStore(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, sandbox.Config{Users: 10, Seed: 125})
-	d := s.start(t, "")
-	store := s.path("snapshots")
-	eventually := func(want int) {
-		t.Helper()
-		for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // a result is used for a second
-			got, body := get(t, d.url+"/readyz")
-			if got == want && body == "" {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("/readyz = %d %q, want %d without a body", got, body, want)
-			}
-		}
-	}
-	eventually(http.StatusOK)
-	check(t, os.Rename(store, store+".away"))
-	eventually(http.StatusServiceUnavailable)
-	check(t, os.Rename(store+".away", store))
-	eventually(http.StatusOK)
-	check(t, os.Rename(store, store+".away"))
-	write(t, store, "")
-	eventually(http.StatusServiceUnavailable)
-	check(t, os.Remove(store))
-	check(t, os.Rename(store+".away", store))
-	eventually(http.StatusOK)
-	check(t, os.Rename(store, store+".away"))
-	check(t, os.Mkdir(store, 0o700)) // as if the store's file system weren't mounted
-	eventually(http.StatusServiceUnavailable)
-	d.wantPage("/healthz", http.StatusOK)
-	d.stop(syscall.SIGTERM)
-}
-
 // A store is restored from a backup while the daemon runs. The store is
 // consistent, but older than the head that the daemon has published: the daemon
 // and all later commands refuse to publish until a person adopts the loss.
