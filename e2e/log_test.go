@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -70,5 +71,33 @@ func TestDaemonLog(t *testing.T) {
 	}
 	if want := s.org.Stats().Grants; tokens != want || want == 0 {
 		t.Errorf("%d lines for %d tokens", tokens, want)
+	}
+}
+
+// In a pipe, standard error has one format: text for a command, as in a mail of
+// cron, and JSON lines for the daemon or with log.format json.
+func TestStandardErrorInAPipeHasOneFormat(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 20, Seed: 132})
+	check(t, os.Mkdir(s.path("snapshots"), 0o700))
+	check(t, os.WriteFile(s.path("snapshots", "other"), nil, 0o600)) // not a store: run fails
+	for _, test := range []struct {
+		command, more string
+		json          bool
+	}{
+		{"plan", "", false}, {"plan", "log: {format: json}\n", true}, {"run", "", true}, {"run", "log: {format: text}\n", false},
+	} {
+		s.org.ClearFaults()
+		s.org.Inject(sandbox.Fault{Nth: 1, Status: 503})
+		s.org.Inject(sandbox.Fault{Nth: 2, Forever: true, Status: 403, Code: "E0000006"})
+		write(t, s.path("oktasync.yaml"), s.config(test.more))
+		r := s.must(t, 1, test.command, "--log-level", "debug")
+		for line := range strings.Lines(r.stderr) {
+			if json.Valid([]byte(line)) != test.json {
+				t.Errorf("%s with %q: %s", test.command, test.more, line)
+			}
+		}
+		if strings.Count(r.stderr, "\n") < 2 && test.command == "plan" { // the retry, and the error
+			t.Errorf("%s with %q: %s", test.command, test.more, r.stderr)
+		}
 	}
 }

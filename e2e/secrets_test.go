@@ -54,7 +54,7 @@ func TestNoSecretsInOutput(t *testing.T) {
 	for line := range d.logs {
 		output.WriteString(line + "\n")
 	}
-	if !strings.Contains(output.String(), `"level":"DEBUG"`) {
+	if !strings.Contains(output.String(), " DBG ") {
 		t.Error("the log has no line at level debug")
 	}
 

@@ -86,7 +86,7 @@ func (a *app) loadForDoctor() (*config.Config, *slog.Logger, error) {
 	if a.logLevel == "" {
 		return cfg, slog.New(slog.DiscardHandler), nil
 	}
-	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.color(a.stderr)), nil
+	return cfg, a.commandLogger(level, cfg.Log.Format), nil
 }
 
 // marks are the statuses as text, with their color on a terminal.

@@ -12,8 +12,27 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// newLogger returns the program's logger. The format auto is text on a terminal,
-// entries with fields in systemd's journal, and JSON lines elsewhere.
+// daemonLogger returns the log of the daemon. The format auto is text on a terminal,
+// entries with fields in systemd's journal, and JSON lines elsewhere. If the log has
+// JSON lines, later errors of the program have the same format.
+func (a *app) daemonLogger(level slog.Leveler, format string) *slog.Logger {
+	log := newLogger(a.stderr, level, format, a.color(a.stderr))
+	if _, ok := log.Handler().(*slog.JSONHandler); ok {
+		a.jsonLog = log
+	}
+	return log
+}
+
+// commandLogger is daemonLogger for a command that ends. Its format auto is never
+// JSON lines, because the command also prints notes and results for people.
+func (a *app) commandLogger(level slog.Leveler, format string) *slog.Logger {
+	if format == "auto" && !daemon.IsJournal(a.stderr) {
+		format = "text"
+	}
+	return a.daemonLogger(level, format)
+}
+
+// newLogger returns a logger that writes to w.
 func newLogger(w io.Writer, level slog.Leveler, format string, color bool) *slog.Logger {
 	if format == "auto" && daemon.IsJournal(w) {
 		return slog.New(daemon.NewJournalHandler(level))

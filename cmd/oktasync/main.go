@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -74,6 +75,7 @@ type app struct {
 	stdout, stderr io.Writer        // escape control characters on a terminal
 	statusLine     *term.StatusLine // of stderr; nil if stderr is no terminal
 	getenv         func(string) (string, bool)
+	jsonLog        *slog.Logger // nil: the log doesn't have JSON lines
 
 	configFile string
 	envFile    string
@@ -141,8 +143,17 @@ func (a *app) exit(err error) int {
 	return exitFailed
 }
 
-// printError prints an error, and its hint on the next line.
+// printError prints an error, and its hint on the next line. If the log has JSON
+// lines, the error is one of them.
 func (a *app) printError(err error) {
+	if a.jsonLog != nil {
+		var hint []any
+		if text := hintFor(err); text != "" {
+			hint = []any{"hint", text}
+		}
+		a.jsonLog.Error(err.Error(), hint...)
+		return
+	}
 	priority := ""
 	if daemon.IsJournal(a.stderr) {
 		priority = "<3>" // an error, as in sd-daemon(3)

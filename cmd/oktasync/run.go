@@ -1,8 +1,6 @@
 package main
 
 import (
-	"log/slog"
-
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/daemon"
@@ -22,11 +20,9 @@ reconcile. If one of them has an error, the daemon keeps the old configuration.`
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return daemon.Run(cmd.Context(), daemon.Options{
-				Load: a.config,
-				NewLogger: func(level slog.Leveler, format string) *slog.Logger {
-					return newLogger(a.stderr, level, format, a.color(a.stderr))
-				},
-				Tool: toolVersion(),
+				Load:      a.config,
+				NewLogger: a.daemonLogger,
+				Tool:      toolVersion(),
 			})
 		},
 	}

@@ -27,7 +27,7 @@ func (a *app) load() (*config.Config, *slog.Logger, error) {
 	if a.logLevel == "" && level == slog.LevelInfo {
 		level = slog.LevelWarn
 	}
-	return cfg, newLogger(a.stderr, level, cfg.Log.Format, a.color(a.stderr)), nil
+	return cfg, a.commandLogger(level, cfg.Log.Format), nil
 }
 
 // config loads the configuration and returns its log level.

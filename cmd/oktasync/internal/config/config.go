@@ -119,8 +119,8 @@ type NotifyConfig struct {
 type LogConfig struct {
 	// Level is the lowest level that is logged: debug, info, warn or error.
 	Level string `yaml:"level" example:"warn"`
-	// Format is text, json or auto. auto: text on a terminal, fields in the systemd
-	// journal, JSON lines otherwise.
+	// Format is text, json or auto. auto: text on a terminal, and fields in the
+	// systemd journal; otherwise JSON lines for the daemon, and text for commands.
 	Format string `yaml:"format" example:"json"`
 }
 
