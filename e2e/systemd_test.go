@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -218,6 +219,10 @@ func systemdStarts(t *testing.T, b *box, _ *site) {
 	if got := b.run("stat", "-c", "%U %a", "/var/lib/oktasync/snapshots/all-users/journal.ndjson"); got != "oktasync 600" {
 		t.Errorf("the journal is %s, want oktasync 600", got)
 	}
+	manifest := b.run("cat", "/var/lib/oktasync/snapshots/all-users/latest/manifest.json")
+	if !regexp.MustCompile(`"user":"oktasync \(uid \d+\)"`).MatchString(manifest) {
+		t.Errorf("the manifest doesn't name the user of the service: %s", manifest)
+	}
 }
 
 func systemdLogs(t *testing.T, b *box, s *site) {
@@ -315,7 +320,7 @@ func systemdRejectsConfig(t *testing.T, b *box, s *site) {
 
 func systemdRunsTimer(t *testing.T, b *box, _ *site) {
 	before := b.run("readlink", "/var/lib/oktasync/snapshots/all-users/latest")
-	b.write("/etc/systemd/system/oktasync-apply.timer.d/test.conf", "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nAccuracySec=10ms\n")
+	b.write("/etc/systemd/system/oktasync-apply.timer.d/test.conf", "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nAccuracySec=10ms\nRandomizedDelaySec=0\n")
 	b.run("systemctl", "daemon-reload")
 	b.run("systemctl", "start", "oktasync-apply.timer")
 	b.eventually("the timer has run apply", func() bool {

@@ -23,6 +23,9 @@ type Export struct {
 	// TimeZone is an IANA name such as Europe/Berlin, for the schedule, for
 	// retention and for what people read.
 	TimeZone string `yaml:"time_zone" example:"Europe/Berlin"`
+	// Splay is the longest delay of a scheduled start. The delay is fixed per export,
+	// host and store, so that many of them don't start at the same second.
+	Splay time.Duration `yaml:"splay" example:"10m"`
 	// Timeout is how long a reconcile may take before it has failed.
 	Timeout time.Duration `yaml:"timeout" example:"30m"`
 	// Retry says how a failed reconcile is tried again before the next regular
@@ -142,6 +145,9 @@ func (e Export) Validate() error {
 	}
 	if problem := zoneProblem(e.TimeZone); problem != "" {
 		f.add("time_zone", "%s", problem)
+	}
+	if e.Splay < 0 || e.Splay > 24*time.Hour {
+		f.add("splay", "%s is not from 0s to 24h", e.Splay)
 	}
 	if e.Timeout < time.Second {
 		f.add("timeout", "%s is too short; use at least 1s", e.Timeout)

@@ -102,7 +102,7 @@ func parseInterval(text string) (Schedule, error) {
 	case d%time.Second != 0:
 		return nil, fmt.Errorf("%q contains a fraction of a second; use whole seconds", "@every"+text)
 	}
-	return interval{cron.Every(d)}, nil
+	return interval{ConstantDelaySchedule: cron.Every(d)}, nil
 }
 
 func checkFields(spec string) error {

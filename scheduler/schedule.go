@@ -14,11 +14,24 @@ type Schedule interface {
 }
 
 // An interval is "@every d": due times count from the last start, in whole seconds.
-type interval struct{ cron.ConstantDelaySchedule }
+type interval struct {
+	cron.ConstantDelaySchedule
+	firstDelay time.Duration // of the first start
+}
 
-func isInterval(s Schedule) bool {
-	_, ok := s.(interval)
-	return ok
+// Delayed returns s with each due time later by delay. For an interval, only the first
+// start is later, because its other due times count from the last start.
+func Delayed(s Schedule, delay time.Duration) Schedule {
+	switch s := s.(type) {
+	case interval:
+		s.firstDelay = delay
+		return s
+	case *calendar:
+		delayed := *s
+		delayed.delay = delay
+		return &delayed
+	}
+	return s
 }
 
 // same reports whether two schedules have the same due times. Time zones are
@@ -27,7 +40,7 @@ func same(a, b Schedule) bool {
 	x, isX := a.(*calendar)
 	y, isY := b.(*calendar)
 	if isX && isY {
-		return *x.spec == *y.spec && x.zone.String() == y.zone.String()
+		return x.delay == y.delay && *x.spec == *y.spec && x.zone.String() == y.zone.String()
 	}
 	return reflect.DeepEqual(a, b)
 }
@@ -43,14 +56,24 @@ type calendar struct {
 	zone *time.Location
 	// everyHour is set if the schedule has no fixed hours, such as "*/15 * * * *".
 	everyHour bool
+	delay     time.Duration // of each due time
 }
 
-// Next returns the first due time after t. A schedule with fixed hours is due once
+// Next returns the first due time after t.
+func (c *calendar) Next(t time.Time) time.Time {
+	next := c.next(t.Add(-c.delay))
+	if next.IsZero() {
+		return next
+	}
+	return next.Add(c.delay)
+}
+
+// next returns the first due time after t, without the delay. A schedule with fixed hours is due once
 // for each wall-clock time: a skipped time at the first instant after the gap, a
 // repeated time at its first occurrence. A schedule without fixed hours is due at
 // every instant at which the wall clock shows a due time, so that "*/15 * * * *"
 // keeps its interval.
-func (c *calendar) Next(t time.Time) time.Time {
+func (c *calendar) next(t time.Time) time.Time {
 	span := spanOf(t, c.zone)
 	from := span.wall(t)
 	if !c.everyHour && !span.start.IsZero() {

@@ -238,13 +238,14 @@ func (st *state) firstWait() time.Duration { return max(st.Retry.FirstWait, time
 // past if a start was missed.
 func (st *state) computeRegular(now time.Time) {
 	st.lastCheck = st.Last
+	every, isInterval := st.Schedule.(interval)
 	switch {
 	case !st.Last.IsZero():
 		st.regular = st.Schedule.Next(st.Last)
-	case isInterval(st.Schedule):
-		// Without a last start, start now. Otherwise a daemon that restarts more often
-		// than the interval would never run the job.
-		st.regular = now
+	case isInterval:
+		// Without a last start, don't wait for the interval. Otherwise a daemon that
+		// restarts more often would never run the job.
+		st.regular = now.Add(every.firstDelay)
 	default:
 		st.regular = st.Schedule.Next(now)
 	}
@@ -253,7 +254,7 @@ func (st *state) computeRegular(now time.Time) {
 // reschedule computes the next start for a new schedule.
 func (st *state) reschedule(now time.Time) {
 	st.retry, st.failures = time.Time{}, 0
-	if isInterval(st.Schedule) {
+	if _, isInterval := st.Schedule.(interval); isInterval {
 		st.computeRegular(now)
 		return
 	}

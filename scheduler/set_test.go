@@ -129,3 +129,21 @@ func TestSetDuringARun(t *testing.T) {
 		replaced.check(t, 160*m, 180*m)
 	})
 }
+
+// Delayed adds a delay to each due time. Of an interval, it delays only the first start.
+func TestDelayed(t *testing.T) {
+	delayed := func(j scheduler.Job) scheduler.Job {
+		j.Schedule = scheduler.Delayed(j.Schedule, 10*m)
+		return j
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var hourly, interval runs
+		other := delayed(interval.job(t, "@every 1h", 0, scheduler.Retry{}))
+		other.Name = "guests"
+		s := scheduler.New(delayed(hourly.job(t, "0 * * * *", 0, scheduler.Retry{})), other)
+		time.AfterFunc(65*m, func() { s.Set(delayed(hourly.job(t, "0 * * * *", 0, scheduler.Retry{})), other) }) // changes nothing
+		runFor(t, s, 3*h)
+		hourly.check(t, 10*m, 70*m, 130*m)
+		interval.check(t, 10*m, 70*m, 130*m)
+	})
+}
