@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -193,23 +194,79 @@ func (s *site) checkStatus(t *testing.T, d *daemon) {
 	}
 }
 
-// The daemon reports the results of apply and of quarantine release, although it
-// didn't run itself. A reload keeps the state of the rate limits.
+// The daemon reports, notifies and counts the results of apply and of quarantine
+// release, like its own. A reload keeps the state of the rate limits.
 func TestDaemonBesideApplyAndRelease(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandbox.Config{Users: 100, Seed: 121})
-	d := s.start(t, everyHour)
-	d.wait("snapshot published")
+	messages := s.newHook(t)
+	const notify = "notify: [{url_file: hook.url, on: [published]}]"
+	d := s.start(t, everyHour, notify)
+	wantMessage(t, messages, "published", "")
 	s.org.Delete(40)
 	s.must(t, 3, "apply")
-	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: quarantined since ")
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: quarantined since ", "\n  run: oktasync quarantine diff all-users\n")
 	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "site closed")
 	d.wantPage("/fresh", http.StatusOK, "ok")
 	d.wantPage("/", http.StatusOK, "all-users=2:")
-	d.reload(s, s.daemonConfig(everyHour+"    timeout: 1h\n"))
+	if m := wantMessage(t, messages, "published", ""); m.Sequence != 2 {
+		t.Errorf("message = %+v", m)
+	}
+	d.wantPage("/metrics", http.StatusOK, `oktasync_changes_total{export="all-users",kind="not_listed",resource="users"} 40`)
+	d.reload(s, s.daemonConfig(everyHour+"    timeout: 1h\n", notify))
 	d.wantPage("/metrics", http.StatusOK, `oktasync_rate_limit_requests{bucket="users"} `)
 	d.stop(syscall.SIGTERM)
 	s.must(t, 0, "verify")
+}
+
+// The start of an export is delayed by up to its splay. The delay is the same after a
+// restart, and status shows it.
+func TestDaemonSplay(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 126})
+	var starts []time.Time
+	next := func(body string) {
+		t.Helper()
+		var status struct{ Exports []struct{ Next time.Time } }
+		check(t, json.Unmarshal([]byte(body), &status))
+		starts = append(starts, status.Exports[0].Next)
+	}
+	for range 2 {
+		d := s.start(t, "    schedule: 0 0 1 1 *\n    splay: 24h\n")
+		for len(starts) == 0 || starts[len(starts)-1].IsZero() { // until the scheduler runs
+			_, body := get(t, d.url+"/api/v1/status")
+			next(body)
+		}
+		d.stop(syscall.SIGTERM)
+	}
+	s.must(t, 0, "apply")
+	next(s.must(t, 0, "status", "--json").stdout)
+	starts = slices.DeleteFunc(starts, time.Time.IsZero)
+	first := starts[0].UTC()
+	if first.Month() != time.January || first.Day() != 1 || first.Equal(first.Truncate(24*time.Hour)) {
+		t.Errorf("the next start is %s, want a delayed one", first)
+	}
+	for _, start := range starts {
+		if !start.Equal(first) {
+			t.Errorf("the next starts are %s, want the same", starts)
+		}
+	}
+}
+
+// The org changes with each request, so no read settles: the status page, the metrics
+// and a notification report it. Statuses from Okta are bounded in metrics.
+func TestDaemonReportsUnsettled(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 300, Seed: 127})
+	check(t, s.org.Set(s.org.Join(1)[0], "status", json.RawMessage(`"ACTIVE\u001b[2J\nX"`)))
+	s.org.OnRequest(func(int, *http.Request) { s.org.Move(1) })
+	messages := s.newHook(t)
+	d := s.start(t, everyHour, "notify: [{url_file: hook.url, on: []}]")
+	wantMessage(t, messages, "unsettled", "has snapshot 20")
+	d.wantPage("/metrics", http.StatusOK, `oktasync_snapshot_settled{export="all-users"} 0`, `oktasync_users{export="all-users",status="other"} 1`)
+	d.wantPage("/api/v1/status", http.StatusOK, `"settled": false`)
+	d.wantPage("/", http.StatusOK, "The newest snapshot isn’t settled")
+	d.stop(syscall.SIGTERM)
 }
 
 // A reconcile failed and its retry was pending when the daemon was killed. The
@@ -278,7 +335,7 @@ func TestDaemonSecondSignal(t *testing.T) {
 	check(t, err)
 	defer hook.Close()
 	write(t, s.path("hook.url"), "http://"+hook.Addr().String())
-	d := s.start(t, everyHour, "notify: [{url_file: hook.url, on: []}]")
+	d := s.start(t, everyHour, "notify: [{url_file: hook.url, on: [published]}]")
 	d.wait("snapshot published")
 	ended := make(chan error)
 	go func() { ended <- d.cmd.Wait() }()

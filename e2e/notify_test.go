@@ -82,7 +82,7 @@ func TestDaemonNotifies(t *testing.T) {
 	defer server.Close()
 	write(t, s.path("gone.url"), server.URL+"/s3cret-gone")
 	d := s.start(t, everySecond+"    retry: {most: 0}\n    snapshot: on_change\n",
-		"notify: [{url_file: hook.url, on: []}, {url_file: gone.url, on: [failed]}]", "heartbeat_url: "+server.URL+"/s3cret-heartbeat")
+		"notify: [{url_file: hook.url, on: [published, failed, quarantined, recovered]}, {url_file: gone.url, on: [failed]}]", "heartbeat_url: "+server.URL+"/s3cret-heartbeat")
 	if m := wantMessage(t, messages, "published", ""); m.Sequence != 1 || len(m.ManifestSHA256) != 64 || m.Snapshot == "" {
 		t.Errorf("published: %+v", m)
 	}
@@ -122,7 +122,7 @@ func TestDaemonNotifiesOverdue(t *testing.T) {
 	check(t, err)
 	defer lock.Close()
 	check(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)) // like another process that hangs
-	if m := wantMessage(t, messages, "overdue", "is overdue since 20"); m.Error != "" {
+	if m := wantMessage(t, messages, "overdue", "has been overdue since 20"); m.Error != "" {
 		t.Errorf("overdue: %+v", m)
 	}
 	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: overdue since ")

@@ -78,7 +78,7 @@ func TestPageInABrowser(t *testing.T) {
 
 	s.org.ClearFaults()
 	s.org.Wipe()
-	b.shows(page, "In quarantine")
+	b.shows(page, "1 read in quarantine")
 	if shown := b.text(); !strings.Contains(shown, "oktasync quarantine diff all-users@2") || !strings.Contains(shown, "all-users is quarantined since") {
 		t.Errorf("the page doesn't name the command:\n%s", shown)
 	}

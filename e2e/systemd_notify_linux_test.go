@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -75,4 +76,31 @@ func TestDaemonNotifiesSystemd(t *testing.T) {
 	if err := d.cmd.Wait(); err != nil {
 		t.Errorf("run ended with %v", err)
 	}
+}
+
+// A reload that waits for its configuration doesn't delay the watchdog.
+func TestDaemonFeedsWatchdogDuringReload(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 43})
+	m := newManager(t, s.path("notify"))
+	cmd := s.command(t.Context(), "run")
+	cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+m.conn.LocalAddr().String(), "WATCHDOG_USEC=300000")
+	d := s.startCommand(t, s.daemonConfig(""), cmd)
+	config := s.path("oktasync.yaml")
+	check(t, os.Remove(config))
+	check(t, syscall.Mkfifo(config, 0o600)) // reading it waits for a writer
+	d.signal(syscall.SIGHUP)
+	for !strings.HasPrefix(m.next(), "RELOADING=1\n") {
+	}
+	buf := make([]byte, 4096)
+	for range 5 {
+		n, err := m.conn.Read(buf)
+		check(t, err)
+		if message := string(buf[:n]); !strings.HasPrefix(message, "WATCHDOG=1\n") {
+			t.Fatalf("message %q during the reload", message)
+		}
+	}
+	write(t, config, s.daemonConfig(""))
+	d.wait("configuration reloaded")
+	d.stop(syscall.SIGTERM)
 }

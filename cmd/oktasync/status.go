@@ -128,7 +128,7 @@ func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
 	}
 	for _, e := range r.cfg.Exports {
 		if e.Name == name && e.Schedule != "" {
-			if when, err := scheduler.Parse(e.Schedule, e.Location()); err == nil {
+			if when, err := daemon.Schedule(e, r.Store); err == nil {
 				return e, when
 			}
 		}

@@ -110,8 +110,8 @@ type NotifyConfig struct {
 	// URLFile is a file with the URL that JSON is posted to, readable only by its
 	// owner.
 	URLFile string `yaml:"url_file" example:"/etc/oktasync/hook.url"`
-	// On lists events: published, failed, quarantined, overdue, recovered. Empty:
-	// all events.
+	// On lists events: published, failed, quarantined, overdue, damaged, unsettled,
+	// recovered. Empty: all except published.
 	On []string `yaml:"on" example:"[failed, quarantined, overdue, recovered]"`
 }
 

@@ -1,9 +1,8 @@
-// Package daemon reconciles exports on schedule: it wires scheduler, org, store,
+// Package daemon reconciles exports on schedule: it connects scheduler, org, store,
 // health checks, notifications, systemd and the web server.
 //
-// Only the command run uses it; status and list use its health checks. Start
-// reading at Run: a daemon lives as long as the process, and a service as long
-// as one configuration.
+// The command run uses it; status uses its health checks. Start reading at Run: a
+// daemon runs until the process ends, and a service until the next reload.
 package daemon
 
 import (
@@ -33,7 +32,7 @@ type Options struct {
 	Tool      snapshot.Tool
 }
 
-// daemon lives as long as the process.
+// daemon runs until the process ends.
 type daemon struct {
 	Options
 	level     *slog.LevelVar
@@ -43,12 +42,12 @@ type daemon struct {
 	started   time.Time
 	histories histories
 	damages   damages
-	witness   snapshot.Witness // of what was published, logged and notified
+	witness   snapshot.Witness // of published snapshots
 	failures  failures
 	size      storeSize
 	statuses  statuses
 	rejected  atomic.Pointer[time.Time] // when the last reload failed; nil: it succeeded
-	notified  notifiedStates
+	notified  notified
 	current   atomic.Pointer[service]
 	retiring  sync.WaitGroup // services that wait for their last reconciles
 }
@@ -84,7 +83,14 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newDaemon(o Options, log *slog.Logger) *daemon {
-	d := &daemon{Options: o, level: new(slog.LevelVar), log: log, scheduler: scheduler.New(), started: time.Now()}
+	d := &daemon{
+		Options: o, level: new(slog.LevelVar), log: log, scheduler: scheduler.New(), started: time.Now(),
+		histories: histories{cache: make(map[string]cachedHistory), last: make(map[string]Health)},
+		damages:   damages{cache: make(map[string]survey)},
+		failures:  failures{last: make(map[string]Health)},
+		statuses:  statuses{totals: make(map[string]map[string]int)},
+		notified:  notified{states: make(map[string]State), published: make(map[string]string)},
+	}
 	kinds := make(map[string][]string)
 	for _, r := range snapshot.Resources() {
 		for _, kind := range r.Kinds {
@@ -98,15 +104,16 @@ func newDaemon(o Options, log *slog.Logger) *daemon {
 // work reconciles until ctx ends, and then waits for the running reconciles.
 func (d *daemon) work(ctx context.Context, hangup <-chan os.Signal) {
 	var background sync.WaitGroup
+	background.Go(func() { d.notifyWatchdog(ctx) })
 	background.Go(func() { d.handleEvents(ctx, hangup) })
 	d.scheduler.Run(ctx)
 	background.Wait()
 }
 
-// handleEvents reloads on SIGHUP, and notifies systemd's watchdog, until ctx
-// ends. It tells systemd at once that the daemon is stopping: the last
-// reconciles may still take a while.
-func (d *daemon) handleEvents(ctx context.Context, hangup <-chan os.Signal) {
+// notifyWatchdog notifies systemd's watchdog until ctx ends. It never waits for the
+// store or a reload. It notifies systemd at once that the daemon is stopping, because
+// the last reconciles may still take a while.
+func (d *daemon) notifyWatchdog(ctx context.Context) {
 	watchdog := time.NewTicker(watchdogInterval())
 	defer watchdog.Stop()
 	for {
@@ -114,11 +121,28 @@ func (d *daemon) handleEvents(ctx context.Context, hangup <-chan os.Signal) {
 		case <-ctx.Done():
 			d.notifySystemd(sd.SdNotifyStopping)
 			return
-		case <-hangup:
-			d.reload()
 		case <-watchdog.C:
 			d.notifySystemd(sd.SdNotifyWatchdog)
-			d.current.Load().notifyStates()
+		}
+	}
+}
+
+// checkInterval is how often the daemon checks the exports for changes that it didn't
+// make itself.
+const checkInterval = 5 * time.Second
+
+// handleEvents reloads on SIGHUP and checks the exports, until ctx ends.
+func (d *daemon) handleEvents(ctx context.Context, hangup <-chan os.Signal) {
+	check := time.NewTicker(checkInterval)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			d.reload()
+		case <-check.C:
+			d.current.Load().notifyChanges()
 		}
 	}
 }

@@ -23,7 +23,7 @@ func Survey(store *snapshot.Store, export string) (list []*snapshot.Snapshot, da
 	for _, s := range list {
 		found := s.Damage()
 		if _, err := os.Lstat(s.Dir()); len(found) > 0 && errors.Is(err, fs.ErrNotExist) {
-			continue // pruned just now
+			continue // pruned meanwhile
 		}
 		for _, text := range found {
 			damage = append(damage, fmt.Sprintf("%s@%s: %s", export, s.Name(), text))
@@ -46,21 +46,21 @@ func (h Health) Damaged(v *Verified, damage []string, now time.Time) Health {
 	return h
 }
 
-// damages caches the result of Survey by export: it takes a while for years of
-// snapshots.
+// damages caches the results of Survey by export, because surveying years of
+// snapshots takes a while.
 type damages struct {
 	mu    sync.Mutex
-	cache map[string]surveyed
+	cache map[string]survey
 }
 
-type surveyed struct {
+type survey struct {
 	store  string
-	lines  int // of the journal, which grows with each action of the daemon
+	lines  int // of the journal
 	at     time.Time
 	damage []string
 }
 
-// surveyAge is how old a result may be.
+// surveyAge is the largest age of a cached result.
 const surveyAge = time.Minute
 
 func (d *damages) of(store *snapshot.Store, export string, lines int) []string {
@@ -71,9 +71,6 @@ func (d *damages) of(store *snapshot.Store, export string, lines int) []string {
 		return s.damage
 	}
 	_, damage := Survey(store, export)
-	if d.cache == nil {
-		d.cache = make(map[string]surveyed)
-	}
-	d.cache[export] = surveyed{store.Dir(), lines, time.Now(), damage}
+	d.cache[export] = survey{store.Dir(), lines, time.Now(), damage}
 	return damage
 }

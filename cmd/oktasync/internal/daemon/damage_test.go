@@ -12,58 +12,57 @@ import (
 	"time"
 
 	"oktasync/cmd/oktasync/internal/config"
-	"oktasync/cmd/oktasync/internal/web"
 	"oktasync/reconcile/snapshot"
 )
 
-// verifying is a service that can verify a store of its own, with its log.
-func verifying(t *testing.T, dir string) (*service, *bytes.Buffer) {
+// newVerifier returns a service that can verify a new store, and its log.
+func newVerifier(t *testing.T, dir string) (*service, *bytes.Buffer) {
 	t.Helper()
 	store, err := snapshot.Init(dir, snapshot.Org{URL: "https://acme.okta.com"}, snapshot.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	d := &daemon{log: slog.New(slog.NewTextHandler(&log, nil)), metrics: web.NewMetrics("", "", nil, nil, nil)}
+	d := newDaemon(Options{}, slog.New(slog.NewTextHandler(&log, nil)))
 	return &service{daemon: d, cfg: config.Default(), store: store}, &log
 }
 
-// What a verify found is not lost where a reconcile writes to the journal just
-// then; who never lets go of it is not waited for.
-func TestVerifyIsJournaledOnceTheJournalIsFree(t *testing.T) {
+// If a reconcile has locked the journal, the result of a verify is journaled later, but
+// not after recordWait.
+func TestVerifyWaitsForTheJournal(t *testing.T) {
 	for _, test := range []struct {
-		held time.Duration
-		want string
+		locked time.Duration
+		want   string
 	}{{time.Minute, "2 problems"}, {time.Hour, ""}} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
-			s, log := verifying(t, dir)
+			s, log := newVerifier(t, dir)
 			w, err := s.store.Writer("staff", snapshot.ThisProcess("apply"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.AfterFunc(test.held, func() { w.Close() })
+			time.AfterFunc(test.locked, func() { w.Close() })
 			began := time.Now()
 			s.record(t.Context(), []string{"staff"}, map[string]int{"staff": 2})
 			if took := time.Since(began); took > recordWait+time.Second {
-				t.Errorf("held for %s, it took %s", test.held, took)
+				t.Errorf("locked for %s: record took %s", test.locked, took)
 			}
 			history, err := s.store.Journal("staff")
 			if err != nil || history.LastVerified.Error != test.want {
-				t.Errorf("held for %s, the journal has %+v, %v", test.held, history.LastVerified, err)
+				t.Errorf("locked for %s: the journal contains %+v, %v", test.locked, history.LastVerified, err)
 			}
-			if said := log.String(); strings.Contains(said, "verify not journaled") != (test.want == "") {
-				t.Errorf("held for %s, log = %q", test.held, said)
+			if got := log.String(); strings.Contains(got, "verify not journaled") != (test.want == "") {
+				t.Errorf("locked for %s: log = %q", test.locked, got)
 			}
-			time.Sleep(test.held)
+			time.Sleep(test.locked)
 		})
 	}
 }
 
-// However a verify ends, the log has a line of it.
-func TestVerifyThatFailsIsLogged(t *testing.T) {
+// Each verify ends with a line in the log.
+func TestVerifyIsLogged(t *testing.T) {
 	dir := t.TempDir()
-	s, log := verifying(t, filepath.Join(dir, "snapshots"))
+	s, log := newVerifier(t, filepath.Join(dir, "snapshots"))
 	if err := s.verify(t.Context()); err != nil || !strings.Contains(log.String(), `level=INFO msg="store verified" snapshots=0 problems=0`) {
 		t.Errorf("%v, log = %q", err, log)
 	}

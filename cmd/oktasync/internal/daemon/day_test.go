@@ -24,11 +24,10 @@ import (
 	"oktasync/scheduler"
 )
 
-// A day of the daemon in a simulated one: 40 exports every 15 minutes, over a
-// connection with tokens, proofs and nonces to an org where something goes wrong
-// all the time. Every due run happens once, a failed one is tried again before
-// the next, and at the end there are as many goroutines and as much on the heap
-// as after the first hour. The short form is 6 exports for 2 hours.
+// The daemon runs for a simulated day: 40 exports every 15 minutes, with an org whose
+// requests often fail. Each due run happens once, a failed run is retried before the
+// next, and the numbers of goroutines and of bytes on the heap don't grow after the first
+// hour. The short form is 6 exports for 2 hours.
 func TestDayOfTheDaemon(t *testing.T) {
 	exports, length := 6, 2*time.Hour
 	if os.Getenv("OKTASYNC_LONG_TESTS") == "1" {
@@ -59,7 +58,7 @@ func TestDayOfTheDaemon(t *testing.T) {
 		for _, export := range s.cfg.Exports {
 			failed += meetsEachDueTime(t, dir, export.Name, began, runs)
 		}
-		t.Logf("%d runs of %d exports, of which %d failed and were tried again", runs, exports, failed)
+		t.Logf("%d runs of %d exports; %d failed and were retried", runs, exports, failed)
 		if failed == 0 {
 			t.Error("no run failed")
 		}
@@ -77,8 +76,8 @@ func TestDayOfTheDaemon(t *testing.T) {
 	})
 }
 
-// simulatedOrg is an org in this process, where now and then an answer fails
-// for a moment, and now and then for the whole reconcile.
+// simulatedOrg returns an org in this process. Some requests fail once, and some fail
+// each time within a reconcile.
 func simulatedOrg(t *testing.T) (*sandbox.Org, *keys.Key) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -96,14 +95,14 @@ func simulatedOrg(t *testing.T) (*sandbox.Org, *keys.Key) {
 	for _, fault := range []sandbox.Fault{
 		{Nth: 17, Every: 41, Status: 503}, {Nth: 29, Every: 67, Reset: true}, {Nth: 31, Every: 89, CutAfter: 500},
 		{Nth: 37, Every: 101, RevokeToken: true}, {Path: "token", Nth: 2, Every: 5, Status: 500},
-		{Nth: 23, Every: 43, Status: 403, Code: "E0000006"}, // not tried again within a reconcile
+		{Nth: 23, Every: 43, Status: 403, Code: "E0000006"}, // not retried within a reconcile
 	} {
 		org.Inject(fault)
 	}
 	return org, key
 }
 
-// simulatedDaemon is what Run makes, but for the network.
+// simulatedDaemon returns the daemon that Run creates, without its network.
 func simulatedDaemon(t *testing.T, dir string, sim *sandbox.Org, key *keys.Key, exports int) *daemon {
 	t.Helper()
 	cfg := config.Default()
@@ -135,9 +134,8 @@ func simulatedDaemon(t *testing.T, dir string, sim *sandbox.Org, key *keys.Key, 
 	return d
 }
 
-// meetsEachDueTime checks that an export's journal has a start for each of so
-// many due times and none beside them, but for one after each failure. It
-// returns how many runs failed.
+// meetsEachDueTime checks that an export's journal contains one start for each due time,
+// one retry after each failure, and no other start. It returns the number of failures.
 func meetsEachDueTime(t *testing.T, dir, export string, began time.Time, runs int) (failed int) {
 	t.Helper()
 	journal, err := os.ReadFile(filepath.Join(dir, export, "journal.ndjson"))
@@ -156,13 +154,13 @@ func meetsEachDueTime(t *testing.T, dir, export string, began time.Time, runs in
 		case e.Event == snapshot.EventStarted && since%(15*time.Minute) < time.Second:
 			regular++
 			if want := time.Duration(regular) * 15 * time.Minute; since.Truncate(time.Second) != want {
-				t.Errorf("%s: start %d comes after %s, want %s", export, regular, since, want)
+				t.Errorf("%s: start %d is after %s, want %s", export, regular, since, want)
 			}
 			retry = true
 		case e.Event == snapshot.EventStarted:
 			retries++
 			if !retry {
-				t.Errorf("%s: a start after %s, beside the schedule", export, since)
+				t.Errorf("%s: a start after %s, which isn't scheduled", export, since)
 			}
 			retry = false
 		case e.Event == snapshot.EventFailed && retry:
@@ -177,7 +175,7 @@ func meetsEachDueTime(t *testing.T, dir, export string, began time.Time, runs in
 	return failed
 }
 
-// usage is what a process holds.
+// usage is the number of goroutines and of bytes on the heap.
 type usage struct {
 	goroutines int
 	heap       uint64

@@ -3,8 +3,6 @@ package daemon
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,26 +11,26 @@ import (
 	"oktasync/scheduler"
 )
 
-// State is how an export stands.
+// State is the state of an export.
 type State string
 
 const (
 	StateUpToDate    State = "up to date"
 	StateFailing     State = "failing"     // the last reconcile failed
-	StateQuarantined State = "quarantined" // a guard held the last reading back
+	StateQuarantined State = "quarantined" // the guard stopped the last read
 	StateOverdue     State = "overdue"     // a due time has passed without a reconcile
-	StateDamaged     State = "damaged"     // the last verify found something, or it is plain to see
+	StateDamaged     State = "damaged"     // the last verify or Survey found a problem
 	StateUnknown     State = "unknown"     // the journal can't be read
 )
 
 var states = []State{StateUpToDate, StateFailing, StateQuarantined, StateOverdue, StateDamaged, StateUnknown}
 
-// Health is the state of an export, since when it is so, and why.
+// Health is the state of an export, with its start and its reason.
 type Health struct {
 	Export string
 	State  State
-	Since  time.Time
-	Reason string // "" where there is no more to say
+	Since  time.Time // zero: unknown, or the export is up to date
+	Reason string    // "": none
 }
 
 func (h Health) String() string {
@@ -46,9 +44,9 @@ func (h Health) String() string {
 	return text
 }
 
-// HealthOf finds the state of an export from its journal. when is nil for an
-// export without a schedule, which can't be overdue; began is the time
-// from which due times count at the earliest.
+// HealthOf returns the state of an export according to its journal. when is nil for
+// an export without a schedule, which can't be overdue. Due times before began don't
+// count.
 func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.Schedule, began, now time.Time) Health {
 	h := Health{Export: export.Name, State: StateUpToDate}
 	done, started := history.LastDone, history.LastStarted.Time
@@ -60,8 +58,7 @@ func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.
 		h.State, h.Since, h.Reason = StateQuarantined, done.Time.Time, done.Reason
 		return h
 	case export.Timeout > 0 && started.After(history.LastEnd.Time.Time) && now.After(started.Add(export.Timeout)):
-		// It was killed, or it would have failed by now.
-		h.State, h.Since, h.Reason = StateFailing, started.Time, "the reconcile did not come to an end"
+		h.State, h.Since, h.Reason = StateFailing, started.Time, "the reconcile was killed" // the timeout would have ended it
 		return h
 	}
 	if when == nil {
@@ -71,59 +68,54 @@ func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.
 	if t := done.Time.Time; t.After(last) {
 		last = t
 	}
-	// A reconcile may take as long as its timeout before it has failed.
+	// A reconcile that takes longer than its timeout has failed.
 	if due := when.Next(last); !due.IsZero() && now.After(due.Add(export.Timeout)) {
 		h.State, h.Since = StateOverdue, due
 	}
 	return h
 }
 
-// health is HealthOf for the daemon, which also knows of failures that no
-// journal could take, as on a full disk. A journal is read again only when it
-// has grown.
+// health returns HealthOf, with damage, and with failures that couldn't be written to
+// the journal, for example because the disk was full.
 func (s *service) health(export reconcile.Export) Health {
 	now := time.Now()
 	history, err := s.histories.get(s.store, export.Name)
 	if err != nil {
-		return s.histories.steady(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
+		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
 	}
 	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now)
 	if h.State == StateUpToDate {
 		h = h.Damaged(LastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
 	}
-	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && !slices.Contains([]State{StateFailing, StateQuarantined}, h.State) {
+	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
 		h = f
 	}
-	return s.histories.steady(h)
+	return s.histories.sinceFirst(h)
 }
 
-// failures remembers how the last reconcile of each export failed.
+// failures contains the failure of the last reconcile of each export.
 type failures struct {
 	mu   sync.Mutex
 	last map[string]Health
 }
 
-// note takes how a reconcile ended. Where somebody else is at work on the
-// export, nothing has failed.
-func (f *failures) note(export string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.last == nil {
-		f.last = make(map[string]Health)
-	}
+// record records the result of a reconcile. A locked export isn't a failure: another
+// process works on it.
+func (f *failures) record(export string, err error) {
 	if isLocked(err) {
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	delete(f.last, export)
 	if err != nil {
 		f.last[export] = Health{Export: export, State: StateFailing, Since: time.Now(), Reason: err.Error()}
 	}
 }
 
-// isLocked reports whether err says that somebody else is at work.
 func isLocked(err error) bool {
-	locked := (*snapshot.LockedError)(nil)
-	return errors.As(err, &locked)
+	_, locked := errors.AsType[*snapshot.LockedError](err)
+	return locked
 }
 
 func (f *failures) of(export string) (Health, bool) {
@@ -133,52 +125,46 @@ func (f *failures) of(export string) (Health, bool) {
 	return h, ok
 }
 
-// histories remembers what journals said, by their size and time.
+// histories caches the journals by export, and the last state of each export.
 type histories struct {
-	mu   sync.Mutex
-	seen map[string]rememberedHistory
-	last map[string]Health
+	mu    sync.Mutex
+	cache map[string]cachedHistory
+	last  map[string]Health
 }
 
-type rememberedHistory struct {
-	store   string
+type cachedHistory struct {
+	path    string
 	size    int64
 	changed time.Time
 	history snapshot.History
 }
 
+// get returns the journal of an export. It reads the file only if that has changed.
 func (h *histories) get(store *snapshot.Store, export string) (snapshot.History, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var size int64
-	var changed time.Time
-	if info, err := os.Stat(filepath.Join(store.Dir(), export, "journal.ndjson")); err == nil {
-		size, changed = info.Size(), info.ModTime()
+	now := cachedHistory{path: store.Path(export, snapshot.JournalFile)}
+	if info, err := os.Stat(now.path); err == nil {
+		now.size, now.changed = info.Size(), info.ModTime()
 	}
-	if r, ok := h.seen[export]; ok && r.store == store.Dir() && r.size == size && r.changed.Equal(changed) {
-		return r.history, nil
+	if c, ok := h.cache[export]; ok && c.path == now.path && c.size == now.size && c.changed.Equal(now.changed) {
+		return c.history, nil
 	}
-	history, err := store.Journal(export)
-	if err != nil {
+	var err error
+	if now.history, err = store.Journal(export); err != nil {
 		return snapshot.History{}, err
 	}
-	if h.seen == nil {
-		h.seen = make(map[string]rememberedHistory)
-	}
-	h.seen[export] = rememberedHistory{store.Dir(), size, changed, history}
-	return history, nil
+	h.cache[export] = now
+	return now.history, nil
 }
 
-// steady gives h the time at which its state began, where the journal shows the
-// last of several failures.
-func (h *histories) steady(now Health) Health {
+// sinceFirst returns h with the start of its state. The journal alone gives the time
+// of the last of several failures.
+func (h *histories) sinceFirst(now Health) Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if before := h.last[now.Export]; before.State == now.State && !before.Since.IsZero() {
 		now.Since = before.Since
-	}
-	if h.last == nil {
-		h.last = make(map[string]Health)
 	}
 	h.last[now.Export] = now
 	return now

@@ -31,7 +31,7 @@ func TestHealthOf(t *testing.T) {
 		want    State
 		since   time.Duration
 	}{
-		{"before its time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, StateUpToDate, 0},
+		{"before its due time", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 59 * time.Minute, StateUpToDate, 0},
 		{"within its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 90 * time.Minute, StateUpToDate, 0},
 		{"past its timeout", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventPublished, time.Minute), LastDone: at(snapshot.EventPublished, time.Minute)}, hourly, 91 * time.Minute, StateOverdue, time.Hour},
 		{"never ran", snapshot.History{}, hourly, 91 * time.Minute, StateOverdue, time.Hour},
@@ -39,7 +39,7 @@ func TestHealthOf(t *testing.T) {
 		{"running", snapshot.History{LastStarted: started}, hourly, 29 * time.Minute, StateUpToDate, 0},
 		{"killed", snapshot.History{LastStarted: started}, hourly, 31 * time.Minute, StateFailing, 0},
 		{"failed", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventFailed, time.Minute), LastDone: at(snapshot.EventFailed, time.Minute)}, hourly, 2 * time.Minute, StateFailing, time.Minute},
-		{"held back", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute), LastDone: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, StateQuarantined, time.Minute},
+		{"quarantined", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventQuarantined, time.Minute), LastDone: at(snapshot.EventQuarantined, time.Minute)}, hourly, 2 * time.Minute, StateQuarantined, time.Minute},
 		{"cancelled", snapshot.History{LastStarted: started, LastEnd: at(snapshot.EventCancelled, time.Minute)}, hourly, 2 * time.Minute, StateUpToDate, 0},
 	} {
 		got := HealthOf(reconcile.Export{Name: "staff", Timeout: 30 * time.Minute}, test.history, test.when, midnight, midnight.Add(test.now))
@@ -53,8 +53,7 @@ func TestHealthOf(t *testing.T) {
 	}
 }
 
-// What the last verify found, or what is plain to see, is a state of its own: it
-// hides no failure, and a later verify without problems heals it.
+// An export is damaged if the last verify or Survey found a problem.
 func TestHealthDamaged(t *testing.T) {
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	hour := snapshot.At(now.Add(-time.Hour))
@@ -79,21 +78,20 @@ func TestHealthDamaged(t *testing.T) {
 	}
 }
 
-// What failed last, as far as no journal knows it. Somebody else at work on an
-// export is no failure, and a success ends it.
-func TestFailuresThatNoJournalTook(t *testing.T) {
-	var f failures
+// A failure stays until the next success. A locked export isn't a failure.
+func TestFailures(t *testing.T) {
+	f := failures{last: make(map[string]Health)}
 	for _, test := range []struct {
 		name string
 		err  error
 		want string
 	}{
-		{"well", nil, ""},
+		{"success", nil, ""},
 		{"failed", errors.New("disk full"), "disk full"},
-		{"somebody else is at work", fmt.Errorf("open: %w", &snapshot.LockedError{}), "disk full"},
-		{"well again", nil, ""},
+		{"locked", fmt.Errorf("open: %w", &snapshot.LockedError{}), "disk full"},
+		{"later success", nil, ""},
 	} {
-		f.note("staff", test.err)
+		f.record("staff", test.err)
 		h, failed := f.of("staff")
 		if failed != (test.want != "") || h.Reason != test.want || failed && h.State != StateFailing {
 			t.Errorf("%s: %+v, %t", test.name, h, failed)
@@ -101,7 +99,7 @@ func TestFailuresThatNoJournalTook(t *testing.T) {
 	}
 }
 
-// docs/operating.md says what to do about every state.
+// docs/operating.md describes each state.
 func TestEveryStateIsInTheDocs(t *testing.T) {
 	page, err := os.ReadFile("../../../../docs/operating.md")
 	if err != nil {

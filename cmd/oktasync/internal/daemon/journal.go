@@ -2,19 +2,20 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/journal"
+
+	"oktasync/cmd/oktasync/internal/term"
 )
 
-// IsJournal reports whether w writes to systemd's journal.
+// IsJournal reports whether w is the standard error output, and systemd's journal
+// reads it.
 func IsJournal(w io.Writer) bool {
 	if w != io.Writer(os.Stderr) {
 		return false
@@ -23,14 +24,13 @@ func IsJournal(w io.Writer) bool {
 	return err == nil && is
 }
 
-// journalHandler writes log lines as the journal's own entries: each attribute
-// is a field, so that `journalctl EXPORT=all-users` finds it, and follows the
-// message too, for whoever reads along.
+// journalHandler writes log records as entries of systemd's journal. Each attribute is
+// a field, for `journalctl EXPORT=all-users`, and is also appended to the message, for
+// people.
 type journalHandler struct {
 	level slog.Leveler
 	send  func(message string, priority journal.Priority, fields map[string]string) error
-	group string // of the attributes to come, "" or "a."
-	attrs []slog.Attr
+	with  []func(slog.Handler) slog.Handler // WithAttrs and WithGroup, for the handler of each record
 }
 
 // NewJournalHandler returns a handler that writes to systemd's journal.
@@ -43,76 +43,51 @@ func (h *journalHandler) Enabled(_ context.Context, level slog.Level) bool {
 }
 
 func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	with := *h
-	with.attrs = slices.Clip(h.attrs)
-	for _, a := range attrs {
-		with.attrs = append(with.attrs, flatAttrs(h.group, a)...)
-	}
-	return &with
+	return h.and(func(text slog.Handler) slog.Handler { return text.WithAttrs(attrs) })
 }
 
 func (h *journalHandler) WithGroup(name string) slog.Handler {
-	with := *h
-	with.group += name + "."
-	return &with
+	return h.and(func(text slog.Handler) slog.Handler { return text.WithGroup(name) })
 }
 
-func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
-	attrs := slices.Clone(h.attrs)
-	r.Attrs(func(a slog.Attr) bool {
-		attrs = append(attrs, flatAttrs(h.group, a)...)
-		return true
-	})
-	var message strings.Builder
-	message.WriteString(r.Message)
-	fields := make(map[string]string, len(attrs))
-	for _, a := range attrs {
-		text := attrText(a.Value)
-		fields[fieldName(a.Key)] = text
-		if strings.ContainsAny(text, " \"=\n") || text == "" {
-			text = strconv.Quote(text)
+func (h *journalHandler) and(with func(slog.Handler) slog.Handler) slog.Handler {
+	return &journalHandler{h.level, h.send, append(slices.Clip(h.with), with)}
+}
+
+// Handle implements slog.Handler. A TextHandler formats the attributes and passes each
+// one to replace.
+func (h *journalHandler) Handle(ctx context.Context, r slog.Record) error {
+	var attrs strings.Builder
+	fields := make(map[string]string)
+	replace := func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && (a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+			return slog.Attr{}
 		}
-		fmt.Fprintf(&message, " %s=%s", a.Key, text)
+		fields[fieldName(append(groups, a.Key))] = term.SafeLines(a.Value.String())
+		return a
 	}
-	return h.send(message.String(), journalPriority(r.Level), fields)
+	var text slog.Handler = slog.NewTextHandler(&attrs, &slog.HandlerOptions{Level: r.Level, ReplaceAttr: replace})
+	for _, with := range h.with {
+		text = with(text)
+	}
+	message, priority := r.Message, journalPriority(r.Level)
+	r.Time = time.Time{} // the journal adds the time
+	if err := text.Handle(ctx, r); err != nil {
+		return err
+	}
+	return h.send(strings.TrimSpace(message+" "+attrs.String()), priority, fields)
 }
 
-// flatAttrs resolves an attribute, and puts the members of a group in its place.
-func flatAttrs(group string, a slog.Attr) []slog.Attr {
-	value := a.Value.Resolve()
-	if value.Kind() != slog.KindGroup {
-		if a.Key == "" {
-			return nil
-		}
-		return []slog.Attr{{Key: group + a.Key, Value: value}}
-	}
-	if a.Key != "" {
-		group += a.Key + "."
-	}
-	var attrs []slog.Attr
-	for _, member := range value.Group() {
-		attrs = append(attrs, flatAttrs(group, member)...)
-	}
-	return attrs
-}
-
-func attrText(v slog.Value) string {
-	if v.Kind() == slog.KindTime {
-		return v.Time().UTC().Format(time.RFC3339Nano)
-	}
-	return v.String()
-}
-
-// fieldName is key as the journal takes it: capitals, digits and underscores,
-// beginning with a capital.
-func fieldName(key string) string {
+// fieldName returns the name of a journal field: capital letters, digits and
+// underscores, with a capital letter first.
+func fieldName(path []string) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '_'
-	}, strings.ToUpper(key))
-	if name == "" || name[0] < 'A' {
+	}, strings.ToUpper(strings.Join(path, "_")))
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
 		name = "X" + name
 	}
 	return name

@@ -19,11 +19,11 @@ import (
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
-	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
 )
 
-// message is what daemon.notify posts: facts for programs, and one line for
-// people in the member that chats expect. It has no user data.
+// message is the body of a notification. Chat services show its text. It contains no
+// data of users.
 type message struct {
 	Text           string     `json:"text"`
 	Event          string     `json:"event"` // one of config.Events
@@ -38,12 +38,12 @@ type message struct {
 	Error          string     `json:"error,omitempty"`
 }
 
-// notifier sends messages to one address, one after the other. It drops a
-// message after maxTries.
+// notifier sends messages to one URL, one after another. It drops a message after
+// maxTries.
 type notifier struct {
-	field     string // of the configuration; the address is a secret
+	field     string // the configuration key; the URL is a secret
 	url       string
-	on        []string // the events to send; empty: all
+	on        []string // the events to send; empty: all except published
 	log       *slog.Logger
 	count     func(outcome string)
 	userAgent string
@@ -154,7 +154,7 @@ func (n *notifier) send(ctx context.Context, body []byte) (retry bool, err error
 	}
 	req, err := http.NewRequestWithContext(ctx, method, n.url, content)
 	if err != nil {
-		return false, errors.New("no address to send to")
+		return false, errors.New("invalid URL")
 	}
 	req.Header.Set("User-Agent", n.userAgent)
 	if body != nil {
@@ -162,7 +162,7 @@ func (n *notifier) send(ctx context.Context, body []byte) (retry bool, err error
 	}
 	resp, err := n.client.Do(req)
 	if withURL := (*url.Error)(nil); errors.As(err, &withURL) {
-		err = withURL.Err // the address is a secret
+		err = withURL.Err // the URL is a secret
 	}
 	if err != nil {
 		return true, err
@@ -177,7 +177,7 @@ func (n *notifier) send(ctx context.Context, body []byte) (retry bool, err error
 	}
 }
 
-// wait waits for d. It returns false if ctx ends before.
+// wait waits for d. It returns false if ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -196,11 +196,11 @@ func (s *service) notify(m message) {
 	m.Text = "oktasync: " + m.Export + " " + m.text()
 	body, err := json.Marshal(m)
 	if err != nil {
-		s.log.Error("message not made", "err", err)
+		s.log.Error("message not encoded", "err", err)
 		return
 	}
 	for _, n := range s.notifiers {
-		if len(n.on) == 0 || slices.Contains(n.on, m.Event) {
+		if slices.Contains(n.on, m.Event) || len(n.on) == 0 && m.Event != "published" {
 			n.enqueue(body)
 		}
 	}
@@ -213,41 +213,38 @@ func (m message) text() string {
 	case "recovered":
 		return "is up to date again"
 	case "overdue":
-		return "is overdue since " + m.Since.Format(time.RFC3339)
+		return "has been overdue since " + m.Since.Format(time.RFC3339)
+	case "unsettled":
+		return fmt.Sprintf("has snapshot %s, which may miss changes during its read (settled: false)", m.Snapshot)
 	}
 	return cmp.Or(strings.TrimSpace(m.Event+" "+m.Error), m.Event)
 }
 
-// notifyResult notifies of a published snapshot and, by the heartbeat, of a
-// reconcile that succeeded. notifyStates notifies of all other results.
-func (s *service) notifyResult(export string, r reconcile.Result, err error) {
-	if r.Snapshot != nil {
-		s.notify(message{Event: "published", Export: export, Snapshot: r.Snapshot.Name(),
-			Sequence: r.Snapshot.Manifest.Sequence, ManifestSHA256: r.Snapshot.Digest})
-	}
-	if err == nil && s.heartbeat != nil {
-		s.heartbeat.enqueue(nil)
-	}
+// notified contains what was notified of each export, by the path of the export.
+type notified struct {
+	mu        sync.Mutex
+	states    map[string]State
+	published map[string]string // the newest snapshot
 }
 
-// notifiedStates holds the last known state of each export.
-type notifiedStates struct {
-	mu     sync.Mutex
-	states map[string]State
-}
-
-// notifyStates notifies of each export whose state has changed. It only records
-// the first state of an export, so that a restart sends nothing.
-func (s *service) notifyStates() {
+// notifyChanges notifies of new snapshots and new states, also if another process
+// caused them. It only records the first snapshot and state of an export, so that a
+// restart sends nothing.
+func (s *service) notifyChanges() {
 	s.notified.mu.Lock()
 	defer s.notified.mu.Unlock()
-	if s.notified.states == nil {
-		s.notified.states = make(map[string]State)
-	}
 	for _, export := range s.cfg.Exports {
+		path := s.store.Path(export.Name)
+		if history, err := s.histories.get(s.store, export.Name); err == nil {
+			last, known := s.notified.published[path]
+			s.notified.published[path] = history.LastPublished.Snapshot
+			if known {
+				s.notifyPublished(export.Name, history.Recent, last)
+			}
+		}
 		h := s.health(export)
-		before, known := s.notified.states[export.Name]
-		s.notified.states[export.Name] = h.State
+		before, known := s.notified.states[path]
+		s.notified.states[path] = h.State
 		if !known || before == h.State {
 			continue
 		}
@@ -260,7 +257,40 @@ func (s *service) notifyStates() {
 	}
 }
 
+// notifyPublished notifies of the snapshots after last, and counts their changes.
+func (s *service) notifyPublished(export string, events []snapshot.Event, last string) {
+	for i, e := range slices.Backward(events) {
+		if e.Event == snapshot.EventPublished && e.Snapshot == last {
+			events = events[i+1:]
+			break
+		}
+	}
+	for _, e := range events {
+		if e.Event != snapshot.EventPublished {
+			continue
+		}
+		m := message{Event: "published", Export: export, Snapshot: e.Snapshot, ManifestSHA256: e.ManifestSHA256}
+		manifest, err := s.store.Manifest(export, e.Snapshot)
+		if err != nil {
+			s.notify(m)
+			continue // pruned or damaged meanwhile
+		}
+		m.Sequence = manifest.Sequence
+		s.notify(m)
+		if !manifest.Read.Settled {
+			m.Event = "unsettled"
+			s.notify(m)
+		}
+		for resource, counts := range manifest.Resources {
+			for kind, n := range counts.Kinds {
+				s.metrics.Changes(export, resource, string(kind), n)
+			}
+		}
+	}
+}
+
 // stateEvents are the events of state changes.
 var stateEvents = map[State]string{
-	StateUpToDate: "recovered", StateFailing: "failed", StateDamaged: "failed", StateUnknown: "failed", StateQuarantined: "quarantined", StateOverdue: "overdue",
+	StateUpToDate: "recovered", StateFailing: "failed", StateUnknown: "failed", StateQuarantined: "quarantined", StateOverdue: "overdue",
+	StateDamaged: "damaged",
 }

@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// The address of a notification is a secret, also where it can't be reached.
-func TestUndeliveredMessageShowsNoAddress(t *testing.T) {
+// The URL of a notification is a secret, also in errors.
+func TestUndeliveredMessageShowsNoURL(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln.Close() // so that nobody answers
+	ln.Close() // so that connections fail
 	var log bytes.Buffer
 	outcomes := []string{}
 	n := &notifier{
@@ -24,12 +24,12 @@ func TestUndeliveredMessageShowsNoAddress(t *testing.T) {
 		log: slog.New(slog.NewTextHandler(&log, nil)), count: func(outcome string) { outcomes = append(outcomes, outcome) },
 	}
 	if retry, err := n.send(t.Context(), nil); err == nil || !retry || strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("send = %t, %v, want an error that may pass, without the address", retry, err)
+		t.Errorf("send = %t, %v, want an error to retry, without the URL", retry, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // no more tries
+	cancel() // no retries
 	n.deliver(ctx, []byte("{}"))
 	if text := log.String(); !strings.Contains(text, n.field) || strings.Contains(text, "s3cret") || len(outcomes) != 1 || outcomes[0] != "failed" {
-		t.Errorf("outcomes %q, log: %s, want one failure that names the field and not the address", outcomes, text)
+		t.Errorf("outcomes %q, log: %s, want one failure that names the field and not the URL", outcomes, text)
 	}
 }

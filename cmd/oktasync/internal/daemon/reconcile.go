@@ -14,28 +14,22 @@ var outcomes = []string{
 	string(reconcile.Published), string(reconcile.Unchanged), string(reconcile.Quarantined), string(reconcile.Failed), string(reconcile.Cancelled),
 }
 
-// reconcile runs the job of one export. It returns nil if a retry would not help:
-// for a quarantined read, and for a published snapshot after which old ones could
-// not be pruned.
+// reconcile reconciles an export. It returns nil if a retry wouldn't help: for a
+// quarantined read, and for a published snapshot if old ones couldn't be pruned.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
 	result, err := s.reconciler.Reconcile(ctx, export, org.Run(s.cfg, "schedule"))
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.Reconcile(export.Name, string(result.Outcome), result.Elapsed)
-	if result.Outcome == reconcile.Published {
-		for resource, counts := range result.Snapshot.Manifest.Resources {
-			for kind, n := range counts.Kinds {
-				s.metrics.Changes(export.Name, resource, string(kind), n)
-			}
-		}
+	if err == nil && s.heartbeat != nil {
+		s.heartbeat.enqueue(nil)
 	}
-	s.notifyResult(export.Name, result, err)
 	if result.Outcome == reconcile.Quarantined {
 		err = nil
 	}
 	if ctx.Err() == nil {
-		s.failures.note(export.Name, err)
+		s.failures.record(export.Name, err)
 	}
-	s.notifyStates()
+	s.notifyChanges()
 	if result.Outcome == reconcile.Published {
 		return nil
 	}
@@ -79,8 +73,8 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 	log.LogAttrs(context.WithoutCancel(ctx), level, message, attrs...)
 }
 
-// reconcileNow reconciles an export as the current configuration declares it. It
-// does nothing if that no longer declares it.
+// reconcileNow reconciles an export with the current configuration. It does nothing
+// if the configuration no longer declares the export.
 func (d *daemon) reconcileNow(ctx context.Context, name string) error {
 	s, release := d.acquire()
 	defer release()

@@ -11,8 +11,8 @@ import (
 	"oktasync/cmd/oktasync/internal/config"
 )
 
-// reload loads the configuration and everything that it names, and uses it. After
-// an error, the daemon keeps the configuration that it has.
+// reload loads the configuration and the files that it names, and uses them. After an
+// error, the daemon keeps the current configuration.
 func (d *daemon) reload() {
 	d.notifySystemd(sd.SdNotifyReloading)
 	defer d.notifySystemd(sd.SdNotifyReady)
@@ -26,7 +26,7 @@ func (d *daemon) reload() {
 			changed := config.ChangedKeys(before.values, s.values)
 			d.log.Info("configuration reloaded", "changed", cmp.Or(strings.Join(changed, ", "), "nothing"))
 			if slices.Contains(changed, "log.format") {
-				d.log.Warn("log.format counts from the next start on")
+				d.log.Warn("log.format changes at the next start")
 			}
 		}
 	}
@@ -35,11 +35,11 @@ func (d *daemon) reload() {
 	if err != nil {
 		now := time.Now()
 		d.rejected.Store(&now)
-		d.log.Error("configuration not reloaded; the old one goes on", "err", err)
+		d.log.Error("configuration not reloaded; the daemon continues with the old one", "err", err)
 	}
 }
 
-// rejectedAt returns when the last reload failed, and zero if it succeeded.
+// rejectedAt returns the time of the last reload if it failed, otherwise zero.
 func (d *daemon) rejectedAt() time.Time {
 	if at := d.rejected.Load(); at != nil {
 		return *at

@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -11,22 +14,21 @@ import (
 	"oktasync/scheduler"
 )
 
-// lastMet returns when an export last started in time, for the scheduler. A
-// reconcile that was cancelled when the daemon stopped doesn't count, so that the
-// next start makes it up. A reconcile that was killed counts: if it killed the
-// process itself, to make it up would do so again.
-func lastMet(h snapshot.History) time.Time {
+// lastStart returns the last start of an export, for the scheduler. A reconcile that
+// was cancelled because the daemon stopped doesn't count, so that the next daemon runs
+// it again. A reconcile that was killed counts, because it may have killed the process.
+func lastStart(h snapshot.History) time.Time {
 	switch {
 	case h.LastEnd.Event != snapshot.EventCancelled || h.LastStarted.Time.After(h.LastEnd.Time.Time):
 		return h.LastStarted.Time.Time
 	case !h.LastDone.Time.IsZero():
 		return h.LastDone.Time.Time
 	}
-	return h.Undone.Time.Add(-time.Second) // no reconcile ended before it
+	return h.Undone.Time.Add(-time.Second) // before the first reconcile, so that it is due again
 }
 
-// lastFailed returns when the last reconcile ended, if it failed. The scheduler
-// then retries it, as if the daemon had not stopped.
+// lastFailed returns the end of the last reconcile if it failed, otherwise zero. The
+// scheduler then retries it, as if the daemon hadn't stopped.
 func lastFailed(h snapshot.History) time.Time {
 	if h.LastEnd.Event != snapshot.EventFailed || h.LastStarted.Time.After(h.LastEnd.Time.Time) {
 		return time.Time{}
@@ -34,16 +36,32 @@ func lastFailed(h snapshot.History) time.Time {
 	return h.LastEnd.Time.Time
 }
 
-// schedule makes a job of each export with a schedule, and one of daemon.verify.
-// The journals have the last run of each job, so that missed runs are made up.
+// Schedule returns the schedule of an export, with its splay, or nil if it has none.
+// The delay depends on the name of the export, the host and the store.
+func Schedule(export reconcile.Export, store *snapshot.Store) (scheduler.Schedule, error) {
+	if export.Schedule == "" {
+		return nil, nil
+	}
+	when, err := scheduler.Parse(export.Schedule, export.Location())
+	if err != nil {
+		return nil, fmt.Errorf("%s: schedule: %w", export.Name, err)
+	}
+	host, _ := os.Hostname()
+	sum := sha256.Sum256([]byte(export.Name + "\x00" + host + "\x00" + store.ID()))
+	delay := binary.BigEndian.Uint64(sum[:]) % uint64(export.Splay/time.Second+1)
+	return scheduler.Delayed(when, time.Duration(delay)*time.Second), nil
+}
+
+// schedule creates a job for each export with a schedule, and one for daemon.verify.
+// The journals contain the last run of each job, so that missed runs are made up.
 func (s *service) schedule(before *service) error {
 	for _, export := range s.cfg.Exports {
-		if export.Schedule == "" {
-			continue
-		}
-		when, err := scheduler.Parse(export.Schedule, export.Location())
+		when, err := Schedule(export, s.store)
 		if err != nil {
-			return fmt.Errorf("%s: schedule: %w", export.Name, err)
+			return err
+		}
+		if when == nil {
+			continue
 		}
 		history, err := s.store.Journal(export.Name)
 		if err != nil {
@@ -54,7 +72,7 @@ func (s *service) schedule(before *service) error {
 		s.jobs = append(s.jobs, scheduler.Job{
 			Name:     export.Name,
 			Schedule: when,
-			Last:     lastMet(history),
+			Last:     lastStart(history),
 			Failed:   lastFailed(history),
 			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
 			Run:      func(ctx context.Context) error { return s.reconcileNow(ctx, export.Name) },
@@ -78,12 +96,13 @@ func (s *service) schedule(before *service) error {
 	return nil
 }
 
-// scheduledSince returns when the schedule of an export began to apply: at the
-// start, or at the reload that changed it.
+// scheduledSince returns the time from which the schedule of an export applies: the
+// start of the daemon, or the reload that changed the schedule.
 func (s *service) scheduledSince(export reconcile.Export, before *service) time.Time {
 	if before != nil {
 		i := slices.IndexFunc(before.cfg.Exports, func(e reconcile.Export) bool { return e.Name == export.Name })
-		if i >= 0 && before.cfg.Exports[i].Schedule == export.Schedule && before.cfg.Exports[i].TimeZone == export.TimeZone {
+		if i >= 0 && before.cfg.Exports[i].Schedule == export.Schedule && before.cfg.Exports[i].TimeZone == export.TimeZone &&
+			before.cfg.Exports[i].Splay == export.Splay {
 			return before.since[export.Name]
 		}
 	}

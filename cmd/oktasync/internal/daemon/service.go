@@ -26,7 +26,7 @@ type service struct {
 	reconciler *reconcile.Reconciler
 	jobs       []scheduler.Job
 	schedules  map[string]scheduler.Schedule // by export; none for an export without a schedule
-	since      map[string]time.Time          // by export: when its schedule began to apply
+	since      map[string]time.Time          // by export: from when its schedule applies
 	server     *web.Server                   // the next service may take it over
 	access     *web.Access
 	notifiers  []*notifier
@@ -34,10 +34,10 @@ type service struct {
 	running    sync.RWMutex // read-locked by each job
 }
 
-// configure makes a service of cfg. It loads keys and certificates, opens and
-// locks the store, and opens the address. From the service before it takes only
-// what can't exist twice, and the state of the connection to the org. After an
-// error, it has released everything again.
+// configure creates a service from cfg. It loads keys and certificates, opens and locks
+// the store, and listens. It takes over the lock, the server and the state of the
+// connection to the org from the service before, if they stay the same. After an error,
+// it has released everything again.
 func (d *daemon) configure(cfg *config.Config, before *service) (_ *service, err error) {
 	s := &service{daemon: d, cfg: cfg, read: time.Now(), schedules: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
 	defer func() {
@@ -101,7 +101,7 @@ func (s *service) listen(before *service) error {
 	for name, hash := range file.Users {
 		access.Users[name] = string(hash)
 	}
-	if !file.Closed() { // a closed server needs a password, which a browser has for no other name
+	if !file.Closed() { // with a password, DNS rebinding is harmless: a browser doesn't send it to another name
 		access.AllowHost = oktaclient.IsLoopback
 	}
 	s.access = web.NewAccess(access)
@@ -114,9 +114,8 @@ func (s *service) listen(before *service) error {
 	return err
 }
 
-// acquire returns the current service. It releases nothing before the caller
-// calls release. A job of the service before may start while a reload replaces
-// it.
+// acquire returns the current service, which stays usable until the caller calls
+// release. It handles a job that starts while a reload replaces the service.
 func (d *daemon) acquire() (s *service, release func()) {
 	for {
 		s = d.current.Load()
@@ -128,8 +127,8 @@ func (d *daemon) acquire() (s *service, release func()) {
 	}
 }
 
-// use makes s the current service. The reconciles of the service before finish
-// first; then it releases what s has not taken over.
+// use replaces the current service by s. After its last reconcile, the service before
+// releases what s hasn't taken over.
 func (d *daemon) use(s *service) {
 	before := d.current.Swap(s)
 	for _, export := range s.cfg.Exports {
@@ -139,7 +138,7 @@ func (d *daemon) use(s *service) {
 		at, problems := s.lastVerify()
 		s.metrics.Verified(problems, at)
 	}
-	s.notifyStates()
+	s.notifyChanges()
 	for _, n := range s.allNotifiers() {
 		n.start()
 	}
@@ -165,7 +164,7 @@ func (d *daemon) use(s *service) {
 			n.stop()
 		}
 		if err := before.release(s); err != nil {
-			d.log.Warn("store of the old configuration not given up", "err", err)
+			d.log.Warn("store of the old configuration not unlocked", "err", err)
 		}
 	})
 }

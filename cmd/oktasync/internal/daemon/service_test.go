@@ -8,14 +8,13 @@ import (
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
-	"oktasync/cmd/oktasync/internal/web"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
 )
 
-// What was cancelled is made up at the next start, what was killed is not.
-func TestLastMet(t *testing.T) {
+// The next daemon repeats a cancelled reconcile, but not a killed one.
+func TestLastStart(t *testing.T) {
 	at := func(event string, hour int) snapshot.Event {
 		return snapshot.Event{Event: event, Time: snapshot.At(time.Date(2026, 11, 23, hour, 0, 0, 0, time.UTC))}
 	}
@@ -37,14 +36,14 @@ func TestLastMet(t *testing.T) {
 		if got := lastFailed(test.history); got.IsZero() == (test.name == "failed") {
 			t.Errorf("%s: last failed = %s", test.name, got)
 		}
-		if got := lastMet(test.history); !got.Equal(test.want) {
-			t.Errorf("%s: last met = %s, want %s", test.name, got, test.want)
+		if got := lastStart(test.history); !got.Equal(test.want) {
+			t.Errorf("%s: last start = %s, want %s", test.name, got, test.want)
 		}
 	}
 }
 
-// A verify that was due while no daemon ran is made up like a reconcile: when the
-// last one was stands in the journal. Before the first there was none to miss.
+// A verify that was due while no daemon ran is made up, because the journal contains the
+// time of the last one. The first verify waits for its due time.
 func TestVerifyIsMadeUp(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -59,7 +58,7 @@ func TestVerifyIsMadeUp(t *testing.T) {
 		}
 		last := func() time.Time {
 			t.Helper()
-			d := &daemon{log: slog.New(slog.DiscardHandler)}
+			d := newDaemon(Options{}, slog.New(slog.DiscardHandler))
 			s := &service{daemon: d, cfg: cfg, store: store, schedules: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
 			if err := s.schedule(nil); err != nil || len(s.jobs) != 1 || s.jobs[0].Name != verifyJob {
 				t.Fatalf("jobs %+v, %v", s.jobs, err)
@@ -67,9 +66,9 @@ func TestVerifyIsMadeUp(t *testing.T) {
 			return s.jobs[0].Last
 		}
 		if got := last(); !got.Equal(time.Now()) {
-			t.Errorf("before the first verify the last is %s, want %s", got, time.Now())
+			t.Errorf("before the first verify, the last start is %s, want %s", got, time.Now())
 		}
-		s := &service{daemon: &daemon{log: slog.New(slog.DiscardHandler)}, cfg: cfg, store: store}
+		s := &service{daemon: newDaemon(Options{}, slog.New(slog.DiscardHandler)), cfg: cfg, store: store}
 		s.record(t.Context(), []string{export.Name}, nil)
 		verified := time.Now()
 		time.Sleep(9 * 24 * time.Hour)
@@ -79,8 +78,8 @@ func TestVerifyIsMadeUp(t *testing.T) {
 	})
 }
 
-// A reload may come between the moment at which a job is due and its start: it
-// then runs as the new configuration has it, and not at all where it is gone.
+// If a reload replaces the service between the due time of a job and its start, the job
+// uses the new configuration. It does nothing if the export is gone.
 func TestReloadAsAJobStarts(t *testing.T) {
 	cfg := config.Default()
 	cfg.Store.Path = t.TempDir()
@@ -91,14 +90,14 @@ func TestReloadAsAJobStarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{log: slog.New(slog.DiscardHandler), metrics: web.NewMetrics("", "", nil, nil, nil)}
+	d := newDaemon(Options{}, slog.New(slog.DiscardHandler))
 	before := &service{daemon: d, cfg: cfg, store: store, schedules: make(map[string]scheduler.Schedule), since: make(map[string]time.Time)}
 	if err := before.schedule(nil); err != nil || len(before.jobs) != 2 {
 		t.Fatalf("jobs %+v, %v", before.jobs, err)
 	}
 	after := &service{daemon: d, cfg: config.Default(), store: store}
 	d.current.Store(after)
-	before.running.Lock() // given up
+	before.running.Lock() // it is retiring
 	for _, job := range before.jobs {
 		if err := job.Run(t.Context()); err != nil {
 			t.Errorf("%s: %v", job.Name, err)
@@ -106,7 +105,7 @@ func TestReloadAsAJobStarts(t *testing.T) {
 	}
 	_, release := d.acquire()
 	if after.running.TryLock() {
-		t.Error("a reload would not wait for what runs")
+		t.Error("a reload wouldn't wait for the job")
 	}
 	release()
 }

@@ -19,13 +19,13 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// statuses caches the last status, and the record counts of snapshots.
+// statuses caches the last status and the record counts of snapshots.
 type statuses struct {
 	mu      sync.Mutex
 	service *service // of last
 	last    web.Status
 	made    time.Time
-	totals  map[string]map[string]int // records by snapshot, by the folder of the export; they never change
+	totals  map[string]map[string]int // records by snapshot, by the path of the export
 }
 
 // Status implements web.Source.
@@ -82,8 +82,8 @@ func (s *service) status() web.Status {
 	return st
 }
 
-// exportStatus returns the status of one export. It leaves out what it can't
-// read: the state and verify report that.
+// exportStatus returns the status of one export, without what it can't read, because
+// the state and verify report that.
 func (s *service) exportStatus(export reconcile.Export) web.Export {
 	h := s.health(export)
 	e := web.Export{
@@ -116,6 +116,7 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 	m := newest.Manifest
 	n := &web.Newest{
 		Snapshot: m.Snapshot, Sequence: m.Sequence, ManifestSHA256: newest.Digest, Finished: web.At(m.Read.Finished.Time),
+		Settled: m.Read.Settled,
 		Changes: report.Changes(m.Resources, m.Previous == nil),
 	}
 	if m.SignedBy != nil {
@@ -137,11 +138,11 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 	return n
 }
 
-// declaration returns what export declares, without its search.
+// declaration returns the declaration of an export, without its search.
 func declaration(export reconcile.Export) web.Declaration {
 	declared := export.Declaration()
 	d := web.Declaration{
-		Schedule: export.Schedule, TimeZone: export.Location().String(), Timeout: term.Duration(export.Timeout),
+		Schedule: export.Schedule, Splay: term.Duration(export.Splay), TimeZone: export.Location().String(), Timeout: term.Duration(export.Timeout),
 		Formats: declared.Formats, Snapshot: string(cmp.Or(export.Snapshot, reconcile.Always)), Retain: retainText(export.Retain),
 	}
 	for _, r := range export.Resources() {
@@ -154,7 +155,7 @@ func declaration(export reconcile.Export) web.Declaration {
 		}
 		d.Resources = append(d.Resources, resource)
 		if n := declared.Resources[r.Resource.Name].Narrowing; n != nil && n.Search != "" {
-			n.Search = "a search that is not shown here" // it can contain a user's data
+			n.Search = "a search that isn't shown here" // it can contain a user's data
 		}
 	}
 	d.Query = report.Query(declared)
@@ -197,11 +198,11 @@ func (s *service) oktaStatus() web.Okta {
 	return okta
 }
 
-// runs returns how reconciles ended, and the record counts of their snapshots. The
-// caller holds the lock of statuses.
+// runs returns the ends of reconciles, with the record counts of their snapshots. The
+// caller has locked statuses.
 func (s *service) runs(export string, ends []snapshot.Event) []web.Run {
-	folder := filepath.Join(s.store.Dir(), export)
-	before, now := s.statuses.totals[folder], make(map[string]int)
+	path := s.store.Path(export)
+	before, now := s.statuses.totals[path], make(map[string]int)
 	runs := make([]web.Run, len(ends))
 	for i, end := range ends {
 		runs[i] = web.Run{Ended: web.At(end.Time.Time), Outcome: end.Event, Snapshot: end.Snapshot}
@@ -218,15 +219,12 @@ func (s *service) runs(export string, ends []snapshot.Event) []web.Run {
 		}
 		now[end.Snapshot], runs[i].Records = total, &total
 	}
-	if s.statuses.totals == nil {
-		s.statuses.totals = make(map[string]map[string]int)
-	}
-	s.statuses.totals[folder] = now // older entries are dropped
+	s.statuses.totals[path] = now // without older snapshots
 	return runs
 }
 
-// storeSize caches the size of the store: reading it takes a while for years of
-// snapshots.
+// storeSize caches the size of the store, because walking years of snapshots takes a
+// while.
 type storeSize struct {
 	mu        sync.Mutex
 	dir       string
@@ -235,7 +233,7 @@ type storeSize struct {
 	snapshots map[string]int
 }
 
-// sizeAge is how old the size may be.
+// sizeAge is the largest age of a cached size.
 const sizeAge = 5 * time.Minute
 
 func (z *storeSize) of(dir string) (bytes int64, snapshots map[string]int) {

@@ -10,8 +10,8 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// notifySystemd sends a state to systemd, with a line for `systemctl status`, if
-// systemd started the daemon with a notification socket (sd_notify(3)).
+// notifySystemd sends a state and a line for `systemctl status` to systemd, if there is
+// a notification socket (sd_notify(3)).
 func (d *daemon) notifySystemd(state string) {
 	if state == sd.SdNotifyReloading {
 		state += "\n" + strings.TrimSpace(sd.SdNotifyMonotonicUsec())
@@ -21,8 +21,8 @@ func (d *daemon) notifySystemd(state string) {
 	}
 }
 
-// statusLine calls the scheduler: if that is stuck, the watchdog gets no line and
-// restarts the daemon.
+// statusLine returns the line for `systemctl status`. If the scheduler is deadlocked, so
+// is statusLine, and systemd restarts the daemon.
 func (d *daemon) statusLine() string {
 	s := d.current.Load()
 	var running []string
@@ -38,7 +38,7 @@ func (d *daemon) statusLine() string {
 	}
 	line := term.Plural(len(s.cfg.Exports), "export")
 	if len(running) > 0 {
-		line += "; at work on " + strings.Join(running, ", ")
+		line += "; reconciling " + strings.Join(running, ", ")
 	}
 	if next != "" {
 		line += fmt.Sprintf("; next %s at %s", next, soonest.UTC().Format(time.RFC3339))
@@ -46,8 +46,8 @@ func (d *daemon) statusLine() string {
 	return line
 }
 
-// watchdogInterval returns how often systemd is notified: a third of its
-// watchdog time, so that two notifications may be lost.
+// watchdogInterval returns the interval of the notifications: a third of systemd's
+// watchdog time, so that two of them may be lost.
 func watchdogInterval() time.Duration {
 	if wanted, err := sd.SdWatchdogEnabled(false); err == nil && wanted > 0 {
 		return wanted / 3

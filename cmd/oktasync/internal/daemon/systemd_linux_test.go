@@ -47,7 +47,7 @@ func TestStoppingIsNotifiedDuringAReconcile(t *testing.T) {
 	buf := make([]byte, 4096)
 	n, err := conn.Read(buf)
 	close(notified)
-	if got := string(buf[:n]); err != nil || !strings.HasPrefix(got, "STOPPING=1\nSTATUS=0 exports; at work on staff; next staff at ") {
+	if got := string(buf[:n]); err != nil || !strings.HasPrefix(got, "STOPPING=1\nSTATUS=0 exports; reconciling staff; next staff at ") {
 		t.Errorf("notified %q, %v", got, err)
 	}
 	<-ended

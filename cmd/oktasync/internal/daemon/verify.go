@@ -13,8 +13,8 @@ import (
 	"oktasync/reconcile/snapshot/verify"
 )
 
-// verifyJob is the name of the job that verifies the store. No export can have
-// this name.
+// verifyJob is the name of the job that verifies the store. It isn't a valid name of an
+// export.
 const verifyJob = "daemon.verify"
 
 // verify verifies the whole store. It logs the result.
@@ -45,7 +45,7 @@ func (s *service) verifyStore(ctx context.Context) error {
 			level = slog.LevelError
 			problems[f.Export]++
 		}
-		s.log.Log(ctx, level, "store checked", "finding", f.String())
+		s.log.Log(ctx, level, "verify finding", "finding", f.String())
 	})
 	if err != nil {
 		return err
@@ -85,13 +85,13 @@ func (v *Verified) problems() (n int) {
 
 func (v *Verified) String() string {
 	if v.Problems == "" {
-		return "everything fitted"
+		return "no problems"
 	}
 	return v.Problems + " found; see `oktasync verify`"
 }
 
-// lastVerify returns when a daemon last verified the store, zero for never, and
-// the number of problems.
+// lastVerify returns the time of the last verify by a daemon, zero for never, and the
+// number of problems.
 func (s *service) lastVerify() (at time.Time, problems int) {
 	for _, export := range s.cfg.Exports {
 		history, err := s.histories.get(s.store, export.Name)
@@ -105,8 +105,8 @@ func (s *service) lastVerify() (at time.Time, problems int) {
 	return at, problems
 }
 
-// record writes the result of a verify to the journals. It waits up to recordWait
-// while another process writes to them.
+// record writes the result of a verify to the journals. While another process writes to
+// them, it waits, up to recordWait.
 func (s *service) record(ctx context.Context, exports []string, problems map[string]int) {
 	end := time.Now().Add(recordWait)
 	for _, export := range exports {

@@ -246,12 +246,21 @@ func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Lo
 	})
 }
 
+// userName returns the name of the user of this process. A dynamic user of systemd isn't
+// in /etc/passwd; for it, userName returns USER and the UID.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	uid := fmt.Sprintf("uid %d", os.Getuid())
+	if name := os.Getenv("USER"); name != "" {
+		return name + " (" + uid + ")"
+	}
+	return uid
+}
+
 // Run returns the facts about a run of this process for a manifest.
 func Run(cfg *config.Config, trigger string) snapshot.Run {
 	host, _ := os.Hostname()
-	name := "uid " + fmt.Sprint(os.Getuid())
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	return snapshot.Run{Trigger: trigger, Host: host, User: name, ConfigSHA256: cfg.SHA256}
+	return snapshot.Run{Trigger: trigger, Host: host, User: userName(), ConfigSHA256: cfg.SHA256}
 }

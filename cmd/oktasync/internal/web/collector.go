@@ -1,11 +1,14 @@
 package web
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// collector makes metrics of the current Status. They are right after a restart,
-// and after an `apply` beside the daemon.
+// collector returns metrics of the current Status. They are also correct after a restart
+// and after an `apply` by hand.
 type collector struct{ source Source }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -13,40 +16,52 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descState       = desc("export_state", "1 for the state that an export is in: up to date, failing, quarantined, overdue, damaged or unknown.", "export", "state")
-	descStateSince  = desc("export_state_since_timestamp_seconds", "Since when an export is in its state; 0 if it is up to date.", "export")
+	descState       = desc("export_state", "1 for the state of the export: up to date, failing, quarantined, overdue, damaged or unknown.", "export", "state")
+	descStateSince  = desc("export_state_since_timestamp_seconds", "Start of the state of the export; 0 if it is up to date.", "export")
 	descRunning     = desc("export_running", "1 while the daemon reconciles the export.", "export")
 	descRecords     = desc("records", "Records in the newest snapshot, by resource.", "export", "resource")
-	descUsers       = desc("users", "Users in the newest snapshot, by Okta's status.", "export", "status")
+	descUsers       = desc("users", "Users in the newest snapshot, by status in Okta.", "export", "status")
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
-	descLastSuccess = desc("last_success_timestamp_seconds", "When a reconcile last ended well; 0 for never.", "export")
-	descNext        = desc("next_run_timestamp_seconds", "When the daemon reconciles next, a retry included; 0 for never.", "export")
+	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if it may miss changes during its read.", "export")
+	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
+	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")
 
-	descLimit     = desc("rate_limit_requests", "Requests that a window of Okta's rate limit allows, to everyone.", "bucket")
-	descRemaining = desc("rate_limit_remaining_requests", "Requests left in the window, as Okta last said.", "bucket")
-	descUsed      = desc("rate_limit_used_requests", "Requests made by us in the window.", "bucket")
-	descShare     = desc("rate_limit_share_requests", "Requests that we may make in a window.", "bucket")
-	descWaiting   = desc("rate_limit_waiting_requests", "Requests held back until the limit allows them.", "bucket")
-	descReset     = desc("rate_limit_reset_timestamp_seconds", "When the next window begins.", "bucket")
+	descLimit     = desc("rate_limit_requests", "Requests of all clients that Okta allows in a window.", "bucket")
+	descRemaining = desc("rate_limit_remaining_requests", "Requests left in the window, in the last response of Okta.", "bucket")
+	descUsed      = desc("rate_limit_used_requests", "Requests of the daemon in the window.", "bucket")
+	descShare     = desc("rate_limit_share_requests", "Most requests of the daemon in a window.", "bucket")
+	descWaiting   = desc("rate_limit_waiting_requests", "Requests that wait for the next window.", "bucket")
+	descReset     = desc("rate_limit_reset_timestamp_seconds", "Start of the next window.", "bucket")
 
-	descTokens      = desc("tokens_total", "Access tokens fetched, by why.", "reason")
-	descTokenErrors = desc("token_failures_total", "Fetches of a token that came to nothing, by why it was wanted.", "reason")
-	descExpiry      = desc("token_expiry_timestamp_seconds", "When the token at hand expires; 0 for none.")
-	descChallenges  = desc("dpop_challenges_total", "Demands for a DPoP nonce, by who made them (token or api).", "endpoint")
+	descTokens      = desc("tokens_total", "Access tokens obtained, by reason.", "reason")
+	descTokenErrors = desc("token_failures_total", "Failed token requests, by reason.", "reason")
+	descExpiry      = desc("token_expiry_timestamp_seconds", "Expiry of the access token; 0 for none.")
+	descChallenges  = desc("dpop_challenges_total", "Demands for a DPoP nonce, by endpoint (token or api).", "endpoint")
 	descResent      = desc("auth_retries_total", "Requests signed and sent again, by cause.", "cause")
-	descOffset      = desc("clock_offset_seconds", "By how much Okta's clock is ahead of ours, as far as known.")
+	descOffset      = desc("clock_offset_seconds", "Okta's clock minus the clock of this host.")
 
-	descSnapshots = desc("snapshots", "Snapshots in the store; looked up every five minutes.", "export")
-	descBytes     = desc("store_bytes", "Bytes of all files in the store; looked up every five minutes.")
+	descSnapshots = desc("snapshots", "Snapshots in the store; updated every five minutes.", "export")
+	descBytes     = desc("store_bytes", "Size of all files in the store; updated every five minutes.")
 )
 
 // states are the states of an export.
 var states = []string{stateUpToDate, "failing", "quarantined", "overdue", "damaged", "unknown"}
 
+// userStatuses are Okta's statuses of users. The label of any other status is "other".
+var userStatuses = []string{
+	"STAGED", "PROVISIONED", "ACTIVE", "PASSWORD_EXPIRED", "LOCKED_OUT", "RECOVERY", "SUSPENDED", "DEPROVISIONED",
+}
+
+// isBucketName reports whether name looks like one of Okta's rate limits, such as
+// "users/*". Others have no metrics.
+func isBucketName(name string) bool {
+	return len(name) <= 64 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_*/") == ""
+}
+
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descLastSuccess, descNext,
+		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descSettled, descLastSuccess, descNext,
 		descLimit, descRemaining, descUsed, descShare, descWaiting, descReset,
 		descTokens, descTokenErrors, descExpiry, descChallenges, descResent, descOffset, descSnapshots, descBytes,
 	} {
@@ -79,19 +94,31 @@ func (c *collector) export(ch chan<- prometheus.Metric, e Export) {
 		return
 	}
 	gauge(ch, descSequence, float64(e.Newest.Sequence), e.Export)
+	gauge(ch, descSettled, oneIf(e.Newest.Settled), e.Export)
 	for _, r := range e.Newest.Records {
 		gauge(ch, descRecords, float64(r.Total), e.Export, r.Resource)
 		if r.Resource != "users" {
 			continue
 		}
+		other := 0
 		for status, n := range r.ByStatus {
-			gauge(ch, descUsers, float64(n), e.Export, status)
+			if slices.Contains(userStatuses, status) {
+				gauge(ch, descUsers, float64(n), e.Export, status)
+			} else {
+				other += n
+			}
+		}
+		if other > 0 {
+			gauge(ch, descUsers, float64(other), e.Export, "other")
 		}
 	}
 }
 
 func (c *collector) okta(ch chan<- prometheus.Metric, o Okta) {
 	for _, l := range o.RateLimits {
+		if !isBucketName(l.Bucket) {
+			continue
+		}
 		gauge(ch, descLimit, float64(l.Limit), l.Bucket)
 		gauge(ch, descRemaining, float64(l.Remaining), l.Bucket)
 		gauge(ch, descUsed, float64(l.Used), l.Bucket)

@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Metrics counts what happens in the daemon. The other metrics are made of the
-// Status at each request, by collector. Labels have few and fixed values: the
-// declared exports, outcomes, statuses and kinds. docs/metrics.md lists them.
+// Metrics contains the counters of the daemon. collector adds metrics of the Status.
+// Labels have few values: the declared exports, outcomes, statuses and kinds.
+// docs/metrics.md lists all metrics.
 type Metrics struct {
 	outcomes []string
 	kinds    map[string][]string // by resource
@@ -35,36 +35,36 @@ func NewMetrics(version, commit string, outcomes []string, kinds map[string][]st
 		outcomes: outcomes, kinds: kinds,
 		registry: prometheus.NewRegistry(),
 		reconciles: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "oktasync_reconciles_total", Help: "Reconciles of the daemon that ended, by outcome.",
+			Name: "oktasync_reconciles_total", Help: "Reconciles of the daemon, by outcome.",
 		}, []string{"export", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "oktasync_reconcile_duration_seconds", Help: "How long reconciles took.",
+			Name: "oktasync_reconcile_duration_seconds", Help: "Duration of reconciles.",
 			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 7200},
 		}, []string{"export"}),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "oktasync_changes_total", Help: "Changes that the daemon published, by resource and kind.",
+			Name: "oktasync_changes_total", Help: "Changes in snapshots that were published while the daemon ran, by resource and kind.",
 		}, []string{"export", "resource", "kind"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oktasync_requests_total", Help: "Requests to Okta, by endpoint (api or token) and class of status (2xx to 5xx, or none).",
 		}, []string{"endpoint", "class"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "oktasync_messages_total", Help: "Notifications and heartbeats, by what became of them (sent, failed or dropped).",
+			Name: "oktasync_messages_total", Help: "Notifications and heartbeats, by outcome (sent, failed or dropped).",
 		}, []string{"to", "outcome"}),
 		verifyProblems: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "oktasync_verify_problems", Help: "Problems that the last check of the whole store found.",
+			Name: "oktasync_verify_problems", Help: "Problems that the last verify of the daemon found.",
 		}),
 		verifyTime: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "oktasync_verify_timestamp_seconds", Help: "When the daemon last checked the whole store; 0 for not yet.",
+			Name: "oktasync_verify_timestamp_seconds", Help: "Time of the last verify of the daemon; 0 for never.",
 		}),
 		reloadOK: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "oktasync_config_last_reload_successful", Help: "1 where the last reading of the configuration went well, 0 where not.",
+			Name: "oktasync_config_last_reload_successful", Help: "1 if the last load of the configuration succeeded, otherwise 0.",
 		}),
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "oktasync_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was read.",
+			Name: "oktasync_config_last_reload_success_timestamp_seconds", Help: "Time when the current configuration was loaded.",
 		}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "oktasync_build_info", Help: "The program that runs; always 1.",
+		Name: "oktasync_build_info", Help: "Version of the program; always 1.",
 	}, []string{"version", "commit"})
 	build.WithLabelValues(version, commit).Set(1)
 	m.registry.MustRegister(m.reconciles, m.duration, m.changes, m.requests, m.messages, m.verifyProblems, m.verifyTime, m.reloadOK, m.reloadTime,

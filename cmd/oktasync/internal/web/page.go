@@ -17,14 +17,14 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// assets are the files of the status page. It has no script, and loads nothing
-// from elsewhere.
+// assets are the files of the status page. It has no script, and loads nothing from
+// other hosts.
 //
 //go:embed assets
 var assets embed.FS
 
-// pageTemplate parses the templates at the first request, not at the start of
-// every command.
+// pageTemplate parses the templates at the first request, because other commands don't
+// need them.
 var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"at": newMoment, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": newTrend, "capital": capital, "statuses": statusBar,
@@ -47,13 +47,14 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 
 // html answers with the status page.
 func (p *pages) html(w http.ResponseWriter, _ *http.Request) {
-	var page bytes.Buffer // an error must not leave half a page
+	var page bytes.Buffer // so that an error doesn't leave half a page
 	if err := pageTemplate().ExecuteTemplate(&page, "status.html", p.source.Status(pageAge)); err != nil {
-		p.log.Error("status page not made", "err", err)
-		http.Error(w, "the page could not be made; the log says why", http.StatusInternalServerError)
+		p.log.Error("status page not rendered", "err", err)
+		http.Error(w, "the page can't be rendered; the log contains the error", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Refresh", "60") // seconds
 	w.Write(page.Bytes())
 }
 
@@ -80,7 +81,7 @@ func asset(name, contentType string) http.HandlerFunc {
 	}
 }
 
-// card is the argument of the template of one export.
+// card is the argument of the template of an export.
 type card struct {
 	Export Export
 	Now    Time

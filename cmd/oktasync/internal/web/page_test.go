@@ -15,8 +15,8 @@ func TestRelative(t *testing.T) {
 	}
 }
 
-// A run without a count is a mark and no point of the line; all counts the same
-// are a line in the middle.
+// A run without a count has a mark, but no point on the line. If all counts are equal,
+// the line is in the middle.
 func TestTrend(t *testing.T) {
 	run := func(outcome string, users int) Run {
 		r := Run{Outcome: outcome, Ended: At(time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC))}
@@ -44,12 +44,12 @@ func TestTrend(t *testing.T) {
 			t.Errorf("%s: %q, %q and %d marks, want %q and %q", test.name, got.Line, got.Text, len(got.Marks), test.line, test.text)
 		}
 		if len(got.Marks) > 0 && got.Marks[len(got.Marks)-1].X != trendWidth-trendStep {
-			t.Errorf("%s: the newest stands at %g", test.name, got.Marks[len(got.Marks)-1].X)
+			t.Errorf("%s: the newest is at %g", test.name, got.Marks[len(got.Marks)-1].X)
 		}
 	}
 }
 
-// The page comes from templates that escape: an error can't bring its own markup.
+// The page escapes markup in errors.
 func TestPageEscapes(t *testing.T) {
 	o := Status{Exports: []Export{{Export: "staff", State: "failing", Reason: `<script>alert("x")</script>`}}}
 	var page strings.Builder

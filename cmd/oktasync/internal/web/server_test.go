@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// pipes is a listener in memory, whose connections have a bubble's time.
+// pipes is a listener in memory, for tests with synctest.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -39,7 +39,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9467} }
 
-// served is the server's end of a connection, and tells when it was closed.
+// served is the server's end of a connection. It sends the time when it is closed.
 type served struct {
 	net.Conn
 	closed chan time.Time
@@ -53,7 +53,7 @@ func (s *served) Close() error {
 	return s.Conn.Close()
 }
 
-// dial returns a client's end, and when the server will have closed its own.
+// dial returns a client's end, and a channel for the time when the server closes its end.
 func (p *pipes) dial() (net.Conn, <-chan time.Time) {
 	client, server := net.Pipe()
 	s := &served{server, make(chan time.Time, 1)}
@@ -70,21 +70,21 @@ func TestHTTPTimeoutsAndBounds(t *testing.T) {
 		name   string
 		tls    *tls.Config
 		send   string
-		read   bool // what comes
-		want   int  // status, 0: none
+		read   bool // the client reads
+		want   int  // status; 0: none
 		closed time.Duration
 	}{
-		{"says nothing", nil, "", true, 0, 5 * time.Second},
-		{"says nothing where TLS is spoken", &tls.Config{}, "", true, 0, 5 * time.Second},
+		{"sends nothing", nil, "", true, 0, 5 * time.Second},
+		{"sends nothing, with TLS", &tls.Config{}, "", true, 0, 5 * time.Second},
 		{"never ends its header", nil, get, true, 0, 5 * time.Second},
 		{"has a header of 16 KiB", nil, header(16 << 10), true, 200, time.Minute},
 		{"has a header of 24 KiB", nil, header(24 << 10), true, 431, 500 * time.Millisecond},
 		{"has a body", nil, get + "Content-Length: 4\r\n\r\nbody", true, 413, 0},
-		{"has a body and does not send it", nil, get + "Content-Length: 10\r\n\r\n", true, 413, 10 * time.Second},
-		{"has a large body and does not send it", nil, get + "Content-Length: 1000000\r\n\r\n", true, 413, 500 * time.Millisecond},
+		{"announces a body", nil, get + "Content-Length: 10\r\n\r\n", true, 413, 10 * time.Second},
+		{"announces a large body", nil, get + "Content-Length: 1000000\r\n\r\n", true, 413, 500 * time.Millisecond},
 		{"has a body without a length", nil, get + "Transfer-Encoding: chunked\r\n\r\n", true, 413, 10 * time.Second},
-		{"does not take the answer", nil, get + "\r\n", false, 0, 30 * time.Second},
-		{"asks no more", nil, get + "\r\n", true, 200, time.Minute},
+		{"doesn't read the response", nil, get + "\r\n", false, 0, 30 * time.Second},
+		{"sends one request", nil, get + "\r\n", true, 200, time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

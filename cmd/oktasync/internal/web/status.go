@@ -12,11 +12,11 @@ import (
 const stateUpToDate = "up to date"
 
 // Status is the status of the daemon: the content of the status page and of
-// /api/v1/status. It has counts and times, and neither user data nor secrets. A
-// search can name users, so Status only says that an export has one.
+// /api/v1/status. It contains neither users' data nor secrets. A search can contain
+// users' data, so Status only contains that there is one.
 type Status struct {
 	Time          Time          `json:"time"`
-	UpToDate      bool          `json:"up_to_date"` // all exports are
+	UpToDate      bool          `json:"up_to_date"` // all exports
 	Org           string        `json:"org"`
 	Host          string        `json:"host"`
 	Version       string        `json:"version"`
@@ -45,12 +45,12 @@ type Export struct {
 	Running     bool          `json:"running"`
 	LastStarted *Time         `json:"last_started"`
 	LastEnded   *Time         `json:"last_ended"`
-	LastOutcome string        `json:"last_outcome"` // "" for never
-	Reason      string        `json:"reason"`       // of the state; "" if there is none
+	LastOutcome string        `json:"last_outcome"` // "": never
+	Reason      string        `json:"reason"`       // of the state; "": none
 	LastSuccess *Time         `json:"last_success"`
 	Next        *Time         `json:"next"` // including retries; null: only by apply
 	Snapshots   int           `json:"snapshots"`
-	Newest      *Newest       `json:"newest"` // null: none, or not readable
+	Newest      *Newest       `json:"newest"` // null: none, or damaged
 	Runs        []Run         `json:"runs"`   // the last thirty, oldest first
 	Quarantined []Quarantined `json:"quarantined"`
 	Verified    *Verified     `json:"verified"` // null: never
@@ -59,6 +59,7 @@ type Export struct {
 // Declaration is what the configuration declares for an export.
 type Declaration struct {
 	Schedule string   `json:"schedule"` // "": only by apply
+	Splay    string   `json:"splay"`
 	TimeZone string   `json:"time_zone"`
 	Timeout  string   `json:"timeout"`
 	Query    string   `json:"query"` // which records are read
@@ -85,13 +86,14 @@ type Guard struct {
 	Min            int    `json:"min"`
 }
 
-// Newest is the newest snapshot: the head of the chain.
+// Newest is the newest snapshot, the head of the chain.
 type Newest struct {
 	Snapshot       string    `json:"snapshot"`
 	Sequence       int       `json:"sequence"`
 	ManifestSHA256 string    `json:"manifest_sha256"`
 	SignedBy       string    `json:"signed_by"` // "": not signed
 	Finished       Time      `json:"finished"`  // the end of the read
+	Settled        bool      `json:"settled"`   // the read contains all changes during it
 	Changes        string    `json:"changes"`   // as text
 	Records        []Records `json:"records"`
 }
@@ -111,7 +113,7 @@ type Records struct {
 	KindCounts []Count `json:"-"` // Kinds without zeros, in their usual order
 }
 
-// Counted returns the resource that Runs count, "records" if it is unknown.
+// Counted returns the resource that Runs count, or "records" if it is unknown.
 func (e Export) Counted() string {
 	if e.Newest == nil || len(e.Newest.Records) == 0 {
 		return "records"
@@ -119,11 +121,11 @@ func (e Export) Counted() string {
 	return e.Newest.Records[0].Resource
 }
 
-// Run is how a reconcile ended.
+// Run is a reconcile that has ended.
 type Run struct {
 	Ended    Time   `json:"ended"`
 	Outcome  string `json:"outcome"`
-	Records  *int   `json:"records"` // of the first resource; null: no snapshot has the number
+	Records  *int   `json:"records"` // of the first resource; null: unknown
 	Snapshot string `json:"snapshot"`
 }
 
@@ -139,7 +141,7 @@ type Quarantined struct {
 // Verified is the result of the daemon's last verify.
 type Verified struct {
 	Time     Time   `json:"time"`
-	Problems string `json:"problems"` // "2 problems"; "" for none
+	Problems string `json:"problems"` // "2 problems"; "": none
 }
 
 // Okta is the connection to the org.
@@ -152,8 +154,7 @@ type Okta struct {
 	Tokens             Tokens      `json:"-"`
 }
 
-// Tokens counts what happened at the token endpoint and to signed requests, by
-// reason.
+// Tokens counts token requests, demands for nonces, and repeated requests, by reason.
 type Tokens struct {
 	Granted, Failed, Challenges, Retries map[string]uint64
 }
@@ -204,28 +205,25 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte(t.UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
 }
 
-// Attention returns the names of the exports that are not up to date.
-func (s Status) Attention() (names []string) {
-	for _, e := range s.Exports {
-		if e.State != stateUpToDate {
-			names = append(names, e.Export)
-		}
-	}
-	return names
-}
-
 // Headline returns the status in one line.
 func (s Status) Headline() string {
-	switch bad, all := len(s.Attention()), len(s.Exports); {
+	bad, all := 0, len(s.Exports)
+	for _, e := range s.Exports {
+		if e.State != stateUpToDate {
+			bad++
+		}
+	}
+	switch {
 	case bad == 0 && all == 1:
 		return "The export is up to date"
 	case bad == 0:
 		return fmt.Sprintf("All %d exports are up to date", all)
 	case all == 1:
 		return "The export needs attention"
-	default:
-		return fmt.Sprintf("%d of %d exports %s attention", bad, all, map[bool]string{true: "needs", false: "need"}[bad == 1])
+	case bad == 1:
+		return fmt.Sprintf("1 of %d exports needs attention", all)
 	}
+	return fmt.Sprintf("%d of %d exports need attention", bad, all)
 }
 
 // Head returns the newest snapshot in the form of `verify --head`.
@@ -233,19 +231,35 @@ func (e Export) Head() string {
 	return fmt.Sprintf("%s=%d:%s", e.Export, e.Newest.Sequence, e.Newest.ManifestSHA256)
 }
 
-// stateText returns "overdue since 2026-11-23T06:00:00Z: reason".
-func (e Export) stateText() string {
-	text := e.State
+// maxReason is the largest length of a reason at /fresh. A reason can contain a response
+// of Okta.
+const maxReason = 500
+
+// problem returns the state in one line: "staff: overdue since 2026-11-23T06:00:00Z:
+// reason". The next line is the command that shows more.
+func (e Export) problem() string {
+	text := e.Export + ": " + e.State
 	if e.Since != nil {
 		text += " since " + e.Since.Format(time.RFC3339)
 	}
 	if e.Reason != "" {
-		text += ": " + e.Reason
+		text += ": " + term.Safe(e.Reason[:min(len(e.Reason), maxReason)])
 	}
-	return text
+	return text + "\n  run: " + e.command() + "\n"
 }
 
-// Clock compares Okta's clock with ours, as text.
+// command returns the command that shows more about a state.
+func (e Export) command() string {
+	switch e.State {
+	case "quarantined":
+		return "oktasync quarantine diff " + e.Export
+	case "damaged", "unknown":
+		return "oktasync verify " + e.Export
+	}
+	return "oktasync status"
+}
+
+// Clock returns the difference between Okta's clock and ours as text.
 func (o Okta) Clock() string {
 	d := time.Duration(o.ClockOffsetSeconds * float64(time.Second)).Round(time.Second)
 	switch {

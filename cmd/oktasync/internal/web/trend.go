@@ -8,13 +8,13 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 )
 
-// trend is the drawing of some runs, the oldest at the left: a line of the user
-// counts above a mark for each run. It is trendWidth wide.
+// trend is a chart of runs, the oldest at the left: a line of the record counts above a
+// mark for each run. It is trendWidth wide.
 type trend struct {
 	Line, Area string // the d attribute of a path; "" with fewer than two counts
 	Marks      []trendMark
 	Low, High  int
-	Text       string // describes the drawing for screen readers
+	Text       string // describes the chart for screen readers
 }
 
 type trendMark struct {
@@ -30,8 +30,8 @@ const (
 	trendMargin = 4 // above and below the line
 )
 
-// newTrend draws the number of records of a resource in runs. The newest run is at
-// the right edge.
+// newTrend returns the chart of the records of a resource. The newest run is at the
+// right edge.
 func newTrend(resource string, runs []Run) trend {
 	var t trend
 	var counts []int
@@ -64,7 +64,7 @@ func newTrend(resource string, runs []Run) trend {
 	return t
 }
 
-// draw connects the counts. It skips runs without a count.
+// draw draws the line and skips runs without a count.
 func (t *trend) draw(runs []Run, first int) {
 	var line strings.Builder
 	var from, to float64

@@ -8,6 +8,7 @@ package web
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -111,9 +112,8 @@ type pages struct {
 	log    *slog.Logger
 }
 
-// fresh answers 503 if an export is not up to date. Like the
-// metrics, it uses the current journals, so it also sees an `apply` that runs
-// beside the daemon.
+// fresh answers 503 if an export is not up to date. Like the metrics, it reads the
+// current journals, so it includes the results of `apply`.
 func (p *pages) fresh(w http.ResponseWriter, _ *http.Request) {
 	status := p.source.Status(0)
 	if status.UpToDate {
@@ -123,7 +123,7 @@ func (p *pages) fresh(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 	for _, e := range status.Exports {
 		if e.State != stateUpToDate {
-			fmt.Fprintf(w, "%s: %s\n", e.Export, e.stateText())
+			io.WriteString(w, e.problem())
 		}
 	}
 }

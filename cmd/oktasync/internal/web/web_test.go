@@ -23,11 +23,11 @@ func (s stuck) Write(p []byte) (int, error) {
 // Handlers run one at a time, and a client that doesn't read delays no other.
 func TestSerialize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var making, most atomic.Int32
+		var running, most atomic.Int32
 		handler := newSerializer()(func(w http.ResponseWriter, _ *http.Request) {
-			most.Store(max(most.Load(), making.Add(1)))
+			most.Store(max(most.Load(), running.Add(1)))
 			time.Sleep(time.Second)
-			making.Add(-1)
+			running.Add(-1)
 			w.WriteHeader(http.StatusServiceUnavailable)
 			w.Write([]byte("staff: overdue"))
 		})
@@ -43,15 +43,15 @@ func TestSerialize(t *testing.T) {
 		w := httptest.NewRecorder()
 		handler(w, request)
 		if w.Code != http.StatusServiceUnavailable || w.Body.String() != "staff: overdue" {
-			t.Errorf("answer = %d %q", w.Code, w.Body)
+			t.Errorf("response = %d %q", w.Code, w.Body)
 		}
 		if took := time.Since(began); took > 7*time.Second || most.Load() != 1 {
-			t.Errorf("the last of seven waited %s, and %d were made at a time", took, most.Load())
+			t.Errorf("the last of seven waited %s, and %d ran at the same time", took, most.Load())
 		}
 		close(slow.until)
 		synctest.Wait()
 		if slow.Code != http.StatusServiceUnavailable {
-			t.Errorf("who did not read got %d", slow.Code)
+			t.Errorf("the slow client received %d", slow.Code)
 		}
 	})
 }
