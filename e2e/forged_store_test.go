@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,7 +164,7 @@ func (s *site) bounded(t testing.TB, args ...string) result {
 		t.Errorf("oktasync %s uses %d KiB, at most %d are allowed", name, peak, memory)
 	}
 	text := r.stderr
-	if args[0] != "show" { // which prints the records as they are
+	if args[0] != "show" && !slices.Contains(args, "--json") { // which print data as it is, unless to a terminal
 		text += r.stdout
 	}
 	if i := strings.IndexFunc(text, isControl); i >= 0 {

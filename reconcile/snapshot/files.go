@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystem is what writing needs of the file system. It is narrow so that a
-// test can fail each of its calls in turn, and stop after each of them.
+// A fileSystem is the part of the file system that writers use. A test can fail each
+// call, and stop after it.
 type fileSystem interface {
 	Create(path string, a access) (file, error) // for writing; the path must be free
-	Append(path string, a access) (file, error) // made where it is missing
+	Append(path string, a access) (file, error) // creates a missing file
 	Open(path string) (io.ReadCloser, error)
 	Mkdir(path string, a access) error
 	Rename(from, to string) error
@@ -32,21 +32,21 @@ type file interface {
 	Truncate(size int64) error
 }
 
-// access says who may use a new file or folder. The umask has no say in it.
+// access is the owner and the modes of new files and folders. The umask has no effect.
 type access struct {
 	file, dir fs.FileMode
 	uid, gid  int // -1: as the system sets it
 }
 
-// osFiles is the fileSystem of the system, of the store in the folder dir.
-// Whoever owns a store can put a link in the place of a folder between any two
-// calls, and root must not be led out of it: each call opens the store's folder
-// and goes from there, and the system refuses what leads elsewhere (os.Root).
-// Nothing is kept open, as a store may be moved and another put in its place.
+// osFiles is the fileSystem of the operating system, for the store in dir. The owner
+// of a store can replace a folder with a link between two calls, and root must not
+// follow it out of the store. So each call opens the store's folder with os.Root,
+// which rejects such links. No folder stays open, because a store can be moved and
+// replaced.
 type osFiles struct{ dir string }
 
-// in calls do with the store's folder and the path of a name in it. The folder
-// itself, and what is outside of it, is for the caller.
+// in calls do with the store's folder and the name of path in it. If path isn't in the
+// folder, it does nothing and returns false.
 func (o osFiles) in(path string, do func(root *os.Root, name string) error) (inside bool, err error) {
 	name, err := filepath.Rel(o.dir, path)
 	if err != nil || name == "." || !filepath.IsLocal(name) {
@@ -136,8 +136,8 @@ func (o osFiles) Remove(path string) error {
 	return err
 }
 
-// SyncDir makes the names in a folder last. A file system that has no such
-// thing for folders says EINVAL or ENOTSUP, and then nothing more can be done.
+// SyncDir syncs the names in a folder. It ignores EINVAL and ENOTSUP, the errors of
+// file systems that can't sync folders.
 func (o osFiles) SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -150,9 +150,9 @@ func (o osFiles) SyncDir(path string) error {
 	return errors.Join(err, dir.Close())
 }
 
-// apply gives an open file or folder its owner, its group and mode, in this
-// order: a change of owner takes the setgid bit away. It goes by the descriptor:
-// by now the path may lead elsewhere.
+// apply sets the owner, group and mode of an open file or folder. The mode comes last,
+// because a change of owner clears the setgid bit. apply uses the descriptor, because
+// the path may be another file by now.
 func (a access) apply(f *os.File, mode fs.FileMode) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -172,7 +172,7 @@ func (a access) apply(f *os.File, mode fs.FileMode) error {
 	return f.Chmod(mode)
 }
 
-// applyFolder applies a to a folder, and refuses a link to one.
+// applyFolder applies a to a folder. It rejects a link.
 func (a access) applyFolder(path string) error {
 	dir, err := openFolder(path)
 	if err != nil {
@@ -181,13 +181,13 @@ func (a access) applyFolder(path string) error {
 	return errors.Join(a.apply(dir, a.dir), dir.Close())
 }
 
-// owns reports whether a file has its owner and its group.
+// owns reports whether a file has the owner and group of a.
 func (a access) owns(info fs.FileInfo) bool {
 	uid, gid := owner(info)
 	return (a.uid < 0 || a.uid == uid) && (a.gid < 0 || a.gid == gid)
 }
 
-// owner returns the user and the group that a file belongs to.
+// owner returns the owner and group of a file.
 func owner(info fs.FileInfo) (uid, gid int) {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(stat.Uid), int(stat.Gid)
@@ -243,9 +243,8 @@ var (
 	errForeign   = errors.New("is a hard link or belongs to a third user, so root doesn't write to it: replace it with a copy that the store's owner owns")
 )
 
-// OpenPlain opens a plain file of a store for reading. Whoever owns the store can put
-// anything in its place: a symbolic link, by which root would write elsewhere,
-// or a FIFO, on which an open never ends. Both are refused.
+// OpenPlain opens a regular file of a store for reading. It rejects symbolic links and
+// FIFOs, which the owner of a store can put in its place. Opening a FIFO could block.
 func OpenPlain(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	return plainFile(path, f, err)
@@ -255,7 +254,7 @@ func OpenPlain(path string) (*os.File, error) {
 func openPlainIn(root *os.Root, name string, flags int, a access) (*os.File, error) {
 	path := filepath.Join(root.Name(), name)
 	if info, err := root.Lstat(name); err == nil && flags&os.O_EXCL == 0 && info.Mode().Type() == fs.ModeSymlink {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain} // which root would follow
+		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain} // os.Root would follow it
 	}
 	f, err := root.OpenFile(name, flags|syscall.O_NONBLOCK, a.file)
 	if f, err = plainFile(path, f, err); err != nil {
@@ -284,7 +283,7 @@ func (a access) checkOwner(f *os.File) error {
 	return nil
 }
 
-// plainFile refuses what was opened and is no plain file.
+// plainFile closes and rejects an opened file that isn't a regular file.
 func plainFile(path string, f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, plainError(path, err)
@@ -299,12 +298,11 @@ func plainFile(path string, f *os.File, err error) (*os.File, error) {
 	return f, nil
 }
 
-// plainError is what an open with O_NOFOLLOW and O_NONBLOCK says, in the words
-// of a person.
+// plainError returns an error of open with O_NOFOLLOW and O_NONBLOCK in words.
 func plainError(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ELOOP), // a symbolic link
-		errors.Is(err, syscall.ENXIO), // a FIFO that nobody reads, a socket
+		errors.Is(err, syscall.ENXIO), // a FIFO without a reader, a socket
 		errors.Is(err, syscall.EISDIR):
 		return &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain}
 	}
@@ -319,7 +317,7 @@ func HasHole(f *os.File, size int64) bool {
 	return err == nil && back == nil && hole < size
 }
 
-// openFolder opens a folder of a store, and no link to one.
+// openFolder opens a folder of a store. It rejects a link.
 func openFolder(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
@@ -336,7 +334,7 @@ func openFolderIn(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 }
 
-// checkFolder refuses what stands in the place of a folder.
+// checkFolder rejects an existing path that isn't a folder.
 func checkFolder(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.IsDir() {
@@ -345,7 +343,7 @@ func checkFolder(path string) error {
 	return err
 }
 
-// readBounded reads a plain file of a store that is not larger than most.
+// ReadBounded reads a regular file of a store with at most most bytes.
 func ReadBounded(path string, most int64) ([]byte, error) {
 	f, err := OpenPlain(path)
 	if err != nil {
@@ -355,7 +353,7 @@ func ReadBounded(path string, most int64) ([]byte, error) {
 	return readAtMost(f, most)
 }
 
-// readAtMost reads what is not larger than most.
+// readAtMost reads r, which has at most most bytes.
 func readAtMost(r io.Reader, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(data)) > most {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// NotFoundError says that no snapshot of an export fits what was asked for.
+// A NotFoundError means that an export has no snapshot with this name or date.
 type NotFoundError struct {
 	Export, Name string
-	Nearest      string // a snapshot that may have been meant, or ""
+	Nearest      string // the snapshot with the nearest name, or ""
 }
 
 func (e *NotFoundError) Error() string {
@@ -25,11 +25,11 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no snapshot %s of %s; the nearest is %s", e.Name, e.Export, e.Nearest)
 }
 
-// BadNameError says that a name can't stand for a snapshot.
+// A BadNameError means that a text isn't the name or date of a snapshot.
 type BadNameError struct{ Name string }
 
 func (e *BadNameError) Error() string {
-	return fmt.Sprintf("%q names no snapshot: give one's name (20260630T060000Z), a date (2026-06-30), a time (2026-06-30T06:00:00Z), "+
+	return fmt.Sprintf("%q doesn't name a snapshot: use a name (20260630T060000Z), a date (2026-06-30), a time (2026-06-30T06:00:00Z), "+
 		"latest, or @-N for the Nth before the newest", e.Name)
 }
 
@@ -43,8 +43,8 @@ func (s *Store) names(export string) ([]string, error) {
 	return names, nil
 }
 
-// snapshotNames returns the folders in dir that are named like a snapshot,
-// sorted. A dir that is not there has none.
+// snapshotNames returns the sorted names of the folders in dir that have the name of
+// a snapshot. A missing dir has none.
 func snapshotNames(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +59,7 @@ func snapshotNames(dir string) ([]string, error) {
 	return names, nil
 }
 
-// nameTime returns the time that the name of a snapshot stands for.
+// ParseName returns the time in the name of a snapshot.
 func ParseName(name string) (time.Time, error) {
 	t, err := time.Parse(nameLayout, name)
 	if err == nil && t.Format(nameLayout) != name {
@@ -68,9 +68,8 @@ func ParseName(name string) (time.Time, error) {
 	return t, err
 }
 
-// List returns the snapshots of an export, oldest first. Snapshots whose
-// manifest can't be read are left out and reported by the error, which comes
-// with all the others.
+// List returns the snapshots of an export, oldest first. It omits snapshots whose
+// manifest can't be read. The error reports them; the list is valid also then.
 func (s *Store) List(export string) ([]*Snapshot, error) {
 	names, err := s.names(export)
 	if err != nil {
@@ -81,7 +80,7 @@ func (s *Store) List(export string) ([]*Snapshot, error) {
 	for _, name := range names {
 		snap, err := s.Snapshot(export, name)
 		if err != nil && s.WasPruned(export, name) {
-			continue // just now
+			continue // it was pruned after the folder was read
 		}
 		if err != nil {
 			problems = append(problems, err)
@@ -98,7 +97,7 @@ func (s *Store) Latest(export string) (*Snapshot, error) {
 	return s.back(export, 0)
 }
 
-// back returns the snapshot that stands n before the newest.
+// back returns the nth snapshot before the newest.
 func (s *Store) back(export string, n int) (*Snapshot, error) {
 	names, err := s.names(export)
 	if err != nil {
@@ -113,11 +112,15 @@ func (s *Store) back(export string, n int) (*Snapshot, error) {
 	return s.Snapshot(export, names[len(names)-1-n])
 }
 
-// Find returns the snapshot of an export that name stands for: a snapshot's
-// name; a date, for the last one up to the end of that day in zone; a time
-// in RFC 3339, for the last one up to it; @-1, for the one before the newest;
-// "", @ or latest for the newest. Without one the error is a *NotFoundError, or
-// ErrNoSnapshot where there are none at all; any other name is a *BadNameError.
+// Find returns a snapshot of an export. name is one of:
+//   - the name of a snapshot
+//   - a date: the last snapshot up to the end of that day in zone
+//   - a time in RFC 3339: the last snapshot up to it
+//   - @-1: the snapshot before the newest
+//   - "", @ or latest: the newest
+//
+// If there is no such snapshot, the error is a *NotFoundError or a *PrunedError. In
+// an empty export, it is ErrNoSnapshot. Any other name is a *BadNameError.
 func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error) {
 	if zone == nil {
 		zone = time.UTC
@@ -162,7 +165,7 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 	return s.Snapshot(export, names[i])
 }
 
-// endOf returns the first instant after what a date or a time stands for.
+// endOf returns the first instant after a date or a time.
 func endOf(name string, zone *time.Location) (time.Time, bool) {
 	if day, err := time.Parse(time.DateOnly, name); err == nil {
 		return midnight(day.AddDate(0, 0, 1), zone), true
@@ -171,19 +174,19 @@ func endOf(name string, zone *time.Location) (time.Time, bool) {
 	return t.Add(1), err == nil
 }
 
-// midnight returns the first instant in zone at which day, a date in UTC, has
-// begun. Clocks are set at midnight too: there may be none, or two, and
-// time.Date gives the second, or one in the day before.
+// midnight returns the first instant of day, a date in UTC, in zone. If the clocks
+// change at midnight, a day has no midnight or two. Then time.Date returns the second
+// one, or an instant in the day before.
 func midnight(day time.Time, zone *time.Location) time.Time {
 	for t := day.Add(-26 * time.Hour); ; { // before it in every zone
 		start, end := t.In(zone).ZoneBounds()
-		if !end.IsZero() && !end.After(t) { // as ZoneBounds has it on the last day of a leap year
+		if !end.IsZero() && !end.After(t) { // ZoneBounds returns this on the last day of a leap year
 			end = t.Add(time.Hour)
 		}
 		_, offset := t.In(zone).Zone()
 		begins := day.Add(-time.Duration(offset) * time.Second)
 		switch {
-		case begins.Before(start): // the clocks went past it
+		case begins.Before(start): // the clocks skipped midnight
 			return start
 		case end.IsZero() || begins.Before(end):
 			return begins

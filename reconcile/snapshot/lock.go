@@ -15,7 +15,7 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// Holder says who holds a lock.
+// A Holder is the process that holds a lock.
 type Holder struct {
 	PID     int    `json:"pid"`
 	Host    string `json:"host"`
@@ -24,7 +24,7 @@ type Holder struct {
 	Since   Time   `json:"since"`
 }
 
-// ThisProcess returns this process as a holder, on behalf of command.
+// ThisProcess returns this process, which runs a command of oktasync.
 func ThisProcess(command string) Holder {
 	h := Holder{PID: os.Getpid(), User: strconv.Itoa(os.Getuid()), Command: command, Since: At(time.Now())}
 	if u, err := user.Current(); err == nil {
@@ -34,10 +34,10 @@ func ThisProcess(command string) Holder {
 	return h
 }
 
-// LockedError says who holds the lock that was asked for.
+// A LockedError means that another process holds a lock.
 type LockedError struct {
 	What   string // an export's name, or "store"
-	Holder Holder // zero where the lock does not say
+	Holder Holder // zero: unknown
 }
 
 func (e *LockedError) Error() string {
@@ -48,8 +48,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is locked by %s (process %d of %s on %s, since %s)", e.What, h.Command, h.PID, h.User, h.Host, h.Since)
 }
 
-// LockRun takes the store's lock, of which a daemon holds one for as long as
-// it lives. Held by another process it is a *LockedError.
+// LockRun takes the store's lock. A daemon holds it until it ends. If another process
+// holds it, the error is a *LockedError.
 func (s *Store) LockRun(h Holder) (release func() error, err error) {
 	lock, err := s.lock(s.dir, "store", h, 0)
 	if err != nil {
@@ -58,11 +58,11 @@ func (s *Store) LockRun(h Holder) (release func() error, err error) {
 	return lock.release, nil
 }
 
-// A lock is a file that an open descriptor holds by flock(2), so that the end
-// of the process, however it comes, gives it up. It names its holder.
+// A lock is a file that an open descriptor locks with flock(2). The end of the
+// process releases it. The file contains its holder.
 type lock struct{ file *os.File }
 
-// lock takes the lock in the folder dir for h, and waits for it if it must.
+// lock takes the lock in the folder dir for h, and waits for it up to wait.
 func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
 	f, err := s.openLock(filepath.Join(dir, LockFile))
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, err
 	return l, nil
 }
 
-// openLock opens a lock's file, and makes it where it is missing.
+// openLock opens the file of a lock, and creates it if it is missing.
 func (s *Store) openLock(path string) (f *os.File, err error) {
 	_, err = osFiles{s.dir}.in(path, func(root *os.Root, name string) (err error) {
 		f, err = openPlainIn(root, name, os.O_CREATE|os.O_RDWR, s.private)
@@ -91,7 +91,7 @@ func (s *Store) openLock(path string) (f *os.File, err error) {
 	return f, err
 }
 
-// take takes the lock, and tries for as long as wait if another holds it.
+// take takes the lock. While another process holds it, take tries again, up to wait.
 func (l *lock) take(wait time.Duration) error {
 	for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
 		err := syscall.Flock(int(l.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -101,8 +101,8 @@ func (l *lock) take(wait time.Duration) error {
 	}
 }
 
-// name writes who holds the lock, for people and for LockedError alone. It
-// stays there when the lock is given up, and then nobody asks.
+// name writes the holder to the file, for people and for LockedError. A released lock
+// keeps its last holder.
 func (l *lock) name(h Holder, a access) error {
 	data, err := canonjson.Marshal(h)
 	if err != nil {
@@ -119,8 +119,7 @@ func (l *lock) name(h Holder, a access) error {
 	return err
 }
 
-// holder reads who holds the lock. One who is about to say so is the zero
-// Holder.
+// holder reads the holder. It is the zero Holder if it wasn't written yet.
 func (l *lock) holder() (h Holder) {
 	data, err := readAtMost(io.NewSectionReader(l.file, 0, 1<<20), 64<<10)
 	if err != nil || json.Unmarshal(data, &h) != nil {

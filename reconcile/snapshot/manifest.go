@@ -17,8 +17,8 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// ParseManifest reads a manifest.json. It is as strict as can be: what it
-// accepts is, byte for byte, what the manifest it returns is written as.
+// ParseManifest parses a manifest.json. It accepts only the bytes that a writer of the
+// returned manifest writes.
 func ParseManifest(data []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := parseDocument(data, snapshotFormat, m); err != nil {
@@ -32,7 +32,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 
 var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
 
-// check refuses what no manifest can say.
+// check rejects a manifest that no writer writes.
 func (m *Manifest) check() error {
 	if !ExportName.MatchString(m.Export) {
 		return errors.New("export: not the name of an export")
@@ -41,7 +41,7 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	if m.Sequence < 1 || (m.Sequence == 1) != (m.Previous == nil) {
-		return errors.New("sequence: does not fit previous")
+		return errors.New("sequence: doesn't match previous")
 	}
 	seen := map[string]bool{ManifestFile: true, SignatureFile: true}
 	for _, f := range m.Files {
@@ -138,7 +138,7 @@ func (m *Manifest) Names() []string {
 	return names
 }
 
-// ParseEvent reads a line of a journal, with its line feed, as strictly as
+// ParseEvent parses a line of a journal, with its line feed, as strictly as
 // ParseManifest.
 func ParseEvent(line []byte) (Event, error) {
 	var e Event
@@ -148,8 +148,8 @@ func ParseEvent(line []byte) (Event, error) {
 	return e, nil
 }
 
-// ParseRequest reads a line of a requests.ndjson, with its line feed, as
-// strictly as ParseManifest.
+// ParseRequest parses a line of a requests.ndjson, with its line feed, as strictly as
+// ParseManifest.
 func ParseRequest(line []byte) (Request, error) {
 	var r Request
 	if err := parseLine(line, &r); err != nil {
@@ -158,7 +158,7 @@ func ParseRequest(line []byte) (Request, error) {
 	return r, nil
 }
 
-// parseDocument parses what has a format of its own.
+// parseDocument parses a document that names its format.
 func parseDocument(data []byte, format string, v any) error {
 	var head struct {
 		Format string `json:"format"`
@@ -176,23 +176,23 @@ func parseDocument(data []byte, format string, v any) error {
 	return parseLine(data, v)
 }
 
-// formatError is about a document of another version of oktasync.
-type formatError struct{ has, knows string }
+// A formatError means that another version of oktasync wrote a document.
+type formatError struct{ format, supported string }
 
 func (e *formatError) Error() string {
-	return fmt.Sprintf("its format is %s, and this version of oktasync reads only %s", e.has, e.knows)
+	return fmt.Sprintf("its format is %s, and this version of oktasync reads only %s", e.format, e.supported)
 }
 
-// jsonError says what is wrong with JSON in the words of a person.
+// jsonError returns an error of parsing JSON as a clause for people.
 func jsonError(err error) error {
 	e, ok := errors.AsType[*json.SemanticError](err)
 	switch {
 	case errors.Is(err, json.ErrUnknownName) && ok:
 		return fmt.Errorf("it has an unknown member %q", string(e.JSONPointer))
 	case ok:
-		return fmt.Errorf("its member %q is not what it has to be", string(e.JSONPointer))
+		return fmt.Errorf("its member %q has a wrong type or value", string(e.JSONPointer))
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return errors.New("it has two members of one name")
+		return errors.New("it has a duplicate member")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return errors.New("it is cut short")
 	}

@@ -35,7 +35,7 @@ var (
 // the work of a reader is bounded by the size of what it reads.
 func MaxContent(packed int64) int64 { return 4*MaxLine + maxExpansion*packed }
 
-// Snapshot is a published snapshot.
+// A Snapshot is a published snapshot.
 type Snapshot struct {
 	Manifest Manifest
 	Digest   string // SHA-256 of manifest.json
@@ -51,8 +51,8 @@ func (s *Snapshot) Recorded() []*Resource { return s.Manifest.Recorded() }
 // Dir returns the snapshot's folder.
 func (s *Snapshot) Dir() string { return s.dir }
 
-// Damage returns what is wrong with the snapshot's files as far as their names
-// and sizes show it, a clause for each.
+// Damage returns one clause for each file that is missing or has the wrong size. It
+// reads no file.
 func (s *Snapshot) Damage() []string {
 	var damage []string
 	for _, file := range s.Manifest.Files {
@@ -60,13 +60,13 @@ func (s *Snapshot) Damage() []string {
 		case errors.Is(err, fs.ErrNotExist):
 			damage = append(damage, file.Name+" is missing")
 		case err != nil || info.Size() != file.Bytes:
-			damage = append(damage, file.Name+" has not the size that its manifest says")
+			damage = append(damage, file.Name+" doesn't have the size that its manifest says")
 		}
 	}
 	return damage
 }
 
-// link returns what the next manifest says of s.
+// link returns the link to s for the next manifest, nil for a nil snapshot.
 func (s *Snapshot) link() *Link {
 	if s == nil {
 		return nil
@@ -91,8 +91,8 @@ func (s *Store) Snapshot(export, name string) (*Snapshot, error) {
 	return snap, nil
 }
 
-// Manifest returns the manifest of a snapshot, also of one that retention has
-// removed. There is nothing to check it against: that is for Verify.
+// Manifest returns the manifest of a snapshot, also of a pruned one. It isn't compared
+// with the journal: verify.Verify does this.
 func (s *Store) Manifest(export, name string) (*Manifest, error) {
 	if _, err := ParseName(name); err != nil {
 		return nil, &BadNameError{Name: name}
@@ -107,6 +107,8 @@ func (s *Store) Manifest(export, name string) (*Manifest, error) {
 	return nil, err
 }
 
+// ReadFolder reads the manifest in the folder of a snapshot or of a tombstone. A
+// manifest that is missing or wrong is a [DamagedError].
 func ReadFolder(dir string) (*Snapshot, error) {
 	path := filepath.Join(dir, ManifestFile)
 	data, err := ReadBounded(path, MaxManifest)
@@ -293,9 +295,9 @@ func NewLineReader(r io.Reader) *LineReader {
 	return &LineReader{r: bufio.NewReaderSize(r, 64<<10)}
 }
 
-// Next returns the next line with its line feed, valid until the following
-// call. After the last one it returns io.EOF, or, with what there is of it,
-// io.ErrUnexpectedEOF where a line has no line feed.
+// Next returns the next line with its line feed, valid until the following call.
+// After the last line, it returns io.EOF. A last line without a line feed is returned
+// with io.ErrUnexpectedEOF.
 func (l *LineReader) Next() ([]byte, error) {
 	l.long = l.long[:0]
 	for {
@@ -319,10 +321,10 @@ func (l *LineReader) Next() ([]byte, error) {
 	}
 }
 
-// DamagedError says that a file of a snapshot is not what was published, or is
-// not there.
+// A DamagedError means that a file of a snapshot is missing, or isn't the published
+// one.
 type DamagedError struct {
-	Export  string // "" where it is about a quarantined reading
+	Export  string // "": the file belongs to a quarantined read
 	Path    string
 	Problem string // a clause
 	err     error
@@ -332,8 +334,8 @@ func (e *DamagedError) Error() string { return fmt.Sprintf("read %s: %s", e.Path
 
 func (e *DamagedError) Unwrap() error { return e.err }
 
-// damaged returns what is wrong with a file as a *DamagedError, and what is not
-// the file's fault as it is.
+// damaged returns err as a *DamagedError if it is about the content of a file, and
+// otherwise unchanged.
 func damaged(path string, err error) error {
 	problem := err.Error()
 	switch {
@@ -347,15 +349,15 @@ func damaged(path string, err error) error {
 	return &DamagedError{Path: path, Problem: problem, err: err}
 }
 
-// isSystem reports whether err comes from the machine or from another version
-// of the program, and not from what was read.
+// IsSystemError reports whether err has another cause than the content of a file: the
+// operating system, another version of oktasync, or a context.
 func IsSystemError(err error) bool {
 	_, ofMachine := errors.AsType[*fs.PathError](err)
 	_, ofVersion := errors.AsType[*formatError](err)
 	return ofMachine || ofVersion || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// problemOf is what Verify says of err.
+// ProblemOf returns err as a clause about a file, for a finding of verify.
 func ProblemOf(err error) string {
 	switch e, ok := errors.AsType[*DamagedError](err); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -368,8 +370,7 @@ func ProblemOf(err error) string {
 	return cause(err).Error()
 }
 
-// unpackError is what reading the lines of compressed users says, in the words
-// of a person.
+// ContentError returns an error of reading compressed records as a clause for people.
 func ContentError(err error) error {
 	switch {
 	case err == io.EOF, errors.Is(err, ErrLongLine), errors.Is(err, errExpansion), IsSystemError(err):

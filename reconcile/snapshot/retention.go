@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// Retention says which snapshots stay: the last ones, and the newest of each
-// of so many days, weeks, months and years that have one, in Zone. Weeks are
-// those of ISO 8601. A rule with room left keeps the oldest snapshot too, so
-// that what is kept reaches as far back as it can. Where every count is 0,
-// everything stays; the newest and those in Hold always do.
+// Retention selects the snapshots to keep: the last ones, and the newest one of each
+// of the last days, weeks (ISO 8601), months and years that have a snapshot. A rule
+// that isn't used up also keeps the oldest snapshot. The newest snapshot and those in
+// Hold are always kept. If every count is 0, all snapshots are kept.
 type Retention struct {
 	Last, Daily, Weekly, Monthly, Yearly int
 
@@ -21,8 +20,8 @@ type Retention struct {
 	Zone *time.Location // nil: UTC
 }
 
-// Drop returns those of names that do not stay. Names are in order, oldest
-// first.
+// Drop returns the names of the snapshots that aren't kept. names are all snapshots,
+// oldest first.
 func (r Retention) Drop(names []string) []string {
 	rules := r.rules()
 	if len(rules) == 0 || len(names) == 0 {
@@ -88,11 +87,11 @@ func (r Retention) rules() []keepRule {
 	return rules
 }
 
-// Due returns the names of the snapshots that r would not keep, oldest first,
-// if one more was made at the time next; the zero time stands for none.
-// Snapshots whose manifest can't be read are left alone.
+// Due returns the names of the snapshots that r doesn't keep, oldest first. Unless
+// next is the zero time, it assumes one more snapshot at this time. Snapshots whose
+// manifest can't be read are always kept.
 func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error) {
-	list, _ := s.List(export) // what can't be read is nothing to prune
+	list, _ := s.List(export) // without unreadable snapshots, which are kept
 	var names []string
 	for _, snap := range list {
 		names = append(names, snap.Name())
@@ -103,8 +102,8 @@ func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error
 	return r.Drop(names), nil
 }
 
-// Pruned returns the names of the snapshots of an export that retention has
-// removed, oldest first. Their manifests are kept.
+// Pruned returns the names of the pruned snapshots of an export, oldest first. Their
+// manifests are kept.
 func (s *Store) Pruned(export string) ([]string, error) {
 	names, err := snapshotNames(s.Path(export, PrunedDir))
 	if err != nil {
@@ -112,18 +111,18 @@ func (s *Store) Pruned(export string) ([]string, error) {
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		_, err := os.Lstat(s.Path(export, name))
-		return err == nil // not quite yet
+		return err == nil // its prune isn't complete
 	}), nil
 }
 
-// PrunedBetween returns those of Pruned that stood between two snapshots.
+// PrunedBetween returns the pruned snapshots between two others.
 func (s *Store) PrunedBetween(export, after, before string) ([]string, error) {
 	names, err := s.Pruned(export)
 	return slices.DeleteFunc(names, func(name string) bool { return name <= after || name >= before }), err
 }
 
-// PrunedFor returns those of Pruned that Find would rather have returned than
-// found, when it was asked for a date or a time.
+// PrunedFor returns the pruned snapshots between found and the date or time asked. If
+// they hadn't been pruned, Find would have returned the last of them instead of found.
 func (s *Store) PrunedFor(found *Snapshot, asked string, zone *time.Location) ([]string, error) {
 	if zone == nil {
 		zone = time.UTC
@@ -132,18 +131,18 @@ func (s *Store) PrunedFor(found *Snapshot, asked string, zone *time.Location) ([
 	if !ok {
 		return nil, nil
 	}
-	end = end.Add(time.Second - 1) // up to the next whole one
+	end = end.Add(time.Second - 1) // names have whole seconds
 	return s.PrunedBetween(found.Manifest.Export, found.Name(), end.UTC().Format(nameLayout))
 }
 
-// PrunedError says that retention has removed the snapshot that was asked for.
+// A PrunedError means that a snapshot was pruned.
 type PrunedError struct{ Export, Name string }
 
 func (e *PrunedError) Error() string {
 	return fmt.Sprintf("%s@%s was pruned by retention; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, PrunedDir, e.Name)
 }
 
-// WasPruned reports whether the snapshot is away and its tombstone there.
+// WasPruned reports whether a snapshot is missing and has a tombstone.
 func (s *Store) WasPruned(export, name string) bool {
 	_, err := os.Lstat(s.Path(export, name))
 	_, tombErr := os.Lstat(s.Path(export, PrunedDir, name))

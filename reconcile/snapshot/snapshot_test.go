@@ -59,15 +59,15 @@ func TestParseManifestRejects(t *testing.T) {
 		{"white space", `{"client"`, `{ "client"`, "not in canonical form"},
 		{"no line feed", "}\n", "}", "not in canonical form"},
 		{"unknown member", `"sequence":1`, `"sequence":1,"sequencf":1`, "it has an unknown member"},
-		{"duplicate member", `"sequence":1`, `"sequence":1,"sequence":1`, "it has two members of one name"},
+		{"duplicate member", `"sequence":1`, `"sequence":1,"sequence":1`, "it has a duplicate member"},
 		{"file elsewhere", `"users.csv"`, `"../users.csv"`, `files: a file can't be named "../users.csv" here`},
 		{"itself", `"users.csv"`, `"manifest.json"`, `files: a file can't be named "manifest.json" here`},
 		{"no records", `"groups.ndjson.zst"`, `"groups.zst"`, "files: there is no groups.ndjson.zst"},
 		{"unknown resource", `"groups":{`, `"robots":{`, `resources: doesn't match declared`},
-		{"sequence", `"sequence":1`, `"sequence":2`, "sequence: does not fit previous"},
+		{"sequence", `"sequence":1`, `"sequence":2`, "sequence: doesn't match previous"},
 		{"snapshot", `"snapshot":"20261123T060000Z"`, `"snapshot":"20261131T060000Z"`, "snapshot: "},
 		{"export", `"export":"staff"`, `"export":"../staff"`, "export: not the name of an export"},
-		{"time", `T06:00:00.000Z"`, `T06:00:00.00Z"`, `its member "/read/started" is not what it has to be`},
+		{"time", `T06:00:00.000Z"`, `T06:00:00.00Z"`, `its member "/read/started" has a wrong type or value`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			data := strings.Replace(valid, test.from, test.to, 1)

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// unnamed is for Linux alone.
+// unnamed is supported only on Linux.
 func unnamed(string) (*os.File, error) { return nil, errors.ErrUnsupported }

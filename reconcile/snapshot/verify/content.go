@@ -16,18 +16,17 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// checkedSnapshot is a snapshot that Verify has looked into.
+// A checkedSnapshot is a snapshot whose files Verify has read.
 type checkedSnapshot struct {
 	*link
 	transcript snapshot.Transcript
-	correct    map[string]bool // by resource: its records are what the manifest says
-	wrong      map[string]bool // files that something has been found about
+	correct    map[string]bool // by resource: its records match the manifest
+	wrong      map[string]bool // files with a finding
 	opened     map[string]bool // files that have been read
 	passed     func()          // is called for each record
 }
 
-// checkSnapshot looks into the folder of snap. What it compares snap with is
-// before, the snapshot that it follows, or nil.
+// checkSnapshot checks the folder of snap. before is the previous snapshot, or nil.
 func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checkedSnapshot) (*checkedSnapshot, error) {
 	c := &checkedSnapshot{link: snap, correct: make(map[string]bool), wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedRecord}
 	report := func(file, format string, args ...any) {
@@ -68,8 +67,7 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checke
 
 type reportFunc func(file, format string, args ...any)
 
-// checkNames holds the names in the folder, and SHA256SUMS, against the
-// manifest.
+// checkNames compares the names in the folder, and SHA256SUMS, with the manifest.
 func (c *checkedSnapshot) checkNames(report reportFunc) error {
 	entries, err := os.ReadDir(c.Dir())
 	if err != nil {
@@ -168,9 +166,9 @@ type hashedFile struct {
 	sum   *snapshot.Digest
 }
 
-// openFile opens a file of the snapshot. It returns nil, and reports why, if the
-// file can't be what was published. So the size of a file bounds the time of
-// reading it.
+// openFile opens a file of the snapshot. If the file is missing, has another size
+// than in the manifest, or has a hole, openFile reports this and returns nil. So the
+// space that a file takes on disk bounds the time of reading it.
 func (c *checkedSnapshot) openFile(ctx context.Context, name string, report reportFunc) (*hashedFile, error) {
 	f, err := snapshot.OpenPlain(filepath.Join(c.Dir(), name))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -71,7 +71,7 @@ func (c *checkedSnapshot) checkChanges(r *snapshot.Resource, before *checkedSnap
 	}
 	_, base, follows := c.rulesAfter(r, before)
 	if !follows {
-		return // the broken link has been reported
+		return // the chain has a finding about the link
 	}
 	if base != said.Base {
 		report(snapshot.ManifestFile, "the base of %s is %q, and should be %q", r.Name, said.Base, base)
