@@ -1,39 +1,61 @@
 package dpopauth
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
+	maxSamples     = 9                // whose median is the offset
 	maxOffset      = 15 * time.Minute // a larger difference is not corrected
 	dateResolution = time.Second      // of the Date header
 	skewTolerance  = 2 * time.Second  // a smaller difference is not reported as skew
 	maxSampleAge   = 10 * time.Minute // an older sample is replaced even by a less precise one
 )
 
-// A clock estimates the server's clock from the Date headers of its responses.
-// Proofs and assertions are dated by it, because a server may reject a proof that
-// is a few seconds old (RFC 9449, section 11.1). The estimate is never ahead of
-// the server, because some servers reject any iat in their future.
+// A localClock reads the clocks of this machine. After a step of the wall clock,
+// or if the machine was suspended, the two disagree.
+type localClock struct {
+	wall  func() time.Time     // without a monotonic reading
+	mono  func() time.Duration // since start
+	start time.Time            // of wall
+}
+
+func newLocalClock() *localClock {
+	start := time.Now()
+	return &localClock{
+		wall:  func() time.Time { return time.Now().Round(0) },
+		mono:  func() time.Duration { return time.Since(start) },
+		start: start.Round(0),
+	}
+}
+
+// A clock estimates the clock of one server from the Date headers of its
+// responses. Proofs and assertions are dated by the newest sample, because a
+// server may reject a proof that is a few seconds old (RFC 9449, section 11.1).
+// The estimate is never ahead of the server, because some servers reject any iat
+// in their future. The offset that callers see is the median of several samples,
+// so that one wrong Date has no effect.
 //
 // Between samples it follows the monotonic clock. A step of the wall clock or a
 // suspended machine therefore causes at most one wrong estimate.
 type clock struct {
-	wall  func() time.Time     // without a monotonic reading
-	mono  func() time.Duration // since start
-	start time.Time            // of wall
+	*localClock
 
-	mu     sync.Mutex
-	sample *clockSample    // nil: no response yet
-	skew   *ClockSkewError // non-nil: the newest Date was out of bounds
+	mu      sync.Mutex
+	sample  *clockSample    // for proofs; nil: no response yet
+	samples []clockSample   // the newest maxSamples, since the local clocks last disagreed
+	skew    *ClockSkewError // non-nil: the newest Date was out of bounds
 }
 
 // A clockSample records that the server's clock showed date, or up to a round
 // trip and a second more, when the monotonic clock showed at.
 type clockSample struct {
 	at   time.Duration
+	wall time.Time // the wall clock then
 	date time.Time
 	trip time.Duration
 }
@@ -49,15 +71,6 @@ func (e *ClockSkewError) Error() string {
 // Unwrap returns ErrClock.
 func (e *ClockSkewError) Unwrap() error { return ErrClock }
 
-func newClock() *clock {
-	start := time.Now()
-	return &clock{
-		wall:  func() time.Time { return time.Now().Round(0) },
-		mono:  func() time.Duration { return time.Since(start) },
-		start: start.Round(0),
-	}
-}
-
 // now returns a time that the server's clock has already reached.
 func (c *clock) now() time.Time {
 	c.mu.Lock()
@@ -70,28 +83,46 @@ func (c *clock) nowLocked() time.Time {
 	if c.sample == nil {
 		return wall.Add(-dateResolution)
 	}
-	now := c.estimateLocked()
+	now := c.sample.date.Add(c.mono() - c.sample.at)
 	if ahead := now.Sub(wall); 0 < ahead && ahead <= skewTolerance {
 		return wall // within the resolution of Date, so don't move forward
 	}
 	return now
 }
 
-func (c *clock) estimateLocked() time.Time { return c.sample.date.Add(c.mono() - c.sample.at) }
-
-// offset returns how far the server's clock is ahead of the wall clock: 0 if
-// that is unknown, or if the sample allows 0.
+// offset returns how far the server's clock is ahead of the wall clock: the
+// median of the samples. It returns 0 if that is unknown, or if the sample allows
+// 0.
 func (c *clock) offset() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sample == nil {
+	if len(c.samples) == 0 {
 		return 0
 	}
-	least := c.estimateLocked().Sub(c.wall())
-	if least <= 0 && least+dateResolution+c.sample.trip >= 0 {
-		return 0
+	wall, mono := c.wall(), c.mono()
+	offset := func(s clockSample) time.Duration { return s.date.Add(mono - s.at).Sub(wall) }
+	sorted := slices.SortedFunc(slices.Values(c.samples), func(a, b clockSample) int { return cmp.Compare(offset(a), offset(b)) })
+	median := sorted[len(sorted)/2]
+	if other := sorted[(len(sorted)-1)/2]; offset(other).Abs() < offset(median).Abs() {
+		median = other // of the two in the middle, the one nearer to the wall clock
 	}
-	return least
+	if least := offset(median); least > 0 || least+dateResolution+median.trip < 0 {
+		return least
+	}
+	return 0
+}
+
+// addLocked adds a sample for offset. Earlier samples are discarded if the local
+// clocks have disagreed since.
+func (c *clock) addLocked(s clockSample) {
+	if n := len(c.samples); n > 0 {
+		last := c.samples[n-1]
+		if drift := s.wall.Sub(last.wall) - (s.at - last.at); drift.Abs() > skewTolerance {
+			c.samples = nil
+		}
+	}
+	c.samples = append(c.samples, s)
+	c.samples = c.samples[max(0, len(c.samples)-maxSamples):]
 }
 
 // skewError returns an error if the newest Date differed by more than maxOffset.
@@ -123,9 +154,11 @@ func (c *clock) observe(resp *http.Response, sent time.Duration) time.Duration {
 	}
 	c.skew = nil
 	trip, lead := mono-sent, before.Sub(date)
+	s := clockSample{at: mono, wall: wall, date: date, trip: trip}
+	c.addLocked(s)
 	agrees := 0 <= lead && lead < dateResolution+trip // so the request was not dated ahead
 	if !agrees || trip <= skewTolerance && (c.sample == nil || mono-c.sample.at >= maxSampleAge) {
-		c.sample = &clockSample{at: mono, date: date, trip: trip} // otherwise the old sample is more precise
+		c.sample = &s // otherwise the old sample is more precise
 	}
 	if agrees {
 		return 0

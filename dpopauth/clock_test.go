@@ -1,8 +1,10 @@
 package dpopauth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -165,6 +167,94 @@ func TestD21_IgnoredAndImpreciseDates(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One wrong Date of several doesn't change the offset. If all have changed, the
+// offset follows.
+func TestD21_OffsetOfSeveralDates(t *testing.T) {
+	for _, wrong := range []time.Duration{14 * time.Minute, -14 * time.Minute, 47 * time.Hour} {
+		for first := 1; first <= 3; first++ { // the token request, and the first requests to the API
+			bubble(t, fmt.Sprintf("response %d dated %v ahead", first, wrong), func(t *testing.T, o *org, tr *dpopauth.Transport) {
+				o.past, o.lax = time.Hour, true
+				n := 0
+				spoil := func(w http.ResponseWriter, _ *seen) bool {
+					if n++; n == first {
+						w.Header().Set("Date", time.Now().Add(wrong).UTC().Format(http.TimeFormat))
+					}
+					return false
+				}
+				o.token, o.api = spoil, spoil
+				for range 3 {
+					_, _, _ = get(t, tr, o.URL+"/a") // a proof that is dated ahead is rejected
+				}
+				if got := tr.Status().Offset; got.Abs() > 2*time.Second {
+					t.Errorf("offset = %v, want none", got)
+				}
+			})
+		}
+	}
+	bubble(t, "the server's clock is set", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		for range 9 {
+			mustGet(t, tr, o.URL+"/a")
+		}
+		o.now = ahead(5 * time.Minute)
+		for range 9 {
+			mustGet(t, tr, o.URL+"/a")
+		}
+		if got := tr.Status().Offset; got < 5*time.Minute-2*time.Second || got > 5*time.Minute {
+			t.Errorf("offset = %v, want nearly 5 min", got)
+		}
+	})
+	bubble(t, "the machine sleeps for an hour", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		o.life, o.past = 24*time.Hour, 2*time.Hour
+		for range 9 {
+			mustGet(t, tr, o.URL+"/a")
+		}
+		time.Sleep(time.Hour)
+		dpopauth.Suspend(tr, time.Hour)
+		mustGet(t, tr, o.URL+"/a")
+		if got := tr.Status().Offset; got.Abs() > 2*time.Second {
+			t.Errorf("offset = %v, want none after one response", got)
+		}
+	})
+}
+
+// The Date of one origin doesn't change the times in requests to another.
+func TestD21_DateOfAnotherOrigin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, other := newPipeOrg(t), newPipeOrg(t)
+		o.past, other.lax = 2*time.Minute, true
+		other.now = ahead(10 * time.Minute)
+		other.URL = "http://127.0.0.2"
+		tr := o.transport(func(c *dpopauth.Config) {
+			c.Origins = append(c.Origins, other.URL)
+			c.Base.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if strings.HasPrefix(addr, "127.0.0.2:") {
+					return other.dial(ctx, network, addr)
+				}
+				return o.dial(ctx, network, addr)
+			}
+		})
+		mustGet(t, tr, o.URL+"/a")
+		for range 3 {
+			_, _, _ = get(t, tr, other.URL+"/a") // its proofs are too old, and its tokens unknown
+		}
+		requests := other.apiRequests()
+		if late := other.now().Unix() - requests[len(requests)-1].iat(); late < 0 || late > 2 {
+			t.Errorf("iat is %d s behind the other server's clock", late)
+		}
+		mustGet(t, tr, o.URL+"/a")
+		o.revoke()
+		mustGet(t, tr, o.URL+"/a")
+		for _, s := range append(o.tokenRequests(), o.apiRequests()...) {
+			if late := s.at.Unix() - s.iat(); late < 0 || late > 2 {
+				t.Errorf("iat is %d s behind the server's clock", late)
+			}
+		}
+		if got := tr.Status().Offset; got.Abs() > 2*time.Second {
+			t.Errorf("offset = %v, want that of the first origin", got)
+		}
+	})
 }
 
 func TestD22_OffsetBeyondTheBound(t *testing.T) {

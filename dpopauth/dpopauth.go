@@ -136,7 +136,10 @@ func newTransport(cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token URL: %w", err)
 	}
+	local := newLocalClock()
+	clocks := map[string]*clock{origin(tokenURL): {localClock: local}}
 	origins := map[string]bool{}
+	var first *clock
 	for _, o := range cfg.Origins {
 		u, err := parseURL(o)
 		if err == nil && strings.Trim(u.Path, "/") != "" {
@@ -145,7 +148,12 @@ func newTransport(cfg Config) (*Transport, error) {
 		if err != nil {
 			return nil, fmt.Errorf("origin: %w", err)
 		}
-		origins[origin(u)] = true
+		name := origin(u)
+		origins[name] = true
+		if clocks[name] == nil {
+			clocks[name] = &clock{localClock: local}
+		}
+		first = cmp.Or(first, clocks[name])
 	}
 	switch {
 	case len(origins) == 0:
@@ -174,12 +182,12 @@ func newTransport(cfg Config) (*Transport, error) {
 			log.Warn(k.Warning())
 		}
 	}
-	send := &sender{base: base, key: key, decodedPath: cfg.DecodedPathHTU, clock: newClock(), log: log}
+	send := &sender{base: base, key: key, decodedPath: cfg.DecodedPathHTU, local: local, clocks: clocks, log: log}
 	st := newStats()
-	e := &tokenEndpoint{sender: send, url: tokenURL.String(), audience: cmp.Or(cfg.Audience, cfg.TokenURL), clientID: cfg.ClientID,
-		clientKey: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
-	tokens := &tokenSource{request: e.requestToken, clock: send.clock, log: log, stats: st, reason: reasonFirst}
-	return &Transport{sender: send, tokens: tokens, origins: origins, stats: st}, nil
+	e := &tokenEndpoint{sender: send, clock: clocks[origin(tokenURL)], url: tokenURL.String(), audience: cmp.Or(cfg.Audience, cfg.TokenURL),
+		clientID: cfg.ClientID, clientKey: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
+	tokens := &tokenSource{request: e.requestToken, clock: local, log: log, stats: st, reason: reasonFirst}
+	return &Transport{sender: send, tokens: tokens, origins: origins, clock: first, stats: st}, nil
 }
 
 // proofKey returns the DPoP key, or nil in Bearer mode.

@@ -34,15 +34,15 @@ func ParseChallenges(lines ...string) (all []Challenge) {
 
 // StepWall moves the wall clock of t by d.
 func StepWall(t *Transport, d time.Duration) {
-	wall := t.sender.clock.wall
-	t.sender.clock.wall = func() time.Time { return wall().Add(d) }
+	wall := t.sender.local.wall
+	t.sender.local.wall = func() time.Time { return wall().Add(d) }
 }
 
 // Suspend sets the monotonic clock of t back by d, as if the machine had been
 // suspended during the last d.
 func Suspend(t *Transport, d time.Duration) {
-	mono := t.sender.clock.mono
-	t.sender.clock.mono = func() time.Duration { return mono() - d }
+	mono := t.sender.local.mono
+	t.sender.local.mono = func() time.Duration { return mono() - d }
 }
 
 // NewProof returns a proof for a GET of url.

@@ -19,7 +19,8 @@ type sender struct {
 	base        http.RoundTripper
 	key         *keys.Key // nil: no proofs
 	decodedPath bool      // Config.DecodedPathHTU
-	clock       *clock
+	local       *localClock
+	clocks      map[string]*clock // by origin: the Date of one server has no effect on another
 	nonces      nonceStore
 	sends       atomic.Uint64
 	log         *slog.Logger
@@ -28,7 +29,8 @@ type sender struct {
 // An observation records what a response revealed: a nonce, the server's clock.
 type observation struct {
 	nonce      bool          // the response contained a valid nonce
-	correction time.Duration // change of the estimate of the server's clock
+	clock      *clock        // of the server
+	correction time.Duration // change of its estimate
 }
 
 // misdated reports whether the server may have rejected the times in the request:
@@ -39,7 +41,7 @@ func (o observation) misdated() bool { return o.correction < 0 || o.correction >
 func (s *sender) send(req *http.Request, role role, ath string) (*http.Response, observation, error) {
 	k := nonceKey{role, origin(req.URL)}
 	n := s.sends.Add(1)
-	sent := s.clock.mono()
+	clock, sent := s.clocks[k.origin], s.local.mono()
 	if s.key != nil {
 		if err := s.addProof(req, k, ath); err != nil {
 			closeBody(req)
@@ -51,13 +53,13 @@ func (s *sender) send(req *http.Request, role role, ath string) (*http.Response,
 	if err != nil {
 		return nil, observation{}, err
 	}
-	seen := observation{correction: s.clock.observe(resp, sent)}
+	seen := observation{correction: clock.observe(resp, sent), clock: clock}
 	if nonce := nonceHeader(resp.Header); nonce != "" && s.key != nil {
 		s.nonces.put(k, nonce, n)
 		seen.nonce = true
 	}
 	if seen.correction.Abs() > skewTolerance {
-		s.log.Warn("server's clock differs", "offset", s.clock.offset().Round(time.Second))
+		s.log.Warn("server's clock differs", "offset", clock.offset().Round(time.Second))
 	}
 	return resp, seen, nil
 }
@@ -68,7 +70,7 @@ func (s *sender) addProof(req *http.Request, k nonceKey, ath string) error {
 		ID:        rand.Text(),
 		Method:    cmp.Or(req.Method, http.MethodGet),
 		URL:       proofURL(req.URL, s.decodedPath),
-		IssuedAt:  s.clock.now().Unix(), // rounded down
+		IssuedAt:  s.clocks[k.origin].now().Unix(), // rounded down
 		TokenHash: ath,
 		Nonce:     s.nonces.get(k),
 	})

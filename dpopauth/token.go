@@ -43,7 +43,7 @@ func newToken(value, scheme string, life time.Duration) *token {
 
 // age returns the larger age of the two clocks: the monotonic one stops while the
 // machine is suspended, and the wall clock may be set back.
-func (t *token) age(c *clock) time.Duration {
+func (t *token) age(c *localClock) time.Duration {
 	return max(c.wall().Sub(t.requestedWall), c.mono()-t.requestedMono)
 }
 
@@ -64,7 +64,7 @@ const (
 // runs at a time; all callers that need its result wait for it.
 type tokenSource struct {
 	request func(context.Context) (*token, error)
-	clock   *clock
+	clock   *localClock
 	log     *slog.Logger
 	stats   *stats
 

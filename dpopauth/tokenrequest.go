@@ -29,6 +29,7 @@ const (
 // section 4.4) with a client assertion (RFC 7523, section 2.2).
 type tokenEndpoint struct {
 	*sender
+	clock     *clock // of the server
 	url       string
 	audience  string
 	clientID  string
@@ -111,7 +112,7 @@ const (
 func (e *tokenEndpoint) attempt(ctx context.Context) (*token, retry, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	sentMono, sentWall := e.clock.mono(), e.clock.wall()
+	sentMono, sentWall := e.local.mono(), e.local.wall()
 	r := TokenRequest{URL: e.url, Time: time.Now()}
 	resp, seen, err := e.post(ctx)
 	var tok *token

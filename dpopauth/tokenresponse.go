@@ -201,7 +201,7 @@ func (s *sender) diagnose(fail *Error, c challenge, seen observation) retryCause
 	if seen.misdated() {
 		return causeProof
 	}
-	if skew := s.clock.skewError(); skew != nil {
+	if skew := seen.clock.skewError(); skew != nil {
 		fail.Err = skew
 		fail.hint = "set this machine's clock (NTP): its difference to the server's clock is too large to correct"
 	}

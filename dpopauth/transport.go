@@ -19,6 +19,7 @@ type Transport struct {
 	sender  *sender
 	tokens  *tokenSource
 	origins map[string]bool
+	clock   *clock // of the first origin
 	stats   *stats
 }
 

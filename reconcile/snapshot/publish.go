@@ -85,6 +85,9 @@ func (w *Writer) publish(ctx context.Context, d Draft) (*Snapshot, error) {
 		return nil, err
 	}
 	name := w.name(d.Started)
+	if err := w.checkName(name, d); err != nil {
+		return nil, err
+	}
 	dir := w.path(name)
 	if _, err := os.Lstat(dir); err == nil {
 		return nil, fmt.Errorf("%s is there already, and the journal does not know it", name)
@@ -200,6 +203,22 @@ func nameAfter(before string, started time.Time) string {
 		name = last.Add(time.Second).Format(nameLayout)
 	}
 	return name
+}
+
+// maxAhead is how far a name can be in the future.
+const maxAhead = time.Minute
+
+// checkName returns an error if a name is in the future of Okta's clock and of the
+// local clock. The name is then that of an earlier, wrong time plus a second.
+func (w *Writer) checkName(name string, d Draft) error {
+	now := w.store.now()
+	if d.Finished.After(now) {
+		now = d.Finished
+	}
+	if at, err := ParseName(name); err != nil || at.After(now.Add(maxAhead)) {
+		return fmt.Errorf("its name %s is in the future of this machine's clock and of Okta's, because the newest snapshot's name is", name)
+	}
+	return nil
 }
 
 // stage writes everything of a snapshot into dir and returns it.
