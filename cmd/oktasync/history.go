@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -105,33 +104,25 @@ func (h *history) read(user string) (err error) {
 // and other users that had the login before.
 func (h *history) identify(user string) error {
 	var ids []string
-	is := func(id, login string) bool {
+	add := func(id, login string) {
 		if slices.Contains(ids, id) || id != user && !strings.EqualFold(login, user) {
-			return false
+			return
 		}
 		if ids = append(ids, id); len(ids) == 1 {
 			h.document.ID, h.document.Login = id, login
 		}
-		return true
 	}
-	isUser := func(u diff.Record) bool { return is(string(u.Key), loginOf(u.JSON)) }
-	isChange := func(c *diff.Change) bool { return is(c.ID(), c.Login) }
 	for i := len(h.list) - 1; i >= 0 && !slices.Contains(ids, user); i-- {
 		s := h.list[i]
-		whole := i == len(h.list)-1 || i == 0 || h.list[i-1].Manifest.Sequence+1 != s.Manifest.Sequence || !compared(s)
-		for found := whole; found; {
-			u, err := findUser(s, isUser)
+		changesSuffice := i > 0 && i < len(h.list)-1 && h.list[i-1].Manifest.Sequence+1 == s.Manifest.Sequence && compared(s)
+		if !changesSuffice {
+			err := eachUser(s, func(u diff.Record) bool { add(string(u.Key), loginOf(u.JSON)); return true })
 			if err != nil {
 				return err
 			}
-			found = u != nil
 		}
-		for found := true; found; {
-			c, err := findChange(s, user, isChange)
-			if err != nil {
-				return err
-			}
-			found = c != nil
+		if err := eachChange(s, user, func(c *diff.Change) { add(c.ID(), c.Login) }); err != nil {
+			return err
 		}
 	}
 	if len(ids) == 0 {
@@ -154,23 +145,26 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 	if before != nil {
 		after = before.Name()
 	}
-	gone, err := h.r.PrunedBetween(h.export, after, s.Name())
+	pruned, err := h.r.PrunedBetween(h.export, after, s.Name())
 	if err != nil {
 		return e, err
 	}
-	e.Pruned = append(e.Pruned, gone...)
-	if before != nil && len(gone) == 0 && compared(s) {
-		e.Change, err = findChange(s, id, func(c *diff.Change) bool { return c.ID() == id })
+	e.Pruned = append(e.Pruned, pruned...)
+	if before == nil || len(pruned) > 0 || !compared(s) {
+		err = h.compareUsers(&e, before, s)
 		return e, err
 	}
-	err = h.compareUsers(&e, before, s)
+	err = eachChange(s, id, func(c *diff.Change) {
+		if c.ID() == id {
+			e.Change = c
+		}
+	})
 	return e, err
 }
 
-// compareUsers sets e from the users of s and before.
+// compareUsers sets e from the user in s and in before.
 func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) error {
-	isUser := func(u diff.Record) bool { return string(u.Key) == h.document.ID }
-	now, err := findUser(s, isUser)
+	newer, err := findUser(s, h.document.ID)
 	if err != nil {
 		return err
 	}
@@ -180,17 +174,17 @@ func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) er
 		rules, base = snapshot.RulesFor(snapshot.Users, &before.Manifest, s.Manifest.Declared)
 	}
 	if base != snapshot.BasePrevious {
-		e.Present = now != nil
+		e.Present = newer != nil
 		return nil
 	}
 	if rules.Proofs, err = s.Proofs(snapshot.Users); err != nil {
 		return err
 	}
-	was, err := findUser(before, isUser)
+	older, err := findUser(before, h.document.ID)
 	if err != nil {
 		return err
 	}
-	_, err = diff.Diff(was, now, rules, func(c *diff.Change) error { // valid during the call only
+	_, err = diff.Diff(older, newer, rules, func(c *diff.Change) error { // c is valid during the call only
 		line, err := c.Line(nil)
 		if err == nil {
 			e.Change, err = diff.ParseChange(line)
@@ -216,22 +210,33 @@ func (n *oneUser) Next() (diff.Record, error) {
 
 func (n *oneUser) Close() error { return nil }
 
-var errFound = errors.New("found")
+// findUser returns the user of s with this ID, and nil if there is none.
+func findUser(s *snapshot.Snapshot, id string) (found *oneUser, err error) {
+	err = eachUser(s, func(u diff.Record) bool {
+		if string(u.Key) == id {
+			found = &oneUser{user: diff.Record{Key: bytes.Clone(u.Key), JSON: bytes.Clone(u.JSON)}}
+		}
+		return found == nil
+	})
+	return found, err
+}
 
-// findUser returns the first user of s that matches, and nil if there is none.
-func findUser(s *snapshot.Snapshot, is func(diff.Record) bool) (*oneUser, error) {
-	var found *oneUser
-	err := eachUser(s, func(u diff.Record) error {
-		if !is(u) {
+// eachUser calls visit for each user of s, until it returns false.
+func eachUser(s *snapshot.Snapshot, visit func(diff.Record) bool) error {
+	users, err := s.Records(snapshot.Users)
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	for {
+		u, err := users.Next()
+		if err == io.EOF {
 			return nil
 		}
-		found = &oneUser{user: diff.Record{Key: bytes.Clone(u.Key), JSON: bytes.Clone(u.JSON)}}
-		return errFound
-	})
-	if errors.Is(err, errFound) {
-		err = nil
+		if err != nil || !visit(u) {
+			return err
+		}
 	}
-	return found, err
 }
 
 // loginOf returns a user's login.
@@ -243,34 +248,31 @@ func loginOf(user []byte) string {
 	return login
 }
 
-// findChange returns the first change of s that matches, and nil if there is none.
-// It only parses lines that contain text.
-func findChange(s *snapshot.Snapshot, text string, is func(*diff.Change) bool) (*diff.Change, error) {
+// eachChange calls visit for each change of the users of s whose line contains text,
+// in any case.
+func eachChange(s *snapshot.Snapshot, text string, visit func(*diff.Change)) error {
 	changes, err := s.Changes(snapshot.Users)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer changes.Close()
 	wanted := bytes.ToLower([]byte(text))
 	lines := bufio.NewScanner(changes)
 	lines.Buffer(nil, maxChange)
 	for lines.Scan() {
-		line := lines.Bytes()
-		if !bytes.Contains(bytes.ToLower(line), wanted) {
+		if !bytes.Contains(bytes.ToLower(lines.Bytes()), wanted) {
 			continue
 		}
-		c, err := diff.ParseChange(line)
+		c, err := diff.ParseChange(lines.Bytes())
 		if err != nil {
-			return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
+			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
 		}
-		if is(c) {
-			return c, nil
-		}
+		visit(c)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read changes of %s: %w", s.Name(), err)
+		return fmt.Errorf("read changes of %s: %w", s.Name(), err)
 	}
-	return nil, nil
+	return nil
 }
 
 const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -138,24 +137,4 @@ func csvColumns(s source, r *snapshot.Resource, declared snapshot.Declaration) (
 	}
 	defer records.Close()
 	return render.LearnColumns(snapshot.Records(records), r.Schema(), declared.Resources[r.Name].Attributes)
-}
-
-// eachUser calls visit for each user of s.
-func eachUser(s source, visit func(diff.Record) error) error {
-	users, err := s.Records(snapshot.Users)
-	if err != nil {
-		return err
-	}
-	defer users.Close()
-	for {
-		u, err := users.Next()
-		if err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if err := visit(u); err != nil {
-			return err
-		}
-	}
 }
