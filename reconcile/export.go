@@ -14,50 +14,49 @@ import (
 //
 // Start from [DefaultExport], which has the values for missing keys.
 type Export struct {
-	// Name is the export's folder in the store and what commands call it: up to
-	// 63 small letters, digits and hyphens, unique.
+	// Name is the name of the export's folder in the store, and its name in commands:
+	// up to 63 small letters, digits and hyphens, unique.
 	Name string `yaml:"name" example:"all-users"`
-	// Schedule is when the daemon reconciles: five fields as in crontab(5), or
-	// @daily, @weekly, "@every 15m" and so on. Empty: only by `apply`.
+	// Schedule is the schedule of the daemon: five fields as in crontab(5), or
+	// @hourly, @daily, @weekly, @monthly, "@every 15m". Empty: only by `apply`.
 	Schedule string `yaml:"schedule" example:"0 6 * * *"`
-	// TimeZone is an IANA name such as Europe/Berlin, for the schedule, for
-	// retention and for what people read.
+	// TimeZone is an IANA name such as Europe/Berlin, for the schedule, retention and
+	// output for people.
 	TimeZone string `yaml:"time_zone" example:"Europe/Berlin"`
 	// Splay is the longest delay of a scheduled start. The delay is fixed per export,
 	// host and store, so that many of them don't start at the same second.
 	Splay time.Duration `yaml:"splay" example:"10m"`
-	// Timeout is how long a reconcile may take before it has failed.
+	// Timeout is the longest duration of a reconcile. A longer one fails.
 	Timeout time.Duration `yaml:"timeout" example:"30m"`
-	// Retry says how a failed reconcile is tried again before the next regular
+	// Retry configures the retries of a failed reconcile before the next scheduled
 	// time.
 	Retry Retry `yaml:"retry"`
 	// Users declares the users. If no resource is listed, users are read.
 	Users *Users `yaml:"users"`
 	// Groups declares the groups.
 	Groups *Resource `yaml:"groups"`
-	// Formats are what a snapshot is kept in: ndjson and csv. The first is
-	// always kept: it is the snapshot.
+	// Formats are the formats of the files in a snapshot: ndjson and csv. ndjson is
+	// always written, because it is the snapshot.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
-	// Snapshot is `always`, or `on_change` to publish only where users or the
-	// declaration changed.
+	// Snapshot is `always`, or `on_change`: publish only if records or the declaration
+	// changed.
 	Snapshot Publishing `yaml:"snapshot" example:"on_change"`
-	// Retain says which snapshots retention keeps. Empty: all of them.
+	// Retain declares which snapshots retention keeps. Empty: all of them.
 	Retain Retain `yaml:"retain"`
-	// Hold names snapshots that retention may never prune.
+	// Hold lists names of snapshots that retention never prunes.
 	Hold []string `yaml:"hold" example:"[20261123T060000Z]"`
 }
 
-// Retry says how a failed reconcile is tried again before the next regular
-// time.
+// Retry configures the retries of a failed reconcile before the next scheduled time.
 type Retry struct {
-	// Most is how many times at most. 0: not tried again.
+	// Most is the maximum number of retries. 0: none.
 	Most int `yaml:"most" example:"5"`
-	// FirstWait is the wait before the first of them. Each further one is twice as
+	// FirstWait is the wait before the first retry. Each further wait is twice as
 	// long.
 	FirstWait time.Duration `yaml:"first_wait" example:"30s"`
 }
 
-// Publishing says when a reconcile publishes.
+// Publishing is the condition for publishing a read.
 type Publishing string
 
 const (
@@ -65,18 +64,19 @@ const (
 	OnChange Publishing = "on_change"
 )
 
-// Retain says how many snapshots retention keeps: the last ones, and the newest
-// of so many days, weeks, months and years. Empty: everything.
+// Retain declares how many snapshots retention keeps: the newest ones, and the newest
+// one of each day, week, month and year. The manifests of the others are kept. Empty:
+// everything is kept.
 type Retain struct {
-	// Last is how many of the newest are kept.
+	// Last is the number of newest snapshots.
 	Last int `yaml:"last" example:"30"`
-	// Daily is of how many days the newest is kept. Days without one don't count.
+	// Daily is the number of days. Days without a snapshot don't count.
 	Daily int `yaml:"daily" example:"400"`
-	// Weekly is the same for weeks, as ISO 8601 has them.
+	// Weekly is the number of weeks (ISO 8601).
 	Weekly int `yaml:"weekly" example:"53"`
-	// Monthly is the same for months.
+	// Monthly is the number of months.
 	Monthly int `yaml:"monthly" example:"84"`
-	// Yearly is the same for years.
+	// Yearly is the number of years.
 	Yearly int `yaml:"yearly" example:"10"`
 }
 

@@ -40,14 +40,14 @@ type Resource struct {
 // `profile.email`. Elements of a list have no paths; a list is kept or removed as
 // a whole. The attribute `id`, and the `status` of a user, are always kept.
 type Attributes struct {
-	// Include lists what is kept. Empty: everything that Okta returns.
+	// Include lists the paths that are kept. Empty: everything that Okta returns.
 	Include []string `yaml:"include" example:"[id, profile.login, profile.email]"`
-	// Exclude lists what is removed from that. It is never written to disk.
+	// Exclude lists the paths that are removed. They are never written to disk.
 	Exclude []string `yaml:"exclude" example:"[credentials, profile.mobilePhone]"`
 }
 
-// UserChanges says which differences between two states of a user count. A path
-// covers everything below it.
+// UserChanges selects the differences between two states of a user that count. A
+// path covers everything below it.
 type UserChanges struct {
 	// Ignore lists paths whose change alone isn't reported as a change.
 	Ignore []string `yaml:"ignore" example:"[lastLogin, lastUpdated, profile.nickName]"`
@@ -55,7 +55,7 @@ type UserChanges struct {
 	Moved []string `yaml:"moved" example:"[profile.department, profile.managerId]"`
 }
 
-// Changes says which differences between two states of a record count. A path
+// Changes selects the differences between two states of a record that count. A path
 // covers everything below it.
 type Changes struct {
 	// Ignore lists paths whose change alone isn't reported as a change.

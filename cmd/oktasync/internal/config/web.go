@@ -171,26 +171,25 @@ func (t *webTLS) load(d *decoder) (config *tls.Config, certificate string) {
 	if _, exists := d.at[tlsField]; !exists {
 		return nil, ""
 	}
-	config = &tls.Config{MinVersion: tls.VersionTLS12}
-	tlsVersion(d, &config.MinVersion, "min_version", t.MinVersion)
-	tlsVersion(d, &config.MaxVersion, "max_version", t.MaxVersion)
+	config = &tls.Config{
+		MinVersion: choice(d, tlsField+".min_version", cmp.Or(t.MinVersion, "TLS12"), tlsVersions),
+		MaxVersion: choice(d, tlsField+".max_version", t.MaxVersion, tlsVersions),
+		ClientAuth: choice(d, tlsField+".client_auth_type", t.ClientAuthType, clientAuthTypes),
+	}
 	if config.MaxVersion != 0 && config.MaxVersion < config.MinVersion {
 		d.invalid(tlsField+".max_version", "is lower than min_version")
 	}
 	for i, name := range t.CurvePreferences {
-		curve, ok := curves[name]
-		if !ok {
-			d.invalid(fmt.Sprintf("%s.curve_preferences[%d]", tlsField, i), "unknown curve; "+term.Suggestion(name, slices.Sorted(maps.Keys(curves))))
-		}
-		config.CurvePreferences = append(config.CurvePreferences, curve)
+		field := fmt.Sprintf("%s.curve_preferences[%d]", tlsField, i)
+		config.CurvePreferences = append(config.CurvePreferences, choice(d, field, name, curves))
+	}
+	ciphers := make(map[string]uint16)
+	for _, suite := range tls.CipherSuites() {
+		ciphers[suite.Name] = suite.ID
 	}
 	for i, name := range t.CipherSuites {
-		at := slices.IndexFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool { return s.Name == name })
-		if at < 0 {
-			d.invalid(fmt.Sprintf("%s.cipher_suites[%d]", tlsField, i), "is unknown, or no longer safe")
-			continue
-		}
-		config.CipherSuites = append(config.CipherSuites, tls.CipherSuites()[at].ID)
+		field := fmt.Sprintf("%s.cipher_suites[%d]", tlsField, i)
+		config.CipherSuites = append(config.CipherSuites, choice(d, field, name, ciphers))
 	}
 	t.clients(d, config)
 	cert, key := t.part(d, "cert", t.Cert, t.CertFile), t.part(d, "key", string(t.Key), t.KeyFile)
@@ -206,16 +205,13 @@ func (t *webTLS) load(d *decoder) (config *tls.Config, certificate string) {
 	return config, SHA256(pair.Certificate[0])
 }
 
-func tlsVersion(d *decoder, to *uint16, key, name string) {
-	if name == "" {
-		return
+// choice returns the value with a name, and the zero value for no name.
+func choice[V any](d *decoder, field, name string, known map[string]V) V {
+	value, ok := known[name]
+	if name != "" && !ok {
+		d.invalid(field, "is unknown, or no longer safe; "+term.Suggestion(name, slices.Sorted(maps.Keys(known))))
 	}
-	v, ok := tlsVersions[name]
-	if !ok {
-		d.invalid(tlsField+"."+key, "must be TLS12 or TLS13; older versions are no longer safe")
-		return
-	}
-	*to = v
+	return value
 }
 
 // part returns the value of a key, or the content of the file that key_file names.
@@ -244,12 +240,7 @@ func (t *webTLS) part(d *decoder, key, inline, file string) []byte {
 
 // clients configures the certificates of clients.
 func (t *webTLS) clients(d *decoder, config *tls.Config) {
-	auth, ok := clientAuthTypes[cmp.Or(t.ClientAuthType, "NoClientCert")]
-	if !ok {
-		d.invalid(tlsField+".client_auth_type", "unknown; "+term.Suggestion(t.ClientAuthType, slices.Sorted(maps.Keys(clientAuthTypes))))
-		return
-	}
-	config.ClientAuth = auth
+	auth := config.ClientAuth
 	if t.ClientCA != "" || t.ClientCAFile != "" {
 		config.ClientCAs = x509.NewCertPool()
 		if pem := t.part(d, "client_ca", t.ClientCA, t.ClientCAFile); pem != nil && !config.ClientCAs.AppendCertsFromPEM(pem) {

@@ -26,9 +26,8 @@ import (
 	"oktasync/reconcile/snapshot/verify"
 )
 
-// faults are all that the sandbox knows, with what a reconcile fails of that
-// never gets past them; "": they do no harm. Of two with a | between them either
-// may come first.
+// faults are all faults of the sandbox, with the error of a reconcile if the fault
+// persists; "" if it causes no error. "a|b" means a or b.
 var faults = []struct{ fault, err string }{
 	{"status=400", "400 E0000001"},
 	{"status=401", "401"},
@@ -64,20 +63,20 @@ var faults = []struct{ fault, err string }{
 	{"path=token,html", "502"},
 	{"path=token,broken-json", "token"},
 	{"path=token,cut=10", "token"},
-	{"path=token,stall", "no progress|no whole answer"}, // the bounds of oktaclient and of dpopauth end at the same moment
+	{"path=token,stall", "no progress|no whole answer"}, // oktaclient and dpopauth have the same time limit
 	{"path=token,reset", "reset"},
 	{"path=token,lose", "reset"},
 	{"path=token,rotate-nonce", "nonce"},
-	{"path=token,no-nonce", ""}, // the body says it too
+	{"path=token,no-nonce", ""}, // the body names the error too
 	{"path=token,bearer", "Bearer"},
 }
 
-// lasting are those of them after which no second try may be made.
-var lasting = []string{"status=400", "status=401", "status=403", "status=404", "status=414", "redirect", "next=loop", "next=other-host", "path=token,bearer", "path=token,broken-json"}
+// final are the faults after which the client must not retry.
+var final = []string{"status=400", "status=401", "status=403", "status=404", "status=414", "redirect", "next=loop", "next=other-host", "path=token,bearer", "path=token,broken-json"}
 
-// A fault that is not in the table would not be tried.
-func TestEveryFaultIsTried(t *testing.T) {
-	set := map[string]bool{"Name": true, "Path": true, "Nth": true, "Every": true, "Forever": true} // when, and not what
+// The table contains every kind of fault.
+func TestFaultTableIsComplete(t *testing.T) {
+	set := map[string]bool{"Name": true, "Path": true, "Nth": true, "Every": true, "Forever": true} // these say when, not what
 	nexts := map[string]bool{}
 	for _, test := range faults {
 		f, err := sandbox.ParseFault(test.fault)
@@ -101,18 +100,18 @@ func TestEveryFaultIsTried(t *testing.T) {
 	}
 }
 
-// Whatever fault there is, once or for ever, with one request in flight or
-// several: the snapshot is the org, or there is an error that says what it was
-// and the newest snapshot is the one from before.
-func TestEveryFaultOnceAndForEver(t *testing.T) {
+// After each fault, once or persistent, with one request in flight or several, the
+// snapshot equals the org; or there is an error with the cause, and the newest
+// snapshot is the previous one.
+func TestEveryFault(t *testing.T) {
 	long := os.Getenv("OKTASYNC_LONG_TESTS") == "1"
 	for i, test := range faults {
 		for n, forever := range []bool{false, true} {
 			for m, concurrency := range []int{1, 4} {
 				if !long && (i+2*n+m)%4 > 0 {
-					continue // the short form tries each in one of the four ways
+					continue // the short form runs one of four variants
 				}
-				t.Run(fmt.Sprintf("%s for ever %t, %d in flight", test.fault, forever, concurrency), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s persistent %t, %d in flight", test.fault, forever, concurrency), func(t *testing.T) {
 					t.Parallel()
 					dir := t.TempDir()
 					synctest.Test(t, func(t *testing.T) { tryFault(t, dir, test.fault, test.err, forever, concurrency) })
@@ -144,28 +143,28 @@ func tryFault(t *testing.T, dir, text, want string, forever bool, concurrency in
 	f.sandbox.Inject(fault)
 	after, err := f.reconcile()
 	if f.sandbox.Stats().Faults == 0 {
-		t.Error("the fault did not come to pass")
+		t.Error("the fault did not occur")
 	}
 	latest, latestErr := f.store.Latest("people")
 	if latestErr != nil {
 		t.Fatal(latestErr)
 	}
-	overcome := !forever && !slices.ContainsFunc(lasting, func(s string) bool { return strings.HasPrefix(text, s) })
+	retried := !forever && !slices.ContainsFunc(final, func(s string) bool { return strings.HasPrefix(text, s) })
 	switch {
 	case err == nil:
 		if forever && want != "" {
-			t.Errorf("it went well, want an error with %s", want)
+			t.Errorf("no error, want one with %s", want)
 		}
 		f.equals(after)
-	case overcome || want == "":
-		t.Errorf("%v, want it overcome", err)
+	case retried || want == "":
+		t.Errorf("%v, want no error", err)
 	default:
 		says := func(want string) bool { return strings.Contains(err.Error(), want) }
 		if !slices.ContainsFunc(strings.Split(want, "|"), says) || says("@") {
 			t.Errorf("%v, want an error with %s", err, want)
 		}
 		if latest.Digest != before.Digest {
-			t.Errorf("after %v the newest snapshot is %s", err, latest.Name())
+			t.Errorf("after %v, the newest snapshot is %s", err, latest.Name())
 		}
 	}
 	summary, err := verify.Verify(t.Context(), f.store, verify.Options{}, func(found verify.Finding) { t.Errorf("verify: %s", found) })
@@ -174,7 +173,7 @@ func tryFault(t *testing.T, dir, text, want string, forever bool, concurrency in
 	}
 }
 
-// faulty is the program's wiring to a sandbox org in the same process.
+// faulty connects an Org to a sandbox org in the same process.
 type faulty struct {
 	*testing.T
 	sandbox *sandbox.Org
@@ -219,7 +218,7 @@ func (f *faulty) reconcile() (*snapshot.Snapshot, error) {
 	return result.Snapshot, err
 }
 
-// equals wants the snapshot to be exactly what the org has now.
+// equals checks that the snapshot contains exactly the users of the org.
 func (f *faulty) equals(s *snapshot.Snapshot) {
 	f.Helper()
 	users, err := s.Records(snapshot.Users)

@@ -39,7 +39,7 @@ func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	return options, err
 }
 
-// GroupOptions returns StoreOptions without the signing key.
+// GroupOptions is StoreOptions without the signing key.
 func GroupOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	name := cfg.Store.Group
 	if name == "" {

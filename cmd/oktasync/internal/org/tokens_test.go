@@ -29,7 +29,7 @@ func TestTranscriptHasOneClock(t *testing.T) {
 			}
 			read := s.Manifest.Read
 			if off := read.Started.Sub(began); off.Abs() > time.Second {
-				t.Errorf("the read started %v from its start by Okta's clock", off)
+				t.Errorf("the start of the read differs by %v from Okta's clock", off)
 			}
 			var before time.Time
 			methods := map[string]int{}

@@ -26,8 +26,7 @@ func (s *tally) Record(oktaclient.Record) error { s.users++; return nil }
 func (*tally) Outside(oktaclient.Record) error  { return nil }
 func (*tally) Request(oktaclient.Request) error { return nil }
 
-// Pages come compressed and over one connection that is kept; a header without
-// end is not taken into memory.
+// Pages are compressed and use one connection. The size of a header is limited.
 func TestTransport(t *testing.T) {
 	var connections, large atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
