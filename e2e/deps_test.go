@@ -11,24 +11,24 @@ import (
 	"testing"
 )
 
-// imports says what a package may import beside the standard library: packages
-// of ours by their folder, modules of others by their path. Its tests may import
-// that too, themselves, what tests adds, and what any test may import.
+// imports contains what a package may import besides the standard library: packages of
+// this module by folder, and other modules by path. Its tests may also import the
+// package itself, what tests lists, and what anyTest lists.
 type imports struct {
 	ours   []string
 	others []string
 	tests  []string
 }
 
-// mayImport is the house plan. A line that is added to it is a decision: the
-// client and the verifier that checks it share nothing, oktaclient never sees
-// dpopauth, and scheduler never sees reconcile; they meet in cmd/oktasync.
+// mayImport contains the permitted imports of each package. Each new line needs a
+// reason: the client and the verifier share no code, oktaclient doesn't import
+// dpopauth, and scheduler doesn't import reconcile. cmd/oktasync connects them.
 var mayImport = map[string]imports{
 	"dpopauth": {
 		ours:   []string{"dpopauth/keys"},
 		others: []string{"github.com/go-json-experiment/json"}, // rejects duplicate members
 		tests: []string{
-			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // a second opinion, and a third
+			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // independent implementations
 		},
 	},
 	"dpopauth/keys": {
@@ -64,7 +64,7 @@ var mayImport = map[string]imports{
 		others: []string{
 			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
 			"golang.org/x/sys",
-			"golang.org/x/crypto", // its ssh: sshsig takes and gives the keys of that
+			"golang.org/x/crypto", // ssh keys, which sshsig uses
 		},
 		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
@@ -157,14 +157,14 @@ var mayImport = map[string]imports{
 	"e2e": {
 		tests: []string{
 			"oktaclient/sandbox", "reconcile/snapshot", "reconcile/snapshot/diff", "github.com/rogpeppe/go-internal",
-			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's, which the program has no part in
+			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's
 			"golang.org/x/sys", // for a pseudo-terminal
 		},
 	},
 }
 
-// anyTest is what the tests of every package may import: the server's side
-// shares nothing with the client, so it can check anybody.
+// anyTest contains what the tests of every package may import. These packages share no
+// code with the client.
 var anyTest = []string{"dpopauth/verify", "oktaclient/sandbox"}
 
 const (
@@ -172,8 +172,8 @@ const (
 	internal = "cmd/oktasync/internal/"
 )
 
-// Every file counts, also those for other systems than this one.
-func TestPackagesImportOnlyWhatTheHousePlanAllows(t *testing.T) {
+// Each file imports only what mayImport permits, also files for other systems.
+func TestPackagesImportOnlyWhatIsPermitted(t *testing.T) {
 	seen := make(map[string]bool)
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch name := entry.Name(); {
@@ -197,7 +197,7 @@ func TestPackagesImportOnlyWhatTheHousePlanAllows(t *testing.T) {
 	}
 	for folder := range mayImport {
 		if !seen[folder] {
-			t.Errorf("the house plan has a package %s, and there is none", folder)
+			t.Errorf("mayImport has the package %s, which doesn't exist", folder)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func checkImports(t *testing.T, folder, path string) error {
 	t.Helper()
 	allowed, ok := mayImport[folder]
 	if !ok {
-		t.Errorf("%s: the house plan has no package %s", path, folder)
+		t.Errorf("%s: mayImport has no package %s", path, folder)
 		return nil
 	}
 	may := slices.Concat(allowed.ours, allowed.others)
@@ -223,7 +223,7 @@ func checkImports(t *testing.T, folder, path string) error {
 			return err
 		}
 		if !isStandard(imported) && !slices.ContainsFunc(may, covers(imported)) {
-			t.Errorf("%s imports %s, which the house plan does not allow", path, imported)
+			t.Errorf("%s imports %s, which mayImport doesn't permit", path, imported)
 		}
 	}
 	return nil
@@ -234,8 +234,8 @@ func isStandard(path string) bool {
 	return first != module && !strings.Contains(first, ".")
 }
 
-// covers reports whether an entry of the plan allows imported: a package of ours
-// is itself alone, a module is all that it holds.
+// covers reports whether an entry permits imported. A package of this module permits
+// only itself, and another module permits all of its packages.
 func covers(imported string) func(entry string) bool {
 	return func(entry string) bool {
 		if strings.Contains(entry, ".") {

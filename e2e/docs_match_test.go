@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// The parts of an output that differ from run to run. A page shows an example of
-// each. Examples that match bindable stand for one real value on the whole page, and
-// different examples for different values.
+// The parts of an output that differ from run to run. A page shows an example of each.
+// If an example matches bindable, it is the same value everywhere on the page, and
+// other examples are other values.
 var (
 	bindable = regexp.MustCompile(strings.Join([]string{
 		`[0-9]{8}T[0-9]{6}Z`, // a snapshot's name

@@ -31,7 +31,7 @@ var fences = map[string]func(*page, block){
 var update = flag.Bool("update", false, "rewrite the outputs on pages and the golden files")
 
 // TestDocs checks the blocks of each page. It begins with an empty folder and a
-// new sandbox org, for which https://acme.okta.com stands. The output below a
+// new sandbox org, which the pages call https://acme.okta.com. The output below a
 // command must match: names of snapshots, digests, fingerprints and times match
 // any of their kind (docs_match_test.go), … matches any text in a line, and a line
 // with only … matches any lines.

@@ -18,7 +18,7 @@ import (
 )
 
 // A forgery changes the newest snapshot of all-users. The digests in the manifest,
-// the journal and the other files are computed anew, so that only the content is
+// the journal and the other files are computed again, so that only the content is
 // false.
 type forgery struct {
 	testing.TB

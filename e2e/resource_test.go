@@ -281,7 +281,7 @@ func TestResourceForADay(t *testing.T) {
 			t.Errorf("grants = %d, violations = %q, want a grant for each 8 or 9 minutes and none", stats.Grants, stats.Violations)
 		}
 		if n := stats.ByPath["/oauth2/default/v1/keys"]; n < 24 || n > 30 { // every hour, and for each new key
-			t.Errorf("the API asked for the keys %d times, want about once an hour", n)
+			t.Errorf("the API requested the keys %d times, want about once an hour", n)
 		}
 	})
 }

@@ -223,18 +223,18 @@ func TestNoControlCharactersOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandbox.Config{Users: 30, Seed: 3})
 	s.must(t, 0, "apply")
-	const odd = `\u001b]0;x\u0007\u001b[2J\r\n- deleted ceo\u009b31m\u202e`
-	for i, id := range []string{"00uodd0000000000000a", "00uodd0000000000000b"} {
-		check(t, s.putUser(id, fmt.Sprintf(`{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[2]s"}`, i, odd), "ACTIVE"))
+	const control = `\u001b]0;x\u0007\u001b[2J\r\n- deleted ceo\u009b31m\u202e`
+	for i, id := range []string{"00uctl0000000000000a", "00uctl0000000000000b"} {
+		check(t, s.putUser(id, fmt.Sprintf(`{"login":"%d%s@acme.example","email":"x@acme.example","title":"%[2]s"}`, i, control), "ACTIVE"))
 	}
-	check(t, s.org.Put(fmt.Appendf(nil, `{"id":"00uodd0000000000000c","status":"%s","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"login":"c@acme.example"}}`, odd)))
+	check(t, s.org.Put(fmt.Appendf(nil, `{"id":"00uctl0000000000000c","status":"%s","created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"login":"c@acme.example"}}`, control)))
 	s.must(t, 0, "plan")
 	s.must(t, 0, "apply")
 	s.configure(t, "    users:\n      guard: {min: 200}\n")
 	s.must(t, 3, "apply")
 	for _, args := range [][]string{
-		{"diff", "all-users"}, {"diff", "all-users", "--json"}, {"history", "all-users", "00uodd0000000000000a"},
-		{"show", "all-users"}, {"show", "all-users", "--format", "csv"}, {"api", "/api/v1/users/00uodd0000000000000a"}, {"plan"},
+		{"diff", "all-users"}, {"diff", "all-users", "--json"}, {"history", "all-users", "00uctl0000000000000a"},
+		{"show", "all-users"}, {"show", "all-users", "--format", "csv"}, {"api", "/api/v1/users/00uctl0000000000000a"}, {"plan"},
 		{"list"}, {"list", "--json"}, {"quarantine", "list", "--json"}, {"plan", "--json"}, {"apply", "--json", "--log-level", "debug", "--no-color"},
 	} {
 		status := 0
@@ -250,7 +250,7 @@ func TestNoControlCharactersOnATerminal(t *testing.T) {
 			t.Errorf("oktasync %s doesn't show the text: %q", strings.Join(args, " "), text)
 		}
 	}
-	for _, args := range [][]string{{"diff", "all-users"}, {"history", "all-users", "00uodd0000000000000b"}, {"plan"}} {
+	for _, args := range [][]string{{"diff", "all-users"}, {"history", "all-users", "00uctl0000000000000b"}, {"plan"}} {
 		if r := s.must(t, 0, args...); strings.ContainsAny(r.stdout, "\x1b\u009b\u202e\r") || strings.Contains(r.stdout, "\n- deleted") {
 			t.Errorf("oktasync %s in a pipe shows %q", strings.Join(args, " "), r.stdout)
 		}

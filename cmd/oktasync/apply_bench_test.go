@@ -148,8 +148,8 @@ exports:
 	return org
 }
 
-// benchChild runs TestBenchChild in a process of its own and returns the CPU
-// that it took, the most KiB that it held, and its allocations.
+// benchChild runs TestBenchChild in another process. It returns its CPU time, peak
+// memory in KiB, and number of allocations.
 func benchChild(b *testing.B, dir, what string) (cpu time.Duration, peak, mallocs int) {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestBenchChild$")
@@ -161,7 +161,7 @@ func benchChild(b *testing.B, dir, what string) (cpu time.Duration, peak, malloc
 	used := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	peak, mallocs = int(used.Maxrss), 0
 	for line := range strings.Lines(string(out)) {
-		fmt.Sscanf(line, "peak %d", &peak) // without what the parent held when it forked
+		fmt.Sscanf(line, "peak %d", &peak) // without the memory of the parent at the fork
 		fmt.Sscanf(line, "mallocs %d", &mallocs)
 	}
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), peak, mallocs

@@ -47,8 +47,8 @@ func logLevel(name string) (level slog.Level, err error) {
 	return level, nil
 }
 
-// reader is a store opened for reading, with the configuration of its exports. With
-// --store there is no configuration, and all time zones are UTC.
+// reader is a store for reading, with the configuration of its exports. With --store,
+// it has no configuration, and all time zones are UTC.
 type reader struct {
 	*snapshot.Store
 	cfg *config.Config // nil with --store

@@ -1,16 +1,16 @@
-"""Check an oktasync store with none of oktasync's code: sha256sum, ssh-keygen,
-zstd, and Python's standard library.
+"""Check an oktasync store without oktasync's code: with sha256sum, ssh-keygen, zstd
+and Python's standard library.
 
     python3 check.py STORE ALLOWED_SIGNERS PRINCIPAL
 
-What it checks stands in the comments. It prints what it has checked, and ends
-with status 1 at the first thing that does not fit.
+The comments describe the checks. The script prints what it has checked. It exits
+with status 1 at the first error.
 """
 import csv, datetime, glob, hashlib, json, os, subprocess, sys, unicodedata
 
 
 class Number(str):
-    """A number, kept as the text that it is written as."""
+    """A number with the text that was written."""
 
 
 def parse(text):
@@ -21,7 +21,7 @@ def parse(text):
 
 
 def canonical(value):
-    """RFC 8785, but for numbers, which keep their text."""
+    """RFC 8785, except that numbers keep their text."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
@@ -61,7 +61,7 @@ def check_journal(export):
     return digests
 
 
-# A manifest: its form, its signature, and its place in the chain.
+# A manifest: its form, its signature and its link to the previous one.
 def check_manifest(folder, signers, principal, previous, journal):
     data = read(folder, "manifest.json")
     m = parse(data)
@@ -81,7 +81,7 @@ def check_manifest(folder, signers, principal, previous, journal):
     return m, sha256(data)
 
 
-# Its files: none missing, none more, and each has its digest.
+# The files of a snapshot: the listed ones and no others, with their digests.
 def check_files(folder, m):
     listed = {f["name"]: f for f in m["files"]}
     assert set(os.listdir(folder)) == set(listed) | {"manifest.json", "manifest.json.sig", "SHA256SUMS"}, folder + ": other files"
@@ -94,8 +94,8 @@ def check_files(folder, m):
     return listed
 
 
-# The records of a resource: canonical lines, sorted by id, each id once, counted
-# right.
+# The records of a resource: canonical lines, sorted by id, with unique ids and the
+# right count.
 def check_records(folder, m, listed, resource):
     name = resource + ".ndjson.zst"
     run("zstd", "-q", "-t", os.path.join(folder, name))
@@ -156,7 +156,7 @@ def value_at(value, path):
     return value
 
 
-# CSV = NDJSON: every value of every record, under the right head, and no more.
+# CSV = NDJSON: every value of every record in the right column, and no others.
 def check_csv(folder, resource, records, attributes):
     short = dict(COLUMNS[resource])
     with open(os.path.join(folder, resource + ".csv"), encoding="utf-8", newline="") as f:
@@ -172,7 +172,7 @@ def check_csv(folder, resource, records, attributes):
             assert text == cell(value), f"{folder}: {record['id']} {name}: {text!r} is not {value!r}"
 
 
-# Where no attributes are named: the known columns, then all that the records have.
+# Without declared attributes: the known columns, then all others of the records.
 def check_columns(folder, resource, records, head):
     first = [name for name, _ in COLUMNS[resource]]
     assert head[:len(first)] == first, folder + ": other columns"
@@ -196,7 +196,7 @@ def without_nulls(value):
 
 
 def compare(before, after, ignore, path=""):
-    """The paths that differ, and what of both lies there."""
+    """The paths that differ, and both values of each."""
     paths, was, now = [], {}, {}
     for name in set(before) | set(after):
         a, b, at = before.get(name), after.get(name), path + name
@@ -252,7 +252,7 @@ def kind(resource, op, before, after, paths, declared, since, proof):
     return "moved" if any(covers(declared["changes"]["moved"], p) for p in paths) else "changed"
 
 
-# Changes = the difference of neighbours under the changes declared.
+# Changes = the difference of two successive snapshots under the declared rules.
 def check_changes(folder, m, resource, before, after, since):
     declared, label = m["declared"][resource], {"users": "login", "groups": "name"}[resource]
     proved = proofs(folder, resource)
