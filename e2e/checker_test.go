@@ -30,7 +30,7 @@ func TestIndependentChecker(t *testing.T) {
 	needs(t, "python3", "zstd", "sha256sum")
 	s := newSignedSite(t, sandbox.Config{Users: 120, Seed: 31, Deprovisioned: 5}, "    users: {}\n    groups: {}\n    retain: {last: 7}\n", usersAndGroups...)
 	var groups []string
-	s.org.SetClockOffset(90 * time.Second)
+	s.org.SetClockOffset(30 * time.Second)
 	for day := range 9 {
 		if day == 4 {
 			s.org.SetClockOffset(0)
