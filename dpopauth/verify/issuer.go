@@ -18,7 +18,10 @@ type IssuerConfig struct {
 	URL      string // the issuer, exactly as in its tokens and its metadata
 	Audience string // this resource server, as in the aud of its tokens
 
-	KeysURL    string           // of its JWKS; "": taken from its metadata (RFC 8414)
+	// KeysURL is the URL of the issuer's JWKS. If it is empty, it is taken from the
+	// issuer's metadata (RFC 8414), and must have the scheme, host and port of URL.
+	KeysURL string
+
 	Algorithms []string         // nil: all of [Algorithms]
 	Leeway     time.Duration    // maximum difference of the clocks; 0: 5 s, negative: none
 	HTTPClient *http.Client     // nil: a new one; redirects are not followed

@@ -139,7 +139,7 @@ func TestIssuer_Discovery(t *testing.T) {
 		want       string // in the error
 	}{
 		{"RFC 8414", "/a", "", func(u string) map[string]string {
-			return map[string]string{rfc + "/a": metadata(u+"/a", u+"/k"), "/k": jwks}
+			return map[string]string{rfc + "/a": metadata(u+"/a", u+"/k?app=1"), "/k": jwks}
 		}, ""},
 		{"RFC 8414, no path", "", "", func(u string) map[string]string {
 			return map[string]string{rfc: metadata(u, u+"/k"), "/k": jwks}
@@ -172,6 +172,12 @@ func TestIssuer_Discovery(t *testing.T) {
 		{"jwks_uri by http", "", "", func(u string) map[string]string {
 			return map[string]string{rfc: metadata(u, "http://as.example.com/k")}
 		}, "is not an https URL"},
+		{"jwks_uri by http on a loopback host", "", "", func(u string) map[string]string {
+			return map[string]string{rfc: metadata(u, strings.Replace(u, "https", "http", 1)+"/k"), "/k": jwks}
+		}, "is on another server than the issuer: configure KeysURL to accept"},
+		{"jwks_uri on another port", "", "", func(u string) map[string]string {
+			return map[string]string{rfc: metadata(u, "https://127.0.0.1:1/k"), "/k": jwks}
+		}, "is on another server than the issuer"},
 		{"jwks_uri relative", "", "", func(u string) map[string]string {
 			return map[string]string{rfc: metadata(u, "/k"), "/k": jwks}
 		}, "is not an absolute URL"},

@@ -185,7 +185,20 @@ func (s *keySet) metadata(ctx context.Context, place string) (string, error) {
 	if err := checkServerURL(address); err != nil {
 		return "", fmt.Errorf("jwks_uri of %s: %w", place, err)
 	}
+	if !sameServer(address, s.issuer) {
+		return "", fmt.Errorf("jwks_uri of %s is on another server than the issuer: configure KeysURL to accept %q", place, address)
+	}
 	return address, nil
+}
+
+// sameServer reports whether two URLs have the same scheme, host and port.
+func sameServer(a, b string) bool { return serverOf(a) != "" && serverOf(a) == serverOf(b) }
+
+// serverOf returns the origin of a URL, or "" if it is not valid.
+func serverOf(raw string) string {
+	base, _, _ := strings.Cut(raw, "?")
+	origin, _, _ := splitURL(base)
+	return origin
 }
 
 // get fetches a JSON object.

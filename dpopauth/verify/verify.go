@@ -19,9 +19,10 @@
 //
 // # Authorization server
 //
-// [Clients.Assertion] authenticates the client (private_key_jwt), and
-// [Verifier.Proof] verifies the proof of the token request. Put the Thumbprint of
-// the [Proof] into the token as cnf.jkt, and set token_type to DPoP.
+// First, [Clients.Assertion] authenticates the client (private_key_jwt). Then,
+// [Verifier.Proof] verifies the proof of the token request. In the other order,
+// everyone can fill the replay cache with valid proofs by own keys. Put the
+// Thumbprint of the [Proof] into the token as cnf.jkt, and set token_type to DPoP.
 // [WriteTokenError] writes the response to a rejected request.
 //
 // # Checks
@@ -147,8 +148,9 @@ type Proof struct {
 }
 
 // Proof verifies the proof of a request without an access token, to the token
-// endpoint of an authorization server. Bind the issued token to the Thumbprint of
-// the result. The error is an [*Error].
+// endpoint of an authorization server. Authenticate the client first: each
+// accepted proof takes an entry of the replay cache, and everyone can make proofs.
+// Bind the issued token to the Thumbprint of the result. The error is an [*Error].
 func (v *Verifier) Proof(r *http.Request) (*Proof, error) {
 	return v.check(r, "", "")
 }
