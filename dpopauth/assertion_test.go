@@ -11,7 +11,7 @@ import (
 )
 
 func TestD40_ClaimsOfTheAssertion(t *testing.T) {
-	bubble(t, "as Okta wants them", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "as Okta requires them", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")
 		s := o.tokenRequests()[0]
 		number := func(name string) int64 {

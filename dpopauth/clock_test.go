@@ -49,7 +49,7 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 		})
 	}
 	for _, step := range []time.Duration{time.Hour, -time.Hour} {
-		bubble(t, fmt.Sprint("our wall clock steps by ", step), func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		bubble(t, fmt.Sprint("the wall clock steps by ", step), func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.life = 24 * time.Hour
 			mustGet(t, tr, o.URL+"/a")
 			dpopauth.StepWall(tr, step)
@@ -58,7 +58,7 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 				t.Errorf("API requests = %d, want at most 3", n)
 			}
 		})
-		bubble(t, fmt.Sprint("the server's clock steps, and ours a minute later, by ", step), func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		bubble(t, fmt.Sprint("the server's clock steps, and the local clock a minute later, by ", step), func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.life = 24 * time.Hour
 			mustGet(t, tr, o.URL+"/a")
 			o.now = ahead(step)
@@ -69,7 +69,7 @@ func TestD20_TimesFollowTheServersClock(t *testing.T) {
 			o.wantRequests(1, 4)
 		})
 	}
-	bubble(t, "our wall clock is wrong and the server's is set", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "the wall clock is wrong and the server's is set", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.life = 24 * time.Hour
 		mustGet(t, tr, o.URL+"/a")
 		dpopauth.StepWall(tr, time.Hour) // the Date is near the monotonic clock alone
@@ -122,7 +122,7 @@ func TestD21_IgnoredAndImpreciseDates(t *testing.T) {
 		}
 	})
 	for _, when := range []string{"at its start", "at its end"} {
-		bubble(t, "of a slow answer, dated "+when, func(t *testing.T, o *org, tr *dpopauth.Transport) {
+		bubble(t, "of a slow response, dated "+when, func(t *testing.T, o *org, tr *dpopauth.Transport) {
 			o.past = 15 * time.Second
 			o.now = ahead(time.Minute)
 			slow := func(w http.ResponseWriter, _ *seen) bool {
@@ -139,7 +139,7 @@ func TestD21_IgnoredAndImpreciseDates(t *testing.T) {
 			o.wantRequests(2, 3) // no proof was dated in the server's future
 		})
 	}
-	bubble(t, "a slow answer says less than is known", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "a slow response is less precise", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")
 		time.Sleep(15 * time.Minute) // so that the sample is old
 		o.api = func(w http.ResponseWriter, _ *seen) bool {
@@ -298,13 +298,13 @@ func TestD22_OffsetBeyondTheBound(t *testing.T) {
 			}
 		})
 	}
-	bubble(t, "a lying Date can't lead us on", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "false Dates in steps move the time by 15 min at most", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGetToken(t, o, tr)
-		lie := 10 * time.Minute
+		offset := 10 * time.Minute
 		o.past = 240 * time.Hour
 		o.api = func(w http.ResponseWriter, s *seen) bool {
-			w.Header().Set("Date", time.Now().Add(lie).UTC().Format(http.TimeFormat))
-			lie += 10 * time.Minute
+			w.Header().Set("Date", time.Now().Add(offset).UTC().Format(http.TimeFormat))
+			offset += 10 * time.Minute
 			return true
 		}
 		for range 10 {
@@ -313,7 +313,7 @@ func TestD22_OffsetBeyondTheBound(t *testing.T) {
 		list := o.apiRequests()
 		last := list[len(list)-1]
 		if far := time.Unix(last.iat(), 0).Sub(last.at); far > 15*time.Minute {
-			t.Errorf("iat is %v ahead of our clock, want at most 15 min", far)
+			t.Errorf("iat is %v ahead of the local clock, want at most 15 min", far)
 		}
 	})
 }
@@ -345,7 +345,7 @@ func TestD23_IATIsNeverInTheFuture(t *testing.T) {
 			}
 		})
 	}
-	bubble(t, "the first request of a clock 1.5 s fast is made good", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "the first request of a clock 1.5 s fast is retried", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		o.now = ahead(-1500 * time.Millisecond)
 		time.Sleep(100 * time.Millisecond)
 		mustGet(t, tr, o.URL+"/a")

@@ -130,7 +130,7 @@ func TestD110_LogsAndStatus(t *testing.T) {
 	}, withLog(&log), func(c *dpopauth.Config) {
 		c.OnTokenRequest = func(r dpopauth.TokenRequest) { requests = append(requests, r) }
 	})
-	t.Run("a slow log holds nobody up", func(t *testing.T) {
+	t.Run("a slow log delays no request", func(t *testing.T) {
 		o := newOrg(t)
 		var tr *dpopauth.Transport
 		lines := 0

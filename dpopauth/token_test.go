@@ -79,7 +79,7 @@ func TestD60_RenewalComesBeforeExpiry(t *testing.T) {
 			t.Errorf("renewed after %v of 2 min", at)
 		}
 	})
-	bubble(t, "nobody waits for it", func(t *testing.T, o *org, tr *dpopauth.Transport) {
+	bubble(t, "no caller waits for it", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")
 		o.token = func(http.ResponseWriter, *seen) bool { time.Sleep(10 * time.Second); return false }
 		time.Sleep(55 * time.Minute)

@@ -24,7 +24,7 @@ func TestD53_UnavailableServerIsRetried(t *testing.T) {
 		"500": func(w http.ResponseWriter) { w.WriteHeader(500) }, "502": func(w http.ResponseWriter) { w.WriteHeader(502) },
 		"503": func(w http.ResponseWriter) { w.WriteHeader(503) }, "429": func(w http.ResponseWriter) { w.WriteHeader(429) },
 		"hang-up": hangUp,
-		"overload as Okta says it": func(w http.ResponseWriter) {
+		"overload in Okta's form": func(w http.ResponseWriter) {
 			w.WriteHeader(400)
 			io.WriteString(w, `{"error":"temporarily_unavailable"}`)
 		},

@@ -84,7 +84,7 @@ func TestD47_TokenType(t *testing.T) {
 	for _, test := range []struct {
 		bearer bool
 		kind   any
-		good   bool
+		valid  bool
 	}{
 		{false, "DPoP", true}, {false, "dpop", true}, {false, "DPOP", true},
 		{false, "Bearer", false}, {false, "", false}, {false, nil, false},
@@ -96,7 +96,7 @@ func TestD47_TokenType(t *testing.T) {
 			o.unbound = test.bearer
 			o.members = map[string]any{"token_type": test.kind}
 			_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Bearer = test.bearer }), o.URL+"/a")
-			if test.good {
+			if test.valid {
 				if err != nil {
 					t.Error(err)
 				}

@@ -28,7 +28,7 @@ var mayImport = map[string]imports{
 		ours:   []string{"dpopauth/keys"},
 		others: []string{"github.com/go-json-experiment/json"}, // rejects duplicate members
 		tests: []string{
-			"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5", // independent implementations
+			"github.com/go-jose/go-jose/v4", // an independent implementation
 		},
 	},
 	"dpopauth/keys": {

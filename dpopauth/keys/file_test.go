@@ -16,14 +16,14 @@ import (
 )
 
 func TestD33_FilePermissions(t *testing.T) {
-	good := pemBlock("PRIVATE KEY", pkcs8(p256()))
+	valid := pemBlock("PRIVATE KEY", pkcs8(p256()))
 	for _, mode := range []os.FileMode{0o604, 0o644, 0o606, 0o601, 0o777} {
-		path := writeFile(t, good, mode)
+		path := writeFile(t, valid, mode)
 		_, err := keys.Load(path)
 		wantError(t, err, "chmod 600 "+path)
 	}
 	for _, mode := range []os.FileMode{0o600, 0o400} {
-		if _, err := keys.Load(writeFile(t, good, mode)); err != nil {
+		if _, err := keys.Load(writeFile(t, valid, mode)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -35,21 +35,21 @@ func TestD33_FilePermissions(t *testing.T) {
 	}
 	t.Run("group", func(t *testing.T) {
 		for _, mode := range []os.FileMode{0o640, 0o620, 0o610} {
-			path := writeFile(t, good, mode)
+			path := writeFile(t, valid, mode)
 			if w := warning(t, path); !strings.Contains(w, "group") || !strings.Contains(w, path) {
 				t.Errorf("warning = %q, want one that names %s", w, path)
 			}
 		}
 	})
 	t.Run("systemd's credentials", func(t *testing.T) {
-		path := writeFile(t, good, 0o440)
+		path := writeFile(t, valid, 0o440)
 		t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(path))
 		if w := warning(t, path); w != "" {
 			t.Errorf("warning = %q, want none", w)
 		}
 	})
 	t.Run("links are followed", func(t *testing.T) {
-		path := writeFile(t, good, 0o600)
+		path := writeFile(t, valid, 0o600)
 		link := path + ".link"
 		if err := os.Symlink(path, link); err != nil {
 			t.Fatal(err)

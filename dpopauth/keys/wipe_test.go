@@ -37,7 +37,7 @@ func TestD88_KeyFilesAreWiped(t *testing.T) {
 	debug.WriteHeapDump(dump.Fd())
 	heap := must(os.ReadFile(dump.Name()))
 	if !bytes.Contains(heap, []byte(thumbprint)) {
-		t.Fatal("the dump is no dump of our heap")
+		t.Fatal("the dump does not contain the heap")
 	}
 	for _, name := range []string{"pem", "jwk"} {
 		secret := must(os.ReadFile(filepath.Join(dir, "secret."+name)))

@@ -58,7 +58,7 @@ func TestD43_Assertion(t *testing.T) {
 		want      verify.Reason
 		okta      verify.Reason
 	}{
-		{"good", rs.assertion(nil, nil), "", ""},
+		{"valid", rs.assertion(nil, nil), "", ""},
 		{"second key", es.assertion(m{"kid": "2"}, nil), "", ""},
 		{"only key, not named", rs.assertion(m{"kid": absent}, client("0oa2")), "", ""},
 		{"typ", rs.assertion(m{"typ": "client-authentication+jwt"}, nil), "", ""},

@@ -12,25 +12,25 @@ import (
 
 func TestD90_Base64(t *testing.T) {
 	v, s := newVerifier(t), newSigner("ES256")
-	good := s.proof(nil, nil)
-	parts := strings.Split(good, ".")
+	valid := s.proof(nil, nil)
+	parts := strings.Split(valid, ".")
 	join := func(header, claims, signature string) string { return header + "." + claims + "." + signature }
 	for name, proof := range map[string]string{
 		"empty parts":          "..",
 		"one part":             parts[0],
 		"two parts":            parts[0] + "." + parts[1],
-		"four parts":           good + ".",
+		"four parts":           valid + ".",
 		"no header":            join("", parts[1], parts[2]),
 		"no claims":            join(parts[0], "", parts[2]),
 		"padded header":        join(pad(parts[0]), parts[1], parts[2]),
 		"padded signature":     join(parts[0], parts[1], pad(parts[2])),
 		"line feed":            join(parts[0], parts[1], parts[2][:9]+"\n"+parts[2][9:]),
 		"carriage return":      join(parts[0][:9]+"\r"+parts[0][9:], parts[1], parts[2]),
-		"line feed at the end": good + "\n",
-		"space":                " " + good,
+		"line feed at the end": valid + "\n",
+		"space":                " " + valid,
 		"stray bits":           join(parts[0], parts[1], strayBits(parts[2])),
 		"standard alphabet":    join(parts[0], parts[1], parts[2][:40]+"+/"+parts[2][42:]),
-		"one character short":  good[:len(good)-1],
+		"one character short":  valid[:len(valid)-1],
 		"not base64":           join(parts[0], parts[1], strings.Repeat("*", 86)),
 		"JSON":                 `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
 	} {
@@ -44,7 +44,7 @@ func TestD90_Base64(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
-	wantReason(t, v, good, "")
+	wantReason(t, v, valid, "")
 }
 
 func pad(s string) string {
@@ -60,28 +60,28 @@ func strayBits(s string) string {
 
 func TestD91_JSON(t *testing.T) {
 	v, s := newVerifier(t), newSigner("ES256")
-	header, good := s.header().json(), claims().json()
+	header, valid := s.header().json(), claims().json()
 	deep := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
 	bad := map[string]string{
-		"array":             "[" + good + "]",
+		"array":             "[" + valid + "]",
 		"string":            `"x"`,
 		"number":            "1",
 		"null":              "null",
 		"true":              "true",
 		"nothing":           " ",
-		"two objects":       good + good,
-		"trailing text":     good + " x",
-		"cut short":         good[:len(good)-1],
-		"trailing comma":    strings.TrimSuffix(good, "}") + ",}",
-		"comment":           "/**/" + good,
-		"doubled member":    strings.TrimSuffix(good, "}") + `,"htm":"GET"}`,
-		"doubled by escape": strings.TrimSuffix(good, "}") + `,"ht\u006d":"GET"}`,
-		"doubled unknown":   strings.TrimSuffix(good, "}") + `,"a":1,"a":1}`,
-		"doubled inside":    strings.TrimSuffix(good, "}") + `,"a":{"b":[{"c":1,"c":2}]}}`,
-		"bad UTF-8":         strings.TrimSuffix(good, "}") + ",\"a\":\"\xff\"}",
-		"byte order mark":   "\ufeff" + good,
-		"depth 9":           strings.TrimSuffix(good, "}") + `,"a":` + deep(8) + "}",
-		"10⁴⁰⁰":             strings.TrimSuffix(good, "}") + `,"a":1` + strings.Repeat("0", 400) + "}",
+		"two objects":       valid + valid,
+		"trailing text":     valid + " x",
+		"cut short":         valid[:len(valid)-1],
+		"trailing comma":    strings.TrimSuffix(valid, "}") + ",}",
+		"comment":           "/**/" + valid,
+		"doubled member":    strings.TrimSuffix(valid, "}") + `,"htm":"GET"}`,
+		"doubled by escape": strings.TrimSuffix(valid, "}") + `,"ht\u006d":"GET"}`,
+		"doubled unknown":   strings.TrimSuffix(valid, "}") + `,"a":1,"a":1}`,
+		"doubled inside":    strings.TrimSuffix(valid, "}") + `,"a":{"b":[{"c":1,"c":2}]}}`,
+		"bad UTF-8":         strings.TrimSuffix(valid, "}") + ",\"a\":\"\xff\"}",
+		"byte order mark":   "\ufeff" + valid,
+		"depth 9":           strings.TrimSuffix(valid, "}") + `,"a":` + deep(8) + "}",
+		"10⁴⁰⁰":             strings.TrimSuffix(valid, "}") + `,"a":1` + strings.Repeat("0", 400) + "}",
 	}
 	for name, text := range bad {
 		wantReason(t, v, s.sign(header, text), verify.ProofMalformed)
@@ -92,9 +92,9 @@ func TestD91_JSON(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"[]", "null", `"x"`, header + header, strings.TrimSuffix(header, "}") + `,"alg":"none"}`} {
-		wantReason(t, v, s.sign(text, good), verify.ProofMalformed)
+		wantReason(t, v, s.sign(text, valid), verify.ProofMalformed)
 	}
-	wantReason(t, v, s.sign(header, strings.TrimSuffix(good, "}")+`,"a":`+deep(7)+`,"b":"[[[[[[[[[\"[["}`), "")
+	wantReason(t, v, s.sign(header, strings.TrimSuffix(valid, "}")+`,"a":`+deep(7)+`,"b":"[[[[[[[[[\"[["}`), "")
 	wantReason(t, v, s.sign(strings.TrimSuffix(header, "}")+`,"ALG":"none"}`, claims().json()), "") // another member
 
 	// 8 KiB are accepted, a byte more is not.
@@ -176,12 +176,12 @@ func TestD93_Order(t *testing.T) {
 	v := newVerifier(t, func(c *verify.Config) { c.Replay, c.Nonces = cache, nonces })
 	s := newSigner("ES256")
 	token := "access"
-	good := claims().with(m{"nonce": nonces.Nonce(), "ath": verify.AccessTokenHash(token)})
+	valid := claims().with(m{"nonce": nonces.Nonce(), "ath": verify.AccessTokenHash(token)})
 
 	// The faults are fixed one by one. Each step must find the next fault of the
 	// order. The jti is always the same.
 	header := s.header().with(m{"typ": "JWT", "alg": "none", "jwk": m{"kty": "EC"}})
-	claims := good.with(m{
+	claims := valid.with(m{
 		"htm": "GET", "htu": origin + "/", "nonce": absent, "iat": start.Unix() - 3600, "ath": "x",
 		"a": strings.Repeat("x", 8<<10),
 	})
@@ -196,10 +196,10 @@ func TestD93_Order(t *testing.T) {
 		{verify.ProofKey, func() { header["jwk"] = s.jwk() }},
 		{verify.ProofSignature, func() { signed = true }},
 		{verify.ProofMethod, func() { claims["htm"] = "POST" }},
-		{verify.ProofURL, func() { claims["htu"] = good["htu"] }},
-		{verify.NonceMissing, func() { claims["nonce"] = good["nonce"] }},
-		{verify.ProofTooOld, func() { claims["iat"] = good["iat"] }},
-		{verify.ProofTokenHash, func() { claims["ath"] = good["ath"] }},
+		{verify.ProofURL, func() { claims["htu"] = valid["htu"] }},
+		{verify.NonceMissing, func() { claims["nonce"] = valid["nonce"] }},
+		{verify.ProofTooOld, func() { claims["iat"] = valid["iat"] }},
+		{verify.ProofTokenHash, func() { claims["ath"] = valid["ath"] }},
 		{verify.ProofOtherKey, func() { thumbprint = s.thumbprint() }},
 	} {
 		proof := s.sign(header.json(), claims.json())

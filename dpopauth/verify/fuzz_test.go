@@ -66,8 +66,8 @@ func FuzzProof(f *testing.F) {
 	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "PS384", "EdDSA"} {
 		f.Add(newSigner(alg).proof(nil, fuzzClaims()))
 	}
-	good := fixed.sign(fixed.header().json(), fuzzClaims().json())
-	for _, seed := range []string{good, good + "=", good + ".", "..", "", rfcTokenProof, rfcResourceProof} {
+	valid := fixed.sign(fixed.header().json(), fuzzClaims().json())
+	for _, seed := range []string{valid, valid + "=", valid + ".", "..", "", rfcTokenProof, rfcResourceProof} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, proof string) {
@@ -75,7 +75,7 @@ func FuzzProof(f *testing.F) {
 		if p, err := newVerifier(t).Proof(request(proof)); err == nil {
 			thumbprint = p.Thumbprint // for the seeds with keys of this run
 		}
-		if got := fuzzCheck(t, proof, thumbprint); proof == good && !got {
+		if got := fuzzCheck(t, proof, thumbprint); proof == valid && !got {
 			t.Error("the valid proof is rejected")
 		}
 	})
@@ -105,27 +105,27 @@ func FuzzBitFlip(f *testing.F) {
 func TestD103_EveryBit(t *testing.T) {
 	v := newVerifier(t)
 	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
-		good := newSigner(alg).proof(nil, nil)
-		for at := range good {
+		valid := newSigner(alg).proof(nil, nil)
+		for at := range valid {
 			for bit := range 8 {
-				proof := []byte(good)
+				proof := []byte(valid)
 				proof[at] ^= 1 << bit
 				if _, err := v.Proof(request(string(proof))); err == nil {
 					t.Fatalf("%s: passes with bit %d flipped at %d", alg, bit, at)
 				}
 			}
 		}
-		wantReason(t, v, good, "")
+		wantReason(t, v, valid, "")
 	}
 }
 
 // FuzzContent signs any header and claims with the right key.
 func FuzzContent(f *testing.F) {
-	header, good := fixed.header(), fuzzClaims()
-	f.Add(header.json(), good.json())
-	f.Add(header.with(m{"kid": "1", "alg": "ES384"}).json(), good.with(m{"nonce": "x"}).json())
-	f.Add(header.with(m{"crit": []string{"x"}}).json(), good.with(m{"htu": "HTTPS://API.example.com:443/x/../token"}).json())
-	f.Add(header.with(m{"jwk": newSigner("RS256").jwk()}).json(), good.with(m{"iat": 1e300}).json())
+	header, valid := fixed.header(), fuzzClaims()
+	f.Add(header.json(), valid.json())
+	f.Add(header.with(m{"kid": "1", "alg": "ES384"}).json(), valid.with(m{"nonce": "x"}).json())
+	f.Add(header.with(m{"crit": []string{"x"}}).json(), valid.with(m{"htu": "HTTPS://API.example.com:443/x/../token"}).json())
+	f.Add(header.with(m{"jwk": newSigner("RS256").jwk()}).json(), valid.with(m{"iat": 1e300}).json())
 	f.Add(`{"typ":"dpop+jwt","typ":"JWT"}`, `{"jti":1}`)
 	f.Add(`[]`, `null`)
 	f.Fuzz(func(t *testing.T, header, claims string) {
@@ -135,12 +135,12 @@ func FuzzContent(f *testing.F) {
 
 func FuzzSignature(f *testing.F) {
 	proof := fixed.sign(fixed.header().json(), fuzzClaims().json())
-	signed, good := cutSignature(proof)
-	f.Add(good)
+	signed, valid := cutSignature(proof)
+	f.Add(valid)
 	f.Add([]byte{})
 	f.Add(make([]byte, 64))
 	f.Add(bytes.Repeat([]byte{0xff}, 64))
-	f.Add(append([]byte{0}, good...))
+	f.Add(append([]byte{0}, valid...))
 	digest := sha256.Sum256([]byte(signed))
 	f.Fuzz(func(t *testing.T, signature []byte) {
 		passes := fuzzCheck(t, signed+"."+encode(signature), fixed.thumbprint())
@@ -262,12 +262,12 @@ func FuzzURL(f *testing.F) {
 // FuzzNonce checks that only the current nonce is valid.
 func FuzzNonce(f *testing.F) {
 	nonces := verify.NewNonces(verify.NonceConfig{Secret: []byte("fuzz"), Now: at(start)})
-	good := nonces.Nonce()
-	for _, seed := range []string{good, "", "A", good[:31], good + "A", strings.Repeat("A", 32), good + "\n", good + "="} {
+	valid := nonces.Nonce()
+	for _, seed := range []string{valid, "", "A", valid[:31], valid + "A", strings.Repeat("A", 32), valid + "\n", valid + "="} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, nonce string) {
-		if err := nonces.Check(nonce); (err == nil) != (nonce == good) {
+		if err := nonces.Check(nonce); (err == nil) != (nonce == valid) {
 			t.Errorf("Check(%q) = %v", nonce, err)
 		}
 	})
@@ -306,8 +306,8 @@ func FuzzAuthorization(f *testing.F) {
 
 // FuzzKeys checks that a token passes only if the JWKS contains its key.
 func FuzzKeys(f *testing.F) {
-	good := fixed.jwk().with(m{"kid": "1"})
-	for _, seed := range []m{{"keys": []m{good}}, {"keys": []m{good, good}}, {"keys": []any{1, nil, m{}, good}}, {"keys": m{}}, {}, {"keys": []m{good.with(m{"use": "enc"})}}} {
+	valid := fixed.jwk().with(m{"kid": "1"})
+	for _, seed := range []m{{"keys": []m{valid}}, {"keys": []m{valid, valid}}, {"keys": []any{1, nil, m{}, valid}}, {"keys": m{}}, {}, {"keys": []m{valid.with(m{"use": "enc"})}}} {
 		f.Add([]byte(seed.json()))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {

@@ -38,7 +38,7 @@ func TestIssuer_Token(t *testing.T) {
 		name, token string
 		want        verify.Reason
 	}{
-		{"good", as.mint(nil, nil), ""},
+		{"valid", as.mint(nil, nil), ""},
 		{"at+jwt", as.mint(m{"typ": "at+jwt"}, nil), ""},
 		{"application/at+jwt", as.mint(m{"typ": "application/AT+jwt"}, nil), ""},
 		{"JWT", as.mint(m{"typ": "JWT"}, nil), ""},
@@ -159,7 +159,7 @@ func TestIssuer_Discovery(t *testing.T) {
 		{"by address of the keys", "/a", "/k", func(u string) map[string]string {
 			return map[string]string{"/k": jwks}
 		}, ""},
-		{"keys that we don't know among others", "", "/k", func(u string) map[string]string {
+		{"unknown keys among others", "", "/k", func(u string) map[string]string {
 			return map[string]string{"/k": m{"keys": []any{
 				m{"kty": "OKP", "crv": "X25519", "x": "AA"}, m{"kty": "new"}, 1, nil,
 				key.jwk().with(m{"kid": "1", "use": "enc"}), key.jwk().with(m{"kid": "1", "key_ops": []string{"sign"}}), key.jwk().with(m{"kid": "1", "d": "AA"}), key.jwk().with(m{"kid": "1"}),

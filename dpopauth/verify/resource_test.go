@@ -93,7 +93,7 @@ func TestD104_Resource(t *testing.T) {
 func TestD104_OwnTokens(t *testing.T) {
 	// Opaque tokens, as with introspection.
 	tokens := map[string]*verify.Token{
-		"good":    {Thumbprint: proofKey.thumbprint(), ClientID: "0oa1", Scopes: []string{"a", "b"}},
+		"valid":   {Thumbprint: proofKey.thumbprint(), ClientID: "0oa1", Scopes: []string{"a", "b"}},
 		"unbound": {ClientID: "0oa1", Scopes: []string{"a", "b"}},
 	}
 	var refused []verify.Reason
@@ -120,7 +120,7 @@ func TestD104_OwnTokens(t *testing.T) {
 		status int
 		reason verify.Reason
 	}{
-		{"good", 404, ""},
+		{"valid", 404, ""},
 		{"unbound", 401, verify.TokenNotBound},
 		{"gone", 401, verify.TokenExpired},
 		{"down", 503, verify.KeysUnavailable},
@@ -320,9 +320,9 @@ func TestD100_Errors(t *testing.T) {
 		{"scope", m{"scp": []string{marker, "orders.read"}}, nil, 403, strings.Replace(challenge(verify.TokenScope), "algs=", `scope="orders.read orders.write", algs=`, 1)},
 	} {
 		token := as.mint(nil, tt.token)
-		good := m{"htm": "GET", "htu": api.URL + "/", "iat": time.Now().Unix(), "ath": verify.AccessTokenHash(token)}
+		valid := m{"htm": "GET", "htu": api.URL + "/", "iat": time.Now().Unix(), "ath": verify.AccessTokenHash(token)}
 		got := send(t, api.Client(), newRequest("GET", api.URL+"/?q="+marker, "",
-			"Authorization", "DPoP "+token, "DPoP", proofKey.proof(m{"kid": marker}, good.with(tt.proof))))
+			"Authorization", "DPoP "+token, "DPoP", proofKey.proof(m{"kid": marker}, valid.with(tt.proof))))
 		if got.status != tt.status || got.header.Get("WWW-Authenticate") != tt.want || got.body != "" {
 			t.Errorf("%s: %d %v %q, want %d %s", tt.name, got.status, got.header, got.body, tt.status, tt.want)
 		}

@@ -116,7 +116,7 @@ func TestD96_ReplayCache(t *testing.T) {
 			}
 		}
 	})
-	t.Run("is in nobody's way afterwards", func(t *testing.T) {
+	t.Run("leaves room afterwards", func(t *testing.T) {
 		c := verify.NewReplayCache(0)
 		for _, step := range []struct {
 			now  int
@@ -294,7 +294,7 @@ func TestD98_Binding(t *testing.T) {
 		name, proof, token, thumbprint string
 		want                           verify.Reason
 	}{
-		{"good", bound(token), token, s.thumbprint(), ""},
+		{"valid", bound(token), token, s.thumbprint(), ""},
 		{"proof for another token", bound("another"), token, s.thumbprint(), verify.ProofTokenHash},
 		{"token of another key", bound(token), token, newSigner("ES384").thumbprint(), verify.ProofOtherKey},
 		{"proof by another key", newSigner("ES384").proof(nil, m{"ath": verify.AccessTokenHash(token)}), token, s.thumbprint(), verify.ProofOtherKey},

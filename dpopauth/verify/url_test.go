@@ -59,7 +59,7 @@ func TestD11_Origin(t *testing.T) {
 		checkURL(t, tt.origin, "/API", tt.htu, tt.want)
 	}
 	checkURL(t, "", "/API", "https://bücher.example/API", false, func(c *verify.Config) {
-		c.OriginOf = func(*http.Request) string { return "https://bücher.example" } // not even if the server says so
+		c.OriginOf = func(*http.Request) string { return "https://bücher.example" } // also if the server's own name is not ASCII
 	})
 }
 
