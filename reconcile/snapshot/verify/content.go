@@ -184,16 +184,16 @@ func (c *checkedSnapshot) openFile(ctx context.Context, name string, report repo
 	}
 	c.opened[name] = true
 	entry, _ := c.Manifest.File(name)
-	switch {
-	case info.Size() != entry.Bytes:
-		report(name, "it has %d bytes, and the manifest says %d", info.Size(), entry.Bytes)
-		return nil, f.Close()
-	case snapshot.HasHole(f, entry.Bytes):
+	if snapshot.HasHole(f, info.Size()) {
 		report(name, "it has a hole (lseek SEEK_HOLE), and published files have none")
 		return nil, f.Close()
 	}
 	sum := snapshot.NewDigest()
-	return &hashedFile{readAhead: newReadAhead(cancelReader{ctx, f}, sum), ctx: ctx, entry: entry, sum: sum}, nil
+	h := &hashedFile{readAhead: newReadAhead(cancelReader{ctx, f}, sum), ctx: ctx, entry: entry, sum: sum}
+	if info.Size() != entry.Bytes {
+		return nil, errors.Join(h.check(nil, report), h.Close())
+	}
+	return h, nil
 }
 
 // check reads the rest of the file, and compares the file with the manifest. problem
@@ -206,10 +206,10 @@ func (h *hashedFile) check(problem error, report reportFunc) error {
 		return h.ctx.Err()
 	case err != nil:
 		report(name, "can't be read: %v", err)
+	case h.sum.Bytes != h.entry.Bytes:
+		report(name, "it has %d bytes, and the manifest says %d (its SHA-256 is %s)", h.sum.Bytes, h.entry.Bytes, h.sum)
 	case h.sum.String() != h.entry.SHA256:
 		report(name, "its digest is %s, and the manifest says %s", h.sum, h.entry.SHA256)
-	case h.sum.Bytes != h.entry.Bytes:
-		report(name, "it has %d bytes, and the manifest says %d", h.sum.Bytes, h.entry.Bytes)
 	case problem != nil:
 		report(name, "%v", problem)
 	}

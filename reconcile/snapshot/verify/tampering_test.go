@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,7 +106,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			[]string{in2 + "requests.ndjson: is no plain file"}},
 		{"files swapped", func(f folder) {
 			f.rename(second+"/users.csv", "../.x", third+"/users.csv", second+"/users.csv", "../.x", third+"/users.csv")
-		}, []string{in2 + "users.csv: it has 1116 bytes, and the manifest says 1107", in3 + "users.csv: it has 1107 bytes, and the manifest says 1116"}},
+		}, []string{in2 + "users.csv: it has 1116 bytes, and the manifest says 1107 …", in3 + "users.csv: it has 1107 bytes, and the manifest says 1116 …"}},
 		{"snapshot linked elsewhere", func(f folder) { f.link(second) },
 			[]string{"staff/" + second + ": is no part of an export", in3 + "manifest.json: follows " + second + ", which is gone"}},
 		{"journal linked elsewhere", func(f folder) { f.link("journal.ndjson") },
@@ -236,7 +235,7 @@ func TestVerifyFindsFlippedBits(t *testing.T) {
 	storetest.CheckOK(t, s)
 }
 
-// Verify reads no further than the published size of a file.
+// Verify doesn't read sparse files.
 func TestVerifyEndlessFiles(t *testing.T) {
 	s := storetest.New(t)
 	snap := storetest.Publish(t, s, storetest.Day(1), storetest.People(3)...)
@@ -247,7 +246,7 @@ func TestVerifyEndlessFiles(t *testing.T) {
 		if err := os.Truncate(path, 1<<33); err != nil {
 			t.Skip("no sparse files here:", err)
 		}
-		want := fmt.Sprintf("staff@%s/%s: it has %d bytes, and the manifest says %d", first, file.Name, 1<<33, file.Bytes)
+		want := "staff@" + first + "/" + file.Name + ": it has a hole (lseek SEEK_HOLE), and published files have none"
 		if file.Name == "SHA256SUMS" {
 			want = "staff@" + first + "/SHA256SUMS: does not say what the manifest says"
 		}
