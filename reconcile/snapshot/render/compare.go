@@ -66,7 +66,7 @@ func (c *CSVChecker) readHeader() bool {
 }
 
 // Begin must be called before each record is scanned.
-func (c *CSVChecker) Begin() { clear(c.columns.cells) }
+func (c *CSVChecker) Begin() { c.columns.begin() }
 
 // Add compares the row of the record that was scanned last.
 func (c *CSVChecker) Add() {
@@ -76,7 +76,7 @@ func (c *CSVChecker) Add() {
 	if c.differs {
 		return
 	}
-	if c.rows = appendRow(c.rows, c.columns.cells, c.order); len(c.rows) >= 64<<10 {
+	if c.rows = appendRow(c.rows, c.columns.row(), c.order); len(c.rows) >= 64<<10 {
 		c.compare()
 	}
 }

@@ -29,6 +29,9 @@ type Schema struct {
 
 // columnName returns the header of the column for path.
 func (s Schema) columnName(path string) string {
+	if path == otherName {
+		return "." + path
+	}
 	for _, known := range s.Known {
 		switch path {
 		case known.Path:
@@ -40,11 +43,20 @@ func (s Schema) columnName(path string) string {
 	return path
 }
 
+// maxColumns is the most columns of a CSV file. If the records have more paths,
+// the last column is other, with an object of all values that have no column of
+// their own, by path. So the size of the file is linear in that of the records.
+const (
+	maxColumns = 500
+	otherName  = "other"
+)
+
 // Columns are the columns of a CSV file. If the attributes are included by name,
 // these are the columns, in their order. Otherwise the known columns that aren't
 // excluded come first, followed by all other attributes of the records, by name:
 // a column for each member of an open object, and for each other member that is
-// not null in all records. Columns aren't safe for concurrent use.
+// not null in all records. If there are too many, those that appear first in the
+// records have a column. Columns aren't safe for concurrent use.
 type Columns struct {
 	schema  Schema
 	learn   bool           // more columns come from the records
@@ -55,11 +67,15 @@ type Columns struct {
 	opened  map[string]bool
 	scanner *canonjson.Scanner
 	cells   [][]byte // by number: the values of the current record; nil: empty
+	other   int      // number of the column other; 0: none
+	rest    []byte   // the value of other for the current record, without its end
 	line    []byte
 }
 
-// laterNumber is the number of a member whose values were all null so far.
-const laterNumber = -2
+const (
+	laterNumber = -2 // of a member whose values were all null so far
+	otherNumber = -3 // of a member without a column of its own
+)
 
 // NewColumns returns the columns for records reduced to attrs. Unless attrs
 // includes paths by name, each record that will be written must be passed to Add
@@ -79,7 +95,7 @@ func NewColumns(schema Schema, attrs canonjson.Attributes) *Columns {
 		}
 	}
 	for _, path := range fixed {
-		c.add(path)
+		c.number[path] = c.add(path)
 		for dot := strings.LastIndexByte(path, '.'); dot > 0; dot = strings.LastIndexByte(path, '.') {
 			path = path[:dot]
 			c.opened[path] = true
@@ -114,14 +130,46 @@ func (c *Columns) Add(record []byte) error {
 // read fills the cells from a record.
 func (c *Columns) read(record []byte) error {
 	c.line = append(append(c.line[:0], record...), '\n')
-	clear(c.cells)
+	c.begin()
 	return c.scanner.Scan(c.line)
 }
 
+// begin must be called before a record is scanned.
+func (c *Columns) begin() {
+	clear(c.cells)
+	c.rest = c.rest[:0]
+}
+
+// row returns the cells of the record that was scanned last.
+func (c *Columns) row() [][]byte {
+	if len(c.rest) > 0 {
+		c.cells[c.other] = append(c.rest, '}')
+	}
+	return c.cells
+}
+
+// add returns the number for members at path. It adds a column, if there is room.
 func (c *Columns) add(path string) int {
-	n := len(c.paths)
-	c.paths, c.cells, c.number[path] = append(c.paths, path), append(c.cells, nil), n
-	return n
+	if len(c.paths) < maxColumns-1 {
+		c.number[path] = len(c.paths)
+		return c.addColumn(path)
+	}
+	if c.other == 0 {
+		c.other = c.addColumn(otherName)
+	}
+	return otherNumber
+}
+
+func (c *Columns) addColumn(path string) int {
+	c.paths, c.cells = append(c.paths, path), append(c.cells, nil)
+	return len(c.paths) - 1
+}
+
+// addRest adds a value to the column other.
+func (c *Columns) addRest(path string, value []byte) {
+	c.rest = append(c.rest, "{,"[min(len(c.rest), 1)])
+	c.rest, _ = jsontext.AppendQuote(c.rest, path) // valid UTF-8
+	c.rest = append(append(c.rest, ':'), value...)
 }
 
 // Member implements [canonjson.Collector].
@@ -145,13 +193,17 @@ func (c *Columns) Value(m *canonjson.Member, value []byte) error {
 	if m.Number == laterNumber {
 		path := m.Path()
 		n, ok := c.number[path] // a name with a dot can stand for the same path
-		if !ok && c.closed {
+		if !ok && c.closed && c.other == 0 {
 			return fmt.Errorf("no column for %q", path)
 		}
 		if !ok {
 			n = c.add(path)
 		}
 		m.Number = n
+	}
+	if m.Number == otherNumber {
+		c.addRest(m.Path(), value)
+		return nil
 	}
 	c.cells[m.Number] = value
 	return nil
@@ -163,7 +215,11 @@ func (c *Columns) order() []int {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order[c.fixed:], func(a, b int) int {
+	learned := order[c.fixed:]
+	if c.other > c.fixed { // it is the last column
+		learned = order[c.fixed:c.other]
+	}
+	slices.SortStableFunc(learned, func(a, b int) int {
 		return strings.Compare(c.schema.columnName(c.paths[a]), c.schema.columnName(c.paths[b]))
 	})
 	return order
@@ -180,8 +236,12 @@ func (c *Columns) header(order []int) []byte {
 
 // headerCell returns the header of a column as JSON.
 func (c *Columns) headerCell(n int) []byte {
-	name, _ := jsontext.AppendQuote(nil, c.schema.columnName(c.paths[n])) // valid UTF-8
-	return name
+	name := otherName
+	if c.other == 0 || n != c.other {
+		name = c.schema.columnName(c.paths[n])
+	}
+	cell, _ := jsontext.AppendQuote(nil, name) // valid UTF-8
+	return cell
 }
 
 // WriteCSV writes a header and records as CSV (RFC 4180, with CRLF). A list or an
@@ -200,7 +260,7 @@ func WriteCSV(w io.Writer, records iter.Seq2[[]byte, error], columns *Columns) e
 		if err := columns.read(record); err != nil {
 			return err
 		}
-		row = appendRow(row[:0], columns.cells, order)
+		row = appendRow(row[:0], columns.row(), order)
 		_, err := out.Write(row)
 		return err
 	})
@@ -233,11 +293,15 @@ func appendRow(dst []byte, cells [][]byte, order []int) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// appendCell appends what a JSON value says, in quotes where it needs them.
+// separators are the bytes that a spreadsheet can read as the end of a cell. A cell
+// that contains one is quoted.
+const separators = ",;\t\"\r\n"
+
+// appendCell appends the text of a JSON value, in quotes if it needs them.
 func appendCell(dst, value []byte) []byte {
 	start := len(dst)
 	if len(value) > 2 && value[0] == '"' && harmless[value[1]] && bytes.IndexByte(value, '\\') < 0 {
-		if dst = append(dst, value[1:len(value)-1]...); bytes.IndexByte(dst[start:], ',') < 0 {
+		if dst = append(dst, value[1:len(value)-1]...); !bytes.ContainsAny(dst[start:], ",;") {
 			return dst
 		}
 	} else if len(value) > 0 && value[0] == '"' {
@@ -247,7 +311,7 @@ func appendCell(dst, value []byte) []byte {
 	} else if dst = append(dst, value...); len(value) > 0 && value[0] != '[' && value[0] != '{' {
 		return dst
 	}
-	if !bytes.ContainsAny(dst[start:], ",\"\r\n") {
+	if !bytes.ContainsAny(dst[start:], separators) {
 		return dst
 	}
 	end := len(dst) // the quoted cell is built here and moved into place
