@@ -76,10 +76,10 @@ func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte)
 func (s *spool) add(r oktaclient.Record) error {
 	var err error
 	if s.canonical, err = canonjson.Canonical(s.canonical[:0], r.JSON); err != nil {
-		return fmt.Errorf("record %s: %w", r.ID, err)
+		return fmt.Errorf("record %.60q: %w", r.ID, err)
 	}
 	if s.projected, err = s.project(s.projected[:0], s.canonical); err != nil {
-		return fmt.Errorf("record %s: %w", r.ID, err)
+		return fmt.Errorf("record %.60q: %w", r.ID, err)
 	}
 	return s.put(r, s.projected)
 }

@@ -19,6 +19,9 @@ import (
 	"oktasync/reconcile/snapshot/render"
 )
 
+// ErrTooLarge means that a file of a snapshot would be larger than readers accept.
+var ErrTooLarge = fmt.Errorf("file larger than %d bytes", MaxManifest)
+
 // A stage is a folder that is filled beside the published snapshots. Every file
 // in it is synced before it is listed in files.
 type stage struct {
@@ -59,8 +62,11 @@ func (s *stage) create(file File, fill func(w *bufio.Writer, file *File) error) 
 	return nil
 }
 
-// write writes a file that is in memory.
+// write writes a file that is in memory. Readers accept no larger file.
 func (s *stage) write(name string, data []byte) error {
+	if len(data) > MaxManifest {
+		return fmt.Errorf("write %s: %w: it has %d bytes", name, ErrTooLarge, len(data))
+	}
 	return s.create(File{Name: name}, func(w *bufio.Writer, _ *File) error {
 		_, err := w.Write(data)
 		return err
@@ -126,12 +132,15 @@ func writeRecords(ctx context.Context, w *bufio.Writer, records diff.Reader, col
 			return rows, fmt.Errorf("read records: %w", err)
 		}
 		if rows > 0 && bytes.Compare(last, record.Key) >= 0 {
-			return rows, fmt.Errorf("read records: %q comes after %q", record.Key, last)
+			return rows, fmt.Errorf("read records: %.60q comes after %.60q", record.Key, last)
+		}
+		if len(record.JSON) >= MaxLine {
+			return rows, fmt.Errorf("record %.60q: %w", record.Key, ErrLongLine)
 		}
 		last = append(last[:0], record.Key...)
 		if columns != nil {
 			if err := columns.Add(record.JSON); err != nil {
-				return rows, fmt.Errorf("record %q: %w", record.Key, err)
+				return rows, fmt.Errorf("record %.60q: %w", record.Key, err)
 			}
 		}
 		w.Write(record.JSON)

@@ -127,7 +127,7 @@ func (d *differ) advance(before, after bool) error {
 			d.count.Before++
 			inactive, err := d.inactive(d.before.record)
 			if err != nil {
-				return fmt.Errorf("compare %q: %w", d.before.key, err)
+				return fmt.Errorf("compare %.60q: %w", d.before.key, err)
 			}
 			if !inactive {
 				d.count.ActiveBefore++
@@ -169,7 +169,7 @@ func (d *differ) compare(order int) error {
 		c, err = d.changed()
 	}
 	if err != nil {
-		return fmt.Errorf("compare %q: %w", key, err)
+		return fmt.Errorf("compare %.60q: %w", key, err)
 	}
 	if c == nil {
 		return nil
@@ -230,14 +230,14 @@ func (s *side) next() error {
 		return fmt.Errorf("read records %s: %w", s.name, err)
 	}
 	if s.record != nil && bytes.Compare(record.Key, s.key) <= 0 {
-		return fmt.Errorf("read records %s: %q comes after %q", s.name, record.Key, s.key)
+		return fmt.Errorf("read records %s: %.60q comes after %.60q", s.name, record.Key, s.key)
 	}
 	s.key = append(s.key[:0], record.Key...)
 	s.record = record.JSON
 	for i, p := range s.projectors {
 		b := &s.buffers[i%2]
 		if *b, err = p.Project((*b)[:0], s.record); err != nil {
-			return fmt.Errorf("read records %s: %q: %w", s.name, record.Key, err)
+			return fmt.Errorf("read records %s: %.60q: %w", s.name, record.Key, err)
 		}
 		s.record = *b
 	}

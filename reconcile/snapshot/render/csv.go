@@ -194,7 +194,7 @@ func (c *Columns) Value(m *canonjson.Member, value []byte) error {
 		path := m.Path()
 		n, ok := c.number[path] // a name with a dot can stand for the same path
 		if !ok && c.closed && c.other == 0 {
-			return fmt.Errorf("no column for %q", path)
+			return fmt.Errorf("no column for %.60q", path)
 		}
 		if !ok {
 			n = c.add(path)
@@ -252,6 +252,9 @@ func (c *Columns) headerCell(n int) []byte {
 func WriteCSV(w io.Writer, records iter.Seq2[[]byte, error], columns *Columns) error {
 	order := columns.order()
 	row := columns.header(order)
+	if len(row) > maxHeader {
+		return fmt.Errorf("the header has %d bytes, the limit is %d", len(row), maxHeader)
+	}
 	if _, err := w.Write(row); err != nil {
 		return err
 	}
