@@ -204,14 +204,6 @@ func TestStoreOnlyNeedsNoVariables(t *testing.T) {
 	}
 }
 
-func TestMissingEnvironmentFile(t *testing.T) {
-	t.Chdir(t.TempDir())
-	_, err := Load(Options{EnvFile: ".env", Getenv: noEnv})
-	if want := "read environment file: there is no .env"; err == nil || err.Error() != want {
-		t.Errorf("err = %v, want %s", err, want)
-	}
-}
-
 // FuzzParseEnv: an accepted value in single quotes, if they can contain it, is the
 // same value.
 func FuzzParseEnv(f *testing.F) {

@@ -30,7 +30,7 @@ type page struct {
 	declared reconcile.Declared
 	header   http.Header
 	records  int
-	next     string // path and query of the next page; "": the last page
+	next     string // URL of the next page; "": this is the last one
 	err      error  // an *oktaclient.Error, or an error of the transport
 	cause    string // the id of the check that reports err; "" if there is no error
 }
