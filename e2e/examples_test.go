@@ -64,7 +64,7 @@ var examples = []example{
 	{line: "oktasync validate --public-jwk", output: `"kty": "EC"`},
 	{line: "oktasync doctor", output: "^all is well$"},
 	{line: "oktasync doctor --json", output: `"id": "allowed_signers"`},
-	{line: "oktasync doctor --key new-client-key.pem", before: newClientKey, output: "the app takes the key in new-client-key.pem"},
+	{line: "oktasync doctor --key new-client-key.pem", before: newClientKey, output: "the app accepts the key in new-client-key.pem"},
 	{line: "oktasync plan", before: oldKeyAlone, output: "Plan: the first snapshot, of 120 users"},
 	{line: "oktasync apply", output: "published +[0-9TZ]+"},
 	{line: "oktasync plan all-users --detailed-exitcode", before: after(leave(3)), status: 2, output: "Plan: 3 deleted"},
