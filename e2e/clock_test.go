@@ -12,28 +12,42 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// If one response is dated ahead, the snapshot's name is not.
+// If one response is dated ahead, the snapshot's name is not, and changes during
+// the read are found.
 func TestOneWrongDateNamesNoSnapshotAhead(t *testing.T) {
 	t.Parallel()
-	for name, wrong := range map[string]int64{"token request": 2, "first page": 3, "later page": 5} {
+	for name, test := range map[string]struct {
+		wrong int64 // number of the request
+		ahead time.Duration
+	}{
+		"token request":          {2, 14 * time.Minute},
+		"first page":             {3, 14 * time.Minute},
+		"first page by 47 hours": {3, 47 * time.Hour},
+		"later page":             {5, 14 * time.Minute},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, sandbox.Config{Users: 1500, Seed: 141})
 			var requests atomic.Int64
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if requests.Add(1) == wrong {
-					w = dated{w, time.Now().Add(14 * time.Minute)}
+				n := requests.Add(1)
+				if n == test.wrong {
+					w = dated{w, time.Now().Add(test.ahead)}
 				}
 				s.org.ServeHTTP(w, r)
+				if n >= 6 && n <= 16 {
+					s.org.Move(60)
+				}
 			}))
 			t.Cleanup(server.Close)
 			s.server.URL = server.URL
 			s.org.SetURL(server.URL)
 			s.configure(t, "", "  ca_file: ca.pem\n", "")
 			s.must(t, 0, "apply")
-			if ahead := time.Until(s.newest(t)); ahead > time.Minute || requests.Load() < wrong {
+			if ahead := time.Until(s.newest(t)); ahead > time.Minute || requests.Load() < 12 {
 				t.Errorf("the snapshot's name is %s ahead, after %d requests", ahead, requests.Load())
 			}
+			s.equalsOrg(t)
 		})
 	}
 }
