@@ -22,43 +22,26 @@
 //
 // Each request needs a new proof: each page, each retry, and each request that
 // net/http repeats after a broken connection. Therefore a [Transport] must be
-// below all layers that retry. It never returns a token to its caller.
-//
-// # Keys
-//
-// [Config.ClientKey] signs the client assertions; its public key is registered
-// at the server. [Config.DPoPKey] signs the proofs; it needs no registration,
-// and by default New generates one and keeps it in memory. The two must differ.
-// Package [oktasync/dpopauth/keys] loads keys from files and wraps any
-// [crypto.Signer], for example of a KMS or a TPM.
+// below all layers that retry.
 //
 // # Nonces and clocks
 //
-// A server can require its own nonce in the proof. It sends the nonce in the
-// header DPoP-Nonce, with the error use_dpop_nonce or with any other response.
-// A Transport keeps the newest nonce for each origin and role (token endpoint or
-// API), and retries once after use_dpop_nonce.
+// A server can require its own nonce in the proof. A Transport keeps the newest
+// nonce for each origin and role (token endpoint or API), and retries once after
+// the error use_dpop_nonce.
 //
 // A server rejects a proof that is too old, or dated in its future. Therefore
-// proofs and assertions are dated by the server's clock, estimated from the Date
-// headers of its responses. A difference of up to 15 minutes is corrected;
-// beyond that the error is a [*ClockSkewError].
+// proofs and assertions are dated by the server's clock, estimated for each origin
+// from the Date headers of its responses. A difference of up to 15 minutes is
+// corrected; beyond that the error is a [*ClockSkewError].
 //
 // # Tokens
 //
-// The first request obtains a token, and concurrent requests wait for it. A
-// token with a lifetime of a minute or more is renewed in the background after
+// A token with a lifetime of a minute or more is renewed in the background after
 // 80 to 90 % of its lifetime. If a renewal fails, requests use the old token
-// until it expires. After a failed token request, the token endpoint is not
-// asked again before a back-off has passed; until then callers get the same
-// error. If an API rejects a token (401), the token is replaced once.
-//
-// # Errors
-//
-// RoundTrip returns an [*Error] if no token can be obtained, or if an API rejects
-// the authentication after all retries. This deviates from [http.RoundTripper],
-// which returns a 401 as a response. Responses that don't concern the
-// authentication are returned unchanged: 404, 429, 500, a 403 without challenge.
+// until it expires. After a failed token request, callers get the same error
+// until a back-off has passed. If an API rejects a token (401), the token is
+// replaced once.
 //
 // # Concurrency and secrets
 //

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"syscall"
 )
 
@@ -38,9 +37,6 @@ func load(path string) (*Key, error) {
 		return nil, withoutPath(err)
 	}
 	perm := info.Mode().Perm()
-	if runtime.GOOS == "windows" {
-		perm = 0 // permission bits have no meaning there
-	}
 	switch {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")

@@ -27,10 +27,8 @@
 //
 // # Checks
 //
-// Cheap checks come first: size and form, algorithm and key, signature, method and
-// URL, nonce, time, token. Replay comes last, so that a forged or expired proof
-// leaves no trace. Each value has only one accepted encoding: base64url, JSON
-// members, RSA numbers. Each rejection is an [*Error] with a [Reason].
+// Each value has only one accepted encoding: base64url, JSON members, RSA numbers.
+// Each rejection is an [*Error] with a [Reason].
 //
 // A server can require a nonce ([Config.Nonces]) if it can't rely on the iat of
 // proofs: clocks differ, and proofs can be made in advance. A nonce is valid for
