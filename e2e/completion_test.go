@@ -86,27 +86,33 @@ func TestCompletion(t *testing.T) {
 		{"list --config client-key.pem |", nil, nothing},
 		{"diff no-such-export |", nil, keepOrder},
 	} {
-		args := strings.Fields(strings.ReplaceAll(test.words, "|", " |"))
-		args = args[:len(args)-1]
-		word := ""
-		if !strings.HasSuffix(test.words, " |") {
-			word, args = args[len(args)-1], args[:len(args)-1]
-		}
-		r := s.must(t, 0, append(append([]string{"__complete"}, args...), word)...)
-		lines := strings.Split(strings.TrimSpace(r.stdout), "\n")
-		got := lines[:len(lines)-1]
-		for i, line := range got {
-			got[i], _, _ = strings.Cut(line, "\t")
-		}
-		if !slices.Equal(got, test.want) || lines[len(got)] != test.directive {
-			t.Errorf("oktasync %s completes to %q %s, want %q %s", test.words, got, lines[len(got)], test.want, test.directive)
-		}
-		if strings.Contains(r.stderr, "error") {
-			t.Errorf("oktasync %s prints %s", test.words, r.stderr)
-		}
+		s.checkCompletion(t, test.words, test.want, test.directive)
 	}
 	if r := s.must(t, 0, "__complete", "diff", "all-users", ""); !strings.Contains(r.stdout, snapshots[0]+"\t62 users, 2 joined\n") {
 		t.Errorf("a snapshot has no description:\n%s", r.stdout)
+	}
+}
+
+// checkCompletion completes the words before |.
+func (s *site) checkCompletion(t *testing.T, words string, want []string, directive string) {
+	t.Helper()
+	args := strings.Fields(strings.ReplaceAll(words, "|", " |"))
+	args = args[:len(args)-1]
+	word := ""
+	if !strings.HasSuffix(words, " |") {
+		word, args = args[len(args)-1], args[:len(args)-1]
+	}
+	r := s.must(t, 0, append(append([]string{"__complete"}, args...), word)...)
+	lines := strings.Split(strings.TrimSpace(r.stdout), "\n")
+	got := lines[:len(lines)-1]
+	for i, line := range got {
+		got[i], _, _ = strings.Cut(line, "\t")
+	}
+	if !slices.Equal(got, want) || lines[len(got)] != directive {
+		t.Errorf("oktasync %s completes to %q %s, want %q %s", words, got, lines[len(got)], want, directive)
+	}
+	if strings.Contains(r.stderr, "error") {
+		t.Errorf("oktasync %s prints %s", words, r.stderr)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // bashCompletion replaces cobra's script, which needs the package bash-completion,
-// breaks words at the @ of a snapshot's name, and evaluates the command line.
+// breaks words at the @ of a snapshot's name, and runs eval on the command line.
 //
 //go:embed completion.bash
 var bashCompletion string
@@ -24,9 +24,8 @@ func (a *app) completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
 		Short: "Print the completion script for a shell",
-		Long: `Prints a script that makes a shell complete commands, flags, and the names of
-exports and snapshots, which it takes from the store. The Debian package has
-the scripts in place.`,
+		Long: `Prints a script that makes a shell complete commands, flags, and the names of exports
+and snapshots in the store. The Debian package installs these scripts.`,
 		Example: `  source <(oktasync completion bash)
   oktasync completion zsh > ~/.zfunc/_oktasync
   oktasync completion fish > ~/.config/fish/completions/oktasync.fish`,

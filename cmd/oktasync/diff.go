@@ -19,10 +19,11 @@ func (a *app) diffCommand() *cobra.Command {
 	var detailed, nearest bool
 	cmd := &cobra.Command{
 		Use:   "diff EXPORT [FROM] [TO] [RESOURCE...]",
-		Short: "Show who joined, moved and left between two snapshots",
+		Short: "Show the changes between two snapshots",
 		Long: `Compares two snapshots of an export: the newest two by default, or FROM with the
 newest. Name a snapshot by its folder, by a date (the last snapshot of that day or
 before, in the export's time zone), or by @-1 for the snapshot before the newest.
+RESOURCE (users, groups) limits the output to a resource.
 
 The time of each change is Okta's: when the user was activated or created, when the
 status changed, or when the record was last updated.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -79,6 +81,8 @@ func (a *app) openReader(dir string) (*reader, error) {
 	}
 	store, err := snapshot.Open(dir)
 	switch {
+	case errors.Is(err, snapshot.ErrNoStore) && r.cfg == nil && isSnapshot(dir):
+		return nil, fmt.Errorf("--store %s: is the folder of one snapshot, which only verify accepts", dir)
 	case errors.Is(err, snapshot.ErrNoStore) && r.cfg == nil:
 		return nil, fmt.Errorf("--store %s: the folder has no store (a store has a file oktasync.json)", dir)
 	case errors.Is(err, snapshot.ErrNoStore):
@@ -86,6 +90,16 @@ func (a *app) openReader(dir string) (*reader, error) {
 	}
 	r.Store = store
 	return r, err
+}
+
+// isSnapshot reports whether dir is the folder of a snapshot.
+func isSnapshot(dir string) bool {
+	return exists(filepath.Join(dir, snapshot.ManifestFile)) && !exists(filepath.Join(dir, snapshot.StoreFile))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // zone returns the time zone of an export.

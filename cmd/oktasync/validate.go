@@ -23,9 +23,9 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Checks the configuration and the key files, and reports all errors at once. It sends
 no request.
 
---public-jwk prints the public key of okta.private_key_file for Okta's console
-(General, Client Credentials, Add key). With --key, it prints that of another key,
-and needs no configuration.`,
+--public-jwk prints the public key of okta.private_key_file for the Admin Console
+(General, Client Credentials, Add key). With --key, it prints the public key of another
+key file, and needs no configuration.`,
 		Example: "  oktasync validate --config oktasync.yaml\n  oktasync validate --public-jwk",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

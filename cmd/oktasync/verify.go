@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -111,18 +109,13 @@ type verifiable struct {
 // openVerifiable opens the store or folder dir, or the store of the configuration if
 // dir is "".
 func (a *app) openVerifiable(dir string) (v verifiable, err error) {
-	if dir != "" && !exists(filepath.Join(dir, snapshot.StoreFile)) && exists(filepath.Join(dir, snapshot.ManifestFile)) {
+	if dir != "" && isSnapshot(dir) {
 		v.reader = &reader{}
 		v.folder, err = snapshot.ReadFolder(dir)
 		return v, err
 	}
 	v.reader, err = a.openReader(dir)
 	return v, err
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // options returns what the flags and the arguments select, and the declared exports
