@@ -96,9 +96,9 @@ var examples = []example{
 	{line: "oktasync verify --store snapshots/all-users/latest", output: "the chain and the journal were not verified"},
 	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...", output: "OK. "},
 
-	{line: "oktasync quarantine list", before: quarantined(leave(40)), output: "all-users .* 40 deleted"},
+	{line: "oktasync quarantine list", before: quarantined(leave(40)), output: "all-users .* 40 not_listed"},
 	{line: "oktasync quarantine show all-users --format csv", output: "^login,email,"},
-	{line: "oktasync quarantine diff all-users", output: "57 users before, 17 after: 40 deleted"},
+	{line: "oktasync quarantine diff all-users", output: "57 users before, 17 after: 40 not_listed"},
 	{line: `oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`, output: "all-users: published [0-9TZ]+, sequence 3"},
 	{line: `oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`, before: quarantined((*sandbox.Org).Wipe), output: "all-users: dropped [0-9TZ]+"},
 	{line: `oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`, before: func(t *testing.T, s *site) {

@@ -147,12 +147,12 @@ func TestStoreIsPrivate(t *testing.T) {
 	p.must(owner, "000", "oktasync apply", 0, "published")
 	p.modes(owner, 0o600, 0o700)
 	for _, uid := range []int{auditor, stranger} {
-		p.must(uid, "022", "oktasync list --store snapshots", 1, "permission denied\noktasync: hint: this runs as uid "+fmt.Sprint(uid)+": run it as the user whose files these are;")
+		p.must(uid, "022", "oktasync list --store snapshots", 1, "permission denied\noktasync: hint: this process runs as uid "+fmt.Sprint(uid)+": run it as the owner of these files;")
 		p.must(uid, "022", "cat snapshots/oktasync.json", 1, "Permission denied")
 	}
-	p.must(stranger, "022", "oktasync apply", 1, "oktasync.yaml may not be read by uid 61004 (mode 0600, owner uid 61001)")
+	p.must(stranger, "022", "oktasync apply", 1, "uid 61004 can't read oktasync.yaml (mode 0600, owner uid 61001)")
 	p.must(owner, "022", "mkdir -m 700 own && cp oktasync.yaml own", 0, "")
-	p.must(stranger, "022", "oktasync apply --config own/oktasync.yaml", 1, "own/oktasync.yaml may not be read by uid 61004\n")
+	p.must(stranger, "022", "oktasync apply --config own/oktasync.yaml", 1, "uid 61004 can't read own/oktasync.yaml\n")
 }
 
 // Files that root creates in the store belong to its owner, who can continue.

@@ -284,7 +284,7 @@ func TestGuardOnATerminal(t *testing.T) {
 	s.org.Delete(30)
 	s.org.Deactivate(12)
 	shown := s.record(t, 3, 120, 40, "apply").bytes.String()
-	named := regexp.MustCompile(`(?m)^  [-~] (deleted|deactivated) +\S+@\S+`)
+	named := regexp.MustCompile(`(?m)^  [-~] (not_listed|deactivated) +\S+@\S+`)
 	if n := len(named.FindAllString(shown, -1)); n != 10 {
 		t.Errorf("apply names %d users, want 10:\n%s", n, shown)
 	}

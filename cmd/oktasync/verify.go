@@ -30,7 +30,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
 the journal. It writes nothing. The exit status is 1 if it finds a problem, or no
-snapshot. An interrupted publish is only a note: the next apply finishes it.
+snapshot and no run. An interrupted publish is a note: the next apply finishes it.
 
 With --store, it verifies a copy of the store, or the folder of one snapshot alone,
 without the chain and the journal.
@@ -77,9 +77,9 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if summary.Snapshots == 0 && summary.Problems == 0 {
+	if summary.Snapshots == 0 && summary.Problems == 0 && r.neverUsed(o.Exports) {
 		summary.Problems++
-		report(verify.Finding{Problem: "the store has no snapshots, so nothing was verified (--head detects a lost chain)"})
+		report(verify.Finding{Problem: nothingVerified})
 	}
 	for _, name := range absent {
 		summary.Notes++
@@ -98,6 +98,16 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 		err = exitError{exitFailed}
 	}
 	return err
+}
+
+const nothingVerified = "the store has no snapshots, so nothing was verified (--head detects a lost chain)"
+
+// neverUsed reports whether the journals of exports record no run.
+func (v verifiable) neverUsed(exports []string) bool {
+	return !slices.ContainsFunc(exports, func(export string) bool {
+		journal, err := v.Journal(export)
+		return err != nil || !journal.LastStarted.Time.IsZero()
+	})
 }
 
 // verifiable is a store, or the folder of one snapshot.
@@ -185,6 +195,8 @@ func (a *app) printVerified(s verify.Summary, folder bool) {
 	switch {
 	case s.Problems > 0:
 		a.printError(fmt.Errorf("%s found; verify changes no file", term.Plural(s.Problems, "problem")))
+	case s.Snapshots == 0: // all reads failed, or are in quarantine
+		fmt.Fprintln(a.stdout, nothingVerified)
 	case len(s.Signed) == 0:
 		fmt.Fprintln(a.stdout, "OK. The snapshots are not signed, so a fully rewritten chain would also pass.")
 	case !anchored:
