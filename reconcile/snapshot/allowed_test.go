@@ -31,7 +31,7 @@ func TestAllowedSignersLikeSSHKeygen(t *testing.T) {
 	storetest.NeedProgram(t, "ssh-keygen")
 	files := 250
 	if storetest.Long() {
-		files = 5000
+		files = 1000
 	}
 	const seed = 1
 	g := newSignersGenerator(t, seed)
