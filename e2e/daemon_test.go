@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -353,89 +352,4 @@ func TestDaemonSecondSignal(t *testing.T) {
 		t.Errorf("the daemon ended with %v, want the signal", d.cmd.ProcessState)
 	}
 	s.must(t, 0, "verify")
-}
-
-// A store is restored from a backup while the daemon runs. The store is
-// consistent, but older than the head that the daemon has published: the daemon
-// and all later commands refuse to publish until a person adopts the loss.
-func TestDaemonStoreRestored(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, sandbox.Config{Users: 30, Seed: 92})
-	store, backup := s.path("snapshots"), s.path("backup")
-	s.must(t, 0, "apply")
-	check(t, os.CopyFS(backup, os.DirFS(store)))
-	d := s.start(t, "    schedule: \"@every 3s\"\n    retry: {most: 0}\n")
-	d.wait("snapshot published")
-	check(t, os.Rename(store, store+".lost"))
-	check(t, os.Rename(backup, store))
-	refused := d.wait("was published after it")
-	if !strings.Contains(refused, "the store was put back from a backup") || !strings.Contains(refused, "reconcile failed") {
-		t.Errorf("log = %s", refused)
-	}
-	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing")
-	d.stop(syscall.SIGTERM)
-
-	// The daemon has recorded the head in the store.
-	r := s.must(t, 1, "apply")
-	if lines := strings.Split(strings.TrimSpace(r.stderr), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "was published after it") ||
-		!strings.Contains(lines[1], "oktasync adopt all-users --reason TEXT") {
-		t.Errorf("apply:\n%s", r.stderr)
-	}
-	if out := s.must(t, 1, "verify").stdout; !strings.Contains(out, "was published, and is gone") {
-		t.Errorf("verify:\n%s", out)
-	}
-
-	d = s.start(t, everySecond+"    retry: {most: 0}\n")
-	d.wait("reconcile failed")
-	for adopted, end := false, time.Now().Add(patience); !adopted; { // the daemon may have locked the export
-		if time.Now().After(end) {
-			t.Fatal("adopt didn't succeed")
-		}
-		adopted = s.run(t, "adopt", "all-users", "--reason", "INC-78: backup of Sunday").status == 0
-	}
-	d.wait("snapshot published")
-	d.wait("snapshot published")
-	d.stop(syscall.SIGTERM)
-	if out := s.must(t, 0, "verify").stdout; !strings.Contains(out, "INC-78: backup of Sunday") {
-		t.Errorf("verify:\n%s", out)
-	}
-}
-
-// /fresh and the metrics report damage that the last verify found, and damage
-// that needs no digests to detect, also after a restart, until a later verify
-// finds none.
-func TestDaemonReportsDamage(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, sandbox.Config{Users: 30, Seed: 91})
-	s.must(t, 0, "apply")
-	const yearly, verify = "    schedule: 0 0 1 1 *\n", `verify: "@every 1s"`
-	csv := s.path("snapshots/all-users/latest/users.csv")
-	good := read(t, csv)
-	// serves starts a daemon, waits for a log line, and checks its pages.
-	serves := func(config, wait string, status int, fresh string, metrics ...string) {
-		t.Helper()
-		d := s.startWith(t, config)
-		if wait != "" {
-			d.wait(wait)
-		}
-		d.wantPage("/fresh", status, fresh)
-		d.wantPage("/metrics", http.StatusOK, metrics...)
-		d.stop(syscall.SIGTERM)
-	}
-	const damaged, found, none = `oktasync_export_state{export="all-users",state="damaged"} 1`, "oktasync_verify_problems 1\n", "oktasync_verify_problems 0\n"
-
-	write(t, csv, strings.ToUpper(good)) // the same size
-	serves(s.daemonConfig(yearly), "", http.StatusOK, "ok")
-	serves(s.daemonConfig(yearly, verify), `"problems":1`, http.StatusServiceUnavailable, "the last verify found 1 problem\n", damaged, found)
-	serves(s.daemonConfig(yearly), "", http.StatusServiceUnavailable, "all-users: damaged since 20", damaged, found)
-	if out := s.must(t, 0, "status").stdout; !strings.Contains(out, "all-users  damaged  ") {
-		t.Errorf("status:\n%s", out)
-	}
-
-	write(t, csv, good)
-	serves(s.daemonConfig(yearly, verify), `"problems":0`, http.StatusOK, "ok", none)
-	serves(s.daemonConfig(yearly), "", http.StatusOK, "ok", none)
-
-	check(t, os.Remove(filepath.Join(filepath.Dir(csv), "requests.ndjson")))
-	serves(s.daemonConfig(yearly), "", http.StatusServiceUnavailable, "requests.ndjson is missing\n", damaged)
 }
