@@ -14,9 +14,8 @@ import (
 	"oktasync/reconcile/snapshot/render"
 )
 
-// A Resource describes a kind of object that an export records: all that the
-// store, the comparison and the rendering have to know of it. It doesn't change
-// after its declaration.
+// A Resource describes a kind of object that an export records, for the store, the
+// comparison and the rendering. It doesn't change after its declaration.
 type Resource struct {
 	Name    string          // "users"; names the files and the manifest's member
 	Noun    string          // one record, for people: "user"
@@ -67,8 +66,8 @@ func ResourceNamed(name string) *Resource {
 	return nil
 }
 
-// Always returns the paths that every record keeps: without them it can't be
-// followed from one snapshot to the next.
+// Always returns the paths that every record keeps. They identify it, and give its
+// status.
 func (r *Resource) Always() []string {
 	if r.Status == "" {
 		return r.Key

@@ -12,18 +12,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how deep the lists and objects of a user may be nested.
+// MaxDepth is the most levels to which lists and objects may be nested.
 const MaxDepth = 100
 
-// Canonical appends the canonical form of the JSON value src to dst: members
-// in the order and strings with the escapes of RFC 8785, no white space, and
-// the text of each number as it is. It is strict: a duplicate member, invalid
-// UTF-8, an unpaired surrogate, anything after the value and more than
-// MaxDepth levels are errors, and then dst is returned as it was. No error
-// shows anything of src but a position. dst and src must not overlap.
-//
-// It reads src once and decodes nothing but escapes: every user of an org
-// passes through here.
+// Canonical appends the canonical form of the JSON value src to dst: the order of
+// members and the escapes in strings of RFC 8785, no white space, and the text of
+// each number unchanged. A duplicate member, invalid UTF-8, an unpaired surrogate,
+// text after the value, and more than MaxDepth levels are errors. After an error,
+// it returns dst unchanged. An error contains a position, and no part of src. dst
+// and src must not overlap.
 func Canonical(dst, src []byte) ([]byte, error) {
 	c := canonicalizers.Get().(*canonicalizer)
 	defer canonicalizers.Put(c)
@@ -40,8 +37,8 @@ func Canonical(dst, src []byte) ([]byte, error) {
 	return out, nil
 }
 
-// Marshal returns v as JSON in the canonical form of RFC 8785
-// itself, numbers included, with no line feed after it.
+// Marshal returns v as JSON in the form of RFC 8785, including numbers, without a
+// line feed.
 func Marshal(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -61,20 +58,19 @@ type canonicalizer struct {
 	src     []byte
 	pos     int
 	dst     []byte
-	members []member // of the objects being read, the innermost last
-	orders  [64][]int
+	members []member  // of the objects being read, the innermost last
+	orders  [64][]int // by number of members: the order of the last such object
 	scratch []byte
 }
 
-// A member is where a member of an object stands in dst.
+// A member is the position of a member of an object in dst.
 type member struct{ start, colon, end int }
 
 func (c *canonicalizer) fail(problem string) error {
 	return fmt.Errorf("invalid JSON at byte %d: %s", c.pos, problem)
 }
 
-// peek returns the next byte, or 0, which no JSON has outside of a string
-// and none has raw inside, at the end.
+// peek returns the next byte, or 0 at the end. JSON contains no byte 0.
 func (c *canonicalizer) peek() byte {
 	if c.pos < len(c.src) {
 		return c.src[c.pos]
@@ -162,8 +158,8 @@ func (c *canonicalizer) object(depth int) error {
 	return err
 }
 
-// more moves past a comma, or past closing, the end of a list or an object,
-// and reports whether an element is to follow.
+// more skips a comma, or the closing byte of a list or object. It reports whether
+// an element follows.
 func (c *canonicalizer) more(closing byte, first bool) (bool, error) {
 	c.space()
 	switch b := c.peek(); {
@@ -181,10 +177,9 @@ func (c *canonicalizer) more(closing byte, first bool) (bool, error) {
 	return false, c.fail("a comma or an end expected")
 }
 
-// sort puts the members of one object in order, in dst. Objects of one kind
-// come with the same members in the same order, so the permutation that
-// sorted the last object of as many members is tried first: checking it takes
-// n-1 comparisons. It is never trusted.
+// sort sorts the members of one object in dst. Records of one resource have the
+// same members in the same order. So sort first tries the permutation that sorted
+// the last object with as many members, which takes n-1 comparisons.
 func (c *canonicalizer) sort(members []member, escaped bool) error {
 	n := len(members)
 	if n < 2 {
@@ -226,7 +221,7 @@ func (c *canonicalizer) sort(members []member, escaped bool) error {
 	return nil
 }
 
-// permute rewrites members, which stand together in dst, in order.
+// permute rewrites members, which are adjacent in dst, in order.
 func (c *canonicalizer) permute(members []member, order []int) {
 	if slices.IsSorted(order) {
 		return
@@ -252,7 +247,7 @@ func (c *canonicalizer) literal(text string) error {
 	return nil
 }
 
-// number copies a number, checked against the grammar of RFC 8259, section 6.
+// number copies a number. RFC 8259, section 6, has its grammar.
 func (c *canonicalizer) number() error {
 	start := c.pos
 	if c.peek() == '-' {
@@ -282,7 +277,7 @@ func (c *canonicalizer) number() error {
 	return nil
 }
 
-// digits moves past digits and reports whether there were any.
+// digits skips digits, and reports whether there were any.
 func (c *canonicalizer) digits() bool {
 	start := c.pos
 	for b := c.peek(); '0' <= b && b <= '9'; b = c.peek() {
@@ -291,7 +286,7 @@ func (c *canonicalizer) digits() bool {
 	return c.pos > start
 }
 
-// plain marks the bytes that stand for themselves in a string.
+// plain marks the ASCII bytes that a string contains unescaped.
 var plain = func() (set [256]bool) {
 	for b := ' '; b < utf8.RuneSelf; b++ {
 		set[b] = b != '"' && b != '\\'
@@ -299,9 +294,9 @@ var plain = func() (set [256]bool) {
 	return set
 }()
 
-// string copies a string in runs of bytes that stay as they are.
+// string copies a string, in runs of bytes without an escape.
 func (c *canonicalizer) string() error {
-	start := c.pos // of a run; the first one takes the opening quote along
+	start := c.pos // of a run; the first one includes the opening quote
 	c.pos++
 	for {
 		for c.pos < len(c.src) && plain[c.src[c.pos]] {
@@ -334,7 +329,7 @@ func (c *canonicalizer) string() error {
 	}
 }
 
-// escape reads an escape sequence, a pair of surrogates as one.
+// escape reads an escape sequence, or two that are a pair of surrogates.
 func (c *canonicalizer) escape() (rune, error) {
 	if c.pos+1 < len(c.src) {
 		if i := bytes.IndexByte([]byte(`"\/bfnrt`), c.src[c.pos+1]); i >= 0 {
@@ -358,7 +353,7 @@ func (c *canonicalizer) escape() (rune, error) {
 	return r, nil
 }
 
-// hex returns the UTF-16 code unit that stands at src[i:] as \uXXXX.
+// hex returns the UTF-16 code unit of the escape sequence \uXXXX at src[i:].
 func (c *canonicalizer) hex(i int) (rune, bool) {
 	if i+6 > len(c.src) || c.src[i] != '\\' || c.src[i+1] != 'u' {
 		return 0, false
@@ -374,7 +369,7 @@ func (c *canonicalizer) hex(i int) (rune, bool) {
 	return r, true
 }
 
-// appendEscaped appends r as RFC 8785, section 3.2.2.2, wants it in a string.
+// appendEscaped appends r to a string, see RFC 8785, section 3.2.2.2.
 func appendEscaped(dst []byte, r rune) []byte {
 	switch r {
 	case '"', '\\':

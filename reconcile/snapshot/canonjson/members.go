@@ -16,7 +16,7 @@ var ErrNotCanonical = errors.New("not canonical JSON")
 type Members struct {
 	Name  []byte // the text between the quotes
 	Value []byte
-	Err   error // why the walk ended early; nil at the end of the object
+	Err   error // why the iteration ended early; nil at the end of the object
 
 	rest []byte // begins with { or , before a member
 }
@@ -113,8 +113,8 @@ func IsObject(value []byte) bool {
 // IsNull reports whether value is null.
 func IsNull(value []byte) bool { return string(value) == "null" }
 
-// AppendText appends to dst what a canonical string says; inside is what
-// stands between its quotes.
+// AppendText appends the text of a canonical string to dst. inside is the string
+// without its quotes.
 func AppendText(dst, inside []byte) []byte {
 	if bytes.IndexByte(inside, '\\') < 0 {
 		return append(dst, inside...)
@@ -124,8 +124,8 @@ func AppendText(dst, inside []byte) []byte {
 	return dst
 }
 
-// CompareNames compares two names, as they stand between their quotes in
-// canonical JSON, in the order of RFC 8785, section 3.2.3.
+// CompareNames compares two names of canonical JSON, without their quotes, in the
+// order of RFC 8785, section 3.2.3.
 func CompareNames(a, b []byte) int {
 	if bytes.IndexByte(a, '\\') >= 0 || bytes.IndexByte(b, '\\') >= 0 {
 		a, b = AppendText(nil, a), AppendText(nil, b)
@@ -133,9 +133,8 @@ func CompareNames(a, b []byte) int {
 	return compareUTF16(a, b)
 }
 
-// compareUTF16 compares UTF-8 texts by their UTF-16 code units. That is the
-// order of their bytes, except that what takes four bytes and a pair of
-// surrogates (U+10000 and above) comes before U+E000 to U+FFFF.
+// compareUTF16 compares UTF-8 texts by their UTF-16 code units. This is the order
+// of their bytes, except that U+10000 and above come before U+E000 to U+FFFF.
 func compareUTF16(a, b []byte) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -146,7 +145,7 @@ func compareUTF16(a, b []byte) int {
 	return len(a) - len(b)
 }
 
-// unit maps the first byte of a character to its place in UTF-16's order.
+// unit maps the first byte of a character to a number in the order of UTF-16.
 func unit(b byte) int {
 	if b == 0xEE || b == 0xEF { // U+E000 to U+FFFF
 		return 0x100 + int(b)

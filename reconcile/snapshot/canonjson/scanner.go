@@ -10,21 +10,21 @@ import (
 
 // A Scanner checks that records are objects in canonical form, as strictly as
 // [Canonical] but without a copy, and passes the values of members to a
-// [Collector].
+// [Collector]. It isn't safe for concurrent use.
 //
 // Records of one resource have the same members in the same order. So a Scanner
-// remembers which member followed which, and needs one comparison per member.
-// This makes it more than twice as fast as Canonical; verify reads every record
-// of a store with it (BenchmarkScan). It isn't safe for concurrent use.
+// stores which member followed which, and needs one comparison per member. This
+// makes it more than twice as fast as Canonical (BenchmarkScan). Package verify
+// scans every record of a store.
 type Scanner struct {
 	Values [][]byte // of the watched members of the current record; nil: the member is absent
 
 	watch     []string
 	collector Collector // nil: values aren't collected
 	root      object
-	src       []byte // the record, followed by a line feed: so the end needs no check
+	src       []byte // the record and a line feed, so that no index needs a check
 	err       error  // of the collector; nil if the record isn't canonical
-	kept      int    // members that are remembered
+	kept      int    // number of stored members
 }
 
 // A Collector receives the values of some members of each record.
@@ -58,8 +58,7 @@ type object struct {
 	open    bool               // members are passed to the collector
 }
 
-// maxMembers is the number of members that are remembered. All others are parsed
-// anew each time.
+// maxMembers is the most members that a Scanner stores. It parses others each time.
 const maxMembers = 1 << 16
 
 // NewScanner returns a Scanner that stores the values of the top-level members
@@ -301,8 +300,8 @@ func (s *Scanner) string(i int) int {
 	}
 }
 
-// plainBytes returns how many of the eight bytes of x, the lowest first, stand
-// for themselves in a string.
+// plainBytes returns how many of the eight bytes of x, from the lowest on, are plain
+// before the first that isn't.
 func plainBytes(x uint64) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	zeros := func(x uint64) uint64 { return (x - ones) &^ x } // the top bit of the first byte that is 0, and of none before
@@ -310,8 +309,8 @@ func plainBytes(x uint64) int {
 	return bits.TrailingZeros64(stops&tops) / 8
 }
 
-// escape is an escape sequence as RFC 8785, section 3.2.2.2, wants it: the
-// short form where there is one, and none for what needs none.
+// escape is an escape sequence of RFC 8785, section 3.2.2.2: the short form if there
+// is one, and no escape of a character that doesn't need it.
 func (s *Scanner) escape(i int) int {
 	b := s.src[i+1]
 	if bytes.IndexByte([]byte(`"\bfnrt`), b) >= 0 {

@@ -12,9 +12,9 @@ import (
 // because Okta omits null members inconsistently.
 type pair struct {
 	ignore        []string // paths whose change doesn't count
-	path          []byte   // of the member at hand, or, with a dot after it, of the object
+	path          []byte   // of the current member; of an object, with a dot after it
 	paths         []string
-	before, after []byte // objects of only what differs
+	before, after []byte // objects that contain only the differences
 }
 
 // compare compares two records in canonical form.
@@ -29,8 +29,8 @@ func (p *pair) compare(before, after []byte) error {
 	return nil
 }
 
-// objects compares two objects whose path, with a dot after it, is p.path.
-// Both have their members in the same order, so it merges them.
+// objects compares two objects whose path, with a dot after it, is p.path. It
+// merges their members, which are sorted.
 func (p *pair) objects(before, after []byte) error {
 	prefix := len(p.path)
 	a, b := canonjson.MembersOf(orEmpty(before)), canonjson.MembersOf(orEmpty(after))
@@ -71,7 +71,7 @@ func (p *pair) objects(before, after []byte) error {
 	return b.Err
 }
 
-// values compares the values of one member, at p.path; nil is an absent one.
+// values compares the values of one member at p.path. An absent value is nil.
 func (p *pair) values(name, was, is []byte) error {
 	switch {
 	case bytes.Equal(was, is) || p.ignored():
@@ -87,8 +87,8 @@ func (p *pair) values(name, was, is []byte) error {
 	return nil
 }
 
-// nested compares two objects that are the member name, one of them perhaps
-// absent, and keeps of each only what differs.
+// nested compares two objects, the values of the member name, and keeps only the
+// differences. One of them can be absent.
 func (p *pair) nested(name, was, is []byte) error {
 	before, after := len(p.before), len(p.after)
 	p.before, p.after = appendMember(p.before, name, []byte("{")), appendMember(p.after, name, []byte("{"))
@@ -104,8 +104,8 @@ func (p *pair) nested(name, was, is []byte) error {
 
 func (p *pair) ignored() bool { return canonjson.CoversAny(p.ignore, string(p.path)) }
 
-// closeObject ends the object that begins before inside, or takes away all
-// of it, from start on, where it is empty.
+// closeObject ends an object whose first member would be at inside. If it is empty,
+// closeObject removes it from start on.
 func closeObject(dst []byte, start, inside int) []byte {
 	if len(dst) == inside {
 		return dst[:start]
@@ -113,8 +113,8 @@ func closeObject(dst []byte, start, inside int) []byte {
 	return append(dst, '}')
 }
 
-// appendMember appends a member to the object that dst ends in, nothing where
-// value is nil.
+// appendMember appends a member to the object at the end of dst, unless value is
+// nil.
 func appendMember(dst, name, value []byte) []byte {
 	if value == nil {
 		return dst
@@ -126,7 +126,7 @@ func appendMember(dst, name, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// orEmpty returns object, or an empty one where it is absent.
+// orEmpty returns object, or an empty one if it is absent.
 func orEmpty(object []byte) []byte {
 	if object == nil {
 		return []byte("{}")
@@ -134,13 +134,13 @@ func orEmpty(object []byte) []byte {
 	return object
 }
 
-// hasMembers reports whether value is an object with a member that is not
-// null. One without has no paths below it to tell of, only its own.
+// hasMembers reports whether value is an object with a member that is not null.
+// Otherwise, only the path of the object itself can differ.
 func hasMembers(value []byte) bool {
 	return canonjson.IsObject(value) && !sameValue(value, []byte("{}"))
 }
 
-// present returns value, or nil where it is null.
+// present returns value, or nil if it is null.
 func present(value []byte) []byte {
 	if canonjson.IsNull(value) {
 		return nil
@@ -148,8 +148,7 @@ func present(value []byte) []byte {
 	return value
 }
 
-// sameValue reports whether two values are the same but for members that are
-// null.
+// sameValue reports whether two values are equal without members that are null.
 func sameValue(a, b []byte) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -157,8 +156,8 @@ func sameValue(a, b []byte) bool {
 	return bytes.Equal(a, b) || bytes.Equal(withoutNulls(nil, a), withoutNulls(nil, b))
 }
 
-// withoutNulls appends the canonical value to dst without the members that
-// are null, at any depth. A null in a list is an element, and stays.
+// withoutNulls appends a canonical value to dst without members that are null, at
+// any depth. It keeps null elements of lists.
 func withoutNulls(dst, value []byte) []byte {
 	switch {
 	case !bytes.Contains(value, []byte("null")):
@@ -176,7 +175,7 @@ func withoutNulls(dst, value []byte) []byte {
 		for rest := value[1:]; len(rest) > 1; {
 			end := canonjson.ValueEnd(rest, 0)
 			if end < 0 || end >= len(rest) {
-				return append(dst, rest...) // not canonical: compared as it is
+				return append(dst, rest...) // not canonical: compared unchanged
 			}
 			dst = append(withoutNulls(dst, rest[:end]), rest[end])
 			rest = rest[end+1:]

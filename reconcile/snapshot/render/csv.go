@@ -279,7 +279,7 @@ func AppendRow(dst []byte, cells ...[]byte) []byte {
 	return appendRow(dst, cells, order)
 }
 
-// appendRow appends a line of cells, in their order.
+// appendRow appends a row of cells in the given order.
 func appendRow(dst []byte, cells [][]byte, order []int) []byte {
 	start := len(dst)
 	for i, n := range order {
@@ -291,7 +291,7 @@ func appendRow(dst []byte, cells [][]byte, order []int) []byte {
 		}
 	}
 	if len(dst) == start {
-		dst = append(dst, `""`...) // else many readers would take the line for no row at all
+		dst = append(dst, `""`...) // many readers ignore an empty line
 	}
 	return append(dst, '\r', '\n')
 }
@@ -329,8 +329,8 @@ func appendCell(dst, value []byte) []byte {
 	return append(dst[:start], dst[end:]...)
 }
 
-// harmless marks the bytes with which most texts begin, and after which
-// needsApostrophe would not look further.
+// harmless marks the first bytes of most texts. A text with such a first byte needs
+// no apostrophe.
 var harmless = func() (set [256]bool) {
 	for b := range byte(utf8.RuneSelf) {
 		set[b] = b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
@@ -338,9 +338,9 @@ var harmless = func() (set [256]bool) {
 	return set
 }()
 
-// needsApostrophe reports whether text needs an apostrophe: to keep a spreadsheet from
-// running it, perhaps after it has dropped what can't be seen, or since it
-// begins with one already.
+// needsApostrophe reports whether a spreadsheet could run text as a formula, perhaps
+// after it has removed invisible characters, or whether text begins with an
+// apostrophe.
 func needsApostrophe(text []byte) bool {
 	if len(text) > 0 && bytes.IndexByte([]byte("'\t\r\n"), text[0]) >= 0 {
 		return true

@@ -11,7 +11,7 @@ import (
 	"iter"
 )
 
-// noColumn is the number of a column that no record has had yet.
+// noColumn is the number of a column that no record has needed yet.
 const noColumn = -1
 
 // each calls write for each of records. The output of write is flushed at the
