@@ -116,8 +116,8 @@ func (e Export) Retention() snapshot.Retention {
 	}
 }
 
-// Location returns the export's time zone, UTC where it names none that this
-// machine knows; Validate reports that.
+// Location returns the export's time zone, or UTC if it is unknown on this machine.
+// Validate reports an unknown time zone.
 func (e Export) Location() *time.Location {
 	zone, err := time.LoadLocation(e.TimeZone)
 	if err != nil {

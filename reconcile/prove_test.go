@@ -91,3 +91,19 @@ func TestManyRemovalsAreProvedOnce(t *testing.T) {
 		t.Errorf("the read took %v, want at least the hour of the requests", took)
 	}
 }
+
+// An override requests missing users by id, up to a bound. The others have no proof.
+func TestOverrideProvesRemovals(t *testing.T) {
+	f := newFixture(t, people(0, 10_050)...)
+	f.publish()
+	f.org.users = people(0, 1)
+	f.org.skip = func(u oktaclient.Record) bool { return u.ID == "00u00000" } // exists, and no page contains it
+	result, err := f.reconcile("CHG-7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := result.Snapshot.Manifest.Resources["users"]
+	if u.Total != 1 || u.Kinds[diff.Deleted] != 9_999 || u.Kinds[diff.NotListed] != 50 || len(f.org.found) != 10_000 {
+		t.Errorf("users = %+v, %d requested; want 9999 deleted and 50 not listed", u, len(f.org.found))
+	}
+}

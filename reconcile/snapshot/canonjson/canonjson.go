@@ -21,6 +21,10 @@ const MaxDepth = 100
 // text after the value, and more than MaxDepth levels are errors. After an error,
 // it returns dst unchanged. An error contains a position, and no part of src. dst
 // and src must not overlap.
+//
+// Canonical takes 16 % of the CPU of apply (profile of BenchmarkApply, 100,000
+// users). jsontext.Value.Format returns the same form in 2.5 to 3 times the time,
+// so that apply would exceed its limit of 3 floors.
 func Canonical(dst, src []byte) ([]byte, error) {
 	c := canonicalizers.Get().(*canonicalizer)
 	defer canonicalizers.Put(c)
