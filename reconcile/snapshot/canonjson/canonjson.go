@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -17,7 +18,7 @@ const MaxDepth = 100
 
 // Canonical appends the canonical form of the JSON value src to dst: the order of
 // members and the escapes in strings of RFC 8785, no white space, and the text of
-// each number unchanged. A duplicate member, invalid UTF-8, an unpaired surrogate,
+// each number unchanged. A duplicate member, invalid UTF-8, unpaired surrogate,
 // text after the value, and more than MaxDepth levels are errors. After an error,
 // it returns dst unchanged. An error contains a position, and no part of src. dst
 // and src must not overlap.
@@ -31,7 +32,7 @@ func Canonical(dst, src []byte) ([]byte, error) {
 	c.src, c.dst, c.pos, c.members = src, dst, 0, c.members[:0]
 	err := c.value(0)
 	if c.space(); err == nil && c.pos < len(src) {
-		err = c.fail("something follows the value")
+		err = c.fail("unexpected text after the value")
 	}
 	out := c.dst
 	c.src, c.dst = nil, nil
@@ -139,7 +140,7 @@ func (c *canonicalizer) object(depth int) error {
 		}
 		m := member{start: len(c.dst)}
 		if c.space(); c.peek() != '"' {
-			return c.fail("the name of a member expected")
+			return c.fail("expected a member name")
 		}
 		if err := c.string(); err != nil {
 			return err
@@ -147,7 +148,7 @@ func (c *canonicalizer) object(depth int) error {
 		m.colon = len(c.dst)
 		escaped = escaped || bytes.IndexByte(c.dst[m.start:], '\\') >= 0
 		if c.space(); c.peek() != ':' {
-			return c.fail("a colon expected")
+			return c.fail("expected a colon")
 		}
 		c.pos++
 		c.dst = append(c.dst, ':')
@@ -178,7 +179,7 @@ func (c *canonicalizer) more(closing byte, first bool) (bool, error) {
 		c.dst = append(c.dst, ',')
 		return true, nil
 	}
-	return false, c.fail("a comma or an end expected")
+	return false, c.fail("expected a comma or the end")
 }
 
 // sort sorts the members of one object in dst. Records of one resource have the
@@ -215,7 +216,7 @@ func (c *canonicalizer) sort(members []member, escaped bool) error {
 			order[i] = i
 		}
 		if slices.SortFunc(order, byName); !sorted(order) {
-			return c.fail("an object with two members of one name")
+			return c.fail("duplicate member name")
 		}
 		if n < len(c.orders) {
 			c.orders[n] = order
@@ -244,7 +245,7 @@ func (c *canonicalizer) permute(members []member, order []int) {
 
 func (c *canonicalizer) literal(text string) error {
 	if !bytes.HasPrefix(c.src[c.pos:], []byte(text)) {
-		return c.fail("a value expected")
+		return c.fail("expected a value")
 	}
 	c.pos += len(text)
 	c.dst = append(c.dst, text...)
@@ -260,12 +261,12 @@ func (c *canonicalizer) number() error {
 	if c.peek() == '0' {
 		c.pos++
 	} else if !c.digits() {
-		return c.fail("a value expected")
+		return c.fail("expected a value")
 	}
 	if c.peek() == '.' {
 		c.pos++
 		if !c.digits() {
-			return c.fail("a digit expected")
+			return c.fail("expected a digit")
 		}
 	}
 	if b := c.peek(); b == 'e' || b == 'E' {
@@ -274,7 +275,7 @@ func (c *canonicalizer) number() error {
 			c.pos++
 		}
 		if !c.digits() {
-			return c.fail("a digit expected")
+			return c.fail("expected a digit")
 		}
 	}
 	c.dst = append(c.dst, c.src[start:c.pos]...)
@@ -326,9 +327,9 @@ func (c *canonicalizer) string() error {
 			}
 			c.pos += size
 		case c.pos == len(c.src):
-			return c.fail("a string without an end")
+			return c.fail("unterminated string")
 		default:
-			return c.fail("a control character in a string")
+			return c.fail("control character in a string")
 		}
 	}
 }
@@ -344,14 +345,14 @@ func (c *canonicalizer) escape() (rune, error) {
 	r, ok := c.hex(c.pos)
 	switch {
 	case !ok:
-		return 0, c.fail("an invalid escape")
+		return 0, c.fail("invalid escape")
 	case !utf16.IsSurrogate(r):
 		c.pos += 6
 		return r, nil
 	}
 	low, ok := c.hex(c.pos + 6)
 	if r = utf16.DecodeRune(r, low); !ok || r == utf8.RuneError {
-		return 0, c.fail("an unpaired surrogate")
+		return 0, c.fail("unpaired surrogate")
 	}
 	c.pos += 12
 	return r, nil
@@ -362,15 +363,8 @@ func (c *canonicalizer) hex(i int) (rune, bool) {
 	if i+6 > len(c.src) || c.src[i] != '\\' || c.src[i+1] != 'u' {
 		return 0, false
 	}
-	var r rune
-	for _, b := range c.src[i+2 : i+6] {
-		d := bytes.IndexByte([]byte("0123456789abcdef"), b|0x20)
-		if d < 0 || b < '0' {
-			return 0, false
-		}
-		r = r<<4 | rune(d)
-	}
-	return r, true
+	r, err := strconv.ParseUint(string(c.src[i+2:i+6]), 16, 16)
+	return rune(r), err == nil
 }
 
 // appendEscaped appends r to a string, see RFC 8785, section 3.2.2.2.
