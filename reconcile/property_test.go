@@ -135,14 +135,45 @@ func (s smallPages) Read(ctx context.Context, q oktaclient.Query, sink oktaclien
 		}
 		q.KnownBefore = q.Borders[len(q.Borders)-1]
 	}
+	copies := &copies{Sink: sink, seen: map[[2]string]bool{}}
 	onPhase := q.OnPhase
 	q.OnPhase = func(p oktaclient.Phase) {
 		if p == oktaclient.PhaseSettle {
 			s.w.settled[q.Resource.Name] = time.Now()
+			copies.last = nil
 		}
 		onPhase(p)
 	}
-	return s.Client.Read(ctx, q, sink)
+	result, err := s.Client.Read(ctx, q, copies)
+	if err == nil && result.Settled && len(copies.last) > 0 {
+		s.w.Errorf("%s settled in a pass that found changes: %v", q.Resource.Name, copies.last)
+	}
+	return result, err
+}
+
+// copies records which copies of records a read passed first, and of these the
+// ones in the last settling pass.
+type copies struct {
+	oktaclient.Sink
+	seen map[[2]string]bool // by id and lastUpdated
+	last [][2]string
+}
+
+func (c *copies) add(r oktaclient.Record) {
+	if copy := [2]string{r.ID, r.LastUpdated}; !c.seen[copy] {
+		c.seen[copy] = true
+		c.last = append(c.last, copy)
+	}
+}
+
+func (c *copies) Record(r oktaclient.Record) error {
+	c.add(r)
+	return c.Sink.Record(r)
+}
+
+func (c *copies) Outside(r oktaclient.Record) error {
+	c.add(r)
+	return c.Sink.Outside(r)
 }
 
 // run reads the org at rest, then while it changes, then at rest again; or
