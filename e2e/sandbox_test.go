@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,17 +16,7 @@ import (
 // keys can be changed over HTTP.
 func TestSandboxCommand(t *testing.T) {
 	s := &site{dir: t.TempDir()}
-	cmd := s.command(t.Context(), "sandbox", "--users", "40", "--dir", "org", "--listen", "127.0.0.1:0", "--fault", "nth=1,status=500", "--fault", "path=token,nth=1,reset")
-	stdout, err := cmd.StdoutPipe()
-	check(t, err)
-	check(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	check(t, err)
-	_, url, found := strings.Cut(strings.TrimSpace(line), " at ")
-	if !found || !strings.HasPrefix(line, "sandbox org of 40 people at https://127.0.0.1:") {
-		t.Fatalf("first line = %q", line)
-	}
+	cmd, url := s.startSandbox(t, "--fault", "nth=1,status=500", "--fault", "path=token,nth=1,reset")
 	s.must(t, 0, "apply", "--config", "org/oktasync.yaml")
 	s.must(t, 0, "plan", "--config", "org/oktasync.yaml", "--detailed-exitcode")
 	post(t, s.path("org/ca.pem"), url+"/sandbox/join?n=2", "")
@@ -46,6 +37,35 @@ func TestSandboxCommand(t *testing.T) {
 			t.Errorf("%s: %v, %v; want mode 0600", name, info.Mode(), err)
 		}
 	}
+}
+
+// `oktasync sandbox --scopes` grants only these scopes.
+func TestSandboxGrantsScopes(t *testing.T) {
+	s := &site{dir: t.TempDir()}
+	s.startSandbox(t, "--scopes", "okta.groups.read")
+	if r := s.must(t, 1, "plan", "--config", "org/oktasync.yaml"); !strings.Contains(r.stderr, "consent_required") {
+		t.Errorf("plan = %s", r.stderr)
+	}
+	config := read(t, s.path("org/oktasync.yaml"))
+	write(t, s.path("org/oktasync.yaml"), strings.Replace(config, "@daily\"\n", "@daily\"\n    groups: {}\n", 1))
+	s.must(t, 0, "plan", "--config", "org/oktasync.yaml")
+}
+
+// startSandbox starts `oktasync sandbox`, and returns the URL of its org.
+func (s *site) startSandbox(t *testing.T, args ...string) (cmd *exec.Cmd, url string) {
+	t.Helper()
+	cmd = s.command(t.Context(), append([]string{"sandbox", "--users", "40", "--dir", "org", "--listen", "127.0.0.1:0"}, args...)...)
+	stdout, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	check(t, err)
+	_, url, found := strings.Cut(strings.TrimSpace(line), " at ")
+	if !found || !strings.HasPrefix(line, "sandbox org of 40 people at https://127.0.0.1:") {
+		t.Fatalf("first line = %q", line)
+	}
+	return cmd, url
 }
 
 func post(t *testing.T, caFile, url, body string) {

@@ -55,7 +55,8 @@ func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 			os.RemoveAll(dir)
 		}
 	}()
-	site, err := newSandboxSite(dir, "127.0.0.1:0", sandbox.Config{Users: users, Seed: 1, CachePages: true}, true)
+	site, err := newSandboxSite(dir, "127.0.0.1:0", sandbox.Config{Users: users, Seed: 1, CachePages: true},
+		sandbox.ClientApp{RequireDPoP: true, Scopes: sandboxScopes})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // e2e/doctor_states_test.go tests the misconfigurations of an org.
 func findings(t *testing.T, change func(*sandboxSite), args ...string) map[string]doctor.Finding {
 	t.Helper()
-	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 50}, true)
+	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 50}, sandbox.ClientApp{RequireDPoP: true, Scopes: sandboxScopes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,8 @@ func fault(text string) func(*sandboxSite) {
 
 // renamed registers the app's key with another kid.
 func renamed(s *sandboxSite) {
-	app := sandboxApp(s.key, true)
+	app := sandbox.ClientApp{ID: sandboxClientID, RequireDPoP: true, Scopes: sandboxScopes,
+		Keys: []sandbox.PublicKey{{KID: s.key.Thumbprint(), Key: s.key.Public()}}}
 	app.Keys[0].KID = "other"
 	s.org.Register(app)
 }
@@ -107,7 +108,7 @@ func TestDoctorChecksANewKey(t *testing.T) {
 
 // A doctor that a signal stops reports no failure.
 func TestDoctorIsStopped(t *testing.T) {
-	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 5}, true)
+	site, err := newSandboxSite(t.TempDir(), "127.0.0.1:0", sandbox.Config{Users: 5}, sandbox.ClientApp{RequireDPoP: true, Scopes: sandboxScopes})
 	if err != nil {
 		t.Fatal(err)
 	}

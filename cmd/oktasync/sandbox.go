@@ -22,11 +22,14 @@ import (
 
 const sandboxClientID = "0oa1sandboxapp000001"
 
+var sandboxScopes = []string{config.UsersScope, "okta.groups.read"}
+
 func (a *app) sandboxCommand() *cobra.Command {
 	var (
 		dir, listen string
 		cfg         = sandbox.Config{Control: true, CachePages: true}
 		limit       int
+		app         sandbox.ClientApp
 		noDPoP      bool
 		faults      []string
 	)
@@ -55,10 +58,11 @@ failure. Use --fault several times for several faults.`,
 			if limit < 0 {
 				return fmt.Errorf("--rate-limit %d: must not be negative", limit)
 			}
+			app.RequireDPoP = !noDPoP
 			if limit > 0 {
 				cfg.RateLimit = sandbox.Limits(limit)
 			}
-			return a.serveSandbox(cmd.Context(), dir, listen, cfg, !noDPoP, faults)
+			return a.serveSandbox(cmd.Context(), dir, listen, cfg, app, faults)
 		},
 	}
 	f := cmd.Flags()
@@ -75,11 +79,12 @@ failure. Use --fault several times for several faults.`,
 	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "make the API require nonces: uses of each before the next one")
 	f.IntVar(&limit, "rate-limit", 0, "requests per minute and bucket (default Okta's workforce limits)")
 	f.StringArrayVar(&faults, "fault", nil, "make requests fail, such as `nth=3,status=500`")
+	f.StringSliceVar(&app.Scopes, "scopes", sandboxScopes, "`scopes` that are granted to the app")
 	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
 	return cmd
 }
 
-func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, dpop bool, faults []string) error {
+func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.Config, app sandbox.ClientApp, faults []string) error {
 	if host, _, err := net.SplitHostPort(listen); err != nil || !oktaclient.IsLoopback(host) {
 		return fmt.Errorf("--listen %s: must be a loopback address such as 127.0.0.1:8443: any client can change the sandbox", term.Word(listen))
 	}
@@ -89,7 +94,7 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
 		return fmt.Errorf("--users %d --deprovisioned %d: both must be positive, and the second at most the first", cfg.Users, cfg.Deprovisioned)
 	}
-	site, err := newSandboxSite(dir, listen, cfg, dpop)
+	site, err := newSandboxSite(dir, listen, cfg, app)
 	if err != nil {
 		return err
 	}
@@ -118,7 +123,8 @@ type sandboxSite struct {
 	config string // the configuration file
 }
 
-func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandboxSite, error) {
+// newSandboxSite serves an org with app. It sets the app's ID and key.
+func newSandboxSite(dir, listen string, cfg sandbox.Config, app sandbox.ClientApp) (*sandboxSite, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
@@ -126,7 +132,8 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 	if err != nil {
 		return nil, err
 	}
-	cfg.Clients = []sandbox.ClientApp{sandboxApp(key, dpop)}
+	app.ID, app.Keys = sandboxClientID, []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}}
+	cfg.Clients = []sandbox.ClientApp{app}
 	site := &sandboxSite{org: sandbox.NewOrg(cfg), key: key, dir: dir, config: filepath.Join(dir, config.DefaultFile)}
 	if site.server, err = sandbox.NewServer(site.org, listen); errors.Is(err, syscall.EADDRINUSE) {
 		return nil, config.WithHint(fmt.Errorf("--listen %s: the port is in use", listen), "port 0 picks a free port: --listen 127.0.0.1:0")
@@ -134,20 +141,10 @@ func newSandboxSite(dir, listen string, cfg sandbox.Config, dpop bool) (*sandbox
 	if err != nil {
 		return nil, err
 	}
-	if err := site.write(dir, dpop); err != nil {
+	if err := site.write(dir, app.RequireDPoP); err != nil {
 		return nil, errors.Join(err, site.close())
 	}
 	return site, nil
-}
-
-// sandboxApp returns the app of the sandbox's client.
-func sandboxApp(key *keys.Key, dpop bool) sandbox.ClientApp {
-	return sandbox.ClientApp{
-		ID:          sandboxClientID,
-		Keys:        []sandbox.PublicKey{{KID: key.Thumbprint(), Key: key.Public()}},
-		RequireDPoP: dpop,
-		Scopes:      []string{config.UsersScope, "okta.groups.read"},
-	}
 }
 
 func (s *sandboxSite) close() error { return s.server.Close() }

@@ -141,18 +141,17 @@ func (o *Org) issueToken(r *http.Request, s *authServer) (*accessToken, error) {
 	return s.issue(app, scopes, thumbprint), nil
 }
 
-// tokenForm returns the posted form.
+// tokenForm returns the form of a token request. Its values can also be in the
+// query: okta-sdk-golang 5.0.2 sends all of them there, and Okta accepts them. Okta
+// rejects a secret there ("OAuth 2.0 error codes").
 func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		o.stats.addViolation("token request that is no POST: " + r.Method)
 		return nil, newError("E0000022")
 	}
-	query := r.URL.Query()
-	for _, name := range []string{"client_secret", "client_assertion", "client_assertion_type", "client_id"} {
-		if query.Has(name) {
-			o.stats.addViolation("client credentials in a query")
-			return nil, badTokenRequest("invalid_request", "Client credentials must not be sent in the query.")
-		}
+	if r.URL.Query().Has("client_secret") {
+		o.stats.addViolation("client secret in a query")
+		return nil, badTokenRequest("invalid_request", "Client credentials must not be sent in the query.")
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxForm))
@@ -164,9 +163,15 @@ func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 		o.stats.addViolation("token request that is no form")
 		return nil, badTokenRequest("invalid_request", "The token request must be a form.")
 	}
-	switch r.PostForm.Get("grant_type") {
+	for name, values := range r.Form {
+		if len(values) > 1 { // RFC 6749, section 3.2
+			o.stats.addViolation("token request with a repeated parameter")
+			return nil, badTokenRequest("invalid_request", "The parameter '"+name+"' must not be repeated.")
+		}
+	}
+	switch r.Form.Get("grant_type") {
 	case "client_credentials":
-		return r.PostForm, nil
+		return r.Form, nil
 	case "":
 		return nil, badTokenRequest("invalid_request", "The token request must specify a 'grant_type'.")
 	case "authorization_code", "refresh_token", "password":
