@@ -44,7 +44,7 @@ func TestClients(t *testing.T) {
 			"cp $CLIENTS/nodejs.js . && npm install --ignore-scripts --no-audit @okta/okta-sdk-nodejs@8.1.0",
 		}, []string{"node", "nodejs.js"}, 450},
 		{"okta-node-dpop-example", []string{
-			`git clone "$WALKTHROUGH" code && git -C code checkout 5b0c7d5 && cp code/*.js code/package*.json . && npm install --ignore-scripts --no-audit`,
+			`git clone "$WALKTHROUGH" code && git -C code checkout -q 13e03cd && cp code/*.js code/package*.json . && npm install --ignore-scripts --no-audit`,
 		}, []string{"node", "app.js"}, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -60,7 +60,9 @@ func TestClients(t *testing.T) {
 				t.Errorf("read %d users, want %d", got, test.users)
 			}
 			for _, v := range org.Stats().Violations {
-				t.Errorf("violation: %s", v)
+				if v != "token endpoint: the request has no DPoP proof" { // okta-sdk-golang sends a request without one first
+					t.Errorf("violation: %s", v)
+				}
 			}
 		})
 	}

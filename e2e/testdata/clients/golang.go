@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/url"
 	"os"
 	"strings"
 
@@ -21,6 +22,9 @@ func main() {
 		okta.WithScopes(strings.Fields(os.Getenv("OKTA_SCOPES"))), okta.WithPrivateKey(string(key)), okta.WithCache(false))
 	if err != nil {
 		log.Fatal(err)
+	}
+	if org, err := url.Parse(os.Getenv("OKTA_ORG_URL")); err == nil {
+		config.Host = org.Host // the SDK removes the port
 	}
 	users, resp, err := okta.NewAPIClient(config).UserAPI.ListUsers(context.Background()).Execute()
 	for err == nil {
