@@ -197,3 +197,21 @@ func networkText(err error) string {
 	}
 	return err.Error()
 }
+
+// quotingError is an error without the text that it quotes. net/http quotes
+// malformed responses, which can contain anything.
+type quotingError struct{ error }
+
+func (q quotingError) Error() string {
+	text, _, _ := strings.Cut(q.error.Error(), `"`)
+	return strings.TrimRight(text, ": ")
+}
+
+func (q quotingError) Unwrap() error { return q.error }
+
+func withoutQuotes(err error) error {
+	if strings.Contains(err.Error(), `"`) {
+		return quotingError{err}
+	}
+	return err
+}

@@ -22,6 +22,8 @@ import (
 // on the seed and the number of the request.
 type hostile struct {
 	org      http.Handler
+	answer   func(w http.ResponseWriter, r *http.Request) bool // serves a request in the org's place, unless it is nil or returns false
+	http1    bool                                              // doesn't use HTTP/2
 	url      string
 	seed     uint64
 	share    float64 // of the responses that are spoiled
@@ -51,7 +53,10 @@ func newHostile(t *testing.T, s *site, seed uint64) *hostile {
 		Certificates: []tls.Certificate{*certificate},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { // half of the connections use HTTP/1.1
 			protocols := []string{"h2", "http/1.1"}
-			return &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: protocols[connections.Add(1)%2:]}, nil
+			if connections.Add(1)%2 == 1 || h.http1 {
+				protocols = protocols[1:]
+			}
+			return &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: protocols}, nil
 		},
 	}}
 	go server.ServeTLS(l, "", "")
@@ -60,6 +65,9 @@ func newHostile(t *testing.T, s *site, seed uint64) *hostile {
 }
 
 func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.answer != nil && h.answer(w, r) {
+		return
+	}
 	random := rand.New(rand.NewPCG(h.seed, h.requests.Add(1)))
 	if !h.active.Load() || random.Float64() > h.share {
 		h.org.ServeHTTP(w, r)
@@ -85,19 +93,19 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case 2, 3:
 			body = h.spoilBody(w.Header(), body, random)
 		case 4:
-			answer.Code = pick(random, []int{200, 204, 206, 301, 307, 400, 401, 403, 404, 409, 429, 429, 429, 500, 503, 504, 599})
+			answer.Code = oneOf(random, []int{200, 204, 206, 301, 307, 400, 401, 403, 404, 409, 429, 429, 429, 500, 503, 504, 599})
 		}
 	}
 	h.send(w, r, answer.Code, body, random)
 }
 
-func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
+func oneOf[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
 
 // spoilHeader replaces a header.
 func (h *hostile) spoilHeader(header http.Header, random *rand.Rand) {
 	list := h.url + "/api/v1/users?limit=200&after="
 	next := func(url string) string { return "<" + url + `>; rel="next"` }
-	name := pick(random, []string{"Link", "Link", "Date", "X-Okta-Request-Id", "Content-Type", "X-Rate-Limit-Reset", "X-Rate-Limit-Remaining",
+	name := oneOf(random, []string{"Link", "Link", "Date", "X-Okta-Request-Id", "Content-Type", "X-Rate-Limit-Reset", "X-Rate-Limit-Remaining",
 		"X-Rate-Limit-Limit", "Retry-After", "WWW-Authenticate", "DPoP-Nonce", "Location", "Trailer"})
 	now := time.Now().UTC()
 	values := map[string][]string{
@@ -114,7 +122,7 @@ func (h *hostile) spoilHeader(header http.Header, random *rand.Rand) {
 	if values == nil {
 		values = []string{"", "0", "-1", "99999999999999999999", control, strings.Repeat("7", 100_000), "\u009b", fmt.Sprint(now.Unix() + 86400), bodySecret + "\x1b"}
 	}
-	header[name] = []string{pick(random, values)}
+	header[name] = []string{oneOf(random, values)}
 	if name == "DPoP-Nonce" { // as net/http writes it
 		header["Dpop-Nonce"] = header[name]
 	}
@@ -167,8 +175,8 @@ func (h *hostile) spoilBody(header http.Header, body []byte, random *rand.Rand) 
 	case 12:
 		return many(`{"id":"00u%[1]d","status":"ACTIVE","profile":{"attribute%[1]d":1,"`+strings.Repeat("n", 1000)+`%[1]d":`+string(quoted)+`}}`, 200)
 	case 13:
-		return []byte(`{"token_type":"` + pick(random, []string{"DPoP", "Bearer", bodySecret}) + `","expires_in":` + pick(random, []string{"3600", "-1", "1e300", `"x"`}) +
-			`,"access_token":"` + pick(random, []string{"x", strings.Repeat("x", size), "\\u001b\\n"}) + `","scope":` + string(quoted) + `}`)
+		return []byte(`{"token_type":"` + oneOf(random, []string{"DPoP", "Bearer", bodySecret}) + `","expires_in":` + oneOf(random, []string{"3600", "-1", "1e300", `"x"`}) +
+			`,"access_token":"` + oneOf(random, []string{"x", strings.Repeat("x", size), "\\u001b\\n"}) + `","scope":` + string(quoted) + `}`)
 	case 14:
 		return bytes.Repeat([]byte{byte(random.IntN(256))}, size)
 	}
@@ -232,7 +240,7 @@ func (h *hostile) raw(w http.ResponseWriter, random *rand.Rand) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(3 * time.Second))
 	const ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-	io.WriteString(buffer, pick(random, []string{
+	io.WriteString(buffer, oneOf(random, []string{
 		"SSH-2.0-" + bodySecret + control, "HTTP/1.1 200 " + control + "\r\n\r\n", "HTTP/1.1 99999 x\r\n\r\n",
 		ok + "X-Okta-Request-Id: " + control + "\r\n\r\n[]", ok + "Content-Length: 999999999999\r\n\r\n[", ok + "Content-Length: -1\r\n\r\n[]",
 		ok + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n[]", ok + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("x", 1<<20) + "\r\n[]\r\n0\r\n\r\n",

@@ -85,7 +85,8 @@ func reason(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return "no answer in time"
 	}
-	return err.Error()
+	text, _, _ := strings.Cut(err.Error(), `"`) // net/http quotes a malformed response
+	return strings.TrimRight(text, ": ")
 }
 
 // checkDNS checks that the host name of the org has an address.
