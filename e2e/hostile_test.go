@@ -53,7 +53,7 @@ func TestHostileServer(t *testing.T) {
 	peak := peakMemory(d.cmd.Process.Pid)
 	d.wait("snapshot published")
 	h.active.Store(true)
-	checker := &outputChecker{T: t, secrets: keyPieces(t, s.path("client-key.pem"))}
+	checker := &outputChecker{T: t, secrets: keyPieces(t, s.path("client-key.pem")), limit: 10 * time.Second}
 	logged := make(chan struct{})
 	go func() {
 		defer close(logged)
@@ -100,12 +100,13 @@ func TestHostileServer(t *testing.T) {
 type outputChecker struct {
 	*testing.T
 	secrets [][]byte
-	most    int // memory, in KiB
+	limit   time.Duration // of a command; 0: 5 minutes
+	most    int           // memory, in KiB
 }
 
-// run runs a command that may fail. A signal ends it after 10 seconds.
+// run runs a command that may fail. A signal ends it after the limit.
 func (c *outputChecker) run(s *site, args ...string) {
-	ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(c.Context(), cmp.Or(c.limit, 5*time.Minute))
 	defer cancel()
 	var out bytes.Buffer
 	cmd := s.command(ctx, args...)
