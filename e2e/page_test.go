@@ -59,7 +59,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.shows(page, "All 2 exports are up to date")
 	shown := b.text()
 	for _, text := range []string{"1,203 users", "3 joined", "all-users=2:", "all users, deprovisioned included",
-		"0 6 * * * in Europe/Berlin", "expires", "agrees with ours", "Users over the last", "between 1,200 and 1,203"} {
+		"0 6 * * * in Europe/Berlin", "expires", "agrees with this host's", "Users over the last", "between 1,200 and 1,203"} {
 		if !strings.Contains(shown, text) {
 			t.Errorf("the page doesn't show %q:\n%s", text, shown)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/reconcile/snapshot"
 )
 
@@ -215,7 +216,7 @@ func (m message) text() string {
 	case "overdue":
 		return "has been overdue since " + m.Since.Format(time.RFC3339)
 	case "unsettled":
-		return fmt.Sprintf("has snapshot %s, which may miss changes during its read (settled: false)", m.Snapshot)
+		return fmt.Sprintf("has snapshot %s, which is not settled: %s", m.Snapshot, report.Unsettled)
 	}
 	return cmp.Or(strings.TrimSpace(m.Event+" "+m.Error), m.Event)
 }

@@ -125,7 +125,7 @@ func KindCounts(r *snapshot.Resource, counts map[diff.Kind]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// Span is the name of one snapshot, or of the first and the last of many.
+// Span returns the name of a single snapshot, or of the first and the last one.
 func Span(names []string) string {
 	if len(names) == 1 {
 		return names[0]

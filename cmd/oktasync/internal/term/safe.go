@@ -16,8 +16,8 @@ func isControl(r rune) bool {
 	return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
-// Safe returns text from elsewhere, such as a login, in one line that a terminal
-// can show. Control characters are escaped as in JSON.
+// Safe returns text that isn't from oktasync, such as a login, in one line that a
+// terminal can show. Control characters are escaped as in JSON.
 func Safe(text string) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	if !strings.ContainsFunc(text, isControl) {

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-func TestPrintable(t *testing.T) {
+func TestSafe(t *testing.T) {
 	for text, want := range map[string]string{
 		"jane@acme.example":            "jane@acme.example",
-		"Zoë Nuñez ژاله\u200cهاشمی 山本": "Zoë Nuñez ژاله\u200cهاشمی 山本", // the joiner is spelling
+		"Zoë Nuñez ژاله\u200cهاشمی 山本": "Zoë Nuñez ژاله\u200cهاشمی 山本", // U+200C is part of the spelling
 		"a\x1b[2Jb":             `a\u001b[2Jb`,
 		"a\r\n  - deleted  ceo": `a\u000d\u000a  - deleted  ceo`,
 		"a\u009b31mb\x7f":       `a\u009b31mb\u007f`,
@@ -17,13 +17,13 @@ func TestPrintable(t *testing.T) {
 		"a\u2028b\x9bc":         `a\u2028b` + "\ufffdc",
 	} {
 		if got := Safe(text); got != want {
-			t.Errorf("printable(%q) = %q, want %q", text, got, want)
+			t.Errorf("Safe(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
 
-// However users are cut into writes, a terminal gets the same.
-func TestPrintableLines(t *testing.T) {
+// The sizes of writes don't change the output.
+func TestSafeWriter(t *testing.T) {
 	const text = "login,title\r\njosé@acme.example,\"a\rb\x1b[31m\"\r\n{\"title\":\"\u009b2J 山\tx\"}\n"
 	const want = "login,title\r\njosé@acme.example,\"a\\u000db\\u001b[31m\"\r\n{\"title\":\"\\u009b2J 山\tx\"}\n"
 	for size := 1; size <= len(text); size++ {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestFitKeepsToTheWindow(t *testing.T) {
+func TestFit(t *testing.T) {
 	parts := []string{"all-users: reading", "200 users", "rate limit until 12:03:20"}
 	for columns, want := range map[int]string{
 		0: "", 4: "all-", 18: "all-users: reading", 28: "all-users: reading", 29: "all-users: reading, 200 users",
@@ -21,16 +21,16 @@ func TestFitKeepsToTheWindow(t *testing.T) {
 		}
 	}
 	if got := fit([]string{"読み込み"}, 5); got != "読み" {
-		t.Errorf("fit() = %q, want what takes at most 5 columns", got)
+		t.Errorf("fit() = %q, want at most 5 columns", got)
 	}
 	if got := fit(nil, 80); got != "" {
 		t.Errorf("fit() = %q", got)
 	}
 }
 
-// What takes less than a second shows nothing; what takes longer is drawn at
-// most ten times a second, only where it has changed, and is gone at the end.
-func TestScreenDraws(t *testing.T) {
+// The line appears after a second, is drawn only if it has changed, and is erased at the
+// end.
+func TestStatusLineDraws(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		s := &StatusLine{out: &out, columns: func() int { return 20 }}
@@ -47,13 +47,13 @@ func TestScreenDraws(t *testing.T) {
 		stop()
 		drawn := strings.Count(out.String(), "step")
 		if n > 110 || drawn < 20 || drawn > n/2+1 || !strings.HasSuffix(out.String(), "\r\x1b[K") {
-			t.Errorf("looked %d times and drew %d lines: %q", n, drawn, out.String())
+			t.Errorf("asked %d times and drew %d lines: %q", n, drawn, out.String())
 		}
 	})
 }
 
-// Whatever else is written takes the line away first, and is never written into.
-func TestScreenMakesRoom(t *testing.T) {
+// Other output erases the line first. The line isn't drawn within an unfinished line.
+func TestStatusLineMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w, err := os.Pipe()
 		if err != nil {

@@ -2,8 +2,7 @@ package term
 
 import "strings"
 
-// Nearest returns the word of known that word is probably a misspelling of, and
-// "" if there is none.
+// Nearest returns the known word that was probably meant by word, or "".
 func Nearest(word string, known []string) string {
 	if len(word) > 100 {
 		return ""
@@ -21,9 +20,8 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-// distance returns the optimal string alignment distance: how many characters
-// must be inserted, deleted, replaced or swapped with a neighbor to turn a into
-// b.
+// distance returns the optimal string alignment distance of a and b: the number of
+// characters to insert, delete, replace or swap with a neighbor.
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	rows := make([][]int, len(x)+1)

@@ -1,5 +1,5 @@
-// Package term writes for people: text for messages, text from elsewhere that is
-// safe for a terminal, near misses, and the status line.
+// Package term formats output for people: numbers and words in messages, text that is
+// safe for a terminal, suggestions for misspelled words, and the status line.
 //
-// Every package below cmd/oktasync uses it. It imports nothing of this module.
+// Every package below cmd/oktasync uses it. It imports no other package of this module.
 package term

@@ -50,8 +50,8 @@ func Duration(d time.Duration) string {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.\[\]@-]{1,60}$`)
 
-// Word returns a word of the user's for a message. A plain word stays as it
-// is; any other is quoted and cut.
+// Word returns a word from the user for a message. It quotes and shortens a word with
+// special characters.
 func Word(s string) string {
 	if plainWord.MatchString(s) {
 		return s
@@ -59,8 +59,8 @@ func Word(s string) string {
 	return Quoted(s)
 }
 
-// Quoted returns s in quotes, cut to 60 characters. It never shows a private
-// key that was pasted into the wrong place.
+// Quoted returns s in quotes, with at most 60 characters. It doesn't show a private key
+// that was pasted into the wrong place.
 func Quoted(s string) string {
 	if strings.Contains(s, "-----BEGIN") {
 		return "of a key"
@@ -102,7 +102,7 @@ func Wrap(words []string, columns int) string {
 	return b.String()
 }
 
-// width returns how many columns a text takes at most.
+// width returns the largest width of a text, in columns.
 func width(text string) (columns int) {
 	for _, r := range text {
 		columns += widthOf(r)
@@ -110,7 +110,7 @@ func width(text string) (columns int) {
 	return columns
 }
 
-// widthOf returns 2 for every character that is not ASCII: no character is wider.
+// widthOf returns the largest width of a character: 2 columns, unless it is ASCII.
 func widthOf(r rune) int {
 	if r < 0x80 {
 		return 1

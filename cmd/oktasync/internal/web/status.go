@@ -93,7 +93,7 @@ type Newest struct {
 	ManifestSHA256 string    `json:"manifest_sha256"`
 	SignedBy       string    `json:"signed_by"` // "": not signed
 	Finished       Time      `json:"finished"`  // the end of the read
-	Settled        bool      `json:"settled"`   // the read contains all changes during it
+	Settled        bool      `json:"settled"`   // false: some records can be older
 	Changes        string    `json:"changes"`   // as text
 	Records        []Records `json:"records"`
 }
@@ -149,7 +149,7 @@ type Okta struct {
 	TokenExpiry        *Time       `json:"token_expiry"` // null: no token
 	TokenError         string      `json:"token_error"`  // of the last token request
 	DPoP               bool        `json:"dpop"`
-	ClockOffsetSeconds float64     `json:"clock_offset_seconds"` // Okta's clock minus ours
+	ClockOffsetSeconds float64     `json:"clock_offset_seconds"` // Okta's clock minus this host's
 	RateLimits         []RateLimit `json:"rate_limits"`
 	Tokens             Tokens      `json:"-"`
 }
@@ -259,14 +259,14 @@ func (e Export) command() string {
 	return "oktasync status"
 }
 
-// Clock returns the difference between Okta's clock and ours as text.
+// Clock returns the difference between Okta's clock and this host's as text.
 func (o Okta) Clock() string {
 	d := time.Duration(o.ClockOffsetSeconds * float64(time.Second)).Round(time.Second)
 	switch {
 	case d > 0:
-		return term.Duration(d) + " ahead of ours"
+		return term.Duration(d) + " ahead of this host"
 	case d < 0:
-		return term.Duration(-d) + " behind ours"
+		return term.Duration(-d) + " behind this host"
 	}
-	return "agrees with ours"
+	return "agrees with this host's"
 }
