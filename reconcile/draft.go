@@ -18,7 +18,7 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 	d := snapshot.Draft{
 		Started: p.Read.OktaTime(p.Read.Started), Finished: p.Read.OktaTime(p.Read.Finished), ClockOffset: -p.Read.ClockOffset,
 		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
-		Declared: p.Export.Declaration(), Settled: p.Read.Settled, Requests: requests,
+		Declared: p.Export.Declaration(), Settled: p.Read.Settled, Requests: requests, Base: p.Previous,
 	}
 	p.progress.enter(PhasePublishing, nil, 0, p.total())
 	for _, rp := range p.Resources {
@@ -29,12 +29,13 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 		draft := snapshot.ResourceDraft{
 			Resource: rp.Declared.Resource, ByStatus: rp.ByStatus, Counts: rp.Counts, Base: rp.Base,
 			Records: observed{ctx, records, &p.progress}, Rows: rp.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside,
+			ContentSHA256: rp.contentSHA256,
 		}
 		if rp.changes != nil {
 			if _, err := rp.changes.Seek(0, io.SeekStart); err != nil {
 				return d, err
 			}
-			draft.Changes = rp.changes
+			draft.Changes, draft.ChangesSHA256 = rp.changes, rp.changesSHA256
 		}
 		d.Resources = append(d.Resources, draft)
 	}

@@ -46,17 +46,24 @@ type ResourcePlan struct {
 	rules    diff.Rules
 	records  *spool
 	changes  *os.File // lines of a changes file
+
+	contentSHA256, changesSHA256 string // of records and changes, as they were compared
 }
 
 // Plan reads the org and compares it with the newest snapshot. It writes only
 // unnamed temporary files, and needs no lock. A read that takes longer than the
 // export's timeout is an error.
 func (r *Reconciler) Plan(ctx context.Context, export Export) (*Plan, error) {
-	return r.plan(ctx, export, false)
+	previous, err := r.latest(export.Name)
+	if err != nil {
+		return nil, fmt.Errorf("open newest snapshot: %w", err)
+	}
+	return r.plan(ctx, export, previous, false)
 }
 
-// plan is Plan. With override, it also proves removals if the guard stops the read.
-func (r *Reconciler) plan(ctx context.Context, export Export, override bool) (plan *Plan, err error) {
+// plan is Plan with the newest snapshot, or nil if there is none. With override, it
+// also proves removals if the guard stops the read.
+func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot.Snapshot, override bool) (plan *Plan, err error) {
 	if export.Timeout > 0 {
 		var cancel context.CancelFunc
 		cause := fmt.Errorf("the read took longer than the export's timeout of %s", export.Timeout)
@@ -69,9 +76,7 @@ func (r *Reconciler) plan(ctx context.Context, export Export, override bool) (pl
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	if err := p.open(r); err != nil {
-		return nil, err
-	}
+	p.open(previous)
 	for _, rp := range p.Resources {
 		if err := p.planResource(ctx, r, rp); err != nil {
 			return nil, err
@@ -81,24 +86,19 @@ func (r *Reconciler) plan(ctx context.Context, export Export, override bool) (pl
 	return p, nil
 }
 
-// open opens the newest snapshot and decides how each resource is compared.
-func (p *Plan) open(r *Reconciler) (err error) {
-	if p.Previous, err = r.latest(p.Export.Name); err != nil {
-		return fmt.Errorf("open newest snapshot: %w", err)
-	}
+// open decides how each resource is compared with the newest snapshot.
+func (p *Plan) open(previous *snapshot.Snapshot) {
+	p.Previous = previous
 	declaration := p.Export.Declaration()
-	var before *snapshot.Manifest
-	if p.Previous != nil {
-		before = &p.Previous.Manifest
-		p.DeclarationChanged = !before.Declared.Equal(declaration)
-		p.Missing = missing(p.Previous)
+	if previous != nil {
+		p.DeclarationChanged = !previous.Manifest.Declared.Equal(declaration)
+		p.Missing = missing(previous)
 	}
 	for _, declared := range p.Export.Resources() {
-		rp := &ResourcePlan{Declared: declared, previous: p.Previous}
-		rp.rules, rp.Base = snapshot.RulesFor(declared.Resource, before, declaration)
+		rp := &ResourcePlan{Declared: declared, previous: previous}
+		rp.rules, rp.Base = snapshot.RulesAfter(declared.Resource, previous, declaration)
 		p.Resources = append(p.Resources, rp)
 	}
-	return nil
 }
 
 // planResource reads one resource, compares it with the newest snapshot, and
@@ -239,7 +239,7 @@ func (p *Plan) compare(ctx context.Context, r *Reconciler, rp *ResourcePlan) err
 		return err
 	}
 	p.progress.enter(PhaseComparing, rp, 0, int(rp.records.records))
-	after := &counting{merge: records}
+	after := &counting{merge: records, content: snapshot.NewDigest()}
 	if rp.Declared.Resource.Status != "" {
 		after.byStatus = make(map[string]int)
 	}
@@ -253,6 +253,7 @@ func (p *Plan) compare(ctx context.Context, r *Reconciler, rp *ResourcePlan) err
 	}
 	rp.ByStatus, rp.Counts.Total = after.byStatus, after.total
 	rp.Duplicates, rp.Outside = records.duplicates, records.outside
+	rp.contentSHA256 = after.content.String()
 	return nil
 }
 
@@ -268,7 +269,8 @@ func (rp *ResourcePlan) diff(r *Reconciler, after diff.Reader) error {
 	if rp.changes, err = r.tempFile(); err != nil {
 		return fmt.Errorf("create temporary file: %w", err)
 	}
-	w := bufio.NewWriter(rp.changes)
+	sum := snapshot.NewDigest()
+	w := bufio.NewWriter(io.MultiWriter(rp.changes, sum))
 	var line []byte
 	rp.Counts, err = diff.Diff(before, after, rp.rules, func(c *diff.Change) error {
 		if line, err = c.Line(line[:0]); err != nil {
@@ -277,13 +279,18 @@ func (rp *ResourcePlan) diff(r *Reconciler, after diff.Reader) error {
 		_, err := w.Write(line)
 		return err
 	})
-	return errors.Join(err, w.Flush())
+	err = errors.Join(err, w.Flush())
+	rp.changesSHA256 = sum.String()
+	return err
 }
 
 // missing returns the files that the manifest of s lists and its folder lacks. It
 // doesn't check their content.
 func missing(s *snapshot.Snapshot) []string {
 	var names []string
+	if s.Erased() {
+		return nil
+	}
 	for _, f := range s.Manifest.Files {
 		if _, err := os.Lstat(filepath.Join(s.Dir(), f.Name)); errors.Is(err, os.ErrNotExist) {
 			names = append(names, f.Name)
@@ -295,16 +302,22 @@ func missing(s *snapshot.Snapshot) []string {
 	return names
 }
 
-// counting counts records, by status unless byStatus is nil.
+// counting counts records, by status unless byStatus is nil, and computes the digest
+// of their lines.
 type counting struct {
 	*merge
+	content  *snapshot.Digest
 	total    int
 	byStatus map[string]int
 }
 
+var lineFeed = []byte{'\n'}
+
 func (c *counting) Next() (diff.Record, error) {
 	record, err := c.merge.Next()
 	if err == nil {
+		c.content.Write(record.JSON)
+		c.content.Write(lineFeed)
 		c.total++
 		if c.byStatus != nil {
 			c.byStatus[string(c.status)]++

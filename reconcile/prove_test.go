@@ -82,13 +82,13 @@ func TestManyRemovalsAreProvedOnce(t *testing.T) {
 	f := newFixture(t, people(0, 2501)...)
 	f.export.Users.Guard.MaxRemoved = snapshot.Percent(100)
 	f.publish()
-	f.org.users, f.org.later = people(0, 1), time.Hour
+	f.org.users, f.org.later = people(0, 1), 50*time.Second
 	m := f.publish().Manifest
 	if n := len(slices.Compact(f.org.found)); n != 2500 || len(f.org.found) != n || m.Resources["users"].Removed != n {
 		t.Errorf("requested %d, %d of them once, %d removed; want 2500", len(f.org.found), n, m.Resources["users"].Removed)
 	}
-	if took := m.Read.Finished.Sub(m.Read.Started.Time); took < time.Hour {
-		t.Errorf("the read took %v, want at least the hour of the requests", took)
+	if took := m.Read.Finished.Sub(m.Read.Started.Time); took < 45*time.Second {
+		t.Errorf("the read took %v, want at least the time of the requests", took)
 	}
 }
 

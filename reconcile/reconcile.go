@@ -114,7 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 		result.Outcome = outcomeOf(ctx, result, err)
 		result.Elapsed = time.Since(start)
 	}()
-	w, err := r.cfg.Store.Writer(export.Name, snapshot.ThisProcess(run.Trigger))
+	w, err := r.cfg.Store.Writer(ctx, export.Name, snapshot.ThisProcess(run.Trigger))
 	if err != nil {
 		return Result{}, err
 	}
@@ -127,11 +127,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 	if err == nil {
 		result.Pruned, err = prune(ctx, w, export.Retention())
 	}
+	var journalErr error
 	switch outcome := outcomeOf(ctx, result, err); {
 	case outcome == Failed, outcome == Published && err != nil:
-		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()}))
+		journalErr = w.Journal(snapshot.Event{Event: snapshot.EventFailed, Error: err.Error()})
 	case outcome == Cancelled:
-		err = errors.Join(err, w.Journal(snapshot.Event{Event: snapshot.EventCancelled}))
+		journalErr = w.Journal(snapshot.Event{Event: snapshot.EventCancelled})
+	}
+	if journalErr != nil {
+		err = fmt.Errorf("%w (not journaled: %w)", err, journalErr)
 	}
 	return result, err
 }
@@ -161,10 +165,7 @@ func outcomeOf(ctx context.Context, result Result, err error) Outcome {
 func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export Export, run snapshot.Run) (result Result, err error) {
 	defer recoverPanic(&err)
 
-	if err := w.Damaged(); err != nil {
-		return Result{}, fmt.Errorf("open newest snapshot: %w", err)
-	}
-	plan, err := r.plan(ctx, export, run.Override != nil)
+	plan, err := r.plan(ctx, export, w.Latest(), run.Override != nil)
 	if err != nil {
 		return Result{}, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,37 +9,45 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 func (a *app) adoptCommand() *cobra.Command {
-	var reason string
+	var reason, lost string
 	cmd := &cobra.Command{
 		Use:   "adopt EXPORT",
 		Short: "Accept the current state of an export after a loss or a restore",
-		Long: `If the newest snapshot isn't the one that the journal records, apply publishes
-nothing: snapshots were lost, or restored from a backup. Restore what is missing if
-you can. If you can't, adopt continues from the newest snapshot that exists. The
-journal records the adoption at once. The next manifest records who adopted the
-break, why, and what the journal had recorded. verify reports the break as a
-problem until then, and as a note afterwards.`,
+		Long: `If an export isn't in the state that its checkpoint covers, apply writes nothing:
+something was lost, changed, or restored from a backup. Restore what is missing if you
+can. If you can't, adopt verifies the export, prints every problem that it finds, and
+continues from the newest snapshot that exists. The journal records who adopted
+exactly these problems, and why. From then on, verify reports them as notes, and any
+other problem as a problem.
+
+The first signature in a store that was not signed also needs adopt.
+
+If a running daemon reports that an older copy has replaced an export, pass the head
+that it prints to --lost.`,
 		Example: `  oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`,
 		Args:    args(1, 1, "EXPORT"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal and the manifest")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
+	cmd.Flags().StringVar(&lost, "lost", "", "a `HEAD` that was noted elsewhere and is no longer in the store")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {
-			return errors.New("adopt needs --reason TEXT: the next manifest records who adopted the break, and why")
+			return errors.New("adopt needs --reason TEXT: the journal records who adopted the state, and why")
 		}
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.adopt(args[0], reason)
+		return a.adopt(cmd.Context(), args[0], reason, lost)
 	}
 	return cmd
 }
 
-func (a *app) adopt(export, reason string) (err error) {
+func (a *app) adopt(ctx context.Context, export, reason, lost string) error {
 	cfg, _, err := a.load()
 	if err != nil {
 		return err
@@ -46,18 +55,26 @@ func (a *app) adopt(export, reason string) (err error) {
 	if _, err := cfg.Select([]string{export}); err != nil {
 		return err
 	}
+	adoption := snapshot.Adoption{User: org.Run(cfg, "").User, Reason: reason}
+	if lost != "" {
+		head, err := snapshot.ParseHead(lost)
+		if err != nil {
+			return fmt.Errorf("--lost %s: must be SEQUENCE:MANIFEST:LINES:LINE", term.Word(lost))
+		}
+		adoption.Lost = &head
+	}
 	store, err := org.OpenStore(cfg, nil)
 	if err != nil {
 		return err
 	}
-	w, err := store.Writer(export, snapshot.ThisProcess("adopt"))
-	if err != nil {
+	options := verify.Options{Signed: cfg.Store.SigningKeyFile != ""}
+	if options.Signers, err = org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := w.Adopt(org.Run(cfg, "").User, reason); err != nil {
+	report := func(f verify.Finding) { fmt.Fprintln(a.stdout, term.Safe(f.String())) }
+	if err := verify.Adopt(ctx, store, export, snapshot.ThisProcess("adopt"), adoption, options, report); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: adopted; the next snapshot records it: `oktasync apply %s` publishes one\n", export, export)
+	fmt.Fprintf(a.stdout, "%s: adopted; `oktasync apply %s` continues from this state\n", export, export)
 	return nil
 }

@@ -30,9 +30,12 @@ func hintFor(err error) string {
 
 // storeHint returns what the user can do about an error of the store.
 func storeHint(err error) string {
-	if e, ok := errors.AsType[*snapshot.BehindError](err); ok {
-		return fmt.Sprintf("`oktasync verify` lists what is missing; restore it from a backup, or continue without it, on record: "+
+	if e, ok := errors.AsType[*snapshot.MismatchError](err); ok {
+		return fmt.Sprintf("`oktasync verify` lists what differs; restore it from a backup, or continue from what is there, on record: "+
 			"`oktasync adopt %s --reason TEXT`", e.Export)
+	}
+	if e, ok := errors.AsType[*snapshot.RollbackError](err); ok {
+		return fmt.Sprintf("restore the newer copy, or continue from this one, on record: `oktasync adopt %s --lost %s --reason TEXT`", e.Export, e.Lost)
 	}
 	if e, ok := errors.AsType[*snapshot.DamagedError](err); ok {
 		if e.Export == "" {

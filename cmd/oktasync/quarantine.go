@@ -162,7 +162,7 @@ the newest snapshot can't be released.`,
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
+		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
 			by := snapshot.Override{User: org.Run(cfg, "").User, Reason: reason}
 			return a.release(cmd.Context(), w, read, by)
 		})
@@ -192,14 +192,14 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 		Args:    args(1, 1, "EXPORT@READ"),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !strings.Contains(args[0], "@") {
 			return fmt.Errorf("name the read, as %s@READ; `oktasync quarantine list` lists the names", args[0])
 		}
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
+		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
 			if err := w.Drop(read.Name(), org.Run(cfg, "").User, reason); err != nil {
 				return err
 			}
@@ -211,7 +211,7 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 }
 
 // writeQuarantine finds a read and calls do while the export is locked.
-func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writer, *snapshot.QuarantinedRead) error) (err error) {
+func (a *app) writeQuarantine(ctx context.Context, arg string, do func(*config.Config, *snapshot.Writer, *snapshot.QuarantinedRead) error) (err error) {
 	cfg, _, err := a.load()
 	if err != nil {
 		return err
@@ -224,7 +224,7 @@ func (a *app) writeQuarantine(arg string, do func(*config.Config, *snapshot.Writ
 	if err != nil {
 		return err
 	}
-	w, err := store.Writer(read.Export, snapshot.ThisProcess("quarantine"))
+	w, err := store.Writer(ctx, read.Export, snapshot.ThisProcess("quarantine"))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"text/tabwriter"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/verify"
 	"oktasync/scheduler"
 )
 
@@ -181,24 +181,22 @@ const shortTime = "2006-01-02 15:04 MST"
 
 // printHeads prints the head of each chain, in the form of verify --head.
 func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
-	heads := []verify.Head{}
+	heads := []snapshot.Head{}
 	for _, export := range exports {
-		newest, err := r.Latest(export)
-		if errors.Is(err, snapshot.ErrNoSnapshot) {
+		c, err := r.Checkpoint(export)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		heads = append(heads, verify.Head{
-			Export: export, Sequence: newest.Manifest.Sequence, Snapshot: newest.Name(), Digest: newest.Digest,
-		})
+		heads = append(heads, c.Head())
 	}
 	if asJSON {
 		return writeJSON(a.stdout, heads)
 	}
 	for _, h := range heads {
-		fmt.Fprintf(a.stdout, "%s=%d:%s\n", h.Export, h.Sequence, h.Digest)
+		fmt.Fprintf(a.stdout, "%s=%s\n", h.Export, h)
 	}
 	return nil
 }

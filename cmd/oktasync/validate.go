@@ -92,9 +92,6 @@ func (a *app) checkConfiguration() (v validated, err error) {
 	options, err := org.StoreOptions(cfg)
 	v.signer = options.Signer
 	note(err)
-	if _, err := org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
-		note(cfg.Problem("store.allowed_signers_file", err))
-	}
 	note(checkDaemonFiles(cfg))
 	if err := errors.Join(errs...); err != nil {
 		return v, err

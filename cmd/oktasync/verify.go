@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +19,9 @@ import (
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
-	store, allowedSigners string
-	heads                 []string
-	asJSON                bool
+	store, allowedSigners, time string
+	heads, signers              []string
+	asJSON                      bool
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -36,18 +37,22 @@ With --store, it verifies a copy of the store, or the folder of one snapshot alo
 without the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
-come from the store. --head compares the store with a head that you kept elsewhere
+come from the store. The key of a snapshot must be accepted at the time at which the
+snapshot was signed, and the key of the checkpoint, which covers all snapshots, must
+be accepted now. --head compares the store with a head that you kept elsewhere
 (status --heads, the log of a publish).`,
 		Example: `  oktasync verify
   oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers
   oktasync verify --store snapshots/all-users/latest
-  oktasync verify all-users --head 12:9f86d081884c7d65...`,
+  oktasync verify all-users --head 12:9f86d081884c7d65...:40:60303ae22b998861...`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, f, args) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.store, "store", "", "verify the store, or the snapshot, in `DIR`, without a configuration")
 	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the accepted signers, a `FILE` of ssh-keygen (default store.allowed_signers_file)")
-	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]SEQUENCE:DIGEST`; can be repeated")
+	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`; can be repeated")
+	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
+	flags.StringVar(&f.time, "verify-time", "", "check keys of checkpoints at this `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd
@@ -148,6 +153,14 @@ func (v verifiable) options(f verifyFlags, args []string) (o verify.Options, abs
 	if o.Signers, err = org.AllowedSigners(f.allowedSigners); err != nil {
 		return o, nil, err
 	}
+	if o.Principals = f.signers; len(f.signers) > 0 && o.Signers == nil {
+		return o, nil, errors.New("--signer needs the allowed signers: add --allowed-signers FILE")
+	}
+	if f.time != "" {
+		if o.Time, err = time.Parse(time.RFC3339, f.time); err != nil {
+			return o, nil, fmt.Errorf("--verify-time %s: must be a time, such as 2026-11-23T06:00:00Z", term.Word(f.time))
+		}
+	}
 	o.Heads, err = parseHeads(f.heads, o.Exports)
 	return o, absent, err
 }
@@ -176,7 +189,7 @@ type verifyDocument struct {
 
 func (a *app) printVerified(s verify.Summary, folder bool) {
 	for _, h := range s.Heads {
-		fmt.Fprintf(a.stdout, "%s: head is sequence %d, %s, manifest sha256 %s\n", h.Export, h.Sequence, h.Snapshot, h.Digest)
+		fmt.Fprintf(a.stdout, "%s: head %s (%s)\n", h.Export, h, cmp.Or(h.Snapshot, "no snapshot"))
 	}
 	anchored := true
 	for _, signed := range s.Signed {
@@ -209,30 +222,27 @@ func (a *app) printVerified(s verify.Summary, folder bool) {
 	}
 }
 
-var headDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// parseHeads parses the values of --head. EXPORT= may be left out if only one export
-// is verified.
-func parseHeads(texts, exports []string) ([]verify.Head, error) {
-	var heads []verify.Head
+// parseHeads parses the values of --head: HEAD if one export is verified, otherwise
+// EXPORT=HEAD.
+func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
+	var heads []snapshot.Head
 	for _, text := range texts {
 		export, rest, named := strings.Cut(text, "=")
 		if !named {
 			if len(exports) != 1 {
-				return nil, fmt.Errorf("--head %s: name the export, as EXPORT=SEQUENCE:DIGEST", term.Word(text))
+				return nil, fmt.Errorf("--head %s: name the export, as EXPORT=HEAD", term.Word(text))
 			}
 			export, rest = exports[0], text
 		}
-		number, digest, _ := strings.Cut(rest, ":")
-		sequence, err := strconv.Atoi(number)
-		digest = strings.ToLower(digest)
-		if err != nil || sequence < 1 || !headDigest.MatchString(digest) {
-			return nil, fmt.Errorf("--head %s: must be SEQUENCE:DIGEST, as `oktasync status --heads` prints it", term.Word(text))
+		head, err := snapshot.ParseHead(rest)
+		if err != nil {
+			return nil, fmt.Errorf("--head %s: must be SEQUENCE:MANIFEST:LINES:LINE, as `oktasync status --heads` prints it", term.Word(text))
 		}
 		if !slices.Contains(exports, export) {
 			return nil, fmt.Errorf("--head: unknown export %s; %s", term.Word(export), term.Suggestion(export, exports))
 		}
-		heads = append(heads, verify.Head{Export: export, Sequence: sequence, Digest: digest})
+		head.Export = export
+		heads = append(heads, head)
 	}
 	return heads, nil
 }

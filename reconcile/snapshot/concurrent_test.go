@@ -69,7 +69,7 @@ func TestConcurrentWriters(t *testing.T) {
 				return
 			}
 			stores.Store(s.ID(), true)
-			w, err := s.Writer(fmt.Sprintf("export-%d", n%2), snapshot.ThisProcess("test"))
+			w, err := s.Writer(t.Context(), fmt.Sprintf("export-%d", n%2), snapshot.ThisProcess("test"))
 			if err == nil {
 				err = errors.Join(w.Journal(snapshot.Event{Event: snapshot.EventStarted}), w.Close())
 			}
@@ -90,14 +90,14 @@ func TestConcurrentWriters(t *testing.T) {
 
 func TestLocksNameTheirHolder(t *testing.T) {
 	s := storetest.New(t)
-	w, err := s.Writer(staff, snapshot.Holder{PID: 7, Host: "node1", User: "ops", Command: "apply", Since: snapshot.At(storetest.Day(1))})
+	w, err := s.Writer(t.Context(), staff, snapshot.Holder{PID: 7, Host: "node1", User: "ops", Command: "apply", Since: snapshot.At(storetest.Day(1))})
 	storetest.Must(t, err)
-	_, err = s.Writer(staff, snapshot.ThisProcess("test"))
+	_, err = s.Writer(t.Context(), staff, snapshot.ThisProcess("test"))
 	want := "staff is locked by apply (process 7 of ops on node1, since 2026-11-23T06:00:00.000Z)"
 	if err == nil || err.Error() != want {
 		t.Errorf("second Writer: %v, want %s", err, want)
 	}
-	other, err := s.Writer("others", snapshot.ThisProcess("test"))
+	other, err := s.Writer(t.Context(), "others", snapshot.ThisProcess("test"))
 	storetest.Must(t, err)
 	storetest.Must(t, other.Close(), w.Close())
 	release, err := s.LockRun(snapshot.ThisProcess("run"))

@@ -136,6 +136,19 @@ func RulesFor(r *Resource, before *Manifest, after Declaration) (diff.Rules, str
 	return rules, BasePrevious
 }
 
+// RulesAfter is RulesFor with the newest snapshot, or nil if there is none. If its
+// records were erased, there is nothing to compare.
+func RulesAfter(r *Resource, newest *Snapshot, after Declaration) (diff.Rules, string) {
+	if newest == nil {
+		return RulesFor(r, nil, after)
+	}
+	rules, base := RulesFor(r, &newest.Manifest, after)
+	if base == BasePrevious && newest.Erased() {
+		base = BaseReset
+	}
+	return rules, base
+}
+
 func (d DeclaredResource) sameNarrowing(other DeclaredResource) bool {
 	if d.Narrowing == nil || other.Narrowing == nil {
 		return d.Narrowing == other.Narrowing

@@ -45,10 +45,10 @@ func scenarios() []scenario {
 	// Faults also occur while an interrupted publish is mended.
 	for _, stop := range []disk{
 		{kind: stopsHalfway, failed: "write users.csv"},
-		{kind: stopsHalfway, failed: "write journal.ndjson"}, // intent
+		{kind: stopsHalfway, failed: "write journal.ndjson"}, // published
 		{kind: stopsAfter, failed: "sync journal.ndjson"},
 		{kind: stopsAfter, failed: "rename .20261124T060000Z.partial"},
-		{kind: stopsAfter, failed: "symlink .latest.partial"},
+		{kind: stopsAfter, failed: "rename .checkpoint.partial"},
 		{kind: stopsAfter, failed: "rename .latest.partial"},
 	} {
 		list = append(list, scenario{name: "mend after " + stop.failed, before: func(t testing.TB) *snapshot.Store {
@@ -58,9 +58,8 @@ func scenarios() []scenario {
 		}, act: mend})
 	}
 	for _, stop := range []disk{
-		{kind: stopsHalfway, failed: "write manifest.json"},
-		{kind: stopsAfter, failed: "rename .20261123T060000Z.partial"},
 		{kind: stopsAfter, failed: "sync journal.ndjson"},
+		{kind: stopsAfter, failed: "rename .checkpoint.partial"},
 		{kind: stopsAfter, failed: "rename 20261123T060000Z"},
 		{kind: stopsAfter, failed: "remove users.csv"},
 	} {
@@ -75,19 +74,17 @@ func scenarios() []scenario {
 
 // mend opens and closes a writer.
 func mend(t testing.TB, s *snapshot.Store) error {
-	w, err := s.Writer(staff, snapshot.ThisProcess("test"))
+	w, err := s.Writer(t.Context(), staff, snapshot.ThisProcess("test"))
 	if err != nil {
 		return err
 	}
 	return w.Close()
 }
 
-// toRepair returns a store without a CSV file and latest, and with another CSV
-// file that is cut short.
+// toRepair returns a store without latest, and with a CSV file that is cut short.
 func toRepair(t testing.TB) *snapshot.Store {
 	s := storetest.ThreeDays(t)
 	dir := filepath.Join(s.Dir(), staff)
-	storetest.Remove(t, dir, "20261123T060000Z/users.csv")
 	storetest.Write(t, filepath.Join(dir, "20261125T060000Z/groups.csv"), "name,de")
 	storetest.Remove(t, dir, "latest")
 	return s
@@ -206,15 +203,15 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	if _, err := s.Quarantined(staff); err != nil {
 		t.Errorf("%s: %v", where, err)
 	}
-	next, err := storetest.Reconcile(t, s, storetest.Day(9), storetest.People(3)...)
+	folders, err := filepath.Glob(s.Path(staff, "2*"))
+	storetest.Must(t, err)
+	gone, err := filepath.Glob(s.Path(staff, "pruned", "2*"))
+	storetest.Must(t, err)
+	next, err := storetest.Reconcile(t, s, storetest.Day(8), storetest.People(3)...)
 	if err != nil {
 		t.Fatalf("%s: the next run: %v", where, err)
 	}
-	was := 0
-	if len(list) > 0 {
-		was = list[len(list)-1].Manifest.Sequence
-	}
-	if next.Manifest.Sequence != was+1 {
+	if was := len(folders) + len(gone); next.Manifest.Sequence != was+1 {
 		t.Errorf("%s: the next run has sequence %d after %d", where, next.Manifest.Sequence, was)
 	}
 	storetest.CheckOK(t, s)

@@ -33,14 +33,25 @@ func (e *BadNameError) Error() string {
 		"latest, or @-N for the Nth before the newest", e.Name)
 }
 
-// names returns the names of an export's snapshots. Each snapshot's is later
-// than the one before it, so their order is that of the chain.
+// names returns the names of an export's snapshots, up to the newest one that the
+// checkpoint covers. Each name is later than the one before it, so their order is
+// that of the chain.
 func (s *Store) names(export string) ([]string, error) {
 	names, err := snapshotNames(s.Path(export))
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
-	return names, nil
+	if len(names) == 0 {
+		return nil, nil
+	}
+	c, err := s.Checkpoint(export)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &MismatchError{export, "its checkpoint is missing"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", export, err)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name > c.Snapshot }), nil
 }
 
 // snapshotNames returns the sorted names of the folders in dir that have the name of
@@ -92,9 +103,23 @@ func (s *Store) List(export string) ([]*Snapshot, error) {
 	return list, errors.Join(problems...)
 }
 
-// Latest returns the newest snapshot of an export, or ErrNoSnapshot.
+// Latest returns the newest snapshot of an export that the checkpoint covers, or
+// ErrNoSnapshot. Its records can be erased.
 func (s *Store) Latest(export string) (*Snapshot, error) {
-	return s.back(export, 0)
+	c, err := s.Checkpoint(export)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		_, err = s.names(export)
+	case err == nil && c.Sequence > 0:
+		return s.newest(c)
+	}
+	if _, ok := errors.AsType[*MismatchError](err); ok {
+		err = fmt.Errorf("read %s: %w", export, err)
+	}
+	if err == nil {
+		err = fmt.Errorf("%s: %w", export, ErrNoSnapshot)
+	}
+	return nil, err
 }
 
 // back returns the nth snapshot before the newest.
@@ -126,7 +151,11 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 		zone = time.UTC
 	}
 	if name == "" || name == "@" || strings.TrimPrefix(name, "@") == LatestLink {
-		return s.Latest(export)
+		snap, err := s.Latest(export)
+		if err == nil && snap.Erased() {
+			return nil, &PrunedError{Export: export, Name: snap.Name()}
+		}
+		return snap, err
 	}
 	if digits, ok := strings.CutPrefix(name, "@-"); ok {
 		n, err := strconv.ParseUint(digits, 10, 31)

@@ -88,6 +88,7 @@ func TestFindWhereMidnightIsMissing(t *testing.T) {
 		zone, err := time.LoadLocation(test.zone)
 		storetest.Must(t, err)
 		s := storetest.New(t)
+		s.SetClock(func() time.Time { return test.next.Add(time.Hour) })
 		storetest.Publish(t, s, test.within.Add(-6*time.Hour), storetest.People(2)...)
 		want := storetest.Publish(t, s, test.within, storetest.People(2)...)
 		storetest.Publish(t, s, test.next, storetest.People(2)...)

@@ -1,11 +1,13 @@
 package snapshot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"oktasync/reconcile/snapshot/canonjson"
@@ -14,7 +16,6 @@ import (
 // Events of the journal.
 const (
 	EventStarted     = "started"
-	EventIntent      = "intent"
 	EventPublished   = "published"
 	EventUnchanged   = "unchanged"
 	EventQuarantined = "quarantined"
@@ -30,15 +31,25 @@ const (
 
 // An Event is a line of the journal.
 type Event struct {
-	Time               Time    `json:"time"`   // Journal fills in the time,
-	Export             string  `json:"export"` // the export
-	Event              string  `json:"event"`
-	Snapshot           string  `json:"snapshot,omitempty"`
-	ManifestSHA256     string  `json:"manifest_sha256,omitempty"`
-	Error              string  `json:"error,omitempty"`
-	User               string  `json:"user,omitempty"` // the lock's holder where it is empty,
-	Reason             string  `json:"reason,omitempty"`
-	PreviousLineSHA256 *string `json:"previous_line_sha256"` // and the chain; null in the first line
+	Time            Time     `json:"time"`
+	Export          string   `json:"export"`
+	Event           string   `json:"event"`
+	Snapshot        string   `json:"snapshot,omitempty"` // or a quarantined read
+	ManifestSHA256  string   `json:"manifest_sha256,omitempty"`
+	TimestampSHA256 string   `json:"timestamp_sha256,omitempty"` // published: of manifest.json.tsr
+	ReadSHA256      string   `json:"read_sha256,omitempty"`      // of a quarantined read's read.json
+	CutSHA256       string   `json:"cut_sha256,omitempty"`       // repaired: of the bytes that were cut off
+	Files           []string `json:"files,omitempty"`            // pruned, dropped: the files that are removed
+	OldHead         string   `json:"old_head,omitempty"`         // adopted: the head before
+	NewHead         string   `json:"new_head,omitempty"`         // adopted: the head that the writer goes on from
+	Lost            string   `json:"lost,omitempty"`             // adopted: a head that was noted elsewhere
+	Accepted        []string `json:"accepted,omitempty"`         // adopted: digests of the accepted findings
+	JournalSHA256   string   `json:"journal_sha256,omitempty"`   // adopted: of all bytes before this line
+	Error           string   `json:"error,omitempty"`
+	User            string   `json:"user,omitempty"`
+	Reason          string   `json:"reason,omitempty"`
+
+	PreviousLineSHA256 *string `json:"previous_line_sha256"` // null in the first line
 }
 
 // ends reports whether e ends a reconcile.
@@ -50,106 +61,12 @@ func (e Event) ends() bool {
 	return false
 }
 
-// maxText bounds the texts of an event, so that a journal stays readable.
+// maxText bounds the texts of an event in bytes.
 const maxText = 4 << 10
 
-// recentEnds is how many ends of reconciles a History remembers.
-const recentEnds = 30
-
-// History is what a journal says at a glance. An event that never happened
-// is the zero Event.
-type History struct {
-	Lines         int
-	Head          string // digest of the last line, line feed included
-	LastStarted   Event
-	LastEnd       Event // published, unchanged, quarantined, failed or cancelled
-	LastDone      Event // the same without cancelled: the last reconcile that came to its end
-	Undone        Event // the first started since then; zero where there is none
-	LastPublished Event
-	LastSuccess   Event   // published or unchanged
-	LastVerified  Event   // Error says how many problems there were, if any
-	Open          Event   // an intent that neither published nor repaired has followed
-	Recent        []Event // the last thirty that ended a reconcile, oldest first
-	Damaged       int     // lines that are no events
-	Torn          bool    // the last line has no line feed
-	size          int64   // of all whole lines
-	lastPruned    string  // until a run begins, which mends an unfinished prune before
-	lastAdopted   Event
-	lost          *Link           // a snapshot that the chain has not, and somebody was told of
-	pruned        map[string]bool // every snapshot that was pruned
-}
-
-// add takes a line into account. A line that is no event counts as damaged
-// and is linked in the chain all the same: one flipped bit in an old line
-// must not end the keeping of evidence.
-func (h *History) add(line []byte) {
-	h.Lines++
-	h.size += int64(len(line))
-	h.Head = DigestOf(line)
-	e, err := ParseEvent(line)
-	if err != nil {
-		h.Damaged++
-		return
-	}
-	switch e.Event {
-	case EventStarted:
-		h.LastStarted = e
-		if h.Undone.Event == "" {
-			h.Undone = e
-		}
-		h.lastPruned = ""
-	case EventReleased:
-		h.lastPruned = ""
-	case EventIntent:
-		h.Open = e
-	case EventPublished:
-		h.LastPublished, h.lost = e, nil
-		h.lastAdopted = Event{} // it was for this one
-	case EventFailed:
-		if e.ManifestSHA256 != "" {
-			h.lost = &Link{Snapshot: e.Snapshot, ManifestSHA256: e.ManifestSHA256}
-		}
-	case EventVerified:
-		h.LastVerified = e
-	case EventAdopted:
-		h.lastAdopted = e
-	case EventPruned:
-		if h.pruned == nil {
-			h.pruned = make(map[string]bool)
-		}
-		h.lastPruned, h.pruned[e.Snapshot] = e.Snapshot, true
-	}
-	if e.Event == EventPublished || e.Event == EventUnchanged {
-		h.LastSuccess = e
-	}
-	if e.ends() {
-		h.LastEnd = e
-		if h.Recent = append(h.Recent, e); len(h.Recent) > recentEnds {
-			h.Recent = h.Recent[1:]
-		}
-		if e.Event != EventCancelled {
-			h.LastDone, h.Undone = e, Event{}
-		}
-	}
-	if (e.Event == EventPublished || e.Event == EventRepaired) && e.Snapshot == h.Open.Snapshot {
-		h.Open = Event{}
-	}
-}
-
-// Journal sums up the journal of an export. An export without one has the
-// zero History.
-func (s *Store) Journal(export string) (History, error) {
-	var h History
-	torn, err := ReadJournal(s.Path(export, JournalFile), func(line []byte) error {
-		h.add(line)
-		return nil
-	})
-	h.Torn = torn
-	return h, err
-}
-
-// readJournal calls each for every whole line of a journal, and says whether
-// a torn one follows them.
+// ReadJournal calls each for every whole line of a journal, with its line feed,
+// and reports whether an unfinished line follows. A journal that is missing has no
+// lines.
 func ReadJournal(path string, each func(line []byte) error) (torn bool, err error) {
 	f, err := OpenPlain(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -159,7 +76,11 @@ func ReadJournal(path string, each func(line []byte) error) (torn bool, err erro
 		return false, fmt.Errorf("read journal: %w", err)
 	}
 	defer f.Close()
-	lines := NewLineReader(f)
+	return readLines(f, each)
+}
+
+func readLines(r io.Reader, each func(line []byte) error) (torn bool, err error) {
+	lines := NewLineReader(r)
 	for {
 		line, err := lines.Next()
 		switch {
@@ -176,31 +97,77 @@ func ReadJournal(path string, each func(line []byte) error) (torn bool, err erro
 	}
 }
 
-// journal is a journal that is being written.
+// journal is a journal that is being written. lines, bytes, head and time describe
+// what the writer has verified or written itself.
 type journal struct {
 	files  fileSystem
 	access access
+	export string
 	path   string
 	file   file // nil before the first append
-	seen   History
-	torn   bool // something that is no whole line stands after seen.size
+	lines  int
+	bytes  int64
+	head   string // digest of the last line; "" before the first
+	time   Time   // of the last line
+	torn   bool   // other bytes follow
 }
 
-func (s *Store) openJournal(export string) (*journal, error) {
-	seen, err := s.Journal(export)
+// openJournal returns the journal as c covers it, and checks its last covered
+// line. If c is nil, the journal is empty.
+func (s *Store) openJournal(export string, c *Checkpoint) (*journal, error) {
+	j := &journal{files: s.files, access: s.published, export: export, path: s.Path(export, JournalFile)}
+	if c == nil {
+		return j, nil
+	}
+	j.lines, j.bytes, j.head, j.time = c.Lines, c.Bytes, c.LineSHA256, c.Time
+	return j, j.checkLast()
+}
+
+// checkLast checks that the last line on disk is the one in memory.
+func (j *journal) checkLast() error { return j.hasLine(j.bytes, j.head) }
+
+// hasLine checks that the line that ends at an offset has a digest.
+func (j *journal) hasLine(end int64, digest string) error {
+	if end == 0 {
+		return nil
+	}
+	line, err := j.lineBefore(end)
+	if err != nil && IsSystemError(err) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || DigestOf(line) != digest {
+		return &MismatchError{j.export, "a line of its journal that its checkpoint covers is missing or changed"}
+	}
+	return nil
+}
+
+// lineBefore returns the line that ends at an offset.
+func (j *journal) lineBefore(end int64) ([]byte, error) {
+	f, err := OpenPlain(j.path)
 	if err != nil {
 		return nil, err
 	}
-	return &journal{
-		files: s.files, access: s.published, path: s.Path(export, JournalFile),
-		seen: seen, torn: seen.Torn,
-	}, nil
+	defer f.Close()
+	for size := int64(4 << 10); ; size *= 4 {
+		start := max(0, end-size)
+		part := make([]byte, end-start)
+		if _, err := f.ReadAt(part, start); err != nil {
+			return nil, io.ErrUnexpectedEOF
+		}
+		feed := bytes.LastIndexByte(part[:len(part)-1], '\n')
+		switch {
+		case part[len(part)-1] != '\n' || size > 2*MaxLine:
+			return nil, io.ErrUnexpectedEOF
+		case feed >= 0 || start == 0:
+			return part[feed+1:], nil
+		}
+	}
 }
 
-// append adds e to the journal and to its chain. When it returns nil the line
-// is on disk; when it does not, the next append takes back what there is of
-// it. The system calls: openat with O_APPEND, ftruncate after a torn line,
-// write, fsync, and fsync of the folder for the first line.
+// append adds e to the journal. If it returns nil, the line is on disk. If it
+// fails, the next append removes what was written. The system calls: openat with
+// O_APPEND, ftruncate if other bytes follow, write, fsync, and fsync of the folder
+// for the first line.
 func (j *journal) append(e Event) error {
 	line, err := j.line(e)
 	if err != nil {
@@ -214,7 +181,7 @@ func (j *journal) append(e Event) error {
 		j.file = f
 	}
 	if j.torn {
-		if err := j.file.Truncate(j.seen.size); err != nil {
+		if err := j.file.Truncate(j.bytes); err != nil {
 			return err
 		}
 	}
@@ -225,14 +192,21 @@ func (j *journal) append(e Event) error {
 	if err := j.file.Sync(); err != nil {
 		return err
 	}
-	if j.seen.size == 0 {
+	if j.bytes == 0 {
 		if err := j.files.SyncDir(filepath.Dir(j.path)); err != nil {
 			return err
 		}
 	}
 	j.torn = false
-	j.seen.add(line)
+	j.add(line, e.Time)
 	return nil
+}
+
+// add takes a line into account.
+func (j *journal) add(line []byte, t Time) {
+	j.lines++
+	j.bytes += int64(len(line))
+	j.head, j.time = DigestOf(line), t
 }
 
 // line returns e as the next line of the journal.
@@ -244,8 +218,8 @@ func (j *journal) line(e Event) ([]byte, error) {
 		*text = strings.ToValidUTF8(*text, "�")
 	}
 	e.PreviousLineSHA256 = nil
-	if j.seen.Lines > 0 {
-		e.PreviousLineSHA256 = &j.seen.Head
+	if j.lines > 0 {
+		e.PreviousLineSHA256 = &j.head
 	}
 	line, err := canonjson.Marshal(e)
 	return append(line, '\n'), err
@@ -256,4 +230,91 @@ func (j *journal) close() error {
 		return nil
 	}
 	return j.file.Close()
+}
+
+// covered returns the events of the covered lines of the journal that have an
+// effect, oldest first. It checks the chain of lines. A break in the chain is an
+// error, unless a later line adopts it.
+func (w *Writer) covered() ([]Event, error) {
+	f, err := OpenPlain(w.path(JournalFile))
+	if errors.Is(err, fs.ErrNotExist) && w.checkpoint.Lines == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var l Ledger
+	if _, err := readLines(io.LimitReader(f, w.checkpoint.Bytes), func(line []byte) error {
+		l.Add(line) // l.broken keeps the error
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if l.broken || l.Last != w.checkpoint.LineSHA256 {
+		return nil, w.mismatch("a line of its journal that its checkpoint covers is missing or changed")
+	}
+	return l.Events(), nil
+}
+
+// A Ledger gathers the events of a journal that have an effect on the store. A line
+// adopted removes the events after the head from which it goes on: these lines were
+// not verified.
+type Ledger struct {
+	Lines int
+	Last  string // digest of the last line
+
+	events []Event
+	at     []int // the numbers of their lines
+	all    *Digest
+	broken bool
+}
+
+// Add adds a line, with its line feed. It returns an error if the line is no event or
+// doesn't follow the line before it, and adds it all the same.
+func (l *Ledger) Add(line []byte) error {
+	if l.all == nil {
+		l.all = NewDigest()
+	}
+	l.Lines++
+	e, err := ParseEvent(line)
+	if err == nil && !e.follows(l.Last) {
+		err = errors.New("does not follow the line before it")
+	}
+	l.broken = l.broken || err != nil
+	if e.Event == EventAdopted {
+		l.adopt(e)
+	}
+	switch e.Event {
+	case EventPublished, EventQuarantined, EventReleased, EventDropped, EventPruned, EventAdopted:
+		l.events, l.at = append(l.events, e), append(l.at, l.Lines)
+	}
+	l.Last = DigestOf(line)
+	l.all.Write(line)
+	return err
+}
+
+// adopt removes the events that e doesn't go on from.
+func (l *Ledger) adopt(e Event) {
+	if e.JournalSHA256 == l.all.String() {
+		l.broken = false
+	}
+	old, err := ParseHead(e.OldHead)
+	if err != nil {
+		old = Head{}
+	}
+	n, _ := slices.BinarySearch(l.at, old.Lines+1)
+	l.events, l.at = l.events[:n], l.at[:n]
+}
+
+// Events returns the events, oldest first.
+func (l *Ledger) Events() []Event { return l.events }
+
+// follows reports whether e names the line before it, by its digest. The digest
+// before the first line is "".
+func (e Event) follows(line string) bool {
+	if e.PreviousLineSHA256 == nil {
+		return line == ""
+	}
+	return *e.PreviousLineSHA256 == line
 }

@@ -118,12 +118,8 @@ func (m *Manifest) Total() int {
 
 // File returns the entry of a file.
 func (m *Manifest) File(name string) (File, bool) {
-	for _, f := range m.Files {
-		if f.Name == name {
-			return f, true
-		}
-	}
-	return File{}, false
+	f := fileNamed(m.Files, name)
+	return f, f.Name != ""
 }
 
 // Names returns the names of the files in the folder of the snapshot.
@@ -136,6 +132,15 @@ func (m *Manifest) Names() []string {
 		names = append(names, f.Name)
 	}
 	return names
+}
+
+// digest returns the digest of manifest.json.
+func (m *Manifest) digest() string {
+	data, err := canonjson.Marshal(m)
+	if err != nil {
+		return ""
+	}
+	return DigestOf(append(data, '\n'))
 }
 
 // ParseEvent parses a line of a journal, with its line feed, as strictly as

@@ -141,7 +141,7 @@ func useEverything(t *testing.T, s *snapshot.Store) {
 			changes.Close()
 		}
 	}
-	if w, err := s.Writer(staff, snapshot.ThisProcess("test")); err == nil {
+	if w, err := s.Writer(t.Context(), staff, snapshot.ThisProcess("test")); err == nil {
 		w.Journal(snapshot.Event{Event: snapshot.EventStarted})
 		w.Prune(t.Context(), snapshot.Retention{Last: 1})
 		w.Close()

@@ -9,85 +9,210 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 )
 
-// Prune removes the snapshots that r does not keep, oldest first, and returns
-// their names. Of each the manifest and its signature stay, as a tombstone, so
-// that the chain still holds. It prunes nothing unless one of those that stay
-// is whole: the only good one is not for retention to remove. When ctx ends it
-// stops between two snapshots.
+// Prune removes the records of the snapshots that r doesn't keep, oldest first, and
+// returns their names. The manifest, its signature and its time stamp stay, so that
+// the chain is complete. Prune removes nothing unless the newest snapshot is whole.
+// It looks only at snapshots that a covered line of the journal names. If ctx ends,
+// it stops between two snapshots.
 //
-// For each, a crash between any two steps leaves what the next Writer mends
-// and Verify calls an unfinished prune:
+// A crash between two steps leaves a state that the next Writer completes, and that
+// Verify reports as unfinished:
 //
-//  1. mkdirat pruned, where it is not there, fsync of the export's folder
-//  2. pruned/.NAME.partial: mkdirat, manifest.json and its signature written and synced, fsync
-//  3. renameat to pruned/NAME, fsync pruned
-//  4. pruned in the journal: write, fsync
-//  5. renameat NAME .NAME.pruned, fsync of the export's folder
-//  6. unlinkat of all that is in it, and of itself
+//  1. pruned in the journal, for every snapshot: write, fsync
+//  2. checkpoint: write, fsync, renameat, fsync the export's folder
+//  3. for every snapshot: renameat NAME pruned/NAME, fsync both folders
+//  4. unlinkat the files that don't stay
 //
-// Up to 4 the next Writer takes the tombstone back, from then on it goes
-// through 5 and 6.
+// A covered line permits that the snapshot is missing. If step 3 hasn't happened,
+// the next Prune decides again.
 func (w *Writer) Prune(ctx context.Context, r Retention) ([]string, error) {
 	names, err := w.prune(ctx, r)
 	if err != nil {
-		w.failed = true
 		return names, fmt.Errorf("prune: %w", err)
 	}
 	return names, nil
 }
 
-func (w *Writer) prune(ctx context.Context, r Retention) (pruned []string, err error) {
-	if w.damaged != nil {
-		return nil, w.damaged
+func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
+	if w.failed {
+		return nil, errHalfway
 	}
-	due, err := w.store.Due(w.export, r, time.Time{})
-	if err != nil || len(due) == 0 {
+	names, err := w.store.names(w.export)
+	if err != nil || len(r.Drop(names)) == 0 || w.newest == nil {
 		return nil, err
 	}
-	if err := w.checkRest(ctx, due); err != nil {
+	known, err := w.known(names)
+	if err != nil {
 		return nil, err
 	}
-	for _, name := range due {
+	due := r.Drop(known)
+	if len(due) == 0 {
+		return nil, nil
+	}
+	if whole, err := wholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
+		return nil, errors.Join(err, errors.New("the newest snapshot isn't whole"))
+	}
+	return w.remove(ctx, due, w.holder.User, "retention")
+}
+
+// known returns those of names whose manifest is the one that the chain of the newest
+// snapshot contains, or that a covered line of the journal names. A folder that
+// somebody has put in place isn't among them.
+func (w *Writer) known(names []string) ([]string, error) {
+	events, err := w.covered()
+	if err != nil {
+		return nil, err
+	}
+	published := make(map[string]string)
+	for _, e := range events {
+		if e.Event == EventPublished {
+			published[e.Snapshot] = e.ManifestSHA256
+		}
+	}
+	for link := w.newest.link(); link != nil; {
+		published[link.Snapshot] = link.ManifestSHA256
+		m, err := w.store.Manifest(w.export, link.Snapshot)
+		if err != nil || m.digest() != link.ManifestSHA256 {
+			break
+		}
+		link = m.Previous
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		if published[name] == "" {
+			return true
+		}
+		snap, err := w.store.Snapshot(w.export, name)
+		return err != nil || snap.Digest != published[name]
+	}), nil
+}
+
+// Erase removes the records of one snapshot, like Prune, and journals the user and
+// the reason. The newest snapshot can be erased too: then the next one has nothing
+// to compare with.
+func (w *Writer) Erase(ctx context.Context, name, user, reason string) error {
+	err := w.erase(ctx, name, user, reason)
+	if err != nil {
+		err = fmt.Errorf("erase %s@%s: %w", w.export, name, err)
+	}
+	return err
+}
+
+func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
+	if w.failed {
+		return errHalfway
+	}
+	if _, err := w.store.Snapshot(w.export, name); err != nil {
+		return err
+	}
+	known, err := w.known([]string{name})
+	if err != nil {
+		return err
+	}
+	if len(known) == 0 {
+		return errors.New("no covered line of the journal names it")
+	}
+	if _, err = w.remove(ctx, known, user, reason); err != nil || name != w.newest.Name() {
+		return err
+	}
+	w.newest.dir = w.path(PrunedDir, name)
+	return w.store.files.Remove(w.path(LatestLink))
+}
+
+// remove removes the records of snapshots.
+func (w *Writer) remove(ctx context.Context, names []string, user, reason string) (removed []string, err error) {
+	for _, name := range names {
+		snap, err := w.store.Snapshot(w.export, name)
+		if err != nil {
+			return nil, err
+		}
+		event := Event{Event: EventPruned, Snapshot: name, ManifestSHA256: snap.Digest, User: user, Reason: reason}
+		for _, f := range snap.Manifest.Files {
+			event.Files = append(event.Files, f.Name)
+		}
+		if err := w.append(event); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.cover(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
 		if ctx.Err() != nil {
 			break
 		}
-		snap, err := w.store.Snapshot(w.export, name)
-		if err != nil {
-			return pruned, err
+		if err := w.moveToPruned(name); err != nil {
+			return removed, fmt.Errorf("move %s to %s: %w", name, PrunedDir, err)
 		}
-		if err := w.bury(snap); err != nil {
-			return pruned, fmt.Errorf("write tombstone of %s: %w", name, err)
+		if err := w.removeRecords(name); err != nil {
+			return removed, fmt.Errorf("remove the records of %s: %w", name, err)
 		}
-		event := Event{Event: EventPruned, Snapshot: name, ManifestSHA256: snap.Digest, Reason: "retention"}
-		if err := w.append(event); err != nil {
-			return pruned, err
-		}
-		if err := w.takeAway(name); err != nil {
-			return pruned, fmt.Errorf("remove %s: %w", name, err)
-		}
-		pruned = append(pruned, name)
+		removed = append(removed, name)
 	}
-	return pruned, nil
+	return removed, nil
 }
 
-// checkRest looks for a whole snapshot among those that are not due.
-func (w *Writer) checkRest(ctx context.Context, due []string) error {
-	list, _ := w.store.List(w.export)
-	for _, snap := range slices.Backward(list) {
-		if slices.Contains(due, snap.Name()) {
+// moveToPruned moves the folder of a snapshot into the folder of pruned ones.
+func (w *Writer) moveToPruned(name string) error {
+	fsys := w.store.files
+	err := fsys.Mkdir(w.path(PrunedDir), w.store.published)
+	if errors.Is(err, fs.ErrExist) {
+		err = checkFolder(w.path(PrunedDir))
+	}
+	if err != nil {
+		return err
+	}
+	if err := fsys.Rename(w.path(name), w.path(PrunedDir, name)); err != nil {
+		return err
+	}
+	if err := fsys.SyncDir(w.path(PrunedDir)); err != nil {
+		return err
+	}
+	return fsys.SyncDir(w.path())
+}
+
+// TombstoneNames returns the names of the files that stay of a pruned snapshot.
+func (m *Manifest) TombstoneNames() []string {
+	if m.SignedBy == nil {
+		return []string{ManifestFile}
+	}
+	return []string{ManifestFile, SignatureFile}
+}
+
+// removeRecords removes the files that don't stay of a snapshot that was moved to
+// PrunedDir. If it wasn't moved, removeRecords does nothing.
+func (w *Writer) removeRecords(name string) error {
+	dir := w.path(PrunedDir, name)
+	tombstone, err := ReadFolder(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	removed := false
+	for _, entry := range entries {
+		if slices.Contains(tombstone.Manifest.TombstoneNames(), entry.Name()) {
 			continue
 		}
-		whole, err := wholeFiles(ctx, snap.dir, snap.Manifest.Files)
-		if whole || err != nil {
+		if err := w.store.files.Remove(filepath.Join(dir, entry.Name())); err != nil {
 			return err
 		}
+		removed = true
 	}
-	return errors.New("none of the snapshots that would stay is whole; see `oktasync verify`")
+	if !removed {
+		return nil
+	}
+	return w.store.files.SyncDir(dir)
 }
+
+// Erased reports whether the records of s were removed.
+func (s *Snapshot) Erased() bool { return filepath.Base(filepath.Dir(s.dir)) == PrunedDir }
 
 // wholeFiles reports whether every one of the files in dir has its digest.
 func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
@@ -107,114 +232,6 @@ func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// bury writes the tombstone of snap.
-func (w *Writer) bury(snap *Snapshot) error {
-	fsys := w.store.files
-	err := fsys.Mkdir(w.path(PrunedDir), w.store.published)
-	if errors.Is(err, fs.ErrExist) {
-		err = checkFolder(w.path(PrunedDir))
-	}
-	if err != nil {
-		return err
-	}
-	if err := fsys.SyncDir(w.path()); err != nil {
-		return err
-	}
-	dir := w.path(PrunedDir, partial(snap.Name()))
-	s, err := newStage(fsys, w.store.published, dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range snap.Manifest.TombstoneNames() {
-		data, err := ReadBounded(filepath.Join(snap.dir, name), MaxManifest)
-		if err != nil {
-			return err
-		}
-		if err := s.write(name, data); err != nil {
-			return err
-		}
-	}
-	if err := fsys.SyncDir(dir); err != nil {
-		return err
-	}
-	if err := fsys.Rename(dir, w.path(PrunedDir, snap.Name())); err != nil {
-		return err
-	}
-	return fsys.SyncDir(w.path(PrunedDir))
-}
-
-// TombstoneNames returns the names in the tombstone of m's snapshot.
-func (m *Manifest) TombstoneNames() []string {
-	if m.SignedBy == nil {
-		return []string{ManifestFile}
-	}
-	return []string{ManifestFile, SignatureFile}
-}
-
-// takeAway removes a snapshot. It is gone from one moment to the next, and
-// then file by file.
-func (w *Writer) takeAway(name string) error {
-	fsys := w.store.files
-	away := w.path(awayName(name))
-	if err := fsys.Rename(w.path(name), away); err != nil {
-		return err
-	}
-	if err := fsys.SyncDir(w.path()); err != nil {
-		return err
-	}
-	return removeFolder(fsys, away)
-}
-
-// awayName is the name of a folder that is being removed.
-func awayName(name string) string { return "." + name + awaySuffix }
-
-// awayOf returns the name that a folder had before it was to be removed.
-func RemovedOf(name string) (string, bool) {
-	name, hidden := strings.CutPrefix(name, ".")
-	name, ok := strings.CutSuffix(name, awaySuffix)
-	return name, hidden && ok
-}
-
-// mendPrune finishes the prune that the journal has announced, and takes back
-// a tombstone without such a line: by now other snapshots may be due.
-func (w *Writer) mendPrune() error {
-	tombs, err := snapshotNames(w.path(PrunedDir))
-	if err != nil {
-		return err
-	}
-	if _, err := w.sweep(w.path(PrunedDir)); err != nil {
-		return err
-	}
-	for _, name := range tombs {
-		_, err := os.Lstat(w.path(name))
-		switch {
-		case err != nil: // as it should be
-			err = nil
-		case w.journal.seen.lastPruned == name:
-			err = w.takeAway(name)
-		case !w.journal.seen.pruned[name]:
-			err = w.takeBack(name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// takeBack removes the tombstone of a snapshot that is still there.
-func (w *Writer) takeBack(name string) error {
-	fsys := w.store.files
-	back := w.path(PrunedDir, partial(name))
-	if err := fsys.Rename(w.path(PrunedDir, name), back); err != nil {
-		return err
-	}
-	if err := fsys.SyncDir(w.path(PrunedDir)); err != nil {
-		return err
-	}
-	return removeFolder(fsys, back)
 }
 
 // cancelReader is a reader that ends with its context.

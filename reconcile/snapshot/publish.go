@@ -26,6 +26,10 @@ type Draft struct {
 	Settled           bool
 	Resources         []ResourceDraft // every declared resource
 	Requests          io.Reader       // lines of Request.Line
+	Base              *Snapshot       // the snapshot with which the records were compared; nil: none
+
+	readSHA256     string // of the quarantined read that is released
+	requestsSHA256 string // of its transcript
 }
 
 // ResourceDraft is one resource of a draft.
@@ -39,84 +43,85 @@ type ResourceDraft struct {
 	Rows       int         // records in all responses
 	Duplicates int         // further copies of records
 	Outside    int         // records that the declaration doesn't select
+
+	// Digests of the records that were compared, and of the changes. If they aren't
+	// "", what is published must have them.
+	ContentSHA256, ChangesSHA256 string
 }
 
-// Publish makes a snapshot of d. After an error the newest snapshot is the
-// one before, or, where only the last steps have failed, the next Writer
-// finishes what is missing; this Writer publishes nothing more.
+// Publish publishes a snapshot of d. After an error, the newest snapshot is the one
+// before; or, if only one of the last steps has failed, the next Writer completes
+// the publish, and this one does nothing more.
 //
-// Nobody sees anything that is not on disk, and a crash between any two steps
-// leaves what the next Writer mends and Verify calls an unfinished publish:
+// Readers see only what is on disk. A crash between two steps leaves a state that
+// the next Writer completes or removes, and that Verify reports as unfinished:
 //
 //  1. mkdirat .NAME.partial
 //  2. every file in it, manifest.json, its signature and SHA256SUMS last: openat with O_EXCL, write, fsync, close
 //  3. fsync .NAME.partial
-//  4. intent in the journal: write, fsync
-//  5. renameat .NAME.partial NAME
-//  6. fsync the export's folder
-//  7. symlinkat NAME .latest.partial, renameat .latest.partial latest
-//  8. fsync the export's folder
-//  9. published in the journal: write, fsync
+//  4. renameat .NAME.partial NAME
+//  5. fsync the export's folder
+//  6. published in the journal: write, fsync
+//  7. checkpoint: write, fsync, renameat, fsync the export's folder
+//  8. symlinkat NAME .latest.partial, renameat .latest.partial latest, fsync the export's folder
 //
-// Up to 4 the next Writer sweeps away what it finds, from 5 on it goes
-// through 6 to 9.
+// Before step 4, the next Writer removes what it finds. After it, it continues with
+// step 5.
 func (w *Writer) Publish(ctx context.Context, d Draft) (*Snapshot, error) {
-	if w.damaged != nil {
-		return nil, fmt.Errorf("publish snapshot: %w", w.damaged)
-	}
-	if w.failed {
-		return nil, errors.New("publish snapshot: an earlier attempt has failed; the next writer mends it")
-	}
 	snap, err := w.publish(ctx, d)
 	if err != nil {
-		w.failed = true
 		return nil, fmt.Errorf("publish snapshot: %w", err)
 	}
-	w.newest = snap
-	w.store.witness.saw(w.path(), snap.link())
 	return snap, nil
 }
 
+var errHalfway = errors.New("an earlier step has failed halfway; the next run completes it")
+
 func (w *Writer) publish(ctx context.Context, d Draft) (*Snapshot, error) {
+	if w.failed {
+		return nil, errHalfway
+	}
 	if err := w.check(d); err != nil {
 		return nil, err
 	}
-	if _, err := w.adopted(); err != nil {
-		return nil, err
-	}
-	name := w.name(d.Started)
-	if err := w.checkName(name, d); err != nil {
-		return nil, err
-	}
-	dir := w.path(name)
-	if _, err := os.Lstat(dir); err == nil {
-		return nil, fmt.Errorf("%s is there already, and the journal does not know it", name)
-	}
-	partialDir := w.path(partial(name))
-	snap, err := w.stage(ctx, name, partialDir, d)
-	if err == nil {
-		err = w.append(snap.intent())
-	}
-	if err == nil {
-		err = w.store.files.Rename(partialDir, dir)
-	}
+	name, err := w.name(&d)
 	if err != nil {
-		removeFolder(w.store.files, partialDir) // or else the next writer does
+		return nil, err
+	}
+	dir, partialDir := w.path(name), w.path(partial(name))
+	if _, err := os.Lstat(dir); err == nil {
+		return nil, fmt.Errorf("the folder %s exists, and the checkpoint doesn't cover it", name)
+	}
+	snap, err := w.stage(ctx, name, partialDir, d)
+	if err != nil {
+		removeFolder(w.store.files, partialDir) // if this fails, the next writer removes it
+		return nil, err
+	}
+	if err := w.store.files.Rename(partialDir, dir); err != nil {
+		w.failed = true
 		return nil, err
 	}
 	snap.dir = dir
-	return snap, w.finish(snap, "")
+	published := snap.published()
+	published.ReadSHA256 = d.readSHA256
+	return snap, w.finish(snap, published)
 }
 
-// finish does what is left once a snapshot has its name. It can be done again.
-func (w *Writer) finish(snap *Snapshot, reason string) error {
-	if err := w.store.files.SyncDir(w.path()); err != nil {
+// finish completes a publish once the snapshot's folder is in place.
+func (w *Writer) finish(snap *Snapshot, published Event) error {
+	err := w.store.files.SyncDir(w.path())
+	if err == nil {
+		err = w.append(published)
+	}
+	if err != nil {
+		w.failed = true
 		return err
 	}
-	if err := w.relink(snap.Name()); err != nil {
+	w.newest = snap
+	if err := w.cover(); err != nil {
 		return err
 	}
-	return w.append(snap.published(reason))
+	return w.relink(snap.Name())
 }
 
 // relink makes latest point to a snapshot, atomically. It leaves a folder alone: a copy
@@ -136,16 +141,10 @@ func (w *Writer) relink(name string) error {
 	return fsys.SyncDir(w.path())
 }
 
-// intent announces s in the journal.
-func (s *Snapshot) intent() Event {
-	return Event{Event: EventIntent, Snapshot: s.Name(), ManifestSHA256: s.Digest, User: s.Manifest.Run.User}
-}
-
-// published says in the journal that s is there, and, where a guard was
-// against it, whose doing that is.
-func (s *Snapshot) published(reason string) Event {
-	e := s.intent()
-	e.Event, e.Reason = EventPublished, reason
+// published returns the journal's line for s. If the guard was overridden, it names
+// the user who did it, and the reason.
+func (s *Snapshot) published() Event {
+	e := Event{Event: EventPublished, Snapshot: s.Name(), ManifestSHA256: s.Digest, User: s.Manifest.Run.User}
 	if o := s.Manifest.Run.Override; o != nil {
 		e.User, e.Reason = o.User, o.Reason
 	}
@@ -162,8 +161,8 @@ func (w *Writer) check(d Draft) error {
 			return fmt.Errorf("%s: %w", r.Resource.Name, err)
 		}
 	}
-	if newest := w.newest; newest != nil && newest.Manifest.SignedBy != nil && w.store.signer == nil {
-		return fmt.Errorf("%s is signed, and no key is configured to sign its successor", newest.Name())
+	if base, newest := d.Base.link(), w.newest.link(); (base == nil) != (newest == nil) || base != nil && *base != *newest {
+		return errors.New("the draft was compared with another snapshot than the newest")
 	}
 	return nil
 }
@@ -185,40 +184,42 @@ func (w *Writer) checkBase(d ResourceDraft) error {
 	return nil
 }
 
-// name returns the name for a snapshot whose reading began at started: later
-// than every one that has been, also those that are lost.
-func (w *Writer) name(started time.Time) string {
-	before := w.journal.seen.LastPublished.Snapshot
-	if w.newest != nil {
-		before = max(before, w.newest.Name())
+// clockTolerance is the difference between two clocks that is accepted as jitter.
+const clockTolerance = time.Minute
+
+// name returns the name of a snapshot, which is the time at which its read began,
+// in seconds. That must be at least a second after the previous one; if it is
+// earlier within the tolerance of clocks, name raises the times of d.
+func (w *Writer) name(d *Draft) (string, error) {
+	if ahead := d.Finished.Add(d.ClockOffset).Sub(w.store.now()); ahead > clockTolerance {
+		return "", fmt.Errorf("the read ended %s in the future, by Okta's clock", ahead.Round(time.Second))
 	}
-	return nameAfter(before, started)
+	if w.newest == nil {
+		return d.Started.UTC().Format(nameLayout), nil
+	}
+	before, err := ParseName(w.newest.Name())
+	if err != nil {
+		return "", err
+	}
+	if next := before.Add(time.Second); d.Started.Before(next) {
+		if late := next.Sub(d.Started); late > clockTolerance {
+			return "", fmt.Errorf("the read began %s before that of the newest snapshot, %s, by Okta's clock", late.Round(time.Second), w.newest.Name())
+		}
+		d.Started = next
+	}
+	if d.Finished.Before(d.Started) {
+		d.Finished = d.Started
+	}
+	return d.Started.UTC().Format(nameLayout), nil
 }
 
-// nameAfter returns the name for what began at started, and a later one than
-// before.
+// nameAfter returns a name for a time that is later than the name before.
 func nameAfter(before string, started time.Time) string {
 	name := started.UTC().Format(nameLayout)
 	if last, err := ParseName(before); err == nil && name <= before {
 		name = last.Add(time.Second).Format(nameLayout)
 	}
 	return name
-}
-
-// maxAhead is how far a name can be in the future.
-const maxAhead = time.Minute
-
-// checkName returns an error if a name is in the future of Okta's clock and of the
-// local clock. The name is then that of an earlier, wrong time plus a second.
-func (w *Writer) checkName(name string, d Draft) error {
-	now := w.store.now()
-	if d.Finished.After(now) {
-		now = d.Finished
-	}
-	if at, err := ParseName(name); err != nil || at.After(now.Add(maxAhead)) {
-		return fmt.Errorf("its name %s is in the future of this machine's clock and of Okta's, because the newest snapshot's name is", name)
-	}
-	return nil
 }
 
 // stage writes everything of a snapshot into dir and returns it.
@@ -228,13 +229,10 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 		return nil, err
 	}
 	m := w.manifest(name, d)
-	if m.Adopted, err = w.adopted(); err != nil {
-		return nil, err
-	}
 	if err := s.fill(ctx, m, d); err != nil {
 		return nil, err
 	}
-	m.Files = s.files
+	m.Files, m.Signed = s.files, w.signed(d)
 	data, err := canonjson.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)
@@ -247,8 +245,8 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 		return nil, err
 	}
 	covered := s.files
-	if signer := w.store.signer; signer != nil {
-		signature, err := signer.sign(data)
+	if w.store.signer != nil {
+		signature, err := w.store.sign(data, SignNamespace)
 		if err != nil {
 			return nil, err
 		}
@@ -278,13 +276,24 @@ func (w *Writer) manifest(name string, d Draft) *Manifest {
 		Read:      d.read(),
 		Resources: d.counts(),
 		SignedBy:  w.store.signer.signedBy(),
-		Journal:   JournalHead{Lines: w.journal.seen.Lines, SHA256: w.journal.seen.Head},
+		Journal:   JournalHead{Lines: w.journal.lines, SHA256: w.journal.head},
 		Previous:  w.newest.link(),
 	}
 	if w.newest != nil {
 		m.Sequence = w.newest.Manifest.Sequence + 1
 	}
 	return m
+}
+
+// signed returns the time at which a manifest is signed, by Okta's clock. It is
+// never before the end of the read, and never before the previous manifest was
+// signed.
+func (w *Writer) signed(d Draft) Time {
+	signed := later(At(w.store.now().Add(-d.ClockOffset)), At(d.Finished))
+	if w.newest != nil {
+		signed = later(signed, w.newest.Manifest.Signed)
+	}
+	return signed
 }
 
 func (d Draft) read() Read {
@@ -318,7 +327,7 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 			return err
 		}
 	}
-	transcript, err := s.requests(ctx, d.Requests)
+	transcript, err := s.requests(ctx, d)
 	if err != nil {
 		return err
 	}

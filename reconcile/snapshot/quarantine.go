@@ -12,10 +12,14 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// keptReads is the number of quarantined reads that are kept per export.
-const keptReads = 3
+// Of each export, the newest quarantined reads are kept, and all that are younger.
+const (
+	keptReads = 3
+	keptFor   = 14 * 24 * time.Hour
+)
 
-const readFile = "read.json"
+// ReadFile is the name of the file that describes a quarantined read.
+const ReadFile = "read.json"
 
 // QuarantinedRead is a read that a guard stopped, with everything that is needed
 // to make a snapshot of it later, except the changes.
@@ -35,8 +39,12 @@ type QuarantinedRead struct {
 	Files     []File            `json:"files"`
 	Previous  *Link             `json:"previous"` // the newest snapshot at the time of the read
 
-	dir string
+	dir    string
+	digest string // of read.json
 }
+
+// Digest returns the digest of read.json, which has the digests of the other files.
+func (q *QuarantinedRead) Digest() string { return q.digest }
 
 // Name returns the name of the read.
 func (q *QuarantinedRead) Name() string { return q.ReadName }
@@ -56,7 +64,7 @@ func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
 	if !ok {
 		return nil, &NotRecordedError{q.Export, q.ReadName, r.Name}
 	}
-	records, err := openRecords(q.dir, "", r, counts.Total)
+	records, err := openRecords(q.dir, "", r, counts.Total, fileNamed(q.Files, r.RecordsFile()).SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("read %s of quarantined %s@%s: %w", r.Name, q.Export, q.ReadName, err)
 	}
@@ -66,7 +74,7 @@ func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
 // Quarantined returns the quarantined reads of an export, oldest first. Like
 // List, it returns the readable ones together with an error.
 func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
-	dir := filepath.Join(s.dir, quarantineDir, export)
+	dir := filepath.Join(s.dir, QuarantineDir, export)
 	names, err := snapshotNames(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list quarantine: %w", err)
@@ -76,7 +84,7 @@ func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
 	for _, name := range names {
 		q, err := loadQuarantined(filepath.Join(dir, name))
 		if err == nil && (q.ReadName != name || q.Export != export) {
-			err = errors.New(readFile + " belongs to another read")
+			err = errors.New(ReadFile + " belongs to another read")
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("read quarantined %s@%s: %w", export, name, err))
@@ -88,11 +96,11 @@ func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
 }
 
 func loadQuarantined(dir string) (*QuarantinedRead, error) {
-	data, err := ReadBounded(filepath.Join(dir, readFile), MaxManifest)
+	data, err := ReadBounded(filepath.Join(dir, ReadFile), MaxManifest)
 	if err != nil {
 		return nil, err
 	}
-	q := &QuarantinedRead{dir: dir}
+	q := &QuarantinedRead{dir: dir, digest: DigestOf(data)}
 	return q, parseDocument(data, readFormat, q)
 }
 
@@ -114,17 +122,19 @@ func (s *Store) FindQuarantined(export, name string) (*QuarantinedRead, error) {
 	return nil, fmt.Errorf("%s has no quarantined read %s; the newest is %s", export, name, list[len(list)-1].ReadName)
 }
 
-// Quarantine stores the records and the transcript of d apart from the
-// snapshots, appends an event to the journal, and returns the name of the read.
-// Of each export, the newest three are kept. The order of the steps is that of
-// Publish.
+// Quarantine stores the records and the transcript of d apart from the snapshots, and
+// returns the name of the read. Of each export, the newest three reads and those of
+// the last 14 days are kept. The steps: stage and sync the files; quarantined in the
+// journal, with the digest of the read; rename the folder, sync its parent; replace
+// the checkpoint. If a crash leaves the folder without a checkpoint that covers it,
+// the next Writer removes it.
 func (w *Writer) Quarantine(ctx context.Context, d Draft, reason string) (name string, err error) {
+	if w.failed {
+		return "", fmt.Errorf("quarantine: %w", errHalfway)
+	}
 	name, err = w.storeQuarantined(ctx, d, reason)
 	if err != nil {
 		return "", fmt.Errorf("quarantine: %w", err)
-	}
-	if err := w.Journal(Event{Event: EventQuarantined, Snapshot: name, Reason: reason}); err != nil {
-		return "", err
 	}
 	if err := w.dropOldReads(); err != nil {
 		return "", fmt.Errorf("quarantine: drop the oldest: %w", err)
@@ -134,41 +144,53 @@ func (w *Writer) Quarantine(ctx context.Context, d Draft, reason string) (name s
 
 // quarantine joins the folder of the export's quarantine and the names below it.
 func (w *Writer) quarantine(names ...string) string {
-	return filepath.Join(append([]string{w.store.dir, quarantineDir, w.export}, names...)...)
+	return filepath.Join(append([]string{w.store.dir, QuarantineDir, w.export}, names...)...)
 }
 
-// storeQuarantined writes a read and returns its name.
+// storeQuarantined writes a read, and returns its name.
 func (w *Writer) storeQuarantined(ctx context.Context, d Draft, reason string) (string, error) {
-	if w.damaged != nil {
-		return "", w.damaged
-	}
-	fsys := w.store.files
-	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine()} {
-		err := fsys.Mkdir(dir, w.store.private)
-		if err == nil {
-			err = fsys.SyncDir(filepath.Dir(dir))
-		}
-		if errors.Is(err, fs.ErrExist) {
-			err = checkFolder(dir)
-		}
-		if err != nil {
-			return "", err
-		}
+	if err := w.makeQuarantine(); err != nil {
+		return "", err
 	}
 	name, err := w.quarantineName(d.Started)
 	if err != nil {
 		return "", err
 	}
-	dir := w.quarantine(partial(name))
-	err = w.stageQuarantined(ctx, name, dir, d, reason)
+	fsys, dir := w.store.files, w.quarantine(partial(name))
+	digest, err := w.stageQuarantined(ctx, name, dir, d, reason)
 	if err == nil {
-		err = fsys.Rename(dir, w.quarantine(name))
+		err = w.append(Event{Event: EventQuarantined, Snapshot: name, ReadSHA256: digest, Reason: reason})
 	}
 	if err != nil {
 		removeFolder(fsys, dir) // if this fails, the next writer removes it
 		return "", err
 	}
-	return name, fsys.SyncDir(w.quarantine())
+	err = fsys.Rename(dir, w.quarantine(name))
+	if err == nil {
+		err = fsys.SyncDir(w.quarantine())
+	}
+	if err != nil {
+		w.failed = true
+		return "", err
+	}
+	return name, w.cover()
+}
+
+// makeQuarantine creates the folders of the quarantine.
+func (w *Writer) makeQuarantine() error {
+	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine()} {
+		err := w.store.files.Mkdir(dir, w.store.private)
+		if err == nil {
+			err = w.store.files.SyncDir(filepath.Dir(dir))
+		}
+		if errors.Is(err, fs.ErrExist) {
+			err = checkFolder(dir)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // quarantineName returns a name that is later than all names in the quarantine,
@@ -185,19 +207,19 @@ func (w *Writer) quarantineName(started time.Time) (string, error) {
 	return nameAfter(before, started), nil
 }
 
-func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft, reason string) error {
+func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft, reason string) (digest string, err error) {
 	s, err := newStage(w.store.files, w.store.private, dir)
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, r := range d.Resources {
-		if err := s.records(ctx, r.Resource, r.Records, nil); err != nil {
-			return err
+	for i := range d.Resources {
+		if err := s.records(ctx, &d.Resources[i], nil); err != nil {
+			return "", err
 		}
 	}
-	transcript, err := s.requests(ctx, d.Requests)
+	transcript, err := s.requests(ctx, d)
 	if err != nil {
-		return err
+		return "", err
 	}
 	q := QuarantinedRead{
 		Format: readFormat, StoreID: w.store.meta.StoreID, Export: w.export, ReadName: name, Reason: reason,
@@ -207,37 +229,37 @@ func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft
 	q.Read.Requests = transcript.Requests
 	data, err := canonjson.Marshal(q)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", readFile, err)
+		return "", fmt.Errorf("write %s: %w", ReadFile, err)
 	}
-	if err := s.write(readFile, append(data, '\n')); err != nil {
-		return err
+	data = append(data, '\n')
+	if err := s.write(ReadFile, data); err != nil {
+		return "", err
 	}
-	return s.fsys.SyncDir(dir)
+	return DigestOf(data), s.fsys.SyncDir(dir)
 }
 
-// dropOldReads removes all but the newest quarantined reads.
+// dropOldReads drops all quarantined reads but the ones that are kept.
 func (w *Writer) dropOldReads() error {
 	names, err := snapshotNames(w.quarantine())
 	if err != nil {
 		return err
 	}
-	for ; len(names) > keptReads; names = names[1:] {
-		if err := w.removeQuarantined(names[0]); err != nil {
+	young := w.store.now().Add(-keptFor).UTC().Format(nameLayout)
+	for ; len(names) > keptReads && names[0] < young; names = names[1:] {
+		if err := w.drop(names[0], w.holder.User, "older than the reads that are kept"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Drop removes a quarantined read. The journal records the user and the reason.
+// Drop removes a quarantined read. The journal records its digest, the user and the
+// reason before.
 func (w *Writer) Drop(name string, user, reason string) error {
 	q, err := w.store.FindQuarantined(w.export, name)
 	if err == nil {
 		name = q.ReadName
-		err = w.append(Event{Event: EventDropped, Snapshot: name, User: user, Reason: reason})
-	}
-	if err == nil {
-		err = w.removeQuarantined(name)
+		err = w.drop(name, user, reason)
 	}
 	if err != nil {
 		return fmt.Errorf("drop %s@%s: %w", w.export, name, err)
@@ -245,16 +267,62 @@ func (w *Writer) Drop(name string, user, reason string) error {
 	return nil
 }
 
-// removeQuarantined removes a quarantined read. It is renamed first, so that
-// readers never find a part of it.
+func (w *Writer) drop(name, user, reason string) error {
+	if w.failed {
+		return errHalfway
+	}
+	event := Event{Event: EventDropped, Snapshot: name, User: user, Reason: reason}
+	if q, err := loadQuarantined(w.quarantine(name)); err == nil {
+		event.ReadSHA256 = q.digest
+		for _, f := range q.Files {
+			event.Files = append(event.Files, f.Name)
+		}
+	}
+	if err := w.Journal(event); err != nil {
+		return err
+	}
+	return w.removeQuarantined(name)
+}
+
+// removeQuarantined removes a quarantined read, if it is there. It is renamed
+// first, so that readers never find a part of it.
 func (w *Writer) removeQuarantined(name string) error {
 	fsys := w.store.files
 	removed := w.quarantine(partial(name))
-	if err := fsys.Rename(w.quarantine(name), removed); err != nil {
+	err := fsys.Rename(w.quarantine(name), removed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	if err := fsys.SyncDir(w.quarantine()); err != nil {
 		return err
 	}
 	return removeFolder(fsys, removed)
+}
+
+// removeRead removes the quarantined read whose read.json has a digest, if it
+// is there.
+func (w *Writer) removeRead(digest string) error {
+	names, err := snapshotNames(w.quarantine())
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if q, err := loadQuarantined(w.quarantine(name)); err == nil && q.digest == digest {
+			return w.removeQuarantined(name)
+		}
+	}
+	return nil
+}
+
+// QuarantineWhole reports whether the files of the quarantined read in dir have
+// their digests.
+func (s *Store) QuarantineWhole(ctx context.Context, dir string) (bool, error) {
+	q, err := loadQuarantined(dir)
+	if err != nil {
+		return false, nil
+	}
+	return wholeFiles(ctx, q.dir, q.Files)
 }

@@ -129,7 +129,7 @@ func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
 	if !ok {
 		return nil, &NotRecordedError{s.Manifest.Export, s.Name(), r.Name}
 	}
-	records, err := openRecords(s.dir, s.Manifest.Export, r, counts.Total)
+	records, err := openRecords(s.dir, s.Manifest.Export, r, counts.Total, fileNamed(s.Manifest.Files, r.RecordsFile()).SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("read %s of %s@%s: %w", r.Name, s.Manifest.Export, s.Name(), err)
 	}
@@ -164,14 +164,17 @@ type recordReader struct {
 	wrap     func(error) error // adds the export and path to an error; nil: the caller does
 	total    int               // expected records; -1: unknown
 	content  io.Closer
+	sum      *Digest // of what was read of the file; nil: not computed
+	sha256   string  // expected digest of the file
 	lines    *LineReader
 	key      []byte // of the last record
 	next     []byte
 }
 
-// openRecords opens the total records in dir. They belong to an export, or to a
-// quarantined read if export is "".
-func openRecords(dir, export string, r *Resource, total int) (*recordReader, error) {
+// openRecords opens the total records in dir, in a file with the digest sha256. They
+// belong to an export, or to a quarantined read if export is "". The end of the
+// records is an error unless both are right.
+func openRecords(dir, export string, r *Resource, total int, sha256 string) (*recordReader, error) {
 	path := filepath.Join(dir, r.RecordsFile())
 	wrap := func(err error) error {
 		err = damaged(path, err)
@@ -184,12 +187,13 @@ func openRecords(dir, export string, r *Resource, total int) (*recordReader, err
 	if err != nil {
 		return nil, wrap(err)
 	}
-	u, err := newRecordReader(f, r)
+	sum := NewDigest()
+	u, err := newRecordReader(io.TeeReader(f, sum), r)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	u.file, u.wrap, u.total = f, wrap, total
+	u.file, u.wrap, u.total, u.sum, u.sha256 = f, wrap, total, sum, sha256
 	return u, nil
 }
 
@@ -252,6 +256,9 @@ func (u *recordReader) Next() (diff.Record, error) {
 	record, err := u.read()
 	if err == io.EOF && u.total >= 0 && u.total != u.lines.N {
 		err = fmt.Errorf("it has %d %s, and the manifest says %d", u.lines.N, u.resource.Name, u.total)
+	}
+	if err == io.EOF && u.sum != nil && u.sum.String() != u.sha256 {
+		err = errors.New("its digest is not the one in the manifest")
 	}
 	if err != nil && err != io.EOF && u.wrap != nil {
 		err = u.wrap(err)

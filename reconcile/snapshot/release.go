@@ -26,18 +26,18 @@ func (w *Writer) Release(ctx context.Context, name string, by Override, tool Too
 }
 
 func (w *Writer) release(ctx context.Context, name string, by Override, tool Tool) (*Snapshot, error) {
+	if w.failed {
+		return nil, errHalfway
+	}
 	q, err := w.store.FindQuarantined(w.export, name)
 	if err != nil {
 		return nil, err
 	}
-	if w.damaged != nil {
-		return nil, w.damaged
-	}
 	if newest := w.newest; newest != nil && (q.Previous == nil || *q.Previous != *newest.link()) {
 		return nil, fmt.Errorf("there is a newer snapshot, %s; an older state can't follow it", newest.Name())
 	}
-	if whole, err := wholeFiles(ctx, q.dir, q.Files); err != nil || !whole {
-		return nil, errors.Join(err, errors.New("its files have changed since the read"))
+	if err := w.checkQuarantined(q); err != nil {
+		return nil, err
 	}
 	d, closeDraft, err := w.draftOf(ctx, q)
 	if err != nil {
@@ -47,7 +47,7 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 	now := At(w.store.now())
 	by.Guard, by.Released = q.Reason, &now
 	d.Run.Override, d.Tool = &by, tool
-	event := Event{Event: EventReleased, Snapshot: q.ReadName, User: by.User, Reason: by.Reason}
+	event := Event{Event: EventReleased, Snapshot: q.ReadName, ReadSHA256: q.digest, User: by.User, Reason: by.Reason}
 	if err := w.append(event); err != nil {
 		return nil, err
 	}
@@ -56,6 +56,27 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 		return nil, err
 	}
 	return snap, w.removeQuarantined(q.ReadName)
+}
+
+// checkQuarantined checks that a covered line of the journal has the digest of a
+// quarantined read.
+func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
+	events, err := w.covered()
+	known := ""
+	for _, e := range events {
+		if e.Event == EventQuarantined && e.Snapshot == q.ReadName {
+			known = e.ReadSHA256
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case known == "":
+		return errors.New("no covered line of the journal names it")
+	case known != q.digest || q.StoreID != w.store.meta.StoreID || q.Export != w.export:
+		return errors.New("it has changed since the read")
+	}
+	return nil
 }
 
 // draftOf compares a quarantined read with the newest snapshot, and returns a
@@ -75,7 +96,8 @@ func (w *Writer) draftOf(ctx context.Context, q *QuarantinedRead) (d Draft, clos
 	d = Draft{
 		Started: q.Read.Started.Time, Finished: q.Read.Finished.Time, Org: q.Org, Client: q.Client, Run: q.Run,
 		ClockOffset: time.Duration(q.Read.ClockOffsetMS) * time.Millisecond,
-		Declared:    q.Declared, Settled: q.Read.Settled,
+		Declared:    q.Declared, Settled: q.Read.Settled, Base: w.newest,
+		readSHA256: q.digest, requestsSHA256: fileNamed(q.Files, RequestsFile).SHA256,
 	}
 	for _, r := range q.Recorded() {
 		draft, changes, err := w.resourceDraftOf(ctx, q, r)
@@ -102,13 +124,10 @@ func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Res
 	d = ResourceDraft{
 		Resource: r, ByStatus: counts.ByStatus, Counts: diff.Counts{Total: counts.Total},
 		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside,
-	}
-	var before *Manifest
-	if w.newest != nil {
-		before = &w.newest.Manifest
+		ContentSHA256: fileNamed(q.Files, r.RecordsFile()).ContentSHA256,
 	}
 	var rules diff.Rules
-	if rules, d.Base = RulesFor(r, before, q.Declared); d.Base == BasePrevious {
+	if rules, d.Base = RulesAfter(r, w.newest, q.Declared); d.Base == BasePrevious {
 		if rules.Proofs, err = q.Proofs(r); err != nil {
 			return d, nil, err
 		}

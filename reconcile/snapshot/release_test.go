@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
@@ -25,10 +26,11 @@ func TestQuarantine(t *testing.T) {
 	for _, q := range list {
 		names = append(names, q.Name())
 	}
-	if want := []string{"20261127T060000Z", "20261127T060001Z", "20261127T060002Z"}; !slices.Equal(names, want) {
+	want := []string{"20261123T060000Z", "20261124T060000Z", "20261125T060000Z", "20261126T060000Z", "20261127T060000Z", "20261127T060001Z", "20261127T060002Z"}
+	if !slices.Equal(names, want) {
 		t.Errorf("Quarantined() = %v, want %v", names, want)
 	}
-	q := list[0]
+	q := list[4]
 	users, err := q.Records(snapshot.Users)
 	storetest.Must(t, err)
 	defer users.Close()
@@ -49,6 +51,14 @@ func TestQuarantine(t *testing.T) {
 		t.Errorf("latest = %s", latest.Name())
 	}
 	storetest.CheckOK(t, s)
+
+	// A month later, only the newest three of the old ones are kept.
+	s.SetClock(func() time.Time { return storetest.Day(40) })
+	storetest.Must(t, storetest.Quarantine(t, s, 6))
+	if list, err := s.Quarantined(staff); err != nil || len(list) != 3 {
+		t.Errorf("%d reads are kept, %v", len(list), err)
+	}
+	storetest.CheckOK(t, s)
 }
 
 // Release publishes exactly the quarantined read, and records the user and the
@@ -59,7 +69,9 @@ func TestRelease(t *testing.T) {
 	storetest.Must(t, storetest.Quarantine(t, s, 5))
 	q, err := s.FindQuarantined(staff, "")
 	storetest.Must(t, err)
-	snap, err := storetest.Release(t, storetest.Init(t, s.Dir(), snapshot.Options{Signer: next}), q.Name())
+	snap, err := storetest.Release(t, storetest.Init(t, s.Dir(), snapshot.Options{
+		Signer: next, Allowed: storetest.Allow(t, "archive "+signer.PublicKey(), "archive "+next.PublicKey()),
+	}), q.Name())
 	storetest.Must(t, err)
 	m := snap.Manifest
 	o := m.Run.Override
@@ -77,7 +89,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("changes = %s, %v", data, err)
 	}
 	events := storetest.Journal(t, s)
-	if e := events[len(events)-3]; e.Event != snapshot.EventReleased || e.User != "ops" || e.Reason != o.Reason || e.Snapshot != q.Name() {
+	if e := events[len(events)-2]; e.Event != snapshot.EventReleased || e.User != "ops" || e.Reason != o.Reason || e.Snapshot != q.Name() {
 		t.Errorf("journal: %+v", e)
 	}
 	signers := storetest.Allow(t, "archive "+signer.PublicKey(), `archive valid-after="`+o.Released.Format("20060102150405Z")+`" `+next.PublicKey())
@@ -120,7 +132,7 @@ func TestReleaseRejects(t *testing.T) {
 	requests := filepath.Join(q.Dir(), "requests.ndjson")
 	before := storetest.Read(t, requests)
 	storetest.Must(t, storetest.Edit(requests, "200", "201"))
-	check("", "its files have changed since the read")
+	check("", "its content has changed since it was written")
 	storetest.Write(t, requests, before)
 	storetest.Publish(t, s, storetest.Day(6), storetest.People(6)...)
 	check("", "there is a newer snapshot, 20261128T060000Z")

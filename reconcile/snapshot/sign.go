@@ -14,11 +14,18 @@ import (
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
+
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// SignNamespace is what signatures are for (PROTOCOL.sshsig, section 2): one
-// that was made for another purpose with the same key proves nothing here.
-const SignNamespace = "oktasync-snapshot@v1"
+// Namespaces of the signatures (PROTOCOL.sshsig, section 2). A signature for
+// another namespace is rejected.
+const (
+	SignNamespace       = "oktasync-snapshot@v1"
+	CheckpointNamespace = "oktasync-checkpoint@v1"
+
+	namespacePattern = "oktasync-*@v1"
+)
 
 // MaxKey bounds the files of keys and signatures.
 const MaxKey = 64 << 10
@@ -139,7 +146,7 @@ func (s *Signer) PublicKey() string {
 // AllowedSigner returns the line of an allowed_signers file by which the key of
 // s counts, for snapshots only.
 func (s *Signer) AllowedSigner(principal string) string {
-	return fmt.Sprintf("%s namespaces=%q %s", principal, SignNamespace, s.PublicKey())
+	return fmt.Sprintf("%s namespaces=%q %s", principal, namespacePattern, s.PublicKey())
 }
 
 // signedBy is what the manifest says of s, which may be nil.
@@ -151,39 +158,48 @@ func (s *Signer) signedBy() *string {
 	return &fingerprint
 }
 
-// sign returns manifest.json.sig.
-func (s *Signer) sign(manifest []byte) ([]byte, error) {
-	sig, err := sshsig.Sign(bytes.NewReader(manifest), s.key, sshsig.HashSHA512, SignNamespace)
+// sign returns an armored SSHSIG over data, made with a key that the allowed
+// signers accept now.
+func (s *Store) sign(data []byte, namespace string) ([]byte, error) {
+	if err := s.checkOwnKey(); err != nil {
+		return nil, err
+	}
+	sig, err := sshsig.Sign(bytes.NewReader(data), s.signer.key, sshsig.HashSHA512, namespace)
 	if err != nil {
-		return nil, fmt.Errorf("sign manifest: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	return sshsig.Armor(sig), nil
 }
 
-// CheckSignature holds the signature in dir against the manifest that lies
-// beside it and the fingerprint that the manifest names, and returns the key.
-func CheckSignature(dir, fingerprint string) (ssh.PublicKey, error) {
-	armored, err := ReadBounded(filepath.Join(dir, SignatureFile), MaxKey)
+// Signer checks the signature of s, which must be signed, and returns the key.
+func (s *Snapshot) Signer() (ssh.PublicKey, error) {
+	armored, err := ReadBounded(filepath.Join(s.dir, SignatureFile), MaxKey)
 	if err != nil {
 		return nil, cause(err)
 	}
-	manifest, err := ReadBounded(filepath.Join(dir, ManifestFile), MaxManifest)
+	manifest, err := canonjson.Marshal(s.Manifest)
 	if err != nil {
-		return nil, cause(err)
+		return nil, err
 	}
+	return checkSignature(append(manifest, '\n'), armored, *s.Manifest.SignedBy, SignNamespace)
+}
+
+// checkSignature checks an armored SSHSIG over data by the key with a fingerprint,
+// and returns the key.
+func checkSignature(data, armored []byte, fingerprint, namespace string) (ssh.PublicKey, error) {
 	sig, err := sshsig.Unarmor(armored)
 	if err != nil || !bytes.Equal(sshsig.Armor(sig), armored) {
-		return nil, errors.New("is no signature as this program writes it")
+		return nil, errors.New("is not in the form in which oktasync writes it")
 	}
 	if by := ssh.FingerprintSHA256(sig.PublicKey); by != fingerprint {
-		return nil, fmt.Errorf("is by %s, and the manifest says %s", by, fingerprint)
+		return nil, fmt.Errorf("is by %s, and signed_by is %s", by, fingerprint)
 	}
-	err = sshsig.Verify(bytes.NewReader(manifest), sig, sig.PublicKey, sig.HashAlgorithm, SignNamespace)
+	err = sshsig.Verify(bytes.NewReader(data), sig, sig.PublicKey, sig.HashAlgorithm, namespace)
 	switch {
 	case errors.Is(err, sshsig.ErrNamespaceMismatch):
-		return nil, fmt.Errorf("was made for %q, and must be for %q", sig.Namespace, SignNamespace)
+		return nil, fmt.Errorf("was made for %q, and must be for %q", sig.Namespace, namespace)
 	case err != nil:
-		return nil, errors.New("is not the signature of this manifest")
+		return nil, errors.New("is not a signature of this content")
 	}
 	return sig.PublicKey, nil
 }

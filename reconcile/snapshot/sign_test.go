@@ -48,20 +48,20 @@ func TestSSHKeygen(t *testing.T) {
 		{`"archive@acme.example,ops@acme.example" ` + public + " comment", ""},
 		{`* namespaces="file,oktasync-*" ` + public, ""},
 		{`archive@acme.example valid-after="20261101Z",valid-before="202612010600Z" ` + public, ""},
-		{`archive@acme.example valid-after="20261126Z" ` + public, "not valid yet"},
+		{`archive@acme.example valid-after="20990101Z" ` + public, "not valid yet"},
 		{`archive@acme.example valid-before="20261122Z" ` + public, "no longer valid"},
 		{`archive@acme.example namespaces="file" ` + public, "not allowed for oktasync-snapshot@v1"},
 		{`archive@acme.example namespaces="*,!oktasync-*" ` + public, "not allowed for oktasync-snapshot@v1"},
 		{"archive@acme.example " + storetest.NewSigner(t).PublicKey(), "not among the allowed signers"},
 	} {
 		problems, _ := storetest.VerifyWith(t, s, verify.Options{Signers: storetest.Allow(t, "# comment", "", test.line)})
-		if test.want == "" && len(problems) > 0 || test.want != "" && (len(problems) != 3 || !strings.Contains(problems[0], test.want)) {
+		if test.want == "" && len(problems) > 0 || test.want != "" && (len(problems) != 4 || !strings.Contains(problems[1], test.want)) {
 			t.Errorf("%s: %q, want %q", test.line, problems, test.want)
 		}
 		list := filepath.Join(t.TempDir(), "allowed_signers")
 		storetest.Write(t, list, test.line+"\n")
 		cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", list, "-I", "archive@acme.example", "-n", "oktasync-snapshot@v1",
-			"-O", "verify-time="+latest.Manifest.Read.Finished.Format("20060102150405Z"), "-s", filepath.Join(latest.Dir(), "manifest.json.sig"))
+			"-O", "verify-time="+latest.Manifest.Signed.Format("20060102150405Z"), "-s", filepath.Join(latest.Dir(), "manifest.json.sig"))
 		cmd.Stdin = strings.NewReader(storetest.Read(t, latest.Dir(), "manifest.json"))
 		if out, err := cmd.CombinedOutput(); (err == nil) != (test.want == "") {
 			t.Errorf("%s: ssh-keygen says: %s", test.line, out)

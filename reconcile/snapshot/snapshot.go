@@ -15,9 +15,10 @@ import (
 
 // Formats of what the store writes. A reader refuses any other.
 const (
-	storeFormat    = "oktasync.store/2"
-	snapshotFormat = "oktasync.snapshot/2"
-	readFormat     = "oktasync.read/2"
+	storeFormat      = "oktasync.store/2"
+	checkpointFormat = "oktasync.checkpoint/2"
+	snapshotFormat   = "oktasync.snapshot/2"
+	readFormat       = "oktasync.read/2"
 )
 
 // Names of the files in a snapshot's folder.
@@ -49,12 +50,12 @@ type Manifest struct {
 	Tool      Tool              `json:"tool"`
 	Declared  Declaration       `json:"declared"`
 	Read      Read              `json:"read"`
+	Signed    Time              `json:"signed"`    // when the manifest was completed and signed, by Okta's clock
 	Resources map[string]Counts `json:"resources"` // by name
 	Files     []File            `json:"files"`
 	Journal   JournalHead       `json:"journal"`
 	SignedBy  *string           `json:"signed_by"` // the key's fingerprint; null: not signed
 	Previous  *Link             `json:"previous"`  // null for sequence 1 alone
-	Adopted   *Adoption         `json:"adopted,omitempty"`
 }
 
 // Org is the Okta org that was read.

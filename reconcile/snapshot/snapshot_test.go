@@ -84,6 +84,7 @@ func TestParseManifestRejects(t *testing.T) {
 
 func TestManifest(t *testing.T) {
 	s := storetest.New(t)
+	s.SetClock(func() time.Time { return storetest.Day(1).Add(time.Hour) })
 	d := storetest.Draft(t, s, storetest.Day(1), append(storetest.People(2), storetest.Group(1, "Everyone"))...)
 	d.ClockOffset = 1234567 * time.Microsecond
 	d.Org.TLS = []snapshot.TLS{{LeafSHA256: "ab", Issuer: "CN=x", PrivateCA: true, Requests: 1}}

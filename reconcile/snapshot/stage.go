@@ -76,7 +76,7 @@ func (s *stage) write(name string, data []byte) error {
 // resource writes the files of one resource of a draft. A read that is
 // quarantined has no CSV file and no changes.
 func (s *stage) resource(ctx context.Context, d *ResourceDraft, attrs *render.Columns) error {
-	if err := s.records(ctx, d.Resource, d.Records, attrs); err != nil {
+	if err := s.records(ctx, d, attrs); err != nil {
 		return err
 	}
 	if attrs != nil {
@@ -88,31 +88,42 @@ func (s *stage) resource(ctx context.Context, d *ResourceDraft, attrs *render.Co
 		return nil
 	}
 	file := File{Name: d.Resource.ChangesFile(), Resource: d.Resource.Name}
-	return s.lines(ctx, file, d.Changes, func([]byte) error { return nil })
+	err := s.lines(ctx, file, d.Changes, func([]byte) error { return nil })
+	if err == nil && d.ChangesSHA256 != "" && d.ChangesSHA256 != fileNamed(s.files, file.Name).SHA256 {
+		err = fmt.Errorf("write %s: %w", file.Name, errChanged)
+	}
+	return err
 }
+
+// errChanged means that something has changed a temporary or staged file between
+// two passes over it.
+var errChanged = errors.New("its content has changed since it was written")
 
 // records writes the records of a resource, and passes each to columns unless
 // they are nil.
-func (s *stage) records(ctx context.Context, r *Resource, records diff.Reader, columns *render.Columns) error {
+func (s *stage) records(ctx context.Context, d *ResourceDraft, columns *render.Columns) error {
 	content := NewDigest()
-	err := s.create(File{Name: r.RecordsFile(), Resource: r.Name}, func(w *bufio.Writer, file *File) error {
+	err := s.create(File{Name: d.Resource.RecordsFile(), Resource: d.Resource.Name}, func(w *bufio.Writer, file *File) error {
 		encoder, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithZeroFrames(true))
 		if err != nil {
 			return err
 		}
 		defer encoder.Close()
 		lines := bufio.NewWriterSize(io.MultiWriter(encoder, content), 64<<10)
-		if file.Rows, err = writeRecords(ctx, lines, records, columns); err != nil {
+		if file.Rows, err = writeRecords(ctx, lines, d.Records, columns); err != nil {
 			return err
 		}
 		if err := lines.Flush(); err != nil {
 			return err
 		}
 		file.ContentSHA256 = content.String()
+		if d.ContentSHA256 != "" && d.ContentSHA256 != file.ContentSHA256 {
+			return errChanged
+		}
 		return encoder.Close()
 	})
 	if err == nil && content.Bytes > MaxContent(s.files[len(s.files)-1].Bytes) {
-		err = fmt.Errorf("write %s: %w", r.RecordsFile(), errExpansion)
+		err = fmt.Errorf("write %s: %w", d.Resource.RecordsFile(), errExpansion)
 	}
 	return err
 }
@@ -158,13 +169,17 @@ func (s *stage) csv(ctx context.Context, r *Resource, columns *render.Columns) e
 			return err
 		}
 		defer f.Close()
-		records, err := newRecordReader(f, r)
+		sum := NewDigest()
+		records, err := newRecordReader(io.TeeReader(f, sum), r)
 		if err != nil {
 			return err
 		}
 		defer records.Close()
 		err = render.WriteCSV(w, Records(untilDone{ctx, records}), columns)
 		file.Rows = records.lines.N
+		if err == nil && sum.String() != fileNamed(s.files, r.RecordsFile()).SHA256 {
+			err = errChanged
+		}
 		return err
 	})
 }
@@ -209,13 +224,26 @@ func (s *stage) lines(ctx context.Context, file File, r io.Reader, check func(li
 }
 
 // requests writes requests.ndjson.
-func (s *stage) requests(ctx context.Context, lines io.Reader) (Transcript, error) {
-	if lines == nil {
+func (s *stage) requests(ctx context.Context, d Draft) (Transcript, error) {
+	if d.Requests == nil {
 		return Transcript{}, errors.New("a draft without its requests")
 	}
 	var t Transcript
-	err := s.lines(ctx, File{Name: RequestsFile, Resource: resourceRequests}, lines, t.Add)
+	err := s.lines(ctx, File{Name: RequestsFile, Resource: resourceRequests}, d.Requests, t.Add)
+	if err == nil && d.requestsSHA256 != "" && d.requestsSHA256 != fileNamed(s.files, RequestsFile).SHA256 {
+		err = fmt.Errorf("write %s: %w", RequestsFile, errChanged)
+	}
 	return t, err
+}
+
+// fileNamed returns the entry of a file, or the zero File.
+func fileNamed(files []File, name string) File {
+	for _, f := range files {
+		if f.Name == name {
+			return f
+		}
+	}
+	return File{}
 }
 
 // Transcript summarizes a requests.ndjson.

@@ -40,9 +40,10 @@ func (e *OrgError) Error() string {
 
 // Options say how a store is written.
 type Options struct {
-	GID     int      // a group that may read what is published; 0: none
-	Signer  *Signer  // signs what is published; nil: nobody does
-	Witness *Witness // remembers what was published, and does so beyond this Store; nil: nobody does
+	GID     int             // a group that may read what is published; 0: none
+	Signer  *Signer         // signs snapshots and checkpoints; nil: they are not signed
+	Allowed *AllowedSigners // whose keys are accepted; nil: only that of Signer
+	Witness *Witness        // keeps the heads of the exports beyond this Store; nil: none
 }
 
 // Names in a store and in the folder of an export. What begins with a dot is
@@ -50,12 +51,11 @@ type Options struct {
 const (
 	StoreFile     = "oktasync.json"
 	LockFile      = ".lock"
-	quarantineDir = ".quarantine"
+	QuarantineDir = ".quarantine"
 	LatestLink    = "latest"
 	JournalFile   = "journal.ndjson"
 	PrunedDir     = "pruned"
 	partialSuffix = ".partial"
-	awaySuffix    = ".pruned"
 )
 
 // partial returns the name under which name is made before it is renamed.
@@ -69,8 +69,9 @@ type Store struct {
 	meta      storeMeta
 	published access
 	private   access
-	signer    *Signer  // nil: snapshots are not signed
-	witness   *Witness // nil: there is none
+	signer    *Signer         // nil: nothing is signed
+	allowed   *AllowedSigners // nil: only the signer's own key is accepted
+	witness   *Witness        // nil: there is none
 	files     fileSystem
 	now       func() time.Time
 }
@@ -111,6 +112,7 @@ func newStore(dir string, o Options) *Store {
 		dir:     dir,
 		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
 		signer:  o.Signer,
+		allowed: o.Allowed,
 		witness: o.Witness,
 		files:   osFiles{dir},
 		now:     time.Now,

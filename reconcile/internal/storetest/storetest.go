@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // Export is the export of most stores.
@@ -144,7 +146,7 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 		Client:   snapshot.Client{ClientID: "0oa1", Scopes: []string{"okta.users.read"}, DPoP: true},
 		Run:      snapshot.Run{Trigger: "apply", Host: "node1", User: "ops"},
 		Tool:     snapshot.Tool{Name: "oktasync", Version: "v0.1.0"},
-		Declared: Declared(resources...), Settled: true,
+		Declared: Declared(resources...), Settled: true, Base: latest,
 	}
 	requests := []snapshot.Request{{Resource: "token", Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"}}
 	for i, r := range resources {
@@ -181,12 +183,8 @@ func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource
 			d.ByStatus[recordtest.Decode(t, []byte(record)).(map[string]any)[r.Status].(string)]++
 		}
 	}
-	var before *snapshot.Manifest
-	if latest != nil {
-		before = &latest.Manifest
-	}
 	var rules diff.Rules
-	if rules, d.Base = snapshot.RulesFor(r, before, declared); d.Base != snapshot.BasePrevious {
+	if rules, d.Base = snapshot.RulesAfter(r, latest, declared); d.Base != snapshot.BasePrevious {
 		return d, nil
 	}
 	after := recordtest.ListOf(t, records...)
@@ -209,7 +207,7 @@ func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource
 // Writer returns a writer of the export. The end of the test closes it.
 func Writer(t testing.TB, s *snapshot.Store) *snapshot.Writer {
 	t.Helper()
-	w, err := s.Writer(Export, snapshot.ThisProcess("test"))
+	w, err := s.Writer(context.Background(), Export, snapshot.ThisProcess("test"))
 	Must(t, err)
 	t.Cleanup(func() { w.Close() }) // fails if the test has closed it
 	return w
@@ -232,7 +230,7 @@ func Reconcile(t testing.TB, s *snapshot.Store, started time.Time, records ...st
 }
 
 func withWriter[T any](s *snapshot.Store, do func(*snapshot.Writer) (T, error)) (result T, err error) {
-	w, err := s.Writer(Export, snapshot.ThisProcess("test"))
+	w, err := s.Writer(context.Background(), Export, snapshot.ThisProcess("test"))
 	if err != nil {
 		return result, err
 	}
@@ -280,11 +278,25 @@ func MustPrune(t testing.TB, s *snapshot.Store, last int, hold ...string) {
 	}
 }
 
-// Adopt adopts a break of the chain.
-func Adopt(t testing.TB, s *snapshot.Store) {
+// Adopt adopts what Verify finds, and the loss of a head.
+func Adopt(t testing.TB, s *snapshot.Store, lost ...snapshot.Head) {
 	t.Helper()
-	_, err := withWriter(s, func(w *snapshot.Writer) (any, error) { return nil, w.Adopt("ops", "a disk was lost") })
+	a := snapshot.Adoption{User: "ops", Reason: "a disk was lost"}
+	if len(lost) > 0 {
+		a.Lost = &lost[0]
+	}
+	Must(t, verify.Adopt(t.Context(), s, Export, snapshot.ThisProcess("test"), a, verify.Options{}, func(verify.Finding) {}))
+}
+
+// Checkpoint changes the checkpoint of the export, which must not be signed.
+func Checkpoint(t testing.TB, s *snapshot.Store, change func(*snapshot.Checkpoint)) {
+	t.Helper()
+	c, err := s.Checkpoint(Export)
 	Must(t, err)
+	change(c)
+	data, err := canonjson.Marshal(c)
+	Must(t, err)
+	Write(t, s.Path(Export, snapshot.CheckpointFile), string(data)+"\n")
 }
 
 // Find returns the snapshot that name stands for.

@@ -1,62 +1,63 @@
 package verify
 
-import "fmt"
+import (
+	"context"
+	"fmt"
 
-// adopter returns the snapshot that adopted a break after the snapshot name,
-// nil where none did.
-func (c *chain) adopter(name string) *link {
-	for _, snap := range c.links {
-		if snap.Manifest.Adopted != nil && name < snap.Name() {
-			return snap
-		}
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// Digest returns the SHA-256 of what was found, in lower-case hex. A line adopted of
+// the journal accepts findings by their digests. The text of a finding contains the
+// digest of what is in the store, so another change of the same file is another
+// finding.
+func (f Finding) Digest() string {
+	data, err := canonjson.Marshal(f)
+	if err != nil {
+		return "" // a Finding has only strings
 	}
-	return nil
+	return snapshot.DigestOf(data)
 }
 
-// followAdopters finds the snapshots that each adoption goes on from: those are
-// there on somebody's word, and what else came before it is gone on that word.
-func (c *chain) followAdopters() {
-	links := make(map[string]*link, len(c.links))
-	for _, snap := range c.links {
-		links[snap.Name()] = snap
-	}
-	for _, by := range c.links {
-		if by.Manifest.Adopted == nil {
-			continue
-		}
-		for snap := by; snap != nil && snap.Manifest.Previous != nil; {
-			name := snap.Manifest.Previous.Snapshot
-			if snap = links[name]; c.adopted[name] != nil || name >= by.Name() {
-				break
-			}
-			c.adopted[name] = by
+// adoptions returns the covered lines adopted, by the digests of the findings that
+// they accept.
+func adoptions(events []snapshot.Event) map[string]snapshot.Event {
+	accepted := make(map[string]snapshot.Event)
+	for _, e := range events {
+		for _, digest := range e.Accepted {
+			accepted[digest] = e
 		}
 	}
+	return accepted
 }
 
-// excuseUnknown makes a note of a finding that the journal does not know a
-// snapshot, where one that adopted a break goes on from it: the journal was lost
-// then.
-func (c *chain) excuseUnknown(f Finding) Finding { return f.excusedBy(c.adopted[f.Snapshot]) }
-
-// excuseGone makes a note of a finding that a snapshot is gone, where one that
-// adopted a break goes on from an older one.
-func (c *chain) excuseGone(f Finding) Finding {
-	for _, by := range c.links {
-		from := by.Manifest.Previous
-		if by.Manifest.Adopted != nil && f.Snapshot < by.Name() && (from == nil || from.Snapshot < f.Snapshot) {
-			return f.excusedBy(by)
-		}
-	}
-	return f
-}
-
-// excusedBy is f as the note that it is once the snapshot by has adopted it.
-func (f Finding) excusedBy(by *link) Finding {
-	if by != nil {
-		a := by.Manifest.Adopted
+// add reports a finding. A finding that was adopted is a note.
+func (v *verifier) add(f Finding) {
+	if e, ok := v.accepted[f.Digest()]; ok && !f.Note {
 		f.Note = true
-		f.Problem += fmt.Sprintf("; %s adopted that in %s: %s", a.User, by.Name(), a.Reason)
+		f.Problem += fmt.Sprintf("; %s adopted that: %s", e.User, e.Reason)
 	}
-	return f
+	if f.Note {
+		v.sum.Notes++
+	} else {
+		v.sum.Problems++
+	}
+	v.report(f)
+}
+
+// Adopt verifies an export, and makes its state on disk its verified state, see
+// [snapshot.Store.Adopt]. It accepts exactly the findings that it reports. a has the
+// user, the reason and the lost head. If there is nothing to adopt, the error says so.
+func Adopt(ctx context.Context, s *snapshot.Store, export string, h snapshot.Holder, a snapshot.Adoption, o Options, report func(Finding)) error {
+	o.Exports = []string{export}
+	return s.Adopt(export, h, func() (snapshot.Adoption, error) {
+		_, err := Verify(ctx, s, o, func(f Finding) {
+			report(f)
+			if !f.Note && f.Export == export {
+				a.Accepted = append(a.Accepted, f.Digest())
+			}
+		})
+		return a, err
+	})
 }

@@ -9,7 +9,7 @@ import (
 
 // Folder checks the folder of one snapshot without its store: the manifest, the
 // digests, the records and the signature. It checks neither the chain nor the
-// journal, and ignores o.Exports. The error means the same as that of [Verify].
+// journal, and ignores o.Exports and o.Heads. The error means the same as that of [Verify].
 func Folder(ctx context.Context, dir string, o Options, report func(Finding)) (Summary, error) {
 	v := newVerifier(nil, o, report)
 	snap, err := snapshot.ReadFolder(dir)
@@ -22,10 +22,8 @@ func Folder(ctx context.Context, dir string, o Options, report func(Finding)) (S
 	if _, err := v.checkSnapshot(ctx, head, nil); err != nil {
 		return v.sum, fmt.Errorf("verify %s@%s: %w", m.Export, m.Snapshot, err)
 	}
-	v.checkHeads(&chain{export: m.Export, links: []*link{head}})
-	v.checkAnchor(head)
+	v.checkUnsigned(&chain{export: m.Export, links: []*link{head}})
 	v.checkCertificates(head)
 	v.sum.Exports = 1
-	v.sum.Heads = append(v.sum.Heads, Head{Export: m.Export, Sequence: m.Sequence, Snapshot: m.Snapshot, Digest: snap.Digest})
 	return v.sum, nil
 }

@@ -86,11 +86,13 @@ func forge(t testing.TB, s *snapshot.Store, change func(f *forger)) {
 	storetest.Write(t, filepath.Join(snap.Dir(), "manifest.json"), string(manifest))
 	sums := snapshot.Sums(append(slices.Clone(f.m.Files), snapshot.File{Name: "manifest.json", SHA256: digest}))
 	storetest.Write(t, filepath.Join(snap.Dir(), "SHA256SUMS"), string(sums))
-	rewriteJournal(t, s.Path(staff, "journal.ndjson"), snap.Digest, digest)
+	last := rewriteJournal(t, s.Path(staff, "journal.ndjson"), snap.Digest, digest)
+	storetest.Checkpoint(t, s, func(c *snapshot.Checkpoint) { c.ManifestSHA256, c.LineSHA256 = digest, last })
 }
 
-// rewriteJournal replaces the digest of a manifest in a journal.
-func rewriteJournal(t testing.TB, path, was, is string) {
+// rewriteJournal replaces the digest of a manifest in a journal, and returns the
+// digest of the last line.
+func rewriteJournal(t testing.TB, path, was, is string) string {
 	t.Helper()
 	var journal []byte
 	last := ""
@@ -109,6 +111,7 @@ func rewriteJournal(t testing.TB, path, was, is string) {
 		last, journal = snapshot.DigestOf(line), append(journal, line...)
 	}
 	storetest.Write(t, path, string(journal))
+	return last
 }
 
 func decompress(t testing.TB, data string) string {

@@ -19,7 +19,7 @@ var mutations = []struct {
 	do   func(m *mutation) bool
 }{
 	{"flip a bit", func(m *mutation) bool {
-		return m.edit(one(m, m.files()), func(data []byte) []byte {
+		return m.edit(one(m, append(m.files(), m.path("checkpoint"))), func(data []byte) []byte {
 			data[m.IntN(len(data))] ^= 1 << m.IntN(8)
 			return data
 		})
@@ -32,13 +32,13 @@ var mutations = []struct {
 		return m.check(err, os.WriteFile(path, data, 0o600))
 	}},
 	{"truncate", func(m *mutation) bool {
-		return m.edit(one(m, m.files()), func(data []byte) []byte { return data[:m.IntN(len(data))] })
+		return m.edit(one(m, append(m.files(), m.path("checkpoint"))), func(data []byte) []byte { return data[:m.IntN(len(data))] })
 	}},
 	{"append", func(m *mutation) bool {
 		return m.edit(one(m, m.files()), func(data []byte) []byte { return append(data, data[m.IntN(len(data)):]...) })
 	}},
 	{"delete a file", func(m *mutation) bool {
-		path := one(m, append(m.files(), m.path("journal.ndjson"), m.path("latest")))
+		path := one(m, append(m.files(), m.path("journal.ndjson"), m.path("latest"), m.path("checkpoint")))
 		m.name(path)
 		return m.check(os.Remove(path))
 	}},
@@ -87,6 +87,17 @@ var mutations = []struct {
 		m.name(path)
 		return m.check(os.Mkdir(path, 0o700))
 	}},
+	{"put an older checkpoint back", func(m *mutation) bool {
+		path := one(m, m.h.checkpoints)
+		m.names = []string{"runs, and an interruption leaves one", "is not the one", "covers", "not signed", "checkpoint"}
+		return m.check(os.Remove(m.path("checkpoint")), os.WriteFile(m.path("checkpoint"), []byte(path), 0o600))
+	}},
+	{"sign a checkpoint with a foreign key", func(m *mutation) bool {
+		m.name(m.path("checkpoint"))
+		line, _, _ := strings.Cut(storetest.Read(m.h.t, m.path("checkpoint")), "\n")
+		signature, err := sign(m.h.foreign, snapshot.CheckpointNamespace, []byte(line+"\n"))
+		return m.check(err, os.WriteFile(m.path("checkpoint"), append([]byte(line+"\n"), signature...), 0o600))
+	}},
 	{"swap two files", func(m *mutation) bool {
 		a := one(m, m.files())
 		alike := slices.DeleteFunc(m.files(), func(b string) bool {
@@ -122,7 +133,7 @@ var mutations = []struct {
 		return m.check(os.Remove(a), os.Link(b, a))
 	}},
 	{"put a folder in the place of a file", func(m *mutation) bool {
-		path := one(m, append(m.files(), m.path("journal.ndjson"), m.path("latest")))
+		path := one(m, append(m.files(), m.path("journal.ndjson"), m.path("latest"), m.path("checkpoint")))
 		m.name(path)
 		return m.check(os.Remove(path), os.Mkdir(path, 0o700))
 	}},
@@ -167,7 +178,7 @@ var mutations = []struct {
 		_, newest := m.newest()
 		targets := []string{"nowhere", "", "pruned", "./" + newest.Name(), newest.Dir(), "../" + staff + "/" + newest.Name()}
 		for _, path := range m.glob("2*") {
-			if name := filepath.Base(path); name != newest.Name() {
+			if name := filepath.Base(path); name != newest.Name() && name != newest.Manifest.Previous.Snapshot {
 				targets = append(targets, name)
 			}
 		}
@@ -180,7 +191,7 @@ var mutations = []struct {
 	{"add a future snapshot", func(m *mutation) bool {
 		_, newest := m.newest()
 		digest := m.forge(newest, func(f *snapshot.Manifest) {
-			f.Snapshot, f.Sequence, f.Adopted = "20270101T060000Z", f.Sequence+1, nil
+			f.Snapshot, f.Sequence = "20270101T060000Z", f.Sequence+1
 			f.Previous = &snapshot.Link{Snapshot: newest.Name(), ManifestSHA256: newest.Digest}
 		})
 		if m.IntN(2) == 0 {
@@ -188,11 +199,10 @@ var mutations = []struct {
 		}
 		return true
 	}},
-	{"forge an adoption", func(m *mutation) bool {
+	{"forge a first snapshot", func(m *mutation) bool {
 		_, newest := m.newest()
 		digest := m.forge(newest, func(f *snapshot.Manifest) {
 			f.Snapshot, f.Sequence, f.Previous = "20270101T060000Z", 1, nil
-			f.Adopted = &snapshot.Adoption{User: "ops", Reason: "a disk was lost"}
 		})
 		m.journal("20270101T060000Z", digest)
 		return true
@@ -213,20 +223,13 @@ var mutations = []struct {
 			if m.IntN(2) == 0 {
 				f.Sequence, f.Previous = f.Sequence+1, &snapshot.Link{Snapshot: from.Name(), ManifestSHA256: from.Digest}
 			}
-			if m.IntN(2) == 0 {
-				f.Adopted = nil
-			}
 		})
 		return true
 	}},
 	{"restore a pruned snapshot", func(m *mutation) bool {
 		name := filepath.Base(one(m, m.glob("pruned/2*")))
 		m.names = []string{name}
-		m.check(os.CopyFS(m.path(name), os.DirFS(filepath.Join(m.h.copies, name))))
-		if m.IntN(2) == 0 {
-			return m.check(os.RemoveAll(m.path("pruned", name)))
-		}
-		return true
+		return m.check(os.CopyFS(m.path(name), os.DirFS(filepath.Join(m.h.copies, name))))
 	}},
 	{"replace a snapshot by an older one", func(m *mutation) bool {
 		paths := m.glob("2*")
@@ -242,7 +245,7 @@ var mutations = []struct {
 				m.check(os.RemoveAll(m.path(entry.Name())))
 			}
 		}
-		m.names = []string{"was published, and is gone"}
+		m.names = []string{"checkpoint: is missing"}
 		return true
 	}},
 }

@@ -9,12 +9,11 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"oktasync/reconcile/snapshot"
 )
 
-// finding is one about a file of a snapshot, or of its tombstone.
+// finding returns a finding about a file of a snapshot, or of its tombstone.
 func (s *link) finding(file, format string, args ...any) Finding {
 	f := Finding{Export: s.Manifest.Export, Snapshot: s.Name(), File: file, Problem: fmt.Sprintf(format, args...)}
 	if s.tombstone {
@@ -23,8 +22,8 @@ func (s *link) finding(file, format string, args ...any) Finding {
 	return f
 }
 
-// readTombs reads what retention has left of the snapshots that it removed.
-func (c *chain) readTombs() error {
+// readPruned reads the manifests of the snapshots whose records were removed.
+func (c *chain) readPruned() error {
 	dir := c.store.Path(c.export, snapshot.PrunedDir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,100 +34,102 @@ func (c *chain) readTombs() error {
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		file := path.Join(snapshot.PrunedDir, name)
-		of, isPartial := snapshot.PartialOf(name)
-		_, err := snapshot.ParseName(name)
-		_, ofErr := snapshot.ParseName(of)
-		switch {
-		case isPartial && ofErr == nil && entry.IsDir():
-			c.find(Finding{File: file, Problem: "unfinished prune: left behind, the next run removes it", Note: true})
-		case err != nil || !entry.IsDir():
-			c.find(Finding{File: file, Problem: "is no part of an export"})
-		default:
-			if err := c.readTomb(filepath.Join(dir, name), name); err != nil {
-				return err
-			}
+		if _, err := snapshot.ParseName(name); err != nil || !entry.IsDir() {
+			c.find(Finding{File: path.Join(snapshot.PrunedDir, name), Problem: "is no part of an export"})
+			continue
+		}
+		if err := c.readTombstone(filepath.Join(dir, name), name); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *chain) readTomb(dir, name string) error {
-	c.buried = append(c.buried, name)
+func (c *chain) readTombstone(dir, name string) error {
+	c.pruned = append(c.pruned, name)
 	folder, err := snapshot.ReadFolder(dir)
-	tomb := &link{Snapshot: folder}
-	if err == nil && (tomb.Manifest.Export != c.export || tomb.Name() != name) {
-		err = fmt.Errorf("is that of %s@%s", tomb.Manifest.Export, tomb.Name())
+	t := &link{Snapshot: folder, tombstone: true}
+	if err == nil && (t.Manifest.Export != c.export || t.Name() != name) {
+		err = fmt.Errorf("is that of %s@%s", t.Manifest.Export, t.Name())
 	}
 	if err != nil {
 		c.find(Finding{File: path.Join(snapshot.PrunedDir, name, snapshot.ManifestFile), Problem: snapshot.ProblemOf(err)})
 		return nil
 	}
-	tomb.tombstone = true
-	c.tombs = append(c.tombs, tomb)
+	if c.read[name] != nil {
+		c.find(t.finding("", "is in two folders"))
+		return nil
+	}
+	c.read[name] = t
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	expected := tomb.Manifest.TombstoneNames()
+	stays := t.Manifest.TombstoneNames()
 	for _, entry := range entries {
+		_, listed := t.Manifest.File(entry.Name())
 		switch {
-		case !slices.Contains(expected, entry.Name()):
-			c.find(tomb.finding(entry.Name(), "is no part of a tombstone"))
-		case !entry.Type().IsRegular():
-			c.find(tomb.finding(entry.Name(), "is no plain file"))
+		case slices.Contains(stays, entry.Name()) && !entry.Type().IsRegular():
+			c.find(t.finding(entry.Name(), "is no plain file"))
+		case slices.Contains(stays, entry.Name()):
+		case listed || entry.Name() == snapshot.SumsFile:
+			c.find(t.finding(entry.Name(), "unfinished prune: the next run or prune removes it"))
+			c.findings[len(c.findings)-1].Note = true
+		default:
+			c.find(t.finding(entry.Name(), "is no part of a pruned snapshot"))
 		}
 	}
 	return nil
 }
 
-// join makes one chain of the snapshots that are there and those that were
-// pruned.
-func (c *chain) join() {
-	c.links = slices.Clone(c.snapshots)
-	for _, tomb := range c.tombs {
-		if !slices.Contains(c.names, tomb.Name()) {
-			c.links = append(c.links, tomb)
+// checkEvents compares the snapshots with the covered events: each must be published,
+// each published one must be there, and a covered line must permit that its records
+// are missing.
+func (c *chain) checkEvents() {
+	published, pruned := make(map[string]string), make(map[string]string)
+	for _, e := range c.ledger.Events() {
+		switch e.Event {
+		case snapshot.EventPublished:
+			published[e.Snapshot] = e.ManifestSHA256
+		case snapshot.EventPruned:
+			pruned[e.Snapshot] = e.ManifestSHA256
 		}
 	}
-	slices.SortFunc(c.links, func(a, b *link) int { return strings.Compare(a.Name(), b.Name()) })
-}
-
-// has reports whether a snapshot is there, or its tombstone.
-func (c *chain) has(name string) bool {
-	return slices.Contains(c.names, name) || slices.Contains(c.buried, name)
-}
-
-// checkTombs holds the tombstones against the journal and the folders.
-func (c *chain) checkTombs() {
-	for _, tomb := range c.tombs {
-		name := tomb.Name()
-		there := slices.Contains(c.names, name)
-		digest, announced := c.pruned[name]
-		published := c.published[name]
-		f := tomb.finding("", "")
-		switch {
-		case announced && digest != tomb.Digest || published != "" && published != tomb.Digest:
-			f = tomb.finding(snapshot.ManifestFile, "is not the one that the journal knows")
-		case there && !announced:
-			f.Problem, f.Note = "unfinished prune: the next run takes it back", true
-		case there && c.openPrune == name:
-			f.Problem, f.Note = "unfinished prune: the next run finishes it", true
-		case there:
-			f.Problem = "was pruned, and the snapshot is there again"
-		case !announced:
-			f.Problem = "is a tombstone, and the journal does not know that it was pruned"
+	for _, snap := range c.links {
+		name := snap.Name()
+		switch digest := published[name]; digest {
+		case snap.Digest:
+		case "":
+			c.find(Finding{Snapshot: name, Problem: "no covered line of the journal says that it was published"})
 		default:
-			continue
+			c.find(Finding{Snapshot: name, Problem: "is not the one that the journal says was published (its manifest's SHA-256 is " + snap.Digest + ")"})
 		}
-		c.find(f)
+		if snap.tombstone && pruned[name] != snap.Digest {
+			c.find(snap.finding("", "its records are missing, and no covered line of the journal says that it was pruned"))
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.pruned)) {
-		if !slices.Contains(c.buried, name) {
+	c.checkMissing(published, pruned)
+}
+
+// checkMissing reports the snapshots that the journal, the checkpoint or a manifest
+// names, and that are missing.
+func (c *chain) checkMissing(published, pruned map[string]string) {
+	named := maps.Clone(published)
+	if cp := c.checkpoint; cp != nil && cp.Sequence > 0 {
+		named[cp.Snapshot] = cp.ManifestSHA256
+	}
+	for _, snap := range c.links {
+		if p := snap.Manifest.Previous; p != nil {
+			named[p.Snapshot] = p.ManifestSHA256
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		switch {
+		case slices.Contains(c.names, name) || slices.Contains(c.pruned, name):
+		case pruned[name] != "":
 			c.find(Finding{File: path.Join(snapshot.PrunedDir, name), Problem: "is missing, and the journal says that the snapshot was pruned"})
+		default:
+			c.find(Finding{Snapshot: name, Problem: "was published, and is missing"})
 		}
-	}
-	if n := len(c.links); n > 0 && c.links[n-1].tombstone {
-		c.find(c.links[n-1].finding("", "is the newest of the chain and was pruned, which retention never does"))
 	}
 }

@@ -29,11 +29,11 @@ func TestSigned(t *testing.T) {
 	}
 
 	unsigned := storetest.Init(t, s.Dir(), snapshot.Options{})
-	if _, err := storetest.Reconcile(t, unsigned, storetest.Day(4), storetest.People(4)...); err == nil || !strings.Contains(err.Error(), "is signed, and no key is configured") {
+	if _, err := storetest.Reconcile(t, unsigned, storetest.Day(4), storetest.People(4)...); err == nil || !strings.Contains(err.Error(), "the configuration has no signing key") {
 		t.Errorf("publish without a key: %v", err)
 	}
 	problems, _ = storetest.VerifyWith(t, storetest.ThreeDays(t), anchor)
-	if want := "staff@20261125T060000Z/manifest.json: is not signed, so no allowed signer vouches for the chain up to it"; !slices.Equal(problems, []string{want}) {
+	if want := []string{"staff/checkpoint: is not signed", "staff: snapshots from sequence 1 to 3 are not signed"}; !slices.Equal(problems, want) {
 		t.Errorf("an unsigned store with allowed signers: %q", problems)
 	}
 }
@@ -42,10 +42,11 @@ func TestSigned(t *testing.T) {
 func TestSignerRotation(t *testing.T) {
 	old, next := storetest.NewSigner(t), storetest.NewSigner(t)
 	s := storetest.SignedDays(t, old)
-	again := storetest.Init(t, s.Dir(), snapshot.Options{Signer: next})
-	storetest.Publish(t, again, storetest.Day(4), storetest.People(4)...)
+	both := storetest.Allow(t, "archive "+old.PublicKey(), "archive "+next.PublicKey())
+	again := storetest.Init(t, s.Dir(), snapshot.Options{Signer: next, Allowed: both})
+	rotated := storetest.Publish(t, again, storetest.Day(4), storetest.People(4)...).Manifest.Signed.Format("20060102150405Z")
 	problems, sum := storetest.VerifyWith(t, s, verify.Options{Signers: storetest.Allow(t,
-		`archive valid-before="20261126Z" `+old.PublicKey(), `archive valid-after="20261126Z" `+next.PublicKey())})
+		`archive valid-before="`+rotated+`" `+old.PublicKey(), `archive valid-after="`+rotated+`" `+next.PublicKey())})
 	if len(problems) > 0 || len(sum.Signed) != 2 || sum.Signed[1].Manifests != 1 {
 		t.Errorf("Verify: %q, %+v", problems, sum.Signed)
 	}
@@ -67,30 +68,36 @@ func TestVerifyFindsOtherNamespace(t *testing.T) {
 	}
 }
 
-// Heads that are recorded elsewhere reveal a chain that was rewritten or cut.
+// Heads that are noted elsewhere show that a chain was created again or cut.
 func TestVerifyHeads(t *testing.T) {
-	s, other := storetest.ThreeDays(t), storetest.ThreeDays(t)
-	heads := func(s *snapshot.Store) (heads []verify.Head) {
-		list, err := s.List(staff)
+	noted := func(s *snapshot.Store) snapshot.Head {
+		c, err := s.Checkpoint(staff)
 		storetest.Must(t, err)
-		for _, snap := range list {
-			heads = append(heads, verify.Head{Export: staff, Sequence: snap.Manifest.Sequence, Digest: snap.Digest})
-		}
-		return heads
+		return c.Head()
 	}
-	ours, theirs := heads(s), heads(other)
+	s, other := storetest.ThreeDays(t), storetest.ThreeDays(t)
+	theirs := noted(other)
+	old := noted(s)
+	storetest.Publish(t, s, storetest.Day(4), storetest.People(3)...)
+	newer, journal := old, old
+	newer.Sequence, newer.Lines = 9, 99
+	journal.Line = theirs.Line
+	lines := old
+	lines.Lines = 99
 	for _, test := range []struct {
-		name  string
-		heads []verify.Head
-		want  string
+		name, export string
+		head         snapshot.Head
+		want         string
 	}{
-		{"ours", ours, ""},
-		{"another export's", []verify.Head{{Export: "others", Sequence: 9}}, ""},
-		{"a fork", theirs[1:2], "two chains, forked at 2 or before"},
-		{"both", []verify.Head{ours[2], theirs[2]}, "staff: two heads noted for sequence 3 differ"},
-		{"newer", []verify.Head{{Export: staff, Sequence: 4, Digest: "ab"}}, "staff: ends at sequence 3, and the head noted has 4"},
+		{"old", staff, old, ""},
+		{"another export's", "others", theirs, ""},
+		{"a fork", staff, theirs, "sequence 3 has another manifest: there are two chains, forked at 3 or before"},
+		{"newer", staff, newer, "it ends at sequence 4"},
+		{"more lines", staff, lines, "its journal ends at line 8"},
+		{"another journal", staff, journal, "line 6 of its journal is another one"},
 	} {
-		problems, _ := storetest.VerifyWith(t, s, verify.Options{Heads: test.heads})
+		test.head.Export = test.export
+		problems, _ := storetest.VerifyWith(t, s, verify.Options{Heads: []snapshot.Head{test.head}})
 		if (test.want == "") != (len(problems) == 0) || test.want != "" && !strings.Contains(problems[0], test.want) {
 			t.Errorf("%s: %q, want %q", test.name, problems, test.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"oktasync/reconcile/snapshot"
 )
@@ -36,39 +37,33 @@ func (f Finding) String() string {
 
 // Summary says what Verify looked at.
 type Summary struct {
-	Exports   int            `json:"exports"`
-	Snapshots int            `json:"snapshots"`
-	Pruned    int            `json:"pruned"` // snapshots of which only the manifest is kept
-	Files     int            `json:"files"`
-	Records   map[string]int `json:"records"` // by resource, in all snapshots together
-	Bytes     int64          `json:"bytes"`
-	Problems  int            `json:"problems"`
-	Notes     int            `json:"notes"`
-	Heads     []Head         `json:"heads"`
+	Exports   int             `json:"exports"`
+	Snapshots int             `json:"snapshots"`
+	Pruned    int             `json:"pruned"` // snapshots of which only the manifest is kept
+	Files     int             `json:"files"`
+	Records   map[string]int  `json:"records"` // by resource, in all snapshots together
+	Bytes     int64           `json:"bytes"`
+	Problems  int             `json:"problems"`
+	Notes     int             `json:"notes"`
+	Heads     []snapshot.Head `json:"heads"`
 
 	Signed []Signed `json:"signed"`
 }
 
-// Head is the end of an export's chain.
-type Head struct {
-	Export   string `json:"export"`
-	Sequence int    `json:"sequence"`
-	Snapshot string `json:"snapshot"`
-	Digest   string `json:"digest"` // of its manifest
-}
-
-// Options say what Verify looks at, and what it holds that against.
+// Options are the options of Verify.
 type Options struct {
-	Exports []string                 // nil: all of them
-	Signers *snapshot.AllowedSigners // whose signatures count; nil: every one that fits
-	Heads   []Head                   // noted elsewhere: each an export, a sequence and a digest
+	Exports    []string                 // nil: all
+	Signers    *snapshot.AllowedSigners // whose signatures are accepted; nil: every valid one
+	Principals []string                 // restricts Signers; nil: all
+	Signed     bool                     // report what is not signed, also without Signers
+	Time       time.Time                // at which checkpoints must be valid; zero: now
+	Heads      []snapshot.Head          // noted elsewhere, each with its export
 
-	// Progress, if not nil, is told how far it is, at each snapshot and every so
-	// many users.
+	// Progress, if not nil, is called at each snapshot and every so many records.
 	Progress func(Progress)
 }
 
-// Progress is how far Verify is with an export.
+// Progress is the progress of Verify with an export.
 type Progress struct {
 	Export            string
 	Records, Expected int // in all of its snapshots
@@ -106,29 +101,30 @@ func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Findi
 }
 
 type verifier struct {
-	store   *snapshot.Store
-	signers *snapshot.AllowedSigners
-	heads   []Head
-	report  func(Finding)
-	sum     Summary
+	store      *snapshot.Store
+	signers    *snapshot.AllowedSigners
+	principals []string
+	signed     bool
+	now        time.Time
+	heads      []snapshot.Head
+	accepted   map[string]snapshot.Event // by the digests of findings, for the current export
+	report     func(Finding)
+	sum        Summary
 
 	progress func(Progress) // may be nil
 	at       Progress
 }
 
 func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
-	v := &verifier{store: s, signers: o.Signers, heads: o.Heads, report: report, progress: o.Progress}
-	v.sum.Heads, v.sum.Signed, v.sum.Records = []Head{}, []Signed{}, map[string]int{}
-	return v
-}
-
-func (v *verifier) add(f Finding) {
-	if f.Note {
-		v.sum.Notes++
-	} else {
-		v.sum.Problems++
+	v := &verifier{
+		store: s, signers: o.Signers, principals: o.Principals, signed: o.Signed, now: o.Time,
+		heads: o.Heads, report: report, progress: o.Progress,
 	}
-	v.report(f)
+	if o.Time.IsZero() {
+		v.now = time.Now()
+	}
+	v.sum.Heads, v.sum.Signed, v.sum.Records = []snapshot.Head{}, []Signed{}, map[string]int{}
+	return v
 }
 
 // checkRoot looks at the names in the store's folder, and returns the exports
@@ -154,10 +150,11 @@ func (v *verifier) checkRoot() ([]string, error) {
 
 // checkExport looks at the chain of an export, and then into each snapshot.
 func (v *verifier) checkExport(ctx context.Context, export string) error {
-	c, err := settledSurvey(v.store, export)
+	c, err := v.settledSurvey(ctx, export)
 	if err != nil {
 		return err
 	}
+	v.accepted = adoptions(c.ledger.Events())
 	for _, f := range c.findings {
 		v.add(f)
 	}
@@ -181,15 +178,14 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		expected += snap.total()
 	}
 	v.checkHeads(c)
+	v.checkUnsigned(c)
 	if n := len(c.links); n > 0 {
-		head := c.links[n-1]
-		v.checkAnchor(head)
-		v.checkCertificates(head)
-		v.sum.Heads = append(v.sum.Heads, Head{
-			Export: export, Sequence: head.Manifest.Sequence, Snapshot: head.Name(), Digest: head.Digest,
-		})
+		v.checkCertificates(c.links[n-1])
 	}
-	return nil
+	if c.checkpoint != nil {
+		v.sum.Heads = append(v.sum.Heads, c.checkpoint.Head())
+	}
+	return v.checkQuarantine(ctx, c)
 }
 
 // checkSettled is checkSnapshot, and forgets what it found where a writer has
@@ -209,19 +205,6 @@ func (v *verifier) checkSettled(ctx context.Context, snap *link, before *checked
 		v.report(f)
 	}
 	return checked, err
-}
-
-// settledSurvey surveys an export again until two surveys in a row find the
-// same: what only one finds is a writer's doing that went on beside it.
-func settledSurvey(s *snapshot.Store, export string) (*chain, error) {
-	c, err := survey(s, export)
-	for tries := 0; err == nil && len(c.findings) > 0 && tries < 20; tries++ {
-		before := c
-		if c, err = survey(s, export); err == nil && slices.Equal(before.findings, c.findings) {
-			break
-		}
-	}
-	return c, err
 }
 
 // total is how many users a snapshot has, as its manifest says; none once it is

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"oktasync/reconcile/internal/storetest"
+	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/verify"
 )
 
@@ -58,8 +59,13 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("Verify: %v, %v", findings, err)
 	}
 	latest := storetest.Find(t, s, "")
-	head := verify.Head{Export: staff, Sequence: 3, Snapshot: latest.Name(), Digest: latest.Digest}
-	if sum.Snapshots != 3 || sum.Files != 19 || !maps.Equal(sum.Records, map[string]int{"users": 20 + 19 + 19, "groups": 2 + 3 + 3}) || !slices.Equal(sum.Heads, []verify.Head{head}) {
+	checkpoint, err := s.Checkpoint(staff)
+	storetest.Must(t, err)
+	head := checkpoint.Head()
+	if head.Sequence != 3 || head.Digest != latest.Digest || head.Lines != 6 {
+		t.Errorf("Head() = %s", head)
+	}
+	if sum.Snapshots != 3 || sum.Files != 19 || !maps.Equal(sum.Records, map[string]int{"users": 20 + 19 + 19, "groups": 2 + 3 + 3}) || !slices.Equal(sum.Heads, []snapshot.Head{head}) {
 		t.Errorf("Verify() = %+v", sum)
 	}
 	var reports []verify.Progress

@@ -37,7 +37,7 @@ func TestVerifyWaitsForTheJournal(t *testing.T) {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			s, log := newVerifier(t, dir)
-			w, err := s.store.Writer("staff", snapshot.ThisProcess("apply"))
+			w, err := s.store.Writer(t.Context(), "staff", snapshot.ThisProcess("apply"))
 			if err != nil {
 				t.Fatal(err)
 			}

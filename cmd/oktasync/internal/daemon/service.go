@@ -59,9 +59,6 @@ func (d *daemon) configure(cfg *config.Config, before *service) (_ *service, err
 	if s.notifiers, s.heartbeat, err = d.newNotifiers(cfg); err != nil {
 		return nil, err
 	}
-	if _, err = org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
-		return nil, err // now, not when daemon.verify runs
-	}
 	if s.store, err = org.OpenStore(cfg, &d.witness); err != nil {
 		return nil, err
 	}

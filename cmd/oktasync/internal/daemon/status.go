@@ -101,6 +101,9 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 	}
 	if newest, err := s.store.Latest(export.Name); err == nil {
 		e.Newest = newestStatus(newest)
+		if c, err := s.store.Checkpoint(export.Name); err == nil {
+			e.Newest.Head = c.Head().String()
+		}
 	}
 	list, _ := s.store.Quarantined(export.Name)
 	for _, r := range slices.Backward(list) {

@@ -110,9 +110,9 @@ func (s *service) lastVerify() (at time.Time, problems int) {
 func (s *service) record(ctx context.Context, exports []string, problems map[string]int) {
 	end := time.Now().Add(recordWait)
 	for _, export := range exports {
-		err := s.recordOne(export, problems[export])
+		err := s.recordOne(ctx, export, problems[export])
 		for isLocked(err) && time.Now().Before(end) && wait(ctx, time.Second) {
-			err = s.recordOne(export, problems[export])
+			err = s.recordOne(ctx, export, problems[export])
 		}
 		if err != nil {
 			s.log.Warn("verify not journaled", "export", export, "err", err)
@@ -122,8 +122,8 @@ func (s *service) record(ctx context.Context, exports []string, problems map[str
 
 const recordWait = 5 * time.Minute
 
-func (s *service) recordOne(export string, problems int) (err error) {
-	w, err := s.store.Writer(export, snapshot.ThisProcess("verify"))
+func (s *service) recordOne(ctx context.Context, export string, problems int) (err error) {
+	w, err := s.store.Writer(ctx, export, snapshot.ThisProcess("verify"))
 	if err != nil {
 		return err
 	}

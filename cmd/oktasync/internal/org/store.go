@@ -27,7 +27,8 @@ func OpenStore(cfg *config.Config, witness *snapshot.Witness) (*snapshot.Store, 
 	return store, err
 }
 
-// StoreOptions looks up the group of the store and loads its signing key.
+// StoreOptions looks up the group of the store, and loads its signing key and the
+// signers that are accepted.
 func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	options, err = GroupOptions(cfg)
 	if file := cfg.Store.SigningKeyFile; file != "" {
@@ -35,6 +36,10 @@ func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
 		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
 			err = errors.Join(err, cfg.Problem("store.signing_key_file", config.WrapFileError(file, load)))
 		}
+	}
+	var load error
+	if options.Allowed, load = AllowedSigners(cfg.Store.AllowedSignersFile); load != nil {
+		err = errors.Join(err, cfg.Problem("store.allowed_signers_file", load))
 	}
 	return options, err
 }

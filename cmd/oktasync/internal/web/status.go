@@ -92,6 +92,7 @@ type Newest struct {
 	Sequence       int       `json:"sequence"`
 	ManifestSHA256 string    `json:"manifest_sha256"`
 	SignedBy       string    `json:"signed_by"` // "": not signed
+	Head           string    `json:"head"`      // as verify --head expects it
 	Finished       Time      `json:"finished"`  // the end of the read
 	Settled        bool      `json:"settled"`   // false: some records can be older
 	Changes        string    `json:"changes"`   // as text
@@ -228,7 +229,7 @@ func (s Status) Headline() string {
 
 // Head returns the newest snapshot in the form of `verify --head`.
 func (e Export) Head() string {
-	return fmt.Sprintf("%s=%d:%s", e.Export, e.Newest.Sequence, e.Newest.ManifestSHA256)
+	return e.Export + "=" + e.Newest.Head
 }
 
 // maxReason is the largest length of a reason at /fresh. A reason can contain a response

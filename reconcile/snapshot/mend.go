@@ -1,0 +1,352 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// mend completes or removes what an interrupted run has left, see doc.go. A crash
+// during mend leaves a state that the next mend completes.
+func (w *Writer) mend(ctx context.Context) error {
+	planted, err := w.sweep(w.path())
+	if err != nil {
+		return err
+	}
+	if _, err := w.sweep(w.quarantine()); err != nil {
+		return err
+	}
+	snap, err := w.unpublished(ctx, planted)
+	if err != nil {
+		return err
+	}
+	if err := w.mendTail(snap); err != nil {
+		return err
+	}
+	return w.mendRemovals()
+}
+
+// sweep removes files and folders with partial names, and returns the names of
+// snapshots that are later than the newest one.
+func (w *Writer) sweep(dir string) (later []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	removed := false
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		_, isPartial := PartialOf(entry.Name())
+		_, nameErr := ParseName(entry.Name())
+		switch {
+		case nameErr == nil && entry.Name() > w.checkpoint.Snapshot:
+			later = append(later, entry.Name())
+		case !isPartial:
+			continue
+		case entry.IsDir():
+			err, removed = removeFolder(w.store.files, path), true
+		default:
+			err, removed = w.store.files.Remove(path), true
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if removed {
+		err = w.store.files.SyncDir(dir)
+	}
+	return later, err
+}
+
+// PartialOf returns the name that a partial name stands for.
+func PartialOf(name string) (string, bool) {
+	name, hidden := strings.CutPrefix(name, ".")
+	name, ok := strings.CutSuffix(name, partialSuffix)
+	return name, hidden && ok
+}
+
+// unpublished returns the snapshot of an interrupted publish, whose folder is in
+// place while no covered line names it, or nil if there is none. names are the
+// names of snapshots that are later than the newest. Anything else than one such
+// snapshot is a mismatch.
+func (w *Writer) unpublished(ctx context.Context, names []string) (*Snapshot, error) {
+	switch len(names) {
+	case 0:
+		return nil, nil
+	case 1:
+	default:
+		return nil, w.mismatch("its checkpoint doesn't cover the snapshots %s", strings.Join(names, " and "))
+	}
+	snap, err := w.store.Snapshot(w.export, names[0])
+	if err != nil {
+		return nil, err
+	}
+	if err := w.checkSuccessor(ctx, snap); err != nil {
+		return nil, w.mismatch("its checkpoint doesn't cover the snapshot %s, and an interrupted publish didn't leave it: %v", snap.Name(), err)
+	}
+	return snap, nil
+}
+
+// checkSuccessor checks that the store could have published snap after the newest
+// snapshot.
+func (w *Writer) checkSuccessor(ctx context.Context, snap *Snapshot) error {
+	if err := w.store.Follows(snap, w.newest); err != nil {
+		return err
+	}
+	if whole, err := wholeFiles(ctx, snap.dir, snap.Manifest.Files); err != nil || !whole {
+		return errors.Join(err, errors.New("its files aren't complete"))
+	}
+	signedBy := snap.Manifest.SignedBy
+	switch {
+	case (signedBy == nil) != (w.checkpoint.SignedBy == nil):
+		return errors.New("only one of it and the checkpoint is signed")
+	case signedBy == nil:
+		return nil
+	}
+	key, err := snap.Signer()
+	if err != nil {
+		return fmt.Errorf("its signature %w", err)
+	}
+	return w.store.accept(key, SignNamespace, w.store.now())
+}
+
+// Follows checks that a manifest is the successor of before, which is nil for the
+// first snapshot: store, org, sequence, digest and times.
+func (s *Store) Follows(snap, before *Snapshot) error {
+	m := &snap.Manifest
+	want, sequence := before.link(), 1
+	if before != nil {
+		sequence = before.Manifest.Sequence + 1
+	}
+	switch {
+	case m.StoreID != s.meta.StoreID:
+		return fmt.Errorf("belongs to the store %s", m.StoreID)
+	case m.Org.URL != s.meta.Org.URL:
+		return fmt.Errorf("belongs to the org %s", m.Org.URL)
+	case m.Org.ID != s.meta.Org.ID && m.Org.ID != "" && s.meta.Org.ID != "":
+		return fmt.Errorf("belongs to the org with the id %s", m.Org.ID)
+	case m.Sequence != sequence:
+		return fmt.Errorf("has the sequence %d, and %d is next", m.Sequence, sequence)
+	case (m.Previous == nil) != (want == nil) || want != nil && *m.Previous != *want:
+		return errors.New("doesn't follow the snapshot before it")
+	case m.Read.Finished.Before(m.Read.Started.Time) || m.Signed.Before(m.Read.Finished.Time):
+		return errors.New("its times contradict each other")
+	case m.Read.Started.Format(nameLayout) != m.Snapshot:
+		return errors.New("its name is not the time at which its read began")
+	case before != nil && !m.Read.Started.After(before.Manifest.Read.Started.Time):
+		return errors.New("its read began before that of the snapshot before it")
+	case before != nil && m.Signed.Before(before.Manifest.Signed.Time):
+		return errors.New("it was signed before the snapshot before it")
+	}
+	return nil
+}
+
+// A tail is what follows the covered lines of a journal.
+type tail struct {
+	started int
+	keep    int64           // bytes up to and with the named line; 0: there is none
+	named   Event           // the line that the unpublished snapshot names
+	reads   map[string]bool // digests of the quarantined reads that the lines name
+	cut     *Digest
+}
+
+// readTail reads the journal after its covered lines. snap, if not nil, names a
+// line of the tail.
+func (w *Writer) readTail(snap *Snapshot) (*tail, error) {
+	t := &tail{cut: NewDigest(), reads: make(map[string]bool)}
+	f, err := OpenPlain(w.path(JournalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(w.journal.bytes, io.SeekStart); err != nil {
+		return nil, err
+	}
+	n, size := w.journal.lines, int64(0)
+	_, err = readLines(f, func(line []byte) error {
+		n, size = n+1, size+int64(len(line))
+		e, err := ParseEvent(line)
+		switch {
+		case err != nil:
+		case e.Event == EventStarted:
+			t.started++
+		case e.Event == EventQuarantined && len(t.reads) < 10:
+			t.reads[e.ReadSHA256] = true
+		}
+		if snap != nil && n == snap.Manifest.Journal.Lines && DigestOf(line) == snap.Manifest.Journal.SHA256 {
+			t.keep, t.named = size, e
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrLongLine) {
+		return nil, err
+	}
+	if _, err := f.Seek(w.journal.bytes+t.keep, io.SeekStart); err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(t.cut, f)
+	return t, err
+}
+
+// mendTail cuts the lines off that the checkpoint doesn't cover. If the folder of a
+// snapshot is in place, the lines up to the one that it names stay, and it is
+// published.
+func (w *Writer) mendTail(snap *Snapshot) error {
+	t, err := w.checkTail(snap)
+	if err != nil || snap == nil && t.cut.Bytes == 0 {
+		return err
+	}
+	return w.cutTail(t, snap)
+}
+
+// checkTail reads the tail, and checks that one interrupted run can have left it.
+func (w *Writer) checkTail(snap *Snapshot) (*tail, error) {
+	t, err := w.readTail(snap)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.started > 1:
+		return nil, w.mismatch("after the lines that its checkpoint covers, its journal has %d runs, and an interruption leaves one", t.started)
+	case snap != nil && t.keep == 0:
+		return nil, w.mismatch("its checkpoint doesn't cover the snapshot %s, and its journal has no line of an interrupted publish", snap.Name())
+	}
+	return t, nil
+}
+
+// Unfinished returns what the next Writer completes or removes after the lines that
+// c covers, or "" if there is nothing. A state that no interruption leaves is a
+// *MismatchError. allowed, if not nil, accepts keys.
+func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *AllowedSigners) (string, error) {
+	reader := *s
+	reader.allowed = allowed
+	w := &Writer{store: &reader, export: c.Export, checkpoint: c}
+	var err error
+	if w.journal, err = reader.openJournal(c.Export, c); err != nil {
+		return "", err
+	}
+	if err := w.openNewest(); err != nil {
+		return "", err
+	}
+	names, err := snapshotNames(w.path())
+	if err != nil {
+		return "", err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name <= c.Snapshot })
+	snap, err := w.unpublished(ctx, names)
+	if err != nil {
+		return "", err
+	}
+	t, err := w.checkTail(snap)
+	switch {
+	case err != nil:
+		return "", err
+	case snap != nil:
+		return fmt.Sprintf("unfinished publish: the next run completes %s", snap.Name()), nil
+	case t.cut.Bytes > 0:
+		return fmt.Sprintf("unfinished run: a run goes on, or the next one removes %d bytes after the covered lines of the journal", t.cut.Bytes), nil
+	}
+	return "", nil
+}
+
+func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
+	for digest := range t.reads {
+		if err := w.removeRead(digest); err != nil {
+			return err
+		}
+	}
+	j, before := w.journal, w.journal.lines
+	if t.keep > 0 {
+		if err := w.keepTail(t.keep); err != nil {
+			return err
+		}
+	}
+	j.torn = t.cut.Bytes > 0
+	event := Event{Event: EventRepaired, Reason: fmt.Sprintf("cut off what followed line %d, after an interruption", j.lines)}
+	if t.cut.Bytes > 0 {
+		event.CutSHA256 = t.cut.String()
+	}
+	if snap != nil {
+		event.Snapshot, event.ManifestSHA256 = snap.Name(), snap.Digest
+		event.Reason = fmt.Sprintf("completed an interrupted publish; kept the lines %d to %d", before+1, j.lines)
+	}
+	if err := w.append(event); err != nil {
+		return err
+	}
+	if snap == nil {
+		return w.cover()
+	}
+	published := snap.published()
+	if t.named.Event == EventReleased {
+		published.ReadSHA256 = t.named.ReadSHA256
+	}
+	return w.finish(snap, published)
+}
+
+// keepTail adds the first n bytes of the tail to the journal in memory.
+func (w *Writer) keepTail(n int64) error {
+	f, err := OpenPlain(w.path(JournalFile))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = readLines(io.NewSectionReader(f, w.journal.bytes, n), func(line []byte) error {
+		e, err := ParseEvent(line)
+		if err != nil || !e.follows(w.journal.head) {
+			return w.mismatch("the lines of an interrupted publish don't follow each other")
+		}
+		w.journal.add(line, e.Time)
+		return nil
+	})
+	return err
+}
+
+// mendRemovals completes the removals that the last covered lines permit. A
+// snapshot that is still in its place stays: the next prune decides again.
+func (w *Writer) mendRemovals() error {
+	end, digest := w.checkpoint.Bytes, w.checkpoint.LineSHA256
+	for end > 0 {
+		line, err := w.journal.lineBefore(end)
+		if err != nil {
+			return err
+		}
+		e, err := ParseEvent(line)
+		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
+			return nil // verify reports it
+		}
+		end, digest = end-int64(len(line)), *e.PreviousLineSHA256
+		if done, err := w.mendRemoval(e); done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mendRemoval completes one removal. done means that e is no removal, or the last
+// one of its run.
+func (w *Writer) mendRemoval(e Event) (done bool, err error) {
+	if e.Event == EventPublished && e.ReadSHA256 != "" {
+		return true, w.removeRead(e.ReadSHA256)
+	}
+	if _, err := ParseName(e.Snapshot); err != nil {
+		return true, nil
+	}
+	switch e.Event {
+	case EventPruned:
+		return false, w.removeRecords(e.Snapshot)
+	case EventDropped:
+		return false, w.removeQuarantined(e.Snapshot)
+	}
+	return true, nil
+}

@@ -1,0 +1,63 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// readJournal checks the chain of the journal's lines up to the checkpoint. It
+// reports the first line that is wrong: what follows it proves nothing. In
+// c.digests, it sets the digests of the lines that have an entry.
+func (c *chain) readJournal() error {
+	covered := 0
+	if c.checkpoint != nil {
+		covered = c.checkpoint.Lines
+	}
+	broken, bytes := false, int64(0)
+	_, err := snapshot.ReadJournal(c.store.Path(c.export, snapshot.JournalFile), func(line []byte) error {
+		if c.lines++; c.lines > covered {
+			return nil // checkCovered checks them
+		}
+		bytes += int64(len(line))
+		if err := c.addLine(line); err != nil && !broken {
+			broken = true
+			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d %v (its SHA-256 is %s)", c.lines, err, snapshot.DigestOf(line))})
+		}
+		if _, ok := c.digests[c.lines]; ok {
+			c.digests[c.lines] = c.ledger.Last
+		}
+		return nil
+	})
+	if errors.Is(err, snapshot.ErrNotPlain) || errors.Is(err, snapshot.ErrLongLine) {
+		c.find(Finding{File: snapshot.JournalFile, Problem: snapshot.ProblemOf(err)})
+		err = nil
+	}
+	if cp := c.checkpoint; err == nil && cp != nil && (c.lines < covered || c.ledger.Last != cp.LineSHA256 || bytes != cp.Bytes) {
+		c.wrongJournal = true
+		c.ledger = snapshot.Ledger{} // nothing is covered
+		c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d is not the one that the checkpoint covers", covered)})
+	}
+	return err
+}
+
+// addLine adds a covered line to the ledger.
+func (c *chain) addLine(line []byte) error {
+	err := c.ledger.Add(line)
+	if e, parseErr := snapshot.ParseEvent(line); parseErr == nil && e.Export != c.export {
+		err = fmt.Errorf("belongs to the export %q", e.Export)
+	}
+	return err
+}
+
+// checkNamed reports the first line that a manifest names and that isn't there.
+func (c *chain) checkNamed() {
+	for _, snap := range c.links {
+		j := snap.Manifest.Journal
+		if j.Lines > 0 && c.digests[j.Lines] != j.SHA256 {
+			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d is not the one that %s names", j.Lines, snap.Name())})
+			return
+		}
+	}
+}

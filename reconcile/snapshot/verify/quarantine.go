@@ -1,0 +1,85 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"oktasync/reconcile/snapshot"
+)
+
+// checkQuarantine checks the quarantined reads of an export against the covered
+// lines of the journal, and their files against their digests.
+func (v *verifier) checkQuarantine(ctx context.Context, c *chain) error {
+	expected, gone := make(map[string]string), make(map[string]bool)
+	for _, e := range c.ledger.Events() {
+		switch e.Event {
+		case snapshot.EventQuarantined:
+			expected[e.Snapshot] = e.ReadSHA256
+		case snapshot.EventDropped:
+			gone[e.Snapshot] = true
+		case snapshot.EventPublished:
+			for name, digest := range expected {
+				gone[name] = gone[name] || digest == e.ReadSHA256
+			}
+		}
+	}
+	dir := filepath.Join(v.store.Dir(), snapshot.QuarantineDir, c.export)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		file := path.Join(snapshot.QuarantineDir, c.export, name)
+		find := func(note bool, problem string) { v.add(Finding{File: file, Problem: problem, Note: note}) }
+		digest, covered := expected[name]
+		delete(expected, name)
+		_, isPartial := snapshot.PartialOf(name)
+		switch _, err := snapshot.ParseName(name); {
+		case isPartial:
+			find(true, "unfinished: the next run removes it")
+		case err != nil || !entry.IsDir():
+			find(false, "is no quarantined read")
+		case gone[name]:
+			find(true, "unfinished removal of a quarantined read: the next run completes it")
+		case !covered:
+			find(true, "no covered line of the journal names this read: it can't be released, and `quarantine drop` removes it")
+		default:
+			problem, err := v.checkRead(ctx, filepath.Join(dir, name), digest)
+			if err != nil {
+				return err
+			}
+			if problem != "" {
+				find(false, problem)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(expected)) {
+		if !gone[name] {
+			v.add(Finding{File: path.Join(snapshot.QuarantineDir, c.export, name), Problem: "the journal names this quarantined read, and it is missing"})
+		}
+	}
+	return nil
+}
+
+// checkRead returns what is wrong with a quarantined read, or "".
+func (v *verifier) checkRead(ctx context.Context, dir, digest string) (problem string, err error) {
+	data, err := snapshot.ReadBounded(filepath.Join(dir, snapshot.ReadFile), snapshot.MaxManifest)
+	if snapshot.IsSystemError(err) && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if found := snapshot.DigestOf(data); err != nil || found != digest {
+		return snapshot.ReadFile + " is not the one that the journal names (its SHA-256 is " + found + ")", nil
+	}
+	whole, err := v.store.QuarantineWhole(ctx, dir)
+	if err == nil && !whole {
+		problem = "its files are not the ones that were read"
+	}
+	return problem, err
+}
