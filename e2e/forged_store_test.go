@@ -18,8 +18,8 @@ import (
 )
 
 // A forgery changes the newest snapshot of all-users. The digests in the manifest,
-// the journal and the other files are computed again, so that only the content is
-// false.
+// the journal, the checkpoint and the other files are computed again, so that only
+// the content is false.
 type forgery struct {
 	testing.TB
 	dir      string // of the export
@@ -57,7 +57,7 @@ func (s *site) forge(t testing.TB, change func(f *forgery)) {
 	f.rewriteJournal(snapshot.DigestOf([]byte(before)), digest)
 }
 
-// rewriteJournal replaces the digest of a manifest in the journal.
+// rewriteJournal replaces the digest of a manifest in the journal and the checkpoint.
 func (f *forgery) rewriteJournal(was, is string) {
 	path, last := filepath.Join(f.dir, "journal.ndjson"), ""
 	var journal strings.Builder
@@ -75,6 +75,14 @@ func (f *forgery) rewriteJournal(was, is string) {
 		journal.WriteString(line)
 	}
 	write(f, path, journal.String())
+	path = filepath.Join(f.dir, "checkpoint")
+	var checkpoint map[string]any
+	f.decode(read(f, path), &checkpoint)
+	checkpoint["bytes"], checkpoint["line_sha256"] = journal.Len(), last
+	if checkpoint["manifest_sha256"] == was {
+		checkpoint["manifest_sha256"] = is
+	}
+	write(f, path, f.encode(checkpoint))
 }
 
 // resource returns the counts of users in the manifest.
