@@ -102,7 +102,7 @@ func (w *Writer) checkSuccessor(ctx context.Context, snap *Snapshot) error {
 	if err := w.store.Follows(snap, w.newest); err != nil {
 		return err
 	}
-	if whole, err := wholeFiles(ctx, snap.dir, snap.Manifest.Files); err != nil || !whole {
+	if whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files); err != nil || !whole {
 		return errors.Join(err, errors.New("its files aren't complete"))
 	}
 	signedBy := snap.Manifest.SignedBy
@@ -150,6 +150,10 @@ func (s *Store) Follows(snap, before *Snapshot) error {
 	return nil
 }
 
+// maxTail is the most bytes that one run can write to the journal after a checkpoint.
+// It bounds the time that reading a tail takes.
+const maxTail = 64 << 20
+
 // A tail is what follows the covered lines of a journal.
 type tail struct {
 	started int
@@ -171,6 +175,13 @@ func (w *Writer) readTail(snap *Snapshot) (*tail, error) {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if n := info.Size() - w.journal.bytes; n > maxTail {
+		return nil, w.mismatch("after the lines that its checkpoint covers, its journal has %d bytes, and an interruption leaves at most %d", n, maxTail)
+	}
 	if _, err := f.Seek(w.journal.bytes, io.SeekStart); err != nil {
 		return nil, err
 	}

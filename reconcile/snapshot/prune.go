@@ -51,7 +51,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if len(due) == 0 {
 		return nil, nil
 	}
-	if whole, err := wholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
+	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
 		return nil, errors.Join(err, errors.New("the newest snapshot isn't whole"))
 	}
 	return w.remove(ctx, due, w.holder.User, "retention")
@@ -214,15 +214,19 @@ func (w *Writer) removeRecords(name string) error {
 // Erased reports whether the records of s were removed.
 func (s *Snapshot) Erased() bool { return filepath.Base(filepath.Dir(s.dir)) == PrunedDir }
 
-// wholeFiles reports whether every one of the files in dir has its digest.
-func wholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
+// WholeFiles reports whether each of the files in dir has its digest.
+func WholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 	for _, file := range files {
 		f, err := OpenPlain(filepath.Join(dir, file.Name))
 		if err != nil {
 			return false, nil
 		}
+		if info, err := f.Stat(); err != nil || info.Size() != file.Bytes || HasHole(f, file.Bytes) {
+			f.Close()
+			return false, nil
+		}
 		sum := NewDigest()
-		_, err = io.Copy(sum, io.LimitReader(cancelReader{ctx, f}, file.Bytes+1))
+		_, err = io.Copy(sum, cancelReader{ctx, f})
 		f.Close()
 		if ctx.Err() != nil {
 			return false, ctx.Err()

@@ -324,5 +324,5 @@ func (s *Store) QuarantineWhole(ctx context.Context, dir string) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	return wholeFiles(ctx, q.dir, q.Files)
+	return WholeFiles(ctx, q.dir, q.Files)
 }

@@ -83,14 +83,14 @@ func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
 // draft of both. closeDraft closes its files.
 func (w *Writer) draftOf(ctx context.Context, q *QuarantinedRead) (d Draft, closeDraft func(), err error) {
 	var open []io.Closer
-	closeDraft = func() {
+	closeAll := func() {
 		for _, c := range open {
 			c.Close()
 		}
 	}
 	defer func() {
 		if err != nil {
-			closeDraft()
+			closeAll()
 		}
 	}()
 	d = Draft{
@@ -116,7 +116,7 @@ func (w *Writer) draftOf(ctx context.Context, q *QuarantinedRead) (d Draft, clos
 	}
 	open = append(open, requests)
 	d.Requests = requests
-	return d, closeDraft, nil
+	return d, closeAll, nil
 }
 
 func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Resource) (d ResourceDraft, changes *os.File, err error) {

@@ -133,6 +133,8 @@ func TestReleaseRejects(t *testing.T) {
 	before := storetest.Read(t, requests)
 	storetest.Must(t, storetest.Edit(requests, "200", "201"))
 	check("", "its content has changed since it was written")
+	storetest.Write(t, requests, before+"x\n")
+	check("", "is not valid JSON")
 	storetest.Write(t, requests, before)
 	storetest.Publish(t, s, storetest.Day(6), storetest.People(6)...)
 	check("", "there is a newer snapshot, 20261128T060000Z")

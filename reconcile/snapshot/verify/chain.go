@@ -50,7 +50,7 @@ func (v *verifier) survey(ctx context.Context, export string) (*chain, error) {
 	if err := c.readFolder(); err != nil {
 		return nil, err
 	}
-	if err := c.readPruned(); err != nil {
+	if err := c.readPruned(ctx); err != nil {
 		return nil, err
 	}
 	c.join()
@@ -220,7 +220,7 @@ func (c *chain) checkLatest() error {
 	if p := c.read[newest]; p != nil && p.Manifest.Previous != nil {
 		before = p.Manifest.Previous.Snapshot
 	}
-	erased := slices.Contains(c.pruned, newest)
+	erased := contains(c.pruned, newest)
 	switch {
 	case c.checkpoint == nil, missing && (newest == "" || erased), target == newest && newest != "":
 	case missing && before == "" || target == before && before != "":

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ func (s *link) finding(file, format string, args ...any) Finding {
 }
 
 // readPruned reads the manifests of the snapshots whose records were removed.
-func (c *chain) readPruned() error {
+func (c *chain) readPruned(ctx context.Context) error {
 	dir := c.store.Path(c.export, snapshot.PrunedDir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,14 +39,14 @@ func (c *chain) readPruned() error {
 			c.find(Finding{File: path.Join(snapshot.PrunedDir, name), Problem: "is no part of an export"})
 			continue
 		}
-		if err := c.readTombstone(filepath.Join(dir, name), name); err != nil {
+		if err := c.readTombstone(ctx, filepath.Join(dir, name), name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *chain) readTombstone(dir, name string) error {
+func (c *chain) readTombstone(ctx context.Context, dir, name string) error {
 	c.pruned = append(c.pruned, name)
 	folder, err := snapshot.ReadFolder(dir)
 	t := &link{Snapshot: folder, tombstone: true}
@@ -67,12 +68,16 @@ func (c *chain) readTombstone(dir, name string) error {
 	}
 	stays := t.Manifest.TombstoneNames()
 	for _, entry := range entries {
-		_, listed := t.Manifest.File(entry.Name())
+		file, listed := t.Manifest.File(entry.Name())
+		whole, err := snapshot.WholeFiles(ctx, dir, []snapshot.File{file})
+		if err != nil {
+			return err
+		}
 		switch {
 		case slices.Contains(stays, entry.Name()) && !entry.Type().IsRegular():
 			c.find(t.finding(entry.Name(), "is no plain file"))
 		case slices.Contains(stays, entry.Name()):
-		case listed || entry.Name() == snapshot.SumsFile:
+		case listed && whole || entry.Name() == snapshot.SumsFile:
 			c.find(t.finding(entry.Name(), "unfinished prune: the next run or prune removes it"))
 			c.findings[len(c.findings)-1].Note = true
 		default:
@@ -111,6 +116,12 @@ func (c *chain) checkEvents() {
 	c.checkMissing(published, pruned)
 }
 
+// contains reports whether sorted names contain a name.
+func contains(names []string, name string) bool {
+	_, ok := slices.BinarySearch(names, name)
+	return ok
+}
+
 // checkMissing reports the snapshots that the journal, the checkpoint or a manifest
 // names, and that are missing.
 func (c *chain) checkMissing(published, pruned map[string]string) {
@@ -125,7 +136,7 @@ func (c *chain) checkMissing(published, pruned map[string]string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		switch {
-		case slices.Contains(c.names, name) || slices.Contains(c.pruned, name):
+		case contains(c.names, name) || contains(c.pruned, name):
 		case pruned[name] != "":
 			c.find(Finding{File: path.Join(snapshot.PrunedDir, name), Problem: "is missing, and the journal says that the snapshot was pruned"})
 		default:

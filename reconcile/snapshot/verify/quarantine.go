@@ -17,15 +17,16 @@ import (
 // lines of the journal, and their files against their digests.
 func (v *verifier) checkQuarantine(ctx context.Context, c *chain) error {
 	expected, gone := make(map[string]string), make(map[string]bool)
+	names := make(map[string]string) // by digest
 	for _, e := range c.ledger.Events() {
 		switch e.Event {
 		case snapshot.EventQuarantined:
-			expected[e.Snapshot] = e.ReadSHA256
+			expected[e.Snapshot], names[e.ReadSHA256] = e.ReadSHA256, e.Snapshot
 		case snapshot.EventDropped:
 			gone[e.Snapshot] = true
 		case snapshot.EventPublished:
-			for name, digest := range expected {
-				gone[name] = gone[name] || digest == e.ReadSHA256
+			if name, ok := names[e.ReadSHA256]; ok {
+				gone[name] = true
 			}
 		}
 	}

@@ -163,6 +163,8 @@ func TestVerifyFindsFalseTombstones(t *testing.T) {
 			[]string{"staff/pruned/" + second + manifest + ": is that of staff@" + first}},
 		{"file added", func(f folder) { f.write("pruned/" + first + "/notes") },
 			[]string{"staff/pruned/" + first + "/notes: is no part of a pruned snapshot"}},
+		{"records added", func(f folder) { f.write("pruned/" + first + "/users.csv") },
+			[]string{"staff/pruned/" + first + "/users.csv: is no part of a pruned snapshot"}},
 		{"folder added", func(f folder) { f.write("pruned/old" + manifest) }, []string{"staff/pruned/old: is no part of an export"}},
 		{"pruned by hand", func(f folder) {
 			f.copy(third+manifest, "pruned/"+third+manifest)
