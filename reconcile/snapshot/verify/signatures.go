@@ -8,11 +8,11 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// Signed counts what one key has signed of an export.
+// Signed counts the manifests of an export that one key has signed.
 type Signed struct {
 	Export      string `json:"export"`
 	Fingerprint string `json:"fingerprint"`
-	Principals  string `json:"principals"` // whose key it is; "": nobody has said, the signatures are not anchored
+	Principals  string `json:"principals"` // of the allowed signer; "": there are no allowed signers
 	Manifests   int    `json:"manifests"`
 }
 
@@ -60,7 +60,7 @@ func (v *verifier) checkUnsigned(c *chain) {
 	}
 }
 
-// count adds a manifest to what its key has signed.
+// count counts a manifest for its key.
 func (v *verifier) count(s Signed) {
 	for i := range v.sum.Signed {
 		known := &v.sum.Signed[i]

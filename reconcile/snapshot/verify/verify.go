@@ -12,13 +12,13 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// A Finding is one thing that Verify found.
+// A Finding is a problem or a note about a store.
 type Finding struct {
-	Export   string `json:"export"`   // "" where it is about the store
-	Snapshot string `json:"snapshot"` // "" where it is about the export
-	File     string `json:"file"`     // in the snapshot's folder, the export's or the store's; "" where it is about the folder
+	Export   string `json:"export"`   // "": it is about the store
+	Snapshot string `json:"snapshot"` // "": it is about the export
+	File     string `json:"file"`     // in the folder of the snapshot, export or store; "": it is about the folder
 	Problem  string `json:"problem"`
-	Note     bool   `json:"note"` // worth knowing, and no tampering: an unfinished publish, a private CA
+	Note     bool   `json:"note"` // not a problem: an unfinished publish, a private CA
 }
 
 func (f Finding) String() string {
@@ -35,11 +35,11 @@ func (f Finding) String() string {
 	return where + ": " + f.Problem
 }
 
-// Summary says what Verify looked at.
+// Summary counts what Verify has checked.
 type Summary struct {
 	Exports   int             `json:"exports"`
 	Snapshots int             `json:"snapshots"`
-	Pruned    int             `json:"pruned"` // snapshots of which only the manifest is kept
+	Pruned    int             `json:"pruned"` // snapshots whose records were removed
 	Files     int             `json:"files"`
 	Records   map[string]int  `json:"records"` // by resource, in all snapshots together
 	Bytes     int64           `json:"bytes"`
@@ -69,16 +69,14 @@ type Progress struct {
 	Records, Expected int // in all of its snapshots
 }
 
-const toldEvery = 1 << 10 // users
+const progressInterval = 1 << 10 // records
 
-// Verify checks everything that the store says of the exports named, or of
-// all of them, and calls report for each thing that does not fit. It takes no
-// locks, so it works on a copy and beside a writer, and what it keeps in
-// memory does not grow with the users. An error means that it could not go
-// on, not that something is wrong.
+// Verify checks exports of a store, and calls report for each finding. It takes no
+// lock, so it works on a copy and while a writer works. Its use of memory doesn't grow
+// with the number of records. An error means that it couldn't continue; problems of
+// the store aren't errors.
 //
-// What is found wrong is not asked further questions: of a file whose digest
-// is not the manifest's, Verify says that alone.
+// Verify checks nothing else of a file whose digest or size is wrong.
 func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Finding)) (Summary, error) {
 	v := newVerifier(s, o, report)
 	there, err := v.checkRoot()
@@ -127,8 +125,7 @@ func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
 	return v
 }
 
-// checkRoot looks at the names in the store's folder, and returns the exports
-// among them.
+// checkRoot checks the names in the store's folder, and returns the exports.
 func (v *verifier) checkRoot() ([]string, error) {
 	entries, err := os.ReadDir(v.store.Dir())
 	if err != nil {
@@ -148,7 +145,7 @@ func (v *verifier) checkRoot() ([]string, error) {
 	return exports, nil
 }
 
-// checkExport looks at the chain of an export, and then into each snapshot.
+// checkExport checks the chain of an export, then each snapshot.
 func (v *verifier) checkExport(ctx context.Context, export string) error {
 	c, err := v.settledSurvey(ctx, export)
 	if err != nil {
@@ -167,7 +164,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	expected := 0
 	for _, snap := range c.links {
 		v.at.Records = expected
-		v.tell()
+		v.reportProgress()
 		var before *checkedSnapshot
 		if m := &snap.Manifest; m.Previous != nil {
 			before = checked[m.Previous.Snapshot]
@@ -188,8 +185,8 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	return v.checkQuarantine(ctx, c)
 }
 
-// checkSettled is checkSnapshot, and forgets what it found where a writer has
-// pruned the snapshot meanwhile.
+// checkSettled calls checkSnapshot. It discards the findings if a writer has pruned
+// the snapshot meanwhile.
 func (v *verifier) checkSettled(ctx context.Context, snap *link, before *checkedSnapshot) (*checkedSnapshot, error) {
 	was, report := v.sum, v.report
 	was.Signed, was.Records = slices.Clone(was.Signed), maps.Clone(was.Records)
@@ -207,8 +204,8 @@ func (v *verifier) checkSettled(ctx context.Context, snap *link, before *checked
 	return checked, err
 }
 
-// total is how many users a snapshot has, as its manifest says; none once it is
-// pruned.
+// total returns the number of records to check: those in the manifest, and none of a
+// pruned snapshot.
 func (s *link) total() int {
 	if s.tombstone {
 		return 0
@@ -216,15 +213,15 @@ func (s *link) total() int {
 	return s.Manifest.Total()
 }
 
-func (v *verifier) tell() {
+func (v *verifier) reportProgress() {
 	if v.progress != nil {
 		v.progress(v.at)
 	}
 }
 
-// checkedRecord counts a user who was looked at.
+// checkedRecord counts a record that was checked.
 func (v *verifier) checkedRecord() {
-	if v.at.Records++; v.at.Records%toldEvery == 0 {
-		v.tell()
+	if v.at.Records++; v.at.Records%progressInterval == 0 {
+		v.reportProgress()
 	}
 }
