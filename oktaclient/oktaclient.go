@@ -19,19 +19,19 @@
 //
 // Okta has no snapshot isolation: records change while pages are read, and lists
 // come from an index that lags by about a second. The result of a read is
-// therefore correct for some moment between its start and its end, for each record
-// separately. After all lists, a read reads the changed records again, until a
-// pass shows no new change. If pages may have skipped a record, it reads all
-// records that the caller doesn't know once more, as single pages.
+// therefore correct for each record separately, at some moment between its start
+// and its end. After all lists, a read reads the changed records again, until a
+// pass shows no new change. If pages may have skipped a record, it reads the records
+// that were updated after [Query].KnownBefore once more, in lists of one page each.
 //
-// Okta's lists can't show the following:
+// A read can't detect the following:
 //
 //   - A record that was read and then deleted stays in the result. The next read
 //     misses it, and [Client.Find] proves that it doesn't exist.
-//   - If the only changes during a read are deletions, a record that the caller
-//     doesn't know can be missing.
-//   - A change that doesn't move lastUpdated, such as a sign-in or a change of a
-//     group's members, may be missing, and so may a change of the last second.
+//   - If the only changes during a read are deletions, a record that is in no
+//     earlier read can be missing.
+//   - A change that doesn't change lastUpdated, such as a sign-in or a change of a
+//     group's members, may be missing. A change of the last second may be missing too.
 package oktaclient
 
 import (

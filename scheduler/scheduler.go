@@ -14,9 +14,9 @@
 //   - If the daemon was down, the machine was suspended or the clock was set
 //     forward, missed starts are made up by one run. Job.Last is the last start of
 //     an earlier process.
-//   - The wall clock counts, and is checked at least once a minute. Go's timers use
-//     the monotonic clock, which stops while the machine is suspended and doesn't
-//     follow changes of the wall clock.
+//   - Due times are by the wall clock, which is checked at least once a minute. Go's
+//     timers use the monotonic clock, which stops while the machine is suspended and
+//     doesn't follow changes of the wall clock.
 //   - A failed run is retried as Job.Retry specifies, before the next regular time,
 //     also in the next process (Job.Failed). Other jobs are not affected.
 package scheduler

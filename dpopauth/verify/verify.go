@@ -21,7 +21,7 @@
 //
 // First, [Clients.Assertion] authenticates the client (private_key_jwt). Then,
 // [Verifier.Proof] verifies the proof of the token request. In the other order,
-// everyone can fill the replay cache with valid proofs by own keys. Put the
+// any client can fill the replay cache with proofs that its own keys sign. Put the
 // Thumbprint of the [Proof] into the token as cnf.jkt, and set token_type to DPoP.
 // [WriteTokenError] writes the response to a rejected request.
 //

@@ -1,4 +1,13 @@
-// The format on disk, for a resource such as users or groups:
+// Package snapshot is the store: folders of snapshots that are complete, dated,
+// never half-written, and verifiable without this program.
+//
+// Package reconcile publishes snapshots with a [Writer], the commands read them
+// through a [Store], and package verify checks them. Start reading at [Store], then
+// at [Writer.Publish].
+//
+// # Files
+//
+// For a resource such as users or groups:
 //
 //	snapshots/
 //	  oktasync.json                 the store's id, and the org to which it belongs
@@ -15,13 +24,16 @@
 //	    pruned/NAME/                manifest.json and its signature, of a pruned snapshot
 //	    latest -> NAME
 //	    journal.ndjson              one line per event, see Event
-//	    .lock                       the one Writer holds it
+//	    checkpoint                  the signed end of the journal and the chain, see Checkpoint
+//	    .lock                       locked by the one Writer
 //
 // Records are canonical JSON (see canonjson.Canonical), one per line, in the order
 // of the bytes of their keys, each key once, compressed as one zstd frame. Numbers
 // keep the text that Okta sent. Everything else is JSON as in RFC 8785 and ends
 // with a line feed. A digest is the SHA-256 of a file on disk, in lower-case hex.
 // content_sha256 is the digest of the uncompressed content.
+//
+// # Chain
 //
 // Snapshots form a chain. The sequence starts at 1 and grows by 1. Each manifest
 // has the digest of the previous one. Each name is at least one second later than
@@ -33,22 +45,40 @@
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
 // first line. The manifest has the number of lines, and the digest of the last one,
-// at the time between the events started and intent.
+// at the time between the events started and published.
 //
 // Counts add up, for each resource: the rows of its requests in requests.ndjson =
 // rows = total + duplicates + outside. Token requests have the resource "token".
 //
-// Nothing is published if the newest snapshot isn't the one that the journal
-// published last, or if an event failed names a published snapshot that is missing.
-// An event adopted ends this. The next manifest then has a member adopted, which
-// accepts the snapshot that it follows and the ones that are missing.
+// # Checkpoint
 //
-// Names that end in .partial are unfinished, and no reader uses them. A crash can
-// leave: one such folder; an intent in the journal without its folder; a folder
-// with its intent and without published, while latest points to it or to the
-// previous one; a torn last line of the journal; a tombstone beside its snapshot
-// that the journal reports last as pruned, or doesn't report; a folder
-// .NAME.pruned. Verify reports these as an unfinished publish or prune, and the
-// next Writer completes them or rolls them back. Any other mismatch is tampering
-// or damage. Package snapshot never rewrites evidence.
+// A checkpoint covers the first lines of the journal, and the chain up to one
+// snapshot. Before a Writer writes, it checks the checkpoint, the last covered line
+// and the newest manifest. If they don't match, it writes nothing, and only
+// [Store.Adopt] continues. Before the Writer uses an older line or snapshot, it
+// checks the digests from the checkpoint back to it. The lines after the covered
+// ones are the tail. They have no effect, except as described below.
+//
+// # States after a crash
+//
+// Names that begin with a dot and end in .partial are unfinished, and no reader uses
+// them. A crash can leave the following states. Verify reports them as unfinished,
+// and the next Writer does this:
+//
+//   - A partial file or folder: remove it.
+//   - A tail without a snapshot: cut it, append repaired, replace the checkpoint. A
+//     quarantined read that only the tail names is removed first.
+//   - One snapshot with the next sequence that the checkpoint doesn't cover, and a
+//     tail with the line that its manifest names: keep the tail up to that line, cut
+//     the rest, append repaired and published, replace the checkpoint and latest.
+//   - The checkpoint covers the newest snapshot, and latest doesn't point to it, or a
+//     CSV file of it is missing: restore them, append repaired.
+//   - A covered line pruned, and a snapshot in its place: nothing. The next prune
+//     decides again.
+//   - A covered line pruned, and records in pruned/NAME: remove the records.
+//   - A covered line dropped, or published with the digest of a quarantined read, and
+//     that read: remove the read.
+//
+// Any other mismatch is tampering or damage. Package snapshot never rewrites
+// evidence.
 package snapshot

@@ -1,9 +1,3 @@
-// Package snapshot is the store: folders of snapshots that are complete, dated,
-// never half-written, and verifiable without this program.
-//
-// Package reconcile publishes snapshots with a [Writer], the commands read them
-// through a [Store], and package verify checks them. Start with [Store], then
-// [Writer.Publish]. The file doc.go specifies the format on disk.
 package snapshot
 
 import (
@@ -32,12 +26,12 @@ const (
 // resourceRequests is the resource of requests.ndjson in a list of files.
 const resourceRequests = "requests"
 
-// nameLayout is how a snapshot is named: the second, in UTC, at which its
-// reading began.
+// nameLayout is the layout of a snapshot's name: the time at which its read began,
+// in UTC.
 const nameLayout = "20060102T150405Z"
 
-// A Manifest says what a snapshot is: what was asked and came, the digest of
-// every file, and the manifest before it.
+// A Manifest describes a snapshot: what was declared and read, the digest of every
+// file, and the digest of the previous manifest.
 type Manifest struct {
 	Format    string            `json:"format"`
 	StoreID   string            `json:"store_id"`
@@ -73,14 +67,14 @@ type TLS struct {
 	Requests   int    `json:"requests"`   // that it answered, without token requests
 }
 
-// Client is the app that read.
+// Client is the app that sent the requests.
 type Client struct {
 	ClientID string   `json:"client_id"`
 	Scopes   []string `json:"scopes"`
 	DPoP     bool     `json:"dpop"`
 }
 
-// Run says who ran the reconcile and how.
+// Run describes how the reconcile was started, and by which user.
 type Run struct {
 	Trigger      string    `json:"trigger"` // schedule, apply, …
 	Host         string    `json:"host"`
@@ -89,14 +83,14 @@ type Run struct {
 	Override     *Override `json:"override"` // null: no guard was overridden
 }
 
-// Override says why a snapshot exists that a guard held back.
+// Override records why a snapshot was published although a guard had stopped it.
 type Override struct {
 	User   string `json:"user"`
 	Reason string `json:"reason"`
-	Guard  string `json:"guard"` // what the guard had said
+	Guard  string `json:"guard"` // the message of the guard
 
-	// Released is when the reading was let out of quarantine; null where it
-	// was published at once.
+	// Released is the time of the release from quarantine; null if the read was
+	// published at once.
 	Released *Time `json:"released,omitempty"`
 }
 
@@ -154,7 +148,7 @@ type JournalHead struct {
 	SHA256 string `json:"sha256"` // of line number Lines, line feed included
 }
 
-// Link is what a manifest says of the one before it.
+// Link identifies the previous snapshot in a manifest.
 type Link struct {
 	Snapshot       string `json:"snapshot"`
 	ManifestSHA256 string `json:"manifest_sha256"`

@@ -1,3 +1,10 @@
+// Package canonjson makes JSON canonical, compares it, and selects parts of it by
+// path. Canonical JSON is as in RFC 8785, except that numbers keep their text.
+//
+// The packages of the store use it for records, manifests and journals, and package
+// reconcile for records. Start reading at [Canonical]. The files: scanner.go (one
+// pass over a record), members.go (the members of an object), attributes.go (paths
+// that are kept or removed).
 package canonjson
 
 import (

@@ -1,12 +1,11 @@
-// Package timestamp requests and verifies time stamps (RFC 3161). A time stamp
-// is a statement, signed by a time-stamping authority, that a message existed at
-// a time. A stamp is the whole response of the authority, as openssl ts -verify
-// reads it:
+// Package timestamp requests and verifies time stamps (RFC 3161). In a time stamp, a
+// time-stamping authority signs that a message existed at a time. A stamp is the
+// whole response of the authority, as openssl ts -verify reads it:
 //
 //	openssl ts -verify -in STAMP -data MESSAGE -CAfile AUTHORITIES
 //
-// [Request] obtains a stamp, and [Verify] checks it. The functions are safe for
-// concurrent use.
+// It stamps the signatures of snapshots. Start reading at [Request], which obtains a
+// stamp, and [Verify], which checks it. Both are safe for concurrent use.
 package timestamp
 
 import (

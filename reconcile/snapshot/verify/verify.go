@@ -1,3 +1,11 @@
+// Package verify checks a store: checkpoint, chain, journal, signatures, and every
+// file. It changes nothing, except that [Adopt] accepts the findings of an export on
+// record.
+//
+// The commands verify and adopt use it, and so does the daemon on schedule. Start
+// reading at [Verify]. The files: chain.go (survey of an export), checkpoint.go,
+// journal.go, pruned.go, content.go and records.go (the files of a snapshot),
+// difference.go (changes), signatures.go, quarantine.go, heads.go, and adopted.go.
 package verify
 
 import (

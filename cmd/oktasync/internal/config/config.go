@@ -1,3 +1,11 @@
+// Package config reads the configuration: a YAML file, the environment, and a .env
+// file of Okta's DPoP walk-through. It decodes strictly, and reports every error
+// with its line and column.
+//
+// The commands use it, and so do org, doctor and daemon. Start reading at [Load]; [Config] has all keys. The files:
+// syntax.go (YAML), decode.go and scalar.go (types), expand.go (variables), check.go
+// (values), envfile.go and walkthrough.go (the .env file), file.go (files that the
+// configuration names).
 package config
 
 import (

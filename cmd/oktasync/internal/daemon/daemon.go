@@ -1,8 +1,8 @@
 // Package daemon reconciles exports on schedule: it connects scheduler, org, store,
 // health checks, notifications, systemd and the web server.
 //
-// The command run uses it; status uses its health checks. Start reading at Run: a
-// daemon runs until the process ends, and a service until the next reload.
+// The command run uses it; status uses its health checks. Start reading at [Run]. The
+// type daemon exists until the process ends, and a service until the next reload.
 package daemon
 
 import (

@@ -1,6 +1,6 @@
 // Package report describes snapshots in words: counts, changes and queries.
 //
-// The commands and the daemon use it.
+// The commands and the daemon use it. All of it is in report.go.
 package report
 
 import (
