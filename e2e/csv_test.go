@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,7 +15,7 @@ import (
 // render the same file.
 func TestCSVOfManyAttributes(t *testing.T) {
 	t.Parallel()
-	needs(t, "python3", "zstd", "sha256sum")
+	checker(t)
 	const users, attributes = 40, 60 // each user has attributes of their own
 	s := newSignedSite(t, sandbox.Config{Users: 1, Seed: 136}, "")
 	for u := range users {
@@ -28,9 +27,9 @@ func TestCSVOfManyAttributes(t *testing.T) {
 	}
 	s.must(t, 0, "apply")
 	s.must(t, 0, "verify")
-	checker, err := filepath.Abs("testdata/check.py")
-	check(t, err)
-	s.sh(t, "python3 "+checker+" snapshots allowed_signers archive@acme.example")
+	if r := s.checkStore(t, signers...); r.status != 0 {
+		t.Errorf("check.py: %s", r.stderr)
+	}
 
 	file := read(t, s.path("snapshots/all-users/latest/users.csv"))
 	records := s.must(t, 0, "show", "all-users").stdout

@@ -58,7 +58,7 @@ func packageInstalls(t *testing.T, b *box, _ *site) {
 	}
 	for _, path := range []string{
 		"man1/oktasync.1.gz", "man1/oktasync-quarantine-release.1.gz", "man1/oktasync-as-service.1.gz", "../bash-completion/completions/oktasync",
-		"../zsh/vendor-completions/_oktasync", "../fish/vendor_completions.d/oktasync.fish", "../doc/oktasync/copyright", "../doc/oktasync/README.md", "../doc/oktasync/changelog.gz",
+		"../zsh/vendor-completions/_oktasync", "../fish/vendor_completions.d/oktasync.fish", "../doc/oktasync/copyright", "../doc/oktasync/README.md", "../doc/oktasync/docs/check.py", "../doc/oktasync/docs/check_records.py", "../doc/oktasync/changelog.gz",
 	} {
 		b.run("test", "-s", "/usr/share/man/"+path)
 	}

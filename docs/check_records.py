@@ -1,23 +1,37 @@
-"""Check an oktasync store without oktasync's code: with sha256sum, ssh-keygen, zstd
-and Python's standard library.
-
-    python3 check.py STORE ALLOWED_SIGNERS PRINCIPAL
-
-The comments describe the checks. The script prints what it has checked. It exits
-with status 1 at the first error.
+"""Checks the files of one snapshot for check.py: digests, records, CSV, transcript
+and changes.
 """
-import csv, datetime, glob, hashlib, json, os, subprocess, sys, unicodedata
+import csv, datetime, hashlib, json, os, subprocess, unicodedata
+
+
+class Problem(Exception):
+    """A check that failed."""
+
+
+def require(condition, *message):
+    if not condition:
+        raise Problem(": ".join(message))
 
 
 class Number(str):
     """A number with the text that was written."""
 
 
-def parse(text):
+def parse(data):
     def unique(pairs):
-        assert len(dict(pairs)) == len(pairs), "a name twice in an object"
+        require(len(dict(pairs)) == len(pairs), "an object has the same name twice")
         return dict(pairs)
-    return json.loads(text, parse_int=Number, parse_float=Number, object_pairs_hook=unique)
+    return json.loads(data, parse_int=Number, parse_float=Number, object_pairs_hook=unique)
+
+
+def parse_line(line, where):
+    """The value of a line of canonical JSON."""
+    try:
+        value = parse(line)
+    except (ValueError, RecursionError):
+        raise Problem(f"{where}: is not JSON") from None
+    require(isinstance(value, dict) and canonical(value).encode() == line, where, "is not canonical JSON")
+    return value
 
 
 def canonical(value):
@@ -37,96 +51,78 @@ def sha256(data):
 
 
 def read(*path):
-    with open(os.path.join(*path), "rb") as f:
+    path = os.path.join(*path)
+    require(os.path.isfile(path) and not os.path.islink(path), path, "is missing, or not a plain file")
+    with open(path, "rb") as f:
         return f.read()
 
 
-def lines(data):
-    assert data == b"" or data.endswith(b"\n"), "the last line has no line feed"
+def lines(data, where):
+    require(data == b"" or data.endswith(b"\n"), where, "the last line is incomplete")
     return data.split(b"\n")[:-1]
 
 
-def run(*command, **options):
-    return subprocess.run(command, check=True, capture_output=True, **options).stdout
+def run(*command, where, **options):
+    done = subprocess.run(command, capture_output=True, **options)
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).decode(errors="replace").strip().split("\n")[-1]
+        raise Problem(f"{where}: {command[0]}: {last}")
+    return done.stdout
 
 
-# The journal: each line has the digest of the one before.
-def check_journal(export):
-    digests = [None]
-    for line in lines(read(export, "journal.ndjson")):
-        event = parse(line)
-        assert canonical(event).encode() == line, "journal: not canonical"
-        assert event["previous_line_sha256"] == digests[-1], "journal: the chain is broken"
-        digests.append(sha256(line + b"\n"))
-    return digests
-
-
-# A manifest: its form, its signature and its link to the previous one.
-def check_manifest(folder, signers, principal, previous, journal):
-    data = read(folder, "manifest.json")
-    m = parse(data)
-    assert canonical(m).encode() + b"\n" == data, folder + ": the manifest is not canonical"
-    assert m["snapshot"] == os.path.basename(folder), folder + ": belongs elsewhere"
-    with open(os.path.join(folder, "manifest.json"), "rb") as manifest:
-        run("ssh-keygen", "-Y", "verify", "-f", signers, "-I", principal, "-n", "oktasync-snapshot@v1",
-            "-s", os.path.join(folder, "manifest.json.sig"), stdin=manifest)
-    if previous is None:
-        assert m["sequence"] == "1" and m["previous"] is None, folder + ": not the first"
-    else:
-        before, digest = previous
-        assert int(m["sequence"]) == int(before["sequence"]) + 1, folder + ": a sequence is missing"
-        assert m["previous"] == {"snapshot": before["snapshot"], "manifest_sha256": digest}, folder + ": the chain is broken"
-        assert m["snapshot"] > before["snapshot"], folder + ": not later"
-    assert m["journal"]["sha256"] == journal[int(m["journal"]["lines"])], folder + ": another journal"
-    return m, sha256(data)
+def time(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 # The files of a snapshot: the listed ones and no others, with their digests.
 def check_files(folder, m):
     listed = {f["name"]: f for f in m["files"]}
-    assert set(os.listdir(folder)) == set(listed) | {"manifest.json", "manifest.json.sig", "SHA256SUMS"}, folder + ": other files"
-    run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=folder)
-    summed = dict(reversed(line.decode().split("  ")) for line in lines(read(folder, "SHA256SUMS")))
-    assert summed.pop("manifest.json") == sha256(read(folder, "manifest.json"))
-    assert summed == {name: f["sha256"] for name, f in listed.items()}, folder + ": SHA256SUMS and manifest differ"
+    own = {"manifest.json", "SHA256SUMS"} | ({"manifest.json.sig"} if m["signed_by"] else set())
+    require(set(os.listdir(folder)) - {"manifest.json.tsr"} == set(listed) | own, folder, "a file is missing or not in the manifest")
+    run("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS", where=folder, cwd=folder)
+    summed = dict(reversed(line.decode().split("  ")) for line in lines(read(folder, "SHA256SUMS"), folder))
+    expected = {name: f["sha256"] for name, f in listed.items()}
+    require(summed == {**expected, "manifest.json": sha256(read(folder, "manifest.json"))}, folder, "SHA256SUMS and the manifest differ")
     for name, f in listed.items():
-        assert os.path.getsize(os.path.join(folder, name)) == int(f["bytes"]), name
+        require(os.path.getsize(os.path.join(folder, name)) == int(f["bytes"]), folder, name, "has another size")
     return listed
 
 
 # The records of a resource: canonical lines, sorted by id, with unique ids and the
-# right count.
+# counts in the manifest.
 def check_records(folder, m, listed, resource):
     name = resource + ".ndjson.zst"
-    run("zstd", "-q", "-t", os.path.join(folder, name))
-    content = run("zstd", "-q", "-dc", os.path.join(folder, name))
-    assert sha256(content) == listed[name]["content_sha256"], folder + ": other " + resource
+    where = os.path.join(folder, name)
+    content = run("zstd", "-q", "-dc", where, where=where)
+    require(sha256(content) == listed[name]["content_sha256"], where, "has another content_sha256")
     records, by_status = [], {}
-    for line in lines(content):
-        record = parse(line)
-        assert canonical(record).encode() == line, folder + ": a record is not canonical"
-        assert not records or records[-1]["id"].encode() < record["id"].encode(), folder + ": not sorted"
+    for n, line in enumerate(lines(content, where), 1):
+        record = parse_line(line, f"{where}: line {n}")
+        require(not records or records[-1]["id"].encode() < record["id"].encode(), where, f"line {n} is not in order")
         records.append(record)
         if resource == "users":
             by_status[record["status"]] = by_status.get(record["status"], 0) + 1
     counts = m["resources"][resource]
-    assert len(records) == int(counts["total"]) == int(listed[name]["rows"])
+    require(len(records) == int(counts["total"]) == int(listed[name]["rows"]), where, "the manifest has another number of records")
     if resource == "users":
-        assert by_status == {status: int(n) for status, n in counts["by_status"].items()}, folder + ": other counts by status"
+        require(by_status == {s: int(n) for s, n in counts["by_status"].items()}, where, "the manifest has other counts by status")
     return records
 
 
 # The transcript: for each resource, rows of all pages = records + duplicates +
 # outside.
 def check_requests(folder, m):
-    requests = [parse(line) for line in lines(read(folder, "requests.ndjson"))]
-    assert len(requests) == int(m["read"]["requests"])
-    assert {r["resource"] for r in requests} <= set(m["resources"]) | {"token"}, folder + ": a request for another resource"
+    where = os.path.join(folder, "requests.ndjson")
+    requests = [parse_line(line, where) for line in lines(read(where), where)]
+    require(len(requests) == int(m["read"]["requests"]), where, "the manifest has another number of requests")
+    require({r["resource"] for r in requests} <= set(m["resources"]) | {"token"}, where, "has a request for another resource")
     for resource, counts in m["resources"].items():
         rows = sum(int(r["rows"]) for r in requests if r["resource"] == resource)
-        assert rows == int(counts["rows"]) == sum(int(counts[n]) for n in ("total", "duplicates", "outside")), folder + ": rows are missing"
-    assert not any(int(r["rows"]) for r in requests if r["resource"] == "token"), folder + ": a token request with rows"
-    assert all(r["request_id"] for r in requests if r["status"] != "0"), folder + ": a request without an id"
+        parts = sum(int(counts[n]) for n in ("total", "duplicates", "outside"))
+        require(rows == int(counts["rows"]) == parts, where, "rows of " + resource + " are missing")
+    require(not any(int(r["rows"]) for r in requests if r["resource"] == "token"), where, "a token request has rows")
+    require(all(r["request_id"] for r in requests if r["status"] != "0"), where, "a request has no id")
+    return requests
 
 
 # The known columns of each resource, with their paths.
@@ -160,7 +156,8 @@ def value_at(value, path):
 def check_csv(folder, resource, records, attributes):
     short = dict(COLUMNS[resource])
     short_name = {path: name for name, path in COLUMNS[resource]}
-    with open(os.path.join(folder, resource + ".csv"), encoding="utf-8", newline="") as f:
+    where = os.path.join(folder, resource + ".csv")
+    with open(where, encoding="utf-8", newline="") as f:
         head, *rows = csv.reader(f, strict=True)
     own = attributes["include"] or all_paths(resource, records)
     own, rest = own[:499], set(own[499:])
@@ -168,15 +165,15 @@ def check_csv(folder, resource, records, attributes):
     if not attributes["include"]:
         known = [name for name, _ in COLUMNS[resource]]
         names = known + sorted(name for name in names if name not in known)
-    assert head == names + (["other"] if rest else []), folder + ": other columns"
-    assert len(rows) == len(records), folder + ": other rows"
-    for record, row in zip(records, rows):
+    require(head == names + (["other"] if rest else []), where, "has other columns")
+    require(len(rows) == len(records), where, "has another number of rows")
+    for n, (record, row) in enumerate(zip(records, rows), 2):
         for name, text in zip(head, row, strict=True):
             value = value_at(record, short.get(name, name))
             if name == "other":
                 values = {path: v for path, v in values_of(record).items() if path in rest}
                 value = values or None
-            assert text == cell(value), f"{folder}: {record['id']} {name}: {text!r} is not {value!r}"
+            require(text == cell(value), where, f"row {n}", name, "is not the value in the records")
 
 
 # The values of a record that have columns, by path: all that are not null.
@@ -232,9 +229,9 @@ def compare(before, after, ignore, path=""):
 
 
 # The responses to requests by id: the proofs of removals.
-def proofs(folder, resource):
+def proofs(requests, resource):
     found = {}
-    for r in map(parse, lines(read(folder, "requests.ndjson"))):
+    for r in requests:
         id, status = r["path"].rsplit("/", 1)[-1], r["status"]
         proof = {"request_id": r["request_id"], "http_status": status}
         if r["resource"] != resource or "?" in r["path"]:
@@ -268,12 +265,31 @@ def kind(resource, op, before, after, paths, declared, since, proof):
     return "moved" if any(covers(declared["changes"]["moved"], p) for p in paths) else "changed"
 
 
+# The number of changes, and of each op and kind, as in the manifest.
+def check_counts(folder, m, resource, changes):
+    stated, where = m["resources"][resource], os.path.join(folder, resource + ".changes.ndjson")
+    count = lambda member: {v: sum(c[member] == v for c in changes) for v in {c[member] for c in changes}}
+    ops = {"added": 0, "changed": 0, "removed": 0, **count("op")}
+    require(ops == {op: int(stated[op]) for op in ops if op in stated}, where, "the manifest has other counts of changes")
+    require(count("kind") == {k: int(n) for k, n in stated["kinds"].items()}, where, "the manifest has other kinds of changes")
+
+
 # Changes = the difference of two successive snapshots under the declared rules.
-def check_changes(folder, m, resource, before, after, since):
+# Without the records of the previous snapshot, only the counts are checked.
+def check_changes(folder, m, resource, before, after, since, requests):
+    where = os.path.join(folder, resource + ".changes.ndjson")
+    if m["resources"][resource]["base"] != "previous":
+        require(not os.path.exists(where), where, "there is no base")
+        check_counts(folder, m, resource, [])
+        return 0
+    found = [parse_line(line, where) for line in lines(read(where), where)]
+    check_counts(folder, m, resource, found)
+    if before is None:
+        return len(found)
     declared, label = m["declared"][resource], {"users": "login", "groups": "name"}[resource]
-    proved = proofs(folder, resource)
+    proved = proofs(requests, resource)
     old, new = {r["id"]: r for r in before}, {r["id"]: r for r in after}
-    expected, counts, kinds = [], {"added": 0, "changed": 0, "removed": 0}, {}
+    expected = []
     for id in sorted(set(old) | set(new), key=str.encode):
         a, b = old.get(id), new.get(id)
         paths, was, now = compare(a or {}, b or {}, declared["changes"]["ignore"])
@@ -281,53 +297,27 @@ def check_changes(folder, m, resource, before, after, since):
         if op == "changed" and not paths:
             continue
         proof = proved.get(id, {}) if op == "removed" else {}
-        k = kind(resource, op, a, b, paths, declared, since, proof)
-        counts[op] += 1
-        kinds[k] = kinds.get(k, 0) + 1
         change = op == "changed"
-        expected.append({"op": op, "kind": k, "key": {"id": id}, label: (b or a)["profile"][label],
-                         "paths": paths if change else [], "before": was if change else a, "after": now if change else b, **proof})
-    found = []
-    for line in lines(read(folder, resource + ".changes.ndjson")):
-        c = parse(line)
-        assert canonical(c).encode() == line, folder + ": a change is not canonical"
-        found.append(c)
-    assert found == expected, f"{folder}: other changes:\n{found}\n{expected}"
-    stated = m["resources"][resource]
-    assert counts == {op: int(stated[op]) for op in counts} and kinds == {k: int(n) for k, n in stated["kinds"].items()}
+        expected.append({"op": op, "kind": kind(resource, op, a, b, paths, declared, since, proof), "key": {"id": id},
+                         label: (b or a)["profile"][label], "paths": paths if change else [],
+                         "before": was if change else a, "after": now if change else b, **proof})
+    require(len(found) == len(expected), where, f"has {len(found)} changes, and the records have {len(expected)}")
+    for n, (x, y) in enumerate(zip(found, expected), 1):
+        require(x == y, where, f"line {n} is not the change between the records")
     return len(found)
 
 
-def check_export(export, signers, principal):
-    journal = check_journal(export)
-    folders = {os.path.basename(f): f for f in glob.glob(export + "/pruned/2*") + glob.glob(export + "/2*")}
-    previous, before, since, checked = None, None, None, {"manifests": 0, "snapshots": 0, "records": 0, "changes": 0}
-    for name in sorted(folders):
-        folder = folders[name]
-        m, digest = check_manifest(folder, signers, principal, previous, journal)
-        previous, checked["manifests"] = (m, digest), checked["manifests"] + 1
-        if os.path.dirname(folder) != export:
-            before = None
-            continue
-        listed = check_files(folder, m)
-        check_requests(folder, m)
-        assert m["resources"] and set(m["resources"]) == set(m["declared"]) - {"formats"}, folder + ": other resources"
-        records = {}
-        for resource in m["resources"]:
-            records[resource] = check_records(folder, m, listed, resource)
+# A snapshot, apart from the chain. before has the records of the previous one.
+def check_snapshot(folder, m, before, since, checked):
+    listed, records = check_files(folder, m), {}
+    requests = check_requests(folder, m)
+    require(m["resources"] and set(m["resources"]) == set(m["declared"]) - {"formats"}, folder, "declared and resources differ")
+    for resource in m["resources"]:
+        require(resource in COLUMNS, folder, "this version of check.py can't check " + resource)
+        records[resource] = check_records(folder, m, listed, resource)
+        if resource + ".csv" in listed:
             check_csv(folder, resource, records[resource], m["declared"][resource]["attributes"])
-            if before is not None:
-                assert resource in before and m["resources"][resource]["base"] == "previous", folder + ": another base"
-                checked["changes"] += check_changes(folder, m, resource, before[resource], records[resource], since)
-            checked["records"] += len(records[resource])
-        before, since = records, datetime.datetime.fromisoformat(m["read"]["started"])
-        checked["snapshots"] += 1
-    assert os.readlink(export + "/latest") == sorted(folders)[-1], "latest leads elsewhere"
-    print(os.path.basename(export) + ": " + ", ".join(f"{n} {what}" for what, n in checked.items()))
-
-
-if __name__ == "__main__":
-    store, signers, principal = sys.argv[1:]
-    for export in sorted(os.listdir(store)):
-        if os.path.isdir(os.path.join(store, export)) and not export.startswith("."):
-            check_export(os.path.join(store, export), signers, principal)
+        checked["changes"] += check_changes(folder, m, resource, before.get(resource), records[resource], since, requests)
+        checked["records"] += len(records[resource])
+    checked["snapshots"] += 1
+    return records
