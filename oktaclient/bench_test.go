@@ -90,7 +90,7 @@ func BenchmarkRead(b *testing.B) {
 	w.Write(page)
 	w.Close()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("filter") { // who changed meanwhile: nobody
+		if r.URL.Query().Has("filter") { // the settling pass: no user changed
 			w.Header().Set("Content-Type", "application/json")
 			w.Write([]byte("[]"))
 			return

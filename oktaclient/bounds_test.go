@@ -70,8 +70,8 @@ func TestListWithoutEnd(t *testing.T) {
 // waiting delays each body until another page is requested, or for a second.
 type waiting struct {
 	http.RoundTripper
-	mu    sync.Mutex
-	asked chan struct{} // closed when another page is
+	mu   sync.Mutex
+	next chan struct{} // closed by the next request
 }
 
 func (p *waiting) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -81,38 +81,38 @@ func (p *waiting) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.asked != nil {
-		close(p.asked)
+	if p.next != nil {
+		close(p.next)
 	}
-	p.asked = make(chan struct{})
+	p.next = make(chan struct{})
 	if strings.Contains(strings.Join(resp.Header.Values("Link"), ","), `rel="next"`) {
-		resp.Body = &held{resp.Body, p.asked}
+		resp.Body = &delayedBody{resp.Body, p.next}
 	}
 	return resp, nil
 }
 
-type held struct {
+type delayedBody struct {
 	io.ReadCloser
 	until chan struct{}
 }
 
-func (h *held) Read(b []byte) (int, error) {
+func (d *delayedBody) Read(b []byte) (int, error) {
 	select {
-	case <-h.until:
+	case <-d.until:
 	case <-time.After(time.Second):
 	}
-	return h.ReadCloser.Read(b)
+	return d.ReadCloser.Read(b)
 }
 
 // A list requests the next page when the headers of a page have arrived.
-func TestNextPageIsAskedForByTheHeaders(t *testing.T) {
+func TestNextPageIsRequestedAfterTheHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, governor := newOrg(95), oktaclient.NewGovernor(0.5, 2)
 		serial := newClient(t, "http://127.0.0.1", &http.Client{Transport: &waiting{RoundTripper: inProcess{o}}}, func(cfg *oktaclient.Config) { cfg.Governor = governor })
 		began := time.Now()
 		o.read(t, serial)
-		if took := time.Since(began); took > 2*time.Second+time.Nanosecond { // the first answers tell of the limit; and the index lags
-			t.Errorf("took %v, a second for each page that waited for the one before", took)
+		if took := time.Since(began); took > 2*time.Second+time.Nanosecond { // the response that shows the limit, and the lag of the index
+			t.Errorf("took %v, want at most 2s: no page waits for the body of the previous one", took)
 		}
 	})
 }
@@ -133,7 +133,7 @@ func (e *expiring) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // After a rejected cursor, only the users of its span are read again.
-func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
+func TestExpiredCursorRestartsOnlyItsSpan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(300))
 		q := known(everyone, b.org, 3*10) // three pages each
@@ -148,7 +148,7 @@ func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
 		}
 		checkResult(t, b.org, s)
 		if again := result.Rows - 300; !expiring.done || again < 10 || again > 100 {
-			t.Errorf("%d users came again, want those of a part or two and what was cut in vain", again)
+			t.Errorf("%d users were read twice, want 10 to 100: about one span", again)
 		}
 	})
 }
@@ -157,8 +157,8 @@ func TestExpiredCursorRestartsItsPartOnly(t *testing.T) {
 // unless the HTTP client rejects the header.
 func TestHeaderOverABound(t *testing.T) {
 	const (
-		ours    = "okta: header of over 262144 bytes on page 3 (request req)"
-		clients = "okta: no header that can be read, nor a request id, came from /api/v1/users on page 3, tried 2 times"
+		byRead = "okta: header of over 262144 bytes on page 3 (request req)"
+		byHTTP = "okta: no readable header and no request id from /api/v1/users on page 3, tried 2 times"
 	)
 	for _, http2 := range []bool{false, true} {
 		for _, test := range []struct {
@@ -166,16 +166,16 @@ func TestHeaderOverABound(t *testing.T) {
 			sizes []int
 			want  string
 		}{
-			{"ours", []int{300 << 10}, ours},
-			{"ours, in many", slices.Repeat([]int{1000}, 300), ours},
-			{"the client's", []int{2 << 20}, clients},
-			{"the client's, in many", slices.Repeat([]int{1000}, 2000), clients},
+			{"over the bound of the read", []int{300 << 10}, byRead},
+			{"over the bound of the read, many fields", slices.Repeat([]int{1000}, 300), byRead},
+			{"over the bound of net/http", []int{2 << 20}, byHTTP},
+			{"over the bound of net/http, many fields", slices.Repeat([]int{1000}, 2000), byHTTP},
 		} {
 			t.Run(fmt.Sprintf("%s, HTTP/2 %t", test.name, http2), func(t *testing.T) {
 				o := newOrg(95)
 				o.hook = func(_ int, w http.ResponseWriter, r *http.Request) bool {
 					if (r.ProtoMajor == 2) != http2 {
-						t.Errorf("asked over %s", r.Proto)
+						t.Errorf("protocol = %s", r.Proto)
 					}
 					w.Header().Set("X-Okta-Request-Id", "req")
 					if r.URL.Query().Get("after") > "00u00020" {
@@ -188,7 +188,7 @@ func TestHeaderOverABound(t *testing.T) {
 				server := newTLSServer(t, o, http2)
 				server.Client().Transport.(*http.Transport).MaxResponseHeaderBytes = 1 << 20
 				_, err := readError(t, newClient(t, server.URL, server.Client(), func(cfg *oktaclient.Config) { cfg.Tries = 2 }))
-				if err.Error() != test.want || (err.Tries == 1) != (test.want == ours) || (err.Class() == "large header") != (test.want == ours) {
+				if err.Error() != test.want || (err.Tries == 1) != (test.want == byRead) || (err.Class() == "large header") != (test.want == byRead) {
 					t.Errorf("error = %q of class %q after %d tries, want %q", err, err.Class(), err.Tries, test.want)
 				}
 			})

@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// maxCertificates is the most certificates of an org during a read. A few servers
-// share one, or change to the next one.
+// maxCertificates is the most certificates of an org during a read: enough for
+// several servers, each of which changes its certificate.
 const maxCertificates = 32
 
-// Certificate is a certificate with which an org answered.
+// Certificate is a certificate that an org presented during a read.
 type Certificate struct {
 	Chain    []*x509.Certificate // the leaf first
-	Requests int                 // that it answered
+	Requests int                 // over connections with this certificate
 }
 
-// Certificates are the certificates with which an org answered, in the order of
-// their first response.
+// Certificates are the certificates that an org presented, in the order of their
+// first response.
 type Certificates []Certificate
 
-// Add adds requests that a chain answered. More than 32 different certificates
-// are an error.
+// Add adds requests over connections with this chain. More than 32 different
+// certificates are an error.
 func (c *Certificates) Add(chain []*x509.Certificate, requests int) error {
 	for i := range *c {
 		if known := &(*c)[i]; known.Chain[0].Equal(chain[0]) {

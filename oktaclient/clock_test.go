@@ -11,12 +11,12 @@ import (
 	"oktasync/oktaclient"
 )
 
-// All times of a read are local, and the offset is asked for once, after the
-// first response.
+// All times of a read are local. ClockOffset is called once, after the first
+// response.
 func TestTimesAreLocal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ahead = 90 * time.Minute
-		o, asked := newOrg(95), 0
+		o, calls := newOrg(95), 0
 		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
 			time.Sleep(700 * time.Millisecond)
 			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
@@ -24,13 +24,13 @@ func TestTimesAreLocal(t *testing.T) {
 		}
 		began := time.Now()
 		s, result := o.read(t, o.clientInProcess(t, func(cfg *oktaclient.Config) {
-			cfg.ClockOffset = func() time.Duration { asked++; return ahead }
+			cfg.ClockOffset = func() time.Duration { calls++; return ahead }
 		}))
-		if result.ClockOffset != ahead || asked != 1 || !result.Started.Equal(began) {
-			t.Errorf("result = %+v, asked %d times; want a start at %v and an offset of %v", result, asked, began, ahead)
+		if result.ClockOffset != ahead || calls != 1 || !result.Started.Equal(began) {
+			t.Errorf("result = %+v, %d calls; want one call, a start at %v and an offset of %v", result, calls, began, ahead)
 		}
 		if got := result.Finished.Sub(result.Started); got != 11*700*time.Millisecond {
-			t.Errorf("took %v, want 7.7s: ten pages, and one that settles", got)
+			t.Errorf("took %v, want 7.7s: ten pages, and one settling pass", got)
 		}
 		for i, r := range s.requests {
 			if got := r.Time.Sub(result.Started); got != time.Duration(i)*700*time.Millisecond {
@@ -40,12 +40,12 @@ func TestTimesAreLocal(t *testing.T) {
 	})
 }
 
-// An impossible Date ends the read, unless a retry has a valid one. It changes no
-// time and no wait.
-func TestAbsurdDate(t *testing.T) {
+// An impossible Date ends the read, unless a retry has a valid one. It changes
+// no time and no wait.
+func TestImpossibleDate(t *testing.T) {
 	for _, year := range []int{1, 1970, 9999} {
 		for _, forever := range []bool{false, true} {
-			t.Run(fmt.Sprintf("year %d, for ever %t", year, forever), func(t *testing.T) {
+			t.Run(fmt.Sprintf("year %d, forever %t", year, forever), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					o := newOrg(95)
 					o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {

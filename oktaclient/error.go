@@ -62,8 +62,8 @@ func (e *Error) Error() string {
 	var r *rejection
 	rejected := errors.As(e.Err, &r)
 	access := rejected && r.access
-	if rejected && r.class == headless {
-		b.WriteString(" from " + e.Path) // nothing else is known
+	if rejected && r.class == classNoHeader {
+		b.WriteString(" from " + e.Path) // the error has no other detail
 	}
 	if !access && (e.Page > 1 || e.Page == 1 && e.Tries > 1) {
 		fmt.Fprintf(&b, " on page %d", e.Page)
@@ -107,7 +107,7 @@ func (e *Error) Class() string {
 // rejection is the reason why a response is missing or unusable.
 type rejection struct {
 	class  string // "reset", "broken JSON"
-	final  bool   // another try would not help
+	final  bool   // a retry would not help
 	access bool   // the transport got no access token
 	err    error
 }
@@ -155,22 +155,22 @@ func transportError(err error) *rejection {
 // classTooLarge is the class of a page over a bound.
 const classTooLarge = "too large"
 
-// misdated is the class of a response with an impossible Date.
-const misdated = "wrong Date"
+// classWrongDate is the class of a response with an impossible Date.
+const classWrongDate = "wrong Date"
 
-// headless is the class of a response whose header is malformed, or longer than
+// classNoHeader is the class of a response whose header is malformed, or longer than
 // the HTTP client accepts. Over HTTP/2, this ends the connection with all its
 // requests. The cause may be another request, so the client tries again.
-const headless = "no header"
+const classNoHeader = "no header"
 
-// unread is the error of such a response, without its text, which can be the
-// server's.
-type unread struct{ err error }
+// headerError is the error of such a response. Its text omits that of net/http,
+// which can contain text of the server.
+type headerError struct{ err error }
 
-func (unread) Error() string   { return "no header that can be read, nor a request id, came" }
-func (u unread) Unwrap() error { return u.err }
+func (headerError) Error() string   { return "no readable header and no request id" }
+func (h headerError) Unwrap() error { return h.err }
 
-// broken is the error of an open connection, without addresses and ports.
+// broken is an error of an established connection, without addresses and ports.
 type broken struct{ op *net.OpError }
 
 func (b broken) Error() string { return b.op.Err.Error() }
@@ -186,8 +186,8 @@ func bodyError(err error) *rejection {
 	return r
 }
 
-// recoverPanic turns a panic into an error, so that it ends one read and not the
-// process. It must be deferred.
+// recoverPanic sets err to the error of a panic, so that the panic ends one read
+// and not the process. It must be deferred.
 func recoverPanic(err *error) {
 	if p := recover(); p != nil {
 		*err = &rejection{class: "panic", final: true, err: PanicError(p)}

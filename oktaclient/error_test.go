@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestErrorsOfAccessNameNoPage(t *testing.T) {
+func TestAccessErrorsOmitThePage(t *testing.T) {
 	_, err := readError(t, newClient(t, "https://acme.okta.com", &http.Client{Transport: refusal{true}}, nil))
 	if got, want := err.Error(), "okta: token: 401 invalid_client, tried 5 times"; got != want {
 		t.Errorf("error = %q, want %q", got, want)
@@ -36,17 +36,17 @@ func resetter(t *testing.T, start string) *httptest.Server {
 }
 
 // Errors of net/http contain text of the server.
-func TestMalformedHeaderIsNotRepeated(t *testing.T) {
+func TestErrorsOmitMalformedHeaders(t *testing.T) {
 	for _, head := range []string{"secret\r\n\r\n", "HTTP/1.1 200 OK\r\nsecret\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: secret\r\n\r\n"} {
 		server := resetter(t, head)
 		_, err := readError(t, newClient(t, server.URL, server.Client(), nil))
-		if got := err.Error(); got != "okta: no header that can be read, nor a request id, came from /api/v1/users on page 1, tried 5 times" {
+		if got := err.Error(); got != "okta: no readable header and no request id from /api/v1/users on page 1, tried 5 times" {
 			t.Errorf("error = %q", got)
 		}
 	}
 }
 
-func TestErrorsShowNoPorts(t *testing.T) {
+func TestErrorsOmitPorts(t *testing.T) {
 	for _, start := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n["} {
 		server := resetter(t, start)
 		_, err := readError(t, newClient(t, server.URL, server.Client(), nil))
@@ -56,7 +56,7 @@ func TestErrorsShowNoPorts(t *testing.T) {
 	}
 }
 
-// A host name that doesn't exist is not tried again.
+// A host name that doesn't exist isn't retried.
 func TestUnknownHostFailsAtOnce(t *testing.T) {
 	for _, temporary := range []bool{false, true} {
 		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {

@@ -11,7 +11,7 @@ import (
 	"oktasync/oktaclient"
 )
 
-// logins prints the users.
+// logins is a sink that prints the users.
 type logins struct{}
 
 func (logins) Record(u oktaclient.Record) error {
@@ -31,7 +31,7 @@ func ExampleClient_Read() {
 			fmt.Fprint(w, `[{"id":"00u1","status":"ACTIVE"},{"id":"00u2","status":"STAGED"}]`)
 		case strings.HasPrefix(filter, "status"):
 			fmt.Fprint(w, `[{"id":"00u3","status":"DEPROVISIONED"}]`)
-		default: // who changed meanwhile
+		default: // users that changed during the read: none
 			fmt.Fprint(w, `[]`)
 		}
 	}))
@@ -39,7 +39,7 @@ func ExampleClient_Read() {
 
 	client, err := oktaclient.New(oktaclient.Config{
 		OrgURL:     org.URL,
-		HTTPClient: org.Client(), // at Okta: one that authenticates
+		HTTPClient: org.Client(), // for Okta, one that authenticates
 	})
 	if err != nil {
 		log.Fatal(err)

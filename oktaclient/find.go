@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Find reads the records with these ids, for a caller that misses them in the
-// result of a read of q. A read by id is current, while Okta's lists come from
+// Find reads the records with these ids, which are missing from the result of a
+// read of q. A read by id is current, while Okta's lists come from
 // an index that lags. Okta's own 404 with the code E0000007 proves that a record
 // doesn't exist, and Find passes nothing for it. Any other failure is an error,
 // except that [Query.SkipForbidden] ignores status 403.

@@ -22,11 +22,11 @@ func ids(users []oktaclient.Record) (ids []string) {
 	return slices.Compact(ids)
 }
 
-func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
+func TestFindReturnsExistingRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, sandbox.Config{Users: 200, Deprovisioned: -1})
-		moved, gone, left := b.org.Move(30), b.org.Delete(10), b.org.Deactivate(5)
-		all := slices.Concat(moved, gone, left)
+		moved, deleted, deactivated := b.org.Move(30), b.org.Delete(10), b.org.Deactivate(5)
+		all := slices.Concat(moved, deleted, deactivated)
 		department := func(id string) string {
 			text, _ := b.org.User(id)
 			_, rest, _ := strings.Cut(string(text), `"department":"`)
@@ -34,12 +34,12 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 			return name
 		}
 		searched := department(moved[0])
-		var fit, unfit []string
-		for _, id := range slices.Concat(moved, left) {
+		var selected, others []string
+		for _, id := range slices.Concat(moved, deactivated) {
 			if department(id) == searched {
-				fit = append(fit, id)
+				selected = append(selected, id)
 			} else {
-				unfit = append(unfit, id)
+				others = append(others, id)
 			}
 		}
 		tests := []struct {
@@ -47,9 +47,9 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 			query       oktaclient.Query
 			in, outside []string
 		}{
-			{"everyone", everyone, slices.Concat(moved, left), nil},
-			{"without deprovisioned", oktaclient.Query{Resource: oktaclient.Users}, moved, left},
-			{"search", oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true, Search: fmt.Sprintf("profile.department eq %q", searched)}, fit, unfit},
+			{"everyone", everyone, slices.Concat(moved, deactivated), nil},
+			{"without deprovisioned", oktaclient.Query{Resource: oktaclient.Users}, moved, deactivated},
+			{"search", oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true, Search: fmt.Sprintf("profile.department eq %q", searched)}, selected, others},
 		}
 		for _, test := range tests {
 			s := &sink{}
@@ -70,7 +70,7 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 					missing++
 				}
 			}
-			if missing != len(gone) || rows != result.Rows || rows != len(s.users)+len(s.outside) || len(s.requests) != result.Requests {
+			if missing != len(deleted) || rows != result.Rows || rows != len(s.users)+len(s.outside) || len(s.requests) != result.Requests {
 				t.Errorf("%s: %d not found, %d rows, result %+v", test.name, missing, rows, result)
 			}
 		}
@@ -81,7 +81,7 @@ func TestFindTellsWhoExistsAndWhoIsOfTheQuery(t *testing.T) {
 }
 
 // Only a 404 with Okta's own code proves that a record doesn't exist.
-func TestFindTakesNoOther404ForAProof(t *testing.T) {
+func TestFindRejectsA404OfAProxy(t *testing.T) {
 	o := newOrg(10)
 	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "text/html")
@@ -89,11 +89,11 @@ func TestFindTakesNoOther404ForAProof(t *testing.T) {
 		return true
 	}
 	if _, err := o.client(t, nil).Find(t.Context(), everyone, []string{"00u99999"}, &sink{}); err == nil {
-		t.Error("Find() took a proxy's 404")
+		t.Error("Find() accepted a 404 of a proxy")
 	}
 }
 
-// Ids are data: errors, logs and names of buckets contain them only escaped.
+// Errors and logs contain ids only in escaped form.
 func TestIDsAreEscaped(t *testing.T) {
 	o, governor, log := newOrg(10), oktaclient.NewGovernor(1, 1), &strings.Builder{}
 	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
@@ -132,7 +132,7 @@ func TestFindChecksIDs(t *testing.T) {
 		}
 	}
 	if s, err := find("a/../../groups?x#y"); err != nil || len(s.users) != 0 {
-		t.Errorf("Find() of an odd id = %v", err)
+		t.Errorf("Find() of an id with slashes = %v", err)
 	}
 	if got := o.requests[0].RequestURI; got != "/api/v1/users/a%2F..%2F..%2Fgroups%3Fx%23y" {
 		t.Errorf("request = %s", got)

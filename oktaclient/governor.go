@@ -14,7 +14,7 @@ const (
 	starvedWindows = 2               // consecutive windows that others used up, before the trickle starts
 	trickleRest    = 0.05            // of the limit, which the trickle leaves
 	maxWindow      = 3 * time.Minute // resets that differ by more are not of consecutive windows
-	calmResponses  = 50              // responses after which one more request may be in flight
+	calmResponses  = 50              // responses until one more request may be in flight
 )
 
 // Governor keeps the requests of all its clients within a share of an org's rate
@@ -78,27 +78,27 @@ type bucket struct {
 	starved  int       // consecutive windows before this one that they used up
 	reported time.Time // end of the wait that was reported last
 	waiting  int
-	held     hold // of the request that came last
+	delayed  delay // of the newest request
 }
 
-// hold is the reason why a request waits, and until when at most.
-type hold struct {
-	reason string // "": it may be sent
+// delay is the reason why a request waits, and the latest end of the wait.
+type delay struct {
+	reason string // "": no wait
 	until  time.Time
 }
 
-// paced reports whether the limit is the reason.
-func (h hold) paced() bool {
-	return h.reason == holdBlocked || h.reason == holdShare || h.reason == holdOthers
+// limited reports whether the rate limit is the reason.
+func (d delay) limited() bool {
+	return d.reason == delayRetryAfter || d.reason == delayShare || d.reason == delayOthers
 }
 
-// Reasons to hold a request.
+// The reasons of a delay: what the request waits for.
 const (
-	holdInFlight = "requests in flight"
-	holdProbe    = "a response that shows the limit"
-	holdBlocked  = "the end of Retry-After"
-	holdShare    = "the next window, our share of this one is used"
-	holdOthers   = "the next window, others have used this one"
+	delayInFlight   = "requests in flight"
+	delayProbe      = "a response that shows the limit"
+	delayRetryAfter = "the end of Retry-After"
+	delayShare      = "the next window: the share of this window is used"
+	delayOthers     = "the next window: other clients have used this window"
 )
 
 // enter waits until a request of the bucket may be sent, and returns the time. It
@@ -106,14 +106,14 @@ const (
 func (g *Governor) enter(ctx context.Context, name string, report func(Limit)) (time.Time, error) {
 	for waited := false; ; waited = true {
 		now := time.Now()
-		h, changed, wait := g.try(name, now, waited)
-		if h.reason == "" {
+		d, changed, wait := g.try(name, now, waited)
+		if d.reason == "" {
 			return now, nil
 		}
 		if wait != nil {
 			report(*wait)
 		}
-		t := time.NewTimer(h.until.Sub(now))
+		t := time.NewTimer(d.until.Sub(now))
 		select {
 		case <-changed:
 		case <-t.C:
@@ -128,10 +128,10 @@ func (g *Governor) enter(ctx context.Context, name string, report func(Limit)) (
 	}
 }
 
-// try admits a request of the bucket, or returns a hold. changed is closed when the
-// hold may end early. wait is the state of the bucket if a long wait begins that
-// was not reported yet.
-func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed <-chan struct{}, wait *Limit) {
+// try admits a request of the bucket, or returns a delay. changed is closed when
+// the delay may end early. wait is the state of the bucket at the start of a long
+// wait, and otherwise nil.
+func (g *Governor) try(name string, now time.Time, waited bool) (d delay, changed <-chan struct{}, wait *Limit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.buckets[name]
@@ -143,61 +143,61 @@ func (g *Governor) try(name string, now time.Time, waited bool) (h hold, changed
 		b.waiting--
 	}
 	if g.inFlight >= g.most {
-		h = hold{holdInFlight, now.Add(time.Minute)}
+		d = delay{delayInFlight, now.Add(time.Minute)}
 	} else {
-		h = b.hold(now, g.share)
+		d = b.delay(now, g.share)
 	}
-	if b.held = h; h.reason != "" {
+	if b.delayed = d; d.reason != "" {
 		b.waiting++
-		end := h.until
-		if h.reason == holdOthers {
+		end := d.until
+		if d.reason == delayOthers {
 			end = b.until // the trickle doesn't end the wait
 		}
-		if h.paced() && end.Sub(now) > trickleEvery && end.After(b.reported) {
+		if d.limited() && end.Sub(now) > trickleEvery && end.After(b.reported) {
 			b.reported = end
 			l := b.limit(name, g.share)
 			l.Until, wait = end, &l
 		}
-		return h, g.changed, wait
+		return d, g.changed, wait
 	}
 	b.probing = !b.known || !now.Before(b.until)
 	b.sent = now
 	b.inFlight++
 	g.inFlight++
-	return h, nil, nil
+	return d, nil, nil
 }
 
-// hold returns the reason why a request can't be sent now.
-func (b *bucket) hold(now time.Time, share float64) hold {
+// delay returns the delay of a request at now.
+func (b *bucket) delay(now time.Time, share float64) delay {
 	own := b.own(share)
 	rest := b.window.limit - own
-	left := b.window.remaining - b.inFlight - 1 // after this request, without others
+	left := b.window.remaining - b.inFlight - 1 // after this request, if other clients send none
 	switch {
 	case now.Before(b.blocked):
-		return hold{holdBlocked, b.blocked}
+		return delay{delayRetryAfter, b.blocked}
 	case !b.known && b.silent:
-		return hold{}
+		return delay{}
 	case !b.known || !now.Before(b.until): // one request first, which shows the window
 		if next := b.sent.Add(probeEvery); b.probing && now.Before(next) {
-			return hold{holdProbe, next}
+			return delay{delayProbe, next}
 		}
-		return hold{}
+		return delay{}
 	case b.used+b.inFlight+1 > own:
-		return hold{holdShare, b.until}
+		return delay{delayShare, b.until}
 	case left >= rest:
-		return hold{}
+		return delay{}
 	case b.inFlight > 0: // remaining may include them already
-		return hold{holdInFlight, b.until}
+		return delay{delayInFlight, b.until}
 	}
 	b.cut = b.cut || b.used <= own/10
 	if b.starved >= starvedWindows && left > int(trickleRest*float64(b.window.limit)) {
 		next := b.sent.Add(trickleEvery)
 		if !now.Before(next) {
-			return hold{}
+			return delay{}
 		}
-		return hold{holdOthers, earliest(next, b.until)}
+		return delay{delayOthers, earliest(next, b.until)}
 	}
-	return hold{holdOthers, b.until}
+	return delay{delayOthers, b.until}
 }
 
 // own returns the share of a window in requests.

@@ -24,17 +24,17 @@ import (
 type limits struct {
 	http.Handler
 	limit   int
-	ahead   time.Duration // our clock less Okta's
+	ahead   time.Duration // local clock minus Okta's
 	latency time.Duration
 
 	mu      sync.Mutex
 	random  *rand.Rand
-	begun   time.Time // windows follow each other from here
-	ours    map[int]int
-	others  map[int]int
+	begun   time.Time   // start of window 0
+	own     map[int]int // requests of the governor, by window
+	others  map[int]int // requests of other clients, by window
 	refused int
-	rest    int         // what we should leave of a window
-	taken   map[int]int // by us, below that
+	rest    int         // requests that the governor must leave in a window
+	taken   map[int]int // requests of the governor below rest, by window
 }
 
 func (l *limits) window(now time.Time) int { return int(now.Sub(l.begun) / time.Minute) }
@@ -44,7 +44,7 @@ func (l *limits) take(by map[int]int) (left int, reset time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.window(time.Now())
-	left = l.limit - l.ours[w] - l.others[w]
+	left = l.limit - l.own[w] - l.others[w]
 	reset = l.begun.Add(time.Duration(w+1) * time.Minute)
 	if left <= 0 {
 		return 0, reset, false
@@ -58,7 +58,7 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	jitter := time.Duration(l.random.Int64N(int64(l.latency/10 + 1)))
 	l.mu.Unlock()
 	time.Sleep(l.latency/2 + jitter)
-	left, reset, ok := l.take(l.ours)
+	left, reset, ok := l.take(l.own)
 	if left < l.rest {
 		l.mu.Lock()
 		l.taken[l.window(time.Now())]++
@@ -84,21 +84,21 @@ func (l *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // wantAtMost fails t if a window had more than most requests of the client.
 func (l *limits) wantAtMost(t *testing.T, most int) {
 	t.Helper()
-	for w, used := range l.ours {
+	for w, used := range l.own {
 		if used > most {
 			t.Errorf("window %d: %d requests, want at most %d", w, used, most)
 		}
 	}
 }
 
-// newLimits starts windows some seconds ago.
+// newLimits returns limits whose first window began at most 50 seconds ago.
 func newLimits(seed uint64, limit int, h http.Handler) *limits {
 	random := rand.New(rand.NewPCG(seed, 1))
 	begun := time.Now().Add(-time.Duration(random.Int64N(int64(50 * time.Second))))
-	return &limits{Handler: h, limit: limit, random: random, begun: begun, ours: map[int]int{}, others: map[int]int{}, taken: map[int]int{}}
+	return &limits{Handler: h, limit: limit, random: random, begun: begun, own: map[int]int{}, others: map[int]int{}, taken: map[int]int{}}
 }
 
-// bySeed runs f in bubbles. In each, windows start at other moments.
+// bySeed runs f in several bubbles. In each, the windows begin at another second.
 func bySeed(t *testing.T, f func(t *testing.T, seed uint64)) {
 	seeds := uint64(3)
 	if os.Getenv("OKTASYNC_LONG_TESTS") != "" {
@@ -174,7 +174,7 @@ func governed(t *testing.T, l http.Handler, share float64, concurrency int) *okt
 }
 
 // Another client starts to use 60 % of the limit during a read.
-func TestGovernorYields(t *testing.T) {
+func TestGovernorLeavesTheShareOfOthers(t *testing.T) {
 	bySeed(t, func(t *testing.T, seed uint64) {
 		l := newLimits(seed, 300, okay)
 		l.latency, l.rest = 300*time.Millisecond, 150
@@ -195,9 +195,9 @@ func TestGovernorYields(t *testing.T) {
 		if l.refused > 2 {
 			t.Errorf("%d requests refused, want at most 2", l.refused)
 		}
-		for w, used := range l.ours {
-			if l.taken[w] > 2 { // as many as others take while an answer is on its way
-				t.Errorf("window %d: %d requests of what is the others'", w, l.taken[w])
+		for w, used := range l.own {
+			if l.taken[w] > 2 { // other clients can take these during a request
+				t.Errorf("window %d: %d requests of the share of other clients, want at most 2", w, l.taken[w])
 			}
 			if used > 150 {
 				t.Errorf("window %d: %d requests, want at most 150", w, used)
@@ -206,8 +206,8 @@ func TestGovernorYields(t *testing.T) {
 	})
 }
 
-// Other clients use nearly all of every window first.
-func TestGovernorKeepsATrickle(t *testing.T) {
+// Other clients use most of every window as soon as it begins.
+func TestGovernorSendsATrickle(t *testing.T) {
 	bySeed(t, func(t *testing.T, seed uint64) {
 		l := newLimits(seed, 300, okay)
 		ctx, stop := context.WithCancel(t.Context())
@@ -228,7 +228,7 @@ func TestGovernorKeepsATrickle(t *testing.T) {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > 12*time.Minute || took < 5*time.Minute {
-			t.Errorf("took %v, want some ten requests a minute", took)
+			t.Errorf("took %v, want about ten requests per minute", took)
 		}
 		l.wantAtMost(t, 13)
 	})
@@ -236,7 +236,7 @@ func TestGovernorKeepsATrickle(t *testing.T) {
 
 // Other clients leave less than 5 % of every window. The governor sends one request
 // per window.
-func TestGovernorLeavesTheLastFew(t *testing.T) {
+func TestTrickleLeavesFivePercent(t *testing.T) {
 	bySeed(t, func(t *testing.T, seed uint64) {
 		l := newLimits(seed, 300, okay)
 		for w := range 20 {
@@ -246,11 +246,11 @@ func TestGovernorLeavesTheLastFew(t *testing.T) {
 		defer stop()
 		err := readers(ctx, governed(t, l, 0.5, 32), 100, 32)
 		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Get() = %v, want it to wait", err)
+			t.Errorf("Get() = %v, want the deadline", err)
 		}
 		l.wantAtMost(t, 1)
-		if len(l.ours) < 14 {
-			t.Errorf("asked in %d windows, want each of 15", len(l.ours))
+		if len(l.own) < 14 {
+			t.Errorf("requests in %d windows, want in each of 15", len(l.own))
 		}
 	})
 }
@@ -329,7 +329,7 @@ func TestGovernorIsShared(t *testing.T) {
 
 // A window that ends in a year, after an error of Okta's clock, ends after the
 // longest wait for a limit.
-func TestGovernorForgetsAnAbsurdWindow(t *testing.T) {
+func TestGovernorBoundsTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimits(1, 300, okay)
 		l.latency = 20 * time.Millisecond
@@ -355,7 +355,7 @@ func TestGovernorForgetsAnAbsurdWindow(t *testing.T) {
 }
 
 // A reset beyond the range of time.Duration is waited for as long as any other.
-func TestResetBeyondAllTimes(t *testing.T) {
+func TestResetOutOfRange(t *testing.T) {
 	for _, reset := range []string{"9223372036854775807", "1795586400000" /* milliseconds */} {
 		synctest.Test(t, func(t *testing.T) {
 			n, began := 0, time.Now()

@@ -16,7 +16,7 @@ func TestReadGroups(t *testing.T) {
 		c := o.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency })
 		s, result := o.read(t, c)
 		if !result.Settled || result.Requests != 10+1 || len(s.outside) != 0 {
-			t.Errorf("result = %+v, want ten pages and a settling pass", result)
+			t.Errorf("result = %+v, want ten pages and one settling pass", result)
 		}
 		for _, g := range s.users {
 			if g.Status != "" || g.LastUpdated != updated || string(g.JSON) != o.record(g.ID) {

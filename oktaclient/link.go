@@ -49,7 +49,7 @@ func nextPage(h http.Header, base *url.URL) (*url.URL, error) {
 	}
 	next, err := url.Parse(target)
 	if err != nil {
-		return nil, errors.New("next link is no URL")
+		return nil, errors.New("next link is not a URL")
 	}
 	if !next.IsAbs() {
 		next = base.ResolveReference(next)
@@ -84,7 +84,7 @@ func port(u *url.URL) string {
 // link is one link of a Link header (RFC 8288, section 3).
 type link struct{ target, rel string }
 
-// is reports whether the link has a relation, alone or among others.
+// is reports whether the link has a relation. A link can have several.
 func (l link) is(rel string) bool {
 	for name := range strings.FieldsSeq(l.rel) {
 		if strings.EqualFold(name, rel) {
@@ -96,8 +96,8 @@ func (l link) is(rel string) bool {
 
 var errLink = errors.New("broken Link header")
 
-// parseLinks parses Link headers, each with one or more links. It returns an error
-// for what it can't parse, since a skipped next link would end a list too early.
+// parseLinks parses Link headers, each with one or more links. Any
+// malformed link is an error: a skipped next link would end a list too early.
 func parseLinks(headers []string) (links []link, err error) {
 	for _, rest := range headers {
 		for {

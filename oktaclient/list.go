@@ -18,7 +18,7 @@ const (
 
 // list reads one of Okta's lists page by page along its next links. It requests
 // the next page as soon as the headers of a page contain its link, while the
-// body of that page is still on its way; never more than one ahead.
+// body of that page is still arriving. It is never more than one page ahead.
 type list struct {
 	r *read
 	listing
@@ -63,15 +63,15 @@ type fetch struct {
 	at      *url.URL
 	number  int // of the page in the read
 	page    *page
-	link    chan *url.URL // receives the next page to request, or nil, as soon as that is known
-	turn    chan struct{} // closed when all pages before were passed to the sink
+	link    chan *url.URL // receives the next page to request, or nil; at the earliest with the headers
+	prior   chan struct{} // closed when all earlier pages were passed to the sink
 	done    chan struct{} // closed when page or err is set
 	attempt *attempt
 	err     error
 }
 
 // follow reads the pages from at on. If a retried page has another next link than
-// the attempt before, follow returns that link, for the caller to continue.
+// the previous attempt, follow returns that link, and the caller continues there.
 func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, complete bool, err error) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -86,7 +86,7 @@ func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, comple
 		if l.pages > before && (next == nil || *f.at != *next) {
 			return next, next == nil, nil
 		}
-		close(f.turn)
+		close(f.prior)
 		<-f.done
 		if f.err == nil {
 			next = f.page.next
@@ -105,14 +105,14 @@ func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, comple
 	return nil, next == nil, nil
 }
 
-// request starts fetches one after the other, each when the headers of the one
-// before have arrived and the turn of that one has come.
+// request starts the fetches of the pages in order. It starts a fetch when the
+// headers of the previous page have arrived and follow has received its fetch.
 func (l *list) request(ctx context.Context, running *sync.WaitGroup, at *url.URL, pages int, fetches chan<- *fetch) {
 	defer close(fetches)
 	for at != nil {
 		pages++
 		number := pages
-		f := &fetch{at: at, number: l.r.nextPage(), link: make(chan *url.URL, 1), turn: make(chan struct{}), done: make(chan struct{})}
+		f := &fetch{at: at, number: l.r.nextPage(), link: make(chan *url.URL, 1), prior: make(chan struct{}), done: make(chan struct{})}
 		wanted := func() bool { return l.nextWanted == nil || l.nextWanted(number) }
 		running.Go(func() { l.fetch(ctx, f, wanted) })
 		select {
@@ -129,7 +129,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 	defer close(f.done)
 	defer recoverPanic(&f.err)
 	var once sync.Once
-	known := func(next *url.URL) {
+	setNext := func(next *url.URL) {
 		once.Do(func() {
 			if next != nil && !nextWanted() {
 				next = nil
@@ -137,31 +137,32 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 			f.link <- next
 		})
 	}
-	defer known(nil)
+	defer setNext(nil)
 	f.page = l.r.c.memory.Get().(*page)
 	f.attempt, f.err = l.r.c.send(ctx, &call{
 		url: f.at, page: f.number, buf: f.page.buf, tries: l.tries,
 		record: func(a *attempt) error {
 			select {
-			case <-f.turn: // the requests of a list are reported in order
+			case <-f.prior: // the requests of a list are reported in order
 			case <-ctx.Done():
 			}
 			return l.r.report(a)
 		},
 		head: func(a *attempt) {
 			if next, err := nextPage(a.resp.Header, f.at); err == nil && next != nil {
-				known(next)
+				setNext(next)
 			}
 		},
 		accept: func(a *attempt) error { return f.page.parse(a, f.at, l.r) },
 	})
 	if f.err == nil {
 		f.page.buf = f.attempt.body
-		known(f.page.next)
+		setNext(f.page.next)
 	}
 }
 
-// take passes the records of a page to the sink and checks that the list ends.
+// take passes the records of a page to the sink. It returns an error if the list
+// doesn't end.
 func (l *list) take(f *fetch) error {
 	if err := l.r.deliver(f.page.records, l.outside, f.attempt); err != nil {
 		return err
@@ -185,7 +186,7 @@ func (l *list) take(f *fetch) error {
 	case next == nil:
 		return nil
 	case l.seen[maphash.String(l.r.seed, next.RawQuery)]:
-		return l.endless(f, "list goes in a circle: its next link came before")
+		return l.endless(f, "list does not end: its next link repeats an earlier one")
 	case l.empty == maxEmptyPages:
 		return l.endless(f, fmt.Sprintf("list does not end: %d pages without a record", maxEmptyPages))
 	case l.pages == maxPages:

@@ -25,11 +25,11 @@ func TestNextLinkOfARetriedPage(t *testing.T) {
 	}
 	s, _ := o.read(t, o.client(t, nil))
 	if len(s.users) != 95 {
-		t.Errorf("%d users came, want each of 95 once", len(s.users))
+		t.Errorf("read %d users, want each of 95 once", len(s.users))
 	}
 }
 
-// A rejected cursor on the first page, which has none, is final.
+// A rejected cursor is final on the first page, whose request has no cursor.
 func TestCursorRejectedOnTheFirstPage(t *testing.T) {
 	o := newOrg(95)
 	o.hook = func(_ int, w http.ResponseWriter, _ *http.Request) bool {

@@ -2,7 +2,7 @@
 // sends only GET requests, through an [http.Client] that authenticates them.
 //
 // Package reconcile and the commands of oktasync use it. Start reading at
-// [Client.Read]; [Resource] describes what can be read. The files: read.go (the
+// [Client.Read]; a [Resource] is a kind of object to read. The files: read.go (the
 // API), list.go (pages), spans.go (parallel reads), settle.go (changes during a
 // read), find.go (proof of removal), request.go and retry.go (one request),
 // governor.go (rate limits).
@@ -10,10 +10,10 @@
 // # Pages and retries
 //
 // A read follows Okta's Link headers. It reads and checks a whole page before it
-// passes the records on, so that a retried page yields no record twice. It waits
+// passes the records to the sink, so that a retried page yields no record twice. It waits
 // out or retries transient failures, such as a 429, a 5xx, a reset, a truncated
 // body or an HTML page of a proxy, within bounds. Any other failure ends the read
-// with an [*Error]. The JSON of a record is passed on byte for byte.
+// with an [*Error]. The JSON of a record is not changed.
 //
 // # Completeness
 //
@@ -59,7 +59,7 @@ type Config struct {
 	OrgURL string
 
 	// HTTPClient authenticates the requests. The client uses a copy that follows no
-	// redirects: Okta's API has none, and must not lead a token elsewhere.
+	// redirects: Okta's API has none, and a redirect could send a token elsewhere.
 	//
 	// The client retries after an error of the transport, unless a certificate
 	// can't be verified. The error can have a method Retryable() bool that decides
@@ -83,7 +83,7 @@ type Config struct {
 
 	// ClockOffset returns how far Okta's clock is ahead of the local clock, such
 	// as [oktasync/dpopauth.Status].Offset. Each read calls it once, after the
-	// first response. nil: no offset is known.
+	// first response. nil: the offset is 0.
 	ClockOffset func() time.Duration
 
 	Logger    *slog.Logger // nil: no log

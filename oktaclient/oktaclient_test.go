@@ -94,19 +94,19 @@ func TestGetRejected(t *testing.T) {
 		t.Errorf("Get() = %v, want E0000007", err)
 	}
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 404 || !strings.Contains(string(body), "secret summary") {
-		t.Errorf("answer = %d %s", resp.StatusCode, body)
+		t.Errorf("response = %d %s", resp.StatusCode, body)
 	}
 }
 
-func TestGetStaysAtTheOrg(t *testing.T) {
+func TestGetRejectsOtherOrigins(t *testing.T) {
 	o := newOrg(25)
 	c := o.client(t, nil)
 	for _, path := range []string{"//evil.example/api/v1/users", "https://evil.example/", "http://127.0.0.1:1/", "http:opaque"} {
 		if resp, err := c.Get(t.Context(), path, nil); err == nil || resp != nil || !strings.Contains(err.Error(), "another origin") {
-			t.Errorf("Get(%q) = %v, want a refusal", path, err)
+			t.Errorf("Get(%q) = %v, want an error about another origin", path, err)
 		}
 	}
 	if o.count() != 0 {
-		t.Error("something was sent")
+		t.Error("Get() sent a request")
 	}
 }

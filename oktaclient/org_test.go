@@ -25,10 +25,10 @@ type org struct {
 	users []string // ids; JSON from user()
 	link  func(self, next string) []string
 
-	// groups makes it an org of so many groups, which have no status.
+	// groups: the objects are groups, which have no status, instead of users.
 	groups bool
 
-	// hook may answer the nth request, from 1, in the org's place.
+	// hook handles the nth request, from 1, if it returns true.
 	hook func(n int, w http.ResponseWriter, r *http.Request) bool
 
 	mu       sync.Mutex
@@ -64,7 +64,7 @@ func (o *org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Okta-Request-Id", fmt.Sprintf("req%d", n))
-	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat)) // the in-process server has no own
+	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat)) // not set in process
 	if o.hook != nil && o.hook(n, w, r) {
 		return
 	}
@@ -166,7 +166,7 @@ func (o *org) client(t *testing.T, change func(*oktaclient.Config)) *oktaclient.
 	t.Helper()
 	server := httptest.NewServer(o)
 	t.Cleanup(server.Close)
-	// On a connection used before, net/http sends a GET again by itself.
+	// On a reused connection, net/http retries a GET.
 	server.Client().Transport.(*http.Transport).DisableKeepAlives = true
 	return newClient(t, server.URL, server.Client(), change)
 }
@@ -196,7 +196,7 @@ func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// clientInProcess reads o in a synctest bubble, with the waits of production.
+// clientInProcess reads o in a synctest bubble, with the default waits.
 func (o *org) clientInProcess(t *testing.T, change func(*oktaclient.Config)) *oktaclient.Client {
 	t.Helper()
 	return newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{o}}, func(cfg *oktaclient.Config) {
@@ -207,17 +207,17 @@ func (o *org) clientInProcess(t *testing.T, change func(*oktaclient.Config)) *ok
 	})
 }
 
-// sink keeps all records and requests.
+// sink stores all records and requests.
 type sink struct {
 	users    []oktaclient.Record
 	outside  []oktaclient.Record
 	requests []oktaclient.Request
 	userErr  error
 
-	newest map[string]oktaclient.Record // that counts, without JSON if outside
+	newest map[string]oktaclient.Record // the valid copy by id, without JSON if outside
 }
 
-// keep keeps the newest copy of a user, and of equal ones the last.
+// keep stores the newest copy of a user, and of equal ones the last.
 func (s *sink) keep(u oktaclient.Record) {
 	if s.newest == nil {
 		s.newest = map[string]oktaclient.Record{}
@@ -279,7 +279,7 @@ func (o *org) read(t *testing.T, c *oktaclient.Client) (*sink, oktaclient.ReadRe
 	return s, result
 }
 
-// readError reads all users and wants an *Error.
+// readError reads all users, and fails the test unless the result is an *Error.
 func readError(t *testing.T, c *oktaclient.Client) (*sink, *oktaclient.Error) {
 	t.Helper()
 	s := &sink{}

@@ -53,7 +53,7 @@ func (p *page) parse(a *attempt, at *url.URL, r *read) (err error) {
 }
 
 // sameList reports whether two pages are of one list. Okta's next links repeat
-// the query, but at times lost a part of it. Without its search, a list continues
+// the query, but some omitted a part of it. Without its search, a list continues
 // with other records.
 func sameList(a, b *url.URL) bool {
 	p, q := a.Query(), b.Query()
@@ -109,7 +109,7 @@ var members = [...]string{`"id"`, `"status"`, `"lastUpdated"`}
 // is part of body, and valid until the next scan. A record is an object with an
 // id, with hasStatus a status, and perhaps a lastUpdated that can be null.
 //
-// An error has no text of the page, which could be personal data.
+// An error contains no text of the page, which could be personal data.
 func (s *scanner) scan(body []byte, hasStatus bool) ([]Record, error) {
 	s.reader = *bytes.NewBuffer(body)
 	s.decoder.Reset(&s.reader, jsontext.AllowDuplicateNames(true)) // canonicalization rejects those

@@ -17,8 +17,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// known returns q for a caller that has read the org before: with borders between
-// ranges of size users.
+// known returns q with the values of an earlier read: KnownBefore, and borders
+// between ranges of size users.
 func known(q oktaclient.Query, org *sandbox.Org, size int) oktaclient.Query {
 	var updated []string
 	for _, text := range org.UsersJSON() {
@@ -28,7 +28,7 @@ func known(q oktaclient.Query, org *sandbox.Org, size int) oktaclient.Query {
 	slices.Sort(updated)
 	for i := size; i < len(updated); i += size {
 		for i > 0 && updated[i-1] == updated[i] {
-			i-- // equal moments stay in one range
+			i-- // users with equal lastUpdated stay in one range
 		}
 		q.KnownBefore, _ = time.Parse(time.RFC3339, updated[i])
 		q.Borders = append(q.Borders, q.KnownBefore)
@@ -46,7 +46,7 @@ func onSettle(f func()) func(oktaclient.Phase) {
 }
 
 // Spans together contain the same users as the plain list.
-func TestParallelReadsWhatSerialReads(t *testing.T) {
+func TestParallelAndSerialReadsAreEqual(t *testing.T) {
 	for _, imported := range []float64{0, 1} {
 		for _, query := range []oktaclient.Query{everyone, {Resource: oktaclient.Users}, {Resource: oktaclient.Users, Search: `profile.department sw "S"`, IncludeDeprovisioned: true}} {
 			for _, again := range []bool{false, true} {
@@ -79,7 +79,7 @@ func TestParallelReadsWhatSerialReads(t *testing.T) {
 					paths := map[string]int{}
 					for _, r := range s.requests {
 						if paths[r.Path]++; paths[r.Path] > 1 {
-							t.Errorf("%s was asked for twice", r.Path)
+							t.Errorf("%s was requested twice", r.Path)
 						}
 					}
 				})
@@ -103,12 +103,12 @@ func TestParallelCutIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkResult(t, b.org, s)
-		asked := map[string]bool{}
+		requested := map[string]bool{}
 		for _, r := range s.requests {
-			if asked[r.Path] {
-				t.Errorf("%s was asked for twice", r.Path)
+			if requested[r.Path] {
+				t.Errorf("%s was requested twice", r.Path)
 			}
-			asked[r.Path] = true
+			requested[r.Path] = true
 		}
 	})
 }
@@ -137,8 +137,8 @@ func (s *slowStart) Read(b []byte) (int, error) {
 	return s.ReadCloser.Read(b)
 }
 
-// speed reads 20,000 users at 300 ms a request and returns how long the pages
-// took, and how many requests there were.
+// speed reads 20,000 users at 300 ms per request. It returns the duration without
+// the settling pass, and the number of requests.
 func speed(t *testing.T, concurrency int, imported float64, again bool) (took time.Duration, requests int) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := settled(20_000)
@@ -156,7 +156,7 @@ func speed(t *testing.T, concurrency int, imported float64, again bool) (took ti
 		if err != nil || users < 20_000 {
 			t.Fatalf("read %d users: %v", users, err)
 		}
-		took, requests = time.Since(began)-300*time.Millisecond, result.Requests // settling an org at rest
+		took, requests = time.Since(began)-300*time.Millisecond, result.Requests // less the settling pass
 	})
 	return took, requests
 }
@@ -207,7 +207,7 @@ func TestParallelPaced(t *testing.T) {
 	}
 }
 
-// BenchmarkPaced is the same in real time: some minutes.
+// BenchmarkPaced is the same in real time. It takes some minutes.
 func BenchmarkPaced(b *testing.B) {
 	for b.Loop() {
 		took, bound := paced(b, 100_000, 1, false)
@@ -264,7 +264,7 @@ func untilNextWindow(t testing.TB, c *oktaclient.Client) {
 type windows struct {
 	http.RoundTripper
 	mu   sync.Mutex
-	used map[string]int // by the reset that they name
+	used map[string]int // by their reset
 }
 
 func (w *windows) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -277,5 +277,5 @@ func (w *windows) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// long reports whether the long forms of the tests are asked for.
+// long reports whether to run the long forms of the tests.
 func long() bool { return os.Getenv("OKTASYNC_LONG_TESTS") == "1" }

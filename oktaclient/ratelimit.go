@@ -14,14 +14,14 @@ const window = time.Minute // the length of Okta's rate-limit windows
 // Limit is the state of one of Okta's rate-limit buckets.
 type Limit struct {
 	Bucket    string    // "users" for the list, "users/*" for reads by id
-	Limit     int       // requests of all clients per window; 0: not known yet
+	Limit     int       // requests of all clients per window; 0: no response yet
 	Remaining int       // of these, by the newest response
 	Used      int       // by this governor in the window
-	Share     int       // that this governor may use
+	Share     int       // requests that this governor may send in a window
 	Reset     time.Time // local, when the next window has certainly begun
 
 	Waiting int       // requests that wait
-	Reason  string    // what they wait for
+	Reason  string    // of their wait
 	Until   time.Time // when they may continue, if they wait for the limit
 	Others  bool      // other clients have used up the limit
 }
@@ -46,9 +46,9 @@ func (b *bucket) limit(name string, share float64) Limit {
 	if b.waiting == 0 {
 		return l
 	}
-	l.Reason, l.Others = b.held.reason, b.held.reason == holdOthers
-	if b.held.paced() {
-		l.Until = b.held.until
+	l.Reason, l.Others = b.delayed.reason, b.delayed.reason == delayOthers
+	if b.delayed.limited() {
+		l.Until = b.delayed.until
 	}
 	return l
 }

@@ -19,13 +19,13 @@ func TestLimitEnd(t *testing.T) {
 		requests int
 		want     time.Duration
 	}{
-		{oktaclient.Limit{}, 1000, 0}, // not known yet
+		{oktaclient.Limit{}, 1000, 0}, // no response yet
 		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 100, 0},
 		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 101, 20 * time.Second},
 		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 250, 20 * time.Second},
 		{oktaclient.Limit{Limit: 300, Share: 150, Used: 50, Reset: now.Add(20 * time.Second)}, 251, 80 * time.Second},
 		{oktaclient.Limit{Limit: 300, Share: 150, Used: 160, Reset: now.Add(20 * time.Second)}, 151, 80 * time.Second},
-		{oktaclient.Limit{Limit: 300, Share: 150, Used: 150, Reset: now}, 150, 0}, // a window that nobody has asked in
+		{oktaclient.Limit{Limit: 300, Share: 150, Used: 150, Reset: now}, 150, 0}, // a window without requests
 		{oktaclient.Limit{Limit: 300, Share: 150, Used: 150, Reset: now}, 151, time.Minute},
 	} {
 		if got := test.limit.End(test.requests, now).Sub(now); got != test.want {
@@ -34,7 +34,7 @@ func TestLimitEnd(t *testing.T) {
 	}
 }
 
-// waits is a log handler that keeps the records of waits for a limit.
+// waits is a log handler that stores the records of delayed requests.
 type waits struct {
 	mu    sync.Mutex
 	lines []slog.Record
@@ -46,15 +46,15 @@ func (w *waits) WithGroup(string) slog.Handler            { return w }
 func (w *waits) Handle(_ context.Context, r slog.Record) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r.Message == "requests held back" {
+	if r.Message == "requests delayed" {
 		w.lines = append(w.lines, r)
 	}
 	return nil
 }
 
-// Each window that requests wait for has one log record: a warning if other clients
-// are the reason.
-func TestWaitsAreLoggedOnceAWindow(t *testing.T) {
+// The client logs one record for each window that requests wait for. It is a
+// warning if other clients are the reason.
+func TestWaitsAreLoggedOncePerWindow(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		others   int // of the limit of 300, at the start of each window
@@ -63,8 +63,8 @@ func TestWaitsAreLoggedOnceAWindow(t *testing.T) {
 		level    slog.Level
 		reason   string
 	}{
-		{"our share", 0, 450, 2, slog.LevelDebug, "the next window, our share of this one is used"},
-		{"others", 200, 60, 6, slog.LevelWarn, "the next window, others have used this one"},
+		{"share used", 0, 450, 2, slog.LevelDebug, "the next window: the share of this window is used"},
+		{"used by others", 200, 60, 6, slog.LevelWarn, "the next window: other clients have used this window"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestWaitsAreLoggedOnceAWindow(t *testing.T) {
 						t.Errorf("line %d = %v %v", i, r.Level, got)
 					}
 					if w := l.window(until); until.Sub(l.begun.Add(time.Duration(w)*time.Minute)) > 3*time.Second {
-						t.Errorf("line %d names %v, which is in the middle of a window", i, until)
+						t.Errorf("line %d: next = %v, want the start of a window", i, until)
 					}
 				}
 			})

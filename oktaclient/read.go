@@ -20,10 +20,10 @@ type Query struct {
 	// records.
 	Search string
 
-	// Borders are moments of lastUpdated, ascending, between two of which there
-	// is about one page of records. A caller can take them from an earlier read.
+	// Borders are values of lastUpdated, ascending. Between two of them is about
+	// one page of records. A caller can take them from an earlier read.
 	// They make parallel reads faster. If they are missing or wrong, the read
-	// finds other borders itself.
+	// computes its own.
 	Borders []time.Time
 
 	// KnownBefore, if set, limits the extra work that a read does if Okta's
@@ -136,7 +136,7 @@ type read struct {
 	size  int // most records per page
 	seed  maphash.Seed
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	sink    Sink
 	ended   bool // the sink returned an error
 	pages   int  // requested
@@ -168,8 +168,8 @@ func (r *read) list(ctx context.Context) error {
 	l := r.everything()
 	selected := l[len(l)-1]
 	if r.query.Resource.Strategy == Spans && r.c.cfg.Concurrency > 1 {
-		// The newest come first: how many there are since the last border is
-		// unknown.
+		// The newest span comes first, because it has no upper border and can
+		// be long.
 		spans := always.cut(r.query.Borders)
 		slices.Reverse(spans)
 		return r.spanReader(selected, spans, r.c.cfg.Concurrency).read(ctx)
@@ -181,7 +181,7 @@ func (r *read) list(ctx context.Context) error {
 	for _, l := range lists {
 		_, err := (&list{r: r, listing: l}).read(ctx)
 		if pageFailed(err) {
-			r.c.log.WarnContext(ctx, "page can't be had, records will be read in parts", "err", err)
+			r.c.log.WarnContext(ctx, "page failed, records will be read in parts", "err", err)
 			p := r.spanReader(selected, nil, r.c.cfg.Concurrency)
 			if p.waiting, err = p.halve(always, err); err != nil {
 				return err
@@ -202,8 +202,8 @@ func (r *read) result() ReadResult {
 }
 
 // oktaTime returns a time that Okta's clock has reached at the local time t: up
-// to a second and a round trip before Okta's time. What changed since t was
-// therefore last updated at or after oktaTime(t).
+// to a second and a round trip before Okta's time. A record that changed
+// since t was therefore last updated at or after oktaTime(t).
 func (r *read) oktaTime(t time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -226,7 +226,7 @@ func (r *read) nextPage() int {
 }
 
 // deliver passes the records of a response to the sink, and then its request.
-// With outside, the query selects none of them.
+// If outside is set, the query selects none of them.
 func (r *read) deliver(records []Record, outside bool, a *attempt) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

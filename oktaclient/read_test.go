@@ -64,7 +64,7 @@ func TestReadLeavesOutDeprovisioned(t *testing.T) {
 				t.Errorf("got %d users of %d rows, %d outside; want %d, %d, %d", len(s.users), result.Rows, len(s.outside), test.users, test.rows, test.outside)
 			}
 			if !slices.ContainsFunc(o.requests, func(r *http.Request) bool { return r.URL.Query().Get("search") == test.query.Search }) {
-				t.Errorf("nobody asked for %q", test.query.Search)
+				t.Errorf("no request with the search %q", test.query.Search)
 			}
 		})
 	}
@@ -77,7 +77,7 @@ func TestReadFromAnEmptyOrg(t *testing.T) {
 	}
 }
 
-// A cursor is sent back byte for byte.
+// The client sends a cursor back byte for byte.
 func TestReadFollowsNextVerbatim(t *testing.T) {
 	const cursor = "?after=00u%2B%2f+%7e&x=%20;&limit=10"
 	o := newOrg(5)
@@ -104,7 +104,7 @@ func TestReadLinkForms(t *testing.T) {
 		},
 		"upper case": func(self, next string) []string {
 			if next == "" {
-				return nil // the last page is not full here
+				return nil // the last page is not full
 			}
 			return []string{"<" + next + ">; REL=NEXT"}
 		},
@@ -156,7 +156,7 @@ func TestReadRejectsLinks(t *testing.T) {
 		}},
 		{"broken", "broken Link header", func(self, next string) []string { return []string{"<" + next + `; rel="next"`} }},
 		{"none", "a full page without a Link header", func(self, next string) []string { return nil }},
-		{"itself", "list goes in a circle", func(self, next string) []string { return []string{"<" + self + `>; rel="next"`} }},
+		{"itself", "list does not end", func(self, next string) []string { return []string{"<" + self + `>; rel="next"`} }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestReadRejectsLinksToAnotherList(t *testing.T) {
 		s := &sink{}
 		_, err := o.client(t, nil).Read(t.Context(), oktaclient.Query{Resource: oktaclient.Users, IncludeDeprovisioned: true, Search: search}, s)
 		if err == nil || !strings.Contains(err.Error(), "next link is of another list") {
-			t.Errorf("without its %s: %v, want the link refused", lost, err)
+			t.Errorf("without its %s: %v, want the link rejected", lost, err)
 		}
 	}
 }
@@ -209,7 +209,7 @@ func TestReadEndsEndlessLists(t *testing.T) {
 			}
 			return n == 6
 		}
-		if _, err := readError(t, o.client(t, nil)); !strings.HasPrefix(err.Error(), "okta: list goes in a circle: its next link came before on page 6 (request req6)") {
+		if _, err := readError(t, o.client(t, nil)); !strings.HasPrefix(err.Error(), "okta: list does not end: its next link repeats an earlier one on page 6 (request req6)") {
 			t.Errorf("error = %v", err)
 		}
 	})
@@ -269,7 +269,7 @@ func TestReadReturnsCertificates(t *testing.T) {
 func TestReadEndsWithItsContext(t *testing.T) {
 	o := newOrg(95)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	stop := errors.New("told to stop")
+	stop := errors.New("stopped by the test")
 	o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
 		if n == 3 {
 			cancel(stop)
@@ -284,9 +284,9 @@ func TestReadEndsWithItsContext(t *testing.T) {
 		t.Errorf("Read() = %v after %v, want %v at once", err, time.Since(began), stop)
 	}
 	if result.Requests != 3 || result.Rows != 20 {
-		t.Errorf("result = %+v, want to hear how far it came", result)
+		t.Errorf("result = %+v, want 3 requests and 20 rows", result)
 	}
 	if last := s.requests[len(s.requests)-1]; last.Error != "cancelled" {
-		t.Errorf("last request = %+v, want it told as cancelled", last)
+		t.Errorf("last request = %+v, want the error cancelled", last)
 	}
 }

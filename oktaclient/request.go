@@ -31,7 +31,7 @@ type call struct {
 	header http.Header
 	page   int    // of a list, from 1; 0: no list
 	buf    []byte // for the body, which is valid until the next use of buf
-	tries  int    // at most; 0: as configured
+	tries  int    // most tries; 0: as configured
 
 	// head is called with each response of status 2xx when its headers arrive.
 	head func(*attempt)
@@ -62,7 +62,7 @@ func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
 	retries := c.retries(cmp.Or(call.tries, c.cfg.Tries))
 	bucket := bucketOf(call.url.EscapedPath())
 	for {
-		admitted, err := c.governor.enter(ctx, bucket, func(l Limit) { c.logHold(ctx, call, l) })
+		admitted, err := c.governor.enter(ctx, bucket, func(l Limit) { c.logDelay(ctx, call, l) })
 		if err != nil {
 			return nil, fmt.Errorf("request %s: %w", call.url.EscapedPath(), err)
 		}
@@ -148,7 +148,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress 
 		}
 		r := transportError(err)
 		if r.class == "no answer" && sent.Load() {
-			r = &rejection{class: headless, err: unread{err}}
+			r = &rejection{class: classNoHeader, err: headerError{err}}
 		}
 		return r
 	}
@@ -174,7 +174,7 @@ func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress 
 		return err
 	case call.accept == nil:
 		return nil
-	case wrong != nil: // a read without dates is no evidence
+	case wrong != nil: // a read must have correct dates to be evidence
 		return wrong
 	}
 	return call.accept(a)
@@ -193,7 +193,7 @@ func (a *attempt) setDate() error {
 		return nil
 	}
 	if a.received.Sub(date).Abs() > maxSkew {
-		return &rejection{class: misdated, err: fmt.Errorf("response is dated %s, and the local clock shows %s: more than %v apart",
+		return &rejection{class: classWrongDate, err: fmt.Errorf("response is dated %s, and the local clock shows %s: more than %v apart",
 			date.UTC().Format(time.RFC3339), a.received.UTC().Format(time.RFC3339), maxSkew)}
 	}
 	a.date = date.UTC()
@@ -223,14 +223,14 @@ func (c *Client) outcome(a *attempt, admitted time.Time) outcome {
 	return o
 }
 
-// logHold logs a long wait, once per window. It is a warning if the app's own
-// share is not the reason.
-func (c *Client) logHold(ctx context.Context, call *call, l Limit) {
+// logDelay logs a long wait, once per window. It is a debug message if the
+// reason is the client's own share, and otherwise a warning.
+func (c *Client) logDelay(ctx context.Context, call *call, l Limit) {
 	level := slog.LevelDebug
-	if l.Reason != holdShare {
+	if l.Reason != delayShare {
 		level = slog.LevelWarn
 	}
-	c.log.Log(ctx, level, "requests held back", "path", call.url.EscapedPath(), "waiting", l.Waiting, "reason", l.Reason, "next", l.Until,
+	c.log.Log(ctx, level, "requests delayed", "path", call.url.EscapedPath(), "waiting", l.Waiting, "reason", l.Reason, "next", l.Until,
 		"limit", l.Limit, "remaining", l.Remaining, "used", l.Used, "share", l.Share)
 }
 

@@ -48,7 +48,7 @@ var Groups = Resource{Name: "groups", Path: "/api/v1/groups", Strategy: Pages, P
 // set. Without either it is Okta's plain list.
 type listing struct {
 	search, filter string
-	outside        bool // the query doesn't include these records, as far as this list shows
+	outside        bool // pass the records to Sink.Outside
 }
 
 // path returns path and query of the first page.

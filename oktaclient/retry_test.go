@@ -80,13 +80,13 @@ func TestFaultOnce(t *testing.T) {
 				t.Errorf("transcript = %+v, want %q", got, fault.class)
 			}
 			if s.requests[2].Path != s.requests[3].Path {
-				t.Errorf("tried again at %s, want %s", s.requests[3].Path, s.requests[2].Path)
+				t.Errorf("retried %s, want %s", s.requests[3].Path, s.requests[2].Path)
 			}
 		})
 	}
 }
 
-func TestFaultForEver(t *testing.T) {
+func TestFaultForever(t *testing.T) {
 	for _, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			o := newOrg(95)
@@ -101,7 +101,7 @@ func TestFaultForEver(t *testing.T) {
 				cfg.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			})
 			s, err := readError(t, c)
-			halves := 0 // with a 500 or 504 they are tried, a few of them and no more
+			halves := 0 // requests of smaller spans, after a 500 or 504
 			if strings.HasPrefix(fault.message, "50") && !strings.HasPrefix(fault.message, "503") && fault.message != "502" {
 				halves = 18
 			}
@@ -114,13 +114,13 @@ func TestFaultForEver(t *testing.T) {
 				t.Errorf("error = %q, want %q on page 3 with its request", got, want)
 			}
 			if strings.Contains(err.Error()+logged.String(), "secret") {
-				t.Errorf("an answer's text is in an error or log:\n%v\n%s", err, logged.String())
+				t.Errorf("text of a response is in an error or log:\n%v\n%s", err, logged.String())
 			}
 		})
 	}
 }
 
-func TestFinalAnswers(t *testing.T) {
+func TestFinalErrors(t *testing.T) {
 	for _, test := range []struct {
 		status       int
 		code, header string
@@ -195,7 +195,7 @@ func (refusal) HTTPStatus() int   { return 401 }
 
 func (r refusal) RoundTrip(*http.Request) (*http.Response, error) { return nil, r }
 
-func TestTransportDecides(t *testing.T) {
+func TestTransportDecidesRetries(t *testing.T) {
 	for retry, tries := range map[bool]int{false: 1, true: 5} {
 		s, err := readError(t, newClient(t, "https://acme.okta.com", &http.Client{Transport: refusal{retry}}, nil))
 		if err.Tries != tries || len(s.requests) != tries {
@@ -256,7 +256,7 @@ func TestWaitsForTheReset(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const ahead = 3 * time.Hour // Okta's clock, which alone counts
+				const ahead = 3 * time.Hour // of Okta's clock
 				time.Sleep(300 * time.Millisecond)
 				o := newOrg(95)
 				var at time.Time
@@ -303,7 +303,7 @@ func TestLimitedForEver(t *testing.T) {
 // stalling sends a body that stops, or no header.
 type stalling struct {
 	http.RoundTripper
-	stall int // which request
+	stall int // number of the request
 	head  bool
 	drip  time.Duration
 	n     int

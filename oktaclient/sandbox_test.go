@@ -24,7 +24,7 @@ type bearer struct {
 	org *sandbox.Org
 	key *ecdsa.PrivateKey
 
-	ahead time.Duration // the org's clock to ours
+	ahead time.Duration // the org's clock minus the local clock
 
 	token string
 	err   error

@@ -14,9 +14,8 @@ const (
 	maxLag     = 5 * time.Second // of the index, and of the resolution of Date
 )
 
-// changes records what the copies of records in a read reveal: which records
-// changed shortly before the read or during it, and whether pages may have
-// skipped records.
+// changes stores which records changed shortly before a read or during it, and
+// whether pages may have skipped records.
 //
 // A list of several pages can skip records if Okta's cursors count records: when
 // a record leaves the list, all later ones move up, and one of them moves past
@@ -29,7 +28,7 @@ type changes struct {
 	added int // records added to seen in this pass
 
 	start    string    // a record with this lastUpdated or a later one changed during the read
-	during   bool      // there was one
+	during   bool      // a record changed during the read
 	several  bool      // a list had several pages
 	plainEnd time.Time // when the last page of a plain list of several pages arrived; zero: no such list
 
@@ -39,8 +38,8 @@ type changes struct {
 }
 
 // settle reads again the records that changed since the read began, in passes,
-// until a pass shows no new change. So the read contains the records that moved
-// between lists or spans while these were read.
+// until a pass shows no new change. The result then contains the records that moved
+// between lists or spans during the read.
 //
 // Each pass reads all records of the resource, so that records which no longer
 // match the query are passed to Sink.Outside. With a search, the records that
@@ -105,10 +104,10 @@ func (r *read) changedSpans(from time.Time) []span {
 }
 
 // awaitIndex waits until Okta's index shows a record that left a plain list of
-// several pages, if no change is known yet. The plain list is current, unlike
-// the index. If a record leaves it just before its last page, the index may not
-// show the change yet. Other lists come from the index, so they show a change and
-// its effect at once.
+// several pages, unless the read contains a change already. The plain list is
+// current, unlike the index. If a record leaves it just before its last page, the
+// index may not show the change yet. Other lists come from the index, so they show
+// a change and its effect at once.
 func (r *read) awaitIndex(ctx context.Context) error {
 	if r.changes.during || r.changes.plainEnd.IsZero() {
 		return nil
@@ -131,7 +130,7 @@ func (r *read) readSkipped(ctx context.Context) error {
 	return p.read(ctx)
 }
 
-// pageRead notes a page of a list.
+// pageRead records that a page of a list was read.
 func (r *read) pageRead(l *list) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +151,7 @@ func newChanges(start time.Time, seed maphash.Seed) changes {
 	}
 }
 
-// add notes a copy of a record.
+// add records a copy of a record.
 func (c *changes) add(record Record) {
 	c.during = c.during || record.LastUpdated >= c.start
 	if c.count++; c.count%c.stride == 0 {

@@ -24,7 +24,7 @@ func settled(users int) sandbox.Config {
 	return sandbox.Config{Users: users, Latency: time.Millisecond, Epoch: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// The result has the new state of users that change during the read, whatever the
+// The result has the new state of users that change during the read, with any
 // difference of the clocks.
 func TestSettleFindsChanges(t *testing.T) {
 	for concurrency, offset := range map[int]time.Duration{1: -time.Hour, 4: time.Hour, 5: 0} {
@@ -49,7 +49,7 @@ func TestSettleFindsChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			if passes == 0 {
-				t.Error("told of no pass")
+				t.Error("OnPhase was not called")
 			}
 			if !result.Settled || result.Rows != len(s.users)+len(s.outside) {
 				t.Errorf("result = %+v, %d users and %d outside", result, len(s.users), len(s.outside))
@@ -59,9 +59,9 @@ func TestSettleFindsChanges(t *testing.T) {
 	}
 }
 
-// A user that no longer matches the query after it was read is passed to Outside.
-// A user that matches it since is not missed.
-func TestSettleDropsUsersThatLeft(t *testing.T) {
+// A user that stops matching the query during the read is passed to Outside. A user
+// that starts to match it is in the result.
+func TestSettleUpdatesTheSelection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(400))
 		search := `profile.department eq "Sales"`
@@ -95,8 +95,8 @@ func TestSettleDropsUsersThatLeft(t *testing.T) {
 	})
 }
 
-// The read of an org that changes all the time ends without being settled.
-func TestSettleGivesUp(t *testing.T) {
+// The read of an org that never stops changing ends, and isn't settled.
+func TestSettleEndsUnsettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(100))
 		b.org.OnRequest(func(int, *http.Request) {
@@ -110,7 +110,7 @@ func TestSettleGivesUp(t *testing.T) {
 }
 
 // Settling an org without changes costs one request.
-func TestSettlingAnOrgAtRest(t *testing.T) {
+func TestSettleWithoutChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSandbox(t, settled(1000))
 		s := &sink{}
@@ -121,24 +121,24 @@ func TestSettlingAnOrgAtRest(t *testing.T) {
 	})
 }
 
-// spoilt fails each list with certain users, like Okta after a change of the
+// failingUsers fails each list with certain users, like Okta after a change of the
 // profile schema.
-type spoilt struct {
+type failingUsers struct {
 	http.RoundTripper
 	ids    []string
 	status int
 	code   string
 }
 
-func (s spoilt) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := s.RoundTripper.RoundTrip(r)
+func (f failingUsers) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := f.RoundTripper.RoundTrip(r)
 	if err != nil || r.URL.Path != "/api/v1/users" {
 		return resp, err
 	}
 	body, err := io.ReadAll(resp.Body)
-	if slices.ContainsFunc(s.ids, func(id string) bool { return bytes.Contains(body, []byte(`{"id":"`+id)) }) {
-		resp.StatusCode = s.status
-		body = []byte(fmt.Sprintf(`{"errorCode":%q}`, s.code))
+	if slices.ContainsFunc(f.ids, func(id string) bool { return bytes.Contains(body, []byte(`{"id":"`+id)) }) {
+		resp.StatusCode = f.status
+		body = []byte(fmt.Sprintf(`{"errorCode":%q}`, f.code))
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, err
@@ -162,7 +162,7 @@ func TestPageThatFails(t *testing.T) {
 							bad, updated = id, rest[:24]
 						}
 					}
-					c := newClient(t, b.org.URL(), &http.Client{Transport: spoilt{b, []string{bad}, test.status, test.code}}, func(cfg *oktaclient.Config) {
+					c := newClient(t, b.org.URL(), &http.Client{Transport: failingUsers{b, []string{bad}, test.status, test.code}}, func(cfg *oktaclient.Config) {
 						cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 50, concurrency, 1
 					})
 					_, err := readError(t, c)
@@ -177,12 +177,12 @@ func TestPageThatFails(t *testing.T) {
 }
 
 // A page that Okta can't return in time, or that is too large, is read in parts.
-func TestHeavyPage(t *testing.T) {
+func TestPageTooLargeOrTooSlow(t *testing.T) {
 	for concurrency, large := range map[int]bool{1: false, 3: true, 4: false} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newSandbox(t, settled(300))
-			heavy := &heavy{b, 12, large}
-			c := newClient(t, b.org.URL(), &http.Client{Transport: heavy}, func(cfg *oktaclient.Config) {
+			transport := &failingPages{b, 12, large}
+			c := newClient(t, b.org.URL(), &http.Client{Transport: transport}, func(cfg *oktaclient.Config) {
 				cfg.PageSize, cfg.Concurrency, cfg.RateLimitShare = 50, concurrency, 1
 			})
 			s := &sink{}
@@ -194,22 +194,22 @@ func TestHeavyPage(t *testing.T) {
 	}
 }
 
-// heavy fails a list with more users than most, or makes it too large.
-type heavy struct {
+// failingPages fails a list with more users than most, or makes it too large.
+type failingPages struct {
 	http.RoundTripper
 	most  int
 	large bool
 }
 
-func (h *heavy) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := h.RoundTripper.RoundTrip(r)
+func (f *failingPages) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := f.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	body, err := io.ReadAll(resp.Body)
 	switch {
-	case bytes.Count(body, []byte(`{"id":"00u`)) <= h.most:
-	case h.large:
+	case bytes.Count(body, []byte(`{"id":"00u`)) <= f.most:
+	case f.large:
 		body = bytes.Repeat([]byte(" "), 9<<20)
 	default:
 		resp.StatusCode, body = 504, nil
@@ -304,10 +304,10 @@ func TestSettleCutsToTheMillisecond(t *testing.T) {
 // If one of these pages fails, the error has that millisecond.
 func TestPageOfAMillisecondThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var spoilt switched
-		_, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { spoilt.RoundTripper = b; return &spoilt })
+		var transport switched
+		_, c, at := pushed(t, func(b http.RoundTripper) http.RoundTripper { transport.RoundTripper = b; return &transport })
 		q := everyone
-		q.OnPhase = onSettle(func() { spoilt.on = true })
+		q.OnPhase = onSettle(func() { transport.on = true })
 		_, err := c.Read(t.Context(), q, &sink{})
 		e, ok := errors.AsType[*oktaclient.Error](err)
 		if !ok || e.Code != "E0000145" || !strings.Contains(err.Error(), "last updated from "+at) || e.To.Sub(e.From) != time.Millisecond {
@@ -354,8 +354,8 @@ func TestSettleLooksBack(t *testing.T) {
 			}
 			u, _ := url.Parse(r.Path)
 			from, err := time.Parse(`lastUpdated ge "2006-01-02T15:04:05.000Z"`, u.Query().Get("filter"))
-			if back := since.Sub(from); err != nil || back < 5*time.Minute || back > 5*time.Minute+time.Second { // a Date is cut to seconds
-				t.Errorf("pass %d asks for %s, %v before %v, want 5m", i+1, r.Path, back, since)
+			if back := since.Sub(from); err != nil || back < 5*time.Minute || back > 5*time.Minute+time.Second { // a Date has whole seconds
+				t.Errorf("pass %d requests %s, %v before %v, want 5m", i+1, r.Path, back, since)
 			}
 		}
 	})

@@ -14,8 +14,8 @@ import (
 )
 
 // If cursors count users, a user that leaves a list moves another past the next
-// page. A first read misses none of them. A later read may miss users that the
-// caller knows and asks for with Find.
+// page. A first read misses none of them. A later read may miss users of an
+// earlier read, which the caller then requests with Find.
 func TestNoUserIsSkippedAfterAnotherLeaves(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		for _, again := range []bool{false, true} {
@@ -48,7 +48,7 @@ func TestNoUserIsSkippedAfterAnotherLeaves(t *testing.T) {
 						}
 					}
 					found := &sink{}
-					if again && len(missing) > 0 { // as a caller does with those it knows
+					if again && len(missing) > 0 { // the caller requests the missing users of the earlier read
 						if _, err := b.client(t, nil).Find(t.Context(), q, missing, found); err != nil {
 							t.Fatal(err)
 						}
@@ -64,8 +64,8 @@ func TestNoUserIsSkippedAfterAnotherLeaves(t *testing.T) {
 	}
 }
 
-// A user that leaves the plain list just before its last page has not changed yet
-// in the index, which lags.
+// A user that leaves the plain list just before its last page is not skipped, even
+// if the index doesn't show the change yet.
 func TestNoUserIsSkippedAtTheEndOfTheList(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		for request := range 15 {
@@ -87,7 +87,7 @@ func TestNoUserIsSkippedAtTheEndOfTheList(t *testing.T) {
 					t.Fatalf("settled = %t, %v", result.Settled, err)
 				}
 				if n := len(s.of()); n != 150 {
-					t.Errorf("%d in flight, left at request %d: read %d users, want 150", concurrency, 1+request, n)
+					t.Errorf("%d in flight, deactivated at request %d: read %d users, want 150", concurrency, 1+request, n)
 				}
 			})
 		}
@@ -106,7 +106,7 @@ func TestCostOfSkippedUsers(t *testing.T) {
 			}
 			last := slices.Max(slices.Collect(maps.Keys(maps.Collect(b.org.UsersJSON()))))
 			b.org.OnRequest(func(n int, _ *http.Request) {
-				if n == 5 { // and is read like that
+				if n == 5 { // changes during the read
 					b.org.Set(last, "profile.title", []byte(`"x"`))
 				}
 			})
@@ -117,7 +117,7 @@ func TestCostOfSkippedUsers(t *testing.T) {
 				t.Errorf("borders known %t: result = %+v, %v; want at most %d requests", again, result, err, most)
 			}
 			if passes != 2 {
-				t.Errorf("settled in %d passes, want one more after who may be hidden was read", passes)
+				t.Errorf("settled in %d passes, want 2: one before and one after the skipped users are read", passes)
 			}
 		})
 	}

@@ -40,7 +40,7 @@ func (s span) of(l listing) listing {
 	return l
 }
 
-// cut divides s at borders, which are ascending. It ignores those outside s.
+// cut divides s at borders, which are ascending. It ignores borders outside of s.
 func (s span) cut(borders []time.Time) []span {
 	var parts []span
 	for _, b := range borders {
@@ -81,9 +81,9 @@ func quantiles(updated []int64, n int) (borders []time.Time) {
 }
 
 // spanReader reads a list in spans of lastUpdated, with several workers. Each
-// span is a list of its own. A long span is cut for workers that are idle. A
-// span with a page that Okta can't return is halved until only the records
-// that cause this are left.
+// span is a list of its own. A long span is cut for idle workers. A span with a
+// page that Okta can't return is halved until only the records that cause this
+// are left.
 //
 // A record that changes during the read moves to the newest span, and can be
 // read twice or not at all. settle reads it again.
@@ -101,14 +101,14 @@ type spanReader struct {
 	wasted  int   // of these, pages of spans that were cut afterwards
 	halved  int   // spans that Okta couldn't return
 	failed  int   // consecutive ones
-	cause   error // the error of the first of these
+	cause   error // of the first of these
 }
 
 const (
 	pagesBeforeCut   = 2  // pages of a span that are read before it is cut for idle workers
 	maxWastedPercent = 10 // of all pages, and as many pages more
-	spansPerWorker   = 3  // on average, if no borders are known
-	maxFailed        = 10 // then the cause is Okta, and not a page
+	spansPerWorker   = 3  // on average, if the query has no borders
+	maxFailed        = 10 // consecutive failed spans, of which one record can't be the cause
 	maxHalved        = 10_000
 )
 
@@ -245,7 +245,7 @@ func pageFailed(err error) bool {
 // is too short, or if the span isn't the cause.
 func (p *spanReader) halve(s span, cause error) ([]span, error) {
 	e, _ := errors.AsType[*Error](cause)             // pageFailed checked it
-	halves, ok := s.halve(p.r.oktaTime(p.r.Started)) // not the present, which goes on
+	halves, ok := s.halve(p.r.oktaTime(p.r.Started)) // a fixed end, unlike the present
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.halved++

@@ -248,7 +248,7 @@ func pathPattern(path string) (pattern, id string) {
 // requests, the token, the rate limit, the method and the role, in this order.
 func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
 	if r.Method != http.MethodGet {
-		o.stats.addViolation("a request at the API that is no GET: " + r.Method)
+		o.stats.addViolation("an API request other than GET: " + r.Method)
 	}
 	if busy {
 		o.stats.add(func(s *Stats) { s.TooMany++ })

@@ -146,11 +146,11 @@ func (o *Org) issueToken(r *http.Request, s *authServer) (*accessToken, error) {
 // rejects a secret there ("OAuth 2.0 error codes").
 func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
-		o.stats.addViolation("token request that is no POST: " + r.Method)
+		o.stats.addViolation("a token request other than POST: " + r.Method)
 		return nil, newError("E0000022")
 	}
 	if r.URL.Query().Has("client_secret") {
-		o.stats.addViolation("client secret in a query")
+		o.stats.addViolation("a client secret in a query")
 		return nil, badTokenRequest("invalid_request", "Client credentials must not be sent in the query.")
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -160,12 +160,12 @@ func (o *Org) tokenForm(r *http.Request) (url.Values, error) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if formErr := r.ParseForm(); err != nil || formErr != nil || kind != "application/x-www-form-urlencoded" {
-		o.stats.addViolation("token request that is no form")
+		o.stats.addViolation("a token request that is not a form")
 		return nil, badTokenRequest("invalid_request", "The token request must be a form.")
 	}
 	for name, values := range r.Form {
 		if len(values) > 1 { // RFC 6749, section 3.2
-			o.stats.addViolation("token request with a repeated parameter")
+			o.stats.addViolation("a token request with a repeated parameter")
 			return nil, badTokenRequest("invalid_request", "The parameter '"+name+"' must not be repeated.")
 		}
 	}
@@ -310,7 +310,7 @@ func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *a
 		claims["cnf"] = map[string]string{"jkt": thumbprint}
 	}
 	token.value = s.sign(claims)
-	if s.own { // the org's API accepts no others
+	if s.own { // the org's API accepts only these
 		s.org.tokens.add(token, now)
 	}
 	return token

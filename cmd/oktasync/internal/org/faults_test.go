@@ -44,7 +44,7 @@ var faults = []struct{ fault, err string }{
 	{"busy", "429 E0000047"},
 	{"html", "502"},
 	{"redirect=https://" + sandbox.OtherHost + "/", "302"},
-	{"next=loop", "goes in a circle"},
+	{"next=loop", "repeats an earlier one"},
 	{"next=other-host", "another origin"},
 	{"next=empty", ""},
 	{"next=short", ""},

@@ -81,7 +81,7 @@ func TestTransport(t *testing.T) {
 	}
 	large.Store(2 * maxHeader)
 	if _, err := c.Get(t.Context(), "/api/v1/users", nil); err == nil ||
-		err.Error() != "okta: no header that can be read, nor a request id, came from /api/v1/users, tried 5 times" {
+		err.Error() != "okta: no readable header and no request id from /api/v1/users, tried 5 times" {
 		t.Errorf("header of %d bytes: %v", large.Load(), err)
 	}
 }
