@@ -94,8 +94,7 @@ func (o *Org) proofError(err error) error {
 }
 
 // noteRejection counts a rejected proof or assertion as a violation, with two
-// exceptions: a client gets a nonce by an error, and a wrong time is not the
-// client's fault if the org's clock is off.
+// exceptions: a missing or stale nonce, and a wrong time if the org's clock is wrong.
 func (o *Org) noteRejection(where string, err error) {
 	var bad *verify.Error
 	if !errors.As(err, &bad) || bad.Reason.Code() == verify.UseNonce {

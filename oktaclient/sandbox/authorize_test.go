@@ -58,7 +58,7 @@ func TestNonceAtAPI(t *testing.T) {
 			}
 		}
 		if accepted < 12 || accepted == 20 {
-			t.Errorf("accepted = %d of 20, want most and not all", accepted)
+			t.Errorf("accepted = %d of 20, want most, but not all", accepted)
 		}
 		r = c.must(c.request("/api/v1/users", m{"nonce": c.nonce}))
 		r.want(t, wanted, "use_dpop_nonce", "") // the token endpoint has other nonces
@@ -188,7 +188,8 @@ func TestResponseHeaders(t *testing.T) {
 			}
 		}
 		// For the org, the proof is 90 s old, which it accepts. A proof that is older
-		// than five minutes is rejected, but is no violation if the org's clock is off.
+		// than five minutes is rejected. It isn't a violation, because the org's clock
+		// is wrong.
 		c.org.SetClockOffset(10 * time.Minute)
 		c.get("/api/v1/users").wantChallenge(t, 400, "DPoP", "invalid_dpop_proof", "more than five minutes in the past")
 		c.noViolations()

@@ -41,8 +41,7 @@ func parts(t *testing.T, token string) (header, claims m) {
 	return header, claims
 }
 
-// signedBy returns the kid of the key at path that signed the token; "": none of
-// them did.
+// signedBy returns the kid of the key at path that signed the token, or "".
 func (c *client) signedBy(path, token string) string {
 	c.t.Helper()
 	header, _ := parts(c.t.(*testing.T), token)
@@ -67,7 +66,7 @@ func (c *client) signedBy(path, token string) string {
 	return ""
 }
 
-// Rules 44 and 46: the same handshake as at the org's own server, and a token for
+// Rules 44 and 46: the same handshake as at the org's own server, but a token for
 // another audience.
 func TestCustomServer(t *testing.T) {
 	c := newClientAt(t, "/oauth2/default", sandbox.Config{TokenLife: 90 * time.Second})
@@ -94,7 +93,7 @@ func TestCustomServer(t *testing.T) {
 		t.Errorf("claims = %v, want scp orders.read, jkt %s, 90 s", claims, c.thumbprint())
 	}
 	if c.signedBy("/oauth2/default/v1/keys", c.token) == "" || c.signedBy("/oauth2/v1/keys", c.token) != "" {
-		t.Error("the token is not signed by a key of this server, and of no other")
+		t.Error("the token is not signed by a key of only this server")
 	}
 	c.noViolations()
 
@@ -182,7 +181,7 @@ func TestRotateKeys(t *testing.T) {
 		c.login()
 		after := c.signedBy(server+"/v1/keys", c.token)
 		if before == "" || after == "" || after == before || c.signedBy(server+"/v1/keys", first) != before {
-			t.Errorf("%s: key = %q and then %q, want another one and both published", server, before, after)
+			t.Errorf("%s: key = %q and then %q, want two keys, both published", server, before, after)
 		}
 		c.org.RotateKeys()
 		if by := c.signedBy(server+"/v1/keys", first); by != "" {

@@ -7,7 +7,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// A page of 200 users in the process: plain, compressed, and compressed by the cache.
+// BenchmarkPage serves a page of 200 users in process: plain, compressed, and
+// compressed from the cache.
 func BenchmarkPage(b *testing.B) {
 	for _, test := range []struct {
 		name         string
@@ -38,7 +39,8 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
-// A filter that matches no user. lastUpdated has an index; the others scan all users.
+// BenchmarkScan evaluates filters that match no user. lastUpdated has an index. The
+// other filters scan all users.
 func BenchmarkScan(b *testing.B) {
 	for _, filter := range []string{`lastUpdated gt "2100-01-01T00:00:00.000Z"`, `status eq "NEVER"`, `profile.login eq "nobody"`} {
 		b.Run(filter[:6], func(b *testing.B) {

@@ -13,8 +13,8 @@ import (
 )
 
 // Client returns a client that calls the org in this process, without a port, so
-// that it works in a testing/synctest bubble. It follows redirects, but can reach no
-// other host.
+// that it works in a testing/synctest bubble. It follows redirects, but
+// can't reach another host.
 func (o *Org) Client() *http.Client { return &http.Client{Transport: o.Transport()} }
 
 // Transport returns the transport of [Org.Client].

@@ -25,7 +25,7 @@ const (
 	Delete     Op = "delete"     // of any user
 )
 
-// Ops returns all changes.
+// Ops returns all kinds of changes.
 func Ops() []Op { return []Op{Move, Touch, Suspend, Unsuspend, Deactivate, Reactivate, Delete} }
 
 // Join adds n users, and returns their ids.
@@ -57,8 +57,8 @@ func (o *Org) Unsuspend(n int) []string  { return o.change(Unsuspend, n) }
 func (o *Org) Deactivate(n int) []string { return o.change(Deactivate, n) }
 func (o *Org) Reactivate(n int) []string { return o.change(Reactivate, n) }
 
-// Delete deletes n users who are not DEPROVISIONED, so that they are missing from
-// the plain list, too.
+// Delete deletes n users who are not DEPROVISIONED. They were therefore in the
+// plain list.
 func (o *Org) Delete(n int) []string { return o.change(Delete, n) }
 
 func (o *Org) change(op Op, n int) (ids []string) {
@@ -108,7 +108,7 @@ func (op Op) appliesTo(obj *object) bool {
 // pickLocked picks the next user to change: a pseudorandom original who was not
 // changed yet, else any user; nil: the change applies to none.
 func (s *store) pickLocked(op Op) *object {
-	if s.hidden {
+	if s.wiped {
 		return nil
 	}
 	if n := s.originals.n; n > 0 {
@@ -187,7 +187,7 @@ func (o *Org) Set(id, path string, value json.RawMessage) error {
 
 func (o *Org) setAttribute(s *store, id, path string, value json.RawMessage) error {
 	if !json.Valid(value) {
-		return fmt.Errorf("set %s of %s %s: no JSON", path, s.name, id)
+		return fmt.Errorf("set %s of %s %s: value is not JSON", path, s.name, id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +212,7 @@ func (o *Org) Put(userJSON []byte) error { return o.put(o.users, userJSON, "stat
 func (o *Org) put(s *store, objectJSON []byte, required string) error {
 	objectJSON = bytes.TrimSpace(objectJSON)
 	if !json.Valid(objectJSON) || objectJSON[0] != '{' {
-		return fmt.Errorf("put %s: no JSON object", s.name)
+		return fmt.Errorf("put %s: not a JSON object", s.name)
 	}
 	id := text(objectJSON, "id")
 	if id == "" || text(objectJSON, required) == "" {
@@ -228,15 +228,15 @@ func (o *Org) put(s *store, objectJSON []byte, required string) error {
 	return nil
 }
 
-// Wipe hides all users and groups, as when the app has lost its role. Restore
-// shows them again.
-func (o *Org) Wipe()    { o.hide(true) }
-func (o *Org) Restore() { o.hide(false) }
+// Wipe makes the org return no users and groups, as if the app had lost its role.
+// Restore ends this.
+func (o *Org) Wipe()    { o.setWiped(true) }
+func (o *Org) Restore() { o.setWiped(false) }
 
-func (o *Org) hide(hidden bool) {
+func (o *Org) setWiped(wiped bool) {
 	for _, s := range []*store{o.users, o.groups()} {
 		s.mu.Lock()
-		s.hidden = hidden
+		s.wiped = wiped
 		s.version++
 		s.mu.Unlock()
 	}

@@ -30,8 +30,8 @@ func snapshot(org *sandbox.Org) map[string]map[string]any {
 	return all
 }
 
-// Rule 32: each change changes the given number of users, and only the members and
-// times that it should.
+// Rule 32: each change affects the given number of users, and only the right members
+// and times.
 func TestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		org := sandbox.NewOrg(sandbox.Config{Users: 200, Deprovisioned: 10})
@@ -89,7 +89,7 @@ func (c change) check(t *testing.T, org *sandbox.Org) []string {
 	}
 	for id := range after {
 		if !slices.Contains(ids, id) && !same(before[id], after[id]) {
-			t.Errorf("%s was changed as well", id)
+			t.Errorf("%s was changed, too", id)
 		}
 	}
 	slices.Sort(c.members)
@@ -139,7 +139,7 @@ func TestChangeByID(t *testing.T) {
 	}
 	for _, err := range []error{org.Change(sandbox.Suspend, left), org.Change(sandbox.Move, "00uNobody"), org.Change("promote", active)} {
 		if err == nil {
-			t.Error("a change that can't be made was made")
+			t.Error("Change accepted an impossible change")
 		}
 	}
 	for _, op := range []sandbox.Op{sandbox.Suspend, sandbox.Unsuspend, sandbox.Deactivate, sandbox.Reactivate, sandbox.Delete} {
@@ -182,7 +182,7 @@ func TestPut(t *testing.T) {
 		}
 	}
 	if c.org.Set("00u0", "status", json.RawMessage("nope")) == nil {
-		t.Error("Set accepted a value that is no JSON")
+		t.Error("Set accepted a value that is not JSON")
 	}
 }
 
@@ -317,12 +317,12 @@ func TestControlShows(t *testing.T) {
 		t.Errorf("requests = %d, want none: control requests don't count", n)
 	}
 	if status, _ := control(t, org, "GET", "nothing", ""); status != 404 {
-		t.Errorf("nothing: %d, want 404", status)
+		t.Errorf("unknown path: %d, want 404", status)
 	}
 	if status, _ := control(t, org, "DELETE", "users", ""); status != 405 {
 		t.Errorf("DELETE: %d, want 405", status)
 	}
 	if status, _ := control(t, sandbox.NewOrg(sandbox.Config{}), "GET", "stats", ""); status != 404 {
-		t.Errorf("control where it is off: %d, want 404", status)
+		t.Errorf("control API of an org without Control: %d, want 404", status)
 	}
 }

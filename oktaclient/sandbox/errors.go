@@ -75,7 +75,7 @@ func badTokenRequest(code, description string) error { return &oauthError{400, c
 
 func invalidClient(description string) error { return &oauthError{401, "invalid_client", description} }
 
-// challengeError is an OAuth error of the API. Its response has no body; the
+// challengeError is an OAuth error of the API. Its response has no body. The
 // reason is in WWW-Authenticate (as captured in okta-sdk-nodejs#453).
 type challengeError struct {
 	status      int

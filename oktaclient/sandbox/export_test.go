@@ -1,6 +1,6 @@
 package sandbox
 
-// For tests from outside.
+// Internals for tests.
 var (
 	JSONGet     = get
 	JSONSet     = set

@@ -11,13 +11,12 @@ import (
 	"time"
 )
 
-// Fault is a failure to inject. It occurs at the Nth request under Path from now
-// on, the first if Nth is 0; with Every also at each Every-th after it, and with
-// Forever at all after it. The other fields describe the failure, and can be
-// combined. Except with Reset, the org checks and serves the request first: it
-// records the proof as used, and counts violations.
+// Fault is a failure to inject. It occurs at the Nth request under Path after
+// Inject; Nth 0 means 1. With Every, it also occurs at each Every-th request after
+// that one, and with Forever at all of them. The other fields describe the failure,
+// and can be combined. Except with Reset, the org checks and serves the request
+// first: it records the proof as used, and counts violations.
 type Fault struct {
-	Name    string // for people
 	Path    string // a prefix; "": the API; "token": the org's own token endpoint
 	Nth     int
 	Every   int
@@ -29,8 +28,8 @@ type Fault struct {
 	Busy       bool          // the 429 for too many concurrent requests: limit and remaining are 0
 	HTML       bool          // a page of a proxy in front of Okta; Status 0: 502
 	Redirect   string        // a 302 to this URL
-	Next       string        // what is wrong with the next link
-	BrokenJSON bool          // the body ends within a value, though the connection is sound
+	Next       string        // the defect of the next link: NextLoop, …
+	BrokenJSON bool          // the body ends within a value, without an error of the connection
 	CutAfter   int           // the connection breaks after this number of bytes of the body as sent
 	Stall      time.Duration // delay of the response, or of the rest of it after CutAfter bytes; < 0: forever
 	Reset      bool          // the connection breaks, and the org serves nothing
@@ -50,7 +49,7 @@ const (
 	NextShort     = "short"      // pages have fewer objects than the limit
 )
 
-// Nexts returns all of these.
+// Nexts returns all values of [Fault.Next].
 func Nexts() []string { return []string{NextLoop, NextOtherHost, NextEmpty, NextShort} }
 
 // OtherHost is the host of a next link with [NextOtherHost]. It doesn't exist
@@ -120,8 +119,8 @@ func faultOf(r *http.Request) Fault {
 	return f
 }
 
-// beforeServing does what the fault requires before the request is served. It is
-// false if the request is not to be served.
+// beforeServing applies the part of the fault that precedes the response. It
+// returns false if the org must not serve the request.
 func (o *Org) beforeServing(r *http.Request, f Fault) bool {
 	if f != (Fault{}) {
 		o.stats.add(func(s *Stats) { s.Faults++ })
@@ -135,7 +134,7 @@ func (o *Org) beforeServing(r *http.Request, f Fault) bool {
 	return !f.Reset && (f.CutAfter > 0 || sleep(r.Context(), f.Stall))
 }
 
-// applyFault changes the response as the fault requires.
+// applyFault applies the fault to the response.
 func (o *Org) applyFault(resp *response, r *http.Request, f Fault) {
 	switch {
 	case f.HTML:
@@ -246,7 +245,7 @@ func ParseFault(s string) (f Fault, err error) {
 // set sets the field of one word.
 func (f *Fault) set(name, value string) (err error) {
 	field := map[string]any{
-		"name": &f.Name, "path": &f.Path, "code": &f.Code, "next": &f.Next, "redirect": &f.Redirect,
+		"path": &f.Path, "code": &f.Code, "next": &f.Next, "redirect": &f.Redirect,
 		"nth": &f.Nth, "every": &f.Every, "status": &f.Status, "cut": &f.CutAfter,
 		"stall": &f.Stall, "retry-after": &f.RetryAfter,
 		"forever": &f.Forever, "busy": &f.Busy, "html": &f.HTML, "broken-json": &f.BrokenJSON, "lose": &f.Lose, "reset": &f.Reset,

@@ -10,10 +10,10 @@ import (
 )
 
 // Okta has two similar languages ("Okta API: filter" and "search", "User query
-// options"). filter has few attributes, eq, and ordering of dates; its values are
-// case-sensitive. search has nearly all attributes, also sw, co and pr; its values
-// are case-insensitive. Both have and, or and parentheses, and no not. Everything
-// else is E0000031.
+// options"). filter accepts few attributes, eq, and comparisons of dates. Its values
+// are case-sensitive. search accepts nearly all attributes, and also sw, co and pr.
+// Its values are case-insensitive. Both accept and, or and parentheses, but not the
+// operator not. Any other expression is E0000031.
 
 // predicate reports whether an object matches an expression.
 type predicate func(*object) bool
@@ -190,7 +190,7 @@ func (p *parser) comparison(attr, op, value string, span *span) (predicate, erro
 	if !p.allows(attr, op) {
 		return nil, errQuery
 	}
-	holds := orderings[op]
+	accepts := orderings[op]
 	switch {
 	case value == "":
 		return nil, errSyntax
@@ -205,10 +205,10 @@ func (p *parser) comparison(attr, op, value string, span *span) (predicate, erro
 		}
 		return func(obj *object) bool {
 			at := obj.date(attr)
-			return at != 0 && holds(cmp.Compare(at, want))
+			return at != 0 && accepts(cmp.Compare(at, want))
 		}, nil
 	case value[0] == '"':
-		return p.textual(attr, op, unquote([]byte(value)), holds), nil
+		return p.textual(attr, op, unquote([]byte(value)), accepts), nil
 	case !p.search:
 		return nil, errSyntax // in a filter every value is a string
 	case value == "true" || value == "false":
@@ -223,36 +223,36 @@ func (p *parser) comparison(attr, op, value string, span *span) (predicate, erro
 	}
 	return anyElement(attr, func(v []byte) bool {
 		n, _, err := big.ParseFloat(string(v), 10, 128, big.ToNearestEven)
-		return err == nil && holds(n.Cmp(number))
+		return err == nil && accepts(n.Cmp(number))
 	}), nil
 }
 
 // textual compiles a comparison with a string.
-func (p *parser) textual(attr, op, want string, holds func(int) bool) predicate {
+func (p *parser) textual(attr, op, want string, accepts func(int) bool) predicate {
 	fold := func(s string) string { return s }
 	if p.search {
 		fold = strings.ToLower
 	}
 	want = fold(want)
 	if attr == "status" {
-		return func(obj *object) bool { return textHolds(op, fold(obj.status), want, holds) }
+		return func(obj *object) bool { return textMatches(op, fold(obj.status), want, accepts) }
 	}
 	if attr == "id" {
-		return func(obj *object) bool { return textHolds(op, fold(obj.id()), want, holds) }
+		return func(obj *object) bool { return textMatches(op, fold(obj.id()), want, accepts) }
 	}
 	return anyElement(attr, func(v []byte) bool {
-		return v[0] == '"' && textHolds(op, fold(unquote(v)), want, holds)
+		return v[0] == '"' && textMatches(op, fold(unquote(v)), want, accepts)
 	})
 }
 
-func textHolds(op, have, want string, holds func(int) bool) bool {
+func textMatches(op, have, want string, accepts func(int) bool) bool {
 	switch op {
 	case "sw":
 		return strings.HasPrefix(have, want)
 	case "co":
 		return strings.Contains(have, want)
 	}
-	return holds(strings.Compare(have, want))
+	return accepts(strings.Compare(have, want))
 }
 
 // anyElement returns the predicate that an element of the attribute's array, or
@@ -300,7 +300,7 @@ func (obj *object) present(attr string) bool {
 	return value != nil && string(value) != "null"
 }
 
-// absentKey is the sort key of an absent value: the last. Okta's order is unknown.
+// absentKey is the sort key of an absent value: it sorts last. Okta's order is unknown.
 const absentKey = "\xff"
 
 // sortKey returns the value to sort by, case-insensitively like Okta.

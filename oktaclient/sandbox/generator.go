@@ -13,15 +13,15 @@ type generator struct {
 	seed          uint64
 	n             int   // how many users the org has at the start
 	deprovisioned int   // how many of them are DEPROVISIONED
-	epoch         int64 // no time of theirs is later; milliseconds since 1970
+	epoch         int64 // the latest time of any user; milliseconds since 1970
 	imported      float64
 }
 
 const (
 	day = 24 * int64(time.Hour/time.Millisecond)
 
-	idDigits = 4                                                                // of an id, that are a serial number
-	idTail   = 13                                                               // of an id, that are random
+	idDigits = 4                                                                // characters of an id that are a serial number
+	idTail   = 13                                                               // characters of an id that are random
 	base62   = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" // in ASCII order
 )
 
@@ -48,7 +48,7 @@ func (rng *random) intN(n int) int { return int(rng.next() >> 33 * uint64(n) >> 
 // float64 returns a number from 0 up to but not including 1.
 func (rng *random) float64() float64 { return float64(rng.next()>>11) / (1 << 53) }
 
-// timeBetween returns a time from a to b, likelier to be near b.
+// timeBetween returns a time from a to b. Times near b are more probable.
 func (rng *random) timeBetween(a, b int64) int64 {
 	u := rng.float64()
 	return b - int64(u*u*float64(b-a))
@@ -101,7 +101,7 @@ func (gen *generator) lifecycle(i int) lifecycle {
 		f.statusChanged = 0
 		return f
 	}
-	if f.status != "ACTIVE" || rng.intN(9) > 0 { // an ACTIVE user can have none
+	if f.status != "ACTIVE" || rng.intN(9) > 0 { // an ACTIVE user can lack activated
 		f.activated = f.created + int64(rng.float64()*float64(f.statusChanged-f.created))
 	}
 	if f.status != "PROVISIONED" {
@@ -111,8 +111,8 @@ func (gen *generator) lifecycle(i int) lifecycle {
 	return f
 }
 
-// status spreads the statuses so that every hundred users have each of them,
-// and exactly the configured number is DEPROVISIONED.
+// status returns the status of user i. Every hundred users have each status, and
+// exactly the configured number of users is DEPROVISIONED.
 func (gen *generator) status(i int) string {
 	if block := i * gen.deprovisioned / max(gen.n, 1); gen.deprovisioned > 0 {
 		start := (block*gen.n + gen.deprovisioned - 1) / gen.deprovisioned
@@ -139,7 +139,7 @@ func (gen *generator) status(i int) string {
 	return "ACTIVE"
 }
 
-// names are the names of a user, and the culture that they are from.
+// names are the names of a user, and their culture.
 type names struct {
 	culture       *culture
 	given, family name
@@ -236,7 +236,7 @@ func (gen *generator) base(w *writer, rng *random, i int, n names) {
 	w.text("displayName", n.display)
 	switch rng.intN(8) {
 	case 0:
-		w.text("nickName", "=\""+n.given.own+"\"") // a spreadsheet would treat it as a formula
+		w.text("nickName", "=\""+n.given.own+"\"") // a formula for a spreadsheet
 	case 1:
 		w.text("honorificPrefix", "Dr.")
 	case 2:

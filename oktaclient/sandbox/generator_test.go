@@ -56,7 +56,7 @@ func TestGeneratedUsers(t *testing.T) {
 		}
 		for _, r := range string(user) {
 			if r == utf8.RuneError || utf8.RuneLen(r) > 3 {
-				t.Fatalf("user %s holds %q, want at most three bytes of UTF-8", id, r)
+				t.Fatalf("user %s contains %q, want at most three bytes of UTF-8", id, r)
 			}
 			seen[script(r)] = true
 		}

@@ -181,7 +181,7 @@ func TestGroupExpressions(t *testing.T) {
 	}
 }
 
-// Rule 48: each change moves the stamps that it should, and the index lags.
+// Rule 48: each change sets the right times, and the index lags.
 func TestGroupChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, sandbox.Config{Users: 20, IndexLag: time.Second})

@@ -23,8 +23,8 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// The client of these tests uses only the standard library, so that it can make
-// every mistake, and shares no code with the clients that the sandbox checks.
+// The client of these tests uses only the standard library. It can therefore send
+// every incorrect request, and shares no code with the clients of oktasync.
 
 type m = map[string]any
 
@@ -74,7 +74,7 @@ type client struct {
 	http      *http.Client
 	id, kid   string
 	server    string // path of the authorization server
-	scope     string // that it requests
+	scope     string // in token requests
 	key, dpop crypto.Signer
 	nonce     string // for the token endpoint
 	token     string
@@ -108,8 +108,8 @@ func newClient(t testing.TB, cfg sandbox.Config) *client {
 		scope: apiScopes, key: key, dpop: mustKey()}
 }
 
-// authServers are the org's own authorization server and a custom one. Both have
-// the same rules, unless a test says otherwise.
+// authServers are the paths of the org's own authorization server and of a custom
+// one. Most rules are the same for both.
 var authServers = []string{"/oauth2", "/oauth2/default"}
 
 // newClientAt returns a client of one of the authServers.

@@ -46,7 +46,7 @@ func members(obj []byte) iter.Seq[member] {
 	}
 }
 
-// elements yields the elements of an array, or a value that is no array.
+// elements yields the elements of an array, or a value that is not an array.
 func elements(value []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if len(value) == 0 || value[0] != '[' {
@@ -82,7 +82,7 @@ func get(obj []byte, path string) []byte {
 	return nil
 }
 
-// text returns the string at path; "" if there is none or it is no string.
+// text returns the string at path; "" if there is none or it is not a string.
 func text(obj []byte, path string) string {
 	if v := get(obj, path); len(v) > 0 && v[0] == '"' {
 		return unquote(v)
@@ -91,7 +91,7 @@ func text(obj []byte, path string) string {
 }
 
 // set returns obj with the value at path replaced, or added at the end of its
-// object. A value on the path that is no object is replaced by one.
+// object. A value on the path that is not an object is replaced by one.
 func set(obj []byte, path string, value []byte) []byte {
 	name, rest, nested := strings.Cut(path, ".")
 	for m := range members(obj) {

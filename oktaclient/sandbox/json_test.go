@@ -22,7 +22,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	for _, seed := range seeds {
 		if !json.Valid([]byte(seed)) {
-			f.Fatalf("seed %s is no JSON", seed)
+			f.Fatalf("seed %s is not JSON", seed)
 		}
 		for _, path := range []string{"a", "a.b", "d", "d.x", "e", "ab", "profile.login", "new.one"} {
 			f.Add(seed, path, `{"v":[1.50]}`)

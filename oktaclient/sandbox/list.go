@@ -21,9 +21,9 @@ type resource struct {
 	kind  string // in E0000007, and as a target in the System Log
 	event string // of a changed profile
 
-	minLimit   int                      // the smallest limit that is no error
+	minLimit   int                      // the smallest valid limit
 	maxLimit   int                      // objects per page; also the default
-	maxFound   int                      // objects that q returns; it has no pages
+	maxFound   int                      // most objects that q returns; it has no pages
 	found      []string                 // attributes whose beginning q compares
 	listOrder  string                   // attribute that lists are sorted by; "": the id
 	department string                   // attribute that [RoleGroup] compares
@@ -42,7 +42,7 @@ func (x *resource) visible(obj *object, token *accessToken) bool {
 	return !scoped || text(obj.text(), x.department) == department
 }
 
-// get returns the handler of GET by id. It doesn't lag.
+// get returns the handler of GET by id. Its response shows changes at once.
 func (o *Org) get(s *store, id string) handler {
 	return func(resp *response, r *http.Request, token *accessToken) error {
 		s.mu.RLock()
@@ -149,7 +149,7 @@ func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list,
 	return l, nil
 }
 
-// parseLimit clamps the limit, and rejects one that is too small or no number.
+// parseLimit clamps the limit, and rejects one that is too small or not a number.
 func (l *list) parseLimit() (int, error) {
 	most := l.maxLimit
 	if l.query.Has("q") {
@@ -165,8 +165,8 @@ func (l *list) parseLimit() (int, error) {
 	return min(n, most), nil
 }
 
-// parseMatch decides which objects match. The plain list and q omit users who
-// are DEPROVISIONED, filter and search don't ("List users").
+// parseMatch parses filter, search and q, of which a request can have one. The
+// plain list and q omit DEPROVISIONED users; filter and search don't ("List users").
 func (l *list) parseMatch() error {
 	filter, search, q := l.query.Get("filter"), l.query.Get("search"), strings.ToLower(l.query.Get("q"))
 	var err error
@@ -196,7 +196,7 @@ func (l *list) compile(language language, expression string) error {
 }
 
 // parseSearch parses search, and the parameters that only search has: sortBy and
-// sortOrder. sortOrder alone is ignored.
+// sortOrder. sortOrder without sortBy is ignored.
 func (l *list) parseSearch(search string) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -230,8 +230,8 @@ type page struct {
 	last position // after the last row
 }
 
-// page writes the objects that l asks for. A cached page that goes out
-// compressed costs only the sending.
+// page writes the requested objects. It renders and compresses a cached page only
+// once.
 func (o *Org) page(l *list, resp *response, compressed bool) page {
 	if !compressed || !o.cfg.CachePages || l.lag > 0 {
 		p, _ := o.render(l, resp)

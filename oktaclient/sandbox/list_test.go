@@ -79,12 +79,12 @@ func TestPaging(t *testing.T) {
 		}
 	}
 	if after := next.Query().Get("after"); url.QueryEscape(after) == after || strings.Contains(next.RawQuery, after) {
-		t.Errorf("cursor = %q, want one that has to be escaped", after)
+		t.Errorf("cursor = %q, want one that must be escaped", after)
 	}
 	ids := c.mustAll(target)
 	slices.Sort(ids)
 	if len(slices.Compact(ids)) != 50 {
-		t.Errorf("pages hold %d users, want 50", len(slices.Compact(ids)))
+		t.Errorf("pages contain %d users, want 50", len(slices.Compact(ids)))
 	}
 	c.noViolations()
 
@@ -141,7 +141,7 @@ func TestCursorLife(t *testing.T) {
 	})
 }
 
-// Pages shift with cursors that count, but not with cursors that contain an id.
+// Pages shift if cursors count objects, but not if cursors contain an id.
 func TestOffsetCursors(t *testing.T) {
 	for _, offset := range []bool{false, true} {
 		c := newClient(t, sandbox.Config{Users: 50, Deprovisioned: -1, OffsetCursors: offset})
@@ -152,7 +152,7 @@ func TestOffsetCursors(t *testing.T) {
 		}
 		rest := c.mustAll(next)
 		if missed := !slices.Contains(rest, ids[10]); missed != offset {
-			t.Errorf("with offsets %t: the eleventh is missed: %t", offset, missed)
+			t.Errorf("with offsets %t: the eleventh user is missing: %t", offset, missed)
 		}
 		for _, by := range []string{"lastUpdated", "profile.firstName"} {
 			if got := len(c.mustAll(list("limit", "7", "search", "id pr", "sortBy", by))); got != 49 {
@@ -177,7 +177,7 @@ func filters(id, login string) []expression {
 		{fmt.Sprintf(`profile.login eq "%s"`, strings.ToUpper(login)), none},
 		{`status eq "DEPROVISIONED" and lastUpdated gt "2000-01-01T00:00:00.000Z"`, 20},
 		{fmt.Sprintf(`(status eq "NEVER" or id eq "%s") and (profile.login eq "%s")`, id, login), one},
-		{fmt.Sprintf(`id eq "%s" or status eq "NEVER" and status eq "ACTIVE"`, id), one}, // and binds tighter
+		{fmt.Sprintf(`id eq "%s" or status eq "NEVER" and status eq "ACTIVE"`, id), one}, // and has precedence over or
 		{`lastUpdated lt "2000-01-01T00:00:00.000Z"`, none},
 		{`status sw "DEP"`, rejected},
 		{`status pr`, rejected},
@@ -205,7 +205,7 @@ func searches(login string) []expression {
 		{`status Eq "deprovisioned"`, 20},
 		{`profile.nickName eq "zW\"EI"`, one},
 		{`profile.lastName sw "ärger"`, one},
-		{`profile.lastName sw "arger"`, none}, // diacritics count
+		{`profile.lastName sw "arger"`, none}, // diacritics are significant
 		{`profile.lastName co "gers"`, one},
 		{`profile.certifications eq "kite FLYING"`, one},
 		{`profile.floor gt 76`, one},
@@ -321,7 +321,7 @@ func TestIndexLag(t *testing.T) {
 		joined := c.org.Join(1)[0]
 		deleted := c.org.Delete(1)[0]
 		if n, all := len(c.mustAll(leavers)), c.mustAll(everyone); n != 5 || slices.Contains(all, joined) || !slices.Contains(all, deleted) {
-			t.Errorf("at once: %d leavers, joined %t, deleted %t; want nothing to have happened", n, slices.Contains(all, joined), slices.Contains(all, deleted))
+			t.Errorf("at once: %d leavers, joined %t, deleted %t; want no change", n, slices.Contains(all, joined), slices.Contains(all, deleted))
 		}
 		if r := c.get("/api/v1/users/" + id); r.json["status"] != "DEPROVISIONED" {
 			t.Errorf("by id: %v, want DEPROVISIONED", r.json["status"])
@@ -362,7 +362,7 @@ func TestProjection(t *testing.T) {
 			t.Errorf("okta-response=%s: credentials and transition shown: %v, want %v", words, got, want)
 		}
 		if !json.Valid([]byte(body)) {
-			t.Errorf("okta-response=%s: no JSON", words)
+			t.Errorf("okta-response=%s: body is not JSON", words)
 		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A query without until polls the log ("System Log query"): it returns every
-// event in the order in which they were stored, always with a next link, also on
-// an empty page. A bounded query ends.
+// A query without until polls the log ("System Log query"). It returns the events
+// in the order in which they were stored. Each page has a next link, also an empty
+// page. A query with until ends.
 const (
 	defaultEvents = 100
 	maxEventsPage = 1000
@@ -165,7 +165,7 @@ func (o *Org) listAssignees(resp *response, r *http.Request, _ *accessToken) err
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	i := from
-	for ; i < s.originals.n && len(value) < most && !s.hidden; i += every {
+	for ; i < s.originals.n && len(value) < most && !s.wiped; i += every {
 		var user object
 		if !s.loadLocked(&user, i, "", time.Time{}) {
 			continue
@@ -175,7 +175,7 @@ func (o *Org) listAssignees(resp *response, r *http.Request, _ *accessToken) err
 			"_links": map[string]any{"self": map[string]string{"href": self}}})
 	}
 	links := map[string]any{"self": map[string]string{"href": o.self(r)}}
-	if i < s.originals.n && !s.hidden {
+	if i < s.originals.n && !s.wiped {
 		links["next"] = map[string]string{"href": o.URL() + o.next(r, nil, position{offset: i})}
 	}
 	resp.writeJSON(http.StatusOK, map[string]any{"value": value, "_links": links})

@@ -213,7 +213,7 @@ type endpoint struct {
 	list  bool // without a role, it is empty
 }
 
-// endpoint returns the endpoint at path; nil: there is none.
+// endpoint returns the endpoint at path, or nil.
 func (o *Org) endpoint(path string) *endpoint {
 	pattern, id := pathPattern(path)
 	switch pattern {

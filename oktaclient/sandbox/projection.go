@@ -65,12 +65,12 @@ func (p projection) apply(json []byte) []byte {
 	})
 }
 
-// project keeps the members that are wanted. Of an object with a list it keeps
-// only the members in the list.
-func project(obj []byte, wanted func(string) ([]string, bool)) []byte {
+// project returns the members that keep selects. If keep returns a list for an
+// object, project returns only the members of the object in that list.
+func project(obj []byte, keep func(string) ([]string, bool)) []byte {
 	w := writer("{")
 	for m := range members(obj) {
-		inner, ok := wanted(m.name())
+		inner, ok := keep(m.name())
 		if !ok {
 			continue
 		}

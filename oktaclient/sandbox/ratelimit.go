@@ -25,7 +25,7 @@ type window struct {
 	clients map[string]int
 }
 
-// quota is what a client has left of a bucket.
+// quota is the rest of a client's share of a bucket.
 type quota struct {
 	limit, remaining int
 	reset            time.Time

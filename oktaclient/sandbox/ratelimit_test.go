@@ -37,7 +37,7 @@ func TestRateLimit(t *testing.T) {
 			}
 		}
 		_, left, reset := rate(t, c.get("/api/v1/users"))
-		if left != 7 { // two lists and what lies under a user
+		if left != 7 { // after two lists and /api/v1/users/00u1/groups
 			t.Errorf("remaining = %d, want 7", left)
 		}
 		if wait := time.Until(reset); wait <= 0 || wait > time.Minute || reset.Second() == 0 {
@@ -59,7 +59,7 @@ func TestRateLimit(t *testing.T) {
 		}
 		c.org.TakeRateLimit("/api/v1/users", 15)
 		if _, left, _ := rate(t, c.get("/api/v1/users")); left != 3 {
-			t.Errorf("remaining beside others = %d, want 3", left)
+			t.Errorf("remaining after requests of another client = %d, want 3", left)
 		}
 		if n := c.org.Stats().RateLimited; n != 1 {
 			t.Errorf("rate limited = %d, want 1", n)
@@ -127,7 +127,7 @@ func TestPathsAndMethods(t *testing.T) {
 			}
 		}
 		if n := len(c.org.Stats().Violations); n != 4 {
-			t.Errorf("violations = %d, want 4: all is to be read only", n)
+			t.Errorf("violations = %d, want 4: one per method", n)
 		}
 	}
 }

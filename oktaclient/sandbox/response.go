@@ -16,7 +16,7 @@ type response struct {
 	header  http.Header
 	status  int
 	body    bytes.Buffer
-	gzipped []byte // the compressed body, if a cache has it
+	gzipped []byte // the compressed body, if it is cached
 
 	client string // id of the app that the access token belongs to
 }

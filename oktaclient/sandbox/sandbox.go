@@ -1,19 +1,20 @@
 // Package sandbox is an Okta org in memory, for tests and demonstrations. It is at
 // least as strict as Okta, and fails on request. The tests of all packages that
-// talk to Okta use it, and so do the commands oktasync sandbox and oktasync demo.
+// send requests to Okta use it. So do the commands oktasync sandbox and oktasync
+// demo.
 //
 // An [Org] is an [http.Handler]. [Org.Client] calls it in the same process, also
 // in a testing/synctest bubble; [NewServer] serves it over TLS. Its users are
-// generated from a seed ([Config.Seed]). [Org.Join], [Org.Move], [Org.AddGroup] and
-// others change the org, [Org.Inject] makes requests fail, and [Org.Stats] contains
-// the violations: requests that a correct client never sends.
+// generated from a seed ([Config.Seed]). Methods such as [Org.Join], [Org.Move] and
+// [Org.AddGroup] change the org. [Org.Inject] makes requests fail. [Org.Stats]
+// contains the violations: requests that a correct client never sends.
 //
 // Start reading at Org.ServeHTTP in org.go. rules_test.go lists the rules that the
 // sandbox enforces. They come from Okta's documentation (developer.okta.com: OAuth
 // 2.0 error codes, "Configure OAuth 2.0 Demonstrating Proof-of-Possession",
 // "Implement OAuth for Okta with a service app", Users API, Groups API, rate limits,
 // error codes) and from published responses of live orgs. If neither is clear, the
-// sandbox does the strictest thing.
+// sandbox applies the strictest rule.
 //
 // The sandbox shares no code for DPoP with a client. Package verify checks proofs
 // and assertions.
@@ -36,17 +37,17 @@ type Config struct {
 	Imported      float64   // share of users, 0 to 1, whose lastUpdated is in the same minute
 
 	Clients     []ClientApp
-	AuthServers []AuthServer // custom ones; none: the org has no license for them
+	AuthServers []AuthServer // custom ones; none: the org has no license for custom servers
 
 	TokenLife     time.Duration // 0: an hour
 	NonceLife     time.Duration // time until the next nonce; 0: 24 h. Each is valid for three times as long
 	NonceEvery    int           // uses of a nonce at the token endpoint until the next one; the previous one stays valid
-	NonceOnGrant  bool          // every response of the token endpoint has the nonce, also if none is missing
+	NonceOnGrant  bool          // every response of the token endpoint has the nonce, even if the request was valid
 	APINonceEvery int           // > 0: the API requires nonces too; uses until the next one
 	APINonceCode  int           // status of the error that requires a nonce: 401 or 400; 0: 401
 	APINonceBody  bool          // that error has a JSON body instead of WWW-Authenticate
 
-	ClockOffset time.Duration // of the org's clock to this machine's
+	ClockOffset time.Duration // the org's clock minus this machine's
 	Latency     time.Duration // added to every request
 	GroupLimit  int           // the most groups of a page; 0: 10,000, as documented. Some orgs have 200
 	IndexLag    time.Duration // delay until filter, search and q show a change
@@ -99,7 +100,7 @@ type PublicKey struct {
 const (
 	RoleReadOnly  = ""          // all users and groups
 	RoleNone      = "none"      // none: lists of users and groups are empty
-	RoleForbidden = "forbidden" // none: the API returns 403 E0000006. Live orgs do either
+	RoleForbidden = "forbidden" // none: the API returns 403 E0000006. Live orgs return one or the other
 )
 
 const groupRole = "group:"

@@ -110,7 +110,7 @@ func (s *Server) WriteCA(path string) error {
 	return nil
 }
 
-// Client returns a new client that trusts the server's CA.
+// Client returns a new client that accepts certificates of the server's CA.
 func (s *Server) Client() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil

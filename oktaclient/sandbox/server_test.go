@@ -36,7 +36,7 @@ func (c *client) serve() *sandbox.Server {
 	return s
 }
 
-// A client reads the same over TLS, if it trusts the CA.
+// A client that accepts the CA reads all users over TLS.
 func TestServer(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 450})
 	s := c.serve()
@@ -94,7 +94,7 @@ func TestInvalidCertificates(t *testing.T) {
 	}
 }
 
-// A fault breaks a real connection, too.
+// Faults also break the connections of a Server.
 func TestServerFaults(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 50})
 	c.serve()
@@ -139,7 +139,7 @@ func TestPlainOnlyOnLoopback(t *testing.T) {
 	}
 }
 
-// In the process, connections break as on a network, and a client can disconnect.
+// In process, connections break as on a network, and a client can disconnect.
 func TestClientInProcess(t *testing.T) {
 	c := newClient(t, sandbox.Config{Users: 50})
 	c.org.Inject(sandbox.Fault{Lose: true})

@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// Stats counts the requests that an org has received. A violation is something
-// that a correct client never does, whatever the org's responses are: a proof or
-// an assertion that is used twice, a proof for another URL, a token without its
-// proof, a request other than GET. A missing or stale nonce is no violation, nor
-// is an expired or revoked token.
+// Stats counts the requests that an org has received. A violation is a
+// request that a correct client never sends: a proof or an assertion that is used
+// twice, a proof for another URL, a token without its proof, a request other than
+// GET. A missing or stale nonce isn't a violation, and neither is an expired or
+// revoked token.
 type Stats struct {
 	Requests    int            `json:"requests"` // without those to /sandbox/
 	API         int            `json:"api"`

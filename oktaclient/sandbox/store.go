@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// store contains the objects of a resource. The original users are generated when
-// they are needed. The store keeps only objects that were changed or added, with
-// the earlier versions that the index can still show.
+// store contains the objects of a resource. It generates the original objects on
+// demand, and stores only objects that were changed or added, with the earlier
+// versions that the index can still show.
 type store struct {
 	resource
 	originals generator
@@ -24,8 +24,8 @@ type store struct {
 	changed           map[int]*history    // of originals, by number
 	added             map[string]*history // of all other objects, by id
 	additions         int                 // how many objects were added by a number
-	picks             int                 // how many were picked for a change
-	hidden            bool                // lists are empty
+	picks             int                 // how many objects pickLocked has returned
+	wiped             bool                // see [Org.Wipe]
 	version           uint64              // grows with each change
 	profileAttributes map[string]bool
 	cache             pageCache
@@ -156,7 +156,7 @@ func (s *store) loadLocked(obj *object, number int, id string, t time.Time) bool
 
 // findLocked sets obj to the object that has the id now.
 func (s *store) findLocked(obj *object, id string) bool {
-	return !s.hidden && s.loadLocked(obj, s.originals.find(id), id, time.Time{})
+	return !s.wiped && s.loadLocked(obj, s.originals.find(id), id, time.Time{})
 }
 
 // putLocked makes obj the newest version of the object with that id; nil deletes.
@@ -243,7 +243,7 @@ func (s *store) selectLocked(q selection) iter.Seq[*object] {
 		n, number = len(narrow), func(k int) int { return int(narrow[k]) }
 	}
 	return func(yield func(*object) bool) {
-		if s.hidden {
+		if s.wiped {
 			return
 		}
 		others := s.storedLocked(q)

@@ -20,7 +20,7 @@ import (
 	"oktasync/dpopauth/verify"
 )
 
-// algorithms that Okta accepts for assertions and proofs: no PS*, no EdDSA.
+// algorithms are those that Okta accepts for assertions and proofs: no PS*, no EdDSA.
 var algorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 
 const (
@@ -253,8 +253,8 @@ func (s *authServer) requestedScopes(form url.Values) ([]string, error) {
 }
 
 // grantedScopes returns the requested scopes that the app gets. The org's own server
-// leaves out scopes that the app has not been granted; only if none is left, it is an
-// error. At a custom server, each scope that a policy denies is an error.
+// omits scopes that the app has not been granted, and returns an error if none is
+// left. A custom server returns an error if a policy denies a scope.
 func (s *authServer) grantedScopes(requested []string, app ClientApp) ([]string, error) {
 	allowed, ok := app.Scopes, true
 	if !s.own && s.Policies == nil {

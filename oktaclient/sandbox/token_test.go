@@ -28,7 +28,7 @@ func TestTokenRequest(t *testing.T) {
 		{name: "JSON", kind: "application/json", status: 400, code: "invalid_request"},
 		{name: "no grant type", form: url.Values{"grant_type": nil}, status: 400, code: "invalid_request", description: "must specify a 'grant_type'"},
 		{name: "unknown grant type", form: url.Values{"grant_type": {"magic"}}, status: 400, code: "unsupported_grant_type"},
-		{name: "grant type for users", form: url.Values{"grant_type": {"authorization_code"}}, status: 400, code: "unauthorized_client"},
+		{name: "grant type of a user", form: url.Values{"grant_type": {"authorization_code"}}, status: 400, code: "unauthorized_client"},
 		{name: "assertion twice", query: "?client_assertion=x", status: 400, code: "invalid_request", description: "'client_assertion' must not be repeated"},
 		{name: "scope in query", form: url.Values{"scope": nil}, query: "?scope=okta.users.read", status: 200},
 		{name: "secret in query", query: "?client_secret=x", status: 400, code: "invalid_request"},
@@ -112,7 +112,7 @@ func TestAssertion(t *testing.T) {
 	t.Run("used twice", func(t *testing.T) {
 		c := newClient(t, sandbox.Config{})
 		form := c.form(nil)
-		c.postToken(form, c.tokenProof(nil, nil)).want(t, 400, "use_dpop_nonce", "") // the rejected request has used it, too
+		c.postToken(form, c.tokenProof(nil, nil)).want(t, 400, "use_dpop_nonce", "") // a rejected request uses the assertion, too
 		c.postToken(form, c.tokenProof(nil, nil)).want(t, 401, "invalid_client", "The client_assertion token has already been used.")
 		c.oneViolation()
 	})

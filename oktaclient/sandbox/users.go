@@ -2,7 +2,7 @@ package sandbox
 
 import "slices"
 
-// deprovisioned is the status of users who have left.
+// deprovisioned is the status of deactivated users.
 const deprovisioned = "DEPROVISIONED"
 
 // userResource describes users ("List users").
