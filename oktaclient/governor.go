@@ -21,7 +21,7 @@ const (
 // limits. It takes limit, rest and reset of each bucket from the headers of every
 // response, so it doesn't provoke a 429.
 //
-// In each window, the governor spends its share as fast as possible and then waits
+// In each window, the governor uses its share as fast as possible and then waits
 // for the next window. It stops earlier when only the share of other clients is
 // left. If others use up the limit for several windows, it still sends a request
 // every few seconds.

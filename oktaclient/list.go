@@ -17,8 +17,8 @@ const (
 )
 
 // list reads one of Okta's lists page by page along its next links. It requests
-// the next page as soon as the headers of a page contain its link, while the
-// body of that page is still arriving. It is never more than one page ahead.
+// the next page as soon as the headers of a page contain its link. The body
+// of that page can still be arriving. It is never more than one page ahead.
 type list struct {
 	r *read
 	listing

@@ -11,8 +11,8 @@ import (
 	"oktasync/oktaclient"
 )
 
-// A retried page can have another next link. The page that the first link led to
-// is discarded.
+// A retried page can have another next link. The client discards the page of
+// the first link.
 func TestNextLinkOfARetriedPage(t *testing.T) {
 	o := newOrg(95)
 	o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {

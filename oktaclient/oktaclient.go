@@ -10,10 +10,10 @@
 // # Pages and retries
 //
 // A read follows Okta's Link headers. It reads and checks a whole page before it
-// passes the records to the sink, so that a retried page yields no record twice. It waits
-// out or retries transient failures, such as a 429, a 5xx, a reset, a truncated
-// body or an HTML page of a proxy, within bounds. Any other failure ends the read
-// with an [*Error]. The JSON of a record is not changed.
+// passes the records to the sink, so that a retried page yields no record twice. It
+// retries transient failures, within bounds: a 429, a 5xx, a reset, a truncated
+// body or an HTML page of a proxy. Any other failure ends the read with an
+// [*Error]. The JSON of a record is not changed.
 //
 // # Completeness
 //

@@ -57,9 +57,9 @@ func (r *retries) wait(failure *Error, a *attempt, now time.Time) (time.Duration
 	return r.backoff.NextBackOff(), r.failures < r.most // the governor applies Retry-After
 }
 
-// limitWait returns the wait after a 429. Okta has two kinds: the window is used
-// up until the reset in the headers; or too many requests are in flight, shown by
-// a limit and a rest of 0, and then the reset is only a guess.
+// limitWait returns the wait after a 429. Okta has two kinds. If the window is used
+// up, the wait ends after the reset in the headers. If too many requests are in
+// flight, limit and rest are 0, and the reset is only a guess.
 func (r *retries) limitWait(h http.Header, now time.Time) time.Duration {
 	if wait := retryAfter(h, now); wait > 0 {
 		return min(wait, maxLimitWait)

@@ -57,7 +57,8 @@ func (r *read) settle(ctx context.Context) error {
 		r.enter(PhaseSettle)
 		r.c.log.DebugContext(ctx, "settling", "since", from, "changed", len(r.changes.seen))
 		for _, l := range r.everything() {
-			// In order of time: a record that changes meanwhile is in a later span.
+			// In order of time, so that a record that changes during the pass is in a
+			// later span.
 			p := r.spanReader(l, r.changedSpans(from), 1)
 			p.singlePages = true
 			if err := p.read(ctx); err != nil {

@@ -179,7 +179,7 @@ func TestResponseHeaders(t *testing.T) {
 			}
 			id := r.header.Get("X-Okta-Request-Id")
 			if seen[id] {
-				t.Errorf("%s: request id %s came twice", target, id)
+				t.Errorf("%s: duplicate request id %s", target, id)
 			}
 			seen[id] = true
 			date, err := http.ParseTime(r.header.Get("Date"))

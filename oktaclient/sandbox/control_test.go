@@ -209,7 +209,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	if requests != 2 || len(ids) != 100 || slices.Contains(ids, first[99]) || !strings.Contains(string(rows[98]), `"lastName":"New"`) {
-		t.Errorf("%d requests, %d users, the deleted one there: %t", requests, len(ids), slices.Contains(ids, first[99]))
+		t.Errorf("%d requests, %d users, deleted user listed: %t", requests, len(ids), slices.Contains(ids, first[99]))
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// generator creates the org's original users. Each is a pure function of the seed
-// and a number, so that an org of any size needs no memory, and is the same at
-// every start.
+// generator creates the org's original users. Each user depends only on the seed
+// and the user's number. An org of any size therefore needs no memory, and is the
+// same at every start.
 type generator struct {
 	seed          uint64
 	n             int   // how many users the org has at the start

@@ -9,9 +9,9 @@ import (
 )
 
 // The org stores objects as the JSON text that it serves, so that tests can compare
-// the text byte for byte. The functions here read and edit such text without
-// decoding it, so that numbers keep their digits and members their order. The text
-// must be valid; [Org.Put] checks it.
+// the text byte for byte. The functions in this file read and edit the text without
+// decoding it. Numbers therefore keep their digits, and members keep their order.
+// The text must be valid; [Org.Put] checks it.
 
 // member is one member of a JSON object, as offsets into the object's text.
 type member struct {

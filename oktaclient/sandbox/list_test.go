@@ -33,7 +33,7 @@ func TestListedUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(found) != 10 || r.next() != "" || strings.Contains(r.body, "DEPROVISIONED") {
-		t.Errorf("q found %d users, next %q; want 10, no next, none DEPROVISIONED", len(found), r.next())
+		t.Errorf("q found %d users, next %q; want 10 active users and no next link", len(found), r.next())
 	}
 	c.noViolations()
 }

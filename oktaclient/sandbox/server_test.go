@@ -102,7 +102,7 @@ func TestServerFaults(t *testing.T) {
 	for _, f := range []sandbox.Fault{{Reset: true}, {Lose: true}, {CutAfter: 100}} {
 		c.org.Inject(f)
 		if _, err := c.do(c.request("/api/v1/users", nil)); err == nil {
-			t.Errorf("%+v: no error", f)
+			t.Errorf("%+v: error = nil, want a broken connection", f)
 		}
 	}
 	c.get("/api/v1/users").want(t, 200, "", "")

@@ -41,7 +41,7 @@ func TestSpansEqualScan(t *testing.T) {
 				got := c.mustAll(list("limit", limit, "filter", narrow))
 				want := c.mustAll(list("limit", limit, "filter", "("+narrow+`) or id eq "nobody"`))
 				if !slices.Equal(got, want) {
-					t.Fatalf("%s: %d users, want the same %d", narrow, len(got), len(want))
+					t.Fatalf("%s: %d users, want the %d of the scan", narrow, len(got), len(want))
 				}
 				found += len(got)
 			}
@@ -98,7 +98,7 @@ func TestReadWhileChanging(t *testing.T) {
 	for i, seen := range lists {
 		for id := range before {
 			if !touched[id] && seen[id] != 1 {
-				t.Errorf("list %d: unchanged user %s is there %d times", i, id, seen[id])
+				t.Errorf("list %d: unchanged user %s is listed %d times", i, id, seen[id])
 			}
 		}
 	}
