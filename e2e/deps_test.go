@@ -89,7 +89,7 @@ var mayImport = map[string]imports{
 		},
 	},
 	"reconcile/snapshot/verify": {
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/timestamp"},
 		tests: []string{
 			"reconcile/internal/recordtest", "reconcile/internal/storetest",
 			"github.com/hiddeco/sshsig", "golang.org/x/crypto", "github.com/klauspost/compress", // to forge snapshots
@@ -135,7 +135,7 @@ var mayImport = map[string]imports{
 	},
 	internal + "org": {
 		ours: []string{
-			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot",
+			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/timestamp",
 			internal + "config", internal + "term",
 		},
 		tests: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/verify"},

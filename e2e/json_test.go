@@ -47,8 +47,10 @@ func TestJSON(t *testing.T) {
 func runCommands(t *testing.T, s *site, show func(status int, kind string, args ...string) any) {
 	t.Helper()
 	s.sh(t, "ssh-keygen -q -t ed25519 -N '' -f signing-key")
+	authority := newStampingAuthority(t)
+	store := "  signing_key_file: signing-key\n  timestamp_url: " + authority.url + "\n  timestamp_ca_file: " + authority.ca + "\n"
 	config := func(more string) {
-		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n"+more, "store:\n", "store:\n  signing_key_file: signing-key\n")
+		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n"+more, "store:\n", "store:\n"+store)
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
@@ -96,7 +98,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	show(0, "list of manifest", "apply")
 	show(0, "verification", "verify")
 	show(0, "list of head", "status", "--heads")
-	d := s.start(t, "", `verify: "@every 1s"`)
+	d := s.startWith(t, strings.Replace(s.daemonConfig("", `verify: "@every 1s"`), "store:\n", "store:\n"+store, 1))
 	d.wait("verified")
 	d.stop(syscall.SIGTERM)
 	show(0, "status", "status")

@@ -155,6 +155,9 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	if m.SignedBy != nil {
 		row("signed by", "%s", *m.SignedBy)
 	}
+	if err := r.Snapshot.TimestampError; err != nil {
+		row("time stamp", "none: %s; the next stamp covers this snapshot too", term.Safe(err.Error()))
+	}
 	row("manifest", "sha256 %s", r.Snapshot.Digest)
 	row("folder", "%s", r.Snapshot.Dir())
 	if len(r.Pruned) > 0 {

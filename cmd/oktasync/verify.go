@@ -20,6 +20,7 @@ import (
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
 	store, allowedSigners, time string
+	timestampCA                 string
 	heads, signers              []string
 	asJSON                      bool
 }
@@ -52,6 +53,7 @@ be accepted now. --head compares the store with a head that you kept elsewhere
 	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the accepted signers, a `FILE` of ssh-keygen (default store.allowed_signers_file)")
 	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
+	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "CA certificates of the accepted time-stamping authorities, a PEM `FILE` (default store.timestamp_ca_file)")
 	flags.StringVar(&f.time, "verify-time", "", "check keys of checkpoints at this `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
@@ -153,6 +155,16 @@ func (v verifiable) options(f verifyFlags, args []string) (o verify.Options, abs
 	if o.Signers, err = org.AllowedSigners(f.allowedSigners); err != nil {
 		return o, nil, err
 	}
+	if v.cfg != nil {
+		if o.Authorities, err = org.Authorities(v.cfg); err != nil {
+			return o, nil, err
+		}
+	}
+	if f.timestampCA != "" {
+		if o.Authorities, err = org.Certificates(f.timestampCA); err != nil {
+			return o, nil, fmt.Errorf("--timestamp-ca: %w", err)
+		}
+	}
 	if o.Principals = f.signers; len(f.signers) > 0 && o.Signers == nil {
 		return o, nil, errors.New("--signer needs the allowed signers: add --allowed-signers FILE")
 	}
@@ -190,6 +202,9 @@ type verifyDocument struct {
 func (a *app) printVerified(s verify.Summary, folder bool) {
 	for _, h := range s.Heads {
 		fmt.Fprintf(a.stdout, "%s: head %s (%s)\n", h.Export, h, cmp.Or(h.Snapshot, "no snapshot"))
+	}
+	for _, e := range s.Existed {
+		fmt.Fprintf(a.stdout, "%s@%s: existed by %s (time stamp of %s)\n", e.Export, e.Snapshot, e.By.UTC().Format(time.RFC3339), e.Stamp)
 	}
 	anchored := true
 	for _, signed := range s.Signed {

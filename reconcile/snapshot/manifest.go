@@ -43,7 +43,7 @@ func (m *Manifest) check() error {
 	if m.Sequence < 1 || (m.Sequence == 1) != (m.Previous == nil) {
 		return errors.New("sequence: doesn't match previous")
 	}
-	seen := map[string]bool{ManifestFile: true, SignatureFile: true}
+	seen := map[string]bool{ManifestFile: true, SignatureFile: true, TimestampFile: true}
 	for _, f := range m.Files {
 		if seen[f.Name] || !fileName.MatchString(f.Name) {
 			return fmt.Errorf("files: a file can't be named %q here", f.Name)

@@ -298,6 +298,9 @@ func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
 	if snap == nil {
 		return w.cover()
 	}
+	if err := snap.readTimestamp(); err != nil {
+		return err
+	}
 	published := snap.published()
 	if t.named.Event == EventReleased {
 		published.ReadSHA256 = t.named.ReadSHA256

@@ -172,12 +172,13 @@ func (w *Writer) moveToPruned(name string) error {
 	return fsys.SyncDir(w.path())
 }
 
-// TombstoneNames returns the names of the files that stay of a pruned snapshot.
+// TombstoneNames returns the names of the files that stay of a pruned snapshot, if it
+// has them.
 func (m *Manifest) TombstoneNames() []string {
 	if m.SignedBy == nil {
-		return []string{ManifestFile}
+		return []string{ManifestFile, TimestampFile}
 	}
-	return []string{ManifestFile, SignatureFile}
+	return []string{ManifestFile, SignatureFile, TimestampFile}
 }
 
 // removeRecords removes the files that don't stay of a snapshot that was moved to

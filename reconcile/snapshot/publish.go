@@ -144,7 +144,9 @@ func (w *Writer) relink(name string) error {
 // published returns the journal's line for s. If the guard was overridden, it names
 // the user who did it, and the reason.
 func (s *Snapshot) published() Event {
-	e := Event{Event: EventPublished, Snapshot: s.Name(), ManifestSHA256: s.Digest, User: s.Manifest.Run.User}
+	e := Event{
+		Event: EventPublished, Snapshot: s.Name(), ManifestSHA256: s.Digest, TimestampSHA256: s.TimestampSHA256, User: s.Manifest.Run.User,
+	}
 	if o := s.Manifest.Run.Override; o != nil {
 		e.User, e.Reason = o.User, o.Reason
 	}
@@ -254,10 +256,14 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 			return nil, err
 		}
 	}
+	snap := &Snapshot{Manifest: *m, Digest: DigestOf(data), dir: dir}
+	if err := w.stampSnapshot(ctx, s, snap); err != nil {
+		return nil, err
+	}
 	if err := s.write(SumsFile, Sums(covered)); err != nil {
 		return nil, err
 	}
-	return &Snapshot{Manifest: *m, Digest: DigestOf(data), dir: dir}, s.fsys.SyncDir(dir)
+	return snap, s.fsys.SyncDir(dir)
 }
 
 // manifest returns the manifest of d but for its files.

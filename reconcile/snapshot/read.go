@@ -39,7 +39,13 @@ func MaxContent(packed int64) int64 { return 4*MaxLine + maxExpansion*packed }
 type Snapshot struct {
 	Manifest Manifest
 	Digest   string // SHA-256 of manifest.json
-	dir      string
+
+	// After a publish with a Stamper: the digest of the time stamp, and why there is
+	// none.
+	TimestampSHA256 string
+	TimestampError  error
+
+	dir string
 }
 
 // Name returns the name of the snapshot's folder.

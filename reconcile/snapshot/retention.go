@@ -139,7 +139,7 @@ func (s *Store) PrunedFor(found *Snapshot, asked string, zone *time.Location) ([
 type PrunedError struct{ Export, Name string }
 
 func (e *PrunedError) Error() string {
-	return fmt.Sprintf("%s@%s was pruned by retention; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, PrunedDir, e.Name)
+	return fmt.Sprintf("%s@%s was pruned; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, PrunedDir, e.Name)
 }
 
 // WasPruned reports whether a snapshot is missing and has a tombstone.

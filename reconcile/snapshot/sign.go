@@ -2,12 +2,14 @@ package snapshot
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -169,6 +171,56 @@ func (s *Store) sign(data []byte, namespace string) ([]byte, error) {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	return sshsig.Armor(sig), nil
+}
+
+// A Stamper requests a time stamp over a message from a time-stamping authority, see
+// package timestamp.
+type Stamper func(ctx context.Context, message []byte) (stamp []byte, err error)
+
+// stampSnapshot requests a time stamp over the signature of a staged snapshot, or over
+// its manifest if it isn't signed. Without an answer of the authority, the snapshot is
+// published without a stamp: the next stamp covers it through the chain.
+func (w *Writer) stampSnapshot(ctx context.Context, s *stage, snap *Snapshot) error {
+	if w.store.stamper == nil {
+		return nil
+	}
+	message, err := snap.Stamped()
+	if err != nil {
+		return err
+	}
+	stamp, err := w.store.stamper(ctx, message)
+	if err != nil {
+		snap.TimestampError = err
+		return ctx.Err()
+	}
+	snap.TimestampSHA256 = DigestOf(stamp)
+	return s.write(TimestampFile, stamp)
+}
+
+// Stamped returns the message of the time stamp of s: its signature, or its manifest
+// if it isn't signed.
+func (s *Snapshot) Stamped() ([]byte, error) {
+	if s.Manifest.SignedBy == nil {
+		return ReadBounded(filepath.Join(s.dir, ManifestFile), MaxManifest)
+	}
+	return ReadBounded(filepath.Join(s.dir, SignatureFile), MaxKey)
+}
+
+// readTimestamp sets the digest of the time stamp in the folder of s, if there is one.
+func (s *Snapshot) readTimestamp() error {
+	stamp, err := s.Timestamp()
+	if err == nil {
+		s.TimestampSHA256 = DigestOf(stamp)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
+}
+
+// Timestamp returns the time stamp of s. Without one, the error is fs.ErrNotExist.
+func (s *Snapshot) Timestamp() ([]byte, error) {
+	return ReadBounded(filepath.Join(s.dir, TimestampFile), MaxKey)
 }
 
 // Signer checks the signature of s, which must be signed, and returns the key.

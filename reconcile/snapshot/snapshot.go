@@ -19,6 +19,7 @@ const (
 const (
 	ManifestFile  = "manifest.json"
 	SignatureFile = "manifest.json.sig"
+	TimestampFile = "manifest.json.tsr"
 	SumsFile      = "SHA256SUMS"
 	RequestsFile  = "requests.ndjson"
 )

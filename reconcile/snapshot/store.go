@@ -43,6 +43,7 @@ type Options struct {
 	GID     int             // a group that may read what is published; 0: none
 	Signer  *Signer         // signs snapshots and checkpoints; nil: they are not signed
 	Allowed *AllowedSigners // whose keys are accepted; nil: only that of Signer
+	Stamper Stamper         // requests time stamps; nil: none
 	Witness *Witness        // keeps the heads of the exports beyond this Store; nil: none
 }
 
@@ -71,6 +72,7 @@ type Store struct {
 	private   access
 	signer    *Signer         // nil: nothing is signed
 	allowed   *AllowedSigners // nil: only the signer's own key is accepted
+	stamper   Stamper         // nil: no time stamps
 	witness   *Witness        // nil: there is none
 	files     fileSystem
 	now       func() time.Time
@@ -113,6 +115,7 @@ func newStore(dir string, o Options) *Store {
 		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
 		signer:  o.Signer,
 		allowed: o.Allowed,
+		stamper: o.Stamper,
 		witness: o.Witness,
 		files:   osFiles{dir},
 		now:     time.Now,

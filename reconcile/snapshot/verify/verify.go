@@ -10,6 +10,7 @@ package verify
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"os"
@@ -55,17 +56,19 @@ type Summary struct {
 	Notes     int             `json:"notes"`
 	Heads     []snapshot.Head `json:"heads"`
 
-	Signed []Signed `json:"signed"`
+	Signed  []Signed  `json:"signed"`
+	Existed []Existed `json:"existed"` // with Options.Authorities, oldest first
 }
 
 // Options are the options of Verify.
 type Options struct {
-	Exports    []string                 // nil: all
-	Signers    *snapshot.AllowedSigners // whose signatures are accepted; nil: every valid one
-	Principals []string                 // restricts Signers; nil: all
-	Signed     bool                     // report what is not signed, also without Signers
-	Time       time.Time                // at which checkpoints must be valid; zero: now
-	Heads      []snapshot.Head          // noted elsewhere, each with its export
+	Exports     []string                 // nil: all
+	Signers     *snapshot.AllowedSigners // whose signatures are accepted; nil: every valid one
+	Principals  []string                 // restricts Signers; nil: all
+	Signed      bool                     // report what is not signed, also without Signers
+	Time        time.Time                // at which checkpoints must be valid; zero: now
+	Authorities []*x509.Certificate      // of time stamps; nil: stamps are only compared with the journal
+	Heads       []snapshot.Head          // noted elsewhere, each with its export
 
 	// Progress, if not nil, is called at each snapshot and every so many records.
 	Progress func(Progress)
@@ -107,15 +110,16 @@ func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Findi
 }
 
 type verifier struct {
-	store      *snapshot.Store
-	signers    *snapshot.AllowedSigners
-	principals []string
-	signed     bool
-	now        time.Time
-	heads      []snapshot.Head
-	accepted   map[string]snapshot.Event // by the digests of findings, for the current export
-	report     func(Finding)
-	sum        Summary
+	store       *snapshot.Store
+	signers     *snapshot.AllowedSigners
+	principals  []string
+	signed      bool
+	now         time.Time
+	authorities []*x509.Certificate
+	heads       []snapshot.Head
+	accepted    map[string]snapshot.Event // by the digests of findings, for the current export
+	report      func(Finding)
+	sum         Summary
 
 	progress func(Progress) // may be nil
 	at       Progress
@@ -124,12 +128,12 @@ type verifier struct {
 func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
 	v := &verifier{
 		store: s, signers: o.Signers, principals: o.Principals, signed: o.Signed, now: o.Time,
-		heads: o.Heads, report: report, progress: o.Progress,
+		authorities: o.Authorities, heads: o.Heads, report: report, progress: o.Progress,
 	}
 	if o.Time.IsZero() {
 		v.now = time.Now()
 	}
-	v.sum.Heads, v.sum.Signed, v.sum.Records = []snapshot.Head{}, []Signed{}, map[string]int{}
+	v.sum.Heads, v.sum.Signed, v.sum.Records, v.sum.Existed = []snapshot.Head{}, []Signed{}, map[string]int{}, []Existed{}
 	return v
 }
 
@@ -184,6 +188,9 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	}
 	v.checkHeads(c)
 	v.checkUnsigned(c)
+	if err := v.checkTimestamps(c); err != nil {
+		return err
+	}
 	if n := len(c.links); n > 0 {
 		v.checkCertificates(c.links[n-1])
 	}

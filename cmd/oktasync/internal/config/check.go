@@ -64,6 +64,9 @@ func (c *Config) check(storeOnly bool) []fieldProblem {
 	if c.Store.Path == "" {
 		k.wrong("store.path", isEmpty)
 	}
+	if u := c.Store.TimestampURL; u != "" && !isWebAddress(u) {
+		k.wrong("store.timestamp_url", "must begin with https:// or http://")
+	}
 	k.exports(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "auto", "text", "json")

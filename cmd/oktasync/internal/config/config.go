@@ -93,6 +93,13 @@ type StoreConfig struct {
 	// ssh-keygen(1). Keep this file out of the store, so that a writer of the store
 	// can't change it.
 	AllowedSignersFile string `yaml:"allowed_signers_file" example:"/etc/oktasync/allowed_signers"`
+	// TimestampURL is the address of an RFC 3161 time-stamping authority. It receives
+	// only a digest of each snapshot's signature. Without its answer, a snapshot is
+	// published with a warning. Empty: no time stamps.
+	TimestampURL string `yaml:"timestamp_url" example:"https://freetsa.org/tsr"`
+	// TimestampCAFile contains the CA certificates, in PEM, of the authorities whose
+	// time stamps verify accepts. Keep this file out of the store.
+	TimestampCAFile string `yaml:"timestamp_ca_file" example:"/etc/oktasync/tsa-ca.pem"`
 }
 
 // DaemonConfig is used only by `oktasync run`.
@@ -180,6 +187,7 @@ func (c *Config) paths() map[string]*string {
 		"store.path":                 &c.Store.Path,
 		"store.signing_key_file":     &c.Store.SigningKeyFile,
 		"store.allowed_signers_file": &c.Store.AllowedSignersFile,
+		"store.timestamp_ca_file":    &c.Store.TimestampCAFile,
 		"daemon.web_config_file":     &c.Daemon.WebConfigFile,
 	}
 	for i := range c.Daemon.Notify {

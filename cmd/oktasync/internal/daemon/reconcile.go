@@ -54,6 +54,10 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 		message = "snapshot published"
 		attrs = append(attrs, slog.String("snapshot", r.Snapshot.Name()), slog.Int("sequence", r.Snapshot.Manifest.Sequence),
 			slog.String("manifest_sha256", r.Snapshot.Digest), slog.String("path", r.Snapshot.Dir()), slog.Int("pruned", len(r.Pruned)))
+		if e := r.Snapshot.TimestampError; e != nil {
+			level = slog.LevelWarn
+			attrs = append(attrs, slog.Any("timestamp_err", e))
+		}
 		if err != nil {
 			level, message = slog.LevelError, "snapshot published, old ones not pruned"
 			attrs = append(attrs, slog.Any("err", err))

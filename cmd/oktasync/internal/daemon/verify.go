@@ -34,12 +34,16 @@ func (s *service) verifyStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	authorities, err := org.Authorities(s.cfg)
+	if err != nil {
+		return err
+	}
 	exports, err := s.store.Exports()
 	if err != nil {
 		return err
 	}
 	problems := make(map[string]int)
-	summary, err := verify.Verify(ctx, s.store, verify.Options{Exports: exports, Signers: signers}, func(f verify.Finding) {
+	summary, err := verify.Verify(ctx, s.store, verify.Options{Exports: exports, Signers: signers, Authorities: authorities}, func(f verify.Finding) {
 		level := slog.LevelInfo
 		if !f.Note {
 			level = slog.LevelError

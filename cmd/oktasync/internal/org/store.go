@@ -1,6 +1,9 @@
 package org
 
 import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os/user"
@@ -10,6 +13,7 @@ import (
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/timestamp"
 )
 
 // OpenStore opens the store of cfg for writing, and creates it if it does not
@@ -41,7 +45,53 @@ func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	if options.Allowed, load = AllowedSigners(cfg.Store.AllowedSignersFile); load != nil {
 		err = errors.Join(err, cfg.Problem("store.allowed_signers_file", load))
 	}
+	if url := cfg.Store.TimestampURL; url != "" {
+		options.Stamper = func(ctx context.Context, message []byte) ([]byte, error) {
+			return timestamp.Request(ctx, nil, url, message)
+		}
+	}
+	if _, load := Authorities(cfg); load != nil {
+		err = errors.Join(err, load)
+	}
 	return options, err
+}
+
+// Authorities returns the certificates in store.timestamp_ca_file, or nil if it is not
+// set.
+func Authorities(cfg *config.Config) ([]*x509.Certificate, error) {
+	file := cfg.Store.TimestampCAFile
+	if file == "" {
+		return nil, nil
+	}
+	list, err := Certificates(file)
+	if err != nil {
+		return nil, cfg.Problem("store.timestamp_ca_file", err)
+	}
+	return list, nil
+}
+
+// Certificates returns the certificates in a PEM file. A file without one is an error.
+func Certificates(file string) ([]*x509.Certificate, error) {
+	data, err := config.ReadFile(file, config.MaxFile)
+	if err != nil {
+		return nil, err
+	}
+	var list []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s contains an invalid certificate", file)
+		}
+		list = append(list, certificate)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
+	}
+	return list, nil
 }
 
 // GroupOptions is StoreOptions without the signing key.

@@ -78,7 +78,7 @@ func Changes(counts map[string]snapshot.Counts, first bool) string {
 	}
 	return changes(counts, map[string]string{
 		snapshot.BaseNone:  "not compared, the snapshot before doesn't record them",
-		snapshot.BaseReset: "not compared, the declaration selects other records than before",
+		snapshot.BaseReset: "not compared, other records are declared than before, or the records before were erased",
 	})
 }
 

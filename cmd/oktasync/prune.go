@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile/snapshot"
+)
+
+func (a *app) pruneCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "prune EXPORT@SNAPSHOT",
+		Short: "Erase the records of one snapshot or quarantined read, on record",
+		Long: `Removes the records, the changes and the transcript of one snapshot. Its manifest, its
+signature and its time stamp stay, so that the chain is still complete, and the journal
+records who erased it, and why. If the name is that of a quarantined read, the whole
+read is removed. If the newest snapshot is erased, the next one has nothing to compare
+with.
+
+Retention removes old snapshots without this command: set retain in the configuration.`,
+		Example: `  oktasync prune all-users@20261123T060000Z --reason "GDPR-12: erasure request"`,
+		Args:    args(1, 1, "EXPORT@SNAPSHOT"),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if reason = strings.TrimSpace(reason); reason == "" {
+			return errors.New("prune needs --reason TEXT: the journal records who erased the records, and why")
+		}
+		if err := checkReason(reason); err != nil {
+			return err
+		}
+		return a.prune(cmd, args[0], reason)
+	}
+	return cmd
+}
+
+func (a *app) prune(cmd *cobra.Command, arg, reason string) (err error) {
+	export, name, ok := strings.Cut(arg, "@")
+	if _, nameErr := snapshot.ParseName(name); !ok || nameErr != nil {
+		return fmt.Errorf("prune %s: name one snapshot, as EXPORT@20261123T060000Z; `oktasync list` lists the names", term.Word(arg))
+	}
+	cfg, _, err := a.load()
+	if err != nil {
+		return err
+	}
+	if _, err := cfg.Select([]string{export}); err != nil {
+		return err
+	}
+	store, err := org.OpenStore(cfg, nil)
+	if err != nil {
+		return err
+	}
+	w, err := store.Writer(cmd.Context(), export, snapshot.ThisProcess("prune"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	user := org.Run(cfg, "").User
+	if _, notThere := store.Snapshot(export, name); notThere != nil {
+		if _, err := store.FindQuarantined(export, name); err == nil {
+			if err := w.Drop(name, user, reason); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "%s: dropped the quarantined read %s\n", export, name)
+			return nil
+		}
+	}
+	if err := w.Erase(cmd.Context(), name, user, reason); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s: erased the records of %s; its manifest stays\n", export, name)
+	return nil
+}
