@@ -94,13 +94,14 @@ var examples = []example{
 	{line: "oktasync verify", output: "OK. "},
 	{line: "oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers", output: "OK. All signatures are from allowed signers."},
 	{line: "oktasync verify --store snapshots/all-users/latest", output: "the chain and the journal were not verified"},
-	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...", output: "OK. "},
+	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...:40:60303ae22b998861...", output: "OK. "},
 
 	{line: "oktasync quarantine list", before: quarantined(leave(40)), output: "all-users .* 40 not_listed"},
 	{line: "oktasync quarantine show all-users --format csv", output: "^login,email,"},
 	{line: "oktasync quarantine diff all-users", output: "57 users before, 17 after: 40 not_listed"},
 	{line: `oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`, output: "all-users: published [0-9TZ]+, sequence 3"},
 	{line: `oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`, before: quarantined((*sandbox.Org).Wipe), output: "all-users: dropped [0-9TZ]+"},
+	{line: `oktasync prune all-users@20261123T060000Z --reason "GDPR-12: erasure request"`, before: quarantined((*sandbox.Org).Wipe), output: "all-users: dropped the quarantined read [0-9TZ]+"},
 	{line: `oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`, before: func(t *testing.T, s *site) {
 		s.org.Restore()
 		newest, err := filepath.EvalSymlinks(s.path("snapshots/all-users/latest"))
@@ -247,7 +248,7 @@ func (s *site) realExample(t *testing.T, line string) string {
 		"@-7":                func() string { return "@-1" },
 		"oktasync sandbox":   func() string { return "exec oktasync sandbox --listen 127.0.0.1:0" },
 		"oktasync run":       func() string { return "exec oktasync run" },
-		"12:9f86d081884c7d65...": func() string {
+		"12:9f86d081884c7d65...:40:60303ae22b998861...": func() string {
 			return strings.TrimPrefix(strings.TrimSpace(s.must(t, 0, "status", "--heads").stdout), "all-users=")
 		},
 		"jane@acme.example":    func() string { return s.user(t).Profile.Login },

@@ -18,8 +18,8 @@ func TestOrderOfSystemCalls(t *testing.T) {
 	needs(t, "strace")
 	s := newSignedSite(t, sandbox.Config{Users: 300, Seed: 41}, "    retain: {last: 1}\n")
 	for run, wants := range [][]string{
-		{"oktasync.json", "all-users/NAME", "all-users/latest"},
-		{"all-users/NAME", "all-users/latest", "all-users/pruned/NAME", "all-users/.NAME.pruned"},
+		{"oktasync.json", "all-users/checkpoint", "all-users/NAME", "all-users/checkpoint", "all-users/latest"},
+		{"all-users/NAME", "all-users/checkpoint", "all-users/latest", "all-users/checkpoint", "all-users/pruned/NAME"},
 	} {
 		s.org.Move(2)
 		trace := s.path("trace")

@@ -26,9 +26,6 @@ func (h Head) String() string {
 	return fmt.Sprintf("%d:%s:%d:%s", h.Sequence, h.Digest, h.Lines, h.Line)
 }
 
-// same reports whether two heads are the same point of a chain and journal.
-func (h Head) same(other Head) bool { return h.String() == other.String() }
-
 var headForm = regexp.MustCompile(`^([0-9]{1,9}):([0-9a-f]{64}|):([0-9]{1,9}):([0-9a-f]{64}|)$`)
 
 // ParseHead parses what [Head.String] returns.
