@@ -196,6 +196,9 @@ func (w *Writer) checkEmpty() error {
 	if err == nil && len(names) > 0 {
 		err = w.mismatch("its checkpoint is missing, and it has quarantined reads")
 	}
+	if seen := w.store.witness.last(w.path()); err == nil && seen != nil && seen.Lines > 0 {
+		err = &RollbackError{w.export, seen.Head()}
+	}
 	return err
 }
 

@@ -1,0 +1,160 @@
+package e2e
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"oktasync/oktaclient/sandbox"
+)
+
+// A rollback is a site with two signed exports of two snapshots each, and a copy of
+// its store that has only the first ones.
+type rollback struct {
+	*site
+	older string // the copy
+	head  string // the noted head of all-users in the newer state, for verify --head
+}
+
+func newRollback(t *testing.T) *rollback {
+	t.Helper()
+	s := newSignedSite(t, sandbox.Config{Users: 20, Seed: 141}, everySecond+"  - name: staff\n")
+	r := &rollback{site: s, older: s.path("older")}
+	s.must(t, 0, "apply")
+	check(t, os.CopyFS(r.older, os.DirFS(s.path("snapshots"))))
+	s.org.Move(1)
+	s.must(t, 0, "apply")
+	r.head, _, _ = strings.Cut(s.must(t, 0, "status", "--heads").stdout, "\n")
+	return r
+}
+
+// verifies runs verify, and verify with the noted head. Both have exit status 1, or
+// 0 if the wanted text is empty.
+func (r *rollback) verifies(t *testing.T, want, wantWithHead string) {
+	t.Helper()
+	for _, test := range []struct {
+		want string
+		args []string
+	}{{want, []string{"verify"}}, {wantWithHead, []string{"verify", "--head", r.head}}} {
+		status := 1
+		if test.want == "" {
+			status = 0
+		}
+		got := r.must(t, status, test.args...)
+		if out := got.stdout + got.stderr; !strings.Contains(out, test.want) {
+			t.Errorf("oktasync %s:\n%swant %q", strings.Join(test.args, " "), out, test.want)
+		}
+	}
+}
+
+// daemonFinds changes the store between two runs of a daemon. The next run fails
+// with the text.
+func (r *rollback) daemonFinds(t *testing.T, text string, change func()) {
+	t.Helper()
+	d := r.startWith(t, strings.Replace(read(t, r.path("oktasync.yaml")), `listen: ""`, "listen: 127.0.0.1:0", 1))
+	d.wait("snapshot published")
+	lock, err := os.Open(r.path("snapshots/all-users/.lock"))
+	check(t, err)
+	check(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)) // waits until the daemon has finished a run
+	change()
+	check(t, lock.Close())
+	d.wait(text)
+	d.stop(syscall.SIGTERM)
+}
+
+// journalHas fails a test if no line of the journal has a text.
+func (r *rollback) journalHas(t *testing.T, text string) {
+	t.Helper()
+	if journal := r.journal(t); !strings.Contains(journal, text) {
+		t.Errorf("the journal has no %s:\n%s", text, journal)
+	}
+}
+
+// The items of "What a writer without the key can do" in docs/threat-model.md.
+func TestThreats(t *testing.T) {
+	t.Parallel()
+	needs(t, "ssh-keygen")
+	const rolledBack = "an older copy has replaced it"
+
+	t.Run("read the store", func(t *testing.T) {
+		r := newRollback(t)
+		check(t, filepath.WalkDir(r.path("snapshots"), func(path string, e fs.DirEntry, err error) error {
+			if info, err := e.Info(); err != nil || info.Mode()&os.ModeSymlink == 0 && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has the mode %v, %v", path, info.Mode(), err)
+			}
+			return err
+		}))
+	})
+	t.Run("damage or remove files", func(t *testing.T) {
+		r := newRollback(t)
+		r.sh(t, "rm snapshots/all-users/latest/users.csv")
+		r.verifies(t, "users.csv: is missing", "users.csv: is missing")
+	})
+	t.Run("block runs", func(t *testing.T) {
+		r := newRollback(t)
+		check(t, os.Remove(r.path("snapshots/all-users/checkpoint")))
+		if out := r.must(t, 1, "apply").stderr; !strings.Contains(out, "its checkpoint is missing") {
+			t.Errorf("apply: %s", out)
+		}
+		r.verifies(t, "checkpoint: is missing", "checkpoint: is missing")
+	})
+	t.Run("add to the tail", func(t *testing.T) {
+		r := newRollback(t)
+		newest, err := os.Readlink(r.path("snapshots/all-users/latest"))
+		check(t, err)
+		r.sh(t, `cd snapshots/all-users && printf '{"event":"pruned","export":"all-users","previous_line_sha256":"%s","snapshot":"'`+newest+
+			`'","time":"2026-11-23T06:00:00.000Z"}\n' $(tail -n1 journal.ndjson | sha256sum | cut -d' ' -f1) >>journal.ndjson`)
+		r.verifies(t, "", "")
+		r.must(t, 0, "apply")
+		r.journalHas(t, `"event":"repaired"`)
+		if _, err := os.Stat(r.path("snapshots/all-users", newest)); err != nil || strings.Contains(r.journal(t), `"event":"pruned"`) {
+			t.Errorf("the added line had an effect: %v", err)
+		}
+	})
+	t.Run("cut the tail", func(t *testing.T) {
+		r := newRollback(t)
+		r.sh(t, "cp snapshots/all-users/journal.ndjson covered && echo '{}' >>snapshots/all-users/journal.ndjson && cp covered snapshots/all-users/journal.ndjson")
+		r.verifies(t, "", "")
+	})
+	t.Run("put back an older copy of an export", func(t *testing.T) {
+		r := newRollback(t)
+		restore := func() { r.sh(t, "rm -r snapshots/all-users && cp -r older/all-users snapshots/all-users") }
+		r.daemonFinds(t, rolledBack, restore)
+		r.verifies(t, "", "it ends at sequence 1: newer snapshots were removed, or it is an older copy")
+	})
+	t.Run("put back an older copy of the store", func(t *testing.T) {
+		r := newRollback(t)
+		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && cp -r older snapshots") })
+		r.verifies(t, "", "it ends at sequence 1: newer snapshots were removed, or it is an older copy")
+		r.org.Move(2)
+		r.must(t, 0, "apply")
+		r.verifies(t, "", "sequence 2 has another manifest: there are two chains")
+	})
+	t.Run("delete an export", func(t *testing.T) {
+		r := newRollback(t)
+		remove := func() { r.sh(t, "rm -r snapshots/all-users") }
+		r.daemonFinds(t, rolledBack, remove)
+		remove() // the folder that the daemon created
+		r.verifies(t, "", "--head: unknown export all-users")
+	})
+	t.Run("delete the store", func(t *testing.T) {
+		r := newRollback(t)
+		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && mkdir -m 700 snapshots") })
+	})
+	t.Run("point latest to the snapshot before", func(t *testing.T) {
+		r := newRollback(t)
+		before := strings.TrimSpace(r.sh(t, "cd snapshots/all-users && ls -d 2* | head -n1"))
+		newest, err := os.Readlink(r.path("snapshots/all-users/latest"))
+		check(t, err)
+		r.sh(t, "ln -sfn "+before+" snapshots/all-users/latest")
+		if out := r.must(t, 0, "verify").stdout; !strings.Contains(out, "the next run sets it to "+newest) {
+			t.Errorf("verify: %s", out)
+		}
+		if out := r.must(t, 0, "status").stdout; !strings.Contains(out, newest) {
+			t.Errorf("status doesn't have the newest snapshot: %s", out)
+		}
+	})
+}
