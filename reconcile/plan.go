@@ -302,40 +302,6 @@ func missing(s *snapshot.Snapshot) []string {
 	return names
 }
 
-// counting counts records, by status unless byStatus is nil, and computes the digest
-// of their lines.
-type counting struct {
-	*merge
-	content  *snapshot.Digest
-	total    int
-	byStatus map[string]int
-}
-
-var lineFeed = []byte{'\n'}
-
-func (c *counting) Next() (diff.Record, error) {
-	record, err := c.merge.Next()
-	if err == nil {
-		c.content.Write(record.JSON)
-		c.content.Write(lineFeed)
-		c.total++
-		if c.byStatus != nil {
-			c.byStatus[string(c.status)]++
-		}
-	}
-	return record, err
-}
-
-func drain(records diff.Reader) error {
-	for {
-		if _, err := records.Next(); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
 // Changed reports whether apply has something to record: the first snapshot,
 // changed records, a changed declaration, or a file that the store lacks.
 func (p *Plan) Changed() bool {

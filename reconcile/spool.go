@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 )
@@ -297,4 +298,38 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// counting counts records, by status unless byStatus is nil, and computes the digest
+// of their lines.
+type counting struct {
+	*merge
+	content  *snapshot.Digest
+	total    int
+	byStatus map[string]int
+}
+
+var lineFeed = []byte{'\n'}
+
+func (c *counting) Next() (diff.Record, error) {
+	record, err := c.merge.Next()
+	if err == nil {
+		c.content.Write(record.JSON)
+		c.content.Write(lineFeed)
+		c.total++
+		if c.byStatus != nil {
+			c.byStatus[string(c.status)]++
+		}
+	}
+	return record, err
+}
+
+func drain(records diff.Reader) error {
+	for {
+		if _, err := records.Next(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }

@@ -142,13 +142,6 @@ func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
 	return records, nil
 }
 
-// NotRecordedError means that a snapshot doesn't record a resource.
-type NotRecordedError struct{ Export, Snapshot, Resource string }
-
-func (e *NotRecordedError) Error() string {
-	return fmt.Sprintf("%s@%s doesn't record %s", e.Export, e.Snapshot, e.Resource)
-}
-
 // Changes opens the changes file of a resource, see diff.ParseChange. If the base
 // of the resource isn't BasePrevious, there is no file, and Changes returns an
 // empty one.
