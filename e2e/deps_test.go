@@ -158,7 +158,8 @@ var mayImport = map[string]imports{
 		tests: []string{
 			"oktaclient/sandbox", "reconcile/snapshot", "reconcile/snapshot/diff", "github.com/rogpeppe/go-internal",
 			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's
-			"golang.org/x/sys", // for a pseudo-terminal
+			"golang.org/x/sys",                                 // for a pseudo-terminal
+			"github.com/hiddeco/sshsig", "golang.org/x/crypto", // to forge signatures
 		},
 	},
 }

@@ -34,10 +34,16 @@ func (s *site) forge(t testing.TB, change func(f *forgery)) {
 	newest, err := os.Readlink(filepath.Join(f.dir, "latest"))
 	check(t, err)
 	f.newest = filepath.Join(f.dir, newest)
-	path := filepath.Join(f.newest, "manifest.json")
-	before := read(t, path)
+	before := read(t, filepath.Join(f.newest, "manifest.json"))
 	f.decode(before, &f.manifest)
 	change(f)
+	f.rewriteJournal(snapshot.DigestOf([]byte(before)), f.seal())
+}
+
+// seal computes the digests of the snapshot's files again, writes its manifest, and
+// returns the digest of the manifest.
+func (f *forgery) seal() string {
+	f.Helper()
 	var sums []snapshot.File
 	for _, entry := range f.manifest["files"].([]any) {
 		file := entry.(map[string]any)
@@ -45,16 +51,16 @@ func (s *site) forge(t testing.TB, change func(f *forgery)) {
 		if info, err := os.Lstat(filepath.Join(f.newest, name)); err != nil || !info.Mode().IsRegular() {
 			continue // the change replaced it
 		}
-		digest, size := fileDigest(t, filepath.Join(f.newest, name))
+		digest, size := fileDigest(f, filepath.Join(f.newest, name))
 		file["sha256"], file["bytes"] = digest, json.Number(fmt.Sprint(size))
 		sums = append(sums, snapshot.File{Name: name, SHA256: digest})
 	}
 	after := f.encode(f.manifest)
-	write(t, path, after)
+	write(f, filepath.Join(f.newest, "manifest.json"), after)
 	digest := snapshot.DigestOf([]byte(after))
 	sums = append(sums, snapshot.File{Name: "manifest.json", SHA256: digest})
-	write(t, filepath.Join(f.newest, "SHA256SUMS"), string(snapshot.Sums(sums)))
-	f.rewriteJournal(snapshot.DigestOf([]byte(before)), digest)
+	write(f, filepath.Join(f.newest, "SHA256SUMS"), string(snapshot.Sums(sums)))
+	return digest
 }
 
 // rewriteJournal replaces the digest of a manifest in the journal and the checkpoint.

@@ -272,10 +272,8 @@ func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *AllowedS
 }
 
 func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
-	for digest := range t.reads {
-		if err := w.removeRead(digest); err != nil {
-			return err
-		}
+	if err := w.removeReads(t.reads); err != nil {
+		return err
 	}
 	j, before := w.journal, w.journal.lines
 	if t.keep > 0 {
@@ -306,6 +304,27 @@ func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
 		published.ReadSHA256 = t.named.ReadSHA256
 	}
 	return w.finish(snap, published)
+}
+
+// removeReads removes the quarantined reads with these digests, except those that a
+// covered line names.
+func (w *Writer) removeReads(digests map[string]bool) error {
+	if len(digests) == 0 {
+		return nil
+	}
+	events, err := w.covered()
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		delete(digests, e.ReadSHA256)
+	}
+	for digest := range digests {
+		if err := w.removeRead(digest); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepTail adds the first n bytes of the tail to the journal in memory.

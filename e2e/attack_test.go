@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// After each attack without a key that is valid now, verify fails with a line that
+// names the object. The next apply refuses to continue and writes nothing, or verify
+// still fails after it.
+func TestAttacksOnASignedStore(t *testing.T) {
+	needs(t, "zstd")
+	prepared := newRotatedSite(t)
+	newest := newAttack(t, prepared).names()[2]
+	for _, test := range []struct {
+		name    string
+		attack  func(a *attack)
+		found   string // by verify
+		refused string // by apply; "": it continues
+	}{
+		{"signatures stripped, user removed", func(a *attack) {
+			a.removeUser("")
+			if out := a.must(a, 0, "verify", "--store", "snapshots").stdout; !strings.Contains(out, "OK. The snapshots are not signed") {
+				a.Errorf("the digests contradict each other:\n%s", out)
+			}
+		}, "all-users/checkpoint: is not signed", "checkpoint is not signed"},
+		{"signatures stripped, checkpoint kept", func(a *attack) {
+			sig := read(a, filepath.Join(a.forgery.dir, "checkpoint"))
+			a.removeUser("")
+			a.signCheckpoint(sig)
+		}, "all-users/checkpoint: ", "checkpoint"},
+		{"signatures stripped, forged adopted line", func(a *attack) {
+			a.removeUser("")
+			a.append("adopted", map[string]any{"reason": "INC-1", "accepted": []string{}, "old_head": "", "new_head": ""})
+			a.cover("", newest)
+		}, "all-users/checkpoint: is not signed", "checkpoint is not signed"},
+		{"newest deleted, appended adopted line", func(a *attack) {
+			a.remove(newest)
+			a.latest(a.names()[1])
+			a.append("adopted", map[string]any{"reason": "INC-1", "accepted": []string{}})
+		}, "all-users@" + newest + ": was published, and is missing", newest},
+		{"oldest made a tombstone, appended pruned line", func(a *attack) { a.prune(a.names()[0]) },
+			"its records are missing, and no covered line of the journal says that it was pruned", ""},
+		{"newest made a tombstone, appended pruned line", func(a *attack) { a.prune(newest) },
+			"its records are missing, and no covered line of the journal says that it was pruned", ""},
+		{"quarantined read removed, appended dropped line", func(a *attack) {
+			q := a.quarantined()
+			check(a, os.RemoveAll(q))
+			a.append("dropped", map[string]any{"snapshot": filepath.Base(q)})
+		}, "the journal names this quarantined read, and it is missing", ""},
+		{"covered lines cut after the last publish", func(a *attack) {
+			lines := a.lines()
+			a.writeLines(lines[:len(lines)-4])
+			check(a, os.RemoveAll(filepath.Dir(a.quarantined())))
+		}, "all-users/journal.ndjson: line", "a line of its journal that its checkpoint covers is missing or changed"},
+		{"covered quarantined line edited", func(a *attack) {
+			a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), "users gone", "users kept")
+		}, "all-users/journal.ndjson: line", ""},
+		{"quarantined read edited", func(a *attack) {
+			a.edit(filepath.Join(a.quarantined(), "read.json"), `"total":0`, `"total":1`)
+		}, "read.json is not the one that the journal names", ""},
+		{"snapshot planted, so that retention would remove a real one", func(a *attack) {
+			a.plant()
+			a.configureSigned(a, currentKey, signedExport+"    retain: {last: 4}\n")
+		}, "is not part of the chain", ""},
+		{"read before its predecessor, by the holder of the key", func(a *attack) { a.publish(currentKey, a.started(newest).Add(-time.Second)) },
+			"its checkpoint doesn't cover the snapshot " + newest, "its checkpoint doesn't cover the snapshot " + newest},
+		{"read in the future, by the holder of the key", func(a *attack) { a.publish(currentKey, a.started(newest).Add(time.Hour)) },
+			"its times are in the future", ""},
+		{"retired key adds a snapshot", func(a *attack) { a.successor(retiredKey, a.started(newest).Add(time.Second)) },
+			"and an interrupted publish didn't leave it", "and an interrupted publish didn't leave it"},
+		{"retired key adds a snapshot and signs a checkpoint", func(a *attack) { a.publish(retiredKey, a.started(newest).Add(time.Second)) },
+			"all-users/checkpoint: the signature by", "no longer valid"},
+		{"retired key signs the checkpoint", func(a *attack) { a.checkpoint(retiredKey, nil) },
+			"all-users/checkpoint: the signature by", "no longer valid"},
+		{"retired key backdates a release", func(a *attack) {
+			name := a.successor(retiredKey, a.started(newest).Add(time.Second))
+			a.open(name)
+			when := a.started(a.names()[1]).Format(time.RFC3339)
+			a.manifest["run"].(map[string]any)["override"] = map[string]any{"guard": "x", "reason": "x", "released": when, "user": "x"}
+			a.manifest["signed"] = a.manifest["read"].(map[string]any)["finished"]
+			a.sealSigned(retiredKey)
+			a.append("published", map[string]any{"snapshot": name, "manifest_sha256": a.open(name)})
+			a.cover(retiredKey, name)
+		}, "all-users/checkpoint: the signature by", "no longer valid"},
+		{"retired key cuts the store to its own era", func(a *attack) { a.sh(a, "rm -r snapshots; cp -a older snapshots") },
+			"all-users/checkpoint: the signature by", "no longer valid"},
+		{"signed folder of an abandoned publish put in place after another run", func(a *attack) {
+			abandoned := a.abandon()
+			a.org.Wipe()
+			a.must(a, 3, "apply")
+			a.org.Restore()
+			abandoned()
+		}, "and its journal has no line of an interrupted publish", "and its journal has no line of an interrupted publish"},
+		{"signed folder of an abandoned publish put in place after a publish", func(a *attack) {
+			abandoned := a.abandon()
+			a.org.SetClockOffset(5 * time.Second) // another name
+			a.must(a, 0, "apply")
+			a.org.SetClockOffset(0)
+			abandoned()
+		}, "is not part of the chain", ""},
+		{"checkpoint of another export", func(a *attack) { a.checkpoint(currentKey, map[string]any{"export": "contractors"}) },
+			`all-users/checkpoint: its checkpoint belongs to the export "contractors"`, `belongs to the export "contractors"`},
+		{"checkpoint of another store", func(a *attack) {
+			a.checkpoint(currentKey, map[string]any{"store_id": strings.Repeat("0", 32)})
+		}, "all-users/checkpoint: its checkpoint belongs to another store", "belongs to another store"},
+		{"checkpoint of an earlier time", func(a *attack) { a.sh(a, "cp earlier snapshots/all-users/checkpoint") },
+			"all-users: after the lines that its checkpoint covers, its journal has 2 runs", "its journal has 2 runs"},
+		{"base of the next diff edited", func(a *attack) {
+			a.open(newest)
+			a.records([]byte{})
+		}, "all-users@" + newest + "/users.ndjson.zst: ", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := prepared.copy(t)
+			a := newAttack(t, s)
+			test.attack(a)
+			verify := []string{"verify", "--allowed-signers", "allowed_signers"}
+			if r := s.run(t, verify...); r.status != 1 || !strings.Contains(r.stdout, test.found) {
+				t.Errorf("verify: status %d\n%swant %q", r.status, r.stdout, test.found)
+			}
+			names, before := a.names(), s.tree(t)
+			r := s.run(t, "apply")
+			if test.refused == "" {
+				if newer := a.names()[len(a.names())-1]; r.status != 0 && newer != names[len(names)-1] {
+					t.Errorf("apply has published %s, and returned %d", newer, r.status)
+				}
+				if missing := slices.DeleteFunc(names, func(name string) bool { return slices.Contains(a.names(), name) }); len(missing) > 0 {
+					t.Errorf("apply has removed %q", missing)
+				}
+				if r := s.run(t, verify...); r.status != 1 || !strings.Contains(r.stdout, test.found) {
+					t.Errorf("after apply, verify: status %d\n%swant %q", r.status, r.stdout, test.found)
+				}
+				return
+			}
+			if r.status != 1 || !strings.Contains(r.stderr, test.refused) {
+				t.Errorf("apply: status %d\n%swant %q", r.status, r.stderr, test.refused)
+			}
+			if s.tree(t) != before {
+				t.Error("the apply that is refused has written to the store")
+			}
+		})
+	}
+}
