@@ -55,7 +55,7 @@ func argumentsOf() map[string]candidates {
 	return map[string]candidates{
 		"plan": manyExports, "apply": manyExports, "verify": manyExports,
 		"list": oneExport, "history": oneExport, "adopt": oneExport,
-		"show": exportAt(snapshotNames), "diff": exportThenSnapshots,
+		"show": exportAt(snapshotNames), "prune": exportAt(snapshotNames), "diff": exportThenSnapshots,
 		"quarantine list": oneExport, "quarantine show": read, "quarantine diff": read,
 		"quarantine release": read, "quarantine drop": requiredRead,
 	}
