@@ -142,6 +142,9 @@ def check_events(export, events, manifests):
             folder, digest = manifests.get(e["snapshot"], ("", ""))
             require(folder, export, e["snapshot"], "was published, and is missing")
             require(digest == e["manifest_sha256"], folder, "is not the snapshot that was published")
+            if "timestamp_sha256" in e:
+                stamp = os.path.join(folder, "manifest.json.tsr")
+                require(sha256(read(stamp)) == e["timestamp_sha256"], stamp, "is not the time stamp of the publish")
     known = {e.get("snapshot") for e in events if e["event"] in ("published", "adopted")}
     for name, (folder, digest) in manifests.items():
         require(os.path.dirname(folder) == export or pruned.get(name) == digest, folder, "the journal has no event pruned for it")
