@@ -56,7 +56,7 @@ func TestManifestContainsEveryCertificate(t *testing.T) {
 		t.Errorf("%d certificates answered %d requests, want 2 and %d", len(manifest.Org.TLS), requests, sent)
 	}
 	for _, c := range manifest.Org.TLS {
-		note := fmt.Sprintf("a private CA (%s) signed the certificate that answered %d of ", c.Issuer, c.Requests)
+		note := fmt.Sprintf("a private CA (%s) signed the certificate of the server that answered %d of ", c.Issuer, c.Requests)
 		if r := s.must(t, 0, "verify"); !strings.Contains(r.stdout+r.stderr, note) {
 			t.Errorf("verify = %q, want %q", r.stdout+r.stderr, note)
 		}

@@ -272,8 +272,8 @@ func TestVerifyChecksTheCountsOfTheFirstSnapshot(t *testing.T) {
 			"manifest.json: resources: impossible counts of users"},
 		{"duplicates", func(f *forgery) { f.users()["duplicates"], f.users()["outside"] = -5, 5 }, "manifest.json: resources: impossible counts of users"},
 		{"rows in all responses", func(f *forgery) { f.users()["rows"] = 6 }, "requests.ndjson: rows of users in all responses: the manifest has 6, and there are 5"},
-		{"rows of the records", func(f *forgery) { f.file("users.ndjson.zst")["rows"] = 6 }, "users.ndjson.zst: it has 5 users, and the manifest says 6"},
-		{"rows of the CSV", func(f *forgery) { f.file("users.csv")["rows"] = 6 }, "users.csv: is not what the users render to"},
+		{"rows of the records", func(f *forgery) { f.file("users.ndjson.zst")["rows"] = 6 }, "users.ndjson.zst: it has 5 users, and the manifest has 6"},
+		{"rows of the CSV", func(f *forgery) { f.file("users.csv")["rows"] = 6 }, "users.csv: doesn't match the users of the snapshot"},
 		{"rows of the requests", func(f *forgery) { f.file("requests.ndjson")["rows"] = 9 }, "requests.ndjson: it has "},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -21,10 +21,10 @@ func (a *app) adoptCommand() *cobra.Command {
 		Short: "Accept the current state of an export after a loss or a restore",
 		Long: `If an export isn't in the state that its checkpoint covers, apply writes nothing:
 something was lost, changed, or restored from a backup. Restore what is missing if you
-can. If you can't, adopt verifies the export, prints every problem that it finds, and
-continues from the newest snapshot that exists. The journal records who adopted
-exactly these problems, and why. From then on, verify reports them as notes, and any
-other problem as a problem.
+can. If you can't, use adopt. It verifies the export, prints every problem that it
+finds, and accepts these problems. The next apply continues from the newest snapshot
+that exists. The journal records who adopted the problems, and why. From then on,
+verify reports exactly these problems as notes.
 
 The first signature in a store that was not signed also needs adopt.
 
@@ -33,7 +33,7 @@ that it prints to --lost.`,
 		Example: `  oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`,
 		Args:    args(1, 1, "EXPORT"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
 	cmd.Flags().StringVar(&lost, "lost", "", "a `HEAD` that was noted elsewhere and is no longer in the store")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {

@@ -32,9 +32,9 @@ func (a *app) apiCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "api PATH",
 		Short: "Send an authenticated GET request to any endpoint",
-		Long: `Sends a GET request for PATH to the org, with an access token, and prints the body
-of the response, also that of an error. It has no other method: oktasync changes
-nothing.
+		Long: `Sends a GET request for PATH to the org, with an access token. It prints the body of
+the response, also of an error response. Other methods aren't possible, because
+oktasync changes nothing.
 
 --paginate follows next links in the Link header and in the body, and prints each
 page as its own JSON document. With --slurp, it prints one array of all pages.`,
@@ -53,7 +53,7 @@ page as its own JSON document. With --slurp, it prints one array of all pages.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&headers, "header", "H", nil, "another request header, `'Name: value'`")
+	f.StringArrayVarP(&headers, "header", "H", nil, "add the request header `'Name: value'`")
 	f.BoolVar(&r.paginate, "paginate", false, "follow every page")
 	f.BoolVar(&r.slurp, "slurp", false, "with --paginate: print one array of all pages")
 	f.BoolVarP(&r.include, "include", "i", false, "print status and headers before each body")

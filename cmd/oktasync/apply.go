@@ -49,7 +49,7 @@ the manifest and the journal record who did so, and why.`,
 		},
 	}
 	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish a read that the guard rejects")
-	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the manifest and the journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the manifest and the journal")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)
 	return cmd

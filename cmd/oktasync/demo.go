@@ -24,9 +24,9 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show all steps on this machine, without an Okta org",
-		Long: `Starts the built-in sandbox org on loopback, writes a configuration and keys, and
-runs the real commands: plan, apply, changes of people, a read that the guard
-rejects, and verify. It keeps its folder for a closer look. On a terminal, it takes
+		Long: `Starts the built-in sandbox org on loopback, and writes a configuration and keys.
+Then it changes people in the org, runs the real commands, such as plan, apply and
+verify, and shows a read that the guard rejects. It keeps its folder. On a terminal, it takes
 about ten seconds.`,
 		Example: "  oktasync demo\n  oktasync demo --dir ./demo",
 		Args:    noArgs,

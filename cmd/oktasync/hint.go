@@ -31,11 +31,11 @@ func hintFor(err error) string {
 // storeHint returns what the user can do about an error of the store.
 func storeHint(err error) string {
 	if e, ok := errors.AsType[*snapshot.MismatchError](err); ok {
-		return fmt.Sprintf("`oktasync verify` lists what differs; restore it from a backup, or continue from what is there, on record: "+
+		return fmt.Sprintf("`oktasync verify` lists the differences; restore the files from a backup, or accept the current state, on record: "+
 			"`oktasync adopt %s --reason TEXT`", e.Export)
 	}
 	if e, ok := errors.AsType[*snapshot.RollbackError](err); ok {
-		return fmt.Sprintf("restore the newer copy, or continue from this one, on record: `oktasync adopt %s --lost %s --reason TEXT`", e.Export, e.Lost)
+		return fmt.Sprintf("restore the newer copy, or accept the older one, on record: `oktasync adopt %s --lost %s --reason TEXT`", e.Export, e.Lost)
 	}
 	if e, ok := errors.AsType[*snapshot.DamagedError](err); ok {
 		if e.Export == "" {

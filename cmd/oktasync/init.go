@@ -48,9 +48,9 @@ func (a *app) initCommand() *cobra.Command {
 		Long: `Writes a commented configuration and a new client key next to it, and prints the
 public JWK to paste into Okta. It overwrites nothing and asks no questions.
 
-With --env-file, it uses org, client, scopes and keys of Okta's DPoP guide, and
-creates no key. It ignores a .env file that isn't passed with --env-file, with a
-note.
+With --env-file, it takes the org, the client, the scopes and the keys from the .env
+file of Okta's DPoP guide, and creates no key. It ignores a .env file that isn't passed
+with --env-file, and prints a note.
 
 --signing-key also creates a key that signs snapshots, and prints the line for the
 auditor's allowed_signers. --change-request prints a page for Okta's Super Admin:

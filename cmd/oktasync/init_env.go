@@ -17,8 +17,8 @@ func (a *app) checkIgnoredEnv(in initializer) error {
 	case names == "":
 		return nil
 	case in.orgURL == "" && in.clientID == "":
-		return config.WithHint(fmt.Errorf("%s has %s, and no flag says whether to use them", config.EnvFile, names),
-			"`oktasync init --env-file "+config.EnvFile+"` uses them; --org-url or --client-id ignore the file")
+		return config.WithHint(fmt.Errorf("%s has %s: use or ignore them with a flag", config.EnvFile, names),
+			"`oktasync init --env-file "+config.EnvFile+"` uses them; --org-url and --client-id ignore the file")
 
 	}
 	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is ignored; --env-file %[1]s would use them\n", config.EnvFile, names)

@@ -23,11 +23,11 @@ func (a *app) quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quarantine list|show|diff|release|drop",
 		Short: "Show, release or drop reads in quarantine",
-		Long: `If the guard rejects a read, the store keeps it apart from the snapshots: the newest
-three reads of each export. Check such a read, and release it if it is correct. The
-snapshot is made from the stored data, and records who released it, and why. All
-commands work while the daemon runs. Name a read by its folder; the default is the
-newest one.`,
+		Long: `If the guard rejects a read, the store keeps it in quarantine, apart from the
+snapshots. It keeps the newest three reads of each export, and those of the last 14
+days. Check such a read, and release it if it is correct. The snapshot is then made
+from the stored data, and records who released it, and why. All commands work while
+the daemon runs. Name a read by its folder; the default is the newest one.`,
 		Example: `  oktasync quarantine list
   oktasync quarantine diff all-users
   oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
@@ -154,7 +154,7 @@ the newest snapshot can't be released.`,
 		Example: `  oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
 		Args:    args(1, 1, quarantinedArg),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the manifest and the journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the manifest and the journal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {
 			return errors.New("release needs --reason TEXT: the manifest records who overrode the guard, and why")
@@ -191,7 +191,7 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 		Example: `  oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`,
 		Args:    args(1, 1, "EXPORT@READ"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !strings.Contains(args[0], "@") {
 			return fmt.Errorf("name the read, as %s@READ; `oktasync quarantine list` lists the names", args[0])

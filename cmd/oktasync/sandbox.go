@@ -40,11 +40,15 @@ func (a *app) sandboxCommand() *cobra.Command {
 endpoint and a users API as strict as Okta's. It writes a matching configuration,
 client key and CA certificate to the folder --dir.
 
-Change people with POST requests to /sandbox/join, move, touch, suspend,
-deactivate, reactivate, delete (each with ?n=), wipe and restore. Change the app's
-keys with add-key?client= and a public JWK, and with remove-key?client=&kid=.
-Change groups with add-group?name=, set-group?id=&path= and a JSON value, put-group
-and a group, and delete-group?id=.
+POST requests to paths below /sandbox/ change the org:
+
+  join, move, touch, suspend, deactivate, reactivate, delete   people, ?n= of them
+  wipe, restore                          hide all users and groups, show them again
+  add-key?client=                        add the public JWK in the body to the app
+  remove-key?client=&kid=                remove a key of the app
+  add-group?name=, delete-group?id=      create or delete a group
+  set-group?id=&path=                    set an attribute to the JSON value in the body
+  put-group                              add or replace the group in the body
 
 --fault makes requests fail. nth, every, forever and path (the API, or token for
 the token endpoint) select the requests. status, code, cut, stall, lose, reset,
@@ -70,15 +74,15 @@ failure. Use --fault several times for several faults.`,
 	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `address` to serve on; port 0 picks one")
 	f.IntVar(&cfg.Users, "users", 1000, "the number of people at the start")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "the number of deprovisioned people (default 5 %)")
-	f.Int64Var(&cfg.Seed, "seed", 1, "the same seed creates the same people")
+	f.Int64Var(&cfg.Seed, "seed", 1, "seed of the people: the same seed creates the same people")
 	f.DurationVar(&cfg.Latency, "latency", 0, "delay of each response")
 	f.DurationVar(&cfg.TokenLife, "token-life", time.Hour, "lifetime of a token")
 	f.DurationVar(&cfg.ClockOffset, "clock-offset", 0, "the org's clock minus this machine's clock")
 	f.DurationVar(&cfg.IndexLag, "index-lag", 0, "time until lists show a change")
-	f.IntVar(&cfg.NonceEvery, "nonce-every", 0, "uses of a nonce at the token endpoint before the next one")
-	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "make the API require nonces: uses of each before the next one")
+	f.IntVar(&cfg.NonceEvery, "nonce-every", 0, "replace the nonce of the token endpoint after this many uses")
+	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "require nonces at the API, and replace each after this many uses")
 	f.IntVar(&limit, "rate-limit", 0, "requests per minute and bucket (default Okta's workforce limits)")
-	f.StringArrayVar(&faults, "fault", nil, "make requests fail, such as `nth=3,status=500`")
+	f.StringArrayVar(&faults, "fault", nil, "make requests fail, for example `nth=3,status=500`")
 	f.StringSliceVar(&app.Scopes, "scopes", sandboxScopes, "`scopes` that are granted to the app")
 	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
 	return cmd

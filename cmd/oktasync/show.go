@@ -64,7 +64,7 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 
 // nearestFlag adds --nearest to a command that accepts dates.
 func nearestFlag(cmd *cobra.Command, nearest *bool) {
-	cmd.Flags().BoolVar(nearest, "nearest", false, "accept a snapshot that is more than one interval of the schedule older than the date")
+	cmd.Flags().BoolVar(nearest, "nearest", false, "accept a snapshot that is older than the date by more than one interval of the schedule")
 }
 
 // source is a snapshot or a quarantined read.

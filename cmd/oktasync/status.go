@@ -24,8 +24,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Show the state of each export, its last success and its next run",
 		Long: `Shows the snapshots of each export, its state, the last success and the next run.
 
---heads prints the head of each chain instead. Keep it where the store's owner can't
-write: verify --head compares the store with it.`,
+--heads prints the head of each chain instead. Keep the heads where the owner of the
+store can't write. Later, verify --head compares the store with them.`,
 		Example: "  oktasync status\n  oktasync status --heads\n  oktasync status --store /var/lib/oktasync/snapshots",
 		Args:    noArgs,
 	}

@@ -31,17 +31,19 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT...]",
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
-the journal. It writes nothing. The exit status is 1 if it finds a problem, or no
-snapshot and no run. An interrupted publish is a note: the next apply finishes it.
+the journal. It writes nothing. The exit status is 1 if it finds a problem, or
+neither a snapshot nor a run. An interrupted publish is a note: the next apply finishes it.
 
 With --store, it verifies a copy of the store, or the folder of one snapshot alone,
 without the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
-come from the store. The key of a snapshot must be accepted at the time at which the
-snapshot was signed, and the key of the checkpoint, which covers all snapshots, must
-be accepted now. --head compares the store with a head that you kept elsewhere
-(status --heads, the log of a publish).`,
+come from the store. The checkpoint covers all snapshots of an export; the file must
+accept its key now. It must accept the key of a snapshot at the time at which the
+snapshot was signed.
+
+--head compares the store with a head that you kept elsewhere. status --heads and the
+log of a publish contain heads.`,
 		Example: `  oktasync verify
   oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers
   oktasync verify --store snapshots/all-users/latest
@@ -50,11 +52,11 @@ be accepted now. --head compares the store with a head that you kept elsewhere
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.store, "store", "", "verify the store, or the snapshot, in `DIR`, without a configuration")
-	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the accepted signers, a `FILE` of ssh-keygen (default store.allowed_signers_file)")
+	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the `FILE` with the accepted signers (default store.allowed_signers_file)")
 	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
-	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "CA certificates of the accepted time-stamping authorities, a PEM `FILE` (default store.timestamp_ca_file)")
-	flags.StringVar(&f.time, "verify-time", "", "check keys of checkpoints at this `TIME` (RFC 3339) instead of now")
+	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
+	flags.StringVar(&f.time, "verify-time", "", "require keys of checkpoints to be valid at `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd

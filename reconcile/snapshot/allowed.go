@@ -229,7 +229,7 @@ func parseSignerTime(text string, zone *time.Location) (int64, error) {
 			return seconds, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no time; examples: 20261123Z, 202611230600Z", text)
+	return 0, fmt.Errorf("%q is not a time; examples: 20261123Z, 202611230600Z", text)
 }
 
 // standardOffset returns the standard offset of t's zone, in seconds east of

@@ -238,7 +238,7 @@ func TestParseAllowedSignersRejects(t *testing.T) {
 		"# ours\narchive ssh-ed25519 AAAA":     "line 2: there is no key",
 		`"archive ` + public:                   "line 1: a quote is not closed",
 		`archive valid-until="2026" ` + public: `line 1: unknown option "valid-until"`,
-		`archive valid-after="soon" ` + public: `line 1: option valid-after: "soon" is no time`,
+		`archive valid-after="soon" ` + public: `line 1: option valid-after: "soon" is not a time`,
 		`archive valid-after=20261123Z ` + public:                       `line 1: option "valid-after": the value is not in quotes`,
 		`archive namespaces="" ` + public:                               "line 1: option namespaces: a pattern is empty",
 		`archive namespaces="a",namespaces="b" ` + public:               "line 1: option namespaces is given twice",

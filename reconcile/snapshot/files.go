@@ -238,8 +238,8 @@ func TempFile(dir string) (*os.File, error) {
 func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }
 
 var (
-	ErrNotPlain  = errors.New("is no plain file")
-	errNotFolder = errors.New("is no folder")
+	ErrNotPlain  = errors.New("is not a regular file")
+	errNotFolder = errors.New("is not a folder")
 	errForeign   = errors.New("is a hard link or belongs to a third user, so root doesn't write to it: replace it with a copy that the store's owner owns")
 )
 

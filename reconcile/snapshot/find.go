@@ -20,9 +20,9 @@ type NotFoundError struct {
 
 func (e *NotFoundError) Error() string {
 	if e.Nearest == "" {
-		return fmt.Sprintf("no snapshot %s of %s", e.Name, e.Export)
+		return fmt.Sprintf("%s has no snapshot %s", e.Export, e.Name)
 	}
-	return fmt.Sprintf("no snapshot %s of %s; the nearest is %s", e.Name, e.Export, e.Nearest)
+	return fmt.Sprintf("%s has no snapshot %s; the nearest is %s", e.Export, e.Name, e.Nearest)
 }
 
 // A BadNameError means that a text isn't the name or date of a snapshot.

@@ -44,9 +44,9 @@ func TestFind(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"20261123T060001Z": "no snapshot 20261123T060001Z of staff; the nearest is 20261123T060000Z",
-		"2026-11-21":       "no snapshot up to 2026-11-21 of staff; the nearest is 20261122T060000Z",
-		"@-4":              "no snapshot @-4 of staff; the nearest is 20261122T060000Z",
+		"20261123T060001Z": "staff has no snapshot 20261123T060001Z; the nearest is 20261123T060000Z",
+		"2026-11-21":       "staff has no snapshot up to 2026-11-21; the nearest is 20261122T060000Z",
+		"@-4":              "staff has no snapshot @-4; the nearest is 20261122T060000Z",
 	} {
 		if _, err := s.Find(staff, name, nil); err == nil || err.Error() != want {
 			t.Errorf("Find(%q): %v, want %q", name, err, want)

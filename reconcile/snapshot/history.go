@@ -84,7 +84,7 @@ func (s *Store) Journal(export string) (History, error) {
 	if err == nil && h.Head != c.LineSHA256 {
 		// A writer can have replaced both between the two reads.
 		if now, nowErr := s.Checkpoint(export); nowErr != nil || now.SameAs(c) {
-			err = &MismatchError{export, "a line of its journal that its checkpoint covers is missing or changed"}
+			err = &MismatchError{export, "a journal line that its checkpoint covers is missing or changed"}
 		}
 	}
 	return h, err

@@ -136,7 +136,7 @@ func (j *journal) hasLine(end int64, digest string) error {
 		return err
 	}
 	if err != nil || DigestOf(line) != digest {
-		return &MismatchError{j.export, "a line of its journal that its checkpoint covers is missing or changed"}
+		return &MismatchError{j.export, "a journal line that its checkpoint covers is missing or changed"}
 	}
 	return nil
 }
@@ -252,7 +252,7 @@ func (w *Writer) covered() ([]Event, error) {
 		return nil, err
 	}
 	if l.broken || l.Last != w.checkpoint.LineSHA256 {
-		return nil, w.mismatch("a line of its journal that its checkpoint covers is missing or changed")
+		return nil, w.mismatch("a journal line that its checkpoint covers is missing or changed")
 	}
 	return l.Events(), nil
 }

@@ -266,7 +266,7 @@ func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *AllowedS
 	case snap != nil:
 		return fmt.Sprintf("unfinished publish: the next run completes %s", snap.Name()), nil
 	case t.cut.Bytes > 0:
-		return fmt.Sprintf("unfinished run: a run goes on, or the next one removes %d bytes after the covered lines of the journal", t.cut.Bytes), nil
+		return fmt.Sprintf("unfinished run: a run is in progress, or the next run removes %d bytes after the covered lines of the journal", t.cut.Bytes), nil
 	}
 	return "", nil
 }
@@ -282,7 +282,7 @@ func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
 		}
 	}
 	j.torn = t.cut.Bytes > 0
-	event := Event{Event: EventRepaired, Reason: fmt.Sprintf("cut off what followed line %d, after an interruption", j.lines)}
+	event := Event{Event: EventRepaired, Reason: fmt.Sprintf("removed what an interrupted run left after line %d", j.lines)}
 	if t.cut.Bytes > 0 {
 		event.CutSHA256 = t.cut.String()
 	}

@@ -17,12 +17,12 @@ import (
 // it, and no mode is changed.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for _, test := range []struct{ name, want string }{
-		{staff + "/.lock", "is no plain file"},
-		{staff + "/journal.ndjson", "is no plain file"},
-		{staff + "/pruned", "is no folder"},
-		{".quarantine", "is no folder"},
-		{".quarantine/" + staff, "is no folder"},
-		{staff, "is no folder"},
+		{staff + "/.lock", "is not a regular file"},
+		{staff + "/journal.ndjson", "is not a regular file"},
+		{staff + "/pruned", "is not a folder"},
+		{".quarantine", "is not a folder"},
+		{".quarantine/" + staff, "is not a folder"},
+		{staff, "is not a folder"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := storetest.Init(t, filepath.Join(t.TempDir(), "snapshots"), snapshot.Options{GID: os.Getgid()})

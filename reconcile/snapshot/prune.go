@@ -53,7 +53,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 		return nil, nil
 	}
 	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
-		return nil, errors.Join(err, errors.New("the newest snapshot isn't whole"))
+		return nil, errors.Join(err, errors.New("the newest snapshot isn't complete"))
 	}
 	return w.remove(ctx, due, w.holder.User, "retention")
 }

@@ -164,7 +164,7 @@ func (w *Writer) check(d Draft) error {
 		}
 	}
 	if base, newest := d.Base.link(), w.newest.link(); (base == nil) != (newest == nil) || base != nil && *base != *newest {
-		return errors.New("the draft was compared with another snapshot than the newest")
+		return errors.New("the draft was compared with a snapshot that isn't the newest")
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func (w *Writer) checkBase(d ResourceDraft) error {
 	case (d.Base == BasePrevious) != (d.Changes != nil):
 		return fmt.Errorf("a draft with the base %q has changes: %t", d.Base, d.Changes != nil)
 	case d.Base == BasePrevious && d.Counts.Before != before.Total:
-		return errors.New("the draft was compared with another snapshot than the newest")
+		return errors.New("the draft was compared with a snapshot that isn't the newest")
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func TestPublishRejects(t *testing.T) {
 		}},
 		{"base", `users: the base "none" doesn't match the newest snapshot`, func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Base = snapshot.BaseNone }},
 		{"changes", "changes of users: the manifest has 1, and there are 2", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Added-- }},
-		{"other snapshot", "compared with another snapshot", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Before-- }},
+		{"other snapshot", "compared with a snapshot that isn't the newest", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Before-- }},
 		{"resource missing", "a draft must have every declared resource", func(d *snapshot.Draft, _, _ *snapshot.ResourceDraft) { d.Resources = d.Resources[:1] }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -168,12 +168,12 @@ func TestRepairKeepsEvidence(t *testing.T) {
 	}{
 		{"users damaged, CSV removed", func(dir string) []error {
 			return []error{os.WriteFile(dir+second+"users.ndjson.zst", []byte("damaged"), 0o600), os.Remove(dir + second + "users.csv")}
-		}, []string{"staff@" + second + "users.csv: is missing", "staff@" + second + "users.ndjson.zst: it has 7 bytes, and the manifest says "}},
+		}, []string{"staff@" + second + "users.csv: is missing", "staff@" + second + "users.ndjson.zst: it has 7 bytes, and the manifest has "}},
 		{"transcript removed", func(dir string) []error { return []error{os.Remove(dir + second + "requests.ndjson")} },
 			[]string{"staff@" + second + "requests.ndjson: is missing"}},
 		{"CSV linked", func(dir string) []error {
 			return []error{os.Remove(dir + second + "users.csv"), os.Symlink("../20261123T060000Z/users.csv", dir+second+"users.csv")}
-		}, []string{"staff@" + second + "users.csv: is no plain file"}},
+		}, []string{"staff@" + second + "users.csv: is not a regular file"}},
 		{"latest a folder", func(dir string) []error { return []error{os.Remove(dir + "latest"), os.Mkdir(dir+"latest", 0o700)} }, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -66,7 +66,7 @@ func (s *Snapshot) Damage() []string {
 		case errors.Is(err, fs.ErrNotExist):
 			damage = append(damage, file.Name+" is missing")
 		case err != nil || info.Size() != file.Bytes:
-			damage = append(damage, file.Name+" doesn't have the size that its manifest says")
+			damage = append(damage, file.Name+" doesn't have the size in its manifest")
 		}
 	}
 	return damage
@@ -254,7 +254,7 @@ func (d *packedReader) Read(p []byte) (int, error) {
 func (u *recordReader) Next() (diff.Record, error) {
 	record, err := u.read()
 	if err == io.EOF && u.total >= 0 && u.total != u.lines.N {
-		err = fmt.Errorf("it has %d %s, and the manifest says %d", u.lines.N, u.resource.Name, u.total)
+		err = fmt.Errorf("it has %d %s, and the manifest has %d", u.lines.N, u.resource.Name, u.total)
 	}
 	if err == io.EOF && u.sum != nil && u.sum.String() != u.sha256 {
 		err = errors.New("its digest is not the one in the manifest")

@@ -103,7 +103,7 @@ func TestPruneKeepsTheLastUndamaged(t *testing.T) {
 	s := storetest.ThreeDays(t)
 	storetest.Write(t, s.Path(staff, "latest", "requests.ndjson"), "damaged")
 	names, err := storetest.Prune(t, s, snapshot.Retention{Last: 1})
-	if err == nil || !strings.Contains(err.Error(), "the newest snapshot isn't whole") || len(names) > 0 {
+	if err == nil || !strings.Contains(err.Error(), "the newest snapshot isn't complete") || len(names) > 0 {
 		t.Errorf("Prune() = %v, %v", names, err)
 	}
 	if list, err := s.List(staff); err != nil || len(list) != 3 {

@@ -120,9 +120,9 @@ func parseSigner(data []byte) (*Signer, error) {
 	var locked *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &locked):
-		return nil, errors.New("it has a passphrase, and nobody is there to type one: use a key without, or a systemd credential")
+		return nil, errors.New("it has a passphrase; use a key without a passphrase, or a systemd credential")
 	case err != nil:
-		return nil, errors.New("it is no OpenSSH private key; `ssh-keygen -t ed25519 -N '' -f FILE` makes one")
+		return nil, errors.New("it is not an OpenSSH private key; `ssh-keygen -t ed25519 -N '' -f FILE` makes one")
 	case key.PublicKey().Type() != ssh.KeyAlgoED25519:
 		return nil, fmt.Errorf("it is of type %s, and must be ssh-ed25519; `ssh-keygen -t ed25519 -N '' -f FILE` makes one", key.PublicKey().Type())
 	}

@@ -135,7 +135,7 @@ func TestLoadSignerRejects(t *testing.T) {
 		{path: valid, mode: 0o440, credential: true},
 		{path: valid, mode: 0o444, credential: true, want: "others have access to it (mode 0444)"},
 		{path: lockedFile, mode: 0o600, want: "it has a passphrase"},
-		{path: garbage, mode: 0o600, want: "it is no OpenSSH private key"},
+		{path: garbage, mode: 0o600, want: "it is not an OpenSSH private key"},
 		{path: storetest.KeyFile(t, elliptic), mode: 0o600, want: "it is of type ecdsa-sha2-nistp256"},
 		{path: t.TempDir(), mode: 0o700, want: "it is no regular file"},
 	} {

@@ -210,7 +210,7 @@ func (s *Store) checkEmpty() error {
 	entries, err := os.ReadDir(s.dir)
 	for _, entry := range entries {
 		if name := entry.Name(); !strings.HasPrefix(name, ".") && name != "lost+found" {
-			return fmt.Errorf("the folder holds no store but other files (%s)", name)
+			return fmt.Errorf("the folder contains no store, but other files (%s)", name)
 		}
 	}
 	return err

@@ -49,7 +49,7 @@ func TestFolders(t *testing.T) {
 	for name, want := range map[string]string{
 		"file": "not a directory", "file/store": "not a directory",
 		"newer": "its format is oktasync.store/3, and this version of oktasync reads only oktasync.store/2",
-		"home":  "the folder holds no store but other files (letters.txt)",
+		"home":  "the folder contains no store, but other files (letters.txt)",
 	} {
 		_, err := snapshot.Init(path(name), storetest.Acme, snapshot.Options{})
 		if probeErr := snapshot.Probe(path(name), storetest.Acme, snapshot.Options{}); err == nil || probeErr == nil ||

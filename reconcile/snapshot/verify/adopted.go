@@ -36,7 +36,7 @@ func adoptions(events []snapshot.Event) map[string]snapshot.Event {
 func (v *verifier) add(f Finding) {
 	if e, ok := v.accepted[f.Digest()]; ok && !f.Note {
 		f.Note = true
-		f.Problem += fmt.Sprintf("; %s adopted that: %s", e.User, e.Reason)
+		f.Problem += fmt.Sprintf("; adopted by %s: %s", e.User, e.Reason)
 	}
 	if f.Note {
 		v.sum.Notes++

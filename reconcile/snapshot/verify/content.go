@@ -83,7 +83,7 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 		case !slices.Contains(expected, name):
 			report(name, "is not listed in the manifest")
 		case !entry.Type().IsRegular():
-			report(name, "is no plain file")
+			report(name, "is not a regular file")
 		}
 	}
 	for _, name := range expected {
@@ -100,7 +100,7 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 	}
 	files := append(slices.Clone(c.Manifest.Files), snapshot.File{Name: snapshot.ManifestFile, SHA256: c.Digest})
 	if err != nil || !bytes.Equal(data, snapshot.Sums(files)) {
-		report(snapshot.SumsFile, "does not say what the manifest says")
+		report(snapshot.SumsFile, "doesn't match the manifest")
 	}
 	return nil
 }
@@ -208,9 +208,9 @@ func (h *hashedFile) check(problem error, report reportFunc) error {
 	case err != nil:
 		report(name, "can't be read: %v", err)
 	case h.sum.Bytes != h.entry.Bytes:
-		report(name, "it has %d bytes, and the manifest says %d (its SHA-256 is %s)", h.sum.Bytes, h.entry.Bytes, h.sum)
+		report(name, "it has %d bytes, and the manifest has %d (its SHA-256 is %s)", h.sum.Bytes, h.entry.Bytes, h.sum)
 	case h.sum.String() != h.entry.SHA256:
-		report(name, "its digest is %s, and the manifest says %s", h.sum, h.entry.SHA256)
+		report(name, "its digest is %s, and the manifest has %s", h.sum, h.entry.SHA256)
 	case problem != nil:
 		report(name, "%v", problem)
 	}
@@ -252,7 +252,7 @@ func checkRowCount(r io.Reader, file snapshot.File) error {
 // rowsError is an error if a file doesn't have n lines.
 func rowsError(n int, file snapshot.File) error {
 	if n != file.Rows {
-		return fmt.Errorf("it has %d lines, and the manifest says %d", n, file.Rows)
+		return fmt.Errorf("it has %d lines, and the manifest has %d", n, file.Rows)
 	}
 	return nil
 }

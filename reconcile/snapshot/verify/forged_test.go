@@ -131,7 +131,7 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		users, csv, changes = "users.ndjson.zst", "users.csv", "users.changes.ndjson"
 		groups, groupsCSV   = "groups.ndjson.zst", "groups.csv"
 		in                  = "staff@" + third + "/"
-		badCSV              = in + csv + ": is not what the users render to"
+		badCSV              = in + csv + ": doesn't match the users of the snapshot"
 		badChanges          = in + changes + ": is not the difference from " + second
 		badCounts           = in + "manifest.json: its counts of users are not those of the difference from " + second
 		impossible          = in + "manifest.json: resources: impossible counts of users"
@@ -157,7 +157,7 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"user", func(f *forger) { f.replace(users, "Sales", "Sails") }, badChanges},
 		{"user, without the CSV", func(f *forger) { f.replace(users, "Sales", "Sails") }, badCSV},
 		{"user, and the CSV", func(f *forger) { f.replace(users, "Sales", "Sails"); f.replace(csv, "Sales", "Sails") }, badChanges},
-		{"user removed", func(f *forger) { f.remove(users, 4) }, in + users + ": it has 18 users, and the manifest says 19"},
+		{"user removed", func(f *forger) { f.remove(users, 4) }, in + users + ": it has 18 users, and the manifest has 19"},
 		{"user removed, and the rows", func(f *forger) { f.remove(users, 4); f.entry(users).Rows-- }, badStatus},
 		{"users by status", func(f *forger) { f.m.Resources["users"].ByStatus["ACTIVE"]++ }, badStatus},
 		{"status without users", func(f *forger) { f.m.Resources["users"].ByStatus["STAGED"] = 0 }, badStatus},
@@ -189,8 +189,8 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"lines of the requests", func(f *forger) { f.entry("requests.ndjson").Rows++ }, in + "requests.ndjson: it has "},
 		{"rows of requests", func(f *forger) { f.replace("requests.ndjson", `"rows":19`, `"rows":20`) }, in + "requests.ndjson: "},
 		{"group", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + "groups.changes.ndjson: is not the difference from " + second},
-		{"group, without the CSV", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + groupsCSV + ": is not what the groups render to"},
-		{"group removed", func(f *forger) { f.remove(groups, 1) }, in + groups + ": it has 2 groups, and the manifest says 3"},
+		{"group, without the CSV", func(f *forger) { f.replace(groups, "Legal", "Regal") }, in + groupsCSV + ": doesn't match the groups of the snapshot"},
+		{"group removed", func(f *forger) { f.remove(groups, 1) }, in + groups + ": it has 2 groups, and the manifest has 3"},
 		{"counts of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Added++; c.Kinds["created"]++ }) },
 			in + "manifest.json: its counts of groups are not those of the difference from " + second},
 		{"rows of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Rows++ }) },

@@ -26,10 +26,10 @@ func (v *verifier) checkHeads(c *chain) {
 		if problem == "" {
 			continue
 		}
-		f := Finding{Export: c.export, Problem: "the head noted, " + head.String() + ", is not in it: " + problem}
+		f := Finding{Export: c.export, Problem: "does not contain the head " + head.String() + ": " + problem}
 		if e, ok := lost[head.String()]; ok {
 			f.Note = true
-			f.Problem += fmt.Sprintf("; %s adopted that: %s", e.User, e.Reason)
+			f.Problem += fmt.Sprintf("; adopted by %s: %s", e.User, e.Reason)
 		}
 		v.add(f)
 	}
@@ -44,11 +44,11 @@ func (c *chain) headProblem(head snapshot.Head, known map[int]string) string {
 	}
 	switch {
 	case head.Sequence > last:
-		return fmt.Sprintf("it ends at sequence %d: newer snapshots were removed, or it is an older copy", last)
+		return fmt.Sprintf("its chain ends at sequence %d, so newer snapshots were removed, or this is an older copy", last)
 	case head.Sequence > 0 && known[head.Sequence] != head.Digest:
 		return fmt.Sprintf("sequence %d has another manifest: there are two chains, forked at %d or before", head.Sequence, head.Sequence)
 	case head.Lines > lines:
-		return fmt.Sprintf("its journal ends at line %d: newer lines were removed, or it is an older copy", lines)
+		return fmt.Sprintf("its journal ends at line %d, so newer lines were removed, or this is an older copy", lines)
 	case head.Lines > 0 && c.digests[head.Lines] != head.Line:
 		return fmt.Sprintf("line %d of its journal is another one: there are two journals, forked at %d or before", head.Lines, head.Lines)
 	}

@@ -75,7 +75,7 @@ func (c *chain) readTombstone(ctx context.Context, dir, name string) error {
 		}
 		switch {
 		case slices.Contains(stays, entry.Name()) && !entry.Type().IsRegular():
-			c.find(t.finding(entry.Name(), "is no plain file"))
+			c.find(t.finding(entry.Name(), "is not a regular file"))
 		case slices.Contains(stays, entry.Name()):
 		case listed && whole || entry.Name() == snapshot.SumsFile:
 			c.find(t.finding(entry.Name(), "unfinished prune: the next run or prune removes it"))
@@ -105,12 +105,12 @@ func (c *chain) checkEvents() {
 		switch digest := published[name]; digest {
 		case snap.Digest:
 		case "":
-			c.find(Finding{Snapshot: name, Problem: "no covered line of the journal says that it was published"})
+			c.find(Finding{Snapshot: name, Problem: "no covered line of the journal records that it was published"})
 		default:
-			c.find(Finding{Snapshot: name, Problem: "is not the one that the journal says was published (its manifest's SHA-256 is " + snap.Digest + ")"})
+			c.find(Finding{Snapshot: name, Problem: "is not the snapshot that the journal records as published (its manifest's SHA-256 is " + snap.Digest + ")"})
 		}
 		if snap.tombstone && pruned[name] != snap.Digest {
-			c.find(snap.finding("", "its records are missing, and no covered line of the journal says that it was pruned"))
+			c.find(snap.finding("", "its records are missing, and no covered line of the journal records that it was pruned"))
 		}
 	}
 	c.checkMissing(published, pruned)
@@ -138,7 +138,7 @@ func (c *chain) checkMissing(published, pruned map[string]string) {
 		switch {
 		case contains(c.names, name) || contains(c.pruned, name):
 		case pruned[name] != "":
-			c.find(Finding{File: path.Join(snapshot.PrunedDir, name), Problem: "is missing, and the journal says that the snapshot was pruned"})
+			c.find(Finding{File: path.Join(snapshot.PrunedDir, name), Problem: "is missing, and the journal records that the snapshot was pruned"})
 		default:
 			c.find(Finding{Snapshot: name, Problem: "was published, and is missing"})
 		}

@@ -119,9 +119,9 @@ func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 	case c.err != io.EOF:
 		return c.err
 	case c.sum.String() != file.ContentSHA256:
-		return fmt.Errorf("the digest of its content is %s, and the manifest says %s", c.sum, file.ContentSHA256)
+		return fmt.Errorf("the digest of its content is %s, and the manifest has %s", c.sum, file.ContentSHA256)
 	case c.lines.N != file.Rows:
-		return fmt.Errorf("it has %d %s, and the manifest says %d", c.lines.N, c.resource.Name, file.Rows)
+		return fmt.Errorf("it has %d %s, and the manifest has %d", c.lines.N, c.resource.Name, file.Rows)
 	}
 	counts := m.Resources[c.resource.Name]
 	same := len(counts.ByStatus) == len(c.byStatus)
@@ -168,7 +168,7 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 		equal, _ := check.csv.Close() // rendered.check returns the error
 		var problem error
 		if !wrong && (!equal || rendered.entry.Rows != c.Manifest.Resources[r.Name].Total) {
-			problem = fmt.Errorf("is not what the %s render to", r.Name)
+			problem = fmt.Errorf("doesn't match the %s of the snapshot", r.Name)
 		}
 		if err := rendered.check(problem, report); err != nil {
 			return nil, err

@@ -92,7 +92,7 @@ func TestVerifyHeads(t *testing.T) {
 		{"old", staff, old, ""},
 		{"another export's", "others", theirs, ""},
 		{"a fork", staff, theirs, "sequence 3 has another manifest: there are two chains, forked at 3 or before"},
-		{"newer", staff, newer, "it ends at sequence 4"},
+		{"newer", staff, newer, "its chain ends at sequence 4"},
 		{"more lines", staff, lines, "its journal ends at line 8"},
 		{"another journal", staff, journal, "line 6 of its journal is another one"},
 	} {

@@ -100,13 +100,13 @@ func TestVerifyFindsTampering(t *testing.T) {
 			[]string{in2 + "groups.changes.ndjson: its digest is …"}},
 		{"file renamed", func(f folder) { f.rename(second+"/users.csv", second+"/people.csv") },
 			[]string{in2 + "people.csv: is not listed in the manifest", in2 + "users.csv: is missing"}},
-		{"file linked elsewhere", func(f folder) { f.link(second + "/users.csv") }, []string{in2 + "users.csv: is no plain file"}},
+		{"file linked elsewhere", func(f folder) { f.link(second + "/users.csv") }, []string{in2 + "users.csv: is not a regular file"}},
 		{"folder added to a snapshot", func(f folder) { f.mkdir(second + "/old") }, []string{in2 + "old: is not listed in the manifest"}},
 		{"folder in the place of a file", func(f folder) { f.remove(second + "/requests.ndjson"); f.mkdir(second + "/requests.ndjson") },
-			[]string{in2 + "requests.ndjson: is no plain file"}},
+			[]string{in2 + "requests.ndjson: is not a regular file"}},
 		{"files swapped", func(f folder) {
 			f.rename(second+"/users.csv", "../.x", third+"/users.csv", second+"/users.csv", "../.x", third+"/users.csv")
-		}, []string{in2 + "users.csv: it has 1116 bytes, and the manifest says 1107 …", in3 + "users.csv: it has 1107 bytes, and the manifest says 1116 …"}},
+		}, []string{in2 + "users.csv: it has 1116 bytes, and the manifest has 1107 …", in3 + "users.csv: it has 1107 bytes, and the manifest has 1116 …"}},
 		{"snapshot linked elsewhere", func(f folder) { f.link(second) },
 			[]string{"staff/" + second + ": is no part of an export", "staff@" + second + ": was published, and is missing"}},
 		{"manifest removed", func(f folder) { f.remove(second + "/manifest.json") }, []string{in2 + "manifest.json: is missing"}},
@@ -131,13 +131,13 @@ func TestVerifyFindsTampering(t *testing.T) {
 func TestVerifyFindsTamperingWithTheJournal(t *testing.T) {
 	const journal = "staff/journal.ndjson: "
 	run(t, storetest.ThreeDays(t), false, []tampering{
-		{"linked elsewhere", func(f folder) { f.link("journal.ndjson") }, []string{journal + "is no plain file"}},
+		{"linked elsewhere", func(f folder) { f.link("journal.ndjson") }, []string{journal + "is not a regular file"}},
 		{"line edited", func(f folder) { f.edit("journal.ndjson", `"ops"`, `"nob"`) }, []string{journal + "line 3 does not follow the line before it…"}},
 		{"line cut from the middle", func(f folder) { f.cut(3, 4) }, []string{journal + "line 4 does not follow the line before it…"}},
 		{"cut before the last snapshot", func(f folder) { f.cut(5, 6) }, []string{journal + "line 6 is not the one that the checkpoint covers"}},
 		{"removed", func(f folder) { f.remove("journal.ndjson") }, []string{
 			journal + "line 6 is not the one that the checkpoint covers",
-			"staff@" + first + ": no covered line of the journal says that it was published"}},
+			"staff@" + first + ": no covered line of the journal records that it was published"}},
 		{"snapshot copied in", func(f folder) { storetest.CopyFolder(f, f.path(third), f.path("20261126T060000Z")) },
 			[]string{"staff@20261126T060000Z/manifest.json: its manifest is that of staff@" + third}},
 		{"checkpoint removed", func(f folder) { f.remove("checkpoint") }, []string{"staff/checkpoint: is missing"}},
@@ -152,13 +152,13 @@ func TestVerifyFindsFalseTombstones(t *testing.T) {
 	storetest.MustPrune(t, pruned, 1)
 	run(t, pruned, false, []tampering{
 		{"gone", func(f folder) { f.remove("pruned/" + first) },
-			[]string{"staff/pruned/" + first + ": is missing, and the journal says that the snapshot was pruned"}},
+			[]string{"staff/pruned/" + first + ": is missing, and the journal records that the snapshot was pruned"}},
 		{"all gone", func(f folder) { f.remove("pruned") },
-			[]string{"staff/pruned/" + second + ": is missing, and the journal says that the snapshot was pruned"}},
+			[]string{"staff/pruned/" + second + ": is missing, and the journal records that the snapshot was pruned"}},
 		{"manifest gone", func(f folder) { f.remove("pruned/" + first + manifest) }, []string{"staff/pruned/" + first + manifest + ": is missing"}},
 		{"signature gone", func(f folder) { f.remove("pruned/" + first + signature) }, []string{"staff/pruned/" + first + signature + ": is missing"}},
 		{"edited", func(f folder) { f.edit("pruned/"+second+manifest, `"total":2`, `"total":3`) },
-			[]string{"staff@" + second + ": is not the one that the journal says was published…"}},
+			[]string{"staff@" + second + ": is not the snapshot that the journal records as published…"}},
 		{"another's", func(f folder) { f.copy("pruned/"+first+manifest, "pruned/"+second+manifest) },
 			[]string{"staff/pruned/" + second + manifest + ": is that of staff@" + first}},
 		{"file added", func(f folder) { f.write("pruned/" + first + "/notes") },
@@ -170,7 +170,7 @@ func TestVerifyFindsFalseTombstones(t *testing.T) {
 			f.copy(third+manifest, "pruned/"+third+manifest)
 			f.copy(third+signature, "pruned/"+third+signature)
 			f.remove(third)
-		}, []string{"staff/pruned/" + third + ": its records are missing, and no covered line of the journal says that it was pruned"}},
+		}, []string{"staff/pruned/" + third + ": its records are missing, and no covered line of the journal records that it was pruned"}},
 		{"snapshot back", func(f folder) {
 			f.copy("pruned/"+first+manifest, first+manifest)
 			f.copy("pruned/"+first+signature, first+signature)
@@ -240,7 +240,7 @@ func TestVerifyEndlessFiles(t *testing.T) {
 		}
 		want := "staff@" + first + "/" + file.Name + ": it has a hole (lseek SEEK_HOLE), and published files have none"
 		if file.Name == "SHA256SUMS" {
-			want = "staff@" + first + "/SHA256SUMS: does not say what the manifest says"
+			want = "staff@" + first + "/SHA256SUMS: doesn't match the manifest"
 		}
 		if problems, notes := storetest.Verify(t, s); !slices.Equal(problems, []string{want}) || len(notes) > 0 {
 			t.Errorf("Verify: %q %q, want %q", problems, notes, want)

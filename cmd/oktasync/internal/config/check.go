@@ -303,7 +303,7 @@ func ListenProblem(listen string, restricted bool) string {
 func PathProblem(path string) string {
 	switch {
 	case strings.Contains(path, "-----BEGIN") || strings.HasPrefix(strings.TrimSpace(path), "{"):
-		return "is a key, not a path; write the key to a file"
+		return "this is a key, not a path; write the key to a file"
 	case strings.ContainsAny(path, "\n\r\x00"):
 		return "contains a line break; use the path of a file"
 	case path == "~" || strings.HasPrefix(path, "~/"):

@@ -165,14 +165,14 @@ func TestBadWalkThroughs(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"", "there is no oktasync.yaml, and project/.env has no variable that replaces it"},
 		{without("OKTA_CLIENT_ID", "OKTA_CC_PRIVATE_KEY_FILE"),
-			"there is no oktasync.yaml, and the environment with project/.env lacks OKTA_CLIENT_ID, OKTA_CC_PRIVATE_KEY_FILE"},
+			"there is no oktasync.yaml, and neither project/.env nor the environment has OKTA_CLIENT_ID, OKTA_CC_PRIVATE_KEY_FILE"},
 		{without("OKTA_DPOP_PRIVATE_KEY_FILE"), "OKTA_DPOP_PUBLIC_KEY_FILE: needs OKTA_DPOP_PRIVATE_KEY_FILE too"},
 		{strings.NewReplacer("acme.okta", "acme-admin.okta", "okta.users.read,", "").Replace(walkThrough),
 			"OKTA_ORG_URL: is the Admin Console; did you mean https://acme.okta.com?\nOKTA_SCOPES: okta.users.read is missing; it is needed to read users"},
 		{strings.Replace(walkThrough, "cc_private.pem", `"-----BEGIN PRIVATE KEY-----"`, 1),
-			"OKTA_CC_PRIVATE_KEY_FILE: is a key, not a path; write the key to a file"},
+			"OKTA_CC_PRIVATE_KEY_FILE: this is a key, not a path; write the key to a file"},
 		{strings.Replace(walkThrough, "dpop_public.pem", `'{"kty":"EC"}'`, 1),
-			"OKTA_DPOP_PUBLIC_KEY_FILE: is a key, not a path; write the key to a file"},
+			"OKTA_DPOP_PUBLIC_KEY_FILE: this is a key, not a path; write the key to a file"},
 	} {
 		project(t, test.text)
 		_, err := Load(Options{EnvFile: "project/.env", Getenv: noEnv})

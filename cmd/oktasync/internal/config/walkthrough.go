@@ -70,11 +70,11 @@ func envConfig(env *Environment, storeOnly bool) (*Config, error) {
 	case digest.Len() == 0 && (env.File == "" || !storeOnly):
 		return nil, notFoundError{env.File, IgnoredEnvFile(env.File)}
 	case len(missing) > 0 && !storeOnly:
-		where := "the environment"
+		where := "the environment doesn't have"
 		if env.File != "" {
-			where += " with " + env.File
+			where = "neither " + env.File + " nor the environment has"
 		}
-		return nil, fmt.Errorf("there is no %s, and %s lacks %s", DefaultFile, where, strings.Join(missing, ", "))
+		return nil, fmt.Errorf("there is no %s, and %s %s", DefaultFile, where, strings.Join(missing, ", "))
 	}
 	cfg := Default()
 	cfg.Okta.OrgURL, _ = env.Lookup(EnvOrgURL)

@@ -20,7 +20,7 @@ func ClientKey(cfg *config.Config) (*keys.Key, error) {
 	key, err := LoadKey(cfg.Okta.PrivateKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, config.WithHint(cfg.Problem("okta.private_key_file", err),
-			"name the key that the app has; `oktasync init` creates one, and prints the public key to add to the app")
+			"name the file of the app's key; or create a key with `oktasync init`, and add the public key that it prints to the app")
 	}
 	if err != nil {
 		return nil, cfg.Problem("okta.private_key_file", err)

@@ -150,7 +150,7 @@ func networkRemedy(err error) Remedy {
 	)
 	switch {
 	case errors.As(err, &authority):
-		return Remedy{InConfig, "this machine doesn't trust the authority that signed the server's certificate", "if a company proxy inspects TLS, set okta.ca_file to its CA certificate, or exempt the org from inspection; otherwise, don't continue"}
+		return Remedy{InConfig, "this machine has no CA certificate for the server's certificate", "if a company proxy inspects TLS, set okta.ca_file to its CA certificate, or exempt the org from inspection; otherwise, don't continue"}
 	case errors.As(err, &host):
 		return Remedy{InConfig, "the server's certificate is for another host", "check okta.org_url, and which server responds in place of Okta"}
 	case errors.As(err, &certificate):
