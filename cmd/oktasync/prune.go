@@ -18,16 +18,15 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use:   "prune EXPORT@SNAPSHOT",
 		Short: "Erase the records of one snapshot or quarantined read, on record",
 		Long: `Removes the records, the changes and the transcript of one snapshot. Its manifest, its
-signature and its time stamp stay, so that the chain is still complete, and the journal
-records who erased it, and why. If the name is that of a quarantined read, the whole
-read is removed. If the newest snapshot is erased, the next one has nothing to compare
-with.
+signature and its time stamp stay, so that the chain is still complete. The journal
+records who erased the records, and why. If you name a quarantined read, the whole read
+is removed. If you erase the newest snapshot, the next one isn't compared with it.
 
 Retention removes old snapshots without this command: set retain in the configuration.`,
 		Example: `  oktasync prune all-users@20261123T060000Z --reason "GDPR-12: erasure request"`,
 		Args:    args(1, 1, "EXPORT@SNAPSHOT"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "the reason, as `TEXT` for the journal")
+	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {
 			return errors.New("prune needs --reason TEXT: the journal records who erased the records, and why")

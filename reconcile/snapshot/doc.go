@@ -20,8 +20,9 @@
 //	      requests.ndjson           the transcript: every request of the read, see Request
 //	      manifest.json             the declaration, the counts, the digest of every file, see Manifest
 //	      manifest.json.sig         an SSHSIG over the manifest, for ssh-keygen -Y verify, if the store has a key
-//	      SHA256SUMS                every file except itself and the signature, for sha256sum -c
-//	    pruned/NAME/                manifest.json and its signature, of a pruned snapshot
+//	      manifest.json.tsr         a time stamp (RFC 3161) over the signature, if the store has an authority
+//	      SHA256SUMS                every file except itself, the signature and the time stamp, for sha256sum -c
+//	    pruned/NAME/                manifest.json, its signature and its time stamp, of a pruned snapshot
 //	    latest -> NAME
 //	    journal.ndjson              one line per event, see Event
 //	    checkpoint                  the signed end of the journal and the chain, see Checkpoint
