@@ -36,7 +36,7 @@ func TestEditedReadIsNotReleased(t *testing.T) {
 			a.edit(path, `"total":0`, `"total":1`)
 			after, _ := fileDigest(a, path)
 			a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), before, after)
-		}, "a line of its journal that its checkpoint covers is missing or changed"},
+		}, "a journal line that its checkpoint covers is missing or changed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := newAttack(t, prepared.copy(t))

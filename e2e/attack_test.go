@@ -44,9 +44,9 @@ func TestAttacksOnASignedStore(t *testing.T) {
 			a.append("adopted", map[string]any{"reason": "INC-1", "accepted": []string{}})
 		}, "all-users@" + newest + ": was published, and is missing", newest},
 		{"oldest made a tombstone, appended pruned line", func(a *attack) { a.prune(a.names()[0]) },
-			"its records are missing, and no covered line of the journal says that it was pruned", ""},
+			"its records are missing, and no covered line of the journal records that it was pruned", ""},
 		{"newest made a tombstone, appended pruned line", func(a *attack) { a.prune(newest) },
-			"its records are missing, and no covered line of the journal says that it was pruned", ""},
+			"its records are missing, and no covered line of the journal records that it was pruned", ""},
 		{"quarantined read removed, appended dropped line", func(a *attack) {
 			q := a.quarantined()
 			check(a, os.RemoveAll(q))
@@ -56,7 +56,7 @@ func TestAttacksOnASignedStore(t *testing.T) {
 			lines := a.lines()
 			a.writeLines(lines[:len(lines)-4])
 			check(a, os.RemoveAll(filepath.Dir(a.quarantined())))
-		}, "all-users/journal.ndjson: line", "a line of its journal that its checkpoint covers is missing or changed"},
+		}, "all-users/journal.ndjson: line", "a journal line that its checkpoint covers is missing or changed"},
 		{"covered quarantined line edited", func(a *attack) {
 			a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), "users gone", "users kept")
 		}, "all-users/journal.ndjson: line", ""},
