@@ -78,8 +78,15 @@ func TestThreats(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	const rolledBack = "an older copy has replaced it"
+	page := read(t, "../docs/threat-model.md")
+	threat := func(name string, f func(t *testing.T)) {
+		if !strings.Contains(page, "\n| "+name+" |") {
+			t.Errorf("docs/threat-model.md has no item %q", name)
+		}
+		t.Run(name, f)
+	}
 
-	t.Run("read the store", func(t *testing.T) {
+	threat("read the store", func(t *testing.T) {
 		r := newRollback(t)
 		check(t, filepath.WalkDir(r.path("snapshots"), func(path string, e fs.DirEntry, err error) error {
 			if info, err := e.Info(); err != nil || info.Mode()&os.ModeSymlink == 0 && info.Mode().Perm()&0o077 != 0 {
@@ -88,12 +95,12 @@ func TestThreats(t *testing.T) {
 			return err
 		}))
 	})
-	t.Run("damage or remove files", func(t *testing.T) {
+	threat("damage or remove files", func(t *testing.T) {
 		r := newRollback(t)
 		r.sh(t, "rm snapshots/all-users/latest/users.csv")
 		r.verifies(t, "users.csv: is missing", "users.csv: is missing")
 	})
-	t.Run("block runs", func(t *testing.T) {
+	threat("block runs", func(t *testing.T) {
 		r := newRollback(t)
 		check(t, os.Remove(r.path("snapshots/all-users/checkpoint")))
 		if out := r.must(t, 1, "apply").stderr; !strings.Contains(out, "its checkpoint is missing") {
@@ -101,7 +108,7 @@ func TestThreats(t *testing.T) {
 		}
 		r.verifies(t, "checkpoint: is missing", "checkpoint: is missing")
 	})
-	t.Run("add to the tail", func(t *testing.T) {
+	threat("add to the tail", func(t *testing.T) {
 		r := newRollback(t)
 		newest, err := os.Readlink(r.path("snapshots/all-users/latest"))
 		check(t, err)
@@ -114,18 +121,18 @@ func TestThreats(t *testing.T) {
 			t.Errorf("the added line had an effect: %v", err)
 		}
 	})
-	t.Run("cut the tail", func(t *testing.T) {
+	threat("cut the tail", func(t *testing.T) {
 		r := newRollback(t)
 		r.sh(t, "cp snapshots/all-users/journal.ndjson covered && echo '{}' >>snapshots/all-users/journal.ndjson && cp covered snapshots/all-users/journal.ndjson")
 		r.verifies(t, "", "")
 	})
-	t.Run("put back an older copy of an export", func(t *testing.T) {
+	threat("put back an older copy of an export", func(t *testing.T) {
 		r := newRollback(t)
 		restore := func() { r.sh(t, "rm -r snapshots/all-users && cp -r older/all-users snapshots/all-users") }
 		r.daemonFinds(t, rolledBack, restore)
 		r.verifies(t, "", "it ends at sequence 1: newer snapshots were removed, or it is an older copy")
 	})
-	t.Run("put back an older copy of the store", func(t *testing.T) {
+	threat("put back an older copy of the store", func(t *testing.T) {
 		r := newRollback(t)
 		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && cp -r older snapshots") })
 		r.verifies(t, "", "it ends at sequence 1: newer snapshots were removed, or it is an older copy")
@@ -133,18 +140,18 @@ func TestThreats(t *testing.T) {
 		r.must(t, 0, "apply")
 		r.verifies(t, "", "sequence 2 has another manifest: there are two chains")
 	})
-	t.Run("delete an export", func(t *testing.T) {
+	threat("delete an export", func(t *testing.T) {
 		r := newRollback(t)
 		remove := func() { r.sh(t, "rm -r snapshots/all-users") }
 		r.daemonFinds(t, rolledBack, remove)
 		remove() // the folder that the daemon created
 		r.verifies(t, "", "--head: unknown export all-users")
 	})
-	t.Run("delete the store", func(t *testing.T) {
+	threat("delete the store", func(t *testing.T) {
 		r := newRollback(t)
 		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && mkdir -m 700 snapshots") })
 	})
-	t.Run("point latest to the snapshot before", func(t *testing.T) {
+	threat("point latest to the snapshot before", func(t *testing.T) {
 		r := newRollback(t)
 		before := strings.TrimSpace(r.sh(t, "cd snapshots/all-users && ls -d 2* | head -n1"))
 		newest, err := os.Readlink(r.path("snapshots/all-users/latest"))
