@@ -177,14 +177,14 @@ func (d *disk) Mkdir(path string, a snapshot.Access) error {
 
 func (d *disk) Rename(from, to string) error {
 	return d.do("rename "+filepath.Base(from), func() error {
-		target, replaced := os.Readlink(to)
+		restore, missing := remake(to)
 		err := d.system.Rename(from, to)
 		if err == nil {
 			d.undo(from, func() error {
-				if err := os.Rename(to, from); err != nil || replaced != nil {
+				if err := os.Rename(to, from); err != nil || missing != nil {
 					return err
 				}
-				return os.Symlink(target, to)
+				return restore()
 			})
 		}
 		return err

@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // A scenario is a store and an action on it.
@@ -17,6 +19,7 @@ type scenario struct {
 	before func(testing.TB) *snapshot.Store // called once; each fault gets a copy
 	act    func(t testing.TB, s *snapshot.Store) error
 	broken bool // before leaves something to repair
+	again  bool // after a fault, a person repeats act
 }
 
 func scenarios() []scenario {
@@ -39,6 +42,22 @@ func scenarios() []scenario {
 		}, act: func(t testing.TB, s *snapshot.Store) error {
 			_, err := storetest.Release(t, s, "")
 			return err
+		}},
+		{name: "adopt", before: func(t testing.TB) *snapshot.Store {
+			s := fourDays(t)
+			storetest.RemoveAll(t, s.Path(staff, "20261126T060000Z"))
+			return s
+		}, act: adoptLoss, broken: true, again: true},
+		{name: "drop", before: func(t testing.TB) *snapshot.Store {
+			s := oneDay(t)
+			storetest.Must(t, storetest.Quarantine(t, s, 2))
+			return s
+		}, act: func(t testing.TB, s *snapshot.Store) error {
+			w, err := s.Writer(t.Context(), staff, snapshot.ThisProcess("test"))
+			if err != nil {
+				return err
+			}
+			return errors.Join(w.Drop("", "ops", "the role was missing"), w.Close())
 		}},
 		{name: "quarantine", before: fourQuarantined, act: func(t testing.TB, s *snapshot.Store) error { return storetest.Quarantine(t, s, 5) }},
 	}
@@ -184,12 +203,22 @@ func faultPoint(t *testing.T, dir string, sc scenario, d *disk) bool {
 	if problems, _ := storetest.Verify(t, s); !sc.broken && len(problems) > 0 {
 		t.Fatalf("%s: %q", where, problems)
 	}
-	checkStore(t, s, where)
+	if sc.again {
+		_ = sc.act(t, s) // fails if there is nothing left to do
+	}
+	checkStore(t, s, where, sc.again)
 	return true
 }
 
-// checkStore checks that nothing is torn, and that the next run repairs the store.
-func checkStore(t *testing.T, s *snapshot.Store, where string) {
+// adoptLoss adopts what verify finds.
+func adoptLoss(t testing.TB, s *snapshot.Store) error {
+	a := snapshot.Adoption{User: "ops", Reason: "a disk was lost"}
+	return verify.Adopt(t.Context(), s, staff, snapshot.ThisProcess("test"), a, verify.Options{}, func(verify.Finding) {})
+}
+
+// checkStore checks that nothing is torn, and that the next run repairs the store. In
+// an adopted store, notes remain.
+func checkStore(t *testing.T, s *snapshot.Store, where string, adopted bool) {
 	t.Helper()
 	list, err := s.List(staff)
 	if err != nil {
@@ -214,7 +243,9 @@ func checkStore(t *testing.T, s *snapshot.Store, where string) {
 	if was := len(folders) + len(gone); next.Manifest.Sequence != was+1 {
 		t.Errorf("%s: the next run has sequence %d after %d", where, next.Manifest.Sequence, was)
 	}
-	storetest.CheckOK(t, s)
+	if problems, notes := storetest.Verify(t, s); len(problems) > 0 || len(notes) > 0 && !adopted {
+		t.Errorf("%s: Verify: %q %q", where, problems, notes)
+	}
 	for _, pattern := range []string{"*/.*.partial", "*/.*.pruned", "*/pruned/.*", ".quarantine/*/.*.partial"} {
 		if left, _ := filepath.Glob(filepath.Join(s.Dir(), pattern)); len(left) > 0 {
 			t.Errorf("%s: left over: %v", where, left)
