@@ -61,14 +61,17 @@ func (a *app) prune(cmd *cobra.Command, arg, reason string) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	user := org.Run(cfg, "").User
-	if _, notThere := store.Snapshot(export, name); notThere != nil {
-		if _, err := store.FindQuarantined(export, name); err == nil {
-			if err := w.Drop(name, user, reason); err != nil {
-				return err
-			}
-			fmt.Fprintf(a.stdout, "%s: dropped the quarantined read %s\n", export, name)
-			return nil
+	_, notSnapshot := store.Snapshot(export, name)
+	_, notRead := store.FindQuarantined(export, name)
+	switch {
+	case notSnapshot == nil && notRead == nil:
+		return fmt.Errorf("%s is a snapshot and a quarantined read; drop the read first: `oktasync quarantine drop %s --reason TEXT`", arg, arg)
+	case notSnapshot != nil && notRead == nil:
+		if err := w.Drop(name, user, reason); err != nil {
+			return err
 		}
+		fmt.Fprintf(a.stdout, "%s: dropped the quarantined read %s\n", export, name)
+		return nil
 	}
 	if err := w.Erase(cmd.Context(), name, user, reason); err != nil {
 		return err

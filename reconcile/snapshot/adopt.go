@@ -77,13 +77,17 @@ func (w *Writer) adopt(a Adoption) error {
 	return w.relink(w.newest.Name())
 }
 
+// Accepts reports whether a Writer of s accepts the key of a checkpoint. In a store
+// without a signed checkpoint, there is no key.
+func (s *Store) Accepts(c *Checkpoint) bool {
+	w := &Writer{store: s, export: c.Export}
+	return c.SignedBy == nil || w.checkKey(c) == nil
+}
+
 // goesOnFrom reports whether the lines that c covers were verified: a key that the
 // writer accepts signed them, or nothing is signed yet.
 func (w *Writer) goesOnFrom(c *Checkpoint) bool {
-	if c.SignedBy != nil && w.checkKey(c) != nil {
-		return false
-	}
-	return w.journal.hasLine(c.Bytes, c.LineSHA256) == nil
+	return w.store.Accepts(c) && w.journal.hasLine(c.Bytes, c.LineSHA256) == nil
 }
 
 // adoptJournal takes all whole lines of the journal over as they are.

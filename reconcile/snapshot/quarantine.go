@@ -201,8 +201,11 @@ func (w *Writer) quarantineName(started time.Time) (string, error) {
 		return "", err
 	}
 	before := ""
+	if w.newest != nil {
+		before = w.newest.Name()
+	}
 	if n := len(names); n > 0 {
-		before = names[n-1]
+		before = max(before, names[n-1])
 	}
 	return nameAfter(before, started), nil
 }

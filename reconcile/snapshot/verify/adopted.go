@@ -52,7 +52,9 @@ func (v *verifier) add(f Finding) {
 func Adopt(ctx context.Context, s *snapshot.Store, export string, h snapshot.Holder, a snapshot.Adoption, o Options, report func(Finding)) error {
 	o.Exports = []string{export}
 	return s.Adopt(export, h, func() (snapshot.Adoption, error) {
-		_, err := Verify(ctx, s, o, func(f Finding) {
+		c, err := s.Checkpoint(export)
+		o.void = err == nil && !s.Accepts(c)
+		_, err = Verify(ctx, s, o, func(f Finding) {
 			report(f)
 			if !f.Note && f.Export == export {
 				a.Accepted = append(a.Accepted, f.Digest())

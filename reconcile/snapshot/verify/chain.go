@@ -63,6 +63,9 @@ func (v *verifier) survey(ctx context.Context, export string) (*chain, error) {
 	if err := c.readJournal(); err != nil {
 		return nil, err
 	}
+	if v.void {
+		c.ledger = snapshot.Ledger{}
+	}
 	c.checkNamed()
 	c.checkLinks(v)
 	c.checkEvents()

@@ -70,6 +70,10 @@ type Options struct {
 	Authorities []*x509.Certificate      // of time stamps; nil: stamps are only compared with the journal
 	Heads       []snapshot.Head          // noted elsewhere, each with its export
 
+	// void means that no line of the journal has an effect, because Adopt doesn't go
+	// on from the checkpoint.
+	void bool
+
 	// Progress, if not nil, is called at each snapshot and every so many records.
 	Progress func(Progress)
 }
@@ -117,6 +121,7 @@ type verifier struct {
 	now         time.Time
 	authorities []*x509.Certificate
 	heads       []snapshot.Head
+	void        bool
 	accepted    map[string]snapshot.Event // by the digests of findings, for the current export
 	report      func(Finding)
 	sum         Summary
@@ -128,7 +133,7 @@ type verifier struct {
 func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
 	v := &verifier{
 		store: s, signers: o.Signers, principals: o.Principals, signed: o.Signed, now: o.Time,
-		authorities: o.Authorities, heads: o.Heads, report: report, progress: o.Progress,
+		authorities: o.Authorities, heads: o.Heads, void: o.void, report: report, progress: o.Progress,
 	}
 	if o.Time.IsZero() {
 		v.now = time.Now()
