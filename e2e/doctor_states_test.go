@@ -133,7 +133,7 @@ var misconfigurations = map[string]misconfiguration{
 		s.write("snapshots/oktasync.json", `{"format":"oktasync.store/2","org":{"url":"https://other.okta.com"},"store_id":"00"}`+"\n")
 	}, diagnosis{"failed", "store", "belongs to https://other.okta.com, not to https://127.0.0.1:", "config", "another store.path"}},
 	"store-among-files": {nil, func(s *badSite) { s.write("snapshots/notes.txt", "") },
-		diagnosis{"failed", "store", "no store but other files (notes.txt)", "config", "store.path"}},
+		diagnosis{"failed", "store", "no store, but other files (notes.txt)", "config", "store.path"}},
 	"no-such-group": {nil, func(s *badSite) { s.storeSetting("group: nosuchgroup") },
 		diagnosis{"failed", "store", "there is no group nosuchgroup", "config", "store.group"}},
 	"too-little-space": {nil, func(s *badSite) { s.edit("@daily\"\n", "@daily\"\n    retain: {last: 2000000000}\n") },

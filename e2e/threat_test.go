@@ -130,12 +130,12 @@ func TestThreats(t *testing.T) {
 		r := newRollback(t)
 		restore := func() { r.sh(t, "rm -r snapshots/all-users && cp -r older/all-users snapshots/all-users") }
 		r.daemonFinds(t, rolledBack, restore)
-		r.verifies(t, "", "it ends at sequence 1: newer snapshots were removed, or it is an older copy")
+		r.verifies(t, "", "its chain ends at sequence 1, so newer snapshots were removed, or this is an older copy")
 	})
 	threat("put back an older copy of the store", func(t *testing.T) {
 		r := newRollback(t)
 		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && cp -r older snapshots") })
-		r.verifies(t, "", "it ends at sequence 1: newer snapshots were removed, or it is an older copy")
+		r.verifies(t, "", "its chain ends at sequence 1, so newer snapshots were removed, or this is an older copy")
 		r.org.Move(2)
 		r.must(t, 0, "apply")
 		r.verifies(t, "", "sequence 2 has another manifest: there are two chains")

@@ -275,12 +275,17 @@ func (r *read) reportLocked(a *attempt) error {
 	return err
 }
 
-// setClockLocked takes the Date of the first response that has one.
+// setClockLocked takes the Date of the first response that has one. If the estimate
+// of several responses is earlier, it counts: settling then also finds what changed
+// after a response with a wrong Date.
 func (r *read) setClockLocked(a *attempt) {
 	if r.date.IsZero() && !a.date.IsZero() {
 		r.date, r.dated = a.date, a.received
 		if r.c.cfg.ClockOffset != nil {
 			r.ClockOffset = r.c.cfg.ClockOffset()
+			if estimate := a.received.Add(r.ClockOffset - time.Second); estimate.Before(r.date) {
+				r.date = estimate
+			}
 		}
 	}
 }

@@ -88,7 +88,13 @@ func (a *app) newDifference(r *reader, args []string, nearest bool) (*difference
 	if err != nil {
 		return nil, err
 	}
-	from, err := a.snapshotAt(r, args[0], cmp.Or(optional(args, 1), "@-1"), nearest)
+	fromName := cmp.Or(optional(args, 1), "@-1")
+	if p := to.Manifest.Previous; len(args) == 1 && p != nil {
+		if _, err := r.Snapshot(args[0], p.Snapshot); err == nil {
+			fromName = p.Snapshot // also if a newer snapshot was published meanwhile
+		}
+	}
+	from, err := a.snapshotAt(r, args[0], fromName, nearest)
 	if err != nil {
 		if notFound := (*snapshot.NotFoundError)(nil); len(args) == 1 && errors.As(err, &notFound) {
 			return nil, fmt.Errorf("%s has only one snapshot, %s; there is nothing to compare it with", args[0], to.Name())

@@ -26,7 +26,7 @@ func TestQuarantine(t *testing.T) {
 	for _, q := range list {
 		names = append(names, q.Name())
 	}
-	want := []string{"20261123T060000Z", "20261124T060000Z", "20261125T060000Z", "20261126T060000Z", "20261127T060000Z", "20261127T060001Z", "20261127T060002Z"}
+	want := []string{"20261123T060001Z", "20261124T060000Z", "20261125T060000Z", "20261126T060000Z", "20261127T060000Z", "20261127T060001Z", "20261127T060002Z"}
 	if !slices.Equal(names, want) {
 		t.Errorf("Quarantined() = %v, want %v", names, want)
 	}
