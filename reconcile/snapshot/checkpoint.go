@@ -69,7 +69,7 @@ func (c *Checkpoint) check(s *Store, export string) string {
 		return "its checkpoint belongs to another store"
 	case c.Export != export:
 		return fmt.Sprintf("its checkpoint belongs to the export %q", c.Export)
-	case c.Lines < 0 || c.Sequence < 0 || (c.Lines == 0) != (c.Bytes == 0) || (c.Lines == 0) != (c.LineSHA256 == ""),
+	case c.Lines < 0 || c.Bytes < 0 || c.Sequence < 0 || (c.Lines == 0) != (c.Bytes == 0) || (c.Lines == 0) != (c.LineSHA256 == ""),
 		(c.Sequence == 0) != (c.Snapshot == ""), (c.Sequence == 0) != (c.ManifestSHA256 == ""),
 		c.Sequence > 0 && nameErr != nil, (c.SignedBy == nil) != (len(c.signature()) == 0):
 		return "the members of its checkpoint contradict each other"

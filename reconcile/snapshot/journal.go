@@ -270,8 +270,8 @@ type Ledger struct {
 	broken bool
 }
 
-// Add adds a line, with its line feed. It returns an error if the line is no event or
-// doesn't follow the line before it, and adds it all the same.
+// Add adds a line, with its line feed. If the line isn't an event, or doesn't follow
+// the line before it, Add also returns an error.
 func (l *Ledger) Add(line []byte) error {
 	if l.all == nil {
 		l.all = NewDigest()

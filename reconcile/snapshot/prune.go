@@ -60,7 +60,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 
 // known returns those of names whose manifest is the one that the chain of the newest
 // snapshot contains, or that a covered line of the journal names. A folder that
-// somebody has put in place isn't among them.
+// a person copied into the export isn't among them.
 func (w *Writer) known(names []string) ([]string, error) {
 	events, err := w.covered()
 	if err != nil {

@@ -141,6 +141,8 @@ func TestVerifyFindsTamperingWithTheJournal(t *testing.T) {
 		{"snapshot copied in", func(f folder) { storetest.CopyFolder(f, f.path(third), f.path("20261126T060000Z")) },
 			[]string{"staff@20261126T060000Z/manifest.json: its manifest is that of staff@" + third}},
 		{"checkpoint removed", func(f folder) { f.remove("checkpoint") }, []string{"staff/checkpoint: is missing"}},
+		{"checkpoint with a negative size", func(f folder) { f.edit("checkpoint", `"bytes":`, `"bytes":-`) },
+			[]string{"staff/checkpoint: the members of its checkpoint contradict each other"}},
 		{"checkpoint edited", func(f folder) { f.edit("checkpoint", `"lines":6`, `"lines":4`) },
 			[]string{journal + "line 4 is not the one that the checkpoint covers"}},
 	})
