@@ -18,22 +18,23 @@ var outcomes = []string{
 // quarantined read, and for a published snapshot if old ones couldn't be pruned.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
 	result, err := s.reconciler.Reconcile(ctx, export, org.Run(s.cfg, "schedule"))
+	failure := err
+	if result.Outcome == reconcile.Quarantined {
+		failure = nil
+	}
+	if ctx.Err() == nil { // before the log line, so that its reader finds the state
+		s.failures.record(export.Name, failure)
+	}
 	logResult(ctx, s.log, export.Name, result, err)
 	s.metrics.Reconcile(export.Name, string(result.Outcome), result.Elapsed)
 	if err == nil && s.heartbeat != nil {
 		s.heartbeat.enqueue(nil)
 	}
-	if result.Outcome == reconcile.Quarantined {
-		err = nil
-	}
-	if ctx.Err() == nil {
-		s.failures.record(export.Name, err)
-	}
 	s.notifyChanges()
 	if result.Outcome == reconcile.Published {
 		return nil
 	}
-	return err
+	return failure
 }
 
 // logResult writes the one log line of a reconcile.
