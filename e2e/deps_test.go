@@ -96,8 +96,9 @@ var mayImport = map[string]imports{
 		},
 	},
 	"reconcile": {
-		ours:  []string{"oktaclient", "reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
-		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
+		ours:   []string{"oktaclient", "reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		others: []string{"golang.org/x/sync"}, // errgroup: chains of resources at the same time
+		tests:  []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
 	"scheduler": {
 		others: []string{"github.com/robfig/cron/v3"},

@@ -20,7 +20,8 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
 		Declared: p.Export.Declaration(), Settled: p.Read.Settled, Requests: requests, Base: p.Previous,
 	}
-	p.progress.enter(PhasePublishing, nil, 0, p.total())
+	step := p.progress.begin()
+	step.enter(PhasePublishing, nil, 0, p.total())
 	for _, rp := range p.Resources {
 		records, err := rp.records.merge()
 		if err != nil {
@@ -28,7 +29,7 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 		}
 		draft := snapshot.ResourceDraft{
 			Resource: rp.Declared.Resource, ByStatus: rp.ByStatus, Counts: rp.Counts, Base: rp.Base,
-			Records: observed{ctx, records, &p.progress}, Rows: rp.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside,
+			Records: observed{ctx, records, step}, Rows: rp.read.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside,
 			ContentSHA256: rp.contentSHA256,
 		}
 		if rp.changes != nil {

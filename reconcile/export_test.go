@@ -20,9 +20,7 @@ type Spool struct{ s *spool }
 func NewSpool(dir string, runSize int) *Spool {
 	temp := func() (*os.File, error) { return snapshot.TempFile(dir) }
 	keep := func(dst, canonical []byte) ([]byte, error) { return append(dst, canonical...), nil }
-	s := newSpool(temp, keep)
-	s.runSize = runSize
-	return &Spool{s}
+	return &Spool{newSpool(temp, keep, runSize)}
 }
 
 func (s *Spool) Add(u oktaclient.Record) error { return s.s.add(u) }

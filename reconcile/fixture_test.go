@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type org struct {
 	query         oktaclient.Query          // of the last read
 	later         time.Duration             // that Find takes longer
 	ahead         time.Duration             // of the org's clock
+	mu            sync.Mutex                // guards query and found
 }
 
 func (o *org) records(q oktaclient.Query) []oktaclient.Record {
@@ -37,7 +39,9 @@ func (o *org) records(q oktaclient.Query) []oktaclient.Record {
 }
 
 func (o *org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
+	o.mu.Lock()
 	o.query = q
+	o.mu.Unlock()
 	started := time.Now()
 	if o.hook != nil {
 		o.hook(ctx)
@@ -76,7 +80,9 @@ func pass(q oktaclient.Query, r oktaclient.Record, sink oktaclient.Sink) error {
 func (o *org) Find(_ context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
 	result := oktaclient.ReadResult{Started: time.Now()}
 	for _, id := range ids {
+		o.mu.Lock()
 		o.found = append(o.found, id)
+		o.mu.Unlock()
 		request := oktaclient.Request{Resource: q.Resource.Name, Time: time.Now(), Method: "GET", Path: q.Resource.Path + "/" + id, Status: 404, RequestID: "r2", Error: "E0000007"}
 		records := o.records(q)
 		if i := slices.IndexFunc(records, func(r oktaclient.Record) bool { return r.ID == id }); i >= 0 {

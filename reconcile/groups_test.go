@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,9 +80,14 @@ func TestUsersAndGroups(t *testing.T) {
 // The read of a plan covers the reads of all resources.
 func TestReadOfTwoResources(t *testing.T) {
 	f := newFixture(t, people(0, 3)...).withGroups(groups(0, 20))
+	var mu sync.Mutex
 	var started []time.Time
-	f.org.hook = func(context.Context) { started = append(started, time.Now()) }
-	if r := f.plan().Read; r.Requests != 2 || r.Rows != 23 || r.Settled || r.Started.After(started[1]) || r.Finished.Before(started[1]) {
+	f.org.hook = func(context.Context) {
+		mu.Lock()
+		defer mu.Unlock()
+		started = append(started, time.Now())
+	}
+	if r := f.plan().Read; r.Requests != 2 || r.Rows != 23 || r.Settled || r.Started.After(started[0]) || r.Finished.Before(started[1]) {
 		t.Errorf("read = %+v, want 2 requests and 23 rows of both, not settled because of groups", r)
 	}
 }

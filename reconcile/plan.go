@@ -38,11 +38,11 @@ type ResourcePlan struct {
 	Base       string // of the comparison: snapshot.BaseNone, BasePrevious or BaseReset
 	Counts     diff.Counts
 	ByStatus   map[string]int // nil if the resource has no status
-	Rows       int            // records in all responses
 	Duplicates int            // further copies of records
 	Outside    int            // records that the declaration doesn't select
 
 	previous *snapshot.Snapshot
+	read     oktaclient.ReadResult
 	rules    diff.Rules
 	records  *spool
 	changes  *os.File // lines of a changes file
@@ -70,17 +70,17 @@ func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot
 		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
 		defer cancel()
 	}
-	p := &Plan{Export: export, override: override, requests: transcript{began: time.Now()}, progress: progress{Progress{Export: export.Name}, r.cfg.Progress}}
+	p := &Plan{Export: export, override: override, requests: transcript{began: time.Now()}, progress: progress{export: export.Name, report: r.cfg.Progress}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
 		}
 	}()
 	p.open(previous)
+	if err := p.read(ctx, r); err != nil {
+		return nil, err
+	}
 	for _, rp := range p.Resources {
-		if err := p.planResource(ctx, r, rp); err != nil {
-			return nil, err
-		}
 		p.Stopped = append(p.Stopped, rp.stops()...)
 	}
 	return p, nil
@@ -101,25 +101,6 @@ func (p *Plan) open(previous *snapshot.Snapshot) {
 	}
 }
 
-// planResource reads one resource, compares it with the newest snapshot, and
-// proves what was removed.
-func (p *Plan) planResource(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
-	name := rp.Declared.Resource.Name
-	if err := p.read(ctx, r, rp); err != nil {
-		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
-			err = cause
-		}
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	if err := p.compare(ctx, r, rp); err != nil {
-		return fmt.Errorf("compare %s with newest snapshot: %w", name, err)
-	}
-	if err := p.proveRemovals(ctx, r, rp); err != nil {
-		return fmt.Errorf("read missing %s: %w", name, err)
-	}
-	return nil
-}
-
 func (r *Reconciler) latest(export string) (*snapshot.Snapshot, error) {
 	if r.cfg.Store == nil {
 		return nil, nil
@@ -136,152 +117,6 @@ func (r *Reconciler) tempFile() (*os.File, error) {
 		return snapshot.TempFile(r.cfg.Spool)
 	}
 	return r.cfg.Store.TempFile()
-}
-
-// read spools every record of a resource.
-func (p *Plan) read(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
-	d := rp.Declared
-	rp.records = newSpool(r.tempFile, d.Attributes.Projector(d.Resource.Always()).Project)
-	query, expected := rp.query(p), 0
-	if rp.Base == snapshot.BasePrevious {
-		expected = rp.previous.Manifest.Resources[d.Resource.Name].Total
-		if d.Read.Strategy == oktaclient.Spans {
-			borders, err := bordersOf(rp.previous, d.Resource, query.Resource.PageSize)
-			if err != nil {
-				return err
-			}
-			if query.Borders = borders; len(borders) > 0 {
-				query.KnownBefore = borders[len(borders)-1]
-			}
-		}
-	}
-	p.progress.enter(PhaseReading, rp, 0, expected)
-	result, err := r.cfg.Source.Read(ctx, query, sink{p, rp, r.tempFile})
-	if err != nil && result.Rows > 0 {
-		return fmt.Errorf("%w, after %s in %d requests", err, d.Resource.Plural(result.Rows), result.Requests)
-	}
-	if err != nil {
-		return err
-	}
-	rp.Rows = result.Rows
-	return errors.Join(p.addRead(result), rp.records.finish())
-}
-
-// addRead adds the read of a resource to the read of the plan. The first resource
-// decides about the clock, so that all times come from one estimate.
-func (p *Plan) addRead(result oktaclient.ReadResult) error {
-	if p.Read.Started.IsZero() {
-		p.Read = result
-		return nil
-	}
-	p.Read.Settled = p.Read.Settled && result.Settled
-	return p.addRequests(result)
-}
-
-// addRequests adds the requests of another read to the read of the plan.
-func (p *Plan) addRequests(result oktaclient.ReadResult) error {
-	p.Read.Finished = result.Finished
-	p.Read.Requests += result.Requests
-	p.Read.Rows += result.Rows
-	for _, c := range result.Certificates {
-		if err := p.Read.Certificates.Add(c.Chain, c.Requests); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (rp *ResourcePlan) query(p *Plan) oktaclient.Query {
-	q := oktaclient.Query{
-		Resource: rp.Declared.Read,
-		OnPhase: func(phase oktaclient.Phase) {
-			if phase == oktaclient.PhaseSettle {
-				p.progress.enter(PhaseSettling, rp, p.progress.Records, 0)
-			}
-		},
-	}
-	if n := rp.Declared.Narrowing; n != nil {
-		q.IncludeDeprovisioned, q.Search = n.IncludeDeprovisioned, n.Search
-	}
-	return q
-}
-
-// sink passes a read to a plan.
-type sink struct {
-	plan     *Plan
-	resource *ResourcePlan
-	temp     func() (*os.File, error)
-}
-
-func (s sink) Record(r oktaclient.Record) error {
-	s.plan.progress.record()
-	return s.resource.records.add(r)
-}
-
-func (s sink) Outside(r oktaclient.Record) error { return s.resource.records.addOutside(r) }
-
-func (s sink) Request(r oktaclient.Request) error {
-	if s.plan.progress.Phase == PhaseProving {
-		request := requestOf(r)
-		if id, proof, ok := request.Proof(); ok {
-			s.resource.rules.Proofs[id] = proof
-		}
-	}
-	s.plan.progress.request()
-	return s.plan.requests.add(r, s.temp)
-}
-
-// compare merges the spooled records with the newest snapshot. Counts stay in
-// memory, and changes go to a temporary file.
-func (p *Plan) compare(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
-	records, err := rp.records.merge()
-	if err != nil {
-		return err
-	}
-	p.progress.enter(PhaseComparing, rp, 0, int(rp.records.records))
-	after := &counting{merge: records, content: snapshot.NewDigest()}
-	if rp.Declared.Resource.Status != "" {
-		after.byStatus = make(map[string]int)
-	}
-	if rp.Base == snapshot.BasePrevious {
-		err = rp.diff(r, observed{ctx, after, &p.progress})
-	} else {
-		err = drain(observed{ctx, after, &p.progress})
-	}
-	if err != nil {
-		return err
-	}
-	rp.ByStatus, rp.Counts.Total = after.byStatus, after.total
-	rp.Duplicates, rp.Outside = records.duplicates, records.outside
-	rp.contentSHA256 = after.content.String()
-	return nil
-}
-
-func (rp *ResourcePlan) diff(r *Reconciler, after diff.Reader) error {
-	before, err := rp.previous.Records(rp.Declared.Resource)
-	if err != nil {
-		return err
-	}
-	defer before.Close()
-	if err := rp.closeChanges(); err != nil { // of the first comparison, if this is the second
-		return err
-	}
-	if rp.changes, err = r.tempFile(); err != nil {
-		return fmt.Errorf("create temporary file: %w", err)
-	}
-	sum := snapshot.NewDigest()
-	w := bufio.NewWriter(io.MultiWriter(rp.changes, sum))
-	var line []byte
-	rp.Counts, err = diff.Diff(before, after, rp.rules, func(c *diff.Change) error {
-		if line, err = c.Line(line[:0]); err != nil {
-			return err
-		}
-		_, err := w.Write(line)
-		return err
-	})
-	err = errors.Join(err, w.Flush())
-	rp.changesSHA256 = sum.String()
-	return err
 }
 
 // missing returns the files that the manifest of s lists and its folder lacks. It

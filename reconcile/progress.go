@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"sync"
 
 	"oktasync/reconcile/snapshot/diff"
 )
@@ -17,64 +18,107 @@ const (
 	PhasePublishing Phase = "publishing" // a snapshot or a quarantined read
 )
 
-// Progress is the progress of a reconcile. It contains counts and no records.
+// Progress is the progress of a reconcile. It contains counts and no records. Of
+// chains that are read at the same time, it describes the first that isn't finished.
 type Progress struct {
 	Export   string
 	Phase    Phase
 	Resource string // name; "" while publishing
 	Records  int    // so far: read in total, or in this phase compared, requested, written
 	Expected int    // final number of records, or that of the newest snapshot; 0: unknown
-	Requests int    // so far
+	Requests int    // so far, for all resources
 }
 
 // progress reports progress at every request, and every recordsPerReport records.
+// Its methods may be called concurrently.
 type progress struct {
-	Progress
+	export string
 	report func(Progress) // may be nil
+
+	mu       sync.Mutex // guards the fields below, and calls of report
+	requests int
+	steps    []*step // of the chains, in their order
+}
+
+// begin adds a step after the others.
+func (p *progress) begin() *step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &step{shared: p, Progress: Progress{Export: p.export}}
+	p.steps = append(p.steps, s)
+	return s
+}
+
+// step is the progress of one chain, or of a publish. It isn't safe for concurrent
+// use.
+type step struct {
+	Progress
+	shared *progress
+	done   bool // guarded by shared.mu
 }
 
 const recordsPerReport = 1 << 10
 
 // enter begins a phase of a resource. rp is nil while publishing.
-func (p *progress) enter(phase Phase, rp *ResourcePlan, records, expected int) {
-	p.Phase, p.Records, p.Expected, p.Resource = phase, records, expected, ""
+func (s *step) enter(phase Phase, rp *ResourcePlan, records, expected int) {
+	s.Phase, s.Records, s.Expected, s.Resource = phase, records, expected, ""
 	if rp != nil {
-		p.Resource = rp.Declared.Resource.Name
+		s.Resource = rp.Declared.Resource.Name
 	}
-	p.now()
+	s.now()
 }
 
 // record counts a record that was read. While removals are proved, requests are
 // counted instead.
-func (p *progress) record() {
-	if p.Phase != PhaseProving {
-		p.Records++
+func (s *step) record() {
+	if s.Phase != PhaseProving {
+		s.Records++
 	}
 }
 
-func (p *progress) request() {
-	if p.Requests++; p.Phase == PhaseProving {
-		p.Records = min(p.Records+1, p.Expected)
+func (s *step) request() {
+	if s.Phase == PhaseProving {
+		s.Records = min(s.Records+1, s.Expected)
 	}
-	p.now()
+	s.shared.mu.Lock()
+	s.shared.requests++
+	s.shared.mu.Unlock()
+	s.now()
 }
 
-func (p *progress) now() {
-	if p.report != nil {
-		p.report(p.Progress)
+// now reports s, unless an earlier step isn't finished.
+func (s *step) now() {
+	p := s.shared
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, other := range p.steps {
+		if other == s && p.report != nil {
+			s.Requests = p.requests
+			p.report(s.Progress)
+		}
+		if !other.done {
+			return
+		}
 	}
+}
+
+// end ends the step.
+func (s *step) end() {
+	s.shared.mu.Lock()
+	defer s.shared.mu.Unlock()
+	s.done = true
 }
 
 // observed is a Reader that counts its records and ends with its context.
 type observed struct {
 	ctx context.Context
 	diff.Reader
-	progress *progress
+	step *step
 }
 
 func (r observed) Next() (diff.Record, error) {
-	if r.progress.Records++; r.progress.Records%recordsPerReport == 0 {
-		r.progress.now()
+	if r.step.Records++; r.step.Records%recordsPerReport == 0 {
+		r.step.now()
 		if r.ctx.Err() != nil {
 			return diff.Record{}, context.Cause(r.ctx)
 		}

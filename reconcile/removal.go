@@ -21,25 +21,25 @@ const (
 // If more records are missing than the guard allows, none is requested: the guard
 // stops the read, and a missing role is the most likely cause. An override requests
 // them, up to a bound. The others have no proof.
-func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler, rp *ResourcePlan) error {
+func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	most := maxRemoved(rp.Declared.Guard, rp.Counts.Before)
-	if rp.Counts.Removed == 0 || rp.Counts.Removed > most && !p.override {
+	if rp.Counts.Removed == 0 || rp.Counts.Removed > most && !c.plan.override {
 		return nil
 	}
 	most = min(rp.Counts.Removed, max(most, maxOverridden))
-	p.progress.enter(PhaseProving, rp, 0, most)
+	c.enter(PhaseProving, rp, 0, most)
 	rp.rules.Proofs = make(diff.Proofs)
 	var ids []string
 	requested := 0
-	err := rp.eachChange(func(c *diff.Change) error {
-		if c.Op != diff.OpRemoved || requested == most {
+	err := rp.eachChange(func(change *diff.Change) error {
+		if change.Op != diff.OpRemoved || requested == most {
 			return nil
 		}
-		ids = append(ids, c.ID())
+		ids = append(ids, change.ID())
 		if requested++; len(ids) < findAtOnce && requested < most {
 			return nil
 		}
-		err := p.find(ctx, r, rp, ids)
+		err := c.find(ctx, rp, ids)
 		ids = ids[:0]
 		return err
 	})
@@ -49,15 +49,14 @@ func (p *Plan) proveRemovals(ctx context.Context, r *Reconciler, rp *ResourcePla
 	if err := rp.records.finish(); err != nil {
 		return err
 	}
-	return p.compare(ctx, r, rp)
+	return c.compare(ctx, rp)
 }
 
 // find reads the records with these ids, as a part of the read. With an override,
 // the app's role can be limited to a part of the org.
-func (p *Plan) find(ctx context.Context, r *Reconciler, rp *ResourcePlan, ids []string) error {
-	query := rp.query(p)
-	query.SkipForbidden = p.override
-	found, err := r.cfg.Source.Find(ctx, query, ids, sink{p, rp, r.tempFile})
-	rp.Rows += found.Rows
-	return errors.Join(err, p.addRequests(found))
+func (c *chain) find(ctx context.Context, rp *ResourcePlan, ids []string) error {
+	query := c.query(rp)
+	query.SkipForbidden = c.plan.override
+	found, err := c.r.cfg.Source.Find(ctx, query, ids, sink{c, rp})
+	return errors.Join(err, addRequests(&rp.read, found))
 }

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	runSize    = 16 << 20                  // bytes of records that are sorted in memory before they are written
+	largeRun   = 16 << 20                  // bytes of users that are sorted in memory before they are written
+	smallRun   = 4 << 20                   // the same for other resources, since several chains are read at the same time
 	readBuffer = 32 << 10                  // bytes of the read buffer of each run in a merge
 	maxLengths = 5 * binary.MaxVarintLen64 // of the lengths of a record's four fields, and its number
 	maxRecord  = 128 << 20                 // a longer field in a run means that the file is damaged
@@ -69,8 +70,16 @@ type run struct {
 	size int64
 }
 
-func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte) ([]byte, error)) *spool {
+func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte) ([]byte, error), runSize int) *spool {
 	return &spool{temp: temp, project: project, runSize: runSize}
+}
+
+// runSize returns the bytes of records of a resource that are sorted in memory.
+func runSize(d Declared) int {
+	if d.Resource == snapshot.Users {
+		return largeRun
+	}
+	return smallRun
 }
 
 // add adds one copy of a record as Okta sent it.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"oktasync/oktaclient"
@@ -19,11 +21,14 @@ const maxTranscript = 1 << 30
 // transcript keeps the requests of a read in an unnamed temporary file, because
 // their paths can be long.
 type transcript struct {
-	began    time.Time
+	began time.Time
+
+	mu       sync.Mutex // guards the fields below while the plan is read
 	requests int
 	bytes    int
 	file     *os.File // nil: no request yet
 	buffer   *bufio.Writer
+	tokens   map[oktaclient.Request]bool // requests for tokens, which each read that uses the token passes
 }
 
 // timedRequest is a request in the file. Elapsed replaces its time, so that a change
@@ -33,8 +38,19 @@ type timedRequest struct {
 	Elapsed time.Duration // since the transcript began
 }
 
-// add adds a request.
+// add adds a request. Several reads may add requests at the same time.
 func (t *transcript) add(r oktaclient.Request, temp func() (*os.File, error)) (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.Method == http.MethodPost {
+		if t.tokens[r] {
+			return nil
+		}
+		if t.tokens == nil {
+			t.tokens = make(map[oktaclient.Request]bool)
+		}
+		t.tokens[r] = true
+	}
 	if t.file == nil {
 		if t.file, err = temp(); err != nil {
 			return fmt.Errorf("create temporary file: %w", err)
