@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"runtime"
 	"strings"
@@ -46,6 +47,9 @@ func newError(call *call, a *attempt, err error) *Error {
 	}
 	return e
 }
+
+// missing reports whether Okta has no such object.
+func (e *Error) missing() bool { return e.Status == http.StatusNotFound && e.Code == "E0000007" }
 
 // Error returns a text like "okta: 500 E0000009 on page 3, tried 5 times (request aZ3k)".
 func (e *Error) Error() string {
@@ -134,7 +138,7 @@ func transportError(err error) *rejection {
 	case errors.As(err, &lookup) && lookup.IsNotFound && !lookup.IsTemporary:
 		r.class, r.final = "no connection", true
 	case errors.As(err, &network) && network.Timeout():
-		r.class = "timeout"
+		r.class = classTimeout
 	case errors.As(err, &dial) && dial.Op == "dial":
 		r.class = "no connection"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -154,6 +158,9 @@ func transportError(err error) *rejection {
 
 // classTooLarge is the class of a page over a bound.
 const classTooLarge = "too large"
+
+// classTimeout is the class of a response that took too long.
+const classTimeout = "timeout"
 
 // classWrongDate is the class of a response with an impossible Date.
 const classWrongDate = "wrong Date"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,15 +20,19 @@ import (
 // except that [Query.SkipForbidden] ignores status 403.
 //
 // A record read by id can differ from the same record in a list: a user has more
-// links. So Find reads each existing record once more from a list. With a
-// search, the list also decides whether the query selects the record.
+// links. So Find reads each existing record once more from a list, unless Okta can't
+// filter the list by id. With a search, the list also decides whether the query
+// selects the record.
 func (c *Client) Find(ctx context.Context, q Query, ids []string, sink Sink) (ReadResult, error) {
 	r, err := c.newRead(q, sink)
 	if err != nil {
 		return ReadResult{}, err
 	}
+	if q.Resource.Strategy == PerParent {
+		return ReadResult{}, fmt.Errorf("%s have no ids of their own", q.Resource.Name)
+	}
 	existing, err := r.existing(ctx, ids)
-	for len(existing) > 0 && err == nil {
+	for len(existing) > 0 && err == nil && q.Resource.filterable {
 		some := existing[:min(len(existing), idsPerList)]
 		existing = existing[len(some):]
 		_, err = (&list{r: r, listing: listOf(q, some)}).read(ctx)
@@ -54,8 +59,7 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 		g.Go(func() (err error) {
 			defer recoverPanic(&err)
 			record, a, err := r.byID(limited, id)
-			if e, ok := errors.AsType[*Error](err); ok && (e.Status == http.StatusNotFound && e.Code == "E0000007" ||
-				e.Status == http.StatusForbidden && r.query.SkipForbidden) {
+			if e, ok := errors.AsType[*Error](err); ok && (e.missing() || e.Status == http.StatusForbidden && r.query.SkipForbidden) {
 				return nil
 			}
 			if err != nil {
@@ -64,7 +68,7 @@ func (r *read) existing(ctx context.Context, ids []string) ([]string, error) {
 			mu.Lock()
 			found = append(found, id)
 			mu.Unlock()
-			return r.deliver([]Record{record}, r.query.Search != "", a)
+			return r.deliver(listing{outside: r.query.Search != ""}, []Record{record}, a)
 		})
 	}
 	if err := g.Wait(); err != nil {

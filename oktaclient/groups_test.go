@@ -12,7 +12,7 @@ import (
 func TestReadGroups(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		o := newOrg(95)
-		o.groups = true
+		o.of = oktaclient.Groups
 		c := o.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency = concurrency })
 		s, result := o.read(t, c)
 		if !result.Settled || result.Requests != 10+1 || len(s.outside) != 0 {

@@ -1,6 +1,7 @@
 package oktaclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,19 +27,21 @@ type list struct {
 	// nextWanted, if not nil, is called with the number of pages so far when the
 	// headers of a page have arrived. It returns whether to read the next page.
 	nextWanted func(pages int) bool
+	size       int // most records per page
 	tries      int // most tries of a page; 0: as configured
 
 	pages   int             // passed to the sink
 	seen    map[uint64]bool // hashes of their queries
 	empty   int             // newest pages without a record
-	updated []int64         // lastUpdated of records of the newest pages, in milliseconds
+	updated []int64         // lastUpdated of records of the newest pages, in milliseconds; only with nextWanted
 }
 
 // read reads the list, and reports whether it read all of it. If Okta no longer
 // accepts its own cursor, read starts once more at the first page. The sink then
 // receives records twice.
 func (l *list) read(ctx context.Context) (complete bool, err error) {
-	first, err := l.r.c.org.Parse(l.path(l.r.query.Resource, l.r.size))
+	l.size = cmp.Or(l.size, l.r.size)
+	first, err := l.r.c.org.Parse(l.path(l.r.query, l.size))
 	if err != nil {
 		return false, err
 	}
@@ -52,6 +55,9 @@ func (l *list) read(ctx context.Context) (complete bool, err error) {
 
 func (l *list) readFrom(ctx context.Context, first *url.URL) (complete bool, err error) {
 	l.seen, l.pages, l.empty, l.updated = map[uint64]bool{}, 0, 0, nil
+	if err := l.r.begin(l.parent); err != nil {
+		return false, err
+	}
 	for at := first; at != nil && err == nil; {
 		at, complete, err = l.follow(ctx, at)
 	}
@@ -61,7 +67,7 @@ func (l *list) readFrom(ctx context.Context, first *url.URL) (complete bool, err
 // fetch is the request for a page.
 type fetch struct {
 	at      *url.URL
-	number  int // of the page in the read
+	number  int // of the page in the read, or in the list of the parent
 	page    *page
 	link    chan *url.URL // receives the next page to request, or nil; at the earliest with the headers
 	prior   chan struct{} // closed when all earlier pages were passed to the sink
@@ -112,7 +118,10 @@ func (l *list) request(ctx context.Context, running *sync.WaitGroup, at *url.URL
 	for at != nil {
 		pages++
 		number := pages
-		f := &fetch{at: at, number: l.r.nextPage(), link: make(chan *url.URL, 1), prior: make(chan struct{}), done: make(chan struct{})}
+		f := &fetch{at: at, number: number, link: make(chan *url.URL, 1), prior: make(chan struct{}), done: make(chan struct{})}
+		if l.parent == "" {
+			f.number = l.r.nextPage()
+		}
 		wanted := func() bool { return l.nextWanted == nil || l.nextWanted(number) }
 		running.Go(func() { l.fetch(ctx, f, wanted) })
 		select {
@@ -153,7 +162,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 				setNext(next)
 			}
 		},
-		accept: func(a *attempt) error { return f.page.parse(a, f.at, l.r) },
+		accept: func(a *attempt) error { return f.page.parse(a, f.at, l) },
 	})
 	if f.err == nil {
 		f.page.buf = f.attempt.body
@@ -164,14 +173,17 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 // take passes the records of a page to the sink. It returns an error if the list
 // doesn't end.
 func (l *list) take(f *fetch) error {
-	if err := l.r.deliver(f.page.records, l.outside, f.attempt); err != nil {
+	if err := l.r.deliver(l.listing, f.page.records, f.attempt); err != nil {
 		return err
 	}
 	if l.pages%sampledPages == 0 {
 		l.updated = l.updated[:0]
 	}
 	for _, record := range f.page.records {
-		if at, ok := milliseconds(record.LastUpdated); ok && len(l.updated) < sampledPages*l.r.size {
+		if l.nextWanted == nil || len(l.updated) >= sampledPages*l.size {
+			break
+		}
+		if at, ok := milliseconds(record.LastUpdated); ok {
 			l.updated = append(l.updated, at)
 		}
 	}
@@ -197,6 +209,6 @@ func (l *list) take(f *fetch) error {
 
 // endless returns the error for a list that doesn't end.
 func (l *list) endless(f *fetch, text string) error {
-	return &Error{RequestID: f.attempt.request.RequestID, Path: l.r.query.Resource.Path, Page: f.number, Tries: 1,
+	return &Error{RequestID: f.attempt.request.RequestID, Path: f.at.EscapedPath(), Page: f.number, Tries: 1,
 		Err: &rejection{class: "endless", final: true, err: errors.New(text)}}
 }

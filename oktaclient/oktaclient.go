@@ -3,9 +3,9 @@
 //
 // Package reconcile and the commands of oktasync use it. Start reading at
 // [Client.Read]; a [Resource] is a kind of object to read. The files: read.go (the
-// API), list.go (pages), spans.go (parallel reads), settle.go (changes during a
-// read), find.go (proof of removal), request.go and retry.go (one request),
-// governor.go (rate limits).
+// API), list.go (pages), spans.go (parallel reads), parents.go (a list for each group
+// or app), settle.go (changes during a read), find.go (proof of removal), request.go
+// and retry.go (one request), governor.go (rate limits).
 //
 // # Pages and retries
 //
@@ -20,9 +20,11 @@
 // Okta has no snapshot isolation: records change while pages are read, and lists
 // come from an index that lags by about a second. The result of a read is
 // therefore correct for each record separately, at some moment between its start
-// and its end. After all lists, a read reads the changed records again, until a
-// pass shows no new change. If pages may have skipped a record, it reads the records
-// that were updated after [Query].KnownBefore once more, in lists of one page each.
+// and its end. After all lists of users or groups, a read reads the changed records
+// again, until a pass shows no new change. If pages may have skipped a record, it
+// reads the records that were updated after [Query].KnownBefore once more, in lists
+// of one page each. Okta can't list what changed in another resource, so the caller
+// reads again what may have changed.
 //
 // A read can't detect the following:
 //

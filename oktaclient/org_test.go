@@ -25,8 +25,8 @@ type org struct {
 	users []string // ids; JSON from user()
 	link  func(self, next string) []string
 
-	// groups: the objects are groups, which have no status, instead of users.
-	groups bool
+	of       oktaclient.Resource // of the objects; zero: users
+	children map[string][]string // ids by parent, if the strategy of the resource is PerParent
 
 	// hook handles the nth request, from 1, if it returns true.
 	hook func(n int, w http.ResponseWriter, r *http.Request) bool
@@ -68,6 +68,15 @@ func (o *org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if o.hook != nil && o.hook(n, w, r) {
 		return
 	}
+	if before, after, found := strings.Cut(o.resource().Path, "{parent}"); found {
+		parent := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, before), after)
+		if children, exists := o.children[parent]; exists {
+			o.list(w, r, children)
+			return
+		}
+		fail(w, 404, "E0000007")
+		return
+	}
 	if id, single := strings.CutPrefix(r.URL.Path, o.resource().Path+"/"); single {
 		if !slices.Contains(o.users, id) {
 			fail(w, 404, "E0000007")
@@ -76,27 +85,27 @@ func (o *org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, o.record(id))
 		return
 	}
-	o.list(w, r)
+	o.list(w, r, o.users)
 }
 
 func (o *org) resource() oktaclient.Resource {
-	if o.groups {
-		return oktaclient.Groups
+	if o.of.Name == "" {
+		return oktaclient.Users
 	}
-	return oktaclient.Users
+	return o.of
 }
 
 func (o *org) record(id string) string {
-	if o.groups {
+	if o.of.Name == "groups" {
 		return fmt.Sprintf(`{"id":%q,"lastUpdated":%q,"lastMembershipUpdated":%q,"type":"OKTA_GROUP","profile":{"name":%q}}`, id, updated, updated, id)
 	}
 	return user(id)
 }
 
-func (o *org) list(w http.ResponseWriter, r *http.Request) {
+func (o *org) list(w http.ResponseWriter, r *http.Request, ids []string) {
 	q := r.URL.Query()
 	var matching []string
-	for _, id := range o.users {
+	for _, id := range ids {
 		if o.matches(q, id) {
 			matching = append(matching, id)
 		}
@@ -133,7 +142,7 @@ func (o *org) matches(q url.Values, id string) bool {
 		return strings.Contains(q.Get("filter"), strconv.Quote(id))
 	case len(dates) > 0:
 		return updated >= dates[0][1] && (len(dates) == 1 || updated < dates[1][1])
-	case q.Has("search"), o.groups:
+	case q.Has("search"), o.of.Name != "":
 		return true
 	}
 	return q.Has("filter") == (status(id) == "DEPROVISIONED")

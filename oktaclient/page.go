@@ -28,16 +28,16 @@ type page struct {
 	next    *url.URL // nil: the last page
 }
 
-// parse takes a page of r's records from the response to a request for at, and
-// checks all of it.
-func (p *page) parse(a *attempt, at *url.URL, r *read) (err error) {
+// parse takes a page of l from the response to a request for at, and checks all of
+// it.
+func (p *page) parse(a *attempt, at *url.URL, l *list) (err error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return err
 	}
-	if p.records, err = p.scanner.scan(a.body, r.query.Resource.hasStatus); err != nil {
+	if p.records, err = p.scanner.scan(a.body, l.r.query.Resource.hasStatus); err != nil {
 		return err
 	}
-	if len(a.resp.Header.Values("Link")) == 0 && len(p.records) >= r.size {
+	if len(a.resp.Header.Values("Link")) == 0 && len(p.records) >= l.size {
 		// Okta's lists always have a self link. If it is missing, a next link
 		// may be missing too.
 		return &rejection{class: "broken Link", err: errors.New("a full page without a Link header")}

@@ -3,6 +3,7 @@ package oktaclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -11,7 +12,7 @@ import (
 
 // Query selects the records of a read.
 type Query struct {
-	Resource Resource // [Users] or [Groups]
+	Resource Resource // such as [Users]
 
 	// IncludeDeprovisioned adds the users with the status DEPROVISIONED.
 	IncludeDeprovisioned bool
@@ -19,6 +20,17 @@ type Query struct {
 	// Search is an Okta search expression. If it is empty, the query selects all
 	// records.
 	Search string
+
+	// Filter is an Okta filter expression for a resource with the strategy Pages.
+	// Such a read doesn't settle.
+	Filter string
+
+	// Stats adds Okta's counts to the records of a read of [Groups], as
+	// _embedded.stats. Some records can be without them. Such a read doesn't settle.
+	Stats bool
+
+	// Parents are the ids of the parents of a read with the strategy PerParent.
+	Parents []string
 
 	// Borders are values of lastUpdated, ascending. Between two of them is about
 	// one page of records. A caller can take them from an earlier read.
@@ -51,6 +63,7 @@ const (
 // Record is one object of a resource.
 type Record struct {
 	ID          string
+	Parent      string // id of the parent, with the strategy PerParent
 	Status      string // Okta's; "" if the resource has none
 	LastUpdated string // RFC 3339, as Okta sent it; "" if missing or null
 
@@ -91,6 +104,20 @@ type Sink interface {
 	Request(Request) error
 }
 
+// ParentSink is the sink of a read with the strategy PerParent. Parents are read in
+// parallel, so records of different parents alternate.
+type ParentSink interface {
+	Sink
+
+	// Begin is called when the list of a parent is read from its start. Records
+	// that were passed for this parent before don't count.
+	Begin(parent string) error
+
+	// End is called after the last record of a parent. exists is false if Okta
+	// answered 404 with the code E0000007, which means that it has no such parent.
+	End(parent string, exists bool) error
+}
+
 // ReadResult summarizes a read.
 type ReadResult struct {
 	Started, Finished time.Time // by the local clock
@@ -102,7 +129,10 @@ type ReadResult struct {
 	Requests int // all attempts
 	Rows     int // records in all responses: calls of Sink.Record and Sink.Outside
 
-	// Settled reports that the last pass found no change since the start.
+	// Settled reports that the last pass found no change since the start. It is
+	// true without a pass if Okta can't filter the resource by lastUpdated, as
+	// [Apps] and [GroupRules]: the caller compares two lists. It is also true
+	// for the strategy PerParent, and with Query.Filter or Query.Stats.
 	Settled bool
 
 	Certificates Certificates // nil without TLS
@@ -122,8 +152,12 @@ func (c *Client) Read(ctx context.Context, q Query, sink Sink) (ReadResult, erro
 		return ReadResult{}, err
 	}
 	r.enter(PhaseList)
-	if err = r.list(ctx); err == nil {
+	switch err = r.list(ctx); {
+	case err != nil:
+	case r.settles():
 		err = r.settle(ctx)
+	default:
+		r.Settled = true
 	}
 	return r.result(), err
 }
@@ -147,14 +181,32 @@ type read struct {
 }
 
 func (c *Client) newRead(q Query, sink Sink) (*read, error) {
-	if q.Resource.Path == "" || q.Resource.PageSize < 1 {
-		return nil, errors.New("query without a resource")
+	if err := q.check(sink); err != nil {
+		return nil, err
 	}
 	size := q.Resource.PageSize
 	if c.cfg.PageSize > 0 {
-		size = min(size, c.cfg.PageSize)
+		size = max(min(size, c.cfg.PageSize), q.Resource.minLimit)
 	}
 	return &read{c: c, query: q, size: size, seed: maphash.MakeSeed(), sink: sink, ReadResult: ReadResult{Started: time.Now()}}, nil
+}
+
+// check rejects a query that can't be read.
+func (q *Query) check(sink Sink) error {
+	_, ok := sink.(ParentSink)
+	switch strategy := q.Resource.Strategy; {
+	case q.Resource.Path == "" || q.Resource.PageSize < 1:
+		return errors.New("query without a resource")
+	case strategy == PerParent && !ok:
+		return fmt.Errorf("the sink of %s must be a ParentSink", q.Resource.Name)
+	case q.Filter != "" && (strategy != Pages || q.Search != ""):
+		return fmt.Errorf("%s can't be read with a filter", q.Resource.Name)
+	case q.Search != "" && !q.Resource.filterable:
+		return fmt.Errorf("%s can't be searched", q.Resource.Name)
+	case q.Stats && q.Resource.Name != Groups.Name:
+		return fmt.Errorf("%s have no stats", q.Resource.Name)
+	}
+	return nil
 }
 
 func (r *read) enter(p Phase) {
@@ -163,8 +215,20 @@ func (r *read) enter(p Phase) {
 	}
 }
 
+// settles reports whether changed records are read again: whether Okta can list
+// them.
+func (r *read) settles() bool {
+	return r.query.Resource.filterable && r.query.Filter == "" && !r.query.Stats
+}
+
 // list reads all records that the query selects.
 func (r *read) list(ctx context.Context) error {
+	if r.query.Resource.Strategy == PerParent {
+		return r.listParents(ctx)
+	}
+	if !r.settles() {
+		return r.listWhole(ctx, listing{filter: r.query.Filter})
+	}
 	l := r.everything()
 	selected := l[len(l)-1]
 	if r.query.Resource.Strategy == Spans && r.c.cfg.Concurrency > 1 {
@@ -225,9 +289,9 @@ func (r *read) nextPage() int {
 	return r.pages
 }
 
-// deliver passes the records of a response to the sink, and then its request.
-// If outside is set, the query selects none of them.
-func (r *read) deliver(records []Record, outside bool, a *attempt) error {
+// deliver passes the records of a response to the sink, and then its request. l is
+// the list of the records.
+func (r *read) deliver(l listing, records []Record, a *attempt) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -238,11 +302,14 @@ func (r *read) deliver(records []Record, outside bool, a *attempt) error {
 		r.changes = newChanges(r.oktaTimeLocked(r.Started), r.seed)
 	}
 	r.Rows += len(records)
-	omitted := r.query.Resource.omitted
+	settles, omitted := r.settles(), r.query.Resource.omitted
 	for _, record := range records {
-		r.changes.add(record)
+		if settles {
+			r.changes.add(record)
+		}
+		record.Parent = l.parent
 		pass := r.sink.Record
-		if outside || omitted != "" && record.Status == omitted && !r.query.IncludeDeprovisioned {
+		if l.outside || omitted != "" && record.Status == omitted && !r.query.IncludeDeprovisioned {
 			pass = r.sink.Outside
 		}
 		if err := pass(record); err != nil {

@@ -115,7 +115,7 @@ func (c *Client) attempt(ctx context.Context, call *call) (*attempt, *Error) {
 	case ctx.Err() != nil:
 		failure.Err = &rejection{class: "cancelled", err: context.Cause(ctx)}
 	default:
-		failure.Err = &rejection{class: "timeout", err: context.Cause(limited)}
+		failure.Err = &rejection{class: classTimeout, err: context.Cause(limited)}
 	}
 	if failure != nil {
 		a.request.Error = failure.Class()

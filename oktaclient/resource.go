@@ -16,19 +16,24 @@ const (
 	// Spans reads ranges of lastUpdated, several at a time. A client with a
 	// concurrency of 1 reads Pages instead.
 	Spans
+
+	// PerParent reads one list for each of Query.Parents, several at a time.
+	PerParent
 )
 
 // Resource describes how a kind of object is read: from a list at Path, and one
-// by one at Path/{id}. The list can be narrowed by a filter on lastUpdated and
-// id, and by a search expression.
+// by one at Path/{id}. With PerParent, Path contains "{parent}".
 type Resource struct {
 	Name     string // "users", as in the transcript
 	Path     string // of the list: "/api/v1/users"
 	Strategy Strategy
 	PageSize int // most records per page
 
-	hasStatus bool   // each record has a status
-	omitted   string // the status of the records that the plain list omits
+	hasStatus  bool   // each record has a status
+	omitted    string // the status of the records that the plain list omits
+	filterable bool   // a filter can select records by lastUpdated and id
+	minPage    int    // records of the smallest page that is requested after failures
+	minLimit   int    // records of the smallest page that Okta accepts
 }
 
 // Users are the people of an org. Okta's plain list omits the users with the
@@ -36,24 +41,51 @@ type Resource struct {
 // See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/User/.
 var Users = Resource{
 	Name: "users", Path: "/api/v1/users", Strategy: Spans, PageSize: 200,
-	hasStatus: true, omitted: "DEPROVISIONED",
+	hasStatus: true, omitted: "DEPROVISIONED", filterable: true,
 }
 
 // Groups are the groups of an org, without their members. Okta allows pages of
 // 10,000 groups, but advises 200.
 // See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/Group/.
-var Groups = Resource{Name: "groups", Path: "/api/v1/groups", Strategy: Pages, PageSize: 200}
+var Groups = Resource{Name: "groups", Path: "/api/v1/groups", PageSize: 200, filterable: true, minPage: 25}
+
+// GroupMembers are the members of each group: users with all their attributes, also
+// those with the status DEPROVISIONED.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/Group/.
+var GroupMembers = Resource{Name: "group_members", Path: "/api/v1/groups/{parent}/users", Strategy: PerParent, PageSize: 1000, minPage: 200}
+
+// GroupRules are the rules that add users to groups.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/GroupRule/.
+var GroupRules = Resource{Name: "group_rules", Path: "/api/v1/groups/rules", PageSize: 200, hasStatus: true, minPage: 25}
+
+// Apps are the app instances of an org, also those with the status INACTIVE.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/Application/.
+var Apps = Resource{Name: "apps", Path: "/api/v1/apps", PageSize: 200, hasStatus: true, minPage: 25}
+
+// AppUsers are the users who are assigned to each app, directly or through a group.
+// The ID of a record is that of the user.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApplicationUsers/.
+var AppUsers = Resource{Name: "app_users", Path: "/api/v1/apps/{parent}/users", Strategy: PerParent, PageSize: 500, hasStatus: true, minPage: 50}
+
+// AppGroups are the groups that are assigned to each app. The ID of a record is that
+// of the group. Okta rejects pages of fewer than 20 records.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApplicationGroups/.
+var AppGroups = Resource{Name: "app_groups", Path: "/api/v1/apps/{parent}/groups", Strategy: PerParent, PageSize: 200, minPage: 20, minLimit: 20}
 
 // listing selects the records of a list. At most one of search and filter is
 // set. Without either it is Okta's plain list.
 type listing struct {
 	search, filter string
-	outside        bool // pass the records to Sink.Outside
+	parent         string // with PerParent
+	outside        bool   // pass the records to Sink.Outside
 }
 
 // path returns path and query of the first page.
-func (l listing) path(resource Resource, size int) string {
-	path := resource.Path + "?limit=" + strconv.Itoa(size)
+func (l listing) path(q Query, size int) string {
+	path := strings.Replace(q.Resource.Path, "{parent}", url.PathEscape(l.parent), 1) + "?limit=" + strconv.Itoa(size)
+	if q.Stats {
+		path += "&expand=stats"
+	}
 	switch {
 	case l.search != "":
 		path += "&search=" + escape(l.search)

@@ -240,6 +240,12 @@ func pageFailed(err error) bool {
 	return e.Code == codeSchemaMismatch || e.Status == http.StatusInternalServerError || e.Status == http.StatusGatewayTimeout
 }
 
+// timedOut reports whether a response took too long.
+func timedOut(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Class() == classTimeout
+}
+
 // halve halves a span that Okta couldn't return. A smaller page needs another
 // query, since a cursor is bound to its query. halve returns an error if the span
 // is too short, or if the span isn't the cause.

@@ -92,6 +92,16 @@ func (s *tokenSink) Request(r oktaclient.Request) error {
 	return s.Sink.Request(r)
 }
 
+// Begin implements oktaclient.ParentSink. A read calls it only if Sink is one.
+func (s *tokenSink) Begin(parent string) error {
+	return s.Sink.(oktaclient.ParentSink).Begin(parent)
+}
+
+// End implements oktaclient.ParentSink.
+func (s *tokenSink) End(parent string, exists bool) error {
+	return s.Sink.(oktaclient.ParentSink).End(parent, exists)
+}
+
 func (s *tokenSink) flush() error {
 	s.mu.Lock()
 	pending := s.pending

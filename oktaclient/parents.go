@@ -1,0 +1,88 @@
+package oktaclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// listParents reads the list of each parent, in their order. Each worker reads one
+// list at a time.
+func (r *read) listParents(ctx context.Context) error {
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(r.c.cfg.Concurrency, len(r.query.Parents)) {
+		g.Go(func() (err error) {
+			defer recoverPanic(&err)
+			for i := next.Add(1); i <= int64(len(r.query.Parents)); i = next.Add(1) {
+				if err := r.listParent(ctx, r.query.Parents[i-1]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// listParent reads the list of a parent.
+func (r *read) listParent(ctx context.Context, parent string) error {
+	if parent == "" || parent == "." || parent == ".." {
+		return errors.New("empty id of a parent")
+	}
+	err := r.listWhole(ctx, listing{parent: parent})
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.missing() {
+			return r.end(parent, false)
+		}
+		return fmt.Errorf("%s of %s: %w", r.query.Resource.Name, url.PathEscape(parent), err)
+	}
+	if err != nil {
+		return err
+	}
+	return r.end(parent, true)
+}
+
+const triesBeforeSmaller = 2 // of a page, before the list is read with smaller pages
+
+// listWhole reads a list that can't be divided into spans. If Okta can't return a
+// page, it reads the list again from its start with pages of half the size.
+func (r *read) listWhole(ctx context.Context, of listing) error {
+	smallest := min(r.size, max(r.query.Resource.minPage, 1))
+	for size := r.size; ; size = max(size/2, smallest) {
+		l := &list{r: r, listing: of, size: size}
+		if size > smallest {
+			l.tries = triesBeforeSmaller
+		}
+		_, err := l.read(ctx)
+		if size == smallest || !pageFailed(err) && !timedOut(err) {
+			return err
+		}
+		r.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", size, "err", err)
+	}
+}
+
+// begin reports to a ParentSink that the list of a parent is read from its start.
+func (r *read) begin(parent string) error {
+	return r.callParentSink(parent, func(s ParentSink) error { return s.Begin(parent) })
+}
+
+// end reports to a ParentSink that the list of a parent was read.
+func (r *read) end(parent string, exists bool) error {
+	return r.callParentSink(parent, func(s ParentSink) error { return s.End(parent, exists) })
+}
+
+func (r *read) callParentSink(parent string, call func(ParentSink) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended || parent == "" {
+		return nil
+	}
+	err := call(r.sink.(ParentSink)) // Query.check checked it
+	r.ended = err != nil
+	return err
+}
