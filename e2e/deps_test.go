@@ -60,7 +60,7 @@ var mayImport = map[string]imports{
 		others: []string{"golang.org/x/crypto"},
 	},
 	"reconcile/snapshot": {
-		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render"},
+		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/tempfile"},
 		others: []string{
 			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
 			"golang.org/x/sys",
@@ -81,6 +81,9 @@ var mayImport = map[string]imports{
 		ours:   []string{"reconcile/snapshot/canonjson"},
 		others: []string{"github.com/go-json-experiment/json"},
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/diff"},
+	},
+	"reconcile/snapshot/tempfile": {
+		others: []string{"golang.org/x/sys"}, // O_TMPFILE
 	},
 	"reconcile/snapshot/timestamp": {
 		others: []string{

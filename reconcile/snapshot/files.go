@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"oktasync/reconcile/snapshot/tempfile"
 )
 
 // A fileSystem is the part of the file system that writers use. A test can fail each
@@ -216,23 +218,8 @@ func removeFolder(fsys fileSystem, dir string) error {
 	return fsys.Remove(dir)
 }
 
-// TempFile returns a new file in dir, for reading and writing. The file has no
-// name, so that nothing remains of it when the process ends.
-func TempFile(dir string) (*os.File, error) {
-	f, err := unnamed(dir)
-	if err == nil {
-		return f, nil
-	}
-	f, err = os.CreateTemp(dir, ".temp-*") // where the file system supports no unnamed files
-	if err != nil {
-		return nil, err
-	}
-	// A crash between these two calls leaves an empty file.
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
+// TempFile returns a new file without a name in dir, see tempfile.Create.
+func TempFile(dir string) (*os.File, error) { return tempfile.Create(dir) }
 
 // TempFile returns a new file without a name in the store's folder.
 func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }

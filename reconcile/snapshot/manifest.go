@@ -30,7 +30,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
+var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 
 // check rejects a manifest that no writer writes.
 func (m *Manifest) check() error {
@@ -69,6 +69,9 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 		}
 		if _, ok := m.Declared.Resources[name]; !ok {
 			return errors.New("resources: doesn't match declared")
+		}
+		if p := r.Parent; p != nil && m.Resources[p.Name].Base == "" {
+			return fmt.Errorf("resources: %s without %s", name, p.Name)
 		}
 		if !listed[r.RecordsFile()] {
 			return errors.New("files: there is no " + r.RecordsFile())

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
@@ -20,7 +21,10 @@ import (
 type Resource struct {
 	Name    string          // "users"; names the files and the manifest's member
 	Noun    string          // one record, for people: "user"
-	Key     []string        // top-level members whose values identify a record
+	Key     []string        // top-level members whose values identify a record; of an edge: its two ends
+	Parent  *Resource       // the records of which each have a list of this resource; nil: none
+	Other   *Resource       // to which an edge connects a record of Parent; nil: the records aren't edges
+	Allowed []string        // paths of Okta's object that may be stored; empty: all
 	Label   diff.Label      // how people recognize a record
 	Status  string          // top-level member by which records are counted; "": none
 	Columns []render.Column // the known columns of the CSV file
@@ -38,6 +42,8 @@ type Resource struct {
 	Kinds []diff.Kind            // all kinds, in the order in which people read them
 
 	headings map[diff.Kind]string // nil: the name of the resource
+	members  []member             // of an edge, in their order; nil: a record is Okta's object
+	pool     sync.Pool            // of *recorder
 }
 
 // Heading returns the heading under which people read changes of kind: "joiners".
@@ -52,7 +58,7 @@ func (r *Resource) Heading(kind diff.Kind) string {
 }
 
 // resources are all resources, parents before their children.
-var resources = []*Resource{Users, Groups}
+var resources = []*Resource{Users, Groups, GroupMembers, GroupRules, Apps, AppUsers, AppGroups}
 
 // Resources returns all resources in the order in which they are read.
 func Resources() []*Resource { return slices.Clone(resources) }
@@ -290,42 +296,6 @@ func deprovisionedUser(user []byte) (bool, error) {
 	}
 	status, err := canonjson.Text(user, "status")
 	return status == deprovisioned, err
-}
-
-// Groups are the groups of an org, without their members (Okta: Groups API).
-var Groups = &Resource{
-	Name:  "groups",
-	Noun:  "group",
-	Key:   []string{"id"},
-	Label: diff.Label{Member: "name", Path: "profile.name"},
-	Open:  []string{"profile"},
-	Kind:  groupKind,
-	Columns: []render.Column{
-		{Name: "name", Path: "profile.name"},
-		{Name: "description", Path: "profile.description"},
-		{Name: "type", Path: "type"},
-		{Name: "created", Path: "created"},
-		{Name: "lastUpdated", Path: "lastUpdated"},
-		{Name: "lastMembershipUpdated", Path: "lastMembershipUpdated"},
-		{Name: "id", Path: "id"},
-	},
-	Dates: map[diff.Kind][]string{
-		diff.Created: {"created"},
-		diff.Changed: {"lastUpdated"},
-	},
-	Kinds: []diff.Kind{diff.Created, diff.Deleted, diff.NotListed, diff.Changed},
-}
-
-func groupKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
-	switch {
-	case t.Op == diff.OpAdded:
-		return diff.Created, nil
-	case t.Op == diff.OpRemoved && t.Proof.HTTPStatus == http.StatusNotFound:
-		return diff.Deleted, nil
-	case t.Op == diff.OpRemoved:
-		return diff.NotListed, nil
-	}
-	return diff.Changed, nil
 }
 
 // NotRecordedError means that a snapshot doesn't record a resource.

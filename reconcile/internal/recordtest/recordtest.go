@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,16 +56,29 @@ var ErrBroken = errors.New("broken")
 func Broken() *List { return &List{Err: ErrBroken} }
 
 // ListOf returns records, in any form of JSON, in the order given. The key is
-// their member id.
+// their member id; that of an edge consists of the members that end in _id.
 func ListOf(t testing.TB, records ...string) *List {
 	t.Helper()
 	l := new(List)
 	for _, src := range records {
 		line := Canonical(t, src)
-		id, _ := Decode(t, line).(map[string]any)["id"].(string)
-		l.Records = append(l.Records, diff.Record{Key: []byte(id), JSON: line})
+		l.Records = append(l.Records, diff.Record{Key: key(Decode(t, line)), JSON: line})
 	}
 	return l
+}
+
+func key(record any) []byte {
+	object, _ := record.(map[string]any)
+	if id, ok := object["id"].(string); ok {
+		return []byte(id)
+	}
+	var ends []string
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if end, ok := object[name].(string); ok && strings.HasSuffix(name, "_id") {
+			ends = append(ends, end)
+		}
+	}
+	return []byte(strings.Join(ends, "\x00"))
 }
 
 // Next implements [diff.Reader].

@@ -60,6 +60,52 @@ func Find(object []byte, name string) ([]byte, error) {
 	return nil, m.Err
 }
 
+// FindRaw appends the value of the first member of object with this name to dst, in
+// canonical form, or nothing if there is none. object can have any form of JSON. FindRaw
+// reads no further than this member. If it fails, it returns dst unchanged.
+func FindRaw(dst, object []byte, name string) ([]byte, error) {
+	c := canonicalizers.Get().(*canonicalizer)
+	defer canonicalizers.Put(c)
+	c.src, c.dst, c.pos, c.members = object, dst, 0, c.members[:0]
+	found, err := c.find(name)
+	out := c.dst
+	c.src, c.dst = nil, nil
+	if err != nil || !found {
+		return dst, err
+	}
+	return out, nil
+}
+
+// find appends the value of a member of the object that follows.
+func (c *canonicalizer) find(name string) (found bool, err error) {
+	start := len(c.dst)
+	if c.space(); c.peek() != '{' {
+		return false, c.fail("expected an object")
+	}
+	c.pos++
+	for first := true; ; first = false {
+		if more, err := c.more('}', first); !more || err != nil {
+			return false, err
+		}
+		c.dst = c.dst[:start]
+		if c.space(); c.peek() != '"' {
+			return false, c.fail("expected a member name")
+		}
+		if err := c.string(); err != nil {
+			return false, err
+		}
+		found := string(c.dst[start+1:len(c.dst)-1]) == name
+		c.dst = c.dst[:start]
+		if c.space(); c.peek() != ':' {
+			return false, c.fail("expected a colon")
+		}
+		c.pos++
+		if err := c.value(1); found || err != nil {
+			return found, err
+		}
+	}
+}
+
 // ValueEnd returns the index after the value that begins at b[i], or -1.
 func ValueEnd(b []byte, i int) int {
 	depth := 0

@@ -36,6 +36,8 @@ const (
 	OutOfScope  Kind = "out_of_scope" // an existing user that the declaration no longer selects
 	Moved       Kind = "moved"
 	Created     Kind = "created"
+	Granted     Kind = "granted" // an edge
+	Revoked     Kind = "revoked" // an edge
 	Changed     Kind = "changed"
 	NotListed   Kind = "not_listed" // removed from the list, without a proof of the reason
 )
@@ -99,10 +101,25 @@ func (r *Rules) whole(op Op, key, record []byte) (*Change, error) {
 		c.After, t.After = bytes.Clone(record), record
 	} else {
 		c.Before, t.Before = bytes.Clone(record), record
-		c.Proof = r.Proofs[string(key)]
+		var err error
+		if c.Proof, t.ParentExists, err = r.removal(key); err != nil {
+			return nil, err
+		}
 		t.Proof = c.Proof
 	}
 	return c, r.describe(c, t)
+}
+
+// removal returns the proof that belongs to the removal of the record with this key,
+// and whether its parent still exists. A record whose parent exists needs no proof.
+func (r *Rules) removal(key []byte) (proof Proof, parentExists bool, err error) {
+	if r.ParentExists != nil {
+		key, _, _ = bytes.Cut(key, []byte{0})
+		if parentExists, err = r.ParentExists(key); parentExists || err != nil {
+			return Proof{}, parentExists, err
+		}
+	}
+	return r.Proofs[string(key)], false, nil
 }
 
 // changed returns the change of a record whose two states were compared.

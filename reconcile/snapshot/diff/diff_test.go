@@ -19,7 +19,7 @@ func rulesOf(r *snapshot.Resource, changes snapshot.Changes) diff.Rules {
 	d := snapshot.Declaration{Resources: map[string]snapshot.DeclaredResource{r.Name: {Changes: changes}}}
 	rules, _ := snapshot.RulesFor(r, &snapshot.Manifest{Declared: d}, d)
 	proof := diff.Proof{RequestID: "r1", HTTPStatus: 404, OktaStatus: "E0000007"}
-	rules.Proofs = diff.Proofs{"00u3": proof, "00g3": proof}
+	rules.Proofs = diff.Proofs{"00u3": proof, "00g1": proof, "00g3": proof}
 	return rules
 }
 
@@ -77,6 +77,57 @@ func TestDiff(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A removed edge was revoked if its parent still exists, or was deleted.
+func TestDiffOfEdges(t *testing.T) {
+	before := recordtest.ListOf(t,
+		`{"group_id":"00g1","user_id":"00u1"}`, `{"group_id":"00g1","user_id":"00u2"}`,
+		`{"group_id":"00g2","user_id":"00u1"}`, `{"group_id":"00g2","user_id":"00u2"}`, `{"group_id":"00g3","user_id":"00u1"}`)
+	after := recordtest.ListOf(t, `{"group_id":"00g1","user_id":"00u1"}`, `{"group_id":"00g4","user_id":"00u9"}`)
+	rules := rulesOf(snapshot.GroupMembers, snapshot.Changes{})
+	rules.ParentExists = diff.NewLookup(recordtest.ListOf(t, `{"id":"00g1"}`, `{"id":"00g4"}`)).Exists
+	lines, counts := recordtest.Diff(t, before, after, rules) // 00g3 is proved deleted
+	recordtest.Golden(t, "group_members.golden.ndjson", lines)
+	want := map[diff.Kind]int{diff.Granted: 1, diff.Revoked: 2, diff.NotListed: 2}
+	if !reflect.DeepEqual(counts.Kinds, want) {
+		t.Errorf("Diff() = %+v, want %+v", counts.Kinds, want)
+	}
+	rules.ParentExists = diff.NewLookup(recordtest.Broken()).Exists
+	before.Close()
+	after.Close()
+	if _, err := diff.Diff(before, after, rules, func(*diff.Change) error { return nil }); !errors.Is(err, recordtest.ErrBroken) {
+		t.Errorf("Diff() error = %v, want that of the parents", err)
+	}
+}
+
+func TestDiffOfSwitchedObjects(t *testing.T) {
+	rule := func(id, status string) string { return fmt.Sprintf(`{"id":%q,"status":%q,"name":"n"}`, id, status) }
+	before := recordtest.ListOf(t, rule("0pr1", "ACTIVE"), rule("0pr2", "INACTIVE"), rule("0pr3", "ACTIVE"), rule("0pr4", "INVALID"), rule("0pr5", "ACTIVE"))
+	after := recordtest.ListOf(t, rule("0pr1", "INACTIVE"), rule("0pr2", "ACTIVE"), rule("0pr3", "INVALID"), rule("0pr4", "INACTIVE"), rule("0pr6", "INACTIVE"))
+	_, counts := recordtest.Diff(t, before, after, rulesOf(snapshot.GroupRules, snapshot.Changes{}))
+	want := map[diff.Kind]int{diff.Deactivated: 2, diff.Activated: 1, diff.Changed: 1, diff.NotListed: 1, diff.Created: 1}
+	if !reflect.DeepEqual(counts.Kinds, want) {
+		t.Errorf("Diff() = %+v, want %+v", counts.Kinds, want)
+	}
+}
+
+func TestLookup(t *testing.T) {
+	l := diff.NewLookup(recordtest.ListOf(t, `{"id":"b"}`, `{"id":"d"}`))
+	for _, test := range []struct{ key, want string }{
+		{"a", ""}, {"b", `{"id":"b"}`}, {"b", `{"id":"b"}`}, {"c", ""}, {"d", `{"id":"d"}`}, {"e", ""}, {"f", ""},
+	} {
+		if got, err := l.Find([]byte(test.key)); err != nil || string(got) != test.want {
+			t.Errorf("Find(%s) = %s, %v, want %s", test.key, got, err, test.want)
+		}
+	}
+	if err := l.Finish(); err != nil {
+		t.Error(err)
+	}
+	broken := &recordtest.List{Records: recordtest.ListOf(t, `{"id":"b"}`).Records, Err: recordtest.ErrBroken}
+	if err := diff.NewLookup(broken).Finish(); !errors.Is(err, recordtest.ErrBroken) {
+		t.Errorf("Finish() = %v, want the error of the reader", err)
 	}
 }
 

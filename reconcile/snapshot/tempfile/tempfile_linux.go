@@ -1,4 +1,4 @@
-package snapshot
+package tempfile
 
 import (
 	"os"

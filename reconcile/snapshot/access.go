@@ -1,0 +1,242 @@
+package snapshot
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
+)
+
+// Groups are the groups of an org, without their members (Okta: Groups API).
+var Groups = &Resource{
+	Name:  "groups",
+	Noun:  "group",
+	Key:   []string{"id"},
+	Label: diff.Label{Member: "name", Path: "profile.name"},
+	Open:  []string{"profile"},
+	Kind:  groupKind,
+	Columns: []render.Column{
+		{Name: "name", Path: "profile.name"},
+		{Name: "description", Path: "profile.description"},
+		{Name: "type", Path: "type"},
+		{Name: "created", Path: "created"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "lastMembershipUpdated", Path: "lastMembershipUpdated"},
+		{Name: "id", Path: "id"},
+	},
+	Dates: map[diff.Kind][]string{
+		diff.Created: {"created"},
+		diff.Changed: {"lastUpdated"},
+	},
+	Kinds: []diff.Kind{diff.Created, diff.Deleted, diff.NotListed, diff.Changed},
+}
+
+func groupKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+	switch {
+	case t.Op == diff.OpAdded:
+		return diff.Created, nil
+	case t.Op == diff.OpRemoved && t.Proof.HTTPStatus == http.StatusNotFound:
+		return diff.Deleted, nil
+	case t.Op == diff.OpRemoved:
+		return diff.NotListed, nil
+	}
+	return diff.Changed, nil
+}
+
+// GroupRules are the membership rules of groups (Okta: Group Rules API).
+var GroupRules = &Resource{
+	Name:   "group_rules",
+	Noun:   "group rule",
+	Key:    []string{"id"},
+	Label:  diff.Label{Member: "name", Path: "name"},
+	Status: "status",
+	Kind:   switchedKind,
+	Columns: []render.Column{
+		{Name: "name", Path: "name"},
+		{Name: "status", Path: "status"},
+		{Name: "expression", Path: "conditions.expression.value"},
+		{Name: "groupIds", Path: "actions.assignUserToGroups.groupIds"},
+		{Name: "created", Path: "created"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "id", Path: "id"},
+	},
+	Dates: switchedDates,
+	Kinds: switchedKinds,
+}
+
+// Apps are the app instances of an org (Okta: Applications API). The records have no
+// credentials, keys, provisioning settings and URLs.
+var Apps = &Resource{
+	Name:   "apps",
+	Noun:   "app",
+	Key:    []string{"id"},
+	Label:  diff.Label{Member: "name", Path: "label"},
+	Status: "status",
+	Kind:   switchedKind,
+	Allowed: []string{
+		"id", "orn", "name", "label", "status", "signOnMode", "created", "lastUpdated", "features",
+		"accessibility.selfService", "visibility.hide", "settings.implicitAssignment",
+		"credentials.userNameTemplate", "credentials.signing.kid",
+		"credentials.oauthClient.client_id", "credentials.oauthClient.token_endpoint_auth_method",
+		"settings.oauthClient.application_type", "settings.oauthClient.grant_types", "settings.oauthClient.dpop_bound_access_tokens",
+	},
+	Columns: []render.Column{
+		{Name: "label", Path: "label"},
+		{Name: "name", Path: "name"},
+		{Name: "status", Path: "status"},
+		{Name: "signOnMode", Path: "signOnMode"},
+		{Name: "implicitAssignment", Path: "settings.implicitAssignment"},
+		{Name: "created", Path: "created"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "id", Path: "id"},
+	},
+	Dates: switchedDates,
+	Kinds: switchedKinds,
+}
+
+// Dates and kinds of objects that are active or not.
+var (
+	switchedDates = map[diff.Kind][]string{
+		diff.Created:     {"created"},
+		diff.Activated:   {"lastUpdated"},
+		diff.Deactivated: {"lastUpdated"},
+		diff.Changed:     {"lastUpdated"},
+	}
+	switchedKinds = []diff.Kind{
+		diff.Created, diff.Activated, diff.Deactivated, diff.Deleted, diff.NotListed, diff.Changed,
+	}
+)
+
+const active = "ACTIVE"
+
+// switchedKind returns the kind of a change of an object that is active or not.
+func switchedKind(t diff.Transition, declared DeclaredResource, since time.Time) (diff.Kind, error) {
+	if t.Op != diff.OpChanged || !slices.Contains(t.Paths, "status") {
+		return groupKind(t, declared, since)
+	}
+	from, err := canonjson.Text(t.Before, "status")
+	if err != nil {
+		return "", err
+	}
+	to, err := canonjson.Text(t.After, "status")
+	switch {
+	case err != nil:
+		return "", err
+	case to == active:
+		return diff.Activated, nil
+	case from == active:
+		return diff.Deactivated, nil
+	}
+	return diff.Changed, nil
+}
+
+// GroupMembers are the members of groups (Okta: Groups API, List all member users).
+var GroupMembers = &Resource{
+	Name:   "group_members",
+	Noun:   "group member",
+	Key:    []string{"group_id", "user_id"},
+	Parent: Groups,
+	Other:  Users,
+	Kind:   edgeKind,
+	members: []member{
+		{name: "group_id", parent: true},
+		{name: "user_id", from: "id"},
+	},
+	Columns: []render.Column{
+		{Name: "group_id", Path: "group_id"},
+		{Name: "user_id", Path: "user_id"},
+	},
+	Kinds: edgeKinds,
+}
+
+// AppUsers are the assignments of users to apps (Okta: Application Users API),
+// without their profiles and passwords.
+var AppUsers = &Resource{
+	Name:   "app_users",
+	Noun:   "app user",
+	Key:    []string{"app_id", "user_id"},
+	Parent: Apps,
+	Other:  Users,
+	Status: "status",
+	Kind:   edgeKind,
+	members: []member{
+		{name: "app_id", parent: true},
+		{name: "created", from: "created"},
+		{name: "externalId", from: "externalId"},
+		{name: "lastSync", from: "lastSync"},
+		{name: "lastUpdated", from: "lastUpdated"},
+		{name: "passwordChanged", from: "passwordChanged"},
+		{name: "scope", from: "scope"},
+		{name: "status", from: "status"},
+		{name: "statusChanged", from: "statusChanged"},
+		{name: "syncState", from: "syncState"},
+		{name: "user_id", from: "id"},
+		{name: "username", in: "credentials", from: "userName"},
+	},
+	Columns: []render.Column{
+		{Name: "scope", Path: "scope"},
+		{Name: "status", Path: "status"},
+		{Name: "username", Path: "username"},
+		{Name: "created", Path: "created"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "statusChanged", Path: "statusChanged"},
+		{Name: "passwordChanged", Path: "passwordChanged"},
+		{Name: "externalId", Path: "externalId"},
+		{Name: "syncState", Path: "syncState"},
+		{Name: "lastSync", Path: "lastSync"},
+		{Name: "app_id", Path: "app_id"},
+		{Name: "user_id", Path: "user_id"},
+	},
+	Dates: map[diff.Kind][]string{
+		diff.Granted: {"created"},
+		diff.Changed: {"lastUpdated"},
+	},
+	Kinds: edgeKinds,
+}
+
+// AppGroups are the assignments of groups to apps (Okta: Application Groups API),
+// without their profiles.
+var AppGroups = &Resource{
+	Name:   "app_groups",
+	Noun:   "app group",
+	Key:    []string{"app_id", "group_id"},
+	Parent: Apps,
+	Other:  Groups,
+	Kind:   edgeKind,
+	members: []member{
+		{name: "app_id", parent: true},
+		{name: "group_id", from: "id"},
+		{name: "lastUpdated", from: "lastUpdated"},
+		{name: "priority", from: "priority"},
+	},
+	Columns: []render.Column{
+		{Name: "priority", Path: "priority"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "app_id", Path: "app_id"},
+		{Name: "group_id", Path: "group_id"},
+	},
+	Dates: map[diff.Kind][]string{
+		diff.Granted: {"lastUpdated"},
+		diff.Changed: {"lastUpdated"},
+	},
+	Kinds: edgeKinds,
+}
+
+var edgeKinds = []diff.Kind{diff.Granted, diff.Revoked, diff.NotListed, diff.Changed}
+
+// edgeKind returns the kind of a change of an edge. An edge was revoked if its parent
+// still exists, or was deleted.
+func edgeKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+	switch {
+	case t.Op == diff.OpAdded:
+		return diff.Granted, nil
+	case t.Op == diff.OpRemoved && (t.ParentExists || t.Proof.HTTPStatus == http.StatusNotFound):
+		return diff.Revoked, nil
+	case t.Op == diff.OpRemoved:
+		return diff.NotListed, nil
+	}
+	return diff.Changed, nil
+}

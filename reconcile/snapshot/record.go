@@ -1,0 +1,119 @@
+package snapshot
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// A member of an edge: its name, and the member of Okta's object from which it comes.
+type member struct {
+	name   string
+	in     string // the object in Okta's object that contains from; "": from is a member of Okta's object
+	from   string
+	parent bool // it is the id of the parent
+}
+
+// A recorder has the buffers of one call of Record.
+type recorder struct {
+	canonical []byte
+	allowed   *canonjson.Projector
+	values    [][]byte // by index in Resource.members
+}
+
+// Record appends the record of an object to dst, in canonical form. object is what
+// Okta sent, and parent is the id of the record in whose list it was; "" for a
+// resource without a parent. Only the allowed members are appended. If Record fails,
+// it returns dst unchanged. It is safe for concurrent use.
+func (r *Resource) Record(dst []byte, parent string, object []byte) ([]byte, error) {
+	if len(r.Allowed) == 0 && r.members == nil {
+		return canonjson.Canonical(dst, object)
+	}
+	b, _ := r.pool.Get().(*recorder)
+	if b == nil {
+		b = &recorder{
+			allowed: canonjson.Attributes{Include: r.Allowed}.Projector(nil),
+			values:  make([][]byte, len(r.members)),
+		}
+	}
+	defer r.pool.Put(b)
+	if len(r.members) == len(r.Key) {
+		return r.ends(dst, parent, object, b)
+	}
+	var err error
+	if b.canonical, err = canonjson.Canonical(b.canonical[:0], object); err != nil {
+		return dst, err
+	}
+	if r.members == nil {
+		return b.allowed.Project(dst, b.canonical)
+	}
+	if err := r.collect(b); err != nil {
+		return dst, err
+	}
+	return r.edge(dst, parent, b)
+}
+
+// ends appends an edge that consists of its ends. It reads only the id of the object.
+func (r *Resource) ends(dst []byte, parent string, object []byte, b *recorder) ([]byte, error) {
+	for i, m := range r.members {
+		if m.parent {
+			continue
+		}
+		var err error
+		if b.canonical, err = canonjson.FindRaw(b.canonical[:0], object, m.from); err != nil {
+			return dst, err
+		}
+		if b.values[i] = b.canonical; len(b.canonical) == 0 {
+			b.values[i] = nil
+		}
+	}
+	return r.edge(dst, parent, b)
+}
+
+// collect sets the values of b to those of the object in its canonical form.
+func (r *Resource) collect(b *recorder) error {
+	clear(b.values)
+	object := canonjson.MembersOf(b.canonical)
+	for object.Next() {
+		for i := range r.members {
+			m := &r.members[i]
+			var err error
+			switch {
+			case m.in == "" && string(object.Name) == m.from && !m.parent:
+				b.values[i] = object.Value
+			case m.in != "" && string(object.Name) == m.in && canonjson.IsObject(object.Value):
+				b.values[i], err = canonjson.Find(object.Value, m.from)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return object.Err
+}
+
+// edge appends an edge with the values of b.
+func (r *Resource) edge(dst []byte, parent string, b *recorder) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, '{')
+	for i, m := range r.members {
+		if !m.parent && b.values[i] == nil {
+			continue
+		}
+		if len(dst) > start+1 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), m.name...), `":`...)
+		if !m.parent {
+			dst = append(dst, b.values[i]...)
+			continue
+		}
+		var err error
+		if dst, err = jsontext.AppendQuote(dst, parent); err != nil {
+			return dst[:start], fmt.Errorf("the id of the %s: %w", r.Parent.Noun, err)
+		}
+	}
+	return append(dst, '}'), nil
+}
