@@ -100,7 +100,7 @@ func (e *tokenEndpoint) readResponse(resp *http.Response, seen observation) (*to
 	if err != nil {
 		fail.Err = err
 		if errors.Is(err, ErrTokenType) {
-			fail.hint = "check that DPoP is required by the app and enabled in the client, or neither, and that no proxy removes the DPoP header"
+			fail.hint = "check that DPoP is on in both the app and the client, or off in both, and that no proxy removes the DPoP header"
 		}
 		return nil, retry{}, fail
 	}
@@ -178,7 +178,7 @@ func (e *tokenEndpoint) diagnoseClient(description string) (Part, string) {
 	case strings.Contains(d, "auth_method"):
 		return PartMethod, fmt.Sprintf("the app %s must be a service app with private_key_jwt", e.clientID)
 	case strings.Contains(d, "client_id") || strings.Contains(d, "subject") || strings.Contains(d, "issuer"):
-		return PartClient, fmt.Sprintf("the org has no app %.100q: check the client ID, and that the org URL is that of the app's org", e.clientID)
+		return PartClient, fmt.Sprintf("the org has no app %.100q: check the client ID, and that the org URL names the org that has the app", e.clientID)
 	case strings.Contains(d, "audience") || strings.Contains(d, "'aud'"):
 		return PartAudience, "the audience of the client assertion is " + e.audience + ": check that the org URL is the org's own address, not an alias or -admin"
 	case strings.Contains(d, "expir") || strings.Contains(d, "issued before"):

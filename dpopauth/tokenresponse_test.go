@@ -106,7 +106,7 @@ func TestD47_TokenType(t *testing.T) {
 			if !errors.Is(err, dpopauth.ErrTokenType) {
 				t.Fatalf("error = %v, want ErrTokenType", err)
 			}
-			if hint := asError(t, err).Hint(); !strings.Contains(hint, "DPoP is required") || !strings.Contains(hint, "removes") {
+			if hint := asError(t, err).Hint(); !strings.Contains(hint, "DPoP is on in both") || !strings.Contains(hint, "removes") {
 				t.Errorf("hint = %q", hint)
 			}
 			o.wantRequests(1, 0)

@@ -29,7 +29,7 @@
 // A read can't detect the following:
 //
 //   - A record that was read and then deleted stays in the result. The next read
-//     misses it, and [Client.Find] proves that it doesn't exist.
+//     doesn't return it, and [Client.Find] proves that it doesn't exist.
 //   - If the only changes during a read are deletions, a record that is in no
 //     earlier read can be missing.
 //   - A change that doesn't change lastUpdated, such as a sign-in or a change of a

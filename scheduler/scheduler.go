@@ -1,7 +1,7 @@
 // Package scheduler runs named jobs on cron schedules until its context ends.
 //
 // The daemon of cmd/oktasync uses it: each export has a job that reconciles it,
-// and one that verifies its snapshots. The configuration uses [Parse] to check
+// and one job verifies the whole store. The configuration uses [Parse] to check
 // schedules.
 //
 // Start reading at [Scheduler.Run] and the loop that it starts for each job. A
@@ -12,13 +12,14 @@
 //   - Runs never overlap. The next start is computed after a run, so a slow run
 //     skips the starts that it missed.
 //   - If the daemon was down, the machine was suspended or the clock was set
-//     forward, missed starts are made up by one run. Job.Last is the last start of
+//     forward, one run makes up for all missed starts. Job.Last is the last start of
 //     an earlier process.
 //   - Due times are by the wall clock, which is checked at least once a minute. Go's
 //     timers use the monotonic clock, which stops while the machine is suspended and
 //     doesn't follow changes of the wall clock.
-//   - A failed run is retried as Job.Retry specifies, before the next regular time,
-//     also in the next process (Job.Failed). Other jobs are not affected.
+//   - A failed run is retried as Job.Retry specifies, before the next regular time.
+//     With Job.Failed, a new process continues the retries. Other jobs are not
+//     affected.
 package scheduler
 
 import (

@@ -43,7 +43,7 @@ the manifest and the journal record who did so, and why.`,
 				return err
 			}
 			if publishAnyway != (reason != "") {
-				return errors.New("--publish-anyway and --reason TEXT go together: the manifest records who overrode the guard, and why")
+				return errors.New("use --publish-anyway and --reason TEXT together: the manifest records who overrode the guard, and why")
 			}
 			return a.apply(cmd.Context(), names, reason, asJSON)
 		},

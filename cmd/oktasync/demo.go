@@ -102,7 +102,7 @@ func emptyDir(dir, what string) (string, error) {
 	if dir == "" {
 		made, err := os.MkdirTemp("", "oktasync-"+what+"-")
 		if err != nil {
-			err = config.WithHint(fmt.Errorf("create a folder in %s: %w", os.TempDir(), err), "name one with --dir")
+			err = config.WithHint(fmt.Errorf("create a folder in %s: %w", os.TempDir(), err), "name a folder with --dir")
 		}
 		return made, err
 	}

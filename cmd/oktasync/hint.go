@@ -31,18 +31,18 @@ func hintFor(err error) string {
 // storeHint returns what the user can do about an error of the store.
 func storeHint(err error) string {
 	if e, ok := errors.AsType[*snapshot.MismatchError](err); ok {
-		return fmt.Sprintf("`oktasync verify` lists the differences; restore the files from a backup, or accept the current state, on record: "+
+		return fmt.Sprintf("`oktasync verify` lists the differences; restore the files from a backup, or accept the current state with "+
 			"`oktasync adopt %s --reason TEXT`", e.Export)
 	}
 	if e, ok := errors.AsType[*snapshot.RollbackError](err); ok {
-		return fmt.Sprintf("restore the newer copy, or accept the older one, on record: `oktasync adopt %s --lost %s --reason TEXT`", e.Export, e.Lost)
+		return fmt.Sprintf("restore the newer copy, or accept the older one with `oktasync adopt %s --lost %s --reason TEXT`", e.Export, e.Lost)
 	}
 	if e, ok := errors.AsType[*snapshot.DamagedError](err); ok {
 		if e.Export == "" {
 			return "a damaged read can't be released; `oktasync quarantine drop` removes it, and `oktasync apply` reads again"
 		}
-		return fmt.Sprintf("`oktasync verify` lists the damaged files; restore the snapshot's folder from a backup. If it is the newest one, "+
-			"you can also move it out of the store and continue from the one before, on record: `oktasync adopt %s --reason TEXT`", e.Export)
+		return fmt.Sprintf("`oktasync verify` lists the damaged files; restore the snapshot's folder from a backup. If there is no backup of the newest snapshot, "+
+			"move its folder out of the store, and continue from the snapshot before: `oktasync adopt %s --reason TEXT`", e.Export)
 	}
 	if _, ok := errors.AsType[*snapshot.OrgError](err); ok {
 		return "a store belongs to one org; set another store.path for this org"

@@ -21,7 +21,7 @@ func (a *app) checkIgnoredEnv(in initializer) error {
 			"`oktasync init --env-file "+config.EnvFile+"` uses them; --org-url and --client-id ignore the file")
 
 	}
-	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is ignored; --env-file %[1]s would use them\n", config.EnvFile, names)
+	fmt.Fprintf(a.stderr, "oktasync: note: %s has %s, and is ignored; pass --env-file %[1]s to use them\n", config.EnvFile, names)
 	return nil
 }
 

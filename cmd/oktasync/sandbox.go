@@ -42,7 +42,8 @@ client key and CA certificate to the folder --dir.
 
 POST requests to paths below /sandbox/ change the org:
 
-  join, move, touch, suspend, deactivate, reactivate, delete   people, ?n= of them
+  join, move, touch, suspend, deactivate, reactivate, delete
+                                         change people; ?n= sets their number
   wipe, restore                          hide all users and groups, show them again
   add-key?client=                        add the public JWK in the body to the app
   remove-key?client=&kid=                remove a key of the app
@@ -50,10 +51,10 @@ POST requests to paths below /sandbox/ change the org:
   set-group?id=&path=                    set an attribute to the JSON value in the body
   put-group                              add or replace the group in the body
 
---fault makes requests fail. nth, every, forever and path (the API, or token for
-the token endpoint) select the requests. status, code, cut, stall, lose, reset,
-broken-json, html, revoke-token, rotate-nonce, busy, bearer and next select the
-failure. Use --fault several times for several faults.`,
+--fault makes requests fail. nth, every, forever and path select the requests. path is
+a prefix of the URL's path, or token for the token endpoint; the default is the API.
+status, code, cut, stall, lose, reset, broken-json, html, revoke-token, rotate-nonce,
+busy, bearer and next select the failure. Use --fault several times for several faults.`,
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
   oktasync sandbox --fault nth=3,status=500 --fault every=10,reset
   oktasync plan --config ./sandbox/oktasync.yaml`,
@@ -96,7 +97,7 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		return fmt.Errorf("--listen: %s", problem)
 	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
-		return fmt.Errorf("--users %d --deprovisioned %d: both must be positive, and the second at most the first", cfg.Users, cfg.Deprovisioned)
+		return fmt.Errorf("--users %d --deprovisioned %d: both must be positive, and --deprovisioned at most --users", cfg.Users, cfg.Deprovisioned)
 	}
 	site, err := newSandboxSite(dir, listen, cfg, app)
 	if err != nil {

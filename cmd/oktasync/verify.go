@@ -38,9 +38,9 @@ With --store, it verifies a copy of the store, or the folder of one snapshot alo
 without the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
-come from the store. The checkpoint covers all snapshots of an export; the file must
-accept its key now. It must accept the key of a snapshot at the time at which the
-snapshot was signed.
+come from the store. The file must accept the key of each checkpoint now, and the
+key of each snapshot at the time when it was signed. A checkpoint covers all snapshots
+of an export.
 
 --head compares the store with a head that you kept elsewhere. status --heads and the
 log of a publish contain heads.`,

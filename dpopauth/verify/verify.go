@@ -1,8 +1,8 @@
 // Package verify verifies DPoP proofs (RFC 9449), the access tokens that are bound
 // to them, and client assertions (RFC 7523), for servers. It accepts only what
-// the RFCs require; Okta's deviations are options.
+// conforms to the RFCs; options accept Okta's deviations.
 //
-// The sandbox org (oktaclient/sandbox) uses it as authorization server and API.
+// The sandbox org (oktaclient/sandbox) uses it in its authorization servers and its API.
 // Resource servers of other projects can use it too; see docs/libraries.md.
 //
 // Start reading at [Verifier.Proof] (verify.go), which checks a proof in the order

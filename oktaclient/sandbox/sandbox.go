@@ -1,5 +1,5 @@
 // Package sandbox is an Okta org in memory, for tests and demonstrations. It is at
-// least as strict as Okta, and fails on request. The tests of all packages that
+// least as strict as Okta, and can inject faults. The tests of all packages that
 // send requests to Okta use it. So do the commands oktasync sandbox and oktasync
 // demo.
 //

@@ -1,4 +1,4 @@
-// Package snapshot is the store: folders of snapshots that are complete, dated,
+// Package snapshot implements the store: folders of snapshots that are complete, dated,
 // never half-written, and verifiable without this program.
 //
 // Package reconcile publishes snapshots with a [Writer], the commands read them
@@ -45,8 +45,8 @@
 //
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
-// first line. The manifest has the number of lines, and the digest of the last one,
-// at the time between the events started and published.
+// first line. The manifest has the number of lines and the digest of the last one,
+// after the event started and before the event published.
 //
 // Counts add up, for each resource: the rows of its requests in requests.ndjson =
 // rows = total + duplicates + outside. Token requests have the resource "token".
@@ -74,11 +74,12 @@
 //     the rest, append repaired and published, replace the checkpoint and latest.
 //   - The checkpoint covers the newest snapshot, and latest doesn't point to it, or a
 //     CSV file of it is missing: restore them, append repaired.
-//   - A covered line pruned, and a snapshot in its place: nothing. The next prune
-//     decides again.
-//   - A covered line pruned, and records in pruned/NAME: remove the records.
-//   - A covered line dropped, or published with the digest of a quarantined read, and
-//     that read: remove the read.
+//   - The checkpoint covers an event pruned, but the snapshot is still in its place:
+//     do nothing. The next prune decides again.
+//   - The checkpoint covers an event pruned, but pruned/NAME still contains records:
+//     remove the records.
+//   - The checkpoint covers an event dropped, or published with the digest of a
+//     quarantined read, but the read still exists: remove the read.
 //
 // Any other mismatch is tampering or damage. Package snapshot never rewrites
 // evidence.

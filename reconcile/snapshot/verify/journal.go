@@ -56,7 +56,7 @@ func (c *chain) checkNamed() {
 	for _, snap := range c.links {
 		j := snap.Manifest.Journal
 		if j.Lines > 0 && c.digests[j.Lines] != j.SHA256 {
-			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d is not the one that %s names", j.Lines, snap.Name())})
+			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d is not the line that the manifest of %s names", j.Lines, snap.Name())})
 			return
 		}
 	}

@@ -79,7 +79,7 @@ func (v *verifier) checkCertificates(head *link) {
 		if tls.PrivateCA {
 			v.add(Finding{
 				Export: head.Manifest.Export, Snapshot: head.Name(), File: snapshot.ManifestFile, Note: true,
-				Problem: fmt.Sprintf("a private CA (%s) signed the certificate of the server that answered %d of %d requests; an impostor could present one too",
+				Problem: fmt.Sprintf("a private CA (%s) signed the certificate of the server that answered %d of %d requests; an impostor could present such a certificate",
 					tls.Issuer, tls.Requests, head.Manifest.Read.Requests),
 			})
 		}

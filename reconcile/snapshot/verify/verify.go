@@ -1,6 +1,6 @@
 // Package verify checks a store: checkpoint, chain, journal, signatures, and every
-// file. It changes nothing, except that [Adopt] accepts the findings of an export on
-// record.
+// file. Only [Adopt] writes: it accepts the findings of an export, and records them in
+// the journal.
 //
 // The commands verify and adopt use it, and so does the daemon on schedule. Start
 // reading at [Verify]. The files: chain.go (survey of an export), checkpoint.go,

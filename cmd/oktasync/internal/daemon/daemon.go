@@ -2,7 +2,8 @@
 // health checks, notifications, systemd and the web server.
 //
 // The command run uses it; status uses its health checks. Start reading at [Run]. The
-// type daemon exists until the process ends, and a service until the next reload.
+// one value of type daemon lasts as long as the process, and a service until the
+// next reload.
 package daemon
 
 import (
