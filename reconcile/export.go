@@ -15,7 +15,7 @@ import (
 // Start from [DefaultExport], which has the values for missing keys.
 type Export struct {
 	// Name is the name of the export's folder in the store, and its name in commands:
-	// up to 63 small letters, digits and hyphens, unique.
+	// up to 63 lower-case letters, digits and hyphens, unique.
 	Name string `yaml:"name" example:"all-users"`
 	// Schedule is the schedule of the daemon: five fields as in crontab(5), or
 	// @hourly, @daily, @weekly, @monthly, "@every 15m". Empty: only by `apply`.
@@ -24,7 +24,7 @@ type Export struct {
 	// output for people.
 	TimeZone string `yaml:"time_zone" example:"Europe/Berlin"`
 	// Splay is the longest delay of a scheduled start. The delay is fixed per export,
-	// host and store, so that many of them don't start at the same second.
+	// host and store. It spreads the starts of many exports and hosts.
 	Splay time.Duration `yaml:"splay" example:"10m"`
 	// Timeout is the longest duration of a reconcile. A longer one fails.
 	Timeout time.Duration `yaml:"timeout" example:"30m"`
@@ -141,7 +141,7 @@ func (e Export) Validate() error {
 	case e.Name == "":
 		f.add("name", "is missing")
 	case !exportName.MatchString(e.Name):
-		f.add("name", "%q: a name has up to 63 small letters, digits and hyphens, and begins with a letter or digit", e.Name)
+		f.add("name", "%q: a name has up to 63 lower-case letters, digits and hyphens, and begins with a letter or digit", e.Name)
 	}
 	if problem := zoneProblem(e.TimeZone); problem != "" {
 		f.add("time_zone", "%s", problem)

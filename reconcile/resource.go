@@ -69,7 +69,7 @@ type UserGuard struct {
 	// MaxDeactivated is the limit of deactivated users, as a share of those that
 	// were active before.
 	MaxDeactivated snapshot.Limit `yaml:"max_deactivated" example:"200"`
-	// AtLeast is the number of affected users below which these limits never stop a
+	// AtLeast is the smallest number of affected users with which these limits stop a
 	// read.
 	AtLeast int `yaml:"at_least" example:"10"`
 	// Min is the fewest users that a read may have, also the first read.
@@ -80,7 +80,7 @@ type UserGuard struct {
 type Guard struct {
 	// MaxRemoved is the limit of removed records, as a share of the records before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"2%"`
-	// AtLeast is the number of affected records below which this limit never stops
+	// AtLeast is the smallest number of affected records with which this limit stops
 	// a read.
 	AtLeast int `yaml:"at_least" example:"20"`
 	// Min is the fewest records that a read may have, also the first read.

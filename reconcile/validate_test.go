@@ -64,7 +64,7 @@ func TestDeclarationIsComplete(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	type export = reconcile.Export
-	const name = `: a name has up to 63 small letters, digits and hyphens, and begins with a letter or digit`
+	const name = `: a name has up to 63 lower-case letters, digits and hyphens, and begins with a letter or digit`
 	for _, test := range []struct {
 		change func(*export)
 		want   string

@@ -73,7 +73,7 @@ type OktaConfig struct {
 
 // DPoPConfig binds tokens to a key (RFC 9449).
 type DPoPConfig struct {
-	// Mode is required, or off for an app that doesn't require DPoP.
+	// Mode is `required`, or `off` for an app that doesn't require DPoP.
 	Mode string `yaml:"mode" example:"off"`
 	// PrivateKeyFile is the key that tokens are bound to. Empty: each start creates
 	// a new P-256 key in memory. This is the safest choice.
@@ -134,7 +134,7 @@ type NotifyConfig struct {
 type LogConfig struct {
 	// Level is the lowest level that is logged: debug, info, warn or error.
 	Level string `yaml:"level" example:"warn"`
-	// Format is text, json or auto. auto: text on a terminal, and fields in the
+	// Format is `text`, `json` or `auto`. auto: text on a terminal, and fields in the
 	// systemd journal; otherwise JSON lines for the daemon, and text for commands.
 	Format string `yaml:"format" example:"json"`
 }

@@ -273,8 +273,8 @@ func configPage(t *testing.T) []byte {
 %s
 
 An unknown key, a duplicate key, a wrong type, an empty file or a second document is an error. `+"`oktasync validate`"+` reports all
-errors at once, with line and column, without a network. Within brackets or braces, quote a value with a variable. oktasync uses
-`+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../config.example.yaml) contains every key.
+errors at once, with line and column, without a network. Quote a value that contains a variable if it is within brackets or braces.
+oktasync uses `+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../config.example.yaml) contains every key.
 `, wrapped(types["Config"]))
 	keys := configKeys(t)
 	shown := 0

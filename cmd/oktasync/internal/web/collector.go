@@ -26,10 +26,10 @@ var (
 	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
 	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")
 
-	descLimit     = desc("rate_limit_requests", "Requests of all clients that Okta allows in a window.", "bucket")
-	descRemaining = desc("rate_limit_remaining_requests", "Requests left in the window, in the last response of Okta.", "bucket")
+	descLimit     = desc("rate_limit_requests", "Requests that Okta allows in a window, for all clients together.", "bucket")
+	descRemaining = desc("rate_limit_remaining_requests", "Requests left in the window, according to Okta's last response.", "bucket")
 	descUsed      = desc("rate_limit_used_requests", "Requests of the daemon in the window.", "bucket")
-	descShare     = desc("rate_limit_share_requests", "Most requests of the daemon in a window.", "bucket")
+	descShare     = desc("rate_limit_share_requests", "Requests that the daemon may send in a window.", "bucket")
 	descWaiting   = desc("rate_limit_waiting_requests", "Requests that wait for the next window.", "bucket")
 	descReset     = desc("rate_limit_reset_timestamp_seconds", "Start of the next window.", "bucket")
 
