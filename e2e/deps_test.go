@@ -46,9 +46,10 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/sync", "github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox": {
-		ours:  []string{"dpopauth/verify"},
+		ours:  []string{"dpopauth/verify", "oktaclient/sandbox/internal/edges"},
 		tests: []string{"github.com/go-json-experiment/json"},
 	},
+	"oktaclient/sandbox/internal/edges": {},
 	"reconcile/internal/recordtest": { // only for tests
 		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
 	},

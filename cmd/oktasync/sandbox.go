@@ -22,7 +22,7 @@ import (
 
 const sandboxClientID = "0oa1sandboxapp000001"
 
-var sandboxScopes = []string{config.UsersScope, "okta.groups.read"}
+var sandboxScopes = []string{config.UsersScope, "okta.groups.read", "okta.apps.read"}
 
 func (a *app) sandboxCommand() *cobra.Command {
 	var (
@@ -50,6 +50,11 @@ POST requests to paths below /sandbox/ change the org:
   add-group?name=, delete-group?id=      create or delete a group
   set-group?id=&path=                    set an attribute to the JSON value in the body
   put-group                              add or replace the group in the body
+  add-member?group=&user=, remove-member, assign-group?app=&group=, unassign-group,
+  assign-user?app=&user=, unassign-user  change members and assignments
+  add-app?label=, set-app?id=&path=, activate-app?id=, deactivate-app, delete-app
+  add-rule?name=&group=, set-rule?id=&path=, activate-rule?id=, deactivate-rule,
+  delete-rule                            change apps and group rules
 
 --fault makes requests fail. nth, every, forever and path select the requests. path is
 a prefix of the URL's path, or token for the token endpoint; the default is the API.

@@ -43,7 +43,7 @@ func (o *Org) Join(n int) []string {
 		ids[i] = obj.key
 		s.putLocked(obj.key, obj, now)
 		o.log.add(now, "user.lifecycle.create", obj)
-		o.changeEveryone(now)
+		o.changeEveryone(obj.key, true, now)
 	}
 	return ids
 }
@@ -141,7 +141,7 @@ func (o *Org) applyLocked(op Op, obj *object) {
 	case Delete:
 		o.users.putLocked(id, nil, now)
 		o.log.add(now, "user.lifecycle.delete.completed", obj)
-		o.changeEveryone(now)
+		o.changeEveryone(id, false, now)
 		return
 	case Touch:
 		json, event = set(json, "lastLogin", stamp), "user.session.start"
@@ -222,19 +222,19 @@ func (o *Org) put(s *store, objectJSON []byte, required string) error {
 	defer s.mu.Unlock()
 	now := o.now()
 	if s == o.users && !s.findLocked(new(object), id) {
-		o.changeEveryone(now)
+		o.changeEveryone(id, true, now)
 	}
 	o.storeLocked(s, bytes.Clone(objectJSON), s.event, now)
 	return nil
 }
 
-// Wipe makes the org return no users and groups, as if the app had lost its role.
+// Wipe makes the org return no objects, as if the app had lost its role.
 // Restore ends this.
 func (o *Org) Wipe()    { o.setWiped(true) }
 func (o *Org) Restore() { o.setWiped(false) }
 
 func (o *Org) setWiped(wiped bool) {
-	for _, s := range []*store{o.users, o.groups()} {
+	for _, s := range []*store{o.users, o.groups(), o.rules(), o.apps()} {
 		s.mu.Lock()
 		s.wiped = wiped
 		s.version++

@@ -7,9 +7,11 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // controlPath is the prefix of the control API of an org with [Config.Control]:
@@ -23,12 +25,27 @@ import (
 //	POST /sandbox/put-group                      a group as body
 //	POST /sandbox/set-group?id=00g…&path=profile.name a JSON value as body
 //	POST /sandbox/delete-group?id=00g…
+//	POST /sandbox/{add,remove}-member?group=00g…&user=00u…
+//	POST /sandbox/add-app?label=…
+//	POST /sandbox/put-app                        an app as body
+//	POST /sandbox/set-app?id=0oa…&path=label     a JSON value as body
+//	POST /sandbox/{activate,deactivate,delete}-app?id=0oa…
+//	POST /sandbox/assign-user?app=0oa…&user=00u…&status=ACTIVE
+//	POST /sandbox/unassign-user?app=0oa…&user=00u…
+//	POST /sandbox/assign-group?app=0oa…&group=00g…&priority=0
+//	POST /sandbox/unassign-group?app=0oa…&group=00g…
+//	POST /sandbox/add-rule?name=…&expression=…&group=00g…
+//	POST /sandbox/set-rule?id=0pr…&path=name     a JSON value as body
+//	POST /sandbox/{activate,deactivate,delete}-rule?id=0pr…
 //	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
 //	POST /sandbox/add-key?client=0oa…            a public JWK with a kid as body
 //	POST /sandbox/remove-key?client=0oa…&kid=…
 //	POST /sandbox/clear-faults  /sandbox/revoke  /sandbox/rotate-nonces  /sandbox/reset-stats
 //	GET  /sandbox/stats  /sandbox/count          JSON
-//	GET  /sandbox/users  /sandbox/groups         every user or group, one a line, as lists show them
+//	GET  /sandbox/users  /sandbox/groups  /sandbox/apps  /sandbox/rules
+//	                                             every object, one a line, as lists show them
+//	GET  /sandbox/group_members  /sandbox/app_users  /sandbox/app_groups
+//	                                             every edge, one a line: {"parent": …, "child": …}
 //
 // The response to a change is {"ids": […]}. No request needs a token.
 const controlPath = "/sandbox/"
@@ -69,8 +86,22 @@ func (o *Org) show(w http.ResponseWriter, command string) {
 		writeLines(w, o.UsersJSON())
 	case "groups":
 		writeLines(w, o.GroupsJSON())
+	case "apps":
+		writeLines(w, o.AppsJSON())
+	case "rules":
+		writeLines(w, o.RulesJSON())
 	default:
-		http.Error(w, "stats, count, users or groups", http.StatusNotFound)
+		if !slices.Contains(EdgeKinds(), EdgeKind(command)) {
+			http.Error(w, "stats, count, users, groups, apps, rules or a kind of edges", http.StatusNotFound)
+			return
+		}
+		writeLines(w, func(yield func(string, []byte) bool) {
+			for e := range o.Edges(EdgeKind(command), time.Time{}) {
+				if line, _ := json.Marshal(map[string]string{"parent": e.Parent, "child": e.Child}); !yield("", line) {
+					return
+				}
+			}
+		})
 	}
 }
 
@@ -130,9 +161,54 @@ func (o *Org) control(command string, r *http.Request) (ids []string, err error)
 	case "reset-stats":
 		o.ResetStats()
 	default:
+		if change := o.accessControl(command, query, body); change != nil {
+			return change()
+		}
 		return o.changeUsers(command, query["id"], query.Get("n"))
 	}
 	return nil, nil
+}
+
+// accessControl returns the control of groups' members, apps and rules with a name,
+// or nil.
+func (o *Org) accessControl(command string, query url.Values, body []byte) func() ([]string, error) {
+	id, app, user, group := query.Get("id"), query.Get("app"), query.Get("user"), query.Get("group")
+	path := query.Get("path")
+	change := map[string]func() error{
+		"add-member":      func() error { return o.AddMember(group, user) },
+		"remove-member":   func() error { return o.RemoveMember(group, user) },
+		"set-app":         func() error { return o.SetApp(id, path, body) },
+		"activate-app":    func() error { return o.SetAppActive(id, true) },
+		"deactivate-app":  func() error { return o.SetAppActive(id, false) },
+		"delete-app":      func() error { return o.DeleteApp(id) },
+		"assign-user":     func() error { return o.AssignUser(app, user, query.Get("status")) },
+		"unassign-user":   func() error { return o.UnassignUser(app, user) },
+		"unassign-group":  func() error { return o.UnassignGroup(app, group) },
+		"set-rule":        func() error { return o.SetRule(id, path, body) },
+		"activate-rule":   func() error { return o.SetRuleActive(id, true) },
+		"deactivate-rule": func() error { return o.SetRuleActive(id, false) },
+		"delete-rule":     func() error { return o.DeleteRule(id) },
+		"assign-group": func() error {
+			priority, err := strconv.Atoi(cmp.Or(query.Get("priority"), "0"))
+			if err != nil {
+				return fmt.Errorf("priority: not a number: %q", query.Get("priority"))
+			}
+			return o.AssignGroup(app, group, priority)
+		},
+	}[command]
+	switch {
+	case change != nil:
+		return func() ([]string, error) { return query["id"], change() }
+	case command == "add-app":
+		return func() ([]string, error) { return []string{o.AddApp(query.Get("label"))}, nil }
+	case command == "put-app":
+		return func() ([]string, error) { return []string{text(body, "id")}, o.PutApp(body) }
+	case command == "add-rule":
+		return func() ([]string, error) {
+			return []string{o.AddRule(query.Get("name"), query.Get("expression"), group)}, nil
+		}
+	}
+	return nil
 }
 
 // changeUsers adds or changes users.

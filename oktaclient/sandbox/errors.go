@@ -62,6 +62,13 @@ func newError(code string, causes ...string) *oktaError {
 	return e
 }
 
+// notFound returns the error for an object that doesn't exist.
+func notFound(id, kind string) *oktaError {
+	e := newError("E0000007")
+	e.Summary += ": " + id + " (" + kind + ")"
+	return e
+}
+
 // oauthError is an error of the token endpoint (RFC 6749, section 5.2).
 type oauthError struct {
 	Status      int    `json:"-"`

@@ -51,7 +51,11 @@ func (l language) compile(expression string) (c condition, err error) {
 		return c, err
 	}
 	p := parser{language: l, tokens: tokens}
-	c, err = p.parseOr(0)
+	if l.resource.oneComparison {
+		c, err = p.parseTerm(maxDepth)
+	} else {
+		c, err = p.parseOr(0)
+	}
 	if err == nil && len(p.tokens) > 0 {
 		err = errSyntax
 	}

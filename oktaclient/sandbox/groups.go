@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 )
 
@@ -15,23 +18,14 @@ const (
 	typeBuiltIn = "BUILT_IN"
 )
 
-// everyone is the number of the BUILT_IN group that contains all users.
-const everyone = 0
+// Numbers of groups. The group everyone contains all users.
+const (
+	everyone        = 0
+	administrators  = 1
+	firstDepartment = 2
 
-// groupResource describes groups ("List all groups"). The order by name is that
-// of captured responses; Okta documents none.
-func groupResource(maxLimit int) resource {
-	return resource{
-		name: "group", kind: "UserGroup", event: "group.profile.update",
-		maxLimit: cmp.Or(maxLimit, 10_000), maxFound: 300, found: []string{"profile.name"},
-		listOrder: "profile.name", department: "profile.name",
-		profile: []string{"name", "description",
-			"samAccountName", "dn", "objectSid", "windowsDomainQualifiedName", "groupType", "groupScope", "externalId"}, // from Active Directory
-		filter:   []string{"id", "type", "lastUpdated", "lastMembershipUpdated"},
-		search:   []string{"id", "type", "created", "lastUpdated", "lastMembershipUpdated", "source.id"},
-		contains: []string{"profile.name", "profile.description"},
-	}
-}
+	startGroups = 13 // without [Config.Groups]
+)
 
 // group is a group before it becomes JSON. Times are milliseconds since 1970.
 type group struct {
@@ -59,6 +53,9 @@ func (o *Org) newGroups() *store {
 	}
 	groups[len(groups)-1].description = ""
 	groups = append(groups, group{kind: typeApp, name: "Lab Access", description: "Badge readers of the labs"})
+	for i := startGroups; i < o.cfg.Groups; i++ {
+		groups = append(groups, group{kind: typeOkta, name: fmt.Sprintf("Team %04d", i-startGroups+1)})
+	}
 	for i, g := range groups {
 		g.id, g.created = o.groupID(i), founded
 		if rng := gen.random(8, i); g.kind != typeBuiltIn {
@@ -76,7 +73,7 @@ func (o *Org) groupID(i int) string { return o.users.originals.objectID("00g", 7
 // appendJSON appends the group as a list shows it. It has no self link. An
 // APP_GROUP is one of Active Directory.
 func (g group) appendJSON(dst []byte, origin string) []byte {
-	const source = "0oa1brightwaterAD000"
+	const source = directoryID
 	imported := g.kind == typeApp
 	w := writer(append(dst, '{'))
 	w.text("id", g.id)
@@ -149,22 +146,17 @@ func (o *Org) SetGroup(id, path string, value json.RawMessage) error {
 	return o.setAttribute(o.groups(), id, path, value)
 }
 
-// DeleteGroup deletes a group. BUILT_IN groups can't be deleted.
+// DeleteGroup deletes a group, its memberships, and the assignments that it gave.
+// BUILT_IN groups can't be deleted.
 func (o *Org) DeleteGroup(id string) error {
-	s := o.groups()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var obj object
-	if !s.findLocked(&obj, id) {
-		return fmt.Errorf("delete group %s: no such group", id)
+	g := o.edges()
+	g.Lock()
+	defer g.Unlock()
+	now, err := o.deleteObject(o.groups(), id, "group.lifecycle.delete")
+	if err == nil {
+		g.RemoveGroup(id, now.UnixNano())
 	}
-	if text(obj.text(), "type") == typeBuiltIn {
-		return fmt.Errorf("delete group %s: it is %s", id, typeBuiltIn)
-	}
-	now := o.now()
-	s.putLocked(id, nil, now)
-	o.log.add(now, "group.lifecycle.delete", &obj)
-	return nil
+	return err
 }
 
 // Group returns a group as a list shows it now, byte for byte.
@@ -173,13 +165,123 @@ func (o *Org) Group(id string) ([]byte, bool) { return o.groups().read(id) }
 // GroupsJSON yields every group by id, as a list shows it, byte for byte.
 func (o *Org) GroupsJSON() iter.Seq2[string, []byte] { return o.groups().readAll() }
 
-// changeEveryone sets lastMembershipUpdated of Everyone.
-func (o *Org) changeEveryone(now time.Time) {
-	s := o.groups()
+// stamps are changes of lastMembershipUpdated that the groups don't show yet.
+type stamps struct {
+	mu      sync.Mutex
+	n       int
+	pending []stamp
+}
+
+type stamp struct {
+	group            string
+	changed, visible time.Time
+}
+
+// stampGroup sets lastMembershipUpdated of a group to now, up to [Config.StampLag]
+// later.
+func (o *Org) stampGroup(group string, now time.Time) {
+	o.stamps.mu.Lock()
+	o.stamps.n++
+	visible := now
+	if o.cfg.StampLag > 0 {
+		rng := o.users.originals.random(15, o.stamps.n)
+		visible = now.Add(time.Duration(rng.intN(int(o.cfg.StampLag))))
+	}
+	o.stamps.pending = append(o.stamps.pending, stamp{group, now, visible})
+	o.stamps.mu.Unlock()
+	o.applyStamps(o.lazy.groups(), now)
+}
+
+// applyStamps applies the stamps that are visible at a time.
+func (o *Org) applyStamps(s *store, now time.Time) {
+	o.stamps.mu.Lock()
+	defer o.stamps.mu.Unlock()
+	if len(o.stamps.pending) == 0 {
+		return
+	}
+	slices.SortStableFunc(o.stamps.pending, func(a, b stamp) int { return a.visible.Compare(b.visible) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var obj object
-	if id := o.groupID(everyone); s.findLocked(&obj, id) {
-		s.putLocked(id, s.newObject(set(obj.text(), "lastMembershipUpdated", appendTime(nil, now.UnixMilli()))), now)
+	for len(o.stamps.pending) > 0 && !o.stamps.pending[0].visible.After(now) {
+		st := o.stamps.pending[0]
+		o.stamps.pending = o.stamps.pending[1:]
+		var obj object
+		if s.findLocked(&obj, st.group) && obj.lastMembershipUpdated < st.changed.UnixMilli() {
+			s.putLocked(st.group, s.newObject(set(obj.text(), "lastMembershipUpdated", appendTime(nil, st.changed.UnixMilli()))), st.visible)
+		}
 	}
 }
+
+// newRules returns the rules at the start: one for each department, and an INACTIVE
+// and an INVALID one.
+func (o *Org) newRules() *store {
+	gen := &o.users.originals
+	s := newStore(ruleResource(), generator{}, 0, o.URL)
+	for i := range 3 {
+		rng := gen.random(16, i)
+		created := gen.epoch - int64(100+rng.intN(2000))*day
+		d := departments[i]
+		json := appendRule(nil, o.ruleID(i), "People of "+d.name, []string{"ACTIVE", "INACTIVE", "INVALID"}[i],
+			`user.department == "`+d.name+`"`, created, rng.timeBetween(created, gen.epoch), o.groupID(firstDepartment+i))
+		s.putLocked(o.ruleID(i), s.newObject(json), time.UnixMilli(gen.epoch))
+		s.additions++
+	}
+	return s
+}
+
+func (o *Org) ruleID(i int) string { return o.users.originals.objectID("0pr", 17, i) }
+
+// appendRule appends a rule as a list shows it.
+func appendRule(dst []byte, id, name, status, expression string, created, updated int64, group string) []byte {
+	w := writer(append(dst, '{'))
+	w.text("type", "group_rule")
+	w.text("id", id)
+	w.text("status", status)
+	w.text("name", name)
+	w.time("created", created)
+	w.time("lastUpdated", updated)
+	w.open("conditions")
+	w.raw("people", `{"users":{"exclude":[]},"groups":{"exclude":[]}}`)
+	w.open("expression")
+	w.text("value", expression)
+	w.text("type", "urn:okta:expression:1.0")
+	w.close()
+	w.close()
+	w.raw("actions", `{"assignUserToGroups":{"groupIds":["`+group+`"]}}`)
+	w.raw("allGroupsValid", strconv.FormatBool(status != "INVALID"))
+	w.close()
+	return w
+}
+
+// AddRule adds an INACTIVE rule, and returns its id. Rules change no memberships.
+func (o *Org) AddRule(name, expression, group string) (id string) {
+	s := o.rules()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := o.now()
+	id = o.ruleID(s.additions)
+	s.additions++
+	o.storeLocked(s, appendRule(nil, id, name, "INACTIVE", expression, now.UnixMilli(), now.UnixMilli(), group), "group.rule.create", now)
+	return id
+}
+
+// SetRule sets one attribute of a rule, such as name, to a JSON value, and
+// lastUpdated to the org's time.
+func (o *Org) SetRule(id, path string, value json.RawMessage) error {
+	return o.setAttribute(o.rules(), id, path, value)
+}
+
+// SetRuleActive activates or deactivates a rule.
+func (o *Org) SetRuleActive(id string, active bool) error {
+	_, err := o.setActive(o.rules(), id, active, "group.rule.")
+	return err
+}
+
+// DeleteRule deletes a rule.
+func (o *Org) DeleteRule(id string) error {
+	_, err := o.deleteObject(o.rules(), id, "group.rule.delete")
+	return err
+}
+
+// RulesJSON yields every rule by id, as a list shows it, byte for byte.
+func (o *Org) RulesJSON() iter.Seq2[string, []byte] { return o.rules().readAll() }

@@ -85,7 +85,7 @@ const (
 	clientID = "0oa1client"
 	kid      = "key-1"
 
-	apiScopes = "okta.users.read okta.groups.read okta.logs.read okta.roles.read"
+	apiScopes = "okta.users.read okta.groups.read okta.apps.read okta.logs.read okta.roles.read"
 )
 
 // newClient returns the client of the only app in a new org.

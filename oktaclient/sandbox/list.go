@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -21,41 +22,37 @@ type resource struct {
 	kind  string // in E0000007, and as a target in the System Log
 	event string // of a changed profile
 
-	minLimit   int                      // the smallest valid limit
-	maxLimit   int                      // objects per page; also the default
-	maxFound   int                      // most objects that q returns; it has no pages
-	found      []string                 // attributes whose beginning q compares
-	listOrder  string                   // attribute that lists are sorted by; "": the id
-	department string                   // attribute that [RoleGroup] compares
-	login      string                   // attribute that GET by id also accepts; "": none
-	links      func(self string) []byte // the links of GET by id; nil: as in a list
+	minLimit     int // the smallest valid limit
+	defaultLimit int // objects per page; 0: maxLimit
+	maxLimit     int
+	maxFound     int                      // most objects that q returns; it has no pages
+	found        []string                 // attributes whose beginning q compares
+	listOrder    string                   // attribute that lists are sorted by; "": the id
+	department   string                   // attribute that [RoleGroup] compares
+	login        string                   // attribute that GET by id also accepts; "": none
+	links        func(self string) []byte // the links of GET by id; nil: as in a list
 
 	profile  []string // attributes of a profile
 	filter   []string // attributes that filter accepts
 	search   []string // attributes that search accepts, besides those of the profile
 	contains []string // attributes that co accepts in a search
-}
 
-// visible reports whether the client's role includes the object.
-func (x *resource) visible(obj *object, token *accessToken) bool {
-	department, scoped := strings.CutPrefix(token.role, groupRole)
-	return !scoped || text(obj.text(), x.department) == department
+	oneComparison bool // a filter has one
 }
 
 // get returns the handler of GET by id. Its response shows changes at once.
 func (o *Org) get(s *store, id string) handler {
 	return func(resp *response, r *http.Request, token *accessToken) error {
+		covered := o.coverage(token)
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		var obj object
 		found := s.findLocked(&obj, id) || strings.Contains(id, "@") && s.findLoginLocked(&obj, id)
-		if found && !s.visible(&obj, token) {
+		if found && !covered.includes(s, &obj) {
 			return newError("E0000006")
 		}
 		if !found {
-			e := newError("E0000007")
-			e.Summary += ": " + id + " (" + s.kind + ")"
-			return e
+			return notFound(id, s.kind)
 		}
 		body := obj.text()
 		if s.links != nil && get(body, "_links") != nil {
@@ -103,17 +100,23 @@ func (o *Org) list(s *store) handler {
 			l.limit = max(1, l.limit/2)
 		}
 		p := o.page(l, resp, acceptsGzip(r) && !fault.BrokenJSON)
-		o.link(resp, "self", o.self(r))
-		next := o.next(r, l.query, p.last)
-		switch {
-		case fault.Next == NextLoop:
-			o.link(resp, "next", o.self(r))
-		case fault.Next == NextOtherHost:
-			o.link(resp, "next", "https://"+OtherHost+next)
-		case l.pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
-			o.link(resp, "next", o.URL()+next)
-		}
+		o.linkPage(resp, r, l.query, p, l.pages)
 		return nil
+	}
+}
+
+// linkPage adds the links of a page, or wrong ones if a fault says so.
+func (o *Org) linkPage(resp *response, r *http.Request, query url.Values, p page, pages bool) {
+	fault := faultOf(r)
+	o.link(resp, "self", o.self(r))
+	next := o.next(r, query, p.last)
+	switch {
+	case fault.Next == NextLoop:
+		o.link(resp, "next", o.self(r))
+	case fault.Next == NextOtherHost:
+		o.link(resp, "next", "https://"+OtherHost+next)
+	case pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
+		o.link(resp, "next", o.URL()+next)
 	}
 }
 
@@ -131,7 +134,11 @@ func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list,
 	l = &list{store: s, query: query, selection: selection{span: always, sortBy: s.listOrder}, index: true,
 		projection: parseProjection(r), role: token.role}
 	l.pages = !query.Has("q")
-	if l.limit, err = l.parseLimit(); err != nil {
+	most, usual := l.maxLimit, cmp.Or(l.defaultLimit, l.maxLimit)
+	if query.Has("q") {
+		most, usual = l.maxFound, l.maxFound
+	}
+	if l.limit, err = parseLimit(query, l.minLimit, usual, most); err != nil {
 		return nil, err
 	}
 	if after != "" {
@@ -143,24 +150,20 @@ func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list,
 	if err := l.parseMatch(); err != nil {
 		return nil, err
 	}
-	matches := l.match
-	l.match = func(obj *object) bool { return matches(obj) && l.visible(obj, token) }
+	matches, covered := l.match, o.coverage(token)
+	l.match = func(obj *object) bool { return matches(obj) && covered.includes(s, obj) }
 	l.pages = l.pages && l.limit > 0
 	return l, nil
 }
 
 // parseLimit clamps the limit, and rejects one that is too small or not a number.
-func (l *list) parseLimit() (int, error) {
-	most := l.maxLimit
-	if l.query.Has("q") {
-		most = l.maxFound
+func parseLimit(query url.Values, least, usual, most int) (int, error) {
+	if !query.Has("limit") {
+		return usual, nil
 	}
-	if !l.query.Has("limit") {
-		return most, nil
-	}
-	n, err := strconv.Atoi(l.query.Get("limit"))
-	if err != nil || n < l.minLimit {
-		return 0, newError("E0000001", fmt.Sprintf("limit: The limit must be a number greater than %d", l.minLimit-1))
+	n, err := strconv.Atoi(query.Get("limit"))
+	if err != nil || n < least {
+		return 0, newError("E0000001", fmt.Sprintf("limit: The limit must be a number greater than %d", least-1))
 	}
 	return min(n, most), nil
 }
@@ -173,6 +176,8 @@ func (l *list) parseMatch() error {
 	switch {
 	case filter != "" && search != "", q != "" && filter+search != "":
 		return newError("E0000033")
+	case search != "" && l.search == nil:
+		return newError("E0000031", string(errQuery))
 	case filter != "":
 		err = l.compile(language{resource: &l.resource}, filter)
 	case search != "":

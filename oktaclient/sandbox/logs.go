@@ -109,14 +109,21 @@ func (e *event) appendJSON(w writer) writer {
 	w.raw("actor", `{"id":"00uSandboxControl0000","type":"User","alternateId":"control@`+domain+`","displayName":"Sandbox Control"}`)
 	w.raw("outcome", `{"result":"SUCCESS","reason":null}`)
 	w.name("target")
-	w = append(w, "[{"...)
-	w.text("id", e.id)
-	w.text("type", e.kind)
-	w.text("alternateId", cmp.Or(e.login, "unknown"))
-	if e.login == "" {
-		w.text("displayName", e.name)
+	w = append(w, '[')
+	for i, t := range e.targets {
+		if i > 0 {
+			w = append(w, ',')
+		}
+		w = append(w, '{')
+		w.text("id", t.id)
+		w.text("type", t.kind)
+		w.text("alternateId", cmp.Or(t.login, "unknown"))
+		if t.login == "" {
+			w.text("displayName", t.name)
+		}
+		w.close()
 	}
-	return append(w, "}]}"...)
+	return append(w, "]}"...)
 }
 
 // systemLog contains the events in the order in which they were stored.
@@ -126,21 +133,29 @@ type systemLog struct {
 	events []event
 }
 
-// event is one event of the System Log, whose target is a user or a group.
+// event is one event of the System Log.
 type event struct {
 	uuid, eventType string
 	published       time.Time
-	kind, id        string // of the target
-	login, name     string // of a user; of a group
+	targets         []target
 }
+
+// target is the object that an event is about: a user with a login, or another
+// with a name.
+type target struct{ kind, id, login, name string }
 
 const maxEvents = 100_000
 
-func (l *systemLog) add(now time.Time, eventType string, obj *object) {
+func (l *systemLog) add(now time.Time, eventType string, objects ...*object) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.events = append(l.events, event{uuid: rand.Text(), eventType: eventType, published: now, kind: obj.store.kind, id: obj.id(),
-		login: text(obj.text(), "profile.login"), name: text(obj.text(), "profile.name")})
+	e := event{uuid: rand.Text(), eventType: eventType, published: now}
+	for _, obj := range objects {
+		json := obj.text()
+		e.targets = append(e.targets, target{obj.store.kind, obj.id(), text(json, "profile.login"),
+			cmp.Or(text(json, "profile.name"), text(json, "label"), text(json, "name"))})
+	}
+	l.events = append(l.events, e)
 	if len(l.events) > maxEvents {
 		drop := len(l.events) / 2
 		l.first += drop

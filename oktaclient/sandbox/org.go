@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,9 @@ type Org struct {
 	url    atomic.Pointer[string]
 	offset atomic.Int64 // of the clock
 	users  *store
-	groups func() *store // created at the first use, when the URL is known
+	lazy   lazyStores
+	access access
+	stamps stamps
 	limits limiter
 	faults faults
 	stats  stats
@@ -37,22 +40,22 @@ type Org struct {
 	servers   []*authServer // the org's own and the custom ones
 	endpoints map[string]func(*response, *http.Request)
 
-	mu   sync.Mutex
-	apps map[string]ClientApp
+	mu         sync.Mutex
+	clientApps map[string]ClientApp
 }
 
 // NewOrg returns an org. It panics if cfg is invalid, such as an [AuthServer]
 // without an audience.
 func NewOrg(cfg Config) *Org {
 	cfg.setDefaults()
-	o := &Org{cfg: cfg, apps: map[string]ClientApp{}, cursorKey: make([]byte, 32),
+	o := &Org{cfg: cfg, clientApps: map[string]ClientApp{}, cursorKey: make([]byte, 32),
 		endpoints: map[string]func(*response, *http.Request){}}
 	rand.Read(o.cursorKey) // never fails
 	o.SetURL(cfg.URL)
 	o.SetClockOffset(cfg.ClockOffset)
 	o.users = newStore(userResource(), generator{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
 		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
-	o.groups = sync.OnceValue(o.newGroups)
+	o.lazy = lazyStores{groups: sync.OnceValue(o.newGroups), rules: sync.OnceValue(o.newRules), apps: sync.OnceValue(o.newApps)}
 	o.limits = newLimiter(cfg.RateLimit, cfg.ClientShare)
 	if cfg.APINonceEvery > 0 {
 		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
@@ -215,16 +218,39 @@ type endpoint struct {
 
 // endpoint returns the endpoint at path, or nil.
 func (o *Org) endpoint(path string) *endpoint {
-	pattern, id := pathPattern(path)
+	const users, groups, apps = "okta.users.read", "okta.groups.read", "okta.apps.read"
+	pattern, ids := pathPattern(path)
 	switch pattern {
 	case "/api/v1/users":
-		return &endpoint{"okta.users.read", o.list(o.users), true}
+		return &endpoint{users, o.list(o.users), true}
 	case "/api/v1/users/{id}":
-		return &endpoint{"okta.users.read", o.get(o.users, id), false}
+		return &endpoint{users, o.get(o.users, ids[0]), false}
+	case "/api/v1/users/{id}/groups":
+		return &endpoint{users, o.listGroupsOf(ids[0]), true}
 	case "/api/v1/groups":
-		return &endpoint{"okta.groups.read", o.list(o.groups()), true}
+		return &endpoint{groups, o.list(o.groups()), true}
 	case "/api/v1/groups/{id}":
-		return &endpoint{"okta.groups.read", o.get(o.groups(), id), false}
+		return &endpoint{groups, o.get(o.groups(), ids[0]), false}
+	case "/api/v1/groups/{id}/users":
+		return &endpoint{groups, o.listEdges(o.members(), ids[0]), true}
+	case "/api/v1/groups/rules":
+		return &endpoint{groups, o.list(o.rules()), true}
+	case "/api/v1/groups/rules/{id}":
+		return &endpoint{groups, o.get(o.rules(), ids[0]), false}
+	case "/api/v1/apps":
+		return &endpoint{apps, o.list(o.apps()), true}
+	case "/api/v1/apps/{id}":
+		return &endpoint{apps, o.get(o.apps(), ids[0]), false}
+	case "/api/v1/apps/{id}/users":
+		return &endpoint{apps, o.listEdges(o.appUsers(), ids[0]), true}
+	case "/api/v1/apps/{id}/users/{id}":
+		return &endpoint{apps, o.getEdge(o.appUsers(), ids[0], ids[1]), false}
+	case "/api/v1/apps/{id}/groups":
+		return &endpoint{apps, o.listEdges(o.appGroups(), ids[0]), true}
+	case "/api/v1/apps/{id}/groups/{id}":
+		return &endpoint{apps, o.getEdge(o.appGroups(), ids[0], ids[1]), false}
+	case "/api/v1/apps/{id}/credentials/secrets":
+		return &endpoint{apps, o.showSecret, false}
 	case "/api/v1/logs":
 		return &endpoint{"okta.logs.read", o.listEvents, false}
 	case "/api/v1/iam/assignees/users":
@@ -233,15 +259,30 @@ func (o *Org) endpoint(path string) *endpoint {
 	return nil
 }
 
-// pathPattern returns path with {id} instead of the id of a user or a group.
-func pathPattern(path string) (pattern, id string) {
-	for _, parent := range []string{"/api/v1/users/", "/api/v1/groups/"} {
-		if rest, ok := strings.CutPrefix(path, parent); ok && rest != "" {
-			id, _, _ = strings.Cut(rest, "/")
-			return parent + "{id}" + rest[len(id):], id
-		}
+// pathPattern returns path with {id} instead of each id, and the ids.
+func pathPattern(path string) (pattern string, ids []string) {
+	part := strings.Split(path, "/") // "", api, v1, groups, an id, users, an id
+	at := 4
+	switch {
+	case len(part) <= at || part[1] != "api" || part[3] != "users" && part[3] != "groups" && part[3] != "apps":
+		return path, nil
+	case part[3] == "groups" && part[at] == "rules":
+		at++
 	}
-	return path, ""
+	for ; at < len(part) && part[at] != ""; at += 2 {
+		if at > 4 && part[at-1] == "credentials" {
+			break
+		}
+		ids = append(ids, part[at])
+		part[at] = "{id}"
+	}
+	return strings.Join(part, "/"), ids
+}
+
+// unlicensed reports whether the org has no license for the endpoint at path.
+func (o *Org) unlicensed(path string) bool {
+	pattern, _ := pathPattern(path)
+	return slices.Contains(o.cfg.Unlicensed, pattern)
 }
 
 // serveAPI serves a request of the API. It checks the number of concurrent
@@ -270,6 +311,8 @@ func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
 	case err != nil:
 	case r.Method != http.MethodGet && o.cfg.ReadOnly:
 		err = newError("E0000010")
+	case endpoint != nil && o.unlicensed(r.URL.Path):
+		err = newError("E0000015")
 	case endpoint == nil:
 		err = newError("E0000008")
 	case r.Method != http.MethodGet:

@@ -108,7 +108,7 @@ func TestConcurrency(t *testing.T) {
 func TestPathsAndMethods(t *testing.T) {
 	for _, readOnly := range []bool{false, true} {
 		c := newClient(t, sandbox.Config{Users: 5, ReadOnly: readOnly})
-		for _, path := range []string{"/api/v1/nothing", "/api/v1/users/", "/api/v1/users/00u1/groups", "/api/v2/users"} {
+		for _, path := range []string{"/api/v1/nothing", "/api/v1/users/", "/api/v1/users/00u1/appLinks", "/api/v1/groups/00g1/owners", "/api/v2/users"} {
 			c.get(path).want(t, 404, "E0000008", "")
 		}
 		c.get("/api/v1/users").want(t, 200, "", "")

@@ -51,3 +51,11 @@ package sandbox_test
 //	47 groups: order, limit, q, filter, search                 TestGroupLists, TestGroupExpressions
 //	48 forms and changes of groups                             TestGroups, TestGroupChanges
 //	49 scope and roles for groups                              TestGroupAccess
+//	50 edges: limits, pages, cursors                           TestReadAllEdges
+//	51 members of groups, groups of a user                     TestMembers
+//	52 apps                                                    TestApps
+//	53 users and groups of an app                              TestAssignments
+//	54 access through a group                                  TestAccessThroughGroup
+//	55 deletions end edges                                     TestDeletedEdges
+//	56 scope, roles and licenses for apps and edges            TestAccessRoles
+//	57 group rules                                             TestRules

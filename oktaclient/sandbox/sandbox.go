@@ -35,6 +35,10 @@ type Config struct {
 	Deprovisioned int       // how many of them are DEPROVISIONED; 0: 5 %, negative: none
 	Epoch         time.Time // the latest time of users and groups at the start; zero: the start of 2026, or now if that is earlier
 	Imported      float64   // share of users, 0 to 1, whose lastUpdated is in the same minute
+	Groups        int       // number of groups at the start; at least 13
+	Memberships   int       // of users in groups other than Everyone at the start; 0: few
+	Apps          int       // number of apps at the start; 0: 12
+	Assignments   int       // of users to apps at the start; 0: a few per user
 
 	Clients     []ClientApp
 	AuthServers []AuthServer // custom ones; none: the org has no license for custom servers
@@ -50,7 +54,10 @@ type Config struct {
 	ClockOffset time.Duration // the org's clock minus this machine's
 	Latency     time.Duration // added to every request
 	GroupLimit  int           // the most groups of a page; 0: 10,000, as documented. Some orgs have 200
+	MemberLimit int           // the largest page of members that the org can serve, else 500; 0: 1,000
 	IndexLag    time.Duration // delay until filter, search and q show a change
+	MemberLag   time.Duration // the longest delay until a list of members shows a change; Okta: 3 s
+	StampLag    time.Duration // the longest delay until a group shows a change of lastMembershipUpdated; Okta: 10 s
 	CursorLife  time.Duration // 0: unlimited
 
 	// RateLimit is the number of requests per minute of each bucket, such as
@@ -65,10 +72,11 @@ type Config struct {
 	OffsetCursors        bool // cursors count objects, so that pages shift after a deletion
 	JoinLinks            bool // all links in one Link header
 	LowerCaseLinks       bool
-	DuplicateRateHeaders bool // each is sent twice, as some orgs have done
-	CachePages           bool // keep compressed pages; costs 0.2 kB per user
-	ReadOnly             bool // maintenance: reads and tokens only
-	Control              bool // serve /sandbox/
+	DuplicateRateHeaders bool     // each is sent twice, as some orgs have done
+	CachePages           bool     // keep compressed pages; costs 0.2 kB per user
+	ReadOnly             bool     // maintenance: reads and tokens only
+	Unlicensed           []string // paths such as /api/v1/groups/rules that return 401 E0000015
+	Control              bool     // serve /sandbox/
 
 	Certificate Certificate // of a [Server]
 }
@@ -101,6 +109,10 @@ const (
 	RoleReadOnly  = ""          // all users and groups
 	RoleNone      = "none"      // none: lists of users and groups are empty
 	RoleForbidden = "forbidden" // none: the API returns 403 E0000006. Live orgs return one or the other
+
+	// RoleHalf covers the BUILT_IN groups, about half of the other groups, and the
+	// members of those. Lists contain nothing else, and no response says so.
+	RoleHalf = "half"
 )
 
 const groupRole = "group:"
@@ -113,7 +125,7 @@ func RoleGroup(department string) string { return groupRole + department }
 // requests per minute.
 func WorkforceLimits() map[string]int {
 	return map[string]int{"/api/v1/users": 600, "/api/v1/users/{id}": 2000, "/api/v1/groups": 500, "/api/v1/groups/{id}": 1000,
-		"/api/v1/logs": 120, "/api/v1": 1200}
+		"/api/v1/apps": 100, "/api/v1/apps/{id}": 500, "/api/v1/logs": 120, "/api/v1": 1200}
 }
 
 // Limits returns limits with perMinute in every bucket.

@@ -42,7 +42,7 @@ func TestTokenRequest(t *testing.T) {
 		{name: "no scope", form: url.Values{"scope": nil}, status: 400, code: "invalid_scope", description: "No scopes were requested."},
 		{name: "openid", form: url.Values{"scope": {"openid okta.users.read"}}, status: 400, code: "invalid_scope", description: "Cannot request 'openid' scopes"},
 		{name: "foreign scope", form: url.Values{"scope": {"mail.read"}}, status: 400, code: "invalid_scope", description: "not configured"},
-		{name: "none granted", form: url.Values{"scope": {"okta.apps.read"}}, status: 400, code: "consent_required", description: "You are not allowed any of the requested scopes."},
+		{name: "none granted", form: url.Values{"scope": {"okta.devices.read"}}, status: 400, code: "consent_required", description: "You are not allowed any of the requested scopes."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClient(t, sandbox.Config{Clients: []sandbox.ClientApp{{Scopes: []string{"okta.users.read"}, RequireDPoP: test.dpop}}})
@@ -200,7 +200,7 @@ func TestGrant(t *testing.T) {
 	c := newClient(t, sandbox.Config{TokenLife: 90 * time.Second})
 	c.postToken(c.form(nil), c.tokenProof(nil, nil)).want(t, 400, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof.")
 	c.login()
-	r := c.postToken(c.form(url.Values{"scope": {"okta.users.read okta.apps.read"}}), c.tokenProof(nil, nil))
+	r := c.postToken(c.form(url.Values{"scope": {"okta.users.read okta.devices.read"}}), c.tokenProof(nil, nil))
 	if r.status != 200 || r.json["scope"] != "okta.users.read" || r.json["token_type"] != "DPoP" || r.json["expires_in"] != 90.0 {
 		t.Errorf("grant = %d %s, want the one scope that is granted, DPoP, 90 s", r.status, r.body)
 	}

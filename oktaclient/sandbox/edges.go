@@ -1,0 +1,309 @@
+package sandbox
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"oktasync/oktaclient/sandbox/internal/edges"
+)
+
+// edgeList describes a list of edges, such as the members of a group.
+type edgeList struct {
+	kind               EdgeKind
+	parents            *store
+	least, usual, most int    // of limit
+	child              string // in E0000007
+	table              *edges.Table
+	appendJSON         func(dst []byte, parent string, e *edges.Edge) []byte // as a list shows it
+}
+
+// members is "List all member users": complete users of every status, by id.
+func (o *Org) members() *edgeList {
+	return &edgeList{kind: GroupMembers, parents: o.groups(), least: 1, usual: 1000, most: 1000, table: o.edges().Members,
+		appendJSON: func(dst []byte, _ string, e *edges.Edge) []byte { return o.appendUser(dst, e.Child) }}
+}
+
+// appUsers is "List all application users", by time of the assignment.
+func (o *Org) appUsers() *edgeList {
+	return &edgeList{kind: AppUsers, parents: o.apps(), least: 1, usual: 50, most: 500, child: "AppUser", table: o.edges().AppUsers, appendJSON: o.appendAppUser}
+}
+
+// appGroups is "List all application groups", by priority, then by time of the
+// assignment.
+func (o *Org) appGroups() *edgeList {
+	return &edgeList{kind: AppGroups, parents: o.apps(), least: 20, usual: 20, most: 200, child: "ApplicationGroupAssignment", table: o.edges().AppGroups, appendJSON: o.appendAppGroup}
+}
+
+// listEdges returns the handler of the list of a parent's edges.
+func (o *Org) listEdges(l *edgeList, parent string) handler {
+	return func(resp *response, r *http.Request, token *accessToken) error {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return newError("E0000001", "query: could not be parsed")
+		}
+		var after position
+		if cursor := query.Get("after"); cursor != "" {
+			query.Del("after")
+			if after, err = o.position(r, query, cursor); err != nil {
+				return err
+			}
+		}
+		limit, err := parseLimit(query, l.least, l.usual, l.most)
+		if err != nil {
+			return err
+		}
+		if l.kind == GroupMembers && o.cfg.MemberLimit > 0 && limit > o.cfg.MemberLimit {
+			return newError("E0000009")
+		}
+		query.Set("limit", strconv.Itoa(limit))
+		covered := o.coverage(token)
+		if err := o.findParent(l.parents, parent, covered); err != nil {
+			return err
+		}
+		if faultOf(r).Next == NextShort {
+			limit = max(1, limit/2)
+		}
+		o.linkPage(resp, r, query, o.renderEdges(l, resp, parent, after, limit, covered), true)
+		return nil
+	}
+}
+
+// findParent returns an error unless the client can see the parent of a list.
+func (o *Org) findParent(s *store, id string, covered coverage) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var obj object
+	switch {
+	case !s.findLocked(&obj, id):
+		return notFound(id, s.kind)
+	case !covered.includes(s, &obj):
+		return newError("E0000006")
+	}
+	return nil
+}
+
+// renderEdges writes a page of edges as JSON.
+func (o *Org) renderEdges(l *edgeList, resp *response, parent string, after position, limit int, covered coverage) (p page) {
+	g, now := o.edges(), o.now().UnixNano()
+	order, _ := strconv.ParseInt(after.key, 10, 64)
+	start, skip := edges.Position{Order: order, Child: after.id}, 0
+	if o.cfg.OffsetCursors {
+		start, skip = edges.Position{}, after.offset
+	}
+	p.last = after
+	o.users.mu.RLock()
+	defer o.users.mu.RUnlock()
+	g.RLock()
+	defer g.RUnlock()
+	resp.writeRaw([]byte("["))
+	for e := range l.table.List(parent, start, now) {
+		if l.kind == GroupMembers && !o.showsUser(covered, e.Child) {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if p.rows == limit {
+			p.more = true
+			break
+		}
+		if p.rows++; p.rows > 1 {
+			resp.body.WriteByte(',')
+		}
+		resp.body.Write(l.appendJSON(resp.body.AvailableBuffer(), parent, e))
+		p.last = position{key: strconv.FormatInt(e.Order, 10), id: e.Child, offset: p.last.offset + 1}
+	}
+	resp.body.WriteByte(']')
+	return p
+}
+
+// showsUser reports whether a user exists and is in a role. The store of users is
+// locked.
+func (o *Org) showsUser(covered coverage, id string) bool {
+	var obj object
+	return o.users.findLocked(&obj, id) && covered.includes(o.users, &obj)
+}
+
+// getEdge returns the handler of GET of one edge.
+func (o *Org) getEdge(l *edgeList, parent, child string) handler {
+	return func(resp *response, _ *http.Request, token *accessToken) error {
+		if err := o.findParent(l.parents, parent, o.coverage(token)); err != nil {
+			return err
+		}
+		g := o.edges()
+		o.users.mu.RLock()
+		defer o.users.mu.RUnlock()
+		g.RLock()
+		defer g.RUnlock()
+		e := l.table.Find(parent, child)
+		if e == nil {
+			return notFound(child, l.child)
+		}
+		resp.writeRaw(l.appendJSON(nil, parent, e))
+		return nil
+	}
+}
+
+// listGroupsOf is "List all groups" of a user, by group id.
+func (o *Org) listGroupsOf(user string) handler {
+	const most = 200
+	return func(resp *response, r *http.Request, token *accessToken) error {
+		query := r.URL.Query()
+		after := query.Get("after")
+		query.Del("after")
+		limit, err := parseLimit(query, 1, most, most)
+		if err != nil {
+			return err
+		}
+		query.Set("limit", strconv.Itoa(limit))
+		var from position
+		if after != "" {
+			if from, err = o.position(r, query, after); err != nil {
+				return err
+			}
+		}
+		covered := o.coverage(token)
+		groups, err := o.groupsOf(user, covered)
+		if err != nil {
+			return err
+		}
+		s := o.groups()
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		resp.writeRaw([]byte("["))
+		p := page{last: from}
+		for _, id := range groups {
+			var obj object
+			if id <= from.id || !s.findLocked(&obj, id) || !covered.includes(s, &obj) {
+				continue
+			}
+			if p.rows == limit {
+				p.more = true
+				break
+			}
+			if p.rows++; p.rows > 1 {
+				resp.body.WriteByte(',')
+			}
+			resp.body.Write(obj.text())
+			p.last = position{id: id}
+		}
+		resp.body.WriteByte(']')
+		o.linkPage(resp, r, query, p, true)
+		return nil
+	}
+}
+
+// groupsOf returns the ids of the groups of a user, who is given by id or login,
+// ascending.
+func (o *Org) groupsOf(user string, covered coverage) (groups []string, err error) {
+	g, now := o.edges(), o.now().UnixNano()
+	o.users.mu.RLock()
+	defer o.users.mu.RUnlock()
+	var obj object
+	switch {
+	case !o.users.findLocked(&obj, user) && !(strings.Contains(user, "@") && o.users.findLoginLocked(&obj, user)):
+		return nil, notFound(user, o.users.kind)
+	case !covered.includes(o.users, &obj):
+		return nil, newError("E0000006")
+	}
+	g.RLock()
+	defer g.RUnlock()
+	for _, group := range g.Members.Parents() {
+		if g.Members.Shows(group, obj.id(), now) {
+			groups = append(groups, group)
+		}
+	}
+	return groups, nil
+}
+
+// appendUser appends a user as a list shows them. The store of users is locked.
+func (o *Org) appendUser(dst []byte, id string) []byte {
+	var obj object
+	o.users.findLocked(&obj, id)
+	return obj.appendJSON(dst)
+}
+
+// appUserStatuses are all statuses of a user of an app.
+var appUserStatuses = []string{"ACTIVE", "APPROVED", "DEPROVISIONED", "IMPLICIT", "IMPORTED", "INACTIVE", "MATCHED", "PENDING", "PROVISIONED",
+	"REVOKED", "STAGED", "SUSPENDED", "UNASSIGNED"}
+
+// appendAppUser appends a user of an app. The store of users and the edges are
+// locked.
+func (o *Org) appendAppUser(dst []byte, app string, e *edges.Edge) []byte {
+	var user object
+	found := o.users.findLocked(&user, e.Child)
+	login := ""
+	switch {
+	case found && user.json == nil:
+		login = o.users.originals.names(user.number).login
+	case found:
+		login = text(user.json, "profile.login")
+	}
+	created, changed := e.Order/int64(time.Millisecond), e.From/int64(time.Millisecond)
+	rng := o.users.originals.random(9, int(created)^int(e.Child[len(e.Child)-1]))
+	w := writer(append(dst, '{'))
+	w.text("id", e.Child)
+	if rng.intN(3) == 0 {
+		w.text("externalId", "ext-"+e.Child[len(e.Child)-6:])
+	} else {
+		w.raw("externalId", "null")
+	}
+	w.time("created", created)
+	w.time("lastUpdated", changed)
+	scope := "GROUP"
+	if e.Direct {
+		scope = "USER"
+	}
+	w.text("scope", scope)
+	w.text("status", appUserStatuses[e.Status])
+	w.time("statusChanged", changed)
+	if rng.intN(2) == 0 {
+		w.time("passwordChanged", created)
+	} else {
+		w.raw("passwordChanged", "null")
+	}
+	if rng.intN(4) == 0 {
+		w.text("syncState", "SYNCHRONIZED")
+		w.time("lastSync", changed)
+	} else {
+		w.text("syncState", "DISABLED")
+	}
+	if rng.intN(5) > 0 {
+		w.open("credentials")
+		w.text("userName", login)
+		w.raw("password", `{"value":"`+PlantedSecret+`"}`)
+		w.close()
+	}
+	w.open("profile")
+	w.text("email", login)
+	w.text("securityAnswer", PlantedSecret)
+	w.raw("roles", `["Standard User",{"name":"=SUM(A1)","level":1.50}]`)
+	w.close()
+	w.open("_links")
+	w.raw("app", `{"href":"`+o.URL()+"/api/v1/apps/"+app+`"}`)
+	w.raw("user", `{"href":"`+o.URL()+"/api/v1/users/"+e.Child+`"}`)
+	if !e.Direct {
+		w.raw("group", `{"href":"`+o.URL()+"/api/v1/groups/"+o.edges().Via(app, e.Child)+`"}`)
+	}
+	w.close()
+	w.close()
+	return w
+}
+
+// appendAppGroup appends a group of an app.
+func (o *Org) appendAppGroup(dst []byte, app string, e *edges.Edge) []byte {
+	w := writer(append(dst, '{'))
+	w.text("id", e.Child)
+	w.time("lastUpdated", e.From/int64(time.Millisecond))
+	w.raw("priority", strconv.Itoa(edges.Priority(e.Order)))
+	w.raw("profile", `{"samlRoles":["Reader"],"apiSecret":"`+PlantedSecret+`"}`)
+	w.raw("_links", fmt.Sprintf(`{"app":{"href":"%s/api/v1/apps/%s"},"self":{"href":"%[1]s/api/v1/apps/%[2]s/groups/%s"},"group":{"href":"%[1]s/api/v1/groups/%[3]s"}}`,
+		o.URL(), app, e.Child))
+	w.close()
+	return w
+}
