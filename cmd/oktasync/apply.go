@@ -32,7 +32,7 @@ func (a *app) applyCommand() *cobra.Command {
 newest snapshot, and publishes a new one. It prints the facts of each snapshot, for
 a change ticket. It changes nothing in Okta.
 
-If the guard rejects a read, apply keeps the read in quarantine, the newest
+If the guard stops a read, apply keeps the read in quarantine, the newest
 snapshot stays, and the exit status is 3. --publish-anyway publishes such a read;
 the manifest and the journal record who did so, and why.`,
 		Example: `  oktasync apply
@@ -48,7 +48,7 @@ the manifest and the journal record who did so, and why.`,
 			return a.apply(cmd.Context(), names, reason, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish a read that the guard rejects")
+	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish a read that the guard stops")
 	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the manifest and the journal")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)

@@ -26,8 +26,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Short: "Show all steps on this machine, without an Okta org",
 		Long: `Starts the built-in sandbox org on loopback, and writes a configuration and keys.
 Then it changes people in the org, runs the real commands, such as plan, apply and
-verify, and shows a read that the guard rejects. It keeps its folder. On a terminal, it takes
-about ten seconds.`,
+verify, and shows a read that the guard stops. It keeps its folder. On a terminal, it
+takes about ten seconds.`,
 		Example: "  oktasync demo\n  oktasync demo --dir ./demo",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,7 +39,7 @@ about ten seconds.`,
 	return cmd
 }
 
-// minDemoUsers is how many users the guard needs to reject a read.
+// minDemoUsers is how many users the guard needs to stop a read.
 const minDemoUsers = 50
 
 func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
@@ -86,7 +86,7 @@ func (d *demo) showSteps(site *sandboxSite, dir string) error {
 	d.run(exitDone, "diff", "all-users")
 
 	site.org.Wipe()
-	d.step("An administrator removes the app's admin role: Okta now responds with status 200 and\nan empty list. A script would write an empty file. The guard rejects the read: exit\nstatus 3, and the newest snapshot stays.")
+	d.step("An administrator removes the app's admin role: Okta now responds with status 200 and\nan empty list. A script would write an empty file. The guard stops the read: exit\nstatus 3, and the newest snapshot stays.")
 	d.run(exitQuarantined, "apply")
 	d.run(exitDone, "list")
 	d.step("verify compares every file with the manifests, the chain and the journal.")

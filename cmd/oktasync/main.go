@@ -32,7 +32,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitChanges     = 2 // plan and diff with --detailed-exitcode found changes
-	exitQuarantined = 3 // the guard rejected a read
+	exitQuarantined = 3 // the guard stopped a read
 )
 
 func main() {
@@ -97,7 +97,7 @@ complete, dated, and verifiable with sha256sum and zstd.
 
 To see all steps without an Okta account: oktasync demo
 
-The exit status is 0 for success, 1 for a failure, 3 if the guard rejected a read,
+The exit status is 0 for success, 1 for a failure, 3 if the guard stopped a read,
 and 2 if plan or diff with --detailed-exitcode found changes.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

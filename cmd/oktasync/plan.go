@@ -26,14 +26,14 @@ func (a *app) planCommand() *cobra.Command {
 that apply would publish. It publishes nothing and leaves nothing on disk.
 
 With --detailed-exitcode, the exit status is 2 if there are changes, and 3 if the
-guard would reject the read.`,
+guard would stop the read.`,
 		Example: `  oktasync plan
   oktasync plan all-users --detailed-exitcode`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.plan(cmd.Context(), names, detailed, asJSON, all)
 		},
 	}
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes, 3 if the guard would reject them")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes, 3 if the guard would stop the read")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	allFlag(cmd, &all)
 	a.quietFlag(cmd)
@@ -112,7 +112,7 @@ type planDocument struct {
 	Settled   bool                    `json:"settled"`
 	Declared  bool                    `json:"declaration_changed"`
 	Missing   []string                `json:"missing"`
-	Guard     []string                `json:"guard"` // why the guard would reject the read
+	Guard     []string                `json:"guard"` // why the guard would stop the read
 	Prune     []string                `json:"prune"` // snapshots that retention would remove
 	Changes   []planChange            `json:"changes"`
 }

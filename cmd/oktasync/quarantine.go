@@ -23,7 +23,7 @@ func (a *app) quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quarantine list|show|diff|release|drop",
 		Short: "Show, release or drop reads in quarantine",
-		Long: `If the guard rejects a read, the store keeps it in quarantine, apart from the
+		Long: `If the guard stops a read, the store keeps it in quarantine, apart from the
 snapshots. It keeps the newest three reads of each export, and those of the last 14
 days. Check such a read, and release it if it is correct. The snapshot is then made
 from the stored data, and records who released it, and why. All commands work while
