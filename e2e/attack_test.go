@@ -46,7 +46,20 @@ func TestAttacksOnASignedStore(t *testing.T) {
 		{"oldest made a tombstone, appended pruned line", func(a *attack) { a.prune(a.names()[0]) },
 			"its records are missing, and no covered line of the journal records that it was pruned", ""},
 		{"newest made a tombstone, appended pruned line", func(a *attack) { a.prune(newest) },
-			"its records are missing, and no covered line of the journal records that it was pruned", ""},
+			"its records are missing, and no covered line of the journal records that it was pruned",
+			"the records of its newest snapshot, " + newest + ", are missing, and no covered line of the journal records that they were removed"},
+		{"comparison omitted by the holder of the key, base pruned later", func(a *attack) {
+			a.omitComparison(currentKey, newest)
+			a.must(a, 0, "prune", "all-users@"+a.names()[1], "--reason", "INC-1")
+		}, `the base of users is "reset", and should be "previous"`, ""},
+		{"file added to a quarantined read", func(a *attack) {
+			write(a, filepath.Join(a.quarantined(), "users.csv"), "login\r\n")
+		}, "users.csv is no part of a quarantined read", ""},
+		{"file added beside the quarantined reads", func(a *attack) {
+			write(a, a.path("snapshots/.quarantine/users.csv"), "login\r\n")
+		}, ".quarantine/users.csv: is no part of a store", ""},
+		{"lock replaced by a FIFO", func(a *attack) { a.sh(a, "cd snapshots/all-users; rm .lock; mkfifo .lock") },
+			"all-users/.lock: is no part of an export", ".lock"},
 		{"quarantined read removed, appended dropped line", func(a *attack) {
 			q := a.quarantined()
 			check(a, os.RemoveAll(q))

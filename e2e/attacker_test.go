@@ -288,6 +288,19 @@ func (a *attack) signCheckpoint(other string) {
 	write(a, filepath.Join(a.forgery.dir, "checkpoint"), a.encode(members)+sig)
 }
 
+// omitComparison removes the comparison with the previous snapshot from the newest one.
+func (a *attack) omitComparison(key, newest string) {
+	was, users := a.open(newest), a.users()
+	users["base"], users["kinds"] = "reset", map[string]any{}
+	users["added"], users["changed"], users["removed"] = 0, 0, 0
+	a.remove(newest + "/users.changes.ndjson")
+	a.manifest["files"] = slices.DeleteFunc(a.manifest["files"].([]any), func(file any) bool {
+		return file.(map[string]any)["name"] == "users.changes.ndjson"
+	})
+	a.rewriteJournal(was, a.sealSigned(key))
+	a.cover(key, newest)
+}
+
 // prune turns a snapshot into a tombstone, and appends a line pruned.
 func (a *attack) prune(name string) {
 	digest := a.open(name)

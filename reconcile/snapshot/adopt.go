@@ -66,6 +66,9 @@ func (w *Writer) adopt(a Adoption) error {
 	if w.newest != nil {
 		head.Sequence, head.Digest = w.newest.Manifest.Sequence, w.newest.Digest
 		event.Snapshot, event.ManifestSHA256 = w.newest.Name(), w.newest.Digest
+		if w.newest.Erased() {
+			event.Files = w.newest.Manifest.fileNames()
+		}
 	}
 	event.NewHead = head.String()
 	if err := w.append(event); err != nil {

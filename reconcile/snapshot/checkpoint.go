@@ -381,12 +381,15 @@ func (w *Writer) checkWitness() error {
 		return nil
 	}
 	lost := seen.Head()
-	events, err := w.covered()
-	adopted := slices.ContainsFunc(events, func(e Event) bool {
+	covered, err := w.covered()
+	if err != nil {
+		return err
+	}
+	adopted := slices.ContainsFunc(covered.Events(), func(e Event) bool {
 		return e.Event == EventAdopted && (e.Lost == lost.String() || e.OldHead == lost.String())
 	})
-	if err == nil && !adopted {
-		err = &RollbackError{w.export, lost}
+	if !adopted {
+		return &RollbackError{w.export, lost}
 	}
-	return err
+	return nil
 }

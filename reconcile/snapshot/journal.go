@@ -39,7 +39,7 @@ type Event struct {
 	TimestampSHA256 string   `json:"timestamp_sha256,omitempty"` // published: of manifest.json.tsr
 	ReadSHA256      string   `json:"read_sha256,omitempty"`      // of a quarantined read's read.json
 	CutSHA256       string   `json:"cut_sha256,omitempty"`       // repaired: of the bytes that were cut off
-	Files           []string `json:"files,omitempty"`            // pruned, dropped: the files that are removed
+	Files           []string `json:"files,omitempty"`            // pruned, dropped: the files that are removed; adopted: those that the newest snapshot lacks
 	OldHead         string   `json:"old_head,omitempty"`         // adopted: the head before
 	NewHead         string   `json:"new_head,omitempty"`         // adopted: the head that the writer goes on from
 	Lost            string   `json:"lost,omitempty"`             // adopted: a head that was noted elsewhere
@@ -232,19 +232,18 @@ func (j *journal) close() error {
 	return j.file.Close()
 }
 
-// covered returns the events of the covered lines of the journal that have an
-// effect, oldest first. It checks the chain of lines. A break in the chain is an
-// error, unless a later line adopts it.
-func (w *Writer) covered() ([]Event, error) {
+// covered returns the ledger of the covered lines of the journal. It checks the chain
+// of lines. A break in the chain is an error, unless a later line adopts it.
+func (w *Writer) covered() (*Ledger, error) {
+	l := new(Ledger)
 	f, err := OpenPlain(w.path(JournalFile))
 	if errors.Is(err, fs.ErrNotExist) && w.checkpoint.Lines == 0 {
-		return nil, nil
+		return l, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var l Ledger
 	if _, err := readLines(io.LimitReader(f, w.checkpoint.Bytes), func(line []byte) error {
 		l.Add(line) // l.broken keeps the error
 		return nil
@@ -254,7 +253,7 @@ func (w *Writer) covered() ([]Event, error) {
 	if l.broken || l.Last != w.checkpoint.LineSHA256 {
 		return nil, w.mismatch("a journal line that its checkpoint covers is missing or changed")
 	}
-	return l.Events(), nil
+	return l, nil
 }
 
 // A Ledger gathers the events of a journal that have an effect on the store. A line
@@ -309,6 +308,19 @@ func (l *Ledger) adopt(e Event) {
 
 // Events returns the events, oldest first.
 func (l *Ledger) Events() []Event { return l.events }
+
+// Erased returns the digests of the manifests whose records may be missing, each with
+// the number of the first line that permits it. Such a line records their removal, or
+// adopts the export without them.
+func (l *Ledger) Erased() map[string]int {
+	erased := make(map[string]int)
+	for i, e := range l.events {
+		if _, ok := erased[e.ManifestSHA256]; !ok && len(e.Files) > 0 {
+			erased[e.ManifestSHA256] = l.at[i]
+		}
+	}
+	return erased
+}
 
 // follows reports whether e names the line before it, by its digest. The digest
 // before the first line is "".

@@ -131,8 +131,14 @@ func (m *Manifest) Names() []string {
 	if m.SignedBy != nil {
 		names = append(names, SignatureFile)
 	}
-	for _, f := range m.Files {
-		names = append(names, f.Name)
+	return append(names, m.fileNames()...)
+}
+
+// fileNames returns the names of the files that m lists.
+func (m *Manifest) fileNames() []string {
+	names := make([]string, len(m.Files))
+	for i, f := range m.Files {
+		names[i] = f.Name
 	}
 	return names
 }

@@ -312,11 +312,11 @@ func (w *Writer) removeReads(digests map[string]bool) error {
 	if len(digests) == 0 {
 		return nil
 	}
-	events, err := w.covered()
+	covered, err := w.covered()
 	if err != nil {
 		return err
 	}
-	for _, e := range events {
+	for _, e := range covered.Events() {
 		delete(digests, e.ReadSHA256)
 	}
 	for digest := range digests {

@@ -62,12 +62,12 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 // snapshot contains, or that a covered line of the journal names. A folder that
 // a person copied into the export isn't among them.
 func (w *Writer) known(names []string) ([]string, error) {
-	events, err := w.covered()
+	covered, err := w.covered()
 	if err != nil {
 		return nil, err
 	}
 	published := make(map[string]string)
-	for _, e := range events {
+	for _, e := range covered.Events() {
 		if e.Event == EventPublished {
 			published[e.Snapshot] = e.ManifestSHA256
 		}
@@ -128,9 +128,8 @@ func (w *Writer) remove(ctx context.Context, names []string, user, reason string
 		if err != nil {
 			return nil, err
 		}
-		event := Event{Event: EventPruned, Snapshot: name, ManifestSHA256: snap.Digest, User: user, Reason: reason}
-		for _, f := range snap.Manifest.Files {
-			event.Files = append(event.Files, f.Name)
+		event := Event{
+			Event: EventPruned, Snapshot: name, ManifestSHA256: snap.Digest, Files: snap.Manifest.fileNames(), User: user, Reason: reason,
 		}
 		if err := w.append(event); err != nil {
 			return nil, err

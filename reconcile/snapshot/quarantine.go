@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -320,12 +321,25 @@ func (w *Writer) removeRead(digest string) error {
 	return nil
 }
 
-// QuarantineWhole reports whether the files of the quarantined read in dir have
-// their digests.
-func (s *Store) QuarantineWhole(ctx context.Context, dir string) (bool, error) {
+// CheckQuarantined returns what is wrong with the files of the quarantined read in
+// dir, or "". It doesn't check read.json.
+func (s *Store) CheckQuarantined(ctx context.Context, dir string) (problem string, err error) {
 	q, err := loadQuarantined(dir)
 	if err != nil {
-		return false, nil
+		return err.Error(), nil
 	}
-	return WholeFiles(ctx, q.dir, q.Files)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); name != ReadFile && fileNamed(q.Files, name).Name == "" {
+			return name + " is no part of a quarantined read", nil
+		}
+	}
+	whole, err := WholeFiles(ctx, dir, q.Files)
+	if err == nil && !whole {
+		problem = "its files are not the ones that were read"
+	}
+	return problem, err
 }

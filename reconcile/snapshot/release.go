@@ -61,16 +61,17 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 // checkQuarantined checks that a covered line of the journal has the digest of a
 // quarantined read.
 func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
-	events, err := w.covered()
+	covered, err := w.covered()
+	if err != nil {
+		return err
+	}
 	known := ""
-	for _, e := range events {
+	for _, e := range covered.Events() {
 		if e.Event == EventQuarantined && e.Snapshot == q.ReadName {
 			known = e.ReadSHA256
 		}
 	}
 	switch {
-	case err != nil:
-		return err
 	case known == "":
 		return errors.New("no covered line of the journal names it")
 	case known != q.digest || q.StoreID != w.store.meta.StoreID || q.Export != w.export:

@@ -99,7 +99,14 @@ func (w *Writer) openNewest() error {
 		return err
 	}
 	w.newest = snap
-	return nil
+	if !snap.Erased() {
+		return nil
+	}
+	covered, err := w.covered()
+	if err == nil && covered.Erased()[snap.Digest] == 0 {
+		err = w.mismatch("the records of its newest snapshot, %s, are missing, and no covered line of the journal records that they were removed", snap.Name())
+	}
+	return err
 }
 
 // newest returns the newest snapshot that a checkpoint covers. Its records can be

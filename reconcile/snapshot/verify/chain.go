@@ -18,7 +18,8 @@ import (
 // A link is a snapshot of a chain. tombstone means that its records were removed.
 type link struct {
 	*snapshot.Snapshot
-	tombstone bool
+	tombstone  bool
+	baseErased bool // the records of the snapshot before it could be missing when it was published
 }
 
 // A chain is what an export says about itself apart from its records: its
@@ -104,7 +105,7 @@ func (c *chain) readFolder() error {
 		of, isPartial := snapshot.PartialOf(name)
 		_, err := snapshot.ParseName(name)
 		switch {
-		case name == snapshot.LockFile, name == snapshot.LatestLink, name == snapshot.PrunedDir && entry.IsDir():
+		case name == snapshot.LockFile && entry.Type().IsRegular(), name == snapshot.LatestLink, name == snapshot.PrunedDir && entry.IsDir():
 		case name == snapshot.JournalFile && entry.Type().IsRegular():
 			c.hasJournal = true
 		case name == snapshot.CheckpointFile && entry.Type().IsRegular():

@@ -73,7 +73,7 @@ func (c *checkedSnapshot) checkChanges(r *snapshot.Resource, before *checkedSnap
 	if !follows {
 		return // the chain has a finding about the link
 	}
-	erased := before != nil && before.tombstone && base == snapshot.BasePrevious && said.Base == snapshot.BaseReset
+	erased := base == snapshot.BasePrevious && said.Base == snapshot.BaseReset && c.baseErased
 	if base != said.Base && !erased {
 		report(snapshot.ManifestFile, "the base of %s is %q, and should be %q", r.Name, said.Base, base)
 		return

@@ -13,6 +13,20 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
+// checkQuarantineRoot checks that the quarantine has only folders of exports.
+func (v *verifier) checkQuarantineRoot(exports []string) error {
+	entries, err := os.ReadDir(filepath.Join(v.store.Dir(), snapshot.QuarantineDir))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() || !slices.Contains(exports, entry.Name()) {
+			v.add(Finding{File: path.Join(snapshot.QuarantineDir, entry.Name()), Problem: "is no part of a store"})
+		}
+	}
+	return err
+}
+
 // checkQuarantine checks the quarantined reads of an export against the covered
 // lines of the journal, and their files against their digests.
 func (v *verifier) checkQuarantine(ctx context.Context, c *chain) error {
@@ -82,9 +96,5 @@ func (v *verifier) checkRead(ctx context.Context, dir, digest string) (problem s
 	if found := snapshot.DigestOf(data); err != nil || found != digest {
 		return snapshot.ReadFile + " is not the one that the journal names (its SHA-256 is " + found + ")", nil
 	}
-	whole, err := v.store.QuarantineWhole(ctx, dir)
-	if err == nil && !whole {
-		problem = "its files are not the ones that were read"
-	}
-	return problem, err
+	return v.store.CheckQuarantined(ctx, dir)
 }

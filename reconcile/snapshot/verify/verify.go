@@ -159,7 +159,7 @@ func (v *verifier) checkRoot() ([]string, error) {
 			v.add(Finding{File: name, Problem: "is no part of a store"})
 		}
 	}
-	return exports, nil
+	return exports, v.checkQuarantineRoot(exports)
 }
 
 // checkExport checks the chain of an export, then each snapshot.
@@ -173,7 +173,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		v.add(f)
 	}
 	v.sum.Exports++
-	checked := make(map[string]*checkedSnapshot)
+	checked, erased := make(map[string]*checkedSnapshot), c.ledger.Erased()
 	v.at = Progress{Export: export}
 	for _, snap := range c.links {
 		v.at.Expected += snap.total()
@@ -185,6 +185,8 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		var before *checkedSnapshot
 		if m := &snap.Manifest; m.Previous != nil {
 			before = checked[m.Previous.Snapshot]
+			line := erased[m.Previous.ManifestSHA256]
+			snap.baseErased = line > 0 && line <= m.Journal.Lines
 		}
 		if checked[snap.Name()], err = v.checkSettled(ctx, snap, before); err != nil {
 			return err
