@@ -10,12 +10,13 @@ import (
 )
 
 // After each attack without a key that is valid now, verify fails with a line that
-// names the object. The next apply refuses to continue and writes nothing, or verify
+// names the object, also if it gets the head from before. The next apply refuses to continue and writes nothing, or verify
 // still fails after it.
 func TestAttacksOnASignedStore(t *testing.T) {
 	needs(t, "zstd")
 	prepared := newRotatedSite(t)
 	newest := newAttack(t, prepared).names()[2]
+	head := strings.TrimSpace(prepared.must(t, 0, "status", "--heads").stdout)
 	for _, test := range []struct {
 		name    string
 		attack  func(a *attack)
@@ -133,8 +134,10 @@ func TestAttacksOnASignedStore(t *testing.T) {
 			a := newAttack(t, s)
 			test.attack(a)
 			verify := []string{"verify", "--allowed-signers", "allowed_signers"}
-			if r := s.run(t, verify...); r.status != 1 || !strings.Contains(r.stdout, test.found) {
-				t.Errorf("verify: status %d\n%swant %q", r.status, r.stdout, test.found)
+			for _, args := range [][]string{verify, append(slices.Clip(verify), "--head", head)} {
+				if r := s.run(t, args...); r.status != 1 || !strings.Contains(r.stdout, test.found) {
+					t.Errorf("%s: status %d\n%swant %q", args, r.status, r.stdout, test.found)
+				}
 			}
 			names, before := a.names(), s.tree(t)
 			r := s.run(t, "apply")

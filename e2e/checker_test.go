@@ -13,7 +13,7 @@ import (
 )
 
 // newSignedSite is a site whose snapshots are signed.
-func newSignedSite(t *testing.T, cfg sandbox.Config, export string, scopes ...string) *site {
+func newSignedSite(t testing.TB, cfg sandbox.Config, export string, scopes ...string) *site {
 	t.Helper()
 	needs(t, "ssh-keygen")
 	s := newSite(t, cfg, scopes...)

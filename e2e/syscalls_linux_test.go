@@ -11,36 +11,66 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// TestOrderOfSystemCalls checks the order of apply's system calls with strace: a
+// TestOrderOfSystemCalls checks the number of syncs, and the order of apply's system calls with strace: a
 // file or folder is synced before it is renamed, and after the rename, the folder
 // that contains it is synced before the next change.
 func TestOrderOfSystemCalls(t *testing.T) {
 	needs(t, "strace")
-	s := newSignedSite(t, sandbox.Config{Users: 300, Seed: 41}, "    retain: {last: 1}\n")
-	for run, wants := range [][]string{
-		{"oktasync.json", "all-users/checkpoint", "all-users/NAME", "all-users/checkpoint", "all-users/latest"},
-		{"all-users/NAME", "all-users/checkpoint", "all-users/latest", "all-users/checkpoint", "all-users/pruned/NAME"},
+	s := newSignedSite(t, sandbox.Config{Users: 300, Seed: 41}, "    retain: {last: 2}\n")
+	for run, want := range []struct {
+		names []string
+		syncs int // at most: three more than without a checkpoint
+	}{
+		{[]string{"oktasync.json", "all-users/checkpoint", "all-users/NAME", "all-users/checkpoint", "all-users/latest"}, 17 + 3},
+		{[]string{"all-users/NAME", "all-users/checkpoint", "all-users/latest"}, 13 + 3},
+		{[]string{"all-users/NAME", "all-users/checkpoint", "all-users/latest", "all-users/checkpoint", "all-users/pruned/NAME"}, 13 + 3 + 7},
 	} {
 		s.org.Move(2)
-		trace := s.path("trace")
-		cmd := exec.Command("strace", "-f", "-y", "-qq", "-s", "0", "-o", trace,
-			"-e", "trace=openat,write,pwrite64,ftruncate,fsync,fdatasync,mkdirat,symlinkat,renameat,renameat2,unlinkat",
-			program(), "apply")
-		cmd.Dir = s.dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		o := &syscallOrder{t: t, root: s.path("snapshots"), dirty: make(map[string]bool), open: make(map[string]string)}
-		for line := range strings.Lines(read(t, trace)) {
-			o.line(strings.TrimSpace(line))
-		}
+		o := s.traceApply(t)
 		if len(o.renamed) > 0 {
 			t.Errorf("run %d: not synced after a rename: %v", run, o.renamed)
 		}
-		if got := strings.Join(o.names, " "); got != strings.Join(wants, " ") {
-			t.Errorf("run %d: renames to %s, want %s", run, got, wants)
+		if got := strings.Join(o.names, " "); got != strings.Join(want.names, " ") {
+			t.Errorf("run %d: renames to %s, want %s", run, got, want.names)
 		}
+		if o.syncs > want.syncs {
+			t.Errorf("run %d: %d syncs, want at most %d", run, o.syncs, want.syncs)
+		}
+		t.Logf("run %d: %d syncs", run, o.syncs)
 	}
+}
+
+// An apply without a prune opens as many files in a store with many snapshots as in a
+// store with few.
+func TestHistoryIsNotRead(t *testing.T) {
+	needs(t, "strace")
+	var opened []int
+	for _, snapshots := range []int{5, 50} {
+		s := newGrownSite(t, snapshots, 20*snapshots)
+		s.must(t, 0, "verify")
+		opened = append(opened, s.traceApply(t).opened)
+	}
+	if opened[0] != opened[1] {
+		t.Errorf("apply opens %d files in a store with 5 snapshots, and %d in one with 50", opened[0], opened[1])
+	}
+}
+
+// traceApply runs apply, and reads the trace of its system calls.
+func (s *site) traceApply(t *testing.T) *syscallOrder {
+	t.Helper()
+	trace := s.path("trace")
+	cmd := exec.Command("strace", "-f", "-y", "-qq", "-s", "0", "-o", trace,
+		"-e", "trace=openat,write,pwrite64,ftruncate,fsync,fdatasync,mkdirat,symlinkat,renameat,renameat2,unlinkat",
+		program(), "apply")
+	cmd.Dir = s.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	o := &syscallOrder{t: t, root: s.path("snapshots"), dirty: make(map[string]bool), open: make(map[string]string)}
+	for line := range strings.Lines(read(t, trace)) {
+		o.line(strings.TrimSpace(line))
+	}
+	return o
 }
 
 // syscallOrder tracks which files and folders of a store are synced.
@@ -51,6 +81,8 @@ type syscallOrder struct {
 	dirty   map[string]bool   // files written to, and folders with new names, since the last sync
 	renamed []string          // folders in which something was renamed since their last sync
 	names   []string          // what was renamed to, in order
+	syncs   int
+	opened  int // files and folders
 }
 
 var (
@@ -94,12 +126,16 @@ func (o *syscallOrder) call(name, args string) {
 		}
 		paths = append(paths, path)
 	}
+	if name == "openat" && o.inStore(paths[0]) {
+		o.opened++
+	}
 	fd := ""
 	if m := syscallFD.FindStringSubmatch(args); m != nil {
 		fd = m[1]
 	}
 	switch {
 	case name == "fsync" || name == "fdatasync":
+		o.syncs++
 		delete(o.dirty, fd)
 		o.renamed = slices.DeleteFunc(o.renamed, func(dir string) bool { return dir == fd })
 	case name == "openat" && strings.Contains(args, "O_CREAT") && o.inStore(paths[0]):

@@ -73,7 +73,7 @@ func snapshotNames(dir string) ([]string, error) {
 // ParseName returns the time in the name of a snapshot.
 func ParseName(name string) (time.Time, error) {
 	t, err := time.Parse(nameLayout, name)
-	if err == nil && t.Format(nameLayout) != name {
+	if err == nil && len(name) != len(nameLayout) { // time.Parse accepts fractions of a second
 		err = errors.New("not the name of a snapshot")
 	}
 	return t, err

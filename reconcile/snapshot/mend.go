@@ -44,20 +44,15 @@ func (w *Writer) sweep(dir string) (later []string, err error) {
 	}
 	removed := false
 	for _, entry := range entries {
-		path := filepath.Join(dir, entry.Name())
-		_, isPartial := PartialOf(entry.Name())
-		_, nameErr := ParseName(entry.Name())
-		switch {
-		case nameErr == nil && entry.Name() > w.checkpoint.Snapshot:
-			later = append(later, entry.Name())
-		case !isPartial:
+		name := entry.Name()
+		if _, isPartial := PartialOf(name); !isPartial {
+			if _, err := ParseName(name); err == nil && name > w.checkpoint.Snapshot {
+				later = append(later, name)
+			}
 			continue
-		case entry.IsDir():
-			err, removed = removeFolder(w.store.files, path), true
-		default:
-			err, removed = w.store.files.Remove(path), true
 		}
-		if err != nil {
+		removed = true
+		if err := w.removePartial(filepath.Join(dir, name), entry.IsDir()); err != nil {
 			return nil, err
 		}
 	}
@@ -65,6 +60,14 @@ func (w *Writer) sweep(dir string) (later []string, err error) {
 		err = w.store.files.SyncDir(dir)
 	}
 	return later, err
+}
+
+// removePartial removes an unfinished file or folder.
+func (w *Writer) removePartial(path string, isDir bool) error {
+	if isDir {
+		return removeFolder(w.store.files, path)
+	}
+	return w.store.files.Remove(path)
 }
 
 // PartialOf returns the name that a partial name stands for.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -270,11 +271,16 @@ func (r Retention) Drop(names []string) []string {
 	if len(rules) == 0 || len(names) == 0 {
 		return nil
 	}
+	zone := r.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
 	var drop []string
 	for i, name := range slices.Backward(names) {
+		t, _ := ParseName(name) // names are valid
 		keep := i == len(names)-1 || slices.Contains(r.Hold, name)
 		for j := range rules {
-			keep = rules[j].keeps(name, i == 0) || keep
+			keep = rules[j].keeps(t.In(zone), i == 0) || keep
 		}
 		if !keep {
 			drop = append(drop, name)
@@ -287,13 +293,16 @@ func (r Retention) Drop(names []string) []string {
 // A keepRule keeps the newest snapshot of each of its periods.
 type keepRule struct {
 	left   int
-	period func(name string) string
-	last   string // the period of the snapshot that was kept last
+	period func(t time.Time) int
+	last   int // the period of the snapshot that was kept last
 }
 
-func (r *keepRule) keeps(name string, oldest bool) bool {
-	period := r.period(name)
-	if r.left == 0 || period == r.last && !oldest {
+func (r *keepRule) keeps(t time.Time, oldest bool) bool {
+	if r.left == 0 {
+		return false
+	}
+	period := r.period(t)
+	if period == r.last && !oldest {
 		return false
 	}
 	r.left--
@@ -302,29 +311,17 @@ func (r *keepRule) keeps(name string, oldest bool) bool {
 }
 
 func (r Retention) rules() []keepRule {
-	zone := r.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	in := func(format func(time.Time) string) func(string) string {
-		return func(name string) string {
-			t, _ := ParseName(name) // names are valid
-			return format(t.In(zone))
-		}
-	}
-	layout := func(layout string) func(string) string {
-		return in(func(t time.Time) string { return t.Format(layout) })
-	}
 	var rules []keepRule
-	for _, one := range []keepRule{
-		{left: r.Last, period: func(name string) string { return name }},
-		{left: r.Daily, period: layout(time.DateOnly)},
-		{left: r.Weekly, period: in(func(t time.Time) string { return fmt.Sprint(t.ISOWeek()) })},
-		{left: r.Monthly, period: layout("2006-01")},
-		{left: r.Yearly, period: layout("2006")},
+	for _, rule := range []keepRule{
+		{left: r.Last, period: func(t time.Time) int { return int(t.Unix()) }},
+		{left: r.Daily, period: func(t time.Time) int { return t.Year()*1000 + t.YearDay() }},
+		{left: r.Weekly, period: func(t time.Time) int { year, week := t.ISOWeek(); return year*100 + week }},
+		{left: r.Monthly, period: func(t time.Time) int { return t.Year()*100 + int(t.Month()) }},
+		{left: r.Yearly, period: time.Time.Year},
 	} {
-		if one.left > 0 {
-			rules = append(rules, one)
+		if rule.left > 0 {
+			rule.last = math.MinInt
+			rules = append(rules, rule)
 		}
 	}
 	return rules
