@@ -155,7 +155,7 @@ type plainError struct {
 func (e *plainError) Error() string { return e.text }
 func (e *plainError) Unwrap() error { return e.err }
 
-// networkError returns err with a short text.
+// networkError returns err with a short text, which contains nothing of a response.
 func networkError(err error) error {
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		err = ue.Err
@@ -168,6 +168,10 @@ func networkError(err error) error {
 		return &plainError{"connection closed", err}
 	case errors.As(err, &op):
 		return &plainError{networkText(op), err}
+	}
+	// net/http quotes malformed responses, which can contain anything.
+	if text, _, quoted := strings.Cut(err.Error(), `"`); quoted {
+		return &plainError{strings.TrimRight(text, ": "), err}
 	}
 	return err
 }
@@ -196,22 +200,4 @@ func networkText(err error) string {
 		return e.Err.Error()
 	}
 	return err.Error()
-}
-
-// quotingError is an error without the text that it quotes. net/http quotes
-// malformed responses, which can contain anything.
-type quotingError struct{ error }
-
-func (q quotingError) Error() string {
-	text, _, _ := strings.Cut(q.error.Error(), `"`)
-	return strings.TrimRight(text, ": ")
-}
-
-func (q quotingError) Unwrap() error { return q.error }
-
-func withoutQuotes(err error) error {
-	if strings.Contains(err.Error(), `"`) {
-		return quotingError{err}
-	}
-	return err
 }

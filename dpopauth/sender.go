@@ -51,7 +51,7 @@ func (s *sender) send(req *http.Request, role role, ath string) (*http.Response,
 	}
 	resp, err := s.base.RoundTrip(req)
 	if err != nil {
-		return nil, observation{}, withoutQuotes(err)
+		return nil, observation{}, err
 	}
 	seen := observation{correction: clock.observe(resp, sent), clock: clock}
 	if nonce := nonceHeader(resp.Header); nonce != "" && s.key != nil {

@@ -36,6 +36,23 @@ func openTerminal(t *testing.T, columns, rows uint16) (master, slave *os.File) {
 	return master, slave
 }
 
+// recordTerminal returns a terminal. After finish, w has everything that was written
+// to the terminal.
+func recordTerminal(t *testing.T, columns, rows uint16, w io.Writer) (terminal *os.File, finish func()) {
+	t.Helper()
+	master, slave := openTerminal(t, columns, rows)
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		io.Copy(w, master) // ends with EIO when the last slave is closed
+	}()
+	return slave, func() {
+		slave.Close()
+		<-copied
+		master.Close()
+	}
+}
+
 // recording contains the output of a program to a terminal.
 type recording struct {
 	bytes strings.Builder
@@ -45,19 +62,12 @@ type recording struct {
 // record runs a command that must return status, on a terminal of this size.
 func (s *site) record(t *testing.T, status int, columns, rows uint16, args ...string) *recording {
 	t.Helper()
-	master, slave := openTerminal(t, columns, rows)
-	cmd := s.command(t.Context(), args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	r, began := &recording{}, time.Now()
-	check(t, cmd.Start())
-	slave.Close()
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		io.Copy(&r.bytes, master) // ends with EIO when the last slave is closed
-	}()
-	err := cmd.Wait()
-	<-read
+	terminal, finish := recordTerminal(t, columns, rows, &r.bytes)
+	cmd := s.command(t.Context(), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	err := cmd.Run()
+	finish()
 	r.took = time.Since(began)
 	if got := cmd.ProcessState.ExitCode(); got != status {
 		t.Fatalf("oktasync %s: %v, want status %d\n%s", strings.Join(args, " "), err, status, r.bytes.String())

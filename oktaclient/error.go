@@ -183,13 +183,21 @@ type broken struct{ op *net.OpError }
 func (b broken) Error() string { return b.op.Err.Error() }
 func (b broken) Unwrap() error { return b.op }
 
+// cutError is an error in the middle of a body. Its text omits that of net/http,
+// which can contain text of the server.
+type cutError struct{ err error }
+
+func (cutError) Error() string   { return "response cut short" }
+func (c cutError) Unwrap() error { return c.err }
+
 // bodyError classifies an error in the middle of a body.
 func bodyError(err error) *rejection {
 	r := transportError(err)
 	if r.class == "no answer" || r.class == "closed" {
-		r.class = "cut"
+		r.class, r.err = "cut", cutError{r.err}
+	} else {
+		r.err = fmt.Errorf("response cut short: %w", r.err)
 	}
-	r.err = fmt.Errorf("response cut short: %w", r.err)
 	return r
 }
 

@@ -21,6 +21,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/digitorus/timestamp"
@@ -112,7 +113,8 @@ func post(ctx context.Context, client *http.Client, u *url.URL, query []byte) ([
 		if urlError, ok := errors.AsType[*url.Error](err); ok {
 			err = urlError.Err // without the URL, which can contain a key
 		}
-		return nil, err
+		text, _, _ := strings.Cut(err.Error(), `"`) // net/http quotes a malformed response
+		return nil, errors.New(strings.TrimRight(text, ": "))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -120,7 +122,7 @@ func post(ctx context.Context, client *http.Client, u *url.URL, query []byte) ([
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxStamp+1))
 	if err != nil {
-		return nil, fmt.Errorf("read response: %w", err)
+		return nil, errors.New("the response is cut short")
 	}
 	if len(body) > MaxStamp {
 		return nil, fmt.Errorf("the response is larger than %d bytes", MaxStamp)

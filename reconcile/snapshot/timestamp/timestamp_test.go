@@ -169,7 +169,7 @@ func TestRequestRejects(t *testing.T) {
 		{"cut", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			w.Write(earlier[:100])
-		}, "unexpected EOF"},
+		}, "the response is cut short"},
 	} {
 		server := httptest.NewServer(test.handler)
 		t.Cleanup(server.Close)

@@ -166,7 +166,8 @@ func (n *notifier) send(ctx context.Context, body []byte) (retry bool, err error
 		err = withURL.Err // the URL is a secret
 	}
 	if err != nil {
-		return true, err
+		text, _, _ := strings.Cut(err.Error(), `"`) // net/http quotes a malformed response
+		return true, errors.New(strings.TrimRight(text, ": "))
 	}
 	defer resp.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))

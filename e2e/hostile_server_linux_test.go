@@ -89,9 +89,9 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for range 1 + random.IntN(3) {
 		switch random.IntN(5) {
 		case 0, 1:
-			h.spoilHeader(w.Header(), random)
+			h.spoilHeader(w.Header(), r.Header, random)
 		case 2, 3:
-			body = h.spoilBody(w.Header(), body, random)
+			body = h.spoilBody(w.Header(), r.Header, body, random)
 		case 4:
 			answer.Code = oneOf(random, []int{200, 204, 206, 301, 307, 400, 401, 403, 404, 409, 429, 429, 429, 500, 503, 504, 599})
 		}
@@ -101,8 +101,9 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func oneOf[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
 
-// spoilHeader replaces a header.
-func (h *hostile) spoilHeader(header http.Header, random *rand.Rand) {
+// spoilHeader replaces a header of a response. Some of the values are secrets of the
+// request.
+func (h *hostile) spoilHeader(header, request http.Header, random *rand.Rand) {
 	list := h.url + "/api/v1/users?limit=200&after="
 	next := func(url string) string { return "<" + url + `>; rel="next"` }
 	name := oneOf(random, []string{"Link", "Link", "Date", "X-Okta-Request-Id", "Content-Type", "X-Rate-Limit-Reset", "X-Rate-Limit-Remaining",
@@ -120,7 +121,8 @@ func (h *hostile) spoilHeader(header http.Header, random *rand.Rand) {
 		"Trailer":          {"Link, Date", "X-Okta-Request-Id"},
 	}[name]
 	if values == nil {
-		values = []string{"", "0", "-1", "99999999999999999999", control, strings.Repeat("7", 100_000), "\u009b", fmt.Sprint(now.Unix() + 86400), bodySecret + "\x1b"}
+		values = []string{"", "0", "-1", "99999999999999999999", control, strings.Repeat("7", 100_000), "\u009b", fmt.Sprint(now.Unix() + 86400), bodySecret + "\x1b",
+			strings.TrimPrefix(request.Get("Authorization"), "DPoP "), request.Get("DPoP")}
 	}
 	header[name] = []string{oneOf(random, values)}
 	if name == "DPoP-Nonce" { // as net/http writes it
@@ -129,7 +131,7 @@ func (h *hostile) spoilHeader(header http.Header, random *rand.Rand) {
 }
 
 // spoilBody returns a changed body.
-func (h *hostile) spoilBody(header http.Header, body []byte, random *rand.Rand) []byte {
+func (h *hostile) spoilBody(header, request http.Header, body []byte, random *rand.Rand) []byte {
 	size := 1 << (8 + random.IntN(17))
 	record := func(members string) []byte { return []byte(`[{"id":"00u1","status":"ACTIVE",` + members + `}]`) }
 	quoted, _ := json.Marshal(control)
@@ -140,7 +142,7 @@ func (h *hostile) spoilBody(header http.Header, body []byte, random *rand.Rand) 
 		}
 		return append(b.Bytes(), ']')
 	}
-	switch random.IntN(16) {
+	switch random.IntN(17) {
 	case 0:
 		return body[:random.IntN(len(body)+1)]
 	case 1:
@@ -179,6 +181,9 @@ func (h *hostile) spoilBody(header http.Header, body []byte, random *rand.Rand) 
 			`,"access_token":"` + oneOf(random, []string{"x", strings.Repeat("x", size), "\\u001b\\n"}) + `","scope":` + string(quoted) + `}`)
 	case 14:
 		return bytes.Repeat([]byte{byte(random.IntN(256))}, size)
+	case 15:
+		token := strings.TrimPrefix(request.Get("Authorization"), "DPoP ")
+		return []byte(`{"errorCode":"` + token + `","error":"` + request.Get("DPoP") + `","error_description":"` + token + `"}`)
 	}
 	return nil
 }
@@ -246,6 +251,7 @@ func (h *hostile) raw(w http.ResponseWriter, random *rand.Rand) {
 		ok + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n[]", ok + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("x", 1<<20) + "\r\n[]\r\n0\r\n\r\n",
 		strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 10_000), ok + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 3000),
 		ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]", "\x00\x00\x00\x00",
+		ok + "Content-Length: 2\r\n\r\n[]" + bodySecret + control, ok + "Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n" + bodySecret + control,
 	}))
 	buffer.Flush()
 }
