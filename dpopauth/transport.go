@@ -30,7 +30,8 @@ type Transport struct {
 // req has no body or has GetBody.
 //
 // If the authentication is still rejected, RoundTrip returns an *[Error]. It
-// returns all other responses unchanged, and also a rejection that it could not
+// returns all other responses unchanged, such as Okta's 401 with the code E0000015 for
+// a feature that the org doesn't have, and also a rejection that it could not
 // retry because of the body. It waits for a token until req's context ends.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.check(req); err != nil {
@@ -140,8 +141,14 @@ func (t *Transport) classify(resp *http.Response, seen observation) (retryCause,
 	}
 	rejection := newError("call API", resp)
 	c, found := errorChallenge(resp.Header)
-	if seen.nonce && !found && !forbidden && nonceRequiredInBody(resp) {
-		c, found = challenge{scheme: "dpop", params: map[string]string{"error": "use_dpop_nonce"}}, true
+	if !found && (seen.nonce && !forbidden || unauthorized) {
+		body := errorBody(resp)
+		switch {
+		case seen.nonce && text(body.Error) == "use_dpop_nonce":
+			c, found = challenge{scheme: "dpop", params: map[string]string{"error": "use_dpop_nonce"}}, true
+		case text(body.ErrorCode) == codeNotLicensed:
+			return causeNone, nil
+		}
 	}
 	if !found {
 		if unauthorized {
@@ -182,11 +189,15 @@ func newProofMayPass(description string) bool {
 	return false
 }
 
-// nonceRequiredInBody reports whether a JSON body contains the error
-// use_dpop_nonce. The body of resp can still be read from its start.
-func nonceRequiredInBody(resp *http.Response) bool {
+// codeNotLicensed is Okta's code for a feature that the org doesn't have. Okta sends
+// it with status 401, also if the token is valid.
+const codeNotLicensed = "E0000015"
+
+// errorBody parses a short JSON body, and returns the zero value for any other. The
+// body of resp can still be read from its start.
+func errorBody(resp *http.Response) tokenResponse {
 	if mediaType(resp.Header) != "application/json" {
-		return false
+		return tokenResponse{}
 	}
 	start, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the caller's next Read returns err again
 	resp.Body = struct {
@@ -194,10 +205,13 @@ func nonceRequiredInBody(resp *http.Response) bool {
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
 	if err != nil {
-		return false
+		return tokenResponse{}
 	}
 	body, err := parseTokenResponse(start)
-	return err == nil && text(body.Error) == "use_dpop_nonce"
+	if err != nil {
+		return tokenResponse{}
+	}
+	return body
 }
 
 func replayable(req *http.Request) bool {

@@ -25,3 +25,6 @@ func NewScanner() func(page []byte) ([]Record, error) {
 	s := new(scanner)
 	return func(page []byte) ([]Record, error) { return s.scan(page, true) }
 }
+
+// BucketOf returns the rate-limit bucket of a path.
+func BucketOf(path string) string { return bucketOf(path) }

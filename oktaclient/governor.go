@@ -266,10 +266,25 @@ func (b *bucket) observe(o outcome) {
 	}
 }
 
-// bucketOf returns the bucket of a path. Okta's limits are by pattern, in which
-// every second part is an id.
+// bucketOf returns the bucket of a path. The lists of users, groups and apps have one
+// bucket each, with all lists below an object. Reads by id have another. For other
+// paths, Okta's limits are by pattern, in which every second part is an id.
+// See https://developer.okta.com/docs/reference/rate-limits/.
 func bucketOf(path string) string {
+	if strings.HasPrefix(path, "/oauth2/v1/clients") {
+		return "clients"
+	}
 	parts := strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")
+	switch first := parts[0]; {
+	case first == "iam":
+		return first
+	case first != "users" && first != "groups" && first != "apps":
+		// by pattern
+	case len(parts) == 2 && parts[1] != "rules":
+		return first + "/*"
+	default:
+		return first
+	}
 	for i := 1; i < len(parts); i += 2 {
 		parts[i] = "*"
 	}

@@ -13,7 +13,7 @@ const window = time.Minute // the length of Okta's rate-limit windows
 
 // Limit is the state of one of Okta's rate-limit buckets.
 type Limit struct {
-	Bucket    string    // "users" for the list, "users/*" for reads by id
+	Bucket    string    // "users" for lists, "users/*" for reads by id
 	Limit     int       // requests of all clients per window; 0: no response yet
 	Remaining int       // of these, by the newest response
 	Used      int       // by this governor in the window

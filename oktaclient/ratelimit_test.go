@@ -96,3 +96,31 @@ func TestWaitsAreLoggedOncePerWindow(t *testing.T) {
 		})
 	}
 }
+
+func TestBuckets(t *testing.T) {
+	for path, want := range map[string]string{
+		"/api/v1/users":                               "users",
+		"/api/v1/users/00u1":                          "users/*",
+		"/api/v1/users/00u1/factors":                  "users",
+		"/api/v1/users/00u1/roles/ra1/targets/groups": "users",
+		"/api/v1/groups":                              "groups",
+		"/api/v1/groups/00g1":                         "groups/*",
+		"/api/v1/groups/00g1/users":                   "groups",
+		"/api/v1/groups/rules":                        "groups",
+		"/api/v1/groups/rules/0pr1":                   "groups",
+		"/api/v1/apps":                                "apps",
+		"/api/v1/apps/0oa1":                           "apps/*",
+		"/api/v1/apps/0oa1/users":                     "apps",
+		"/api/v1/apps/0oa1/groups/00g1":               "apps",
+		"/oauth2/v1/clients/0oa1/roles":               "clients",
+		"/api/v1/iam/resource-sets/iam1/bindings":     "iam",
+		"/api/v1/logs":                                "logs",
+		"/api/v1/devices":                             "devices",
+		"/api/v1/devices/guo1/users":                  "devices/*/users",
+		"/api/v1/authenticators/aut1":                 "authenticators/*",
+	} {
+		if got := oktaclient.BucketOf(path); got != want {
+			t.Errorf("bucketOf(%q) = %q, want %q", path, got, want)
+		}
+	}
+}
