@@ -15,11 +15,11 @@ import (
 	"oktasync/oktaclient"
 )
 
-// fullPage returns a page of 200 users of 1.4 kB, some with non-ASCII names.
-func fullPage() []byte {
+// fullPage returns a page of n users of 1.4 kB, some with non-ASCII names.
+func fullPage(n int) []byte {
 	var b bytes.Buffer
 	names := []string{"Ada Lovelace", "Jürgen Größe", "Łukasz Żółć", "山田 太郎", "Αλέξης \\\"Ζ\\\""}
-	for i := range 200 {
+	for i := range n {
 		sep := ","
 		if i == 0 {
 			sep = "["
@@ -37,7 +37,7 @@ func fullPage() []byte {
 // BenchmarkScan compares Scan with one pass over the bytes of a page, and with
 // encoding/json.
 func BenchmarkScan(b *testing.B) {
-	page := fullPage()
+	page := fullPage(200)
 	perThousand := func(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)*5, "ms/1000users")
 	}
@@ -73,68 +73,74 @@ func BenchmarkScan(b *testing.B) {
 
 // A page takes one allocation, for the ids of all of its users.
 func TestScanAllocations(t *testing.T) {
-	page := fullPage()
+	page := fullPage(200)
 	scan := oktaclient.NewScanner()
 	if got := testing.AllocsPerRun(20, func() { scan(page) }); got > 2 {
 		t.Errorf("%v allocations for a page of 200 users, want at most 2", got)
 	}
 }
 
-// BenchmarkRead compares a read with the same requests whose responses are
-// decompressed and discarded.
+// BenchmarkRead compares reads of 10,000 users and of 10,000 members with the same
+// requests whose responses are decompressed and discarded.
 func BenchmarkRead(b *testing.B) {
-	const pages = 50
-	page := fullPage()
+	for _, test := range []struct {
+		q    oktaclient.Query
+		path string
+		size int // of a page
+	}{
+		{oktaclient.Query{Resource: oktaclient.Users}, "/api/v1/users", 200},
+		{oktaclient.Query{Resource: oktaclient.GroupMembers, Parents: []string{"00g1"}}, "/api/v1/groups/00g1/users", 1000},
+	} {
+		server := httptest.NewServer(pagesOf(test.size, 10_000/test.size))
+		b.Run(test.q.Resource.Name+"/floor", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range 10_000 / test.size {
+					resp, err := server.Client().Get(fmt.Sprintf("%s%s?limit=%d&after=%d", server.URL, test.path, test.size, i))
+					if err != nil {
+						b.Fatal(err)
+					}
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/10, "ms/1000users")
+		})
+		b.Run(test.q.Resource.Name+"/read", func(b *testing.B) {
+			c, err := oktaclient.New(oktaclient.Config{OrgURL: server.URL, HTTPClient: server.Client(), IndexLag: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				s := &tally{}
+				if _, err := c.Read(b.Context(), test.q, s); err != nil || s.records != 10_000 {
+					b.Fatalf("read %d users: %v", s.records, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/10, "ms/1000users")
+		})
+		server.Close()
+	}
+}
+
+// pagesOf serves a list of full pages at any path, and no changed users.
+func pagesOf(size, pages int) http.Handler {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	w.Write(page)
+	w.Write(fullPage(size))
 	w.Close()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("filter") { // the settling pass: no user changed
-			w.Header().Set("Content-Type", "application/json")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Query().Has("filter") { // the settling pass
 			w.Write([]byte("[]"))
 			return
 		}
-		after, _ := strconv.Atoi(r.URL.Query().Get("after"))
-		if after < pages-1 {
-			w.Header().Set("Link", fmt.Sprintf(`</api/v1/users?limit=200&after=%d>; rel="next"`, after+1))
-		} else {
-			w.Header().Set("Link", `</api/v1/users>; rel="self"`)
+		w.Header().Set("Link", fmt.Sprintf(`<%s>; rel="self"`, r.URL.Path))
+		if after, _ := strconv.Atoi(r.URL.Query().Get("after")); after < pages-1 {
+			w.Header().Set("Link", fmt.Sprintf(`<%s?limit=%d&after=%d>; rel="next"`, r.URL.Path, size, after+1))
 		}
-		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Write(packed.Bytes())
-	}))
-	defer server.Close()
-	perThousand := func(b *testing.B) {
-		b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/(pages*0.2), "ms/1000users")
-	}
-	b.Run("floor", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			for i := range pages {
-				resp, err := server.Client().Get(fmt.Sprintf("%s/api/v1/users?limit=200&after=%d", server.URL, i))
-				if err != nil {
-					b.Fatal(err)
-				}
-				io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-			}
-		}
-		perThousand(b)
-	})
-	b.Run("read", func(b *testing.B) {
-		c, err := oktaclient.New(oktaclient.Config{OrgURL: server.URL, HTTPClient: server.Client(), IndexLag: 1})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportAllocs()
-		for b.Loop() {
-			n := 0
-			if _, err := c.Read(b.Context(), oktaclient.Query{Resource: oktaclient.Users}, counter{&n}); err != nil || n != pages*200 {
-				b.Fatalf("read %d users: %v", n, err)
-			}
-		}
-		perThousand(b)
 	})
 }

@@ -230,7 +230,7 @@ func paced(t testing.TB, users int, share float64, again bool) (took, bound time
 	c := newClient(t, o.org.URL(), &http.Client{Transport: windows}, func(cfg *oktaclient.Config) {
 		cfg.BaseWait, cfg.Concurrency, cfg.PageSize, cfg.RateLimitShare = 0, 8, 200, share
 	})
-	untilNextWindow(t, c)
+	untilNextWindow(t, c, "/api/v1/users")
 	began, read := time.Now(), 0
 	if _, err := c.Read(t.Context(), q, counter{&read}); err != nil || read < users {
 		t.Fatalf("read %d users: %v", read, err)
@@ -247,9 +247,9 @@ func paced(t testing.TB, users int, share float64, again bool) (took, bound time
 	return time.Since(began), time.Duration((pages+each-1)/each-1) * time.Minute
 }
 
-// untilNextWindow waits for the start of a window.
-func untilNextWindow(t testing.TB, c *oktaclient.Client) {
-	resp, err := c.Get(t.Context(), "/api/v1/users?limit=1", nil)
+// untilNextWindow waits for the start of a window of a list.
+func untilNextWindow(t testing.TB, c *oktaclient.Client, path string) {
+	resp, err := c.Get(t.Context(), path+"?limit=1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

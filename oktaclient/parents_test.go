@@ -278,23 +278,23 @@ func TestManyParents(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, "[]")
 	})}}, func(cfg *oktaclient.Config) { cfg.Concurrency = 4 })
-	s := &lastParent{}
-	if _, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.GroupMembers, Parents: ids}, s); err != nil || s.n != parents {
-		t.Errorf("%d of %d parents ended: %v", s.n, parents, err)
+	s := &tally{}
+	if _, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.GroupMembers, Parents: ids}, s); err != nil || s.parents != parents {
+		t.Errorf("%d of %d parents ended: %v", s.parents, parents, err)
 	}
 	if n := most.Load(); n > 50 {
 		t.Errorf("%d goroutines, want few", n)
 	}
 }
 
-// lastParent is a sink that counts parents.
-type lastParent struct{ n int }
+// tally is a sink that counts records and parents.
+type tally struct{ records, parents int }
 
-func (*lastParent) Record(oktaclient.Record) error   { return nil }
-func (*lastParent) Outside(oktaclient.Record) error  { return nil }
-func (*lastParent) Request(oktaclient.Request) error { return nil }
-func (*lastParent) Begin(string) error               { return nil }
-func (l *lastParent) End(string, bool) error         { l.n++; return nil }
+func (t *tally) Record(oktaclient.Record) error { t.records++; return nil }
+func (*tally) Outside(oktaclient.Record) error  { return nil }
+func (*tally) Request(oktaclient.Request) error { return nil }
+func (*tally) Begin(string) error               { return nil }
+func (t *tally) End(string, bool) error         { t.parents++; return nil }
 
 func TestParentsThatCannotBeRead(t *testing.T) {
 	o := newParents(oktaclient.GroupMembers, 5)

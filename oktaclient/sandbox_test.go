@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,8 @@ type bearer struct {
 	err   error
 }
 
+const allScopes = "okta.users.read okta.groups.read okta.apps.read"
+
 // newSandbox returns a transport to a new org.
 func newSandbox(t testing.TB, cfg sandbox.Config) *bearer {
 	t.Helper()
@@ -37,7 +40,7 @@ func newSandbox(t testing.TB, cfg sandbox.Config) *bearer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
+	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: strings.Fields(allScopes), Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
 	b := &bearer{org: sandbox.NewOrg(cfg), key: key, ahead: cfg.ClockOffset}
 	b.err = b.grant()
 	return b
@@ -74,7 +77,7 @@ func (b *bearer) grant() error {
 		return err
 	}
 	resp, err := b.org.Client().PostForm(address, url.Values{
-		"grant_type": {"client_credentials"}, "scope": {"okta.users.read"},
+		"grant_type": {"client_credentials"}, "scope": {allScopes},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		"client_assertion":      {signed + "." + encode(append(x.FillBytes(make([]byte, 32)), y.FillBytes(make([]byte, 32))...))},
 	})
