@@ -88,25 +88,78 @@ def check_files(folder, m):
     return listed
 
 
-# The records of a resource: canonical lines, sorted by id, with unique ids and the
+# The columns of a resource: name and path. "a=b.c" is the column a with the path b.c.
+def columns(text):
+    return [tuple((word + "=" + word).split("=")[:2]) for word in text.split()]
+
+
+# Each resource, parents before their children: the members that identify a record, the
+# path of its name and the member of a change that has it, the known columns, and for an
+# edge the resources of its two ends. A resource with a status is counted by status.
+RESOURCES = {
+    "users": dict(key=["id"], name="profile.login", label="login", status=True, open="profile", columns=columns(
+        "login=profile.login email=profile.email firstName=profile.firstName lastName=profile.lastName status title=profile.title "
+        "department=profile.department manager=profile.manager employeeNumber=profile.employeeNumber userType=profile.userType "
+        "created activated lastLogin statusChanged passwordChanged id")),
+    "groups": dict(key=["id"], name="profile.name", label="name", open="profile", columns=columns(
+        "name=profile.name description=profile.description type created lastUpdated lastMembershipUpdated id")),
+    "group_members": dict(key=["group_id", "user_id"], ends=["groups", "users"], columns=columns("group_name login group_id user_id")),
+    "group_rules": dict(key=["id"], name="name", label="name", status=True, columns=columns(
+        "name status expression=conditions.expression.value groupIds=actions.assignUserToGroups.groupIds created lastUpdated id")),
+    "apps": dict(key=["id"], name="label", label="name", status=True, columns=columns(
+        "label name status signOnMode implicitAssignment=settings.implicitAssignment created lastUpdated id")),
+    "app_users": dict(key=["app_id", "user_id"], ends=["apps", "users"], status=True, columns=columns(
+        "app_label login scope status username created lastUpdated statusChanged passwordChanged externalId syncState lastSync app_id user_id")),
+    "app_groups": dict(key=["app_id", "group_id"], ends=["apps", "groups"], columns=columns(
+        "app_label group_name priority lastUpdated app_id group_id")),
+}
+NAMES = {"users": "login", "groups": "group_name", "apps": "app_label"}  # columns of an edge
+
+
+def key_of(resource, record):
+    return "\0".join(record[name] for name in RESOURCES[resource]["key"])
+
+
+# The records of a resource: canonical lines, sorted by key, with unique keys and the
 # counts in the manifest.
 def check_records(folder, m, listed, resource):
     name = resource + ".ndjson.zst"
     where = os.path.join(folder, name)
     content = run("zstd", "-q", "-dc", where, where=where)
     require(sha256(content) == listed[name]["content_sha256"], where, "has another content_sha256")
-    records, by_status = [], {}
+    records, by_status, last = [], {}, b""
     for n, line in enumerate(lines(content, where), 1):
         record = parse_line(line, f"{where}: line {n}")
-        require(not records or records[-1]["id"].encode() < record["id"].encode(), where, f"line {n} is not in order")
+        key = key_of(resource, record).encode()
+        require(last < key, where, f"line {n} is not in order")
+        last = key
         records.append(record)
-        if resource == "users":
+        if "status" in RESOURCES[resource]:
             by_status[record["status"]] = by_status.get(record["status"], 0) + 1
     counts = m["resources"][resource]
     require(len(records) == int(counts["total"]) == int(listed[name]["rows"]), where, "the manifest has another number of records")
-    if resource == "users":
-        require(by_status == {s: int(n) for s, n in counts["by_status"].items()}, where, "the manifest has other counts by status")
+    require(by_status == {s: int(n) for s, n in counts.get("by_status", {}).items()}, where, "the manifest has other counts by status")
     return records
+
+
+# The ends of edges: each parent is recorded, and the manifest counts the other ends
+# that are not. It returns the records with the names of their ends.
+def check_ends(folder, m, resource, records):
+    spec = RESOURCES[resource]
+    if "ends" not in spec:
+        return records[resource]
+    where, named, unresolved = os.path.join(folder, resource + ".ndjson.zst"), [dict(r) for r in records[resource]], 0
+    for member, end in zip(spec["key"], spec["ends"]):
+        by_id = {r["id"]: r for r in records[end]} if end in records else None
+        for record in named:
+            found = by_id.get(record[member]) if by_id is not None else None
+            require(found or member != spec["key"][0], where, record[member], "is not recorded")
+            unresolved += by_id is not None and not found
+            name = value_at(found or {}, RESOURCES[end]["name"])
+            if name is not None:
+                record[NAMES[end]] = name
+    require(unresolved == int(m["resources"][resource].get("unresolved", 0)), where, "the manifest has another number of unresolved edges")
+    return named
 
 
 # The transcript: for each resource, rows of all pages = records + duplicates +
@@ -123,16 +176,6 @@ def check_requests(folder, m):
     require(not any(int(r["rows"]) for r in requests if r["resource"] == "token"), where, "a token request has rows")
     require(all(r["request_id"] for r in requests if r["status"] != "0"), where, "a request has no id")
     return requests
-
-
-# The known columns of each resource, with their paths.
-COLUMNS = {
-    "users": [(n, "profile." + n) for n in "login email firstName lastName".split()] + [("status", "status")] +
-             [(n, "profile." + n) for n in "title department manager employeeNumber userType".split()] +
-             [(n, n) for n in "created activated lastLogin statusChanged passwordChanged id".split()],
-    "groups": [("name", "profile.name"), ("description", "profile.description")] +
-              [(n, n) for n in "type created lastUpdated lastMembershipUpdated id".split()],
-}
 
 
 def cell(value):
@@ -154,46 +197,57 @@ def value_at(value, path):
 
 # CSV = NDJSON: every value of every record in the right column, and no others.
 def check_csv(folder, resource, records, attributes):
-    short = dict(COLUMNS[resource])
-    short_name = {path: name for name, path in COLUMNS[resource]}
+    spec = RESOURCES[resource]
+    names = [NAMES[end] for end in spec.get("ends", [])]
+    known = [(n, p) for n, p in spec["columns"]
+             if p in spec["key"] + names + ["status"] * ("status" in spec) or not covers(attributes["exclude"], p)]
     where = os.path.join(folder, resource + ".csv")
     with open(where, encoding="utf-8", newline="") as f:
         head, *rows = csv.reader(f, strict=True)
-    own = attributes["include"] or all_paths(resource, records)
+    opened = {spec.get("open")} | {prefix for _, p in known for prefix in prefixes(p)}
+    if attributes["include"]:
+        fixed = own = names + [p for p in attributes["include"] if p not in names]
+    else:
+        fixed = [p for _, p in known]
+        own = list(dict.fromkeys(fixed + [p for record in records for p in values_of(record, opened)]))
     own, rest = own[:499], set(own[499:])
-    names = [short_name.get(path, path) for path in own]
-    if not attributes["include"]:
-        known = [name for name, _ in COLUMNS[resource]]
-        names = known + sorted(name for name in names if name not in known)
-    require(head == names + (["other"] if rest else []), where, "has other columns")
+    paths = {header(spec, path): path for path in own}
+    titles = [header(spec, path) for path in fixed]
+    titles += sorted((title for title, path in paths.items() if path not in fixed), key=str.encode)
+    require(head == titles + (["other"] if rest else []), where, "has other columns")
     require(len(rows) == len(records), where, "has another number of rows")
     for n, (record, row) in enumerate(zip(records, rows), 2):
-        for name, text in zip(head, row, strict=True):
-            value = value_at(record, short.get(name, name))
-            if name == "other":
-                values = {path: v for path, v in values_of(record).items() if path in rest}
+        for title, text in zip(head, row, strict=True):
+            value = value_at(record, paths.get(title, title))
+            if title == "other":
+                values = {path: v for path, v in values_of(record, opened).items() if path in rest}
                 value = values or None
-            require(text == cell(value), where, f"row {n}", name, "is not the value in the records")
+            require(text == cell(value), where, f"row {n}", title, "is not the value in the records")
+
+
+# The header of the column for a path.
+def header(spec, path):
+    short = {p: n for n, p in spec["columns"]}
+    taken = path == "other" or path in short.values() and path not in short
+    return "." + path if taken else short.get(path, path)
+
+
+# The paths of the objects that contain the value at path.
+def prefixes(path):
+    names = path.split(".")
+    return [".".join(names[:n]) for n in range(1, len(names))]
 
 
 # The values of a record that have columns, by path: all that are not null.
-def values_of(record):
+def values_of(record, opened, prefix=""):
     values = {}
     for name, value in record.items():
-        inside = value if name == "profile" and isinstance(value, dict) else None
-        for path, v in {name: value}.items() if inside is None else {"profile." + n: v for n, v in inside.items()}.items():
-            if v is not None:
-                values[path] = v
+        path = prefix + name
+        if isinstance(value, dict) and path in opened:
+            values |= values_of(value, opened, path + ".")
+        elif value is not None:
+            values[path] = value
     return values
-
-
-# The paths of columns where no attributes are named: the known ones, then all that
-# the records have, in the order in which they appear.
-def all_paths(resource, records):
-    paths = dict.fromkeys(path for _, path in COLUMNS[resource])
-    for record in records:
-        paths |= dict.fromkeys(values_of(record))
-    return list(paths)
 
 
 def covers(paths, path):
@@ -243,14 +297,21 @@ def proofs(requests, resource):
     return found
 
 
-def kind(resource, op, before, after, paths, declared, since, proof):
+def kind(resource, op, before, after, paths, declared, since, proof, parent_exists):
+    if "ends" in RESOURCES[resource]:
+        gone = "revoked" if parent_exists or proof.get("http_status") == "404" else "not_listed"
+        return {"added": "granted", "changed": "changed", "removed": gone}[op]
     if op == "removed":
         if proof.get("http_status") == "404": return "deleted"
         if resource != "users" or not proof: return "not_listed"
         left = proof.get("okta_status") == "DEPROVISIONED" and before["status"] != "DEPROVISIONED"
         return "deactivated" if left else "out_of_scope"
     if resource != "users":
-        return {"added": "created", "changed": "changed"}[op]
+        if op == "added": return "created"
+        if "status" in paths and "status" in RESOURCES[resource]:
+            if after["status"] == "ACTIVE": return "activated"
+            if before["status"] == "ACTIVE": return "deactivated"
+        return "changed"
     if op == "added":
         if declared["include_deprovisioned"] and not declared["search"]: return "joined"
         if after.get("created") and datetime.datetime.fromisoformat(after["created"]) >= since: return "joined"
@@ -276,7 +337,7 @@ def check_counts(folder, m, resource, changes):
 
 # Changes = the difference of two successive snapshots under the declared rules.
 # Without the records of the previous snapshot, only the counts are checked.
-def check_changes(folder, m, resource, before, after, since, requests):
+def check_changes(folder, m, resource, before, records, since, requests):
     where = os.path.join(folder, resource + ".changes.ndjson")
     if m["resources"][resource]["base"] != "previous":
         require(not os.path.exists(where), where, "there is no base")
@@ -286,21 +347,22 @@ def check_changes(folder, m, resource, before, after, since, requests):
     check_counts(folder, m, resource, found)
     if before is None:
         return len(found)
-    declared, label = m["declared"][resource], {"users": "login", "groups": "name"}[resource]
-    proved = proofs(requests, resource)
-    old, new = {r["id"]: r for r in before}, {r["id"]: r for r in after}
+    declared, spec = m["declared"][resource], RESOURCES[resource]
+    parent = spec.get("ends", [None])[0]
+    proved, parents = proofs(requests, parent or resource), {r["id"] for r in records.get(parent, [])}
+    old, new = ({key_of(resource, r): r for r in side} for side in (before, records[resource]))
     expected = []
-    for id in sorted(set(old) | set(new), key=str.encode):
-        a, b = old.get(id), new.get(id)
+    for key in sorted(set(old) | set(new), key=str.encode):
+        a, b, id = old.get(key), new.get(key), key.split("\0")[0]
         paths, was, now = compare(a or {}, b or {}, declared["changes"]["ignore"])
         op = "added" if a is None else "removed" if b is None else "changed"
         if op == "changed" and not paths:
             continue
-        proof = proved.get(id, {}) if op == "removed" else {}
-        change = op == "changed"
-        expected.append({"op": op, "kind": kind(resource, op, a, b, paths, declared, since, proof), "key": {"id": id},
-                         label: (b or a)["profile"][label], "paths": paths if change else [],
-                         "before": was if change else a, "after": now if change else b, **proof})
+        proof = proved.get(id, {}) if op == "removed" and id not in parents else {}
+        change, name = op == "changed", value_at(b or a, spec.get("name", ""))
+        expected.append({"op": op, "kind": kind(resource, op, a, b, paths, declared, since, proof, id in parents),
+                         "key": {n: (b or a)[n] for n in spec["key"]}, **({spec["label"]: name} if name else {}),
+                         "paths": paths if change else [], "before": was if change else a, "after": now if change else b, **proof})
     require(len(found) == len(expected), where, f"has {len(found)} changes, and the records have {len(expected)}")
     for n, (x, y) in enumerate(zip(found, expected), 1):
         require(x == y, where, f"line {n} is not the change between the records")
@@ -312,12 +374,14 @@ def check_snapshot(folder, m, before, since, checked):
     listed, records = check_files(folder, m), {}
     requests = check_requests(folder, m)
     require(m["resources"] and set(m["resources"]) == set(m["declared"]) - {"formats"}, folder, "declared and resources differ")
-    for resource in m["resources"]:
-        require(resource in COLUMNS, folder, "this version of check.py can't check " + resource)
+    unknown = set(m["resources"]) - set(RESOURCES)
+    require(not unknown, folder, "this version of check.py can't check " + ", ".join(sorted(unknown)))
+    for resource in [r for r in RESOURCES if r in m["resources"]]:
         records[resource] = check_records(folder, m, listed, resource)
+        named = check_ends(folder, m, resource, records)
         if resource + ".csv" in listed:
-            check_csv(folder, resource, records[resource], m["declared"][resource]["attributes"])
-        checked["changes"] += check_changes(folder, m, resource, before.get(resource), records[resource], since, requests)
+            check_csv(folder, resource, named, m["declared"][resource]["attributes"])
+        checked["changes"] += check_changes(folder, m, resource, before.get(resource), records, since, requests)
         checked["records"] += len(records[resource])
     checked["snapshots"] += 1
     return records

@@ -61,7 +61,7 @@ var mayImport = map[string]imports{
 		others: []string{"golang.org/x/crypto"},
 	},
 	"reconcile/snapshot": {
-		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/tempfile"},
+		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/tempfile"},
 		others: []string{
 			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
 			"golang.org/x/sys",
@@ -78,6 +78,10 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/go-json-experiment/json"},
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot"},
 	},
+	"reconcile/snapshot/edges": {
+		ours:  []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		tests: []string{"reconcile/internal/recordtest"},
+	},
 	"reconcile/snapshot/render": {
 		ours:   []string{"reconcile/snapshot/canonjson"},
 		others: []string{"github.com/go-json-experiment/json"},
@@ -93,7 +97,7 @@ var mayImport = map[string]imports{
 		},
 	},
 	"reconcile/snapshot/verify": {
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/timestamp"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/timestamp"},
 		tests: []string{
 			"reconcile/internal/recordtest", "reconcile/internal/storetest",
 			"github.com/hiddeco/sshsig", "golang.org/x/crypto", "github.com/klauspost/compress", // to forge snapshots

@@ -12,12 +12,13 @@ import (
 
 // Groups are the groups of an org, without their members (Okta: Groups API).
 var Groups = &Resource{
-	Name:  "groups",
-	Noun:  "group",
-	Key:   []string{"id"},
-	Label: diff.Label{Member: "name", Path: "profile.name"},
-	Open:  []string{"profile"},
-	Kind:  groupKind,
+	Name:   "groups",
+	Noun:   "group",
+	Key:    []string{"id"},
+	Label:  diff.Label{Member: "name", Path: "profile.name"},
+	Beside: "group_name",
+	Open:   []string{"profile"},
+	Kind:   groupKind,
 	Columns: []render.Column{
 		{Name: "name", Path: "profile.name"},
 		{Name: "description", Path: "profile.description"},
@@ -74,6 +75,7 @@ var Apps = &Resource{
 	Noun:   "app",
 	Key:    []string{"id"},
 	Label:  diff.Label{Member: "name", Path: "label"},
+	Beside: "app_label",
 	Status: "status",
 	Kind:   switchedKind,
 	Allowed: []string{

@@ -34,6 +34,12 @@
 // with a line feed. A digest is the SHA-256 of a file on disk, in lower-case hex.
 // content_sha256 is the digest of the uncompressed content.
 //
+// The records of group_members, app_users and app_groups are edges: each connects a
+// record of its parent resource with a record of another one, and its key consists of
+// their ids. The parent of each edge is recorded. The CSV file of edges begins with the
+// names of both ends, as the same snapshot records them. An edge is revoked if it is
+// missing and its parent is recorded or was proved deleted; otherwise it is not_listed.
+//
 // # Chain
 //
 // Snapshots form a chain. The sequence starts at 1 and grows by 1. Each manifest

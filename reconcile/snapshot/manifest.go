@@ -76,7 +76,7 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 		if !listed[r.RecordsFile()] {
 			return errors.New("files: there is no " + r.RecordsFile())
 		}
-		if !counts.possible() {
+		if !counts.possible() || counts.Unresolved > 0 && r.Other == nil {
 			return fmt.Errorf("resources: impossible counts of %s", name)
 		}
 	}
@@ -98,8 +98,8 @@ func (c Counts) possible() bool {
 			return false
 		}
 	}
-	least := min(c.Total, c.Added, c.Changed, c.Removed, c.Rows, c.Duplicates, c.Outside)
-	return least >= 0 && kinds == c.Added+c.Changed+c.Removed && (kinds == 0 || c.Base == BasePrevious)
+	least := min(c.Total, c.Added, c.Changed, c.Removed, c.Rows, c.Duplicates, c.Outside, c.Unresolved)
+	return least >= 0 && c.Unresolved <= c.Total && kinds == c.Added+c.Changed+c.Removed && (kinds == 0 || c.Base == BasePrevious)
 }
 
 // Recorded returns the resources that m records, in the order of Resources.

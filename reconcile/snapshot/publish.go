@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
@@ -47,6 +48,8 @@ type ResourceDraft struct {
 	// Digests of the records that were compared, and of the changes. If they aren't
 	// "", what is published must have them.
 	ContentSHA256, ChangesSHA256 string
+
+	unresolved int // edges whose other end isn't recorded; counted when the records are written
 }
 
 // Publish publishes a snapshot of d. After an error, the newest snapshot is the one
@@ -158,7 +161,13 @@ func (w *Writer) check(d Draft) error {
 	if len(d.Resources) != len(d.Declared.Resources) {
 		return errors.New("a draft must have every declared resource")
 	}
+	last := -1
 	for _, r := range d.Resources {
+		at := slices.Index(resources, r.Resource)
+		if at <= last {
+			return errors.New("a draft must have its resources in the order of Resources")
+		}
+		last = at
 		if err := w.checkBase(r); err != nil {
 			return fmt.Errorf("%s: %w", r.Resource.Name, err)
 		}
@@ -332,6 +341,9 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 		if err := s.resource(ctx, r, columns); err != nil {
 			return err
 		}
+		counts := m.Resources[r.Resource.Name]
+		counts.Unresolved = r.unresolved
+		m.Resources[r.Resource.Name] = counts
 	}
 	transcript, err := s.requests(ctx, d)
 	if err != nil {

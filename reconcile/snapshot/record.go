@@ -1,11 +1,17 @@
 package snapshot
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/edges"
 )
 
 // A member of an edge: its name, and the member of Okta's object from which it comes.
@@ -117,3 +123,69 @@ func (r *Resource) edge(dst []byte, parent string, b *recorder) ([]byte, error) 
 	}
 	return append(dst, '}'), nil
 }
+
+// A Source has the records of several resources: a snapshot, or a quarantined read.
+type Source interface {
+	Recorded() []*Resource
+	Records(*Resource) (diff.Reader, error)
+}
+
+// OpenParents opens the parents of the records of r in s, and sets rules.ParentExists
+// accordingly. Without parents, it does nothing. The caller must call the returned
+// function after the comparison.
+func OpenParents(s Source, r *Resource, rules *diff.Rules) (closeParents func() error, err error) {
+	if r.Parent == nil {
+		return func() error { return nil }, nil
+	}
+	parents, err := s.Records(r.Parent)
+	if err != nil {
+		return nil, err
+	}
+	rules.ParentExists = diff.NewLookup(parents).Exists
+	return parents.Close, nil
+}
+
+// Joiner returns a Joiner for the edges of r in s. The caller must close it.
+func Joiner(s Source, r *Resource) *edges.Joiner {
+	end := func(of *Resource) edges.End {
+		e := edges.End{Label: of.Label.Path, Member: of.Beside}
+		if slices.Contains(s.Recorded(), of) {
+			e.Open = func() (diff.Reader, error) { return s.Records(of) }
+		}
+		return e
+	}
+	return edges.New(func() (diff.Reader, error) { return s.Records(r) }, end(r.Parent), end(r.Other))
+}
+
+// NamedRecords opens the records of a resource as they are rendered: edges with the
+// names of their ends.
+func NamedRecords(s Source, r *Resource) (diff.Reader, error) {
+	records, err := s.Records(r)
+	if err != nil || r.Other == nil {
+		return records, err
+	}
+	return &namedRecords{Reader: records, joiner: Joiner(s, r)}, nil
+}
+
+type namedRecords struct {
+	diff.Reader
+	joiner *edges.Joiner
+	json   []byte
+}
+
+func (n *namedRecords) Next() (diff.Record, error) {
+	record, err := n.Reader.Next()
+	if err == io.EOF {
+		err = cmp.Or(n.joiner.Finish(), err)
+	}
+	if err == nil {
+		err = n.joiner.Next(record.Key)
+	}
+	if err == nil {
+		n.json, err = n.joiner.Append(n.json[:0], record.JSON)
+		record.JSON = n.json
+	}
+	return record, err
+}
+
+func (n *namedRecords) Close() error { return errors.Join(n.joiner.Close(), n.Reader.Close()) }

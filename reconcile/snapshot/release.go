@@ -157,9 +157,14 @@ func (w *Writer) changesTo(ctx context.Context, q *QuarantinedRead, r *Resource,
 		return diff.Counts{}, err
 	}
 	defer after.Close()
+	closeParents, err := OpenParents(q, r, &rules)
+	if err != nil {
+		return diff.Counts{}, err
+	}
+	defer closeParents()
 	lines := bufio.NewWriter(to)
 	var line []byte
-	counts, err := diff.Diff(before, untilDone{ctx, after}, rules, func(c *diff.Change) (err error) {
+	counts, err := diff.Diff(before, &untilDone{Reader: after, ctx: ctx}, rules, func(c *diff.Change) (err error) {
 		if line, err = c.Line(line[:0]); err == nil {
 			_, err = lines.Write(line)
 		}

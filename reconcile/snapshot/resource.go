@@ -26,6 +26,7 @@ type Resource struct {
 	Other   *Resource       // to which an edge connects a record of Parent; nil: the records aren't edges
 	Allowed []string        // paths of Okta's object that may be stored; empty: all
 	Label   diff.Label      // how people recognize a record
+	Beside  string          // the column of Label beside the record's id in the CSV file of edges
 	Status  string          // top-level member by which records are counted; "": none
 	Columns []render.Column // the known columns of the CSV file
 	Open    []string        // objects whose members have their own CSV columns
@@ -82,9 +83,24 @@ func (r *Resource) Always() []string {
 	return append(slices.Clone(r.Key), r.Status)
 }
 
-// Schema returns the columns of the resource's CSV file.
+// ProvedBy returns the resource whose transcript has the proofs of removals: the parent,
+// if there is one.
+func (r *Resource) ProvedBy() *Resource {
+	if r.Parent != nil {
+		return r.Parent
+	}
+	return r
+}
+
+// Schema returns the columns of the resource's CSV file. That of edges begins with
+// the names of their ends.
 func (r *Resource) Schema() render.Schema {
-	return render.Schema{Known: r.Columns, Open: r.Open, Always: r.Always()}
+	s := render.Schema{Known: r.Columns, Open: r.Open, Always: r.Always()}
+	if r.Other != nil {
+		s.Names = []string{r.Parent.Beside, r.Other.Beside}
+		s.Known = slices.Concat([]render.Column{{Name: s.Names[0], Path: s.Names[0]}, {Name: s.Names[1], Path: s.Names[1]}}, r.Columns)
+	}
+	return s
 }
 
 // Plural returns n with the noun of the resource: "1 user", "300 users".
@@ -153,6 +169,7 @@ var Users = &Resource{
 	Noun:     "user",
 	Key:      []string{"id"},
 	Label:    diff.Label{Member: "login", Path: "profile.login"},
+	Beside:   "login",
 	Status:   "status",
 	Open:     []string{"profile"},
 	Kind:     userKind,

@@ -131,6 +131,10 @@ type Counts struct {
 	Rows       int               `json:"rows"`       // in all responses: Total, Duplicates and Outside
 	Duplicates int               `json:"duplicates"` // further copies of a record
 	Outside    int               `json:"outside"`    // records that the declaration doesn't select
+
+	// Unresolved is the number of edges whose other end isn't in the snapshot, although
+	// its resource is recorded. It is counted when the records are written.
+	Unresolved int `json:"unresolved,omitzero"`
 }
 
 // Bases of the comparison of a resource.
@@ -228,7 +232,8 @@ func (q *Request) Proof() (id string, proof diff.Proof, ok bool) {
 	return id, proof, q.Status == http.StatusOK && q.Rows == 1
 }
 
-// Proofs returns the proofs of the removals that s records.
+// Proofs returns the proofs of the removals that s records: of the records of r, or of
+// their parents.
 func (s *Snapshot) Proofs(r *Resource) (diff.Proofs, error) {
 	proofs, err := readProofs(s.dir, r)
 	if err != nil {
@@ -270,7 +275,7 @@ func readProofs(dir string, r *Resource) (diff.Proofs, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", lines.N, err)
 		}
-		if id, proof, ok := request.Proof(); ok && request.Resource == r.Name {
+		if id, proof, ok := request.Proof(); ok && request.Resource == r.ProvedBy().Name {
 			proofs[id] = proof
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -73,22 +74,22 @@ func (s *stage) write(name string, data []byte) error {
 	})
 }
 
-// resource writes the files of one resource of a draft. A read that is
-// quarantined has no CSV file and no changes.
-func (s *stage) resource(ctx context.Context, d *ResourceDraft, attrs *render.Columns) error {
-	if err := s.records(ctx, d, attrs); err != nil {
+// resource writes the files of one resource of a draft. The CSV file of edges has the
+// names of the resources that were written before.
+func (s *stage) resource(ctx context.Context, d *ResourceDraft, columns *render.Columns) error {
+	err := s.records(ctx, d, columns)
+	switch {
+	case err != nil:
+	case columns != nil:
+		err = s.csv(ctx, d, columns)
+	case d.Resource.Other != nil:
+		err = s.countUnresolved(ctx, d)
+	}
+	if err != nil || d.Changes == nil {
 		return err
 	}
-	if attrs != nil {
-		if err := s.csv(ctx, d.Resource, attrs); err != nil {
-			return err
-		}
-	}
-	if d.Changes == nil {
-		return nil
-	}
 	file := File{Name: d.Resource.ChangesFile(), Resource: d.Resource.Name}
-	err := s.lines(ctx, file, d.Changes, func([]byte) error { return nil })
+	err = s.lines(ctx, file, d.Changes, func([]byte) error { return nil })
 	if err == nil && d.ChangesSHA256 != "" && d.ChangesSHA256 != fileNamed(s.files, file.Name).SHA256 {
 		err = fmt.Errorf("write %s: %w", file.Name, errChanged)
 	}
@@ -162,39 +163,84 @@ func writeRecords(ctx context.Context, w *bufio.Writer, records diff.Reader, col
 }
 
 // csv renders the CSV file from the records that were written.
-func (s *stage) csv(ctx context.Context, r *Resource, columns *render.Columns) error {
-	return s.create(File{Name: r.CSVFile(), Resource: r.Name}, func(w *bufio.Writer, file *File) error {
-		f, err := s.fsys.Open(filepath.Join(s.dir, r.RecordsFile()))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		sum := NewDigest()
-		records, err := newRecordReader(io.TeeReader(f, sum), r)
+func (s *stage) csv(ctx context.Context, d *ResourceDraft, columns *render.Columns) error {
+	return s.create(File{Name: d.Resource.CSVFile(), Resource: d.Resource.Name}, func(w *bufio.Writer, file *File) error {
+		records, err := NamedRecords(s, d.Resource)
 		if err != nil {
 			return err
 		}
 		defer records.Close()
-		err = render.WriteCSV(w, Records(untilDone{ctx, records}), columns)
-		file.Rows = records.lines.N
-		if err == nil && sum.String() != fileNamed(s.files, r.RecordsFile()).SHA256 {
-			err = errChanged
+		counted := &untilDone{Reader: records, ctx: ctx}
+		err = render.WriteCSV(w, Records(counted), columns)
+		file.Rows = counted.records
+		if n, ok := records.(*namedRecords); ok {
+			d.unresolved = n.joiner.Unresolved()
 		}
 		return err
 	})
 }
 
-// untilDone is a Reader that ends with its context.
-type untilDone struct {
-	ctx context.Context
-	diff.Reader
+// countUnresolved counts the edges that csv would count.
+func (s *stage) countUnresolved(ctx context.Context, d *ResourceDraft) error {
+	records, err := s.Records(d.Resource)
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	joiner := Joiner(s, d.Resource)
+	defer joiner.Close()
+	for edges := (&untilDone{Reader: records, ctx: ctx}); err == nil; {
+		var edge diff.Record
+		if edge, err = edges.Next(); err == nil {
+			err = joiner.Next(edge.Key)
+		}
+	}
+	if err == io.EOF {
+		err = joiner.Finish()
+	}
+	d.unresolved = joiner.Unresolved()
+	return err
 }
 
-func (u untilDone) Next() (diff.Record, error) {
+// Recorded returns the resources whose records were written.
+func (s *stage) Recorded() []*Resource {
+	return slices.DeleteFunc(Resources(), func(r *Resource) bool { return fileNamed(s.files, r.RecordsFile()).Name == "" })
+}
+
+// Records opens the records of a resource. If they aren't the ones that were written,
+// it ends with errChanged.
+func (s *stage) Records(r *Resource) (diff.Reader, error) {
+	file := fileNamed(s.files, r.RecordsFile())
+	f, err := s.fsys.Open(filepath.Join(s.dir, file.Name))
+	if err != nil {
+		return nil, err
+	}
+	sum := NewDigest()
+	records, err := newRecordReader(io.TeeReader(f, sum), r)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	records.file, records.total, records.sum, records.sha256 = f, file.Rows, sum, file.SHA256
+	records.wrap = func(err error) error { return fmt.Errorf("read %s: %w", file.Name, err) }
+	return records, nil
+}
+
+// untilDone is a Reader that ends with its context, and counts the records.
+type untilDone struct {
+	diff.Reader
+	ctx     context.Context
+	records int
+}
+
+func (u *untilDone) Next() (diff.Record, error) {
 	if err := u.ctx.Err(); err != nil {
 		return diff.Record{}, err
 	}
-	return u.Reader.Next()
+	record, err := u.Reader.Next()
+	if err == nil {
+		u.records++
+	}
+	return record, err
 }
 
 // lines copies the lines of r into a file, and passes each to check.

@@ -282,10 +282,10 @@ func (s *Snapshot) writeCSV(r *Resource, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	again, err := s.Records(r)
+	named, err := NamedRecords(s, r)
 	if err != nil {
 		return err
 	}
-	defer again.Close()
-	return render.WriteCSV(out, Records(again), columns)
+	defer named.Close()
+	return render.WriteCSV(out, Records(named), columns)
 }

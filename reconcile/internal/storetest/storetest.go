@@ -91,6 +91,40 @@ func Group(n int, name string) string {
 	return fmt.Sprintf(`{"id":"00g%04d","type":"OKTA_GROUP","profile":{"name":%q,"description":null},"_links":{}}`, n, name)
 }
 
+// Member returns an edge of group_members, AppUser one of app_users, AppGroup one of
+// app_groups. Rule and App return a group rule and an app.
+func Member(group, user int) string {
+	return fmt.Sprintf(`{"group_id":"00g%04d","user_id":"00u%04d"}`, group, user)
+}
+
+func AppUser(app, user int, status string) string {
+	return fmt.Sprintf(`{"app_id":"0oa%04d","scope":"GROUP","status":%q,"user_id":"00u%04d","username":"u%d"}`, app, status, user, user)
+}
+
+func AppGroup(app, group, priority int) string {
+	return fmt.Sprintf(`{"app_id":"0oa%04d","group_id":"00g%04d","priority":%d}`, app, group, priority)
+}
+
+func Rule(n int, status string) string {
+	return fmt.Sprintf(`{"id":"0pr%04d","name":"Rule %d","status":%q,"conditions":{"expression":{"value":"true"}}}`, n, n, status)
+}
+
+func App(n int, label, status string) string {
+	return fmt.Sprintf(`{"id":"0oa%04d","label":%q,"name":"template","status":%q}`, n, label, status)
+}
+
+// Access returns records of every resource. On later days, a group and an app were
+// deleted with their edges, and others have changed. The edges to user 99 are
+// unresolved.
+func Access(day int) []string {
+	records := append(People(6), Group(1, "Everyone"), Group(2, "=Sales"), Member(1, 1), Member(1, 2), Member(1, 99), Member(2, 3),
+		Rule(1, "ACTIVE"), App(1, "Mail", "ACTIVE"), AppUser(1, 1, "PROVISIONED"), AppUser(1, 2, "PROVISIONED"), AppGroup(1, 1, 0))
+	if day == 1 {
+		return append(records, Group(3, "Law"), Member(3, 1), Member(3, 4), App(2, "Wiki", "INACTIVE"), AppUser(2, 99, "IMPORTED"), AppGroup(2, 3, 1))
+	}
+	return slices.DeleteFunc(append(records, Member(2, 5), AppGroup(1, 2, 1)), func(r string) bool { return r == Member(1, 2) || r == AppUser(1, 2, "PROVISIONED") })
+}
+
 // ThreeDays returns a store with three snapshots of users and groups.
 func ThreeDays(t testing.TB) *snapshot.Store {
 	t.Helper()
@@ -120,23 +154,46 @@ func Declared(resources ...*snapshot.Resource) snapshot.Declaration {
 	}
 	d := snapshot.Declaration{Formats: []string{"ndjson", "csv"}, Resources: make(map[string]snapshot.DeclaredResource)}
 	for _, r := range resources {
-		d.Resources[r.Name] = all[r.Name]
+		declared, ok := all[r.Name]
+		if !ok {
+			declared = all["groups"]
+		}
+		d.Resources[r.Name] = declared
 	}
 	return d
 }
 
+// resourceOf returns the resource of a record, as the prefix of its id or its members
+// show.
+func resourceOf(record string) *snapshot.Resource {
+	has := func(member string) bool { return strings.Contains(record, `"`+member+`":`) }
+	switch {
+	case has("group_id") && has("user_id"):
+		return snapshot.GroupMembers
+	case has("app_id") && has("user_id"):
+		return snapshot.AppUsers
+	case has("app_id"):
+		return snapshot.AppGroups
+	case strings.HasPrefix(record, `{"id":"00g`):
+		return snapshot.Groups
+	case strings.HasPrefix(record, `{"id":"0pr`):
+		return snapshot.GroupRules
+	case strings.HasPrefix(record, `{"id":"0oa`):
+		return snapshot.Apps
+	}
+	return snapshot.Users
+}
+
 // Draft compares records with the newest snapshot, as a reconcile does, and
-// returns the draft of the next one. Groups are declared if there are any.
+// returns the draft of the next one. Users are declared, and each other resource of
+// which there are records.
 func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string) snapshot.Draft {
 	t.Helper()
-	lists, resources := make([][]string, 2), []*snapshot.Resource{snapshot.Users}
+	lists := make(map[*snapshot.Resource][]string)
 	for _, record := range records {
-		i := 0
-		if strings.HasPrefix(record, `{"id":"00g`) {
-			i, resources = 1, []*snapshot.Resource{snapshot.Users, snapshot.Groups}
-		}
-		lists[i] = append(lists[i], record)
+		lists[resourceOf(record)] = append(lists[resourceOf(record)], record)
 	}
+	resources := slices.DeleteFunc(snapshot.Resources(), func(r *snapshot.Resource) bool { return r != snapshot.Users && lists[r] == nil })
 	latest, err := s.Latest(Export)
 	if err != nil && !errors.Is(err, snapshot.ErrNoSnapshot) {
 		t.Fatal(err)
@@ -149,11 +206,12 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 		Declared: Declared(resources...), Settled: true, Base: latest,
 	}
 	requests := []snapshot.Request{{Resource: "token", Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"}}
-	for i, r := range resources {
-		draft, removed := resourceDraft(t, latest, r, d.Declared, lists[i])
+	proofs := make(diff.Proofs)
+	for _, r := range resources {
+		draft, removed := resourceDraft(t, latest, r, d.Declared, lists, proofs)
 		d.Resources = append(d.Resources, draft)
 		requests = append(requests, snapshot.Request{
-			Resource: r.Name, Method: "GET", Path: "/api/v1/" + r.Name + "?limit=200", Status: 200, Rows: len(lists[i]), RequestID: "a2",
+			Resource: r.Name, Method: "GET", Path: "/api/v1/" + r.Name + "?limit=200", Status: 200, Rows: len(lists[r]), RequestID: "a2",
 		})
 		for _, id := range removed {
 			requests = append(requests, snapshot.Request{
@@ -171,9 +229,12 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 	return d
 }
 
-// resourceDraft also returns the ids of removed records. Okta answers 404 for them.
-func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration, records []string) (d snapshot.ResourceDraft, removed []string) {
+// resourceDraft also returns the ids of removed records, and adds their proofs: Okta
+// answers 404 for them. The removal of an edge has no proof of its own.
+func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration,
+	lists map[*snapshot.Resource][]string, proofs diff.Proofs) (d snapshot.ResourceDraft, removed []string) {
 	t.Helper()
+	records := lists[r]
 	d = snapshot.ResourceDraft{
 		Resource: r, Records: recordtest.ListOf(t, records...), Counts: diff.Counts{Total: len(records)}, Rows: len(records),
 	}
@@ -188,11 +249,15 @@ func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource
 		return d, nil
 	}
 	after := recordtest.ListOf(t, records...)
-	rules.Proofs = make(diff.Proofs)
-	for _, id := range IDs(t, latest, r) {
-		if !slices.ContainsFunc(after.Records, func(r diff.Record) bool { return string(r.Key) == id }) {
-			removed = append(removed, id)
-			rules.Proofs[id] = diff.Proof{RequestID: "a3", HTTPStatus: 404, OktaStatus: "E0000007"}
+	rules.Proofs = proofs
+	if r.Parent != nil {
+		rules.ParentExists = diff.NewLookup(recordtest.ListOf(t, lists[r.Parent]...)).Exists
+	} else {
+		for _, id := range IDs(t, latest, r) {
+			if !slices.ContainsFunc(after.Records, func(r diff.Record) bool { return string(r.Key) == id }) {
+				removed = append(removed, id)
+				proofs[id] = diff.Proof{RequestID: "a3", HTTPStatus: 404, OktaStatus: "E0000007"}
+			}
 		}
 	}
 	current, err := latest.Records(r)

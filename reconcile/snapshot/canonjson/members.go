@@ -199,22 +199,26 @@ func unit(b byte) int {
 	return int(b)
 }
 
-// Text returns the string at path, a list of member names joined by dots, in an
-// object in canonical form. It returns "" if there is no string at path.
-func Text(object []byte, path string) (string, error) {
+// FindPath returns the value at path, a list of member names joined by dots, in an
+// object in canonical form, or nil if there is none.
+func FindPath(object []byte, path string) ([]byte, error) {
 	for {
 		name, rest, more := strings.Cut(path, ".")
 		value, err := Find(object, name)
 		switch {
-		case err != nil:
-			return "", err
-		case !more:
-			return Unquote(value), nil
+		case err != nil || !more:
+			return value, err
 		case !IsObject(value):
-			return "", nil
+			return nil, nil
 		}
 		object, path = value, rest
 	}
+}
+
+// Text returns the string at path, see FindPath, or "" if there is no string.
+func Text(object []byte, path string) (string, error) {
+	value, err := FindPath(object, path)
+	return Unquote(value), err
 }
 
 // Unquote returns the text of a string in canonical form, or "" for any other value.

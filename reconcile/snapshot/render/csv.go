@@ -25,6 +25,7 @@ type Schema struct {
 	Known  []Column // in their order
 	Open   []string // objects whose members have their own columns
 	Always []string // paths that every record has, whatever attributes are selected
+	Names  []string // paths that are added to every record that is written; they come first, whatever attributes are selected
 }
 
 // columnName returns the header of the column for path.
@@ -89,10 +90,13 @@ func NewColumns(schema Schema, attrs canonjson.Attributes) *Columns {
 			c.opened[path] = true
 		}
 		for _, known := range schema.Known {
-			if attrs.Keeps(known.Path, schema.Always) {
+			if attrs.Keeps(known.Path, slices.Concat(schema.Always, schema.Names)) {
 				fixed = append(fixed, known.Path)
 			}
 		}
+	} else {
+		fixed = slices.DeleteFunc(slices.Clone(fixed), func(path string) bool { return slices.Contains(schema.Names, path) })
+		fixed = slices.Concat(schema.Names, fixed)
 	}
 	for _, path := range fixed {
 		c.number[path] = c.add(path)

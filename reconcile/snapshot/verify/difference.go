@@ -27,7 +27,7 @@ func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapsh
 		manifest = &before.Manifest
 	}
 	rules, base = snapshot.RulesFor(r, manifest, c.Manifest.Declared)
-	rules.Proofs = c.transcript.Proofs[r.Name]
+	rules.Proofs = c.transcript.Proofs[r.ProvedBy().Name]
 	return rules, base, true
 }
 
@@ -49,6 +49,14 @@ func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, bef
 	}
 	base := snapshot.RecordsIn(newReadAhead(content, io.Discard), r)
 	defer base.Close()
+	if r.Parent != nil && c.wrong[r.Parent.RecordsFile()] {
+		return nil, nil
+	}
+	closeParents, err := snapshot.OpenParents(c, r, &rules)
+	if err != nil {
+		return nil, err
+	}
+	defer closeParents()
 	d := &difference{sum: snapshot.NewDigest()}
 	var line []byte
 	d.counts, err = diff.Diff(base, records, rules, func(change *diff.Change) (err error) {

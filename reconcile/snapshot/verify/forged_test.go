@@ -196,14 +196,70 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"rows of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Rows++ }) },
 			in + "requests.ndjson: rows of groups in all responses: the manifest has 4, and there are 3"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := storetest.Copy(t, days.Dir(), t.TempDir())
-			forge(t, s, test.forge)
-			problems, _ := storetest.Verify(t, s)
-			if test.want == "" && len(problems) > 0 || test.want != "" && !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, test.want) }) {
-				t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), test.want)
-			}
-		})
+		testForgery(t, days, test.name, test.forge, test.want)
+	}
+}
+
+// testForgery forges a copy of a store. want is the prefix of a problem; "": there is
+// none.
+func testForgery(t *testing.T, of *snapshot.Store, name string, change func(f *forger), want string) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		s := storetest.Copy(t, of.Dir(), t.TempDir())
+		forge(t, s, change)
+		problems, _ := storetest.Verify(t, s)
+		if want == "" && len(problems) > 0 || want != "" && !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, want) }) {
+			t.Errorf("found:\n\t%s\nwant:\n\t%s", strings.Join(problems, "\n\t"), want)
+		}
+	})
+}
+
+// Edges, the records of their ends, and their names agree.
+func TestVerifyFindsForgedEdges(t *testing.T) {
+	const (
+		second     = "20261124T060000Z"
+		in         = "staff@" + second + "/"
+		members    = "group_members.ndjson.zst"
+		csv        = "group_members.csv"
+		changes    = "group_members.changes.ndjson"
+		badCSV     = in + csv + ": doesn't match the group_members of the snapshot"
+		badChanges = in + changes + ": is not the difference from "
+	)
+	days := storetest.New(t)
+	storetest.Publish(t, days, storetest.Day(1), storetest.Access(1)...)
+	storetest.Publish(t, days, storetest.Day(2), storetest.Access(2)...)
+	for _, test := range []struct {
+		name  string
+		forge func(f *forger)
+		want  string
+	}{
+		{"nothing", func(*forger) {}, ""},
+		{"login in the CSV of members", func(f *forger) { f.replace(csv, "p3@", "p4@") }, badCSV},
+		{"group in the CSV of members", func(f *forger) { f.replace(csv, "Everyone", "Anyone") }, badCSV},
+		{"label in the CSV of app users", func(f *forger) { f.replace("app_users.csv", "Mail", "Wiki") },
+			in + "app_users.csv: doesn't match the app_users of the snapshot"},
+		{"login of a user, and the CSV of users", func(f *forger) { f.replace("users.ndjson.zst", "p3@", "q3@"); f.replace("users.csv", "p3@", "q3@") }, badCSV},
+		{"name of a group, and the CSV of groups", func(f *forger) {
+			f.replace("groups.ndjson.zst", "Everyone", "Anyone")
+			f.replace("groups.csv", "Everyone", "Anyone")
+		}, badCSV},
+		{"unresolved edges", func(f *forger) { f.count("group_members", func(c *snapshot.Counts) { c.Unresolved-- }) },
+			in + members + ": 1 of its group_members are unresolved, and the manifest has 0"},
+		{"unresolved edges of a resource without edges", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Unresolved = 1 }) },
+			in + "manifest.json: resources: impossible counts of users"},
+		{"edge of a missing group", func(f *forger) { f.replace(members, `"00g0002","user_id":"00u0003"`, `"00g0009","user_id":"00u0003"`) }, in + members + ": "},
+		{"edge", func(f *forger) { f.replace(members, "00u0003", "00u0004") }, badChanges},
+		{"order of edges", func(f *forger) {
+			f.lines(members, func(lines []string) []string { lines[0], lines[1] = lines[1], lines[0]; return lines })
+		}, in + members + ": line 2: group_members are not in the order of their keys"},
+		{"kind of a revoked edge", func(f *forger) {
+			f.replace(changes, "revoked", "not_listed")
+			f.count("group_members", func(c *snapshot.Counts) { c.Kinds["revoked"]--; c.Kinds["not_listed"]++ })
+		}, badChanges},
+		{"proof of a deleted group", func(f *forger) { f.replace("requests.ndjson", "/api/v1/groups/00g0003", "/api/v1/groups/00g0009") }, badChanges},
+		{"groups not declared", func(f *forger) { delete(f.m.Resources, "groups"); delete(f.m.Declared.Resources, "groups") },
+			in + "manifest.json: resources: group_members without groups"},
+	} {
+		testForgery(t, days, test.name, test.forge, test.want)
 	}
 }

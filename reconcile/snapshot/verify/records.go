@@ -11,6 +11,7 @@ import (
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/edges"
 	"oktasync/reconcile/snapshot/render"
 )
 
@@ -24,6 +25,9 @@ type recordCheck struct {
 	sum       *snapshot.Digest // of content
 	scanner   *canonjson.Scanner
 	csv       *render.CSVChecker // nil: there is no CSV file to compare
+	joiner    *edges.Joiner      // nil: the records aren't edges, or the resources of their ends are wrong
+	named     []byte             // an edge with the names of its ends, and a line feed
+	namedScan *canonjson.Scanner // passes named to csv; nil: the records themselves are passed
 	byStatus  map[string]*int
 	status    []byte
 	passed    func() // is called for each record
@@ -46,7 +50,11 @@ func newRecordCheck(r *snapshot.Resource, attrs canonjson.Attributes, packed, cs
 		return c, nil
 	}
 	c.csv = render.NewCSVChecker(r.Schema(), attrs, csv)
-	c.scanner = c.csv.Scanner(r.Always())
+	if r.Other == nil {
+		c.scanner = c.csv.Scanner(r.Always())
+		return c, nil
+	}
+	c.scanner, c.namedScan = canonjson.NewScanner(r.Always(), nil), c.csv.Scanner(nil)
 	return c, nil
 }
 
@@ -68,7 +76,7 @@ func (c *recordCheck) read() (diff.Record, error) {
 	if err != nil {
 		return diff.Record{}, snapshot.ContentError(err)
 	}
-	if c.csv != nil {
+	if c.csv != nil && c.namedScan == nil {
 		c.csv.Begin()
 	}
 	if c.scanner.Scan(line) != nil {
@@ -88,10 +96,29 @@ func (c *recordCheck) read() (diff.Record, error) {
 		c.count(c.scanner.Values[len(c.resource.Key)])
 	}
 	c.passed()
+	record := diff.Record{Key: c.key, JSON: line[:len(line)-1]}
+	if c.joiner != nil {
+		if err := c.join(record); err != nil {
+			return diff.Record{}, err
+		}
+	}
 	if c.csv != nil {
 		c.csv.Add()
 	}
-	return diff.Record{Key: c.key, JSON: line[:len(line)-1]}, nil
+	return record, nil
+}
+
+// join finds the ends of an edge, and scans its row of the CSV file.
+func (c *recordCheck) join(edge diff.Record) (err error) {
+	if err := c.joiner.Next(edge.Key); err != nil || c.namedScan == nil {
+		return err
+	}
+	if c.named, err = c.joiner.Append(c.named[:0], edge.JSON); err != nil {
+		return err
+	}
+	c.named = append(c.named, '\n')
+	c.csv.Begin()
+	return c.namedScan.Scan(c.named)
 }
 
 // count counts a record by status.
@@ -131,7 +158,19 @@ func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 	if !same {
 		return fmt.Errorf("its %s by status are not those of the manifest", c.resource.Name)
 	}
+	if c.joiner != nil && c.joiner.Unresolved() != counts.Unresolved {
+		return fmt.Errorf("%d of its %s are unresolved, and the manifest has %d", c.joiner.Unresolved(), c.resource.Name, counts.Unresolved)
+	}
 	return nil
+}
+
+// joiner returns a Joiner for the edges of r, or nil if r has no edges or if there is a
+// finding about the records of their ends.
+func (c *checkedSnapshot) joiner(r *snapshot.Resource) *edges.Joiner {
+	if r.Other == nil || c.wrong[r.Parent.RecordsFile()] || c.wrong[r.Other.RecordsFile()] {
+		return nil
+	}
+	return snapshot.Joiner(c.Snapshot, r)
 }
 
 // checkRecords checks the records and the CSV file of a resource, and compares the
@@ -153,11 +192,18 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 		defer rendered.Close()
 		csv = rendered
 	}
+	joiner := c.joiner(r)
+	if joiner == nil && r.Other != nil {
+		csv = nil // its names can't be compared
+	}
 	check, err := newRecordCheck(r, c.Manifest.Declared.Resources[r.Name].Attributes, packed, csv)
 	if err != nil {
 		return nil, err
 	}
-	check.passed = c.passed
+	if check.passed = c.passed; joiner != nil {
+		check.joiner = joiner
+		defer joiner.Close()
+	}
 	d, diffErr := c.compare(ctx, r, before, check)
 	problem := check.end(&c.Manifest, packed.entry)
 	if err := packed.check(problem, report); err != nil {
@@ -165,7 +211,10 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	}
 	wrong := c.wrong[r.RecordsFile()]
 	if rendered != nil {
-		equal, _ := check.csv.Close() // rendered.check returns the error
+		equal := true
+		if check.csv != nil {
+			equal, _ = check.csv.Close() // rendered.check returns the error
+		}
 		var problem error
 		if !wrong && (!equal || rendered.entry.Rows != c.Manifest.Resources[r.Name].Total) {
 			problem = fmt.Errorf("doesn't match the %s of the snapshot", r.Name)

@@ -1,0 +1,198 @@
+package snapshot_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"oktasync/reconcile/internal/storetest"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
+)
+
+// The CSV files of edges have the names of their ends beside the ids.
+func TestCSVOfEdges(t *testing.T) {
+	s := storetest.New(t)
+	snap := storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	for name, want := range map[string]string{
+		"group_members.csv": "group_name,login,group_id,user_id\r\n" +
+			"Everyone,p1@acme.example,00g0001,00u0001\r\n" +
+			"Everyone,p2@acme.example,00g0001,00u0002\r\n" +
+			"Everyone,,00g0001,00u0099\r\n" +
+			"'=Sales,p3@acme.example,00g0002,00u0003\r\n" +
+			"Law,p1@acme.example,00g0003,00u0001\r\n" +
+			"Law,p4@acme.example,00g0003,00u0004\r\n",
+		"app_groups.csv": "app_label,group_name,priority,lastUpdated,app_id,group_id\r\n" +
+			"Mail,Everyone,0,,0oa0001,00g0001\r\n" +
+			"Wiki,Law,1,,0oa0002,00g0003\r\n",
+	} {
+		got, err := os.ReadFile(filepath.Join(snap.Dir(), name))
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %v, got:\n%s\nwant:\n%s", name, err, got, want)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(snap.Dir(), "app_users.csv"))
+	if want := "app_label,login,scope,status,username,"; err != nil || !strings.HasPrefix(string(got), want) {
+		t.Errorf("app_users.csv: %v, got:\n%s\nwant a header that begins with %s", err, got, want)
+	}
+	storetest.CheckOK(t, s)
+}
+
+// Names are in the CSV file of edges whatever attributes are selected.
+func TestCSVOfEdgesWithSelectedAttributes(t *testing.T) {
+	for _, test := range []struct{ include, exclude, want string }{
+		{"status", "", "app_label,login,status\r\nMail,p1@acme.example,PROVISIONED\r\n"},
+		{"login", "", "app_label,login\r\nMail,p1@acme.example\r\n"},
+		{"", "login", "app_label,login,scope,status,"},
+	} {
+		s := storetest.New(t)
+		d := storetest.Draft(t, s, storetest.Day(1), append(storetest.People(1), storetest.App(1, "Mail", "ACTIVE"), storetest.AppUser(1, 1, "PROVISIONED"))...)
+		declared := d.Declared.Resources["app_users"]
+		declared.Attributes.Include, declared.Attributes.Exclude = strings.Fields(test.include), strings.Fields(test.exclude)
+		d.Declared.Resources["app_users"] = declared
+		w := storetest.Writer(t, s)
+		snap, err := w.Publish(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(snap.Dir(), "app_users.csv"))
+		if err != nil || !strings.HasPrefix(string(got), test.want) {
+			t.Errorf("include %q, exclude %q: %v, got:\n%s\nwant:\n%s", test.include, test.exclude, err, got, test.want)
+		}
+		storetest.CheckOK(t, s)
+	}
+}
+
+// Edges whose other end isn't recorded are kept and counted, with and without CSV.
+func TestUnresolvedEdges(t *testing.T) {
+	for _, formats := range [][]string{{"ndjson", "csv"}, {"ndjson"}} {
+		s := storetest.New(t)
+		d := storetest.Draft(t, s, storetest.Day(1), storetest.Access(1)...)
+		d.Declared.Formats = formats
+		snap, err := storetest.Writer(t, s).Publish(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]int{"group_members": 1, "app_users": 1, "app_groups": 0, "users": 0} {
+			if got := snap.Manifest.Resources[name].Unresolved; got != want {
+				t.Errorf("unresolved of %s with %v = %d, want %d", name, formats, got, want)
+			}
+		}
+		storetest.CheckOK(t, s)
+	}
+}
+
+// Without users, no edge to a user is unresolved, and its login is empty.
+func TestEdgesWithoutTheirOtherEnd(t *testing.T) {
+	s := storetest.New(t)
+	d := storetest.Draft(t, s, storetest.Day(1), storetest.Group(1, "Everyone"), storetest.Member(1, 1))
+	delete(d.Declared.Resources, "users")
+	d.Resources = d.Resources[1:]
+	snap, err := storetest.Writer(t, s).Publish(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(snap.Dir(), "group_members.csv"))
+	if want := "group_name,login,group_id,user_id\r\nEveryone,,00g0001,00u0001\r\n"; err != nil || string(got) != want {
+		t.Errorf("group_members.csv: %v, got:\n%s\nwant:\n%s", err, got, want)
+	}
+	if n := snap.Manifest.Resources["group_members"].Unresolved; n != 0 {
+		t.Errorf("unresolved = %d, want 0", n)
+	}
+	storetest.CheckOK(t, s)
+}
+
+// A deleted group revokes its memberships, and each is in the changes file once.
+func TestChangesOfEdges(t *testing.T) {
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	snap := storetest.Publish(t, s, storetest.Day(2), storetest.Access(2)...)
+	for name, want := range map[string]map[diff.Kind]int{
+		"groups":        {diff.Deleted: 1},
+		"group_members": {diff.Granted: 1, diff.Revoked: 3},
+		"apps":          {diff.Deleted: 1},
+		"app_users":     {diff.Revoked: 2},
+		"app_groups":    {diff.Granted: 1, diff.Revoked: 1},
+	} {
+		if got := snap.Manifest.Resources[name].Kinds; !equalKinds(got, want) {
+			t.Errorf("kinds of %s = %v, want %v", name, got, want)
+		}
+	}
+	storetest.CheckOK(t, s)
+}
+
+func equalKinds(a, b map[diff.Kind]int) bool {
+	same := len(a) == len(b)
+	for kind, n := range a {
+		same = same && b[kind] == n
+	}
+	return same
+}
+
+// Publish rejects an edge whose parent isn't recorded, and resources out of order.
+func TestPublishRejectsEdges(t *testing.T) {
+	s := storetest.New(t)
+	w := storetest.Writer(t, s)
+	d := storetest.Draft(t, s, storetest.Day(1), append(storetest.People(1), storetest.Group(1, "Everyone"), storetest.Member(2, 1))...)
+	_, err := w.Publish(t.Context(), d)
+	if want := `publish snapshot: write group_members.csv: the parent "00g0002" isn't recorded`; err == nil || err.Error() != want {
+		t.Errorf("Publish() = %v, want %s", err, want)
+	}
+	d = storetest.Draft(t, s, storetest.Day(1), storetest.Access(1)...)
+	d.Resources[1], d.Resources[2] = d.Resources[2], d.Resources[1]
+	if _, err = w.Publish(t.Context(), d); err == nil || !strings.Contains(err.Error(), "in the order of Resources") {
+		t.Errorf("Publish() = %v, want an error about the order", err)
+	}
+	d = storetest.Draft(t, s, storetest.Day(1), append(storetest.People(1), storetest.Member(1, 1))...)
+	if _, err = w.Publish(t.Context(), d); err == nil || !strings.Contains(err.Error(), "group_members without groups") {
+		t.Errorf("Publish() = %v, want an error about the parents", err)
+	}
+}
+
+// A released read has the changes and the names that an ordinary publish has.
+func TestReleaseOfEdges(t *testing.T) {
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	w := storetest.Writer(t, s)
+	name, err := w.Quarantine(t.Context(), storetest.Draft(t, s, storetest.Day(2), storetest.Access(2)...), "too few groups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := w.Release(t.Context(), name, snapshot.Override{User: "ops", Reason: "checked"}, snapshot.Tool{Name: "oktasync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := snap.Manifest.Resources["group_members"].Kinds, (map[diff.Kind]int{diff.Granted: 1, diff.Revoked: 3}); !equalKinds(got, want) {
+		t.Errorf("kinds = %v, want %v", got, want)
+	}
+	storetest.CheckOK(t, s)
+}
+
+// The next writer restores a CSV file of edges that is missing.
+func TestRepairOfEdges(t *testing.T) {
+	s := storetest.New(t)
+	snap := storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	if err := os.Remove(filepath.Join(snap.Dir(), "app_users.csv")); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Writer(t, s)
+	storetest.CheckOK(t, s)
+}
+
+// check.py accepts a store of all resources.
+func TestCheckerOfEdges(t *testing.T) {
+	for _, program := range []string{"python3", "zstd", "sha256sum"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	storetest.Publish(t, s, storetest.Day(2), storetest.Access(2)...)
+	out, err := exec.Command("python3", "../../docs/check.py", s.Dir()).CombinedOutput()
+	if err != nil {
+		t.Errorf("check.py: %v\n%s", err, out)
+	}
+}
