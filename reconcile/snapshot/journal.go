@@ -131,7 +131,7 @@ func (j *journal) hasLine(end int64, digest string) error {
 	if end == 0 {
 		return nil
 	}
-	line, err := j.lineBefore(end)
+	line, err := j.lastLine(end)
 	if err != nil && IsSystemError(err) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -141,13 +141,41 @@ func (j *journal) hasLine(end int64, digest string) error {
 	return nil
 }
 
-// lineBefore returns the line that ends at an offset.
-func (j *journal) lineBefore(end int64) ([]byte, error) {
+// lastLine returns the line that ends at an offset.
+func (j *journal) lastLine(end int64) ([]byte, error) {
 	f, err := OpenPlain(j.path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	return lineBefore(f, end)
+}
+
+// backward calls each for the lines in memory, newest first, until it returns false.
+func (j *journal) backward(each func(line []byte) (more bool, err error)) error {
+	if j.bytes == 0 {
+		return nil
+	}
+	f, err := OpenPlain(j.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for end := j.bytes; end > 0; {
+		line, err := lineBefore(f, end)
+		if err != nil {
+			return err
+		}
+		if more, err := each(line); !more || err != nil {
+			return err
+		}
+		end -= int64(len(line))
+	}
+	return nil
+}
+
+// lineBefore returns the line of f that ends at an offset.
+func lineBefore(f io.ReaderAt, end int64) ([]byte, error) {
 	for size := int64(4 << 10); ; size *= 4 {
 		start := max(0, end-size)
 		part := make([]byte, end-start)

@@ -351,22 +351,16 @@ func (w *Writer) keepTail(n int64) error {
 // mendRemovals completes the removals that the last covered lines permit. A
 // snapshot that is still in its place stays: the next prune decides again.
 func (w *Writer) mendRemovals() error {
-	end, digest := w.checkpoint.Bytes, w.checkpoint.LineSHA256
-	for end > 0 {
-		line, err := w.journal.lineBefore(end)
-		if err != nil {
-			return err
-		}
+	digest := w.journal.head
+	return w.journal.backward(func(line []byte) (more bool, err error) {
 		e, err := ParseEvent(line)
 		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
-			return nil // verify reports it
+			return false, nil // verify reports it
 		}
-		end, digest = end-int64(len(line)), *e.PreviousLineSHA256
-		if done, err := w.mendRemoval(e); done || err != nil {
-			return err
-		}
-	}
-	return nil
+		digest = *e.PreviousLineSHA256
+		done, err := w.mendRemoval(e)
+		return !done, err
+	})
 }
 
 // mendRemoval completes one removal. done means that e is no removal, or the last

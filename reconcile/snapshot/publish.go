@@ -205,18 +205,24 @@ func (w *Writer) name(d *Draft) (string, error) {
 	if ahead := d.Finished.Add(d.ClockOffset).Sub(w.store.now()); ahead > clockTolerance {
 		return "", fmt.Errorf("the read ended %s in the future, by Okta's clock", ahead.Round(time.Second))
 	}
-	if w.newest == nil {
-		return d.Started.UTC().Format(nameLayout), nil
+	if w.newest != nil {
+		before, err := ParseName(w.newest.Name())
+		if err != nil {
+			return "", err
+		}
+		if next := before.Add(time.Second); d.Started.Before(next) {
+			if late := next.Sub(d.Started); late > clockTolerance {
+				return "", fmt.Errorf("the read began %s before that of the newest snapshot, %s, by Okta's clock", late.Round(time.Second), w.newest.Name())
+			}
+			d.Started = next
+		}
 	}
-	before, err := ParseName(w.newest.Name())
+	lost, err := w.lostNames()
 	if err != nil {
 		return "", err
 	}
-	if next := before.Add(time.Second); d.Started.Before(next) {
-		if late := next.Sub(d.Started); late > clockTolerance {
-			return "", fmt.Errorf("the read began %s before that of the newest snapshot, %s, by Okta's clock", late.Round(time.Second), w.newest.Name())
-		}
-		d.Started = next
+	for lost[d.Started.UTC().Format(nameLayout)] {
+		d.Started = d.Started.Truncate(time.Second).Add(time.Second)
 	}
 	if d.Finished.Before(d.Started) {
 		d.Finished = d.Started
@@ -224,13 +230,22 @@ func (w *Writer) name(d *Draft) (string, error) {
 	return d.Started.UTC().Format(nameLayout), nil
 }
 
-// nameAfter returns a name for a time that is later than the name before.
-func nameAfter(before string, started time.Time) string {
-	name := started.UTC().Format(nameLayout)
-	if last, err := ParseName(before); err == nil && name <= before {
-		name = last.Add(time.Second).Format(nameLayout)
+// lostNames returns the names of snapshots that were published after the newest one
+// and lost, so that no other snapshot gets such a name. It reads the lines of the
+// journal since the newest snapshot, so each line is read for one publish.
+func (w *Writer) lostNames() (map[string]bool, error) {
+	lost, left := make(map[string]bool), w.journal.lines
+	if w.newest != nil {
+		left -= w.newest.Manifest.Journal.Lines
 	}
-	return name
+	err := w.journal.backward(func(line []byte) (more bool, err error) {
+		if e, err := ParseEvent(line); err == nil && e.Event == EventPublished {
+			lost[e.Snapshot] = true
+		}
+		left--
+		return left > 0, nil
+	})
+	return lost, err
 }
 
 // stage writes everything of a snapshot into dir and returns it.

@@ -54,6 +54,26 @@ func TestPublish(t *testing.T) {
 	storetest.CheckOK(t, s)
 }
 
+// A snapshot doesn't get the name of one that was lost, also if its read begins in the
+// same second.
+func TestNameOfALostSnapshotIsNotUsedAgain(t *testing.T) {
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.People(2)...)
+	var lost []string
+	for n := range 2 {
+		snap := storetest.Publish(t, s, storetest.Day(2), storetest.People(3+n)...)
+		lost = append(lost, snap.Name())
+		storetest.RemoveAll(t, snap.Dir())
+		storetest.Adopt(t, s)
+	}
+	if name := storetest.Publish(t, s, storetest.Day(2), storetest.People(4)...).Name(); name <= lost[1] || lost[1] <= lost[0] {
+		t.Errorf("names: %s, then %s; both were lost", name, lost)
+	}
+	if problems, notes := storetest.Verify(t, s); len(problems) > 0 || len(notes) != 2 {
+		t.Errorf("Verify finds %v, and notes %v", problems, notes)
+	}
+}
+
 func TestPublishRejects(t *testing.T) {
 	for _, test := range []struct {
 		name, want string

@@ -211,6 +211,15 @@ func (w *Writer) quarantineName(started time.Time) (string, error) {
 	return nameAfter(before, started), nil
 }
 
+// nameAfter returns a name for a time that is later than the name before.
+func nameAfter(before string, started time.Time) string {
+	name := started.UTC().Format(nameLayout)
+	if last, err := ParseName(before); err == nil && name <= before {
+		name = last.Add(time.Second).Format(nameLayout)
+	}
+	return name
+}
+
 func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft, reason string) (digest string, err error) {
 	s, err := newStage(w.store.files, w.store.private, dir)
 	if err != nil {
