@@ -35,6 +35,7 @@ type chain struct {
 	ledger       snapshot.Ledger      // the covered events
 	lines        int                  // of the journal
 	digests      map[int]string       // of the lines that a manifest or a head names, by number
+	lastTime     time.Time            // the latest time of a covered line
 	hasJournal   bool                 // there is a journal, which can be empty
 	wrongNewest  bool                 // the manifest of the newest snapshot isn't the one that the checkpoint covers
 	wrongJournal bool                 // it isn't the one that the checkpoint covers
@@ -182,10 +183,14 @@ func (c *chain) checkLinks(v *verifier) {
 				c.find(snap.finding(snapshot.ManifestFile, "%v", err))
 			}
 		}
-		if ahead := max(m.Read.Finished.Sub(v.now), m.Signed.Sub(v.now)); ahead > clockTolerance+c.clockError() {
+		if ahead := max(m.Read.Finished.Sub(v.now), m.Signed.Sub(v.now)); ahead > clockTolerance+c.clockError(v) {
 			c.find(snap.finding(snapshot.ManifestFile, "its times are in the future (signed %s)", m.Signed))
 		}
 		before = snap.Snapshot
+	}
+	if behind := c.behind(v); behind > 0 {
+		c.find(Finding{File: snapshot.JournalFile, Note: true, Problem: fmt.Sprintf(
+			"its last time is %s ahead of this machine's clock: this clock, or the one of the writer, is wrong", behind.Round(time.Second))})
 	}
 	if cp := c.checkpoint; cp != nil && cp.Sequence > 0 {
 		newest := c.read[cp.Snapshot]
@@ -199,17 +204,33 @@ func (c *chain) checkLinks(v *verifier) {
 	}
 }
 
-// clockTolerance is the difference between two clocks that is accepted as jitter.
-const clockTolerance = time.Minute
+const (
+	// clockTolerance is the difference between two clocks that is accepted as jitter.
+	clockTolerance = time.Minute
+	// maxBehind is by how much the clock of this machine may be behind the journal: an
+	// hour, for a clock that was set back by a time zone.
+	maxBehind = time.Hour + clockTolerance
+)
 
-// clockError returns by how much the clock of this machine is behind Okta's, as far
-// as the newest snapshot shows it.
-func (c *chain) clockError() time.Duration {
-	if len(c.links) == 0 {
+// clockError returns by how much the clock of this machine is behind, as far as the
+// newest snapshot or the journal shows it.
+func (c *chain) clockError(v *verifier) time.Duration {
+	behind := c.behind(v)
+	if len(c.links) > 0 {
+		offset := c.links[len(c.links)-1].Manifest.Read.ClockOffsetMS
+		behind = max(behind, -time.Duration(offset)*time.Millisecond)
+	}
+	return behind
+}
+
+// behind returns by how much the clock of this machine is behind the latest time in
+// the journal, or 0 if the difference is jitter or more than an hour.
+func (c *chain) behind(v *verifier) time.Duration {
+	behind := c.lastTime.Sub(v.now)
+	if behind <= clockTolerance || behind > maxBehind {
 		return 0
 	}
-	offset := c.links[len(c.links)-1].Manifest.Read.ClockOffsetMS
-	return max(0, -time.Duration(offset)*time.Millisecond)
+	return behind
 }
 
 // checkLatest checks that latest points to the newest snapshot. Until a publish is

@@ -45,8 +45,12 @@ func (c *chain) readJournal() error {
 // addLine adds a covered line to the ledger.
 func (c *chain) addLine(line []byte) error {
 	err := c.ledger.Add(line)
-	if e, parseErr := snapshot.ParseEvent(line); parseErr == nil && e.Export != c.export {
+	e, parseErr := snapshot.ParseEvent(line)
+	if parseErr == nil && e.Export != c.export {
 		err = fmt.Errorf("belongs to the export %q", e.Export)
+	}
+	if e.Time.After(c.lastTime) {
+		c.lastTime = e.Time.Time
 	}
 	return err
 }
