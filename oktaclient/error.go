@@ -48,6 +48,11 @@ func newError(call *call, a *attempt, err error) *Error {
 	return e
 }
 
+// slow reports whether Okta took too long for a page. A smaller page may be faster.
+func (e *Error) slow() bool {
+	return e.Class() == classTimeout || e.Err == nil && (e.Status == http.StatusInternalServerError || e.Status == http.StatusGatewayTimeout)
+}
+
 // missing reports whether Okta has no such object.
 func (e *Error) missing() bool { return e.Status == http.StatusNotFound && e.Code == "E0000007" }
 

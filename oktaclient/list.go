@@ -28,7 +28,7 @@ type list struct {
 	// headers of a page have arrived. It returns whether to read the next page.
 	nextWanted func(pages int) bool
 	size       int // most records per page
-	tries      int // most tries of a page; 0: as configured
+	tries      int // most tries of a slow page; 0: as configured
 
 	pages   int             // passed to the sink
 	seen    map[uint64]bool // hashes of their queries

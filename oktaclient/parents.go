@@ -47,8 +47,6 @@ func (r *read) listParent(ctx context.Context, parent string) error {
 	return r.end(parent, true)
 }
 
-const triesBeforeSmaller = 2 // of a page, before the list is read with smaller pages
-
 // listWhole reads a list that can't be divided into spans. If Okta can't return a
 // page, it reads the list again from its start with pages of half the size.
 func (r *read) listWhole(ctx context.Context, of listing) error {
@@ -56,10 +54,11 @@ func (r *read) listWhole(ctx context.Context, of listing) error {
 	for size := r.size; ; size = max(size/2, smallest) {
 		l := &list{r: r, listing: of, size: size}
 		if size > smallest {
-			l.tries = triesBeforeSmaller
+			l.tries = 2
 		}
 		_, err := l.read(ctx)
-		if size == smallest || !pageFailed(err) && !timedOut(err) {
+		e, ok := errors.AsType[*Error](err)
+		if size == smallest || !ok || !e.slow() && e.Class() != classTooLarge {
 			return err
 		}
 		r.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", size, "err", err)

@@ -165,7 +165,7 @@ func TestParentIsReadWithSmallerPages(t *testing.T) {
 		{"504", oktaclient.AppUsers, 50, func(w http.ResponseWriter) { w.WriteHeader(504) }, []int{500, 250, 125, 62, 50}},
 		{"too large", oktaclient.AppGroups, 20, func(w http.ResponseWriter) { fmt.Fprint(w, strings.Repeat(" ", 9<<20)) }, []int{200, 100, 50, 25, 20}},
 		{"smallest", oktaclient.GroupMembers, 199, func(w http.ResponseWriter) { fail(w, 500, "E0000009") }, nil},
-		{"another status", oktaclient.GroupMembers, 400, func(w http.ResponseWriter) { fail(w, 503, "E0000009") }, nil},
+		{"another status", oktaclient.GroupMembers, 400, func(w http.ResponseWriter) { fail(w, 503, "E0000100") }, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := newParents(test.of, 1100, 3)
@@ -180,8 +180,8 @@ func TestParentIsReadWithSmallerPages(t *testing.T) {
 			}
 			s, result, err := readParents(t.Context(), o, o.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 0 }))
 			if test.sizes == nil {
-				if e, ok := errors.AsType[*oktaclient.Error](err); !ok || !strings.HasPrefix(err.Error(), test.of.Name+" of 00g00000: okta: ") || e.Page != 2 {
-					t.Errorf("Read() = %v, want the error of page 2 and the parent", err)
+				if e, ok := errors.AsType[*oktaclient.Error](err); !ok || !strings.HasPrefix(err.Error(), test.of.Name+" of 00g00000: okta: ") || e.Page != 2 || e.Tries != 5 {
+					t.Errorf("Read() = %v, want the parent and the error of page 2 after 5 tries", err)
 				}
 				return
 			}

@@ -1,7 +1,6 @@
 package oktaclient
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +30,7 @@ type call struct {
 	header http.Header
 	page   int    // of a list, from 1; 0: no list
 	buf    []byte // for the body, which is valid until the next use of buf
-	tries  int    // most tries; 0: as configured
+	tries  int    // most tries if the response is slow; 0: as configured
 
 	// head is called with each response of status 2xx when its headers arrive.
 	head func(*attempt)
@@ -59,7 +58,7 @@ func (a *attempt) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2
 // until no tries are left. It returns the last attempt also with an error, or nil
 // if it sent nothing.
 func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
-	retries := c.retries(cmp.Or(call.tries, c.cfg.Tries))
+	retries := c.retries(call.tries)
 	bucket := bucketOf(call.url.EscapedPath())
 	for {
 		admitted, err := c.governor.enter(ctx, bucket, func(l Limit) { c.logDelay(ctx, call, l) })

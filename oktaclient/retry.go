@@ -1,6 +1,7 @@
 package oktaclient
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -27,11 +28,12 @@ type retries struct {
 	failures int // of these, failed for another reason than a 429
 	limited  int // of these, 429s
 	most     int // failures
+	mostSlow int // failures, if the newest response is slow
 	backoff  *backoff.ExponentialBackOff
 }
 
-func (c *Client) retries(tries int) *retries {
-	return &retries{most: tries, backoff: &backoff.ExponentialBackOff{
+func (c *Client) retries(mostSlow int) *retries {
+	return &retries{most: c.cfg.Tries, mostSlow: cmp.Or(mostSlow, c.cfg.Tries), backoff: &backoff.ExponentialBackOff{
 		InitialInterval:     c.cfg.BaseWait / 2,
 		RandomizationFactor: 1, // full jitter: from 0 to twice the interval
 		Multiplier:          2,
@@ -54,7 +56,11 @@ func (r *retries) wait(failure *Error, a *attempt, now time.Time) (time.Duration
 		return 0, false
 	}
 	r.failures++
-	return r.backoff.NextBackOff(), r.failures < r.most // the governor applies Retry-After
+	most := r.most
+	if failure.slow() {
+		most = r.mostSlow
+	}
+	return r.backoff.NextBackOff(), r.failures < most // the governor applies Retry-After
 }
 
 // limitWait returns the wait after a 429. Okta has two kinds. If the window is used

@@ -3,7 +3,6 @@ package oktaclient
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -141,7 +140,7 @@ func (p *spanReader) read(ctx context.Context) error {
 	return g.Wait()
 }
 
-// next waits for a span to read, and returns how often its pages are tried, 0
+// next waits for a span to read, and returns how often its slow pages are tried, 0
 // for the configured number. It returns false if no span is left.
 func (p *spanReader) next(ctx context.Context) (s span, tries int, ok bool) {
 	p.mu.Lock()
@@ -237,13 +236,7 @@ func pageFailed(err error) bool {
 	case e.Err != nil:
 		return e.Class() == classTooLarge
 	}
-	return e.Code == codeSchemaMismatch || e.Status == http.StatusInternalServerError || e.Status == http.StatusGatewayTimeout
-}
-
-// timedOut reports whether a response took too long.
-func timedOut(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Class() == classTimeout
+	return e.Code == codeSchemaMismatch || e.slow()
 }
 
 // halve halves a span that Okta couldn't return. A smaller page needs another
