@@ -29,11 +29,11 @@ func TestTimesAreLocal(t *testing.T) {
 		if result.ClockOffset != ahead || calls != 1 || !result.Started.Equal(began) {
 			t.Errorf("result = %+v, %d calls; want one call, a start at %v and an offset of %v", result, calls, began, ahead)
 		}
-		if got := result.Finished.Sub(result.Started); got != 11*700*time.Millisecond {
+		if got := result.Finished.Sub(result.Started).Truncate(time.Microsecond); got != 11*700*time.Millisecond {
 			t.Errorf("took %v, want 7.7s: ten pages, and one settling pass", got)
 		}
 		for i, r := range s.requests {
-			if got := r.Time.Sub(result.Started); got != time.Duration(i)*700*time.Millisecond {
+			if got := r.Time.Sub(result.Started).Truncate(time.Microsecond); got != time.Duration(i)*700*time.Millisecond {
 				t.Errorf("request %d sent after %v", i, got)
 			}
 		}

@@ -256,7 +256,12 @@ func (r *read) list(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if !r.changes.several {
+		return nil
+	}
+	// The plain list is current, unlike the index. If a record leaves the list just
+	// before its last page, the index may not show the change yet.
+	return sleep(ctx, r.c.cfg.IndexLag)
 }
 
 // result ends the read.

@@ -27,10 +27,9 @@ type changes struct {
 	seed  maphash.Seed
 	added int // records added to seen in this pass
 
-	start    string    // a record with this lastUpdated or a later one changed during the read
-	during   bool      // a record changed during the read
-	several  bool      // a list had several pages
-	plainEnd time.Time // when the last page of a plain list of several pages arrived; zero: no such list
+	start   string // a record with this lastUpdated or a later one changed during the read
+	during  bool   // a record changed during the read
+	several bool   // a list had several pages
 
 	sample []int64 // lastUpdated of every strideth record, in milliseconds
 	stride int
@@ -47,9 +46,6 @@ type changes struct {
 //
 // After the first pass, settle reads the records that pages may have skipped.
 func (r *read) settle(ctx context.Context) error {
-	if err := r.awaitIndex(ctx); err != nil {
-		return err
-	}
 	from := r.oktaTime(r.Started).Add(-lookBack)
 	for pass := range maxPasses {
 		began := time.Now()
@@ -104,18 +100,6 @@ func (r *read) changedSpans(from time.Time) []span {
 	return since.cut(quantiles(changed, 1+len(changed)*4/(r.size*3)))
 }
 
-// awaitIndex waits until Okta's index shows a record that left a plain list of
-// several pages, unless the read contains a change already. The plain list is
-// current, unlike the index. If a record leaves it just before its last page, the
-// index may not show the change yet. Other lists come from the index, so they show
-// a change and its effect at once.
-func (r *read) awaitIndex(ctx context.Context) error {
-	if r.changes.during || r.changes.plainEnd.IsZero() {
-		return nil
-	}
-	return sleep(ctx, time.Until(r.changes.plainEnd.Add(r.c.cfg.IndexLag)))
-}
-
 // readSkipped reads, as single pages, the records that other pages may have
 // skipped. The caller finds those that were last updated before KnownBefore.
 func (r *read) readSkipped(ctx context.Context) error {
@@ -137,9 +121,6 @@ func (r *read) pageRead(l *list) {
 	defer r.mu.Unlock()
 	if l.pages > 1 {
 		r.changes.several = true
-		if l.listing == (listing{}) {
-			r.changes.plainEnd = time.Now()
-		}
 	}
 }
 
