@@ -145,6 +145,28 @@ func (o *Org) changeEveryone(user string, joined bool, now time.Time) {
 	}
 }
 
+// changeStatus follows a change of a user's status. The rows of a deactivated user
+// in apps with credentials of their own become SUSPENDED, and direct ones when the
+// user is active again (support.okta.com). The store of users is locked.
+func (o *Org) changeStatus(user string, op Op, now time.Time) {
+	g := o.access.graph.Load()
+	if g == nil || op != Deactivate && op != Reactivate {
+		return
+	}
+	active, suspended := uint8(0), uint8(slices.Index(appUserStatuses, "SUSPENDED"))
+	g.Lock()
+	defer g.Unlock()
+	if op == Reactivate {
+		g.SetStatus(user, now.UnixNano(), active, true, func(_ string, e *edges.Edge) bool { return e.Status == suspended })
+		return
+	}
+	apps := o.apps()
+	g.SetStatus(user, now.UnixNano(), suspended, false, func(id string, _ *edges.Edge) bool {
+		var app object
+		return apps.load(&app, id) && get(app.text(), "credentials.scheme") != nil
+	})
+}
+
 // table returns the edges of a kind.
 func (k EdgeKind) table(g *edges.Graph) *edges.Table {
 	switch k {

@@ -162,6 +162,7 @@ func (o *Org) applyLocked(op Op, obj *object) {
 		json = set(json, "lastUpdated", stamp)
 	}
 	o.storeLocked(o.users, json, event, now)
+	o.changeStatus(id, op, now)
 }
 
 // storeLocked stores a version of an object, and logs an event.

@@ -149,6 +149,20 @@ func (o *Org) getEdge(l *edgeList, parent, child string) handler {
 	}
 }
 
+// withStats returns a group with its counts, or with wrong or without counts if
+// [Config.GroupStats] says so. They count members that the role doesn't include.
+func (o *Org) withStats(group []byte, id string, g *edges.Graph) []byte {
+	count, third := g.Members.Count(id), id[len(id)-1]%3 == 0
+	if third && o.cfg.GroupStats.Missing {
+		return group
+	}
+	if third && o.cfg.GroupStats.Wrong {
+		count++
+	}
+	return set(group, "_embedded.stats", fmt.Appendf(nil, `{"usersCount":%d,"appsCount":%d,"groupPushMappingsCount":0,"hasAdminPrivilege":%t,"_links":{"users":{"href":"%s/api/v1/groups/%s/users"}}}`,
+		count, len(g.AppsOf(id)), id == o.groupID(administrators), o.URL(), id))
+}
+
 // listGroupsOf is "List all groups" of a user, by group id.
 func (o *Org) listGroupsOf(user string) handler {
 	const most = 200

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/ratelimit"
 )
 
 // Fault is a failure to inject. It occurs at the Nth request under Path after
@@ -17,7 +19,7 @@ import (
 // and can be combined. Except with Reset, the org checks and serves the request
 // first: it records the proof as used, and counts violations.
 type Fault struct {
-	Path    string // a prefix; "": the API; "token": the org's own token endpoint
+	Path    string // a prefix, with {id} for any id, or a whole path with $ at its end; "": the API; "token": the org's own token endpoint
 	Nth     int
 	Every   int
 	Forever bool
@@ -93,9 +95,10 @@ func (f *faults) pick(path string) (due Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := false
+	pattern, _ := pathPattern(path)
 	kept := f.active[:0]
 	for _, a := range f.active {
-		if !strings.HasPrefix(path, a.Path) {
+		if !strings.HasPrefix(path+"$", a.Path) && !strings.HasPrefix(pattern+"$", a.Path) {
 			kept = append(kept, a)
 			continue
 		}
@@ -163,12 +166,12 @@ func (o *Org) applyFault(resp *response, r *http.Request, f Fault) {
 // applyRateLimitFault makes the response one of Okta's two kinds of 429.
 func (o *Org) applyRateLimitFault(resp *response, f Fault) {
 	resp.replace(newError("E0000047"))
-	q := quota{limit: 600, reset: o.now().Add(cmp.Or(f.RetryAfter, time.Second))}
+	q := ratelimit.Quota{Limit: 600, Reset: o.now().Add(cmp.Or(f.RetryAfter, time.Second))}
 	if f.RetryAfter > 0 {
 		resp.header.Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
 	}
 	if f.Busy {
-		q = quota{reset: o.now().Add(time.Minute)}
+		q = ratelimit.Quota{Reset: o.now().Add(time.Minute)}
 	}
 	o.setRateHeaders(resp, q)
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/edges"
 )
 
 const maxQuery = 4 << 10 // bytes of a query that a Link header repeats; Okta gives no figure
@@ -86,6 +88,7 @@ type list struct {
 	pages      bool
 	projection projection
 	role       string // of the client
+	stats      bool   // with the counts of each group
 }
 
 // list returns the handler of a resource's list.
@@ -100,23 +103,11 @@ func (o *Org) list(s *store) handler {
 			l.limit = max(1, l.limit/2)
 		}
 		p := o.page(l, resp, acceptsGzip(r) && !fault.BrokenJSON)
+		if l.stats && !sleep(r.Context(), time.Duration(p.rows)*o.cfg.GroupStats.Delay) {
+			panic(http.ErrAbortHandler)
+		}
 		o.linkPage(resp, r, l.query, p, l.pages)
 		return nil
-	}
-}
-
-// linkPage adds the links of a page, or wrong ones if a fault says so.
-func (o *Org) linkPage(resp *response, r *http.Request, query url.Values, p page, pages bool) {
-	fault := faultOf(r)
-	o.link(resp, "self", o.self(r))
-	next := o.next(r, query, p.last)
-	switch {
-	case fault.Next == NextLoop:
-		o.link(resp, "next", o.self(r))
-	case fault.Next == NextOtherHost:
-		o.link(resp, "next", "https://"+OtherHost+next)
-	case pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
-		o.link(resp, "next", o.URL()+next)
 	}
 }
 
@@ -134,6 +125,7 @@ func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list,
 	l = &list{store: s, query: query, selection: selection{span: always, sortBy: s.listOrder}, index: true,
 		projection: parseProjection(r), role: token.role}
 	l.pages = !query.Has("q")
+	l.stats = s == o.lazy.groups() && query.Get("expand") == "stats"
 	most, usual := l.maxLimit, cmp.Or(l.defaultLimit, l.maxLimit)
 	if query.Has("q") {
 		most, usual = l.maxFound, l.maxFound
@@ -145,6 +137,9 @@ func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list,
 		if l.after, err = o.position(r, query, after); err != nil {
 			return nil, err
 		}
+	}
+	if most := o.cfg.GroupStats.Limit; l.stats && most > 0 && l.limit > most {
+		return nil, newError("E0000009")
 	}
 	query.Set("limit", strconv.Itoa(l.limit))
 	if err := l.parseMatch(); err != nil {
@@ -238,7 +233,7 @@ type page struct {
 // page writes the requested objects. It renders and compresses a cached page only
 // once.
 func (o *Org) page(l *list, resp *response, compressed bool) page {
-	if !compressed || !o.cfg.CachePages || l.lag > 0 {
+	if !compressed || !o.cfg.CachePages || l.lag > 0 || l.stats {
 		p, _ := o.render(l, resp)
 		return p
 	}
@@ -265,6 +260,12 @@ func (o *Org) render(l *list, resp *response) (p page, version uint64) {
 		q.after, skip = position{}, l.after.offset
 	}
 	p.last = l.after
+	var g *edges.Graph
+	if l.stats {
+		g = o.edges()
+		g.RLock()
+		defer g.RUnlock()
+	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	resp.writeRaw([]byte("["))
@@ -283,7 +284,11 @@ func (o *Org) render(l *list, resp *response) (p page, version uint64) {
 		if p.rows++; p.rows > 1 {
 			resp.body.WriteByte(',')
 		}
-		resp.body.Write(l.projection.apply(obj.appendJSON(resp.body.AvailableBuffer())))
+		json := l.projection.apply(obj.appendJSON(resp.body.AvailableBuffer()))
+		if l.stats {
+			json = o.withStats(json, obj.id(), g)
+		}
+		resp.body.Write(json)
 		offset := p.last.offset + 1
 		p.last = obj.position(l.sortBy)
 		p.last.offset = offset
@@ -369,27 +374,4 @@ func (o *Org) next(r *http.Request, query url.Values, p position) string {
 		next += "&" + query.Encode()
 	}
 	return next
-}
-
-// link adds a Link header. Each is a line of its own, unless [Config.JoinLinks].
-func (o *Org) link(resp *response, rel, target string) {
-	value := "<" + target + `>; rel="` + rel + `"`
-	name := "Link"
-	if o.cfg.LowerCaseLinks {
-		name = "link"
-	}
-	if have := resp.header[name]; o.cfg.JoinLinks && len(have) > 0 {
-		resp.header[name] = []string{have[0] + ", " + value}
-		return
-	}
-	resp.header[name] = append(resp.header[name], value)
-}
-
-// self returns the URL of the request, with the origin of the org's URL.
-func (o *Org) self(r *http.Request) string {
-	self := o.URL() + r.URL.EscapedPath()
-	if r.URL.RawQuery != "" {
-		self += "?" + r.URL.RawQuery
-	}
-	return self
 }

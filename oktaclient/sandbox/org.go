@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"oktasync/dpopauth/verify"
+	"oktasync/oktaclient/sandbox/internal/ratelimit"
 )
 
 // Org is an Okta org. It is safe for concurrent use.
@@ -25,7 +26,7 @@ type Org struct {
 	lazy   lazyStores
 	access access
 	stamps stamps
-	limits limiter
+	limits *ratelimit.Limiter
 	faults faults
 	stats  stats
 	log    systemLog
@@ -56,7 +57,7 @@ func NewOrg(cfg Config) *Org {
 	o.users = newStore(userResource(), generator{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
 		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
 	o.lazy = lazyStores{groups: sync.OnceValue(o.newGroups), rules: sync.OnceValue(o.newRules), apps: sync.OnceValue(o.newApps)}
-	o.limits = newLimiter(cfg.RateLimit, cfg.ClientShare)
+	o.limits = ratelimit.New(cfg.RateLimit, cfg.ClientShare)
 	if cfg.APINonceEvery > 0 {
 		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
 	}
@@ -279,12 +280,6 @@ func pathPattern(path string) (pattern string, ids []string) {
 	return strings.Join(part, "/"), ids
 }
 
-// unlicensed reports whether the org has no license for the endpoint at path.
-func (o *Org) unlicensed(path string) bool {
-	pattern, _ := pathPattern(path)
-	return slices.Contains(o.cfg.Unlicensed, pattern)
-}
-
 // serveAPI serves a request of the API. It checks the number of concurrent
 // requests, the token, the rate limit, the method and the role, in this order.
 func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
@@ -293,7 +288,7 @@ func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
 	}
 	if busy {
 		o.stats.add(func(s *Stats) { s.TooMany++ })
-		o.setRateHeaders(resp, quota{reset: o.now().Add(time.Minute)})
+		o.setRateHeaders(resp, ratelimit.Quota{Reset: o.now().Add(time.Minute)})
 		resp.writeError(newError("E0000047"))
 		return
 	}
@@ -302,16 +297,17 @@ func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
 	if token != nil {
 		resp.client = token.client
 	}
-	quota := o.limits.take(r.URL.Path, resp.client, o.now())
+	pattern, _ := pathPattern(r.URL.Path)
+	quota := o.limits.Take(r.URL.Path, pattern, resp.client, o.now())
 	o.setRateHeaders(resp, quota)
 	switch {
-	case quota.exceeded:
+	case quota.Exceeded:
 		o.stats.add(func(s *Stats) { s.RateLimited++ })
 		err = newError("E0000047")
 	case err != nil:
 	case r.Method != http.MethodGet && o.cfg.ReadOnly:
 		err = newError("E0000010")
-	case endpoint != nil && o.unlicensed(r.URL.Path):
+	case endpoint != nil && slices.Contains(o.cfg.Unlicensed, pattern):
 		err = newError("E0000015")
 	case endpoint == nil:
 		err = newError("E0000008")

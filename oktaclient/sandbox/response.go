@@ -6,9 +6,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
+
+	"oktasync/oktaclient/sandbox/internal/ratelimit"
 )
 
 // response is built completely before it is sent, so that a fault can change it.
@@ -111,4 +114,60 @@ func compress(b []byte) []byte {
 	_, _ = z.Write(b) // into memory
 	_ = z.Close()
 	return out.Bytes()
+}
+
+// linkPage adds the links of a page, or wrong ones if a fault says so.
+func (o *Org) linkPage(resp *response, r *http.Request, query url.Values, p page, pages bool) {
+	fault := faultOf(r)
+	o.link(resp, "self", o.self(r))
+	next := o.next(r, query, p.last)
+	switch {
+	case fault.Next == NextLoop:
+		o.link(resp, "next", o.self(r))
+	case fault.Next == NextOtherHost:
+		o.link(resp, "next", "https://"+OtherHost+next)
+	case pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
+		o.link(resp, "next", o.URL()+next)
+	}
+}
+
+// link adds a Link header. Each is a line of its own, unless [Config.JoinLinks].
+func (o *Org) link(resp *response, rel, target string) {
+	value := "<" + target + `>; rel="` + rel + `"`
+	name := "Link"
+	if o.cfg.LowerCaseLinks {
+		name = "link"
+	}
+	if have := resp.header[name]; o.cfg.JoinLinks && len(have) > 0 {
+		resp.header[name] = []string{have[0] + ", " + value}
+		return
+	}
+	resp.header[name] = append(resp.header[name], value)
+}
+
+// self returns the URL of the request, with the origin of the org's URL.
+func (o *Org) self(r *http.Request) string {
+	self := o.URL() + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		self += "?" + r.URL.RawQuery
+	}
+	return self
+}
+
+// TakeRateLimit counts n requests of another client against the current window
+// of the bucket of path.
+func (o *Org) TakeRateLimit(path string, n int) {
+	pattern, _ := pathPattern(path)
+	o.limits.TakeOther(path, pattern, n, o.now())
+}
+
+// setRateHeaders sets Okta's headers. Reset is in epoch seconds.
+func (o *Org) setRateHeaders(resp *response, q ratelimit.Quota) {
+	for name, value := range map[string]int64{"Limit": int64(q.Limit), "Remaining": int64(q.Remaining), "Reset": q.Reset.Unix()} {
+		values := []string{strconv.FormatInt(value, 10)}
+		if o.cfg.DuplicateRateHeaders {
+			values = append(values, values[0])
+		}
+		resp.header["X-Rate-Limit-"+name] = values
+	}
 }

@@ -59,3 +59,10 @@ package sandbox_test
 //	55 deletions end edges                                     TestDeletedEdges
 //	56 scope, roles and licenses for apps and edges            TestAccessRoles
 //	57 group rules                                             TestRules
+//	58 lists of members and lastMembershipUpdated lag          TestMemberLag, TestStampLag
+//	59 stamps that don't change                                TestUnchangedStamps
+//	60 expand=stats, and pages that are too large              TestStats
+//	61 buckets of groups and apps                              TestAccessBuckets
+//	62 faults of edges                                         TestFaultsOfEdges
+//	63 changes between pages of edges                          TestEdgesBetweenPages
+//	64 deactivated users of apps                               TestSuspendedAssignments

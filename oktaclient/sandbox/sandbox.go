@@ -55,6 +55,7 @@ type Config struct {
 	Latency     time.Duration // added to every request
 	GroupLimit  int           // the most groups of a page; 0: 10,000, as documented. Some orgs have 200
 	MemberLimit int           // the largest page of members that the org can serve, else 500; 0: 1,000
+	GroupStats  GroupStats    // defects of the counts in a list of groups with expand=stats
 	IndexLag    time.Duration // delay until filter, search and q show a change
 	MemberLag   time.Duration // the longest delay until a list of members shows a change; Okta: 3 s
 	StampLag    time.Duration // the longest delay until a group shows a change of lastMembershipUpdated; Okta: 10 s
@@ -79,6 +80,14 @@ type Config struct {
 	Control              bool     // serve /sandbox/
 
 	Certificate Certificate // of a [Server]
+}
+
+// GroupStats describes the counts of expand=stats.
+type GroupStats struct {
+	Missing bool          // a third of the groups have none
+	Wrong   bool          // usersCount of a third of the groups is one too high
+	Delay   time.Duration // of each group in a page
+	Limit   int           // the largest page that the org can serve, else 500; 0: unlimited
 }
 
 // Certificate is the certificate of a [Server]. The zero value is a valid one.
@@ -125,7 +134,7 @@ func RoleGroup(department string) string { return groupRole + department }
 // requests per minute.
 func WorkforceLimits() map[string]int {
 	return map[string]int{"/api/v1/users": 600, "/api/v1/users/{id}": 2000, "/api/v1/groups": 500, "/api/v1/groups/{id}": 1000,
-		"/api/v1/apps": 100, "/api/v1/apps/{id}": 500, "/api/v1/logs": 120, "/api/v1": 1200}
+		"/api/v1/apps": 100, "/api/v1/apps/{id}": 500, "/api/v1/logs": 120, "/api/v1/iam": 200, "/api/v1": 1200}
 }
 
 // Limits returns limits with perMinute in every bucket.

@@ -47,7 +47,7 @@ func (g *Graph) AddMember(group, user string, now int64) bool {
 		return false
 	}
 	g.Members.add(group, Edge{Child: user, From: now})
-	for _, app := range g.appsOf(group) {
+	for _, app := range g.AppsOf(group) {
 		if !g.inactive[app] && g.AppUsers.Find(app, user) == nil {
 			g.AppUsers.add(app, Edge{Child: user, Order: now, From: now})
 		}
@@ -62,7 +62,7 @@ func (g *Graph) RemoveMember(group, user string, now int64) bool {
 		return false
 	}
 	g.Members.end(group, member, now)
-	for _, app := range g.appsOf(group) {
+	for _, app := range g.AppsOf(group) {
 		g.dropUser(app, user, now)
 	}
 	return true
@@ -86,8 +86,8 @@ func (g *Graph) Via(app, user string) string {
 	return ""
 }
 
-// appsOf returns the apps that a group is assigned to.
-func (g *Graph) appsOf(group string) (apps []string) {
+// AppsOf returns the apps that a group is assigned to.
+func (g *Graph) AppsOf(group string) (apps []string) {
 	for _, app := range g.AppGroups.Parents() {
 		if g.AppGroups.Find(app, group) != nil {
 			apps = append(apps, app)
@@ -186,6 +186,19 @@ func (g *Graph) SetActive(app string, active bool, now int64) {
 	}
 }
 
+// SetStatus sets the status of a user in the apps that match. With direct, the
+// assignment becomes a direct one.
+func (g *Graph) SetStatus(user string, now int64, status uint8, direct bool, match func(app string, e *Edge) bool) {
+	for _, app := range g.AppUsers.Parents() {
+		if row := g.AppUsers.Find(app, user); row != nil && match(app, row) {
+			e := *row
+			g.AppUsers.end(app, row, now)
+			e.From, e.Status, e.Direct = now, status, e.Direct || direct
+			g.AppUsers.add(app, e)
+		}
+	}
+}
+
 // RemoveUser ends all edges of a user, and returns the groups that it was in.
 func (g *Graph) RemoveUser(user string, now int64) (groups []string) {
 	for _, group := range g.Members.Parents() {
@@ -205,7 +218,7 @@ func (g *Graph) RemoveUser(user string, now int64) (groups []string) {
 // RemoveGroup ends all edges of a group, and the assignments that it gave.
 func (g *Graph) RemoveGroup(group string, now int64) {
 	g.Members.endAll(group, now, func(*Edge) bool { return true })
-	for _, app := range g.appsOf(group) {
+	for _, app := range g.AppsOf(group) {
 		g.UnassignGroup(app, group, now)
 	}
 }
