@@ -37,27 +37,33 @@ func (a *app) sandboxCommand() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Serve a sandbox org for tests of a configuration",
 		Long: `Serves an Okta org of made-up people over TLS until a signal stops it: a token
-endpoint and a users API as strict as Okta's. It writes a matching configuration,
-client key and CA certificate to the folder --dir.
+endpoint and an API for users, groups and apps as strict as Okta's. It writes a
+matching configuration, client key and CA certificate to the folder --dir.
 
 POST requests to paths below /sandbox/ change the org:
 
   join, move, touch, suspend, deactivate, reactivate, delete
                                          change people; ?n= sets their number
-  wipe, restore                          hide all users and groups, show them again
+  wipe, restore                          hide all objects, show them again
   add-key?client=                        add the public JWK in the body to the app
   remove-key?client=&kid=                remove a key of the app
-  add-group?name=, delete-group?id=      create or delete a group
-  set-group?id=&path=                    set an attribute to the JSON value in the body
-  put-group                              add or replace the group in the body
-  add-member?group=&user=, remove-member, assign-group?app=&group=, unassign-group,
-  assign-user?app=&user=, unassign-user  change members and assignments
-  add-app?label=, set-app?id=&path=, activate-app?id=, deactivate-app, delete-app
-  add-rule?name=&group=, set-rule?id=&path=, activate-rule?id=, deactivate-rule,
-  delete-rule                            change apps and group rules
+  add-group?name=                        create a group
+  add-app?label=                         create an app
+  add-rule?name=&group=                  create an inactive group rule
+  delete-group, delete-app, delete-rule?id=
+                                         delete one
+  activate-app, deactivate-app, activate-rule, deactivate-rule?id=
+                                         change the status of one
+  set-group, set-app, set-rule?id=&path= set an attribute to the JSON value in the body
+  put-group, put-app                     add or replace the object in the body
+  add-member, remove-member?group=&user= change the members of a group
+  assign-user, unassign-user?app=&user=  change the users of an app
+  assign-group, unassign-group?app=&group=
+                                         change the groups of an app
 
 --fault makes requests fail. nth, every, forever and path select the requests. path is
-a prefix of the URL's path, or token for the token endpoint; the default is the API.
+a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the token
+endpoint; the default is the API.
 status, code, cut, stall, lose, reset, broken-json, html, revoke-token, rotate-nonce,
 busy, bearer and next select the failure. Use --fault several times for several faults.`,
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
@@ -80,11 +86,17 @@ busy, bearer and next select the failure. Use --fault several times for several 
 	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `address` to serve on; port 0 picks one")
 	f.IntVar(&cfg.Users, "users", 1000, "the number of people at the start")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "the number of deprovisioned people (default 5 %)")
+	f.IntVar(&cfg.Groups, "groups", 0, "the number of groups at the start (default 13, the least)")
+	f.IntVar(&cfg.Memberships, "memberships", 0, "the number of memberships at the start, without those of the group Everyone (default a few per group)")
+	f.IntVar(&cfg.Apps, "apps", 0, "the number of apps at the start (default 12)")
+	f.IntVar(&cfg.Assignments, "assignments", 0, "the number of people who are assigned to apps, counted once per app (default a few per app)")
 	f.Int64Var(&cfg.Seed, "seed", 1, "seed of the people: the same seed creates the same people")
 	f.DurationVar(&cfg.Latency, "latency", 0, "delay of each response")
 	f.DurationVar(&cfg.TokenLife, "token-life", time.Hour, "lifetime of a token")
 	f.DurationVar(&cfg.ClockOffset, "clock-offset", 0, "the org's clock minus this machine's clock")
 	f.DurationVar(&cfg.IndexLag, "index-lag", 0, "time until lists show a change")
+	f.DurationVar(&cfg.MemberLag, "member-lag", 0, "longest time until the members of a group show a change (Okta: 3s)")
+	f.DurationVar(&cfg.StampLag, "stamp-lag", 0, "longest time until lastMembershipUpdated of a group shows a change (Okta: 10s)")
 	f.IntVar(&cfg.NonceEvery, "nonce-every", 0, "replace the nonce of the token endpoint after this many uses")
 	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "require nonces at the API, and replace each after this many uses")
 	f.IntVar(&limit, "rate-limit", 0, "requests per minute and bucket (default Okta's workforce limits)")
@@ -100,6 +112,9 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 	}
 	if problem := config.ListenProblem(listen, false); problem != "" {
 		return fmt.Errorf("--listen: %s", problem)
+	}
+	if cfg.Groups < 0 || cfg.Memberships < 0 || cfg.Apps < 0 || cfg.Assignments < 0 {
+		return fmt.Errorf("--groups %d --memberships %d --apps %d --assignments %d: must not be negative", cfg.Groups, cfg.Memberships, cfg.Apps, cfg.Assignments)
 	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
 		return fmt.Errorf("--users %d --deprovisioned %d: both must be positive, and --deprovisioned at most --users", cfg.Users, cfg.Deprovisioned)

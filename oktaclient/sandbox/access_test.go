@@ -2,7 +2,9 @@ package sandbox_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -86,6 +88,31 @@ func TestReadAllEdges(t *testing.T) {
 		t.Errorf("memberships = %d, assignments = %d; want 1500 and 900", memberships, assignments)
 	}
 	c.noViolations()
+}
+
+// Pages that an org keeps are the same as those that it builds, also after a change.
+func TestCachedEdges(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 50, CachePages: true})
+	group := groupsByName(t, c.org)["Everyone"].ID
+	path := edgePath(sandbox.GroupMembers, group)
+	for range 3 {
+		want := c.get(path).body
+		for range 2 {
+			req := c.request(path, nil)
+			req.Header.Set("Accept-Encoding", "gzip")
+			r := c.must(req)
+			z, err := gzip.NewReader(strings.NewReader(r.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(z); err != nil || string(got) != want {
+				t.Fatalf("cached page differs: %v", err)
+			}
+		}
+		c.org.Move(1)
+		c.org.Join(1)
+		c.org.Delete(1)
+	}
 }
 
 // Rule 51: members are complete users of every status, by id; Everyone contains

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"io"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -51,5 +52,44 @@ func BenchmarkScan(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkEdges reads all edges of a large org once, compressed: 1,000,000 memberships
+// besides those of Everyone, and 400,000 assignments.
+func BenchmarkEdges(b *testing.B) {
+	for range b.N {
+		c := newClient(b, sandbox.Config{Users: 50_000, Groups: 2000, Memberships: 1_000_000, Apps: 300, Assignments: 400_000,
+			CachePages: true, RateLimit: sandbox.Limits(1 << 30), TokenLife: 24 * time.Hour})
+		start := time.Now()
+		paths := []string{}
+		for id := range c.org.GroupsJSON() {
+			paths = append(paths, edgePath(sandbox.GroupMembers, id)+"?limit=1000")
+		}
+		for id := range c.org.AppsJSON() {
+			paths = append(paths, edgePath(sandbox.AppUsers, id)+"?limit=500", edgePath(sandbox.AppGroups, id)+"?limit=200")
+		}
+		for range c.org.Edges(sandbox.AppGroups, time.Time{}) {
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "s/generate")
+		start = time.Now()
+		pages, size := 0, int64(0)
+		for _, target := range paths {
+			for target != "" {
+				req := c.request(target, nil)
+				req.Header.Set("Accept-Encoding", "gzip")
+				resp, err := c.http.Do(req)
+				if err != nil || resp.StatusCode != 200 {
+					b.Fatal(err, resp)
+				}
+				n, _ := io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				pages, size = pages+1, size+n
+				target = (result{header: resp.Header}).next()
+			}
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "s/read")
+		b.ReportMetric(float64(pages), "pages")
+		b.ReportMetric(float64(size)/1e6, "MB")
 	}
 }

@@ -67,9 +67,25 @@ func (o *Org) listEdges(l *edgeList, parent string) handler {
 		if faultOf(r).Next == NextShort {
 			limit = max(1, limit/2)
 		}
-		o.linkPage(resp, r, query, o.renderEdges(l, resp, parent, after, limit, covered), true)
+		render := func() page { return o.renderEdges(l, resp, parent, after, limit, covered) }
+		if !o.cfg.CachePages || o.cfg.MemberLag > 0 || !acceptsGzip(r) || faultOf(r).BrokenJSON {
+			o.linkPage(resp, r, query, render(), true)
+			return nil
+		}
+		key := fmt.Sprintf("%s %s %q %q %d %q", r.URL.Path, query.Encode(), after.id, after.key, after.offset, token.role)
+		o.linkPage(resp, r, query, o.access.cache.page(resp, key, o.edgesVersion(), render), true)
 		return nil
 	}
+}
+
+// edgesVersion grows with each change of users and edges.
+func (o *Org) edgesVersion() uint64 {
+	g := o.edges()
+	o.users.mu.RLock()
+	defer o.users.mu.RUnlock()
+	g.RLock()
+	defer g.RUnlock()
+	return o.users.version + g.Version()
 }
 
 // findParent returns an error unless the client can see the parent of a list.
@@ -125,6 +141,9 @@ func (o *Org) renderEdges(l *edgeList, resp *response, parent string, after posi
 // showsUser reports whether a user exists and is in a role. The store of users is
 // locked.
 func (o *Org) showsUser(covered coverage, id string) bool {
+	if covered.role == RoleReadOnly && o.prebuilt(id) != nil {
+		return true
+	}
 	var obj object
 	return o.users.findLocked(&obj, id) && covered.includes(o.users, &obj)
 }
@@ -237,9 +256,42 @@ func (o *Org) groupsOf(user string, covered coverage) (groups []string, err erro
 
 // appendUser appends a user as a list shows them. The store of users is locked.
 func (o *Org) appendUser(dst []byte, id string) []byte {
+	if json := o.prebuilt(id); json != nil {
+		return append(dst, json...)
+	}
 	var obj object
 	o.users.findLocked(&obj, id)
 	return obj.appendJSON(dst)
+}
+
+// prebuilt returns the JSON of an original user that was never changed; nil: it must
+// be built. The store of users is locked.
+func (o *Org) prebuilt(id string) []byte {
+	number, ok := o.access.numbers[id]
+	if !ok || o.users.wiped || o.users.changed[number] != nil || len(o.access.numbers) > maxPrebuilt {
+		return nil
+	}
+	if json := o.access.json[number].Load(); json != nil {
+		return *json
+	}
+	obj := o.users.original(number)
+	json := obj.appendJSON(nil)
+	o.access.json[number].Store(&json)
+	return json
+}
+
+const maxPrebuilt = 200_000 // users, each about 1.4 kB
+
+// login returns the login of a user. The store of users is locked.
+func (o *Org) login(id string) string {
+	if number, ok := o.access.numbers[id]; ok && o.users.changed[number] == nil {
+		return o.users.originals.names(number).login
+	}
+	var user object
+	if !o.users.findLocked(&user, id) {
+		return ""
+	}
+	return text(user.text(), "profile.login")
 }
 
 // appUserStatuses are all statuses of a user of an app.
@@ -249,15 +301,7 @@ var appUserStatuses = []string{"ACTIVE", "APPROVED", "DEPROVISIONED", "IMPLICIT"
 // appendAppUser appends a user of an app. The store of users and the edges are
 // locked.
 func (o *Org) appendAppUser(dst []byte, app string, e *edges.Edge) []byte {
-	var user object
-	found := o.users.findLocked(&user, e.Child)
-	login := ""
-	switch {
-	case found && user.json == nil:
-		login = o.users.originals.names(user.number).login
-	case found:
-		login = text(user.json, "profile.login")
-	}
+	login := o.login(e.Child)
 	created, changed := e.Order/int64(time.Millisecond), e.From/int64(time.Millisecond)
 	rng := o.users.originals.random(9, int(created)^int(e.Child[len(e.Child)-1]))
 	w := writer(append(dst, '{'))

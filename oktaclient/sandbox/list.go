@@ -234,24 +234,17 @@ type page struct {
 // once.
 func (o *Org) page(l *list, resp *response, compressed bool) page {
 	if !compressed || !o.cfg.CachePages || l.lag > 0 || l.stats {
-		p, _ := o.render(l, resp)
-		return p
+		return o.render(l, resp)
 	}
 	key := fmt.Sprintf("%s %q %q %d %q %q", l.query.Encode(), l.after.id, l.after.key, l.after.offset, l.projection.cacheKey, l.role)
-	cached, ok := l.cache.get(key, l.store)
-	if !ok {
-		var version uint64
-		cached.page, version = o.render(l, resp)
-		cached.gzipped = compress(resp.body.Bytes())
-		l.cache.put(key, version, cached)
-	}
-	resp.header.Set("Content-Type", "application/json")
-	resp.gzipped = cached.gzipped
-	return cached.page
+	l.mu.RLock()
+	version := l.version
+	l.mu.RUnlock()
+	return l.cache.page(resp, key, version, func() page { return o.render(l, resp) })
 }
 
 // render writes the page as JSON.
-func (o *Org) render(l *list, resp *response) (p page, version uint64) {
+func (o *Org) render(l *list, resp *response) (p page) {
 	q, skip := l.selection, 0
 	if l.index && l.lag > 0 {
 		q.at = o.now().Add(-l.lag)
@@ -294,7 +287,7 @@ func (o *Org) render(l *list, resp *response) (p page, version uint64) {
 		p.last.offset = offset
 	}
 	resp.body.WriteByte(']')
-	return p, l.version
+	return p
 }
 
 // pageCache contains compressed pages until the next change, so that a benchmark
@@ -310,14 +303,21 @@ type cachedPage struct {
 	gzipped []byte
 }
 
-func (c *pageCache) get(key string, s *store) (cachedPage, bool) {
-	s.mu.RLock()
-	version := s.version
-	s.mu.RUnlock()
+// page writes the page with a key, which render writes if it isn't cached. A larger
+// version makes all cached pages stale.
+func (c *pageCache) page(resp *response, key string, version uint64, render func() page) page {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	p, ok := c.pages[key]
-	return p, ok && c.version == version
+	cached, ok := c.pages[key]
+	ok = ok && c.version == version
+	c.mu.Unlock()
+	if !ok {
+		cached.page = render()
+		cached.gzipped = compress(resp.body.Bytes())
+		c.put(key, version, cached)
+	}
+	resp.header.Set("Content-Type", "application/json")
+	resp.gzipped = cached.gzipped
+	return cached.page
 }
 
 func (c *pageCache) put(key string, version uint64, p cachedPage) {

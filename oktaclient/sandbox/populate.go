@@ -30,6 +30,10 @@ func (o *Org) apps() *store  { return o.lazy.apps() }
 type access struct {
 	mu    sync.Mutex
 	graph atomic.Pointer[edges.Graph]
+	cache pageCache
+
+	numbers map[string]int           // of the original users, by id
+	json    []atomic.Pointer[[]byte] // of the original users, by number; see prebuilt
 
 	covered        map[string]bool // see coveredUsers
 	coveredVersion uint64
@@ -71,6 +75,7 @@ type population struct {
 func (p *population) addUsers() {
 	p.departments = map[string][]string{}
 	s, scratch := p.Org.users, []byte(nil)
+	p.access.numbers, p.access.json = make(map[string]int, s.originals.n), make([]atomic.Pointer[[]byte], s.originals.n)
 	add := func(number int, id string) {
 		obj := object{}
 		if s.loadLocked(&obj, number, id, time.Time{}) {
@@ -78,6 +83,9 @@ func (p *population) addUsers() {
 			department := text(obj.text(), s.department)
 			p.users = append(p.users, obj.id())
 			p.departments[department] = append(p.departments[department], obj.id())
+			if number >= 0 {
+				p.access.numbers[obj.id()] = number
+			}
 		}
 	}
 	for i := range s.originals.n {
