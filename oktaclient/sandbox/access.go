@@ -37,6 +37,12 @@ func (e Edge) Existed(from, to time.Time) bool {
 	return !e.From.After(to) && (e.Until.IsZero() || !e.Until.Before(from))
 }
 
+// Lasted reports whether the edge existed all the time between two times, both
+// included.
+func (e Edge) Lasted(from, to time.Time) bool {
+	return !e.From.After(from) && (e.Until.IsZero() || e.Until.After(to))
+}
+
 // AddMember adds a user to a group. The user gets the active apps of the group.
 // Adding a member again changes nothing.
 func (o *Org) AddMember(group, user string) error {

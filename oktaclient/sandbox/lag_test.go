@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -285,6 +286,83 @@ func TestEdgesBetweenPages(t *testing.T) {
 		}
 		c.get(members).want(t, 404, "E0000007", group+" (UserGroup)")
 	}
+}
+
+// Rule 65: while edges change and clients read, each list contains every unchanged
+// edge once, and only edges that existed during the read.
+func TestReadEdgesWhileChanging(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 120, Apps: 4, Assignments: 200, Concurrency: 1000})
+	c.login()
+	var groups, apps []string
+	for id := range c.org.GroupsJSON() {
+		groups = append(groups, id)
+	}
+	for id := range c.org.AppsJSON() {
+		apps = append(apps, id)
+	}
+	users := slices.Sorted(maps.Keys(snapshot(c.org)))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		random := rand.New(rand.NewPCG(3, 4))
+		one := func(ids []string) string { return ids[random.IntN(len(ids))] }
+		for range 600 {
+			switch group, app, user := one(groups), one(apps), one(users); random.IntN(9) {
+			case 0, 1:
+				_ = c.org.AddMember(group, user)
+			case 2, 3:
+				_ = c.org.RemoveMember(group, user)
+			case 4:
+				_ = c.org.AssignUser(app, user, "")
+			case 5:
+				_ = c.org.UnassignUser(app, user)
+			case 6:
+				_ = c.org.AssignGroup(app, group, random.IntN(3))
+			case 7:
+				_ = c.org.UnassignGroup(app, group)
+			case 8:
+				_ = c.org.SetAppActive(app, random.IntN(2) == 0)
+			}
+		}
+	}()
+	type read struct {
+		kind       sandbox.EdgeKind
+		parent     string
+		start, end time.Time
+		ids        []string
+	}
+	var reads []read
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		for kind, parent := range map[sandbox.EdgeKind]string{sandbox.GroupMembers: groups[len(reads)%len(groups)], sandbox.AppUsers: apps[len(reads)%4], sandbox.AppGroups: apps[len(reads)%4]} {
+			r := read{kind: kind, parent: parent, start: time.Now()}
+			r.ids = c.mustAll(edgePath(kind, parent) + "?limit=20")
+			r.end = time.Now()
+			reads = append(reads, r)
+		}
+	}
+	for _, r := range reads {
+		listed, existed := map[string]int{}, map[string]bool{}
+		for _, id := range r.ids {
+			listed[id]++
+		}
+		for _, e := range c.org.EdgesOf(r.kind, r.parent) {
+			existed[e.Child] = existed[e.Child] || e.Existed(r.start, r.end)
+			if e.Lasted(r.start, r.end) && listed[e.Child] != 1 {
+				t.Errorf("%s of %s: unchanged %s is listed %d times", r.kind, r.parent, e.Child, listed[e.Child])
+			}
+		}
+		for id := range listed {
+			if !existed[id] {
+				t.Errorf("%s of %s: %s is listed, but didn't exist", r.kind, r.parent, id)
+			}
+		}
+	}
+	c.noViolations()
 }
 
 // Rule 64: deactivation suspends a user in apps with credentials of their own.

@@ -66,3 +66,4 @@ package sandbox_test
 //	62 faults of edges                                         TestFaultsOfEdges
 //	63 changes between pages of edges                          TestEdgesBetweenPages
 //	64 deactivated users of apps                               TestSuspendedAssignments
+//	65 changes while clients read edges                        TestReadEdgesWhileChanging
