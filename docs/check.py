@@ -5,8 +5,8 @@ with sha256sum, ssh-keygen, zstd and Python's standard library.
     python3 check.py SNAPSHOT [ALLOWED_SIGNERS PRINCIPAL]
 
 It prints what it checked, and exits with status 1 at the first problem. Without
-ALLOWED_SIGNERS, it checks signatures but accepts every key. It doesn't check reads
-in quarantine. check_records.py, in the same folder, checks the files of one snapshot.
+ALLOWED_SIGNERS, it checks signatures but accepts every key. check_records.py, in the
+same folder, checks the files of one snapshot.
 """
 import glob, os, sys, tempfile
 
@@ -151,6 +151,44 @@ def check_events(export, events, manifests):
         require(name in known or any(e["event"] == "adopted" for e in events), folder, "the journal has no event published for it")
 
 
+# The quarantined reads: those that the journal names and that were neither dropped nor
+# released, with the digests of their files.
+def check_quarantine(folder, events, checked):
+    waiting = {}
+    for n, e in enumerate(events):
+        if e["event"] == "quarantined":
+            waiting[e["snapshot"]] = e["read_sha256"], any(later["event"] == "adopted" for later in events[n:])
+        elif e["event"] == "dropped":
+            waiting.pop(e["snapshot"], None)
+        elif e["event"] == "published":
+            waiting = {name: read for name, read in waiting.items() if read[0] != e.get("read_sha256")}
+    try:
+        there = set(os.listdir(folder)) if os.path.lexists(folder) else set()
+    except PermissionError:
+        return note(folder + ": this user can't read it, so the quarantined reads were not checked")
+    for name in sorted(there - set(waiting)):
+        note(f"{folder}/{name}: no covered line of the journal names it, so it proves nothing")
+    for name, (digest, adopted) in sorted(waiting.items()):
+        try:
+            check_read(os.path.join(folder, name), digest)
+        except Problem as problem:
+            if not adopted:
+                raise
+            note(f"adopted: {problem}")
+        checked["quarantined"] = checked.get("quarantined", 0) + 1
+
+
+def check_read(folder, digest):
+    where = os.path.join(folder, "read.json")
+    data = read(where)
+    require(sha256(data) == digest, where, "is not the read that the journal names")
+    (line,) = lines(data, where)
+    files = {f["name"]: f["sha256"] for f in parse_line(line, where)["files"]}
+    require(set(os.listdir(folder)) == set(files) | {"read.json"}, folder, "a file is missing or not in read.json")
+    for name, expected in files.items():
+        require(sha256(read(folder, name)) == expected, os.path.join(folder, name), "has another digest")
+
+
 # An export. A problem of a snapshot up to the sequence accepted is a note, because a
 # person has adopted it.
 def check_export(export, store_id, signers):
@@ -186,6 +224,7 @@ def check_export(export, store_id, signers):
     latest = os.path.join(export, "latest")
     if os.path.islink(latest):
         require(os.readlink(latest) == c["snapshot"], latest, "doesn't lead to the newest snapshot")
+    check_quarantine(os.path.join(os.path.dirname(export), ".quarantine", c["export"]), events, checked)
     report(c["export"], checked)
 
 

@@ -92,6 +92,14 @@ func TestIndependentCheckerReportsChanges(t *testing.T) {
 		s.org.Move(1)
 		s.must(t, 0, "apply")
 	}
+	s.org.Wipe()
+	for range 3 {
+		s.must(t, 3, "apply")
+	}
+	s.must(t, 0, "quarantine", "drop", "all-users@"+strings.TrimSpace(s.sh(t, "ls snapshots/.quarantine/all-users | head -n1")), "--reason", "CHG-1")
+	if r := s.checkStore(t, signers...); r.status != 0 || !strings.Contains(r.stdout, ", quarantined 2\n") || r.stderr != "" {
+		t.Fatalf("check.py: status %d\n%s%s", r.status, r.stdout, r.stderr)
+	}
 	s.sh(t, "mv snapshots whole")
 	for _, test := range []struct{ name, change, want string }{
 		{"checkpoint missing", "rm checkpoint", "checkpoint: is missing"},
@@ -109,6 +117,12 @@ func TestIndependentCheckerReportsChanges(t *testing.T) {
 		{"signature of a manifest missing", "rm latest/manifest.json.sig", "manifest.json.sig: is missing"},
 		{"CSV edited", "sed -i s/ACTIVE/ACTIVF/ latest/users.csv", "sha256sum: "},
 		{"another file", "touch latest/x", "a file is missing or not in the manifest"},
+		{"quarantined read missing", "rm -r ../.quarantine/all-users/*", "read.json: is missing"},
+		{"quarantined read edited", `sed -i 's/"total":0/"total":1/' ../.quarantine/all-users/*/read.json`, "read.json: is not the read that the journal names"},
+		{"records of a quarantined read edited", "for f in ../.quarantine/all-users/*/requests.ndjson; do sed -i s/GET/PUT/ $f; done", "requests.ndjson: has another digest"},
+		{"file of a quarantined read missing", "rm ../.quarantine/all-users/*/requests.ndjson", "a file is missing or not in read.json"},
+		{"file added to a quarantined read", "for d in ../.quarantine/all-users/*; do touch $d/x; done", "a file is missing or not in read.json"},
+		{"quarantine replaced by a file", "rm -r ../.quarantine && touch ../.quarantine", ".quarantine/all-users"},
 		{"link to another snapshot", "ln -sfn $(ls -d 2* | head -n1) latest", "latest: doesn't lead to the newest snapshot"},
 	} {
 		s.sh(t, "rm -rf snapshots && cp -r whole snapshots && cd snapshots/all-users && "+test.change)
@@ -149,6 +163,23 @@ func TestIndependentCheckerReportsContent(t *testing.T) {
 		if (r.status == 0) != (test.want == "") || !strings.Contains(r.stderr, test.want) || !strings.Contains(r.stderr, "is not signed") {
 			t.Errorf("%s: check.py: status %d, want %q\n%s%s", test.name, r.status, test.want, r.stdout, r.stderr)
 		}
+	}
+}
+
+// check.py accepts the snapshot of a released read without users, and the quarantined
+// read that remains.
+func TestIndependentCheckerAcceptsRelease(t *testing.T) {
+	t.Parallel()
+	checker(t)
+	s := newSignedSite(t, sandbox.Config{Users: 30, Seed: 36}, "")
+	s.must(t, 0, "apply")
+	s.org.Wipe()
+	s.must(t, 3, "apply")
+	s.must(t, 3, "apply")
+	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "CHG-1")
+	r := s.checkStore(t, signers...)
+	if r.status != 0 || !strings.Contains(r.stdout, "snapshots 2, ") || !strings.Contains(r.stdout, ", quarantined 1\n") || r.stderr != "" {
+		t.Errorf("check.py: status %d\n%s%s", r.status, r.stdout, r.stderr)
 	}
 }
 
