@@ -53,6 +53,56 @@ func TestEditedReadIsNotReleased(t *testing.T) {
 	}
 }
 
+// Without @READ, the commands of quarantine take the newest read that the journal names,
+// and no other one if that is missing or has changed.
+func TestNewestReadIsMissingOrChanged(t *testing.T) {
+	prepared := newRotatedSite(t)
+	for _, test := range []struct {
+		name   string
+		change string // with the older and the newer read as $1 and $2
+		want   string
+	}{
+		{"changed", `sed -i 's/"total":0/"total":1/' "$2/read.json"`, "has changed since the read"},
+		{"read.json removed", `rm "$2/read.json"`, "is missing"},
+		{"removed", `rm -r "$2"`, "is missing"},
+		{"replaced by the older one", `rm -r "$2"; cp -a "$1" "$2"`, "has changed since the read"},
+		{"swapped with the older one", `mv "$1" x; mv "$2" "$1"; mv x "$2"`, "has changed since the read"},
+		{"replaced by a link to the older one", `rm -r "$2"; ln -s "$(basename "$1")" "$2"`, "is not a folder"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := newAttack(t, prepared.copy(t))
+			newest := filepath.Base(filepath.Dir(a.quarantinedFile("read.json")))
+			before := a.tree(t)
+			a.sh(t, "cp -a snapshots/.quarantine original; set -- snapshots/.quarantine/all-users/*; "+test.change)
+			changed := a.tree(t)
+			for _, args := range [][]string{{"release", "all-users", "--reason", "x"}, {"diff", "all-users"}, {"show", "all-users"}} {
+				r := a.must(t, 1, append([]string{"quarantine"}, args...)...)
+				if !strings.Contains(r.stderr, "the newest quarantined read, all-users@"+newest) || !strings.Contains(r.stderr, test.want) || r.stdout != "" {
+					t.Errorf("%s: stdout %q\n%swant %q, and %q", args, r.stdout, r.stderr, newest, test.want)
+				}
+			}
+			if a.tree(t) != changed {
+				t.Error("a command that fails has written to the store")
+			}
+			a.sh(t, "rm -r snapshots/.quarantine; mv original snapshots/.quarantine")
+			if a.tree(t) != before {
+				t.Fatal("the reads are not in place again")
+			}
+			a.must(t, 0, "quarantine", "release", "all-users", "--reason", "x")
+		})
+	}
+	t.Run("removed, then dropped", func(t *testing.T) {
+		a := newAttack(t, prepared.copy(t))
+		newest := filepath.Dir(a.quarantinedFile("read.json"))
+		check(t, os.RemoveAll(newest))
+		a.must(t, 1, "verify")
+		a.must(t, 0, "quarantine", "drop", "all-users@"+filepath.Base(newest), "--reason", "lost")
+		a.must(t, 0, "verify")
+		a.must(t, 0, "quarantine", "release", "all-users", "--reason", "x")
+		a.must(t, 0, "verify")
+	})
+}
+
 // quarantinedFile returns the path of a file of the newest quarantined read.
 func (a *attack) quarantinedFile(name string) string {
 	paths, err := filepath.Glob(a.path("snapshots/.quarantine/all-users/*", name))

@@ -27,7 +27,9 @@ func (a *app) quarantineCommand() *cobra.Command {
 snapshots. It keeps the newest three reads of each export, and those of the last 14
 days. Check such a read, and release it if it is correct. The snapshot is then made
 from the stored data, and records who released it, and why. All commands work while
-the daemon runs. Name a read by its folder; the default is the newest one.`,
+the daemon runs. Name a read by its folder. The default is the newest read that the
+journal names and that was neither released nor dropped. If it is missing or has
+changed, show, diff and release fail.`,
 		Example: `  oktasync quarantine list
   oktasync quarantine diff all-users
   oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
@@ -162,8 +164,12 @@ the newest snapshot can't be released.`,
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
+		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, _, name string) error {
 			by := snapshot.Override{User: org.Run(cfg, "").User, Reason: reason}
+			read, err := w.FindQuarantined(name)
+			if err != nil {
+				return err
+			}
 			return a.release(cmd.Context(), w, read, by)
 		})
 	}
@@ -193,25 +199,25 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if !strings.Contains(args[0], "@") {
+		if _, name, _ := strings.Cut(args[0], "@"); name == "" {
 			return fmt.Errorf("name the read, as %s@READ; `oktasync quarantine list` lists the names", args[0])
 		}
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, read *snapshot.QuarantinedRead) error {
-			if err := w.Drop(read.Name(), org.Run(cfg, "").User, reason); err != nil {
+		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, export, name string) error {
+			if err := w.Drop(name, org.Run(cfg, "").User, reason); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "%s: dropped %s\n", read.Export, read.Name())
+			fmt.Fprintf(a.stdout, "%s: dropped %s\n", export, name)
 			return nil
 		})
 	}
 	return cmd
 }
 
-// writeQuarantine finds a read and calls do while the export is locked.
-func (a *app) writeQuarantine(ctx context.Context, arg string, do func(*config.Config, *snapshot.Writer, *snapshot.QuarantinedRead) error) (err error) {
+// writeQuarantine calls do with the parts of EXPORT[@READ] while the export is locked.
+func (a *app) writeQuarantine(ctx context.Context, arg string, do func(cfg *config.Config, w *snapshot.Writer, export, name string) error) (err error) {
 	cfg, _, err := a.load()
 	if err != nil {
 		return err
@@ -220,16 +226,16 @@ func (a *app) writeQuarantine(ctx context.Context, arg string, do func(*config.C
 	if err != nil {
 		return err
 	}
-	read, err := (&reader{Store: store, cfg: cfg}).quarantined(arg)
-	if err != nil {
+	export, name, _ := strings.Cut(arg, "@")
+	if _, err := (&reader{Store: store, cfg: cfg}).exports([]string{export}); err != nil {
 		return err
 	}
-	w, err := store.Writer(ctx, read.Export, snapshot.ThisProcess("quarantine"))
+	w, err := store.Writer(ctx, export, snapshot.ThisProcess("quarantine"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	return do(cfg, w, read)
+	return do(cfg, w, export, name)
 }
 
 // maxNamed is how many records printLeavers prints.

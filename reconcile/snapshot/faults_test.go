@@ -57,7 +57,7 @@ func scenarios() []scenario {
 			if err != nil {
 				return err
 			}
-			return errors.Join(w.Drop("", "ops", "the role was missing"), w.Close())
+			return errors.Join(w.Drop("20261124T060000Z", "ops", "the role was missing"), w.Close())
 		}},
 		{name: "quarantine", before: fourQuarantined, act: func(t testing.TB, s *snapshot.Store) error { return storetest.Quarantine(t, s, 5) }},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -336,6 +337,26 @@ func (l *Ledger) adopt(e Event) {
 
 // Events returns the events, oldest first.
 func (l *Ledger) Events() []Event { return l.events }
+
+// quarantined returns the events of the quarantined reads that were neither released
+// nor dropped, oldest first.
+func (l *Ledger) quarantined() (list []Event) {
+	reads, names := make(map[string]int), make(map[string]string)
+	for i, e := range l.events {
+		switch e.Event {
+		case EventQuarantined:
+			reads[e.Snapshot], names[e.ReadSHA256] = i, e.Snapshot
+		case EventDropped:
+			delete(reads, e.Snapshot)
+		case EventPublished:
+			delete(reads, names[e.ReadSHA256])
+		}
+	}
+	for _, i := range slices.Sorted(maps.Values(reads)) {
+		list = append(list, l.events[i])
+	}
+	return list
+}
 
 // Erased returns the digests of the manifests whose records may be missing, each with
 // the number of the first line that permits it. Such a line records their removal, or

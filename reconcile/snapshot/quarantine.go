@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
@@ -105,13 +106,24 @@ func loadQuarantined(dir string) (*QuarantinedRead, error) {
 	return q, parseDocument(data, readFormat, q)
 }
 
-// FindQuarantined returns the quarantined read of an export with this name, or
-// the newest if name is "".
+// FindQuarantined returns the quarantined read of an export with this name. If name is
+// "", it returns the newest one that a covered line of the journal names and that was
+// neither released nor dropped. If that one is missing or has changed, the error names
+// it.
 func (s *Store) FindQuarantined(export, name string) (*QuarantinedRead, error) {
 	list, err := s.Quarantined(export)
-	for i := len(list) - 1; i >= 0; i-- {
-		if name == "" || list[i].ReadName == name {
-			return list[i], nil
+	if name == "" {
+		c, checkpointErr := s.Checkpoint(export)
+		switch {
+		case checkpointErr == nil:
+			return (&Writer{store: s, export: export, checkpoint: c}).newestQuarantined()
+		case len(list) > 0 || !errors.Is(checkpointErr, fs.ErrNotExist):
+			return nil, checkpointErr
+		}
+	}
+	for _, q := range list {
+		if q.ReadName == name {
+			return q, nil
 		}
 	}
 	switch {
@@ -267,11 +279,14 @@ func (w *Writer) dropOldReads() error {
 }
 
 // Drop removes a quarantined read. The journal records its digest, the user and the
-// reason before.
+// reason before. A read that is missing or has changed can be dropped, if a covered line
+// names it.
 func (w *Writer) Drop(name string, user, reason string) error {
-	q, err := w.store.FindQuarantined(w.export, name)
+	covered, err := w.covered()
+	if err == nil && !slices.ContainsFunc(covered.quarantined(), func(e Event) bool { return e.Snapshot == name }) {
+		_, err = w.store.FindQuarantined(w.export, name)
+	}
 	if err == nil {
-		name = q.ReadName
 		err = w.drop(name, user, reason)
 	}
 	if err != nil {

@@ -8,19 +8,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// Release publishes a quarantined read as it was read. The manifest and the
-// journal record who released it, why, and when. Release fails if a snapshot has
+// Release publishes a quarantined read as it was read. The name "" means the newest
+// one, see [Store.FindQuarantined]. The manifest and the journal record who released
+// it, why, and when. Release fails if a snapshot has
 // been published since the read: an older state would follow a newer one. After
 // the publish, the read is no longer in quarantine.
 func (w *Writer) Release(ctx context.Context, name string, by Override, tool Tool) (*Snapshot, error) {
 	snap, err := w.release(ctx, name, by, tool)
 	if err != nil {
-		err = fmt.Errorf("release %s@%s: %w", w.export, name, err)
+		err = fmt.Errorf("release %s: %w", strings.TrimSuffix(w.export+"@"+name, "@"), err)
 	}
 	return snap, err
 }
@@ -29,7 +31,7 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 	if w.failed {
 		return nil, errHalfway
 	}
-	q, err := w.store.FindQuarantined(w.export, name)
+	q, err := w.FindQuarantined(name)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +58,52 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 		return nil, err
 	}
 	return snap, w.removeQuarantined(q.ReadName)
+}
+
+// FindQuarantined is [Store.FindQuarantined] with the lines that the writer has
+// verified.
+func (w *Writer) FindQuarantined(name string) (*QuarantinedRead, error) {
+	if name == "" {
+		return w.newestQuarantined()
+	}
+	return w.store.FindQuarantined(w.export, name)
+}
+
+func (w *Writer) newestQuarantined() (*QuarantinedRead, error) {
+	covered, err := w.covered()
+	if err != nil {
+		return nil, err
+	}
+	reads := covered.quarantined()
+	if len(reads) == 0 {
+		return nil, fmt.Errorf("%s has no quarantined reads", w.export)
+	}
+	newest := reads[len(reads)-1]
+	q, err := w.openQuarantined(newest.Snapshot, newest.ReadSHA256)
+	if err != nil {
+		return nil, fmt.Errorf("the newest quarantined read, %s@%s: %w", w.export, newest.Snapshot, err)
+	}
+	return q, nil
+}
+
+// openQuarantined opens the quarantined read with this name and digest.
+func (w *Writer) openQuarantined(name, digest string) (*QuarantinedRead, error) {
+	if _, err := ParseName(name); err != nil {
+		return nil, err
+	}
+	dir := w.quarantine(name)
+	path := filepath.Join(dir, ReadFile)
+	if err := checkFolder(dir); err != nil {
+		return nil, damaged(path, err)
+	}
+	q, err := loadQuarantined(dir)
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	if q.digest != digest {
+		return nil, &DamagedError{Path: path, Problem: "it has changed since the read"}
+	}
+	return q, nil
 }
 
 // checkQuarantined checks that a covered line of the journal has the digest of a
