@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -51,6 +53,35 @@ func TestSandboxGrantsScopes(t *testing.T) {
 	s.must(t, 0, "plan", "--config", "org/oktasync.yaml")
 }
 
+// Flags of `oktasync sandbox` set the number of objects and edges, which its controls
+// change.
+func TestSandboxFlagsSetTheSizeOfTheOrg(t *testing.T) {
+	s := &site{dir: t.TempDir()}
+	_, url := s.startSandbox(t, "--groups", "20", "--memberships", "150", "--apps", "15", "--assignments", "120")
+	client := clientFor(t, s.path("org/ca.pem"))
+	lines := func(kind string) []string {
+		resp, err := client.Get(url + "/sandbox/" + kind)
+		check(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		check(t, err)
+		return strings.Split(strings.TrimSpace(string(body)), "\n")
+	}
+	for kind, want := range map[string]int{"groups": 20, "group_members": 150 + 40, "apps": 15, "app_users": 120} {
+		if got := len(lines(kind)); got != want {
+			t.Errorf("%s: %d, want %d", kind, got, want)
+		}
+	}
+	var edge struct{ Parent, Child string }
+	check(t, json.Unmarshal([]byte(lines("app_groups")[0]), &edge))
+	post(t, s.path("org/ca.pem"), url+"/sandbox/unassign-group?app="+edge.Parent+"&group="+edge.Child, "")
+	for _, line := range lines("app_groups") {
+		if strings.Contains(line, edge.Parent) && strings.Contains(line, edge.Child) {
+			t.Errorf("after unassign-group: %s", line)
+		}
+	}
+}
+
 // startSandbox starts `oktasync sandbox`, and returns the URL of its org.
 func (s *site) startSandbox(t *testing.T, args ...string) (cmd *exec.Cmd, url string) {
 	t.Helper()
@@ -68,12 +99,17 @@ func (s *site) startSandbox(t *testing.T, args ...string) (cmd *exec.Cmd, url st
 	return cmd, url
 }
 
-func post(t *testing.T, caFile, url, body string) {
+// clientFor returns a client that accepts certificates of the CA in a file.
+func clientFor(t *testing.T, caFile string) *http.Client {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(read(t, caFile)))
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	resp, err := client.Post(url, "application/json", strings.NewReader(body))
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+}
+
+func post(t *testing.T, caFile, url, body string) {
+	t.Helper()
+	resp, err := clientFor(t, caFile).Post(url, "application/json", strings.NewReader(body))
 	check(t, err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -88,6 +89,43 @@ func TestReadAllEdges(t *testing.T) {
 		t.Errorf("memberships = %d, assignments = %d; want 1500 and 900", memberships, assignments)
 	}
 	c.noViolations()
+}
+
+// Rule 50: limits of the lists.
+func TestAccessLimits(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 1200, Apps: 260, Assignments: 6000})
+	groups, apps := groupsByName(t, c.org), appsByLabel(t, c.org)
+	app := c.org.AddApp("Everyone's")
+	for i := range 210 {
+		group := c.org.AddGroup("G", "")
+		if err := c.org.AssignGroup(app, group, 210-i); err != nil {
+			t.Fatal(err)
+		}
+		c.org.AddRule("R", "true", group)
+	}
+	if err := c.org.AssignGroup(app, groups["Everyone"].ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][3]int{ // usual, most, least
+		"/api/v1/apps": {20, 200, 1}, "/api/v1/groups/rules": {50, 200, 1}, edgePath(sandbox.AppUsers, app): {50, 500, 1},
+		edgePath(sandbox.AppGroups, app): {20, 200, 20}, edgePath(sandbox.GroupMembers, groups["Everyone"].ID): {1000, 1000, 1},
+	} {
+		for target, want := range map[string]int{path: want[0], path + "?limit=100000": want[1], fmt.Sprintf("%s?limit=%d", path, want[2]): want[2]} {
+			r := c.get(target)
+			var page []json.RawMessage
+			if err := json.Unmarshal([]byte(r.body), &page); err != nil || len(page) != want || r.next() == "" {
+				t.Errorf("%s: %d rows, next %q, %v; want %d and a next link", target, len(page), r.next(), err, want)
+			}
+		}
+		c.get(fmt.Sprintf("%s?limit=%d", path, want[2]-1)).want(t, 400, "E0000001", "")
+		c.get(path+"?after=AA%3D%3D%2Fx&limit=20").want(t, 400, "E0000029", "")
+	}
+	if got := c.mustAll(edgePath(sandbox.AppGroups, app)); got[0] != groups["Everyone"].ID || len(got) != 211 {
+		t.Errorf("%d groups of the app, the first is %s; want Everyone, which has the lowest priority number", len(got), got[0])
+	}
+	if got := len(children(c.org, sandbox.AppUsers, apps["Salesforce"].ID)); got != 1200 {
+		t.Errorf("the second app has %d users, want all", got)
+	}
 }
 
 // Pages that an org keeps are the same as those that it builds, also after a change.

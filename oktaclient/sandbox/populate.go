@@ -171,34 +171,35 @@ func (p *population) load(i int, users []string) int {
 	return len(list)
 }
 
-// addAssignments assigns groups and users to apps.
+// addAssignments assigns groups and users to the apps that aren't implicitly assigned.
+// If all users fit, the second app is assigned to Everyone.
 func (p *population) addAssignments() {
-	count := cmp.Or(p.cfg.Apps, len(templates))
+	var apps []*assignment
+	for i := range cmp.Or(p.cfg.Apps, len(templates)) {
+		id, rng := p.appID(i), p.Org.users.originals.random(13, i)
+		if app, ok := p.App(id); ok && string(get(app, "settings.implicitAssignment")) != "true" {
+			active := text(app, "status") == "ACTIVE"
+			p.graph.SetActive(id, active, 1)
+			apps = append(apps, &assignment{population: p, number: i, app: id, active: active, rng: &rng, rows: map[string]bool{}})
+		}
+	}
 	groups := slices.DeleteFunc(p.graph.Members.Parents(), func(id string) bool { return id == p.groupID(everyone) })
 	left := p.cfg.Assignments
-	for i := range count {
-		id := p.appID(i)
-		app, ok := p.App(id)
-		if !ok {
-			continue
+	for i, a := range apps {
+		quota := left / (len(apps) - i)
+		switch {
+		case p.cfg.Assignments == 0:
+			quota = len(p.users) / (2 + a.rng.intN(20))
+		case i == 1 && left/4 >= len(p.users):
+			quota = len(p.users)
+			a.addGroups([]string{p.groupID(everyone)}, quota)
+		case i < len(apps)-1:
+			quota = min(quota/2+a.rng.intN(quota+1), left)
 		}
-		rng := p.Org.users.originals.random(13, i)
-		quota := left / (count - i)
-		if p.cfg.Assignments == 0 {
-			quota = len(p.users) / (2 + rng.intN(20))
-		} else if i < count-1 {
-			quota = min(quota/2+rng.intN(quota+1), left)
-		}
-		a := assignment{population: p, number: i, app: id, rng: &rng, rows: map[string]bool{}}
-		if text(app, "status") == "ACTIVE" {
-			a.active = true
-		} else {
-			p.graph.SetActive(id, false, 1)
-		}
-		if string(get(app, "settings.implicitAssignment")) != "true" || p.cfg.Assignments > 0 {
+		if len(a.list) == 0 {
 			a.addGroups(groups, quota/2)
-			a.addUsers(quota)
 		}
+		a.addUsers(quota)
 		left -= len(a.list)
 	}
 }

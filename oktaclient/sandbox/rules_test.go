@@ -51,7 +51,7 @@ package sandbox_test
 //	47 groups: order, limit, q, filter, search                 TestGroupLists, TestGroupExpressions
 //	48 forms and changes of groups                             TestGroups, TestGroupChanges
 //	49 scope and roles for groups                              TestGroupAccess
-//	50 edges: limits, pages, cursors                           TestReadAllEdges
+//	50 edges: limits, pages, cursors                           TestReadAllEdges, TestAccessLimits
 //	51 members of groups, groups of a user                     TestMembers
 //	52 apps                                                    TestApps
 //	53 users and groups of an app                              TestAssignments
