@@ -59,6 +59,27 @@ func TestAttacksOnASignedStore(t *testing.T) {
 		{"file added beside the quarantined reads", func(a *attack) {
 			write(a, a.path("snapshots/.quarantine/users.csv"), "login\r\n")
 		}, ".quarantine/users.csv: is no part of a store", ""},
+		{"quarantine replaced by a link", func(a *attack) { a.sh(a, "mv snapshots/.quarantine q; ln -s ../q snapshots/.quarantine") },
+			".quarantine: is not a folder", ".quarantine: is not a folder"},
+		{"id of another org", func(a *attack) { a.edit(a.path("snapshots/oktasync.json"), `"org":{`, `"org":{"id":"00oOther",`) },
+			`belongs to the org with the id ""`, `belongs to the org with the id ""`},
+		{"bytes after the signature of the checkpoint", func(a *attack) {
+			path := filepath.Join(a.forgery.dir, "checkpoint")
+			line, sig, _ := strings.Cut(read(a, path), "\n")
+			write(a, path, line+"\n"+a.lengthen(sig))
+		}, "all-users/checkpoint: the signature by", "is not in the form"},
+		{"bytes after the signature of a manifest", func(a *attack) {
+			path := filepath.Join(a.forgery.dir, a.names()[1], "manifest.json.sig")
+			write(a, path, a.lengthen(read(a, path)))
+		}, "manifest.json.sig: is not in the form", ""},
+		{"file added to an interrupted publish", func(a *attack) {
+			a.abandon()()
+			write(a, filepath.Join(a.forgery.dir, a.names()[3], "x"), "")
+		}, "x is no part of it", "x is no part of it"},
+		{"SHA256SUMS of an interrupted publish changed", func(a *attack) {
+			a.abandon()()
+			write(a, filepath.Join(a.forgery.dir, a.names()[3], "SHA256SUMS"), "")
+		}, "SHA256SUMS doesn't match its manifest", "SHA256SUMS doesn't match its manifest"},
 		{"lock replaced by a FIFO", func(a *attack) { a.sh(a, "cd snapshots/all-users; rm .lock; mkfifo .lock") },
 			"all-users/.lock: is no part of an export", ".lock"},
 		{"quarantined read removed, appended dropped line", func(a *attack) {

@@ -115,6 +115,15 @@ func (a *attack) signature(key, namespace, data string) (armored, fingerprint st
 	return string(sshsig.Armor(sig)), ssh.FingerprintSHA256(signer.PublicKey())
 }
 
+// lengthen appends bytes to the last field of an armored signature (PROTOCOL.sshsig,
+// section 3), after the signature proper.
+func (a *attack) lengthen(armored string) string {
+	sig, err := sshsig.Unarmor([]byte(armored))
+	check(a, err)
+	sig.Signature.Rest = []byte("x")
+	return string(sshsig.Armor(sig))
+}
+
 // signedBy sets or removes the member signed_by.
 func (a *attack) signedBy(members map[string]any, key string) {
 	members["signed_by"] = nil

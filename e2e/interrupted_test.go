@@ -92,6 +92,13 @@ func TestAccidentsNeedNoAdopt(t *testing.T) {
 			a.configureSigned(a, currentKey, signedExport+"    retain: {last: 2}\n    hold: ["+strings.Join(names, ", ")+"]\n")
 			a.must(a, 0, "verify")
 		}},
+		{"time stamp of an interrupted publish is replaced", 1, func(a *attack) {
+			a.abandon()()
+			write(a, filepath.Join(a.forgery.dir, a.names()[1], "manifest.json.tsr"), "x")
+		}},
+		{"unfinished publish contains a folder", 1, func(a *attack) {
+			a.sh(a, "cd snapshots/all-users; mkdir -p .20260101T000000Z.partial/a/b; ln -s / .20260101T000000Z.partial/a/l")
+		}},
 		{"copy of folders, checkpoint, journal during a run", 2, func(a *attack) {
 			a.kill(func() {
 				a.sh(a, `mkdir -p copy/all-users && cp -a snapshots/oktasync.json copy/ && cd snapshots/all-users

@@ -211,7 +211,11 @@ func removeFolder(fsys fileSystem, dir string) error {
 		return err
 	}
 	for _, entry := range entries {
-		if err := fsys.Remove(filepath.Join(dir, entry.Name())); err != nil {
+		remove := fsys.Remove
+		if entry.IsDir() { // a writer makes none, but another user of the store can
+			remove = func(path string) error { return removeFolder(fsys, path) }
+		}
+		if err := remove(filepath.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}

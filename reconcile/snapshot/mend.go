@@ -26,7 +26,7 @@ func (w *Writer) mend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.mendTail(snap); err != nil {
+	if err := w.mendTail(ctx, snap); err != nil {
 		return err
 	}
 	return w.mendRemovals()
@@ -108,6 +108,9 @@ func (w *Writer) checkSuccessor(ctx context.Context, snap *Snapshot) error {
 	if whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files); err != nil || !whole {
 		return errors.Join(err, errors.New("its files aren't complete"))
 	}
+	if err := snap.checkNames(); err != nil {
+		return err
+	}
 	signedBy := snap.Manifest.SignedBy
 	switch {
 	case (signedBy == nil) != (w.checkpoint.SignedBy == nil):
@@ -120,37 +123,6 @@ func (w *Writer) checkSuccessor(ctx context.Context, snap *Snapshot) error {
 		return fmt.Errorf("its signature %w", err)
 	}
 	return w.store.accept(key, SignNamespace, w.store.now())
-}
-
-// Follows checks that a manifest is the successor of before, which is nil for the
-// first snapshot: store, org, sequence, digest and times.
-func (s *Store) Follows(snap, before *Snapshot) error {
-	m := &snap.Manifest
-	want, sequence := before.link(), 1
-	if before != nil {
-		sequence = before.Manifest.Sequence + 1
-	}
-	switch {
-	case m.StoreID != s.meta.StoreID:
-		return fmt.Errorf("belongs to the store %s", m.StoreID)
-	case m.Org.URL != s.meta.Org.URL:
-		return fmt.Errorf("belongs to the org %s", m.Org.URL)
-	case m.Org.ID != s.meta.Org.ID && m.Org.ID != "" && s.meta.Org.ID != "":
-		return fmt.Errorf("belongs to the org with the id %s", m.Org.ID)
-	case m.Sequence != sequence:
-		return fmt.Errorf("has the sequence %d, and %d is next", m.Sequence, sequence)
-	case (m.Previous == nil) != (want == nil) || want != nil && *m.Previous != *want:
-		return errors.New("doesn't follow the snapshot before it")
-	case m.Read.Finished.Before(m.Read.Started.Time) || m.Signed.Before(m.Read.Finished.Time):
-		return errors.New("its times contradict each other")
-	case m.Read.Started.Format(nameLayout) != m.Snapshot:
-		return errors.New("its name is not the time at which its read began")
-	case before != nil && !m.Read.Started.After(before.Manifest.Read.Started.Time):
-		return errors.New("its read began before that of the snapshot before it")
-	case before != nil && m.Signed.Before(before.Manifest.Signed.Time):
-		return errors.New("it was signed before the snapshot before it")
-	}
-	return nil
 }
 
 // maxTail is the most bytes that one run can write to the journal after a checkpoint.
@@ -217,12 +189,12 @@ func (w *Writer) readTail(snap *Snapshot) (*tail, error) {
 // mendTail cuts the lines off that the checkpoint doesn't cover. If the folder of a
 // snapshot is in place, the lines up to the one that it names stay, and it is
 // published.
-func (w *Writer) mendTail(snap *Snapshot) error {
+func (w *Writer) mendTail(ctx context.Context, snap *Snapshot) error {
 	t, err := w.checkTail(snap)
 	if err != nil || snap == nil && t.cut.Bytes == 0 {
 		return err
 	}
-	return w.cutTail(t, snap)
+	return w.cutTail(ctx, t, snap)
 }
 
 // checkTail reads the tail, and checks that one interrupted run can have left it.
@@ -274,7 +246,7 @@ func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *AllowedS
 	return "", nil
 }
 
-func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
+func (w *Writer) cutTail(ctx context.Context, t *tail, snap *Snapshot) error {
 	if err := w.removeReads(t.reads); err != nil {
 		return err
 	}
@@ -299,7 +271,7 @@ func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
 	if snap == nil {
 		return w.cover()
 	}
-	if err := snap.readTimestamp(); err != nil {
+	if err := w.stampAgain(ctx, snap); err != nil {
 		return err
 	}
 	published := snap.published()
@@ -307,6 +279,20 @@ func (w *Writer) cutTail(t *tail, snap *Snapshot) error {
 		published.ReadSHA256 = t.named.ReadSHA256
 	}
 	return w.finish(snap, published)
+}
+
+// stampAgain replaces the time stamp of an interrupted publish: no covered line has its
+// digest, so another could have taken its place.
+func (w *Writer) stampAgain(ctx context.Context, snap *Snapshot) error {
+	err := w.store.files.Remove(filepath.Join(snap.dir, TimestampFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s := &stage{fsys: w.store.files, access: w.store.published, dir: snap.dir}
+	if err := w.stampSnapshot(ctx, s, snap); err != nil {
+		return err
+	}
+	return w.store.files.SyncDir(snap.dir)
 }
 
 // removeReads removes the quarantined reads with these digests, except those that a

@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/hiddeco/sshsig"
@@ -206,18 +206,6 @@ func (s *Snapshot) Stamped() ([]byte, error) {
 	return ReadBounded(filepath.Join(s.dir, SignatureFile), MaxKey)
 }
 
-// readTimestamp sets the digest of the time stamp in the folder of s, if there is one.
-func (s *Snapshot) readTimestamp() error {
-	stamp, err := s.Timestamp()
-	if err == nil {
-		s.TimestampSHA256 = DigestOf(stamp)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return err
-}
-
 // Timestamp returns the time stamp of s. Without one, the error is fs.ErrNotExist.
 func (s *Snapshot) Timestamp() ([]byte, error) {
 	return ReadBounded(filepath.Join(s.dir, TimestampFile), MaxKey)
@@ -236,11 +224,17 @@ func (s *Snapshot) Signer() (ssh.PublicKey, error) {
 	return checkSignature(append(manifest, '\n'), armored, *s.Manifest.SignedBy, SignNamespace)
 }
 
+// hasRest reports whether bytes follow a signature in its field, which ssh-keygen
+// rejects. A security key has flags and a counter there (PROTOCOL.u2f).
+func hasRest(sig *ssh.Signature) bool {
+	return len(sig.Rest) > 0 && !strings.HasPrefix(sig.Format, "sk-")
+}
+
 // checkSignature checks an armored SSHSIG over data by the key with a fingerprint,
 // and returns the key.
 func checkSignature(data, armored []byte, fingerprint, namespace string) (ssh.PublicKey, error) {
 	sig, err := sshsig.Unarmor(armored)
-	if err != nil || !bytes.Equal(sshsig.Armor(sig), armored) {
+	if err != nil || !bytes.Equal(sshsig.Armor(sig), armored) || hasRest(sig.Signature) {
 		return nil, errors.New("is not in the form in which oktasync writes it")
 	}
 	if by := ssh.FingerprintSHA256(sig.PublicKey); by != fingerprint {

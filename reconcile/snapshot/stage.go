@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -323,6 +324,27 @@ func Sums(files []File) []byte {
 		fmt.Fprintf(&b, "%s  %s\n", f.SHA256, f.Name)
 	}
 	return []byte(b.String())
+}
+
+// checkNames checks that the folder of s has exactly the files of its manifest, and
+// perhaps a time stamp, and that SHA256SUMS names them.
+func (s *Snapshot) checkNames() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	expected := append(s.Manifest.Names(), TimestampFile)
+	for _, entry := range entries {
+		if !slices.Contains(expected, entry.Name()) || !entry.Type().IsRegular() {
+			return fmt.Errorf("%s is no part of it", entry.Name())
+		}
+	}
+	sums, err := ReadBounded(filepath.Join(s.dir, SumsFile), MaxManifest)
+	files := append(slices.Clone(s.Manifest.Files), File{Name: ManifestFile, SHA256: s.Digest})
+	if err == nil && !bytes.Equal(sums, Sums(files)) {
+		err = fmt.Errorf("%s doesn't match its manifest", SumsFile)
+	}
+	return err
 }
 
 // A Digest is the SHA-256 and the size of what is written to it.

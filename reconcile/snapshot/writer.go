@@ -98,6 +98,9 @@ func (w *Writer) openNewest() error {
 	if err != nil {
 		return err
 	}
+	if err := w.store.checkOrg(&snap.Manifest); err != nil {
+		return w.mismatch("its newest snapshot, %s, %v", snap.Name(), err)
+	}
 	w.newest = snap
 	if !snap.Erased() {
 		return nil

@@ -15,7 +15,12 @@ import (
 
 // checkQuarantineRoot checks that the quarantine has only folders of exports.
 func (v *verifier) checkQuarantineRoot(exports []string) error {
-	entries, err := os.ReadDir(filepath.Join(v.store.Dir(), snapshot.QuarantineDir))
+	dir := filepath.Join(v.store.Dir(), snapshot.QuarantineDir)
+	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
+		v.add(Finding{File: snapshot.QuarantineDir, Problem: "is not a folder"})
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
