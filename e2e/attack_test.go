@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/verify"
 )
 
 // After each attack without a key that is valid now, verify fails with a line that
@@ -39,6 +42,13 @@ func TestAttacksOnASignedStore(t *testing.T) {
 			a.append("adopted", map[string]any{"reason": "INC-1", "accepted": []string{}, "old_head": "", "new_head": ""})
 			a.cover("", newest)
 		}, "all-users/checkpoint: is not signed", "checkpoint is not signed"},
+		{"signature of the checkpoint removed, forged adopted line that accepts this", func(a *attack) {
+			unsigned := verify.Finding{Export: "all-users", File: "checkpoint", Problem: "is not signed"}
+			a.append("adopted", map[string]any{
+				"reason": "INC-1", "accepted": []string{unsigned.Digest()}, "journal_sha256": snapshot.DigestOf([]byte(a.journal(a))),
+			})
+			a.cover("", newest)
+		}, "all-users/checkpoint: is not signed\n", "checkpoint is not signed"},
 		{"newest deleted, appended adopted line", func(a *attack) {
 			a.remove(newest)
 			a.latest(a.names()[1])

@@ -140,6 +140,21 @@ func TestThreats(t *testing.T) {
 		r.must(t, 0, "apply")
 		r.verifies(t, "", "sequence 2 has another manifest: there are two chains")
 	})
+	threat("put another store in its place that the same key signed", func(t *testing.T) {
+		r := newRollback(t)
+		r.sh(t, "rm -r snapshots")
+		r.must(t, 0, "apply")
+		r.verifies(t, "", "its chain ends at sequence 1")
+	})
+	threat("put back the records of an erased snapshot", func(t *testing.T) {
+		r := newRollback(t)
+		oldest := strings.TrimSpace(r.sh(t, "cd older/all-users && ls -d 2*"))
+		r.must(t, 0, "prune", "all-users@"+oldest, "--reason", "INC-1")
+		r.sh(t, "rm -r snapshots/all-users/pruned && cp -r older/all-users/"+oldest+" snapshots/all-users/")
+		if out := r.must(t, 0, "verify").stdout; !strings.Contains(out, oldest+": unfinished prune, or a copy was put back") {
+			t.Errorf("verify: %s", out)
+		}
+	})
 	threat("delete an export", func(t *testing.T) {
 		r := newRollback(t)
 		remove := func() { r.sh(t, "rm -r snapshots/all-users") }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -216,8 +218,9 @@ func adoptLoss(t testing.TB, s *snapshot.Store) error {
 	return verify.Adopt(t.Context(), s, staff, snapshot.ThisProcess("test"), a, verify.Options{}, func(verify.Finding) {})
 }
 
-// checkStore checks that nothing is torn, and that the next run repairs the store. In
-// an adopted store, notes remain.
+// checkStore checks that nothing is torn, and that the next run repairs the store,
+// but for a prune that the next prune decides about again. In an adopted store, notes
+// remain.
 func checkStore(t *testing.T, s *snapshot.Store, where string, adopted bool) {
 	t.Helper()
 	list, err := s.List(staff)
@@ -243,7 +246,9 @@ func checkStore(t *testing.T, s *snapshot.Store, where string, adopted bool) {
 	if was := len(folders) + len(gone); next.Manifest.Sequence != was+1 {
 		t.Errorf("%s: the next run has sequence %d after %d", where, next.Manifest.Sequence, was)
 	}
-	if problems, notes := storetest.Verify(t, s); len(problems) > 0 || len(notes) > 0 && !adopted {
+	problems, notes := storetest.Verify(t, s)
+	notes = slices.DeleteFunc(notes, func(note string) bool { return strings.Contains(note, "Z: unfinished prune, or") })
+	if len(problems) > 0 || len(notes) > 0 && !adopted {
 		t.Errorf("%s: Verify: %q %q", where, problems, notes)
 	}
 	for _, pattern := range []string{"*/.*.partial", "*/.*.pruned", "*/pruned/.*", ".quarantine/*/.*.partial"} {

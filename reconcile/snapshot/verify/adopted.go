@@ -21,10 +21,14 @@ func (f Finding) Digest() string {
 }
 
 // adoptions returns the covered lines adopted, by the digests of the findings that
-// they accept.
-func adoptions(events []snapshot.Event) map[string]snapshot.Event {
+// they accept. None counts unless the checkpoint that covers it is correct: otherwise
+// anybody could have written the line.
+func (c *chain) adoptions() map[string]snapshot.Event {
 	accepted := make(map[string]snapshot.Event)
-	for _, e := range events {
+	if c.wrongCheckpoint {
+		return accepted
+	}
+	for _, e := range c.ledger.Events() {
 		for _, digest := range e.Accepted {
 			accepted[digest] = e
 		}

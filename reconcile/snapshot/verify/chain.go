@@ -25,22 +25,23 @@ type link struct {
 // A chain is what an export says about itself apart from its records: its
 // checkpoint, its journal, the names in its folder, and the manifests.
 type chain struct {
-	store        *snapshot.Store
-	export       string
-	checkpoint   *snapshot.Checkpoint // nil: it is missing, or can't be read
-	names        []string             // of the folders of snapshots, sorted
-	pruned       []string             // of the folders in pruned/, sorted
-	read         map[string]*link     // the manifests that can be read, by name
-	links        []*link              // those of the chain, oldest first
-	ledger       snapshot.Ledger      // the covered events
-	lines        int                  // of the journal
-	digests      map[int]string       // of the lines that a manifest or a head names, by number
-	lastTime     time.Time            // the latest time of a covered line
-	hasJournal   bool                 // there is a journal, which can be empty
-	wrongNewest  bool                 // the manifest of the newest snapshot isn't the one that the checkpoint covers
-	wrongJournal bool                 // it isn't the one that the checkpoint covers
-	unreadable   bool                 // there is a checkpoint, and it can't be read
-	findings     []Finding
+	store           *snapshot.Store
+	export          string
+	checkpoint      *snapshot.Checkpoint // nil: it is missing, or can't be read
+	wrongCheckpoint bool                 // its signature is missing or not accepted
+	names           []string             // of the folders of snapshots, sorted
+	pruned          []string             // of the folders in pruned/, sorted
+	read            map[string]*link     // the manifests that can be read, by name
+	links           []*link              // those of the chain, oldest first
+	ledger          snapshot.Ledger      // the covered events
+	lines           int                  // of the journal
+	digests         map[int]string       // of the lines that a manifest or a head names, by number
+	lastTime        time.Time            // the latest time of a covered line
+	hasJournal      bool                 // there is a journal, which can be empty
+	wrongNewest     bool                 // the manifest of the newest snapshot isn't the one that the checkpoint covers
+	wrongJournal    bool                 // it isn't the one that the checkpoint covers
+	unreadable      bool                 // there is a checkpoint, and it can't be read
+	findings        []Finding
 }
 
 // survey reads the chain of an export and compares its parts with each other.

@@ -28,6 +28,7 @@ func (c *chain) readCheckpoint(v *verifier) error {
 	}
 	c.checkpoint = cp
 	if problem := v.checkpointProblem(cp); problem != "" {
+		c.wrongCheckpoint = true
 		c.find(Finding{File: snapshot.CheckpointFile, Problem: problem})
 	}
 	return nil

@@ -109,8 +109,12 @@ func (c *chain) checkEvents() {
 		default:
 			c.find(Finding{Snapshot: name, Problem: "is not the snapshot that the journal records as published (its manifest's SHA-256 is " + snap.Digest + ")"})
 		}
-		if snap.tombstone && pruned[name] != snap.Digest {
+		switch erased := pruned[name] == snap.Digest; {
+		case snap.tombstone && !erased:
 			c.find(snap.finding("", "its records are missing, and no covered line of the journal records that it was pruned"))
+		case erased && !snap.tombstone:
+			c.find(snap.finding("", "unfinished prune, or a copy was put back: the journal records that its records were removed"))
+			c.findings[len(c.findings)-1].Note = true
 		}
 	}
 	c.checkMissing(published, pruned)

@@ -168,7 +168,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	if err != nil {
 		return err
 	}
-	v.accepted = adoptions(c.ledger.Events())
+	v.accepted = c.adoptions()
 	for _, f := range c.findings {
 		v.add(f)
 	}
