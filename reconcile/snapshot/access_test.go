@@ -1,6 +1,8 @@
 package snapshot_test
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,6 +153,37 @@ func TestPublishRejectsEdges(t *testing.T) {
 	}
 }
 
+// An incremental refresh needs a base, and its carried members have no rows in the
+// transcript.
+func TestCarriedMembers(t *testing.T) {
+	s := storetest.New(t)
+	publish := func(day, total, rows int) error {
+		d := storetest.Draft(t, s, storetest.Day(day), storetest.Access(day)...)
+		d.Resources[2].Refresh, d.Resources[2].Carried, d.Resources[2].Rows = snapshot.RefreshIncremental, 2, rows
+		requests, err := io.ReadAll(d.Requests)
+		storetest.Must(t, err)
+		d.Requests = strings.NewReader(strings.Replace(string(requests), fmt.Sprintf(`group_members","rows":%d`, total), fmt.Sprintf(`group_members","rows":%d`, rows), 1))
+		w := storetest.Writer(t, s)
+		_, err = w.Publish(t.Context(), d)
+		storetest.Must(t, w.Close())
+		return err
+	}
+	if err := publish(1, 6, 4); err == nil || !strings.Contains(err.Error(), "impossible counts of group_members") {
+		t.Errorf("Publish() without a base = %v, want an error", err)
+	}
+	first := storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	if got := first.Manifest.Resources["group_members"].Refresh; got != snapshot.RefreshFull {
+		t.Errorf("refresh = %q, want full", got)
+	}
+	if err := publish(2, 4, 4); err == nil || !strings.Contains(err.Error(), "group_members with duplicates and outside: the manifest has 6, and there are 4") {
+		t.Errorf("Publish() with too many rows = %v, want an error", err)
+	}
+	if err := publish(2, 4, 2); err != nil {
+		t.Fatal(err)
+	}
+	storetest.CheckOK(t, s)
+}
+
 // A released read has the changes and the names that an ordinary publish has.
 func TestReleaseOfEdges(t *testing.T) {
 	s := storetest.New(t)
@@ -194,5 +227,50 @@ func TestCheckerOfEdges(t *testing.T) {
 	out, err := exec.Command("python3", "../../docs/check.py", s.Dir()).CombinedOutput()
 	if err != nil {
 		t.Errorf("check.py: %v\n%s", err, out)
+	}
+}
+
+// Publish and verify compare control totals with the records.
+func TestControl(t *testing.T) {
+	control := func(change func(c *snapshot.Control)) *snapshot.Control {
+		c := &snapshot.Control{
+			Everyone: &snapshot.Total{Okta: 7, Counted: 6},
+			Groups:   &snapshot.GroupsControl{Compared: 3, Okta: 7, Counted: 6, Different: []snapshot.GroupTotal{{ID: "00g0001", Okta: 4, Counted: 3}}},
+		}
+		change(c)
+		return c
+	}
+	for _, test := range []struct {
+		name   string
+		change func(c *snapshot.Control)
+		want   string // a part of the error; "": none
+	}{
+		{"different", func(*snapshot.Control) {}, ""},
+		{"only everyone", func(c *snapshot.Control) { c.Groups = nil }, ""},
+		{"only groups", func(c *snapshot.Control) { c.Everyone = nil }, ""},
+		{"one group without a number", func(c *snapshot.Control) { c.Groups.Compared, c.Groups.Counted = 2, 4 }, ""},
+		{"equal", func(c *snapshot.Control) {
+			*c = snapshot.Control{Everyone: &snapshot.Total{Okta: 6, Counted: 6}, Groups: &snapshot.GroupsControl{Compared: 3, Okta: 6, Counted: 6, Different: []snapshot.GroupTotal{}}, Reconciled: true}
+		}, ""},
+		{"equal and not reconciled", func(c *snapshot.Control) { c.Everyone.Okta, c.Groups = 6, nil }, "reconciled: there is no difference"},
+		{"nothing", func(c *snapshot.Control) { c.Everyone, c.Groups = nil, nil }, "there is nothing to compare"},
+		{"wrong number of users", func(c *snapshot.Control) { c.Everyone.Counted = 5 }, "everyone: impossible numbers"},
+		{"wrong number of members", func(c *snapshot.Control) { c.Groups.Counted = 5 }, "groups: impossible numbers"},
+		{"too many groups", func(c *snapshot.Control) { c.Groups.Compared = 4 }, "groups: impossible numbers"},
+		{"no difference", func(c *snapshot.Control) { c.Groups.Different[0].Okta = 3 }, "groups: impossible numbers"},
+		{"wrong number of members of a group", func(c *snapshot.Control) { c.Groups.Different[0].Counted = 2 },
+			"the group 00g0001 has 3 members, and the control total has 2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := storetest.New(t)
+			d := storetest.Draft(t, s, storetest.Day(1), storetest.Access(1)...)
+			d.Control = control(test.change)
+			_, err := storetest.Writer(t, s).Publish(t.Context(), d)
+			if test.want == "" && err == nil {
+				storetest.CheckOK(t, s)
+			} else if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Publish() = %v, want %q", err, test.want)
+			}
+		})
 	}
 }

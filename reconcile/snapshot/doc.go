@@ -55,7 +55,7 @@
 // after the event started and before the event published.
 //
 // Counts add up, for each resource: the rows of its requests in requests.ndjson =
-// rows = total + duplicates + outside. Token requests have the resource "token".
+// rows = total - carried + duplicates + outside. Token requests have the resource "token".
 //
 // # Checkpoint
 //

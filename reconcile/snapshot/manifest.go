@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/edges"
 )
 
 // ParseManifest parses a manifest.json. It accepts only the bytes that a writer of the
@@ -53,7 +54,13 @@ func (m *Manifest) check() error {
 		}
 		seen[f.Name] = true
 	}
-	return m.checkResources(seen)
+	if err := m.checkResources(seen); err != nil {
+		return err
+	}
+	if err := m.checkControl(); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	return nil
 }
 
 // checkResources checks that the manifest declares, counts and lists the same
@@ -76,8 +83,80 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 		if !listed[r.RecordsFile()] {
 			return errors.New("files: there is no " + r.RecordsFile())
 		}
-		if !counts.possible() || counts.Unresolved > 0 && r.Other == nil {
+		if !counts.possible() || !counts.refreshed(r) || counts.Unresolved > 0 && r.Other == nil {
 			return fmt.Errorf("resources: impossible counts of %s", name)
+		}
+	}
+	return nil
+}
+
+// checkControl compares the counted numbers of members with the counts of the
+// resources. CheckMembers compares those of single groups.
+func (m *Manifest) checkControl() error {
+	if m.Control == nil {
+		return nil
+	}
+	everyone, groups := m.Control.Everyone, m.Control.Groups
+	recorded, ok := m.Resources[Groups.Name]
+	if !ok || everyone == nil && groups == nil {
+		return errors.New("there is nothing to compare")
+	}
+	equal := true
+	if everyone != nil {
+		users, ok := m.Resources[Users.Name]
+		narrowing := m.Declared.Resources[Users.Name].Narrowing
+		if !ok || narrowing != nil && (narrowing.Search != "" || !narrowing.IncludeDeprovisioned) || everyone.Counted != users.Total || everyone.Okta < 0 {
+			return errors.New("everyone: impossible numbers")
+		}
+		equal = everyone.Okta == everyone.Counted
+	}
+	if groups != nil {
+		members, ok := m.Resources[GroupMembers.Name]
+		all := groups.Compared == recorded.Total
+		if !ok || !groups.possible() || groups.Compared > recorded.Total || groups.Counted > members.Total || all && groups.Counted != members.Total {
+			return errors.New("groups: impossible numbers")
+		}
+		equal = equal && len(groups.Different) == 0 && groups.Okta == groups.Counted
+	}
+	if equal && !m.Control.Reconciled {
+		return errors.New("reconciled: there is no difference")
+	}
+	return nil
+}
+
+// possible reports whether c can be the numbers of some groups.
+func (c *GroupsControl) possible() bool {
+	last := ""
+	for _, d := range c.Different {
+		if d.ID <= last || d.Okta == d.Counted || min(d.Okta, d.Counted) < 0 || d.Counted > c.Counted {
+			return false
+		}
+		last = d.ID
+	}
+	return c.Different != nil && len(c.Different) <= min(MaxDifferent, c.Compared) && min(c.Okta, c.Counted) >= 0
+}
+
+// MemberCounter returns a counter for CheckMembers, or nil if no members of single
+// groups are in the manifest.
+func (m *Manifest) MemberCounter() *edges.Counter {
+	if m.Control == nil || m.Control.Groups == nil {
+		return nil
+	}
+	var ids []string
+	for _, d := range m.Control.Groups.Different {
+		ids = append(ids, d.ID)
+	}
+	return edges.NewCounter(ids)
+}
+
+// CheckMembers compares the numbers of members of single groups with the counted ones.
+func (m *Manifest) CheckMembers(counted *edges.Counter) error {
+	if counted == nil {
+		return nil
+	}
+	for _, d := range m.Control.Groups.Different {
+		if n := counted.Count(d.ID); n != d.Counted {
+			return fmt.Errorf("the group %s has %d members, and the control total has %d", d.ID, n, d.Counted)
 		}
 	}
 	return nil
@@ -100,6 +179,54 @@ func (c Counts) possible() bool {
 	}
 	least := min(c.Total, c.Added, c.Changed, c.Removed, c.Rows, c.Duplicates, c.Outside, c.Unresolved)
 	return least >= 0 && c.Unresolved <= c.Total && kinds == c.Added+c.Changed+c.Removed && (kinds == 0 || c.Base == BasePrevious)
+}
+
+// CheckRows compares the counts of m with the rows of files and of the
+// transcript.
+func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
+	rows := make(map[string]int)
+	for _, f := range files {
+		rows[f.Name] = f.Rows
+	}
+	if m.Read.Requests != transcript.Requests {
+		return fmt.Errorf("requests: the manifest has %d, and there are %d", m.Read.Requests, transcript.Requests)
+	}
+	for _, r := range m.Recorded() {
+		counts := m.Resources[r.Name]
+		byStatus := 0
+		for _, n := range counts.ByStatus {
+			byStatus += n
+		}
+		if r.Status == "" {
+			byStatus = counts.Total
+		}
+		for _, c := range []struct {
+			name        string
+			said, found int
+		}{
+			{r.Name, counts.Total, rows[r.RecordsFile()]},
+			{r.Name + " by status", counts.Total, byStatus},
+			{"changes of " + r.Name, counts.Added + counts.Changed + counts.Removed, rows[r.ChangesFile()]},
+			{"rows of " + r.Name + " in all responses", counts.Rows, transcript.Rows[r.Name]},
+			{r.Name + " with duplicates and outside", counts.Rows + counts.Carried, counts.Total + counts.Duplicates + counts.Outside},
+		} {
+			if c.said != c.found {
+				return fmt.Errorf("%s: the manifest has %d, and there are %d", c.name, c.said, c.found)
+			}
+		}
+	}
+	return nil
+}
+
+// refreshed reports whether c can be the counts of r as to its refresh.
+func (c Counts) refreshed(r *Resource) bool {
+	switch {
+	case r != GroupMembers:
+		return c.Refresh == "" && c.Carried == 0
+	case c.Refresh == RefreshIncremental:
+		return c.Base == BasePrevious && c.Carried >= 0 && c.Carried <= c.Total
+	}
+	return c.Refresh == RefreshFull && c.Carried == 0
 }
 
 // Recorded returns the resources that m records, in the order of Resources.

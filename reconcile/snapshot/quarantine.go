@@ -37,6 +37,7 @@ type QuarantinedRead struct {
 	Tool      Tool              `json:"tool"`
 	Declared  Declaration       `json:"declared"`
 	Read      Read              `json:"read"`
+	Control   *Control          `json:"control,omitempty"`
 	Resources map[string]Counts `json:"resources"`
 	Files     []File            `json:"files"`
 	Previous  *Link             `json:"previous"` // the newest snapshot at the time of the read
@@ -249,7 +250,7 @@ func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft
 	q := QuarantinedRead{
 		Format: readFormat, StoreID: w.store.meta.StoreID, Export: w.export, ReadName: name, Reason: reason,
 		Org: d.Org, Client: d.Client, Run: d.Run, Tool: d.Tool, Declared: d.Declared,
-		Read: d.read(), Resources: d.counts(), Files: s.files, Previous: w.newest.link(),
+		Read: d.read(), Control: d.Control, Resources: d.counts(), Files: s.files, Previous: w.newest.link(),
 	}
 	q.Read.Requests = transcript.Requests
 	data, err := canonjson.Marshal(q)

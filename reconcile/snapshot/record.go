@@ -189,3 +189,17 @@ func (n *namedRecords) Next() (diff.Record, error) {
 }
 
 func (n *namedRecords) Close() error { return errors.Join(n.joiner.Close(), n.Reader.Close()) }
+
+// countedRecords passes the keys of edges to a counter.
+type countedRecords struct {
+	diff.Reader
+	counter *edges.Counter
+}
+
+func (c countedRecords) Next() (diff.Record, error) {
+	record, err := c.Reader.Next()
+	if err == nil {
+		c.counter.Add(record.Key)
+	}
+	return record, err
+}

@@ -145,7 +145,7 @@ func (w *Writer) draftOf(ctx context.Context, q *QuarantinedRead) (d Draft, clos
 	d = Draft{
 		Started: q.Read.Started.Time, Finished: q.Read.Finished.Time, Org: q.Org, Client: q.Client, Run: q.Run,
 		ClockOffset: time.Duration(q.Read.ClockOffsetMS) * time.Millisecond,
-		Declared:    q.Declared, Settled: q.Read.Settled, Base: w.newest,
+		Declared:    q.Declared, Settled: q.Read.Settled, Control: q.Control, Base: w.newest,
 		readSHA256: q.digest, requestsSHA256: fileNamed(q.Files, RequestsFile).SHA256,
 	}
 	for _, r := range q.Recorded() {
@@ -172,7 +172,7 @@ func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Res
 	counts := q.Resources[r.Name]
 	d = ResourceDraft{
 		Resource: r, ByStatus: counts.ByStatus, Counts: diff.Counts{Total: counts.Total},
-		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside,
+		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside, Refresh: counts.Refresh, Carried: counts.Carried,
 		ContentSHA256: fileNamed(q.Files, r.RecordsFile()).ContentSHA256,
 	}
 	var rules diff.Rules

@@ -52,8 +52,9 @@ type Manifest struct {
 	Tool      Tool              `json:"tool"`
 	Declared  Declaration       `json:"declared"`
 	Read      Read              `json:"read"`
-	Signed    Time              `json:"signed"`    // when the manifest was completed and signed, by Okta's clock
-	Resources map[string]Counts `json:"resources"` // by name
+	Signed    Time              `json:"signed"`            // when the manifest was completed and signed, by Okta's clock
+	Control   *Control          `json:"control,omitempty"` // nil: nothing was compared with Okta's own counts
+	Resources map[string]Counts `json:"resources"`         // by name
 	Files     []File            `json:"files"`
 	Journal   JournalHead       `json:"journal"`
 	SignedBy  *string           `json:"signed_by"` // the key's fingerprint; null: not signed
@@ -128,14 +129,59 @@ type Counts struct {
 	Removed    int               `json:"removed"`
 	Kinds      map[diff.Kind]int `json:"kinds"`
 	Base       string            `json:"base"`       // BaseNone, BasePrevious or BaseReset
-	Rows       int               `json:"rows"`       // in all responses: Total, Duplicates and Outside
+	Rows       int               `json:"rows"`       // in all responses: Total without Carried, Duplicates and Outside
 	Duplicates int               `json:"duplicates"` // further copies of a record
 	Outside    int               `json:"outside"`    // records that the declaration doesn't select
+
+	// Refresh is RefreshFull or RefreshIncremental for group_members, "" for the other
+	// resources. Carried is the number of records that an incremental refresh has taken
+	// over from the previous snapshot.
+	Refresh string `json:"refresh,omitempty"`
+	Carried int    `json:"carried,omitzero"`
 
 	// Unresolved is the number of edges whose other end isn't in the snapshot, although
 	// its resource is recorded. It is counted when the records are written.
 	Unresolved int `json:"unresolved,omitzero"`
 }
+
+// Control compares the numbers of members that Okta reports for groups with the
+// numbers of records in the same snapshot. Okta reports a number also if the role of
+// the app doesn't cover all members.
+type Control struct {
+	Everyone   *Total         `json:"everyone,omitempty"` // of the group Everyone, with the users; nil: not compared
+	Groups     *GroupsControl `json:"groups,omitempty"`   // of groups, with their members; nil: not compared
+	Reconciled bool           `json:"reconciled"`         // changes during the read explain each difference
+}
+
+// Total is a number as Okta reports it, and as it was counted.
+type Total struct {
+	Okta    int `json:"okta"`
+	Counted int `json:"counted"`
+}
+
+// GroupsControl compares the members of all groups for which Okta reports a number.
+type GroupsControl struct {
+	Compared  int          `json:"compared"` // groups
+	Okta      int          `json:"okta"`     // members of these groups
+	Counted   int          `json:"counted"`
+	Different []GroupTotal `json:"different"` // at most MaxDifferent groups whose numbers differ; never nil
+}
+
+// GroupTotal is the number of members of one group.
+type GroupTotal struct {
+	ID      string `json:"id"`
+	Okta    int    `json:"okta"`
+	Counted int    `json:"counted"`
+}
+
+// MaxDifferent is the most groups in GroupsControl.Different.
+const MaxDifferent = 100
+
+// Kinds of a refresh.
+const (
+	RefreshFull        = "full"        // all records were read
+	RefreshIncremental = "incremental" // records whose parents are unchanged can be carried
+)
 
 // Bases of the comparison of a resource.
 const (

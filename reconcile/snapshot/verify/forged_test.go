@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"path/filepath"
 	"slices"
@@ -227,7 +228,11 @@ func TestVerifyFindsForgedEdges(t *testing.T) {
 	)
 	days := storetest.New(t)
 	storetest.Publish(t, days, storetest.Day(1), storetest.Access(1)...)
-	storetest.Publish(t, days, storetest.Day(2), storetest.Access(2)...)
+	d := storetest.Draft(t, days, storetest.Day(2), storetest.Access(2)...)
+	d.Control = &snapshot.Control{Groups: &snapshot.GroupsControl{Compared: 2, Okta: 5, Counted: 4, Different: []snapshot.GroupTotal{{ID: "00g0001", Okta: 3, Counted: 2}}}}
+	w := storetest.Writer(t, days)
+	_, err := w.Publish(t.Context(), d)
+	storetest.Must(t, errors.Join(err, w.Close()))
 	for _, test := range []struct {
 		name  string
 		forge func(f *forger)
@@ -257,6 +262,9 @@ func TestVerifyFindsForgedEdges(t *testing.T) {
 			f.count("group_members", func(c *snapshot.Counts) { c.Kinds["revoked"]--; c.Kinds["not_listed"]++ })
 		}, badChanges},
 		{"proof of a deleted group", func(f *forger) { f.replace("requests.ndjson", "/api/v1/groups/00g0003", "/api/v1/groups/00g0009") }, badChanges},
+		{"control total of a group", func(f *forger) { f.m.Control.Groups.Different[0].Counted = 1 },
+			in + members + ": the group 00g0001 has 2 members, and the control total has 1"},
+		{"control total of all groups", func(f *forger) { f.m.Control.Groups.Counted = 3 }, in + "manifest.json: control: groups: impossible numbers"},
 		{"groups not declared", func(f *forger) { delete(f.m.Resources, "groups"); delete(f.m.Declared.Resources, "groups") },
 			in + "manifest.json: resources: group_members without groups"},
 	} {

@@ -25,6 +25,7 @@ type recordCheck struct {
 	sum       *snapshot.Digest // of content
 	scanner   *canonjson.Scanner
 	csv       *render.CSVChecker // nil: there is no CSV file to compare
+	members   *edges.Counter     // nil: the manifest has no control totals for the records
 	joiner    *edges.Joiner      // nil: the records aren't edges, or the resources of their ends are wrong
 	named     []byte             // an edge with the names of its ends, and a line feed
 	namedScan *canonjson.Scanner // passes named to csv; nil: the records themselves are passed
@@ -96,6 +97,7 @@ func (c *recordCheck) read() (diff.Record, error) {
 		c.count(c.scanner.Values[len(c.resource.Key)])
 	}
 	c.passed()
+	c.members.Add(c.key)
 	record := diff.Record{Key: c.key, JSON: line[:len(line)-1]}
 	if c.joiner != nil {
 		if err := c.join(record); err != nil {
@@ -161,7 +163,7 @@ func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 	if c.joiner != nil && c.joiner.Unresolved() != counts.Unresolved {
 		return fmt.Errorf("%d of its %s are unresolved, and the manifest has %d", c.joiner.Unresolved(), c.resource.Name, counts.Unresolved)
 	}
-	return nil
+	return m.CheckMembers(c.members)
 }
 
 // joiner returns a Joiner for the edges of r, or nil if r has no edges or if there is a
@@ -203,6 +205,9 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	if check.passed = c.passed; joiner != nil {
 		check.joiner = joiner
 		defer joiner.Close()
+	}
+	if r == snapshot.GroupMembers {
+		check.members = c.Manifest.MemberCounter()
 	}
 	d, diffErr := c.compare(ctx, r, before, check)
 	problem := check.end(&c.Manifest, packed.entry)
