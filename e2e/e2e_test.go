@@ -59,6 +59,9 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// withoutLag makes the program not wait for late stamps, which the sandbox doesn't have.
+const withoutLag = "-X oktasync/cmd/oktasync/internal/org.membershipLag=1ms"
+
 // program returns the path of the program under test. The first call looks at
 // every source file, so that the go command doesn't reuse a cached test result
 // after a source file has changed.

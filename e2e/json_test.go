@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,7 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	schema := readSchema(t, read(t, "../docs/json.md"))
-	s := newSite(t, sandbox.Config{Seed: 1, Users: 120}, usersAndGroups...)
+	s := newSite(t, sandbox.Config{Seed: 1, Users: 120}, append(usersAndGroups, "okta.apps.read")...)
 	show := func(status int, kind string, args ...string) any {
 		t.Helper()
 		args = append(args, "--json")
@@ -50,7 +51,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	authority := newStampingAuthority(t)
 	store := "  signing_key_file: signing-key\n  timestamp_url: " + authority.url + "\n  timestamp_ca_file: " + authority.ca + "\n"
 	config := func(more string) {
-		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n"+more, "store:\n", "store:\n"+store)
+		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
@@ -62,7 +63,8 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	moved := s.org.Move(2)
 	s.org.Deactivate(1)
 	s.org.Delete(1)
-	s.org.AddGroup("Auditors", "")
+	auditors, archive := s.org.AddGroup("Auditors", ""), s.org.AddApp("Archive")
+	check(t, errors.Join(s.org.AssignUser(archive, moved[0], ""), s.org.AssignGroup(archive, auditors, 0)))
 	show(2, "list of plan", "plan", "--detailed-exitcode")
 	show(0, "list of manifest", "apply")
 	show(0, "diff", "diff", "all-users")

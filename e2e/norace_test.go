@@ -7,4 +7,4 @@ const (
 	cgo          = "0"
 )
 
-var buildFlags = []string{"build", "-trimpath"}
+var buildFlags = []string{"build", "-trimpath", "-ldflags", withoutLag}

@@ -10,4 +10,4 @@ const (
 )
 
 // The packages of the program are those that `go test -race` has compiled.
-var buildFlags = []string{"build", "-race"}
+var buildFlags = []string{"build", "-race", "-ldflags", withoutLag}

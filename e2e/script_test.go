@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"user":       userCommand,
 			"role":       roleCommand,
 			"group":      groupCommand,
+			"control":    controlCommand,
 			"fault":      faultCommand,
 			"violations": violationsCommand,
 			"status":     statusCommand,
@@ -163,6 +168,42 @@ func groupCommand(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	}
 	ts.Fatalf("group: no group %s", args[1])
+}
+
+// controlCommand changes the org by its control API: `control add-member group=Pilots
+// user=ada@acme.example`. Names, labels and logins stand for ids.
+func controlCommand(ts *testscript.TestScript, _ bool, args []string) {
+	s, query := siteOf(ts), url.Values{}
+	for _, arg := range args[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		if key == "group" || key == "app" || key == "user" || key == "id" {
+			value = s.idOf(value)
+		}
+		query.Set(key, value)
+	}
+	resp, err := s.server.Client().Post(s.server.URL+"/sandbox/"+args[0]+"?"+query.Encode(), "", nil)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode != http.StatusOK {
+		ts.Fatalf("control: %s", body)
+	}
+}
+
+// idOf returns the id of the object with a login, name or label, or text if there is
+// none.
+func (s *site) idOf(text string) string {
+	for _, objects := range []iter.Seq2[string, []byte]{s.org.UsersJSON(), s.org.GroupsJSON(), s.org.AppsJSON(), s.org.RulesJSON()} {
+		for id, json := range objects {
+			for _, member := range []string{"login", "name", "label"} {
+				if bytes.Contains(json, fmt.Appendf(nil, "%q:%q", member, text)) {
+					return id
+				}
+			}
+		}
+	}
+	return text
 }
 
 // faultCommand makes the org fail: `fault forever broken-json`, `fault nth=2

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -11,20 +10,32 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// compare merges the spooled records with the newest snapshot. Counts stay in
-// memory, and changes go to a temporary file.
+// compare merges the spooled records with the newest snapshot, unless this was done
+// since the last record was read. Counts stay in memory, and changes go to a temporary
+// file. A resource is compared after its parents.
 func (c *chain) compare(ctx context.Context, rp *ResourcePlan) error {
+	if rp.compared {
+		return nil
+	}
+	c.enter(PhaseComparing, rp, 0, int(rp.records.records))
+	if err := rp.compare(ctx, c); err != nil {
+		return fmt.Errorf("compare %s with newest snapshot: %w", rp.Declared.Resource.Name, err)
+	}
+	rp.compared = true
+	return nil
+}
+
+func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
 	records, err := rp.records.merge()
 	if err != nil {
 		return err
 	}
-	c.enter(PhaseComparing, rp, 0, int(rp.records.records))
 	after := &counting{merge: records, content: snapshot.NewDigest()}
 	if rp.Declared.Resource.Status != "" {
 		after.byStatus = make(map[string]int)
 	}
 	if rp.Base == snapshot.BasePrevious {
-		err = rp.diff(c.r, observed{ctx, after, c.step})
+		err = rp.diff(c, observed{ctx, after, c.step})
 	} else {
 		err = drain(observed{ctx, after, c.step})
 	}
@@ -37,7 +48,7 @@ func (c *chain) compare(ctx context.Context, rp *ResourcePlan) error {
 	return nil
 }
 
-func (rp *ResourcePlan) diff(r *Reconciler, after diff.Reader) error {
+func (rp *ResourcePlan) diff(c *chain, after diff.Reader) error {
 	before, err := rp.previous.Records(rp.Declared.Resource)
 	if err != nil {
 		return err
@@ -46,20 +57,34 @@ func (rp *ResourcePlan) diff(r *Reconciler, after diff.Reader) error {
 	if err := rp.closeChanges(); err != nil { // of the first comparison, if this is the second
 		return err
 	}
-	if rp.changes, err = r.tempFile(); err != nil {
+	if rp.changes, err = c.r.tempFile(); err != nil {
 		return fmt.Errorf("create temporary file: %w", err)
+	}
+	rules, losses := rp.rules, &losses{Reader: before, plan: rp}
+	closeParents, err := snapshot.OpenParents(c.plan, rp.Declared.Resource, &rules)
+	if err != nil {
+		return err
+	}
+	defer closeParents()
+	if rp.parent != nil {
+		before = losses
 	}
 	sum := snapshot.NewDigest()
 	w := bufio.NewWriter(io.MultiWriter(rp.changes, sum))
 	var line []byte
-	rp.Counts, err = diff.Diff(before, after, rp.rules, func(c *diff.Change) error {
-		if line, err = c.Line(line[:0]); err != nil {
+	rp.Counts, err = diff.Diff(before, after, rules, func(change *diff.Change) error {
+		if change.Op == diff.OpRemoved {
+			losses.removed++
+		}
+		if line, err = change.Line(line[:0]); err != nil {
 			return err
 		}
 		_, err := w.Write(line)
 		return err
 	})
-	err = errors.Join(err, w.Flush())
-	rp.changesSHA256 = sum.String()
+	if err == nil {
+		err = w.Flush()
+	}
+	rp.changesSHA256, rp.losses = sum.String(), losses.counts
 	return err
 }

@@ -33,8 +33,19 @@ type Export struct {
 	Retry Retry `yaml:"retry"`
 	// Users declares the users. If no resource is listed, users are read.
 	Users *Users `yaml:"users"`
-	// Groups declares the groups.
+	// Groups declares the groups, without their members.
 	Groups *Resource `yaml:"groups"`
+	// GroupMembers declares the members of the groups. It needs groups.
+	GroupMembers *Resource `yaml:"group_members"`
+	// GroupRules declares the membership rules of groups.
+	GroupRules *Resource `yaml:"group_rules"`
+	// Apps declares the app instances, without credentials, keys and provisioning
+	// settings.
+	Apps *Resource `yaml:"apps"`
+	// AppUsers declares the users of the apps, without their profiles. It needs apps.
+	AppUsers *Resource `yaml:"app_users"`
+	// AppGroups declares the groups of the apps. It needs apps.
+	AppGroups *Resource `yaml:"app_groups"`
 	// Formats are the formats of the files in a snapshot: ndjson and csv. ndjson is
 	// always written, because it is the snapshot.
 	Formats []string `yaml:"formats" example:"[ndjson]"`

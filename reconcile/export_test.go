@@ -19,8 +19,9 @@ type Spool struct{ s *spool }
 
 func NewSpool(dir string, runSize int) *Spool {
 	temp := func() (*os.File, error) { return snapshot.TempFile(dir) }
-	keep := func(dst, canonical []byte) ([]byte, error) { return append(dst, canonical...), nil }
-	return &Spool{newSpool(temp, keep, runSize)}
+	s := newSpool(temp, Declared{Resource: snapshot.Users})
+	s.runSize = runSize
+	return &Spool{s}
 }
 
 func (s *Spool) Add(u oktaclient.Record) error { return s.s.add(u) }

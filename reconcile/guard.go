@@ -1,10 +1,12 @@
 package reconcile
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // stops returns why the guard of a resource stops a read, one clause for each
@@ -22,13 +24,61 @@ func (p *ResourcePlan) stops() []string {
 	if p.Base != snapshot.BasePrevious {
 		return reasons // there is no earlier snapshot to compare with
 	}
-	if exceeds(g.MaxRemoved, c.Removed, c.Before, g.AtLeast) {
-		reasons = append(reasons, fmt.Sprintf("%d of %d %s gone, the guard allows %s", c.Removed, c.Before, names, g.MaxRemoved))
+	removed, before := c.Removed, c.Before
+	if p.parent != nil {
+		removed, before = p.losses.removed, p.losses.before
+	}
+	if exceeds(g.MaxRemoved, removed, before, g.AtLeast) {
+		reasons = append(reasons, fmt.Sprintf("%d of %d %s gone, the guard allows %s", removed, before, names, g.MaxRemoved))
 	}
 	if g.MaxDeactivated != nil && exceeds(*g.MaxDeactivated, c.Deactivated, c.ActiveBefore, g.AtLeast) {
 		reasons = append(reasons, fmt.Sprintf("%d of %d %s deactivated, the guard allows %s", c.Deactivated, c.ActiveBefore, names, *g.MaxDeactivated))
 	}
-	return reasons
+	return append(reasons, p.losses.groups...)
+}
+
+// edgeLosses are the removals of an edge resource that the guard limits. Okta itself
+// removes the users of an inactive app, so these don't count.
+type edgeLosses struct {
+	before, removed int
+	groups          []string // reasons: each group that lost half of its members, and more than maxGroupLoss
+}
+
+const maxGroupLoss = 100
+
+// losses reads the edges of the newest snapshot, which are sorted by their parents, and
+// sums up the removals of each parent.
+type losses struct {
+	diff.Reader
+	plan    *ResourcePlan
+	counts  edgeLosses
+	parent  []byte // of the newest edge
+	before  int    // edges of this parent
+	removed int    // of these
+}
+
+func (l *losses) Next() (diff.Record, error) {
+	record, err := l.Reader.Next()
+	parent, _, _ := bytes.Cut(record.Key, []byte{0})
+	if err != nil || !bytes.Equal(parent, l.parent) {
+		l.add()
+		l.parent = append(l.parent[:0], parent...)
+	}
+	l.before++
+	return record, err
+}
+
+// add adds the counts of a parent, all of whose edges were compared.
+func (l *losses) add() {
+	parent, exists := l.plan.parent.index.records[string(l.parent)]
+	if !parent.inactive {
+		l.counts.before += l.before
+		l.counts.removed += l.removed
+	}
+	if l.plan.Declared.Resource == snapshot.GroupMembers && exists && !parent.deleted && l.removed > maxGroupLoss && 2*l.removed >= l.before {
+		l.counts.groups = append(l.counts.groups, fmt.Sprintf("%d of %d members of group %s gone, the guard allows less than half", l.removed, l.before, l.parent))
+	}
+	l.before, l.removed = 0, 0
 }
 
 // exceeds reports whether n of total is more than limit allows. Fewer than

@@ -45,7 +45,14 @@ type ResourcePlan struct {
 	read     oktaclient.ReadResult
 	rules    diff.Rules
 	records  *spool
-	changes  *os.File // lines of a changes file
+	compared bool       // with the newest snapshot, and no record was read since then
+	changes  *os.File   // lines of a changes file
+	losses   edgeLosses // of an edge resource, for the guard
+
+	parent   *ResourcePlan   // of an edge resource
+	children []*ResourcePlan // the edge resources whose parents these records are
+	index    *index          // of the records, if they are read more than once; otherwise nil
+	lists    lists           // of an edge resource
 
 	contentSHA256, changesSHA256 string // of records and changes, as they were compared
 }
@@ -97,6 +104,13 @@ func (p *Plan) open(previous *snapshot.Snapshot) {
 	for _, declared := range p.Export.Resources() {
 		rp := &ResourcePlan{Declared: declared, previous: previous}
 		rp.rules, rp.Base = snapshot.RulesAfter(declared.Resource, previous, declaration)
+		rp.rules.Proofs = make(diff.Proofs)
+		for _, parent := range p.Resources {
+			if parent.Declared.Resource == declared.Resource.Parent {
+				rp.parent, rp.rules.Proofs = parent, parent.rules.Proofs
+				parent.children = append(parent.children, rp)
+			}
+		}
 		p.Resources = append(p.Resources, rp)
 	}
 }
@@ -145,6 +159,24 @@ func (p *Plan) Changed() bool {
 		changed = changed || rp.Counts.Added+rp.Counts.Changed+rp.Counts.Removed > 0
 	}
 	return changed
+}
+
+// Recorded returns the resources of the read.
+func (p *Plan) Recorded() (all []*snapshot.Resource) {
+	for _, rp := range p.Resources {
+		all = append(all, rp.Declared.Resource)
+	}
+	return all
+}
+
+// Records returns a reader over the records of a resource that were read.
+func (p *Plan) Records(r *snapshot.Resource) (diff.Reader, error) {
+	for _, rp := range p.Resources {
+		if rp.Declared.Resource == r {
+			return rp.records.merge()
+		}
+	}
+	return nil, fmt.Errorf("%s were not read", r.Name)
 }
 
 // Changes calls visit for each change since the newest snapshot, by resource and

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +29,9 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 			defer recoverPanic(&err)
 			defer c.end()
 			for _, rp := range c.resources {
+				if rp.parent != nil {
+					continue // it is read with its parents
+				}
 				if err := c.resource(ctx, rp); err != nil {
 					return err
 				}
@@ -50,10 +52,24 @@ func (p *Plan) chains(r *Reconciler) (all []*chain) {
 			scope = rp.Declared.Scope
 			all = append(all, &chain{step: p.progress.begin(), r: r, plan: p})
 		}
+		rp.prepare(r)
 		c := all[len(all)-1]
 		c.resources = append(c.resources, rp)
 	}
 	return all
+}
+
+// prepare creates what the read of a resource fills.
+func (rp *ResourcePlan) prepare(r *Reconciler) {
+	rp.records = newSpool(r.tempFile, rp.Declared)
+	switch {
+	case rp.parent != nil:
+		rp.lists.newest = make(map[string]string)
+		rp.records.counts = rp.countsEdge
+	case len(rp.children) > 0 || rp.Declared.Relist:
+		rp.index = &index{records: make(map[string]indexed)}
+		rp.records.counts = rp.countsObject
+	}
 }
 
 // sum sets the read of the plan from the reads of its resources. The first resource
@@ -62,6 +78,9 @@ func (p *Plan) sum() error {
 	p.Read = oktaclient.ReadResult{Settled: true}
 	for i, rp := range p.Resources {
 		read := rp.read
+		if read.Started.IsZero() {
+			continue // there are no parents
+		}
 		if i == 0 {
 			p.Read.Started, p.Read.ClockOffset = read.Started, read.ClockOffset
 		}
@@ -91,52 +110,57 @@ func addRequests(sum *oktaclient.ReadResult, read oktaclient.ReadResult) error {
 	return nil
 }
 
-// resource reads one resource, compares it with the newest snapshot, and proves what
-// was removed.
+// resource reads a resource with its children, compares them with the newest
+// snapshot, and proves what was removed.
 func (c *chain) resource(ctx context.Context, rp *ResourcePlan) error {
 	name := rp.Declared.Resource.Name
-	if err := c.read(ctx, rp); err != nil {
-		if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
-			err = cause
-		}
-		return fmt.Errorf("read %s: %w", name, err)
+	if err := c.list(ctx, rp); err != nil {
+		return fmt.Errorf("read %s: %w", name, cause(ctx, err))
 	}
 	if err := c.compare(ctx, rp); err != nil {
-		return fmt.Errorf("compare %s with newest snapshot: %w", name, err)
+		return err
 	}
 	if err := c.proveRemovals(ctx, rp); err != nil {
-		return fmt.Errorf("read missing %s: %w", name, err)
+		return fmt.Errorf("read missing %s: %w", name, cause(ctx, err))
+	}
+	if rp.index != nil {
+		if err := c.readChildren(ctx, rp, rp.index.changedIDs(), PhaseReading); err != nil {
+			return err
+		}
+		if err := c.settle(ctx, rp); err != nil {
+			return err
+		}
+	}
+	for _, each := range append([]*ResourcePlan{rp}, rp.children...) {
+		if err := c.compare(ctx, each); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// read spools every record of a resource.
-func (c *chain) read(ctx context.Context, rp *ResourcePlan) error {
-	d := rp.Declared
-	rp.records = newSpool(c.r.tempFile, d.Attributes.Projector(d.Resource.Always()).Project, runSize(d))
-	query, expected := c.query(rp), 0
-	if rp.Base == snapshot.BasePrevious {
-		expected = rp.previous.Manifest.Resources[d.Resource.Name].Total
-		if d.Read.Strategy == oktaclient.Spans {
-			borders, err := bordersOf(rp.previous, d.Resource, query.Resource.PageSize)
-			if err != nil {
-				return err
-			}
-			if query.Borders = borders; len(borders) > 0 {
-				query.KnownBefore = borders[len(borders)-1]
-			}
+// list reads the list of a resource.
+func (c *chain) list(ctx context.Context, rp *ResourcePlan) error {
+	query := c.query(rp)
+	if rp.Base == snapshot.BasePrevious && rp.Declared.Read.Strategy == oktaclient.Spans {
+		borders, err := bordersOf(rp.previous, rp.Declared.Resource, query.Resource.PageSize)
+		if err != nil {
+			return err
+		}
+		if query.Borders = borders; len(borders) > 0 {
+			query.KnownBefore = borders[len(borders)-1]
 		}
 	}
-	c.enter(PhaseReading, rp, 0, expected)
-	result, err := c.r.cfg.Source.Read(ctx, query, sink{c, rp})
-	if err != nil && result.Rows > 0 {
-		return fmt.Errorf("%w, after %s in %d requests", err, d.Resource.Plural(result.Rows), result.Requests)
+	c.enter(PhaseReading, rp, 0, rp.expected())
+	return c.readInto(ctx, rp, query)
+}
+
+// expected returns the number of records in the newest snapshot; 0: unknown.
+func (rp *ResourcePlan) expected() int {
+	if rp.Base != snapshot.BasePrevious {
+		return 0
 	}
-	if err != nil {
-		return err
-	}
-	rp.read = result
-	return rp.records.finish()
+	return rp.previous.Manifest.Resources[rp.Declared.Resource.Name].Total
 }
 
 func (c *chain) query(rp *ResourcePlan) oktaclient.Query {
@@ -154,7 +178,7 @@ func (c *chain) query(rp *ResourcePlan) oktaclient.Query {
 	return q
 }
 
-// sink passes a read to a plan.
+// sink passes a read to a plan. It is an oktaclient.ParentSink.
 type sink struct {
 	*chain
 	resource *ResourcePlan
@@ -162,18 +186,41 @@ type sink struct {
 
 func (s sink) Record(r oktaclient.Record) error {
 	s.record()
-	return s.resource.records.add(r)
+	rp := s.resource
+	rp.compared = false
+	if rp.parent != nil {
+		r.LastUpdated = rp.lists.newest[r.Parent]
+	}
+	if err := rp.records.add(r); err != nil || rp.index == nil {
+		return err
+	}
+	stamp, err := rp.stamp(r)
+	rp.index.observe(r, stamp)
+	return err
 }
 
-func (s sink) Outside(r oktaclient.Record) error { return s.resource.records.addOutside(r) }
+func (s sink) Outside(r oktaclient.Record) error {
+	s.resource.compared = false
+	return s.resource.records.addOutside(r)
+}
 
 func (s sink) Request(r oktaclient.Request) error {
-	if s.Phase == PhaseProving {
-		request := requestOf(r)
-		if id, proof, ok := request.Proof(); ok {
-			s.resource.rules.Proofs[id] = proof
-		}
+	request := requestOf(r)
+	if id, proof, ok := request.Proof(); ok {
+		s.resource.rules.Proofs[id] = proof
 	}
 	s.request()
 	return s.plan.requests.add(r, s.r.tempFile)
+}
+
+func (s sink) Begin(parent string) error {
+	s.resource.lists.begin(parent)
+	return nil
+}
+
+func (s sink) End(parent string, exists bool) error {
+	if !exists {
+		s.resource.lists.missing = append(s.resource.lists.missing, parent)
+	}
+	return nil
 }

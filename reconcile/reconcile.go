@@ -11,6 +11,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,10 @@ type Config struct {
 	Tool   snapshot.Tool   // the program that reads
 	Logger *slog.Logger    // nil: no log
 
+	// MembershipLag is how late Okta can show a change of a group's members in its
+	// lastMembershipUpdated. 0: 12 seconds. A negative lag is none, for tests.
+	MembershipLag time.Duration
+
 	// Progress, if not nil, receives the progress of each reconcile and plan, at
 	// most once per page. Calls for one reconcile are serialized.
 	Progress func(Progress)
@@ -61,6 +66,7 @@ func New(cfg Config) *Reconciler {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	cfg.MembershipLag = cmp.Or(cfg.MembershipLag, membershipLag)
 	return &Reconciler{cfg: cfg, log: log}
 }
 

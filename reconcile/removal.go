@@ -28,7 +28,6 @@ func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	}
 	most = min(rp.Counts.Removed, max(most, maxOverridden))
 	c.enter(PhaseProving, rp, 0, most)
-	rp.rules.Proofs = make(diff.Proofs)
 	var ids []string
 	requested := 0
 	err := rp.eachChange(func(change *diff.Change) error {
@@ -49,6 +48,7 @@ func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	if err := rp.records.finish(); err != nil {
 		return err
 	}
+	rp.compared = false
 	return c.compare(ctx, rp)
 }
 

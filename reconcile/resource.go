@@ -28,7 +28,8 @@ type Users struct {
 }
 
 // Resource declares which attributes of a resource are kept, which changes count,
-// and when the guard stops a read.
+// and when the guard stops a read. All these resources have the same keys, with other
+// defaults.
 type Resource struct {
 	Attributes Attributes `yaml:"attributes"`
 	Changes    Changes    `yaml:"changes"`
@@ -38,7 +39,7 @@ type Resource struct {
 // Attributes selects the attributes that are kept. A path consists of member
 // names joined by dots, and covers everything below it: `profile` also stands for
 // `profile.email`. Elements of a list have no paths; a list is kept or removed as
-// a whole. The attribute `id`, and the `status` of a user, are always kept.
+// a whole. The attributes that identify a record, and its `status`, are always kept.
 type Attributes struct {
 	// Include lists the paths that are kept. Empty: everything that Okta returns.
 	Include []string `yaml:"include" example:"[id, profile.login, profile.email]"`
@@ -108,7 +109,12 @@ func defaultUsers() *Users {
 
 // defaultGuards are the guards of the other resources, by name.
 var defaultGuards = map[string]Guard{
-	"groups": {MaxRemoved: snapshot.Percent(5), AtLeast: 10, Min: 1},
+	"groups":        {MaxRemoved: snapshot.Percent(5), AtLeast: 10, Min: 1},
+	"group_members": {MaxRemoved: snapshot.Percent(10), AtLeast: 1000},
+	"group_rules":   {MaxRemoved: snapshot.Percent(25), AtLeast: 5},
+	"apps":          {MaxRemoved: snapshot.Percent(5), AtLeast: 5},
+	"app_users":     {MaxRemoved: snapshot.Percent(10), AtLeast: 1000},
+	"app_groups":    {MaxRemoved: snapshot.Percent(10), AtLeast: 50},
 }
 
 // SetDefaults sets u to the declaration for missing keys. The key is "users".
@@ -121,6 +127,9 @@ func (r *Resource) SetDefaults(key string) {
 		Changes:    Changes{Ignore: []string{"lastUpdated", "lastMembershipUpdated"}},
 		Guard:      defaultGuards[key],
 	}
+	if key == "app_users" {
+		r.Changes.Ignore = append(r.Changes.Ignore, "lastSync")
+	}
 }
 
 // Declared is one resource that an export declares.
@@ -129,16 +138,33 @@ type Declared struct {
 	Resource *snapshot.Resource
 	Read     oktaclient.Resource
 	Scope    string // the OAuth 2.0 scope that reading needs
+	Relist   bool   // Okta can't list what changed during a read, so all records are listed again
 }
 
-// Resources returns the resources that e declares, parents before their children.
+// Resources returns the resources that e declares, parents before their children, and
+// those of one scope together.
 func (e Export) Resources() []Declared {
 	var list []Declared
 	if u := e.Users; u != nil {
-		list = append(list, Declared{u.declared(), snapshot.Users, oktaclient.Users, "okta.users.read"})
+		list = append(list, Declared{u.declared(), snapshot.Users, oktaclient.Users, "okta.users.read", false})
 	}
-	if g := e.Groups; g != nil {
-		list = append(list, Declared{g.declared(), snapshot.Groups, oktaclient.Groups, "okta.groups.read"})
+	for _, other := range []struct {
+		declared *Resource
+		resource *snapshot.Resource
+		read     oktaclient.Resource
+		scope    string
+		relist   bool
+	}{
+		{e.Groups, snapshot.Groups, oktaclient.Groups, "okta.groups.read", false},
+		{e.GroupMembers, snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", false},
+		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, "okta.groups.read", true},
+		{e.Apps, snapshot.Apps, oktaclient.Apps, "okta.apps.read", true},
+		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, "okta.apps.read", false},
+		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, "okta.apps.read", false},
+	} {
+		if d := other.declared; d != nil {
+			list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, other.relist})
+		}
 	}
 	return list
 }
@@ -197,8 +223,12 @@ func (e Export) checkResources(f *fieldErrors) {
 		checkSearch(f, u.Search)
 		checkPaths(f, "users.changes.moved", u.Changes.Moved)
 	}
-	for _, d := range e.Resources() {
+	declared := e.Resources()
+	for _, d := range declared {
 		name := d.Resource.Name
+		if p := d.Resource.Parent; p != nil && !slices.ContainsFunc(declared, func(d Declared) bool { return d.Resource == p }) {
+			f.add(name, "needs %s in the same export", p.Name)
+		}
 		checkAttributes(f, name+".attributes.", d)
 		checkPaths(f, name+".changes.ignore", d.Changes.Ignore)
 		if n := d.Guard.AtLeast; n < 0 {

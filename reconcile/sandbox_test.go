@@ -22,7 +22,7 @@ type app struct {
 	token string
 }
 
-var scopes = []string{"okta.users.read", "okta.groups.read"}
+var scopes = []string{"okta.users.read", "okta.groups.read", "okta.apps.read"}
 
 func newApp(t *testing.T, cfg sandbox.Config) *app {
 	t.Helper()

@@ -11,10 +11,10 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -27,36 +27,40 @@ const (
 )
 
 // spool accepts the records of one read in any order and returns them sorted by
-// id, each id once. It is an external merge sort over unnamed temporary files, so
+// key, each key once. It is an external merge sort over unnamed temporary files, so
 // its memory is constant and a crash leaves no files. Excluded attributes are
 // removed before anything is written to a file.
 //
 // One goroutine fills it. After finish, any number of merges may read it at the
-// same time.
+// same time, and more records may follow.
 type spool struct {
 	temp    func() (*os.File, error)
+	record  func(dst []byte, parent string, object []byte) ([]byte, error) // what may be stored of an object, in canonical form
 	project func(dst, canonical []byte) ([]byte, error)
 	runSize int
+
+	// counts reports whether a copy of a record is a part of the read. nil: all are.
+	counts func(key, updated []byte) bool
 
 	arena   []byte  // encoded records of the run that is being filled
 	index   []entry // the records in arena
 	runs    []run
 	records uint64 // number of all records; a record's number is its order of arrival
 
-	canonical, projected []byte // reused for every record
+	key, canonical, projected []byte // of the newest record; their memory is reused
 }
 
 // entry is one record of the arena and its sort key.
 type entry struct {
-	id, updated []byte
-	arrival     uint64
-	record      []byte
+	key, updated []byte
+	arrival      uint64
+	record       []byte
 }
 
-// order compares records by id. Among copies of one id, the copy to keep comes
+// order compares records by key. Among copies of one record, the copy to keep comes
 // first.
 func order(a, b entry) int {
-	if c := bytes.Compare(a.id, b.id); c != 0 {
+	if c := bytes.Compare(a.key, b.key); c != 0 {
 		return c
 	}
 	return cmp.Or(
@@ -70,8 +74,9 @@ type run struct {
 	size int64
 }
 
-func newSpool(temp func() (*os.File, error), project func(dst, canonical []byte) ([]byte, error), runSize int) *spool {
-	return &spool{temp: temp, project: project, runSize: runSize}
+// newSpool returns an empty spool for the records of a resource.
+func newSpool(temp func() (*os.File, error), d Declared) *spool {
+	return &spool{temp: temp, record: d.Resource.Record, project: d.Attributes.Projector(d.Resource.Always()).Project, runSize: runSize(d)}
 }
 
 // runSize returns the bytes of records of a resource that are sorted in memory.
@@ -84,8 +89,11 @@ func runSize(d Declared) int {
 
 // add adds one copy of a record as Okta sent it.
 func (s *spool) add(r oktaclient.Record) error {
+	if r.Parent != "" && strings.ContainsRune(r.ID, 0) {
+		return fmt.Errorf("record %.60q: a zero byte in its id", r.ID)
+	}
 	var err error
-	if s.canonical, err = canonjson.Canonical(s.canonical[:0], r.JSON); err != nil {
+	if s.canonical, err = s.record(s.canonical[:0], r.Parent, r.JSON); err != nil {
 		return fmt.Errorf("record %.60q: %w", r.ID, err)
 	}
 	if s.projected, err = s.project(s.projected[:0], s.canonical); err != nil {
@@ -100,7 +108,11 @@ func (s *spool) addOutside(r oktaclient.Record) error { return s.put(r, nil) }
 
 // put adds a record. Its json is nil if the declaration doesn't select it.
 func (s *spool) put(r oktaclient.Record, json []byte) error {
-	if len(s.arena)+len(r.ID)+len(r.LastUpdated)+len(r.Status)+len(json)+maxLengths > s.runSize {
+	if s.key = s.key[:0]; r.Parent != "" {
+		s.key = append(append(s.key, r.Parent...), 0) // as snapshot.Resource.AppendKey
+	}
+	s.key = append(s.key, r.ID...)
+	if len(s.arena)+len(s.key)+len(r.LastUpdated)+len(r.Status)+len(json)+maxLengths > s.runSize {
 		if err := s.flush(); err != nil {
 			return err
 		}
@@ -110,8 +122,8 @@ func (s *spool) put(r oktaclient.Record, json []byte) error {
 	}
 	start := len(s.arena)
 	s.records++
-	s.arena = appendField(s.arena, r.ID)
-	id := s.arena[len(s.arena)-len(r.ID):]
+	s.arena = appendField(s.arena, s.key)
+	key := s.arena[len(s.arena)-len(s.key):]
 	s.arena = appendField(s.arena, r.LastUpdated)
 	updated := s.arena[len(s.arena)-len(r.LastUpdated):]
 	s.arena = appendField(s.arena, r.Status)
@@ -119,7 +131,7 @@ func (s *spool) put(r oktaclient.Record, json []byte) error {
 	s.arena = appendField(s.arena, json)
 	// If the arena has grown, earlier entries still point into the old array, whose
 	// bytes don't change.
-	s.index = append(s.index, entry{id: id, updated: updated, arrival: s.records, record: s.arena[start:]})
+	s.index = append(s.index, entry{key: key, updated: updated, arrival: s.records, record: s.arena[start:]})
 	return nil
 }
 
@@ -151,7 +163,7 @@ func (s *spool) flush() error {
 // finish writes the last run and releases the memory.
 func (s *spool) finish() error {
 	err := s.flush()
-	s.arena, s.index, s.canonical, s.projected = nil, nil, nil, nil
+	s.arena, s.index, s.key, s.canonical, s.projected = nil, nil, nil, nil, nil
 	return err
 }
 
@@ -167,7 +179,7 @@ func (s *spool) close() error {
 
 // merge returns a reader over all runs. It implements diff.Reader.
 func (s *spool) merge() (*merge, error) {
-	m := &merge{}
+	m := &merge{counts: s.counts}
 	for _, r := range s.runs {
 		c := &cursor{r: bufio.NewReaderSize(io.NewSectionReader(r.file, 0, r.size), readBuffer)}
 		switch err := c.next(); {
@@ -182,17 +194,18 @@ func (s *spool) merge() (*merge, error) {
 	return m, nil
 }
 
-// merge reads the records of a spool in ascending order of ids. Of several copies
+// merge reads the records of a spool in ascending order of keys. Of several copies
 // of a record, the one with the newest lastUpdated counts, and among equal ones
 // the last. It returns the records that the declaration selects, and counts the
 // others.
 type merge struct {
 	heap       cursors
+	counts     func(key, updated []byte) bool
 	current    *cursor // its buffers contain the record that Next returned
 	status     []byte
 	duplicates int // further copies
-	outside    int // records whose newest copy the declaration doesn't select
-	id         []byte
+	outside    int // records whose newest copy the declaration doesn't select, and copies that don't count
+	key        []byte
 }
 
 func (m *merge) Next() (diff.Record, error) {
@@ -205,17 +218,21 @@ func (m *merge) Next() (diff.Record, error) {
 		}
 		c := m.heap[0]
 		m.current = c
-		if m.id != nil && bytes.Equal(c.id, m.id) {
+		if m.counts != nil && !m.counts(c.key, c.updated) {
+			m.outside++
+			continue
+		}
+		if m.key != nil && bytes.Equal(c.key, m.key) {
 			m.duplicates++
 			continue
 		}
-		m.id = append(m.id[:0], c.id...)
+		m.key = append(m.key[:0], c.key...)
 		if len(c.json) == 0 {
 			m.outside++
 			continue
 		}
 		m.status = c.status
-		return diff.Record{Key: m.id, JSON: c.json}, nil
+		return diff.Record{Key: m.key, JSON: c.json}, nil
 	}
 }
 
@@ -250,7 +267,7 @@ type cursor struct {
 // next reads the following record into the cursor's buffers, or returns io.EOF.
 func (c *cursor) next() error {
 	var err error
-	if c.id, err = readField(c.r, c.id); err != nil {
+	if c.key, err = readField(c.r, c.key); err != nil {
 		if err == io.EOF {
 			return io.EOF
 		}

@@ -56,7 +56,7 @@ func (f *diffFormat) check() error {
 // printDifference returns the number of changes.
 func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location) (int, error) {
 	if len(d.skipped) > 0 {
-		fmt.Fprintf(a.stderr, "oktasync: note: %s not compared: only one of the two snapshots records them\n", strings.Join(d.skipped, " and "))
+		fmt.Fprintf(a.stderr, "oktasync: note: %s not compared: only one of the two snapshots records them\n", term.List(d.skipped))
 	}
 	switch f.name {
 	case "json":
@@ -70,6 +70,7 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 // changeList prints changes as text.
 type changeList struct {
 	w     io.Writer
+	names edgeNames
 	zone  *time.Location // of Okta's times; nil: the list has no times
 	limit int            // how many changes are printed; 0: all
 	count int
@@ -88,11 +89,11 @@ func (a *app) limit(all bool) int {
 
 var opSigns = map[diff.Op]string{diff.OpAdded: "+", diff.OpChanged: "~", diff.OpRemoved: "-"}
 
-func (l *changeList) add(c *diff.Change) error {
+func (l *changeList) add(r *snapshot.Resource, c *diff.Change) error {
 	if l.count++; l.short() > 0 {
 		return nil
 	}
-	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)), l.at(c))
+	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(l.names.of(r, c)), l.at(c))
 	for _, path := range c.Paths {
 		fmt.Fprintf(l.w, "      %s: %s -> %s\n", term.Safe(path), term.Safe(valueText(c.Before, path)), term.Safe(valueText(c.After, path)))
 	}
@@ -181,6 +182,9 @@ func (d *difference) print(empty changeList) (changes int, err error) {
 }
 
 func (d *difference) printResource(c comparison, empty changeList) (counts diff.Counts, err error) {
+	if empty.names, err = d.names(c, empty.limit); err != nil {
+		return counts, err
+	}
 	for _, heading := range headings(c.resource) {
 		list := empty
 		counts, err = d.each(c, func(change *diff.Change) error {
@@ -188,9 +192,9 @@ func (d *difference) printResource(c comparison, empty changeList) (counts diff.
 				return nil
 			}
 			if list.count == 0 {
-				fmt.Fprintf(list.w, "\n%s\n", strings.ToUpper(heading[:1])+heading[1:])
+				fmt.Fprintf(list.w, "\n%s\n", strings.ToUpper(heading[:1])+strings.ReplaceAll(heading[1:], "_", " "))
 			}
-			return list.add(change)
+			return list.add(c.resource, change)
 		})
 		if err != nil {
 			return counts, err

@@ -23,7 +23,7 @@ func (a *app) diffCommand() *cobra.Command {
 		Long: `Compares two snapshots of an export: the newest two by default, or FROM with the
 newest. Name a snapshot by its folder, by a date (the last snapshot of that day or
 before, in the export's time zone), or by @-1 for the snapshot before the newest.
-RESOURCE (users, groups) limits the output to a resource.
+RESOURCE limits the output to a resource, such as users or group_members.
 
 The time of each change is Okta's: when the user was activated or created, when the
 status changed, or when the record was last updated.
@@ -196,7 +196,33 @@ func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Co
 		return diff.Counts{}, err
 	}
 	defer after.Close()
+	closeParents, err := snapshot.OpenParents(d.to, c.resource, &c.rules)
+	if err != nil {
+		return diff.Counts{}, err
+	}
+	defer closeParents()
 	return diff.Diff(before, after, c.rules, visit)
+}
+
+// names returns the names of the ends of the first changed edges, as many as a list
+// with this limit has. They are those of the newer state, if it has them.
+func (d *difference) names(c comparison, limit int) (edgeNames, error) {
+	if c.resource.Other == nil {
+		return nil, nil
+	}
+	names, n := make(edgeNames), 0
+	_, err := d.each(c, func(change *diff.Change) error {
+		if n++; limit == 0 || n <= limit {
+			names.add(c.resource, change)
+		}
+		return nil
+	})
+	for _, s := range []source{d.to, d.from} {
+		if err == nil {
+			err = names.readFrom(s)
+		}
+	}
+	return names, err
 }
 
 // all calls visit for each change of all resources.

@@ -21,7 +21,8 @@ func (a *app) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one user in all snapshots",
-		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If
+		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export, with
+those of the user's groups and apps if they are recorded. If
 retention has pruned snapshots, it compares the snapshots before and after the
 gap, and shows the gap. A change that was reversed within the gap is not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
@@ -46,8 +47,7 @@ gap, and shows the gap. A change that was reversed within the gap is not visible
 		case "csv":
 			return h.printCSV(a.stdout)
 		}
-		h.print(a.stdout)
-		return nil
+		return h.print(a.stdout)
 	})
 }
 
@@ -76,6 +76,13 @@ type historyEntry struct {
 	Present  bool          `json:"present"` // the snapshot has the user, and can't be compared
 	Pruned   []string      `json:"pruned"`  // the pruned snapshots before it
 	Change   *diff.Change  `json:"change"`  // from the existing snapshot before it; null: none
+	Access   []edgeChange  `json:"access"`  // of the user's groups and apps
+}
+
+// edgeChange is a change of an edge from a group or an app to the user.
+type edgeChange struct {
+	Resource string `json:"resource"`
+	*diff.Change
 }
 
 func (h *history) read(user string) (err error) {
@@ -92,7 +99,7 @@ func (h *history) read(user string) (err error) {
 		if err != nil {
 			return err
 		}
-		if entry.Present || entry.Change != nil || len(entry.Pruned) > 0 {
+		if entry.Present || entry.Change != nil || len(entry.Access) > 0 || len(entry.Pruned) > 0 {
 			h.document.Entries = append(h.document.Entries, entry)
 		}
 		before = s
@@ -114,14 +121,14 @@ func (h *history) identify(user string) error {
 	}
 	for i := len(h.list) - 1; i >= 0 && !slices.Contains(ids, user); i-- {
 		s := h.list[i]
-		changesSuffice := i > 0 && i < len(h.list)-1 && h.list[i-1].Manifest.Sequence+1 == s.Manifest.Sequence && compared(s)
+		changesSuffice := i > 0 && i < len(h.list)-1 && h.list[i-1].Manifest.Sequence+1 == s.Manifest.Sequence && compared(s, snapshot.Users)
 		if !changesSuffice {
 			err := eachUser(s, func(u diff.Record) bool { add(string(u.Key), loginOf(u.JSON)); return true })
 			if err != nil {
 				return err
 			}
 		}
-		if err := eachChange(s, user, func(c *diff.Change) { add(c.ID(), c.Login) }); err != nil {
+		if err := eachChange(s, snapshot.Users, user, func(c *diff.Change) { add(c.ID(), c.Login) }); err != nil {
 			return err
 		}
 	}
@@ -132,15 +139,14 @@ func (h *history) identify(user string) error {
 	return nil
 }
 
-// compared reports whether s has a changes file.
-func compared(s *snapshot.Snapshot) bool {
-	return s.Manifest.Resources[snapshot.Users.Name].Base == snapshot.BasePrevious
+// compared reports whether s has a changes file of r.
+func compared(s *snapshot.Snapshot, r *snapshot.Resource) bool {
+	return s.Manifest.Resources[r.Name].Base == snapshot.BasePrevious
 }
 
 // entry returns the user in s. before is the snapshot before it, nil for the first.
 func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error) {
-	e = historyEntry{Snapshot: s.Name(), Sequence: s.Manifest.Sequence, Started: s.Manifest.Read.Started, Pruned: []string{}}
-	id := h.document.ID
+	e = historyEntry{Snapshot: s.Name(), Sequence: s.Manifest.Sequence, Started: s.Manifest.Read.Started, Pruned: []string{}, Access: []edgeChange{}}
 	after := ""
 	if before != nil {
 		after = before.Name()
@@ -150,75 +156,97 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 		return e, err
 	}
 	e.Pruned = append(e.Pruned, pruned...)
-	if before == nil || len(pruned) > 0 || !compared(s) {
-		err = h.compareUsers(&e, before, s)
-		return e, err
-	}
-	err = eachChange(s, id, func(c *diff.Change) {
-		if c.ID() == id {
-			e.Change = c
+	for _, r := range s.Recorded() {
+		add := func(c *diff.Change) { e.Access = append(e.Access, edgeChange{r.Name, c}) }
+		if r == snapshot.Users {
+			add = func(c *diff.Change) { e.Change = c }
+		} else if r.Other != snapshot.Users {
+			continue
 		}
-	})
-	return e, err
+		if before == nil || len(pruned) > 0 || !compared(s, r) {
+			err = h.compare(&e, r, before, s, add)
+		} else {
+			err = eachChange(s, r, h.document.ID, func(c *diff.Change) {
+				if c.Key[r.Key[len(r.Key)-1]] == h.document.ID {
+					add(c)
+				}
+			})
+		}
+		if err != nil {
+			return e, err
+		}
+	}
+	return e, nil
 }
 
-// compareUsers sets e from the user in s and in before.
-func (h *history) compareUsers(e *historyEntry, before, s *snapshot.Snapshot) error {
-	newer, err := findUser(s, h.document.ID)
-	if err != nil {
-		return err
-	}
+// compare compares the user's records of a resource in before and in s, because no
+// changes file has their changes.
+func (h *history) compare(e *historyEntry, r *snapshot.Resource, before, s *snapshot.Snapshot, add func(*diff.Change)) (err error) {
 	base := snapshot.BaseNone
 	var rules diff.Rules
 	if before != nil {
-		rules, base = snapshot.RulesFor(snapshot.Users, &before.Manifest, s.Manifest.Declared)
+		rules, base = snapshot.RulesFor(r, &before.Manifest, s.Manifest.Declared)
 	}
-	if base != snapshot.BasePrevious {
-		e.Present = newer != nil
-		return nil
-	}
-	if rules.Proofs, err = s.Proofs(snapshot.Users); err != nil {
-		return err
-	}
-	older, err := findUser(before, h.document.ID)
+	newer, err := recordsOf(s, r, h.document.ID)
 	if err != nil {
 		return err
 	}
+	defer newer.Close()
+	if base != snapshot.BasePrevious {
+		if r == snapshot.Users {
+			_, err = newer.Next()
+			e.Present = err == nil
+		}
+		if err == io.EOF {
+			err = nil
+		}
+		return err
+	}
+	older, err := recordsOf(before, r, h.document.ID)
+	if err != nil {
+		return err
+	}
+	defer older.Close()
+	if rules.Proofs, err = s.Proofs(r); err != nil {
+		return err
+	}
+	closeParents, err := snapshot.OpenParents(s, r, &rules)
+	if err != nil {
+		return err
+	}
+	defer closeParents()
 	_, err = diff.Diff(older, newer, rules, func(c *diff.Change) error { // c is valid during the call only
 		line, err := c.Line(nil)
 		if err == nil {
-			e.Change, err = diff.ParseChange(line)
+			c, err = diff.ParseChange(line)
+		}
+		if err == nil {
+			add(c)
 		}
 		return err
 	})
 	return err
 }
 
-// oneUser is a Reader of one user, or of none if it is nil.
-type oneUser struct {
-	user diff.Record
-	read bool
+// userRecords reads the records of one user: the user, or the edges to the user.
+type userRecords struct {
+	diff.Reader
+	id []byte
 }
 
-func (n *oneUser) Next() (diff.Record, error) {
-	if n == nil || n.read {
-		return diff.Record{}, io.EOF
-	}
-	n.read = true
-	return n.user, nil
+// recordsOf returns the records of a user in s.
+func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource, id string) (*userRecords, error) {
+	records, err := s.Records(r)
+	return &userRecords{records, []byte(id)}, err
 }
 
-func (n *oneUser) Close() error { return nil }
-
-// findUser returns the user of s with this ID, and nil if there is none.
-func findUser(s *snapshot.Snapshot, id string) (found *oneUser, err error) {
-	err = eachUser(s, func(u diff.Record) bool {
-		if string(u.Key) == id {
-			found = &oneUser{user: diff.Record{Key: bytes.Clone(u.Key), JSON: bytes.Clone(u.JSON)}}
+func (u *userRecords) Next() (diff.Record, error) {
+	for {
+		record, err := u.Reader.Next()
+		if err != nil || bytes.Equal(record.Key[bytes.LastIndexByte(record.Key, 0)+1:], u.id) {
+			return record, err
 		}
-		return found == nil
-	})
-	return found, err
+	}
 }
 
 // eachUser calls visit for each user of s, until it returns false.
@@ -248,10 +276,10 @@ func loginOf(user []byte) string {
 	return login
 }
 
-// eachChange calls visit for each change of the users of s whose line contains text,
-// in any case.
-func eachChange(s *snapshot.Snapshot, text string, visit func(*diff.Change)) error {
-	changes, err := s.Changes(snapshot.Users)
+// eachChange calls visit for each change of the records of r in s whose line contains
+// text, in any case.
+func eachChange(s *snapshot.Snapshot, r *snapshot.Resource, text string, visit func(*diff.Change)) error {
+	changes, err := s.Changes(r)
 	if err != nil {
 		return err
 	}
@@ -287,22 +315,34 @@ func (h *history) printCSV(w io.Writer) error {
 			text += "," + report.Span(e.Pruned) + ",,pruned,,,,,,\r\n"
 		}
 		about := e.Started.String() + "," + e.Snapshot + ","
-		switch {
-		case e.Change != nil:
-			row, err := appendChangeRow([]byte(about), snapshot.Users, e.Change)
+		if e.Present {
+			text += about + ",present,,,,,,\r\n"
+		}
+		for _, c := range e.changes() {
+			row, err := appendChangeRow([]byte(about), snapshot.ResourceNamed(c.Resource), c.Change)
 			if err != nil {
 				return err
 			}
 			text += string(row)
-		case e.Present:
-			text += about + ",present,,,,,,\r\n"
 		}
 	}
 	_, err := io.WriteString(w, text)
 	return err
 }
 
-func (h *history) print(w io.Writer) {
+// changes returns the changes of the user, and of the user's groups and apps.
+func (e *historyEntry) changes() []edgeChange {
+	if e.Change == nil {
+		return e.Access
+	}
+	return append([]edgeChange{{snapshot.Users.Name, e.Change}}, e.Access...)
+}
+
+func (h *history) print(w io.Writer) error {
+	names, err := h.names()
+	if err != nil {
+		return err
+	}
 	d := h.document
 	fmt.Fprintf(w, "%s (%s) in %s\n", term.Safe(d.Login), term.Safe(d.ID), d.Export)
 	zone := h.r.zone(h.export)
@@ -310,15 +350,37 @@ func (h *history) print(w io.Writer) {
 		if len(e.Pruned) > 0 {
 			fmt.Fprintf(w, "\n… %s pruned, %s: changes that were reversed there are not visible\n", term.Plural(len(e.Pruned), "snapshot"), report.Span(e.Pruned))
 		}
-		switch {
-		case e.Change != nil:
+		if e.Present || len(e.changes()) > 0 {
 			fmt.Fprintf(w, "\n%s  %s\n", e.Started.In(zone).Format(shortTime), e.Snapshot)
-			list := changeList{w: w}
-			list.add(e.Change)
-		case e.Present:
-			fmt.Fprintf(w, "\n%s  %s\n    present\n", e.Started.In(zone).Format(shortTime), e.Snapshot)
+		}
+		if e.Present {
+			fmt.Fprintln(w, "    present")
+		}
+		list := changeList{w: w, names: names}
+		for _, c := range e.changes() {
+			list.add(snapshot.ResourceNamed(c.Resource), c.Change)
 		}
 	}
 	newest := h.list[len(h.list)-1]
-	fmt.Fprintf(w, "\n%s up to %s\n", term.Plural(len(h.list), "snapshot"), newest.Name())
+	_, err = fmt.Fprintf(w, "\n%s up to %s\n", term.Plural(len(h.list), "snapshot"), newest.Name())
+	return err
+}
+
+// names returns the names of the user's groups and apps, the newest that is recorded.
+func (h *history) names() (edgeNames, error) {
+	names := make(edgeNames)
+	for _, e := range h.document.Entries {
+		for _, c := range e.Access {
+			names.add(snapshot.ResourceNamed(c.Resource), c.Change)
+		}
+	}
+	if users := names[snapshot.Users]; users != nil {
+		users[h.document.ID] = h.document.Login
+	}
+	for _, s := range slices.Backward(h.list) {
+		if err := names.readFrom(s); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }

@@ -174,7 +174,7 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 		fmt.Fprintf(w, "%s: not settled: %s\n", p.Export.Name, report.Unsettled)
 	}
 	if p.Previous == nil {
-		fmt.Fprintf(w, "\nPlan: the first snapshot, of %s.\n", strings.Join(totals, " and "))
+		fmt.Fprintf(w, "\nPlan: the first snapshot, of %s.\n", term.List(totals))
 	} else if err := printPlanChanges(list, p); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 }
 
 // printPlanChanges prints the changes since the newest snapshot.
-func printPlanChanges(list changeList, p *reconcile.Plan) error {
+func printPlanChanges(list changeList, p *reconcile.Plan) (err error) {
 	w := list.w
 	compared := false
 	for _, r := range p.Resources {
@@ -199,7 +199,10 @@ func printPlanChanges(list changeList, p *reconcile.Plan) error {
 		return nil
 	}
 	fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
-	if err := p.Changes(func(_ *snapshot.Resource, c *diff.Change) error { return list.add(c) }); err != nil {
+	if list.names, err = planNames(p, list.limit); err != nil {
+		return err
+	}
+	if err := p.Changes(list.add); err != nil {
 		return err
 	}
 	list.end()
@@ -208,6 +211,25 @@ func printPlanChanges(list changeList, p *reconcile.Plan) error {
 	}
 	fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
 	return nil
+}
+
+// planNames returns the names of the ends of the first changed edges, as many as a list
+// with this limit has.
+func planNames(p *reconcile.Plan, limit int) (edgeNames, error) {
+	names, n := make(edgeNames), 0
+	err := p.Changes(func(r *snapshot.Resource, c *diff.Change) error {
+		if n++; limit == 0 || n <= limit {
+			names.add(r, c)
+		}
+		return nil
+	})
+	if err == nil {
+		err = names.readFrom(p)
+	}
+	if err == nil {
+		err = names.readFrom(p.Previous)
+	}
+	return names, err
 }
 
 // planSentence sums up what apply would do for reasons of change.

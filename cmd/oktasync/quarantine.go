@@ -270,7 +270,7 @@ func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err e
 			return nil
 		}
 		if n++; n <= maxNamed {
-			fmt.Fprintf(a.stderr, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(nameOf(c)))
+			fmt.Fprintf(a.stderr, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(edgeNames(nil).of(r, c)))
 		}
 		return nil
 	})

@@ -21,8 +21,8 @@ func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show EXPORT[@SNAPSHOT] [RESOURCE]",
 		Short: "Print the records of a snapshot",
-		Long: `Prints the records of a resource (users, groups) of a snapshot, sorted by id.
-The default is the newest snapshot, and its first resource.
+		Long: `Prints the records of a resource of a snapshot, such as users or group_members,
+sorted by id. The default is the newest snapshot, and its first resource.
 
 Name a snapshot by its folder, by a date (the last snapshot of that day or before,
 in the export's time zone), or by @-1 for the snapshot before the newest.`,
@@ -87,7 +87,7 @@ func resourceNamed(s source, name string) (*snapshot.Resource, error) {
 		names = append(names, r.Name)
 	}
 	if snapshot.ResourceNamed(name) != nil {
-		return nil, fmt.Errorf("%s doesn't record %s, only %s", s.Name(), name, strings.Join(names, " and "))
+		return nil, fmt.Errorf("%s doesn't record %s, only %s", s.Name(), name, term.List(names))
 	}
 	return nil, fmt.Errorf("unknown resource %s; %s", term.Word(name), term.Suggestion(name, names))
 }
@@ -99,16 +99,18 @@ func (a *app) show(s source, declared snapshot.Declaration, name, format string)
 		return err
 	}
 	var columns *render.Columns
+	open := s.Records
 	switch format {
 	case "ndjson", "json":
 	case "csv":
 		if columns, err = csvColumns(s, r, declared); err != nil {
 			return err
 		}
+		open = func(r *snapshot.Resource) (diff.Reader, error) { return snapshot.NamedRecords(s, r) }
 	default:
 		return fmt.Errorf("--format %s: must be ndjson, csv or json", term.Word(format))
 	}
-	records, err := s.Records(r)
+	records, err := open(r)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (k *checks) okta(o OktaConfig, required []requiredScope) {
 // ScopeProblems returns the problems with a list of scopes for users.
 func ScopeProblems(scopes []string) []string {
 	var k checks
-	k.scopes(scopes, []requiredScope{{UsersScope, snapshot.Users.Name}})
+	k.scopes(scopes, []requiredScope{{UsersScope, []string{snapshot.Users.Name}}})
 	texts := make([]string, len(k.problems))
 	for i, p := range k.problems {
 		texts[i] = p.text
@@ -134,21 +134,27 @@ func (k *checks) scopes(scopes []string, required []requiredScope) {
 	}
 	for _, r := range required {
 		if !slices.Contains(scopes, r.scope) {
-			k.wrong("okta.scopes", "%s is missing; it is needed to read %s", r.scope, r.resource)
+			k.wrong("okta.scopes", "%s is missing; it is needed to read %s", r.scope, strings.Join(r.resources, ", "))
 		}
 	}
 }
 
-// requiredScope is a scope that a declared resource needs.
-type requiredScope struct{ scope, resource string }
+// requiredScope is a scope that declared resources need.
+type requiredScope struct {
+	scope     string
+	resources []string
+}
 
 func (c *Config) requiredScopes() []requiredScope {
 	var required []requiredScope
 	for _, export := range c.Exports {
 		for _, d := range export.Resources() {
-			r := requiredScope{d.Scope, d.Resource.Name}
-			if !slices.Contains(required, r) {
-				required = append(required, r)
+			i := slices.IndexFunc(required, func(r requiredScope) bool { return r.scope == d.Scope })
+			if i < 0 {
+				i, required = len(required), append(required, requiredScope{scope: d.Scope})
+			}
+			if r := &required[i]; !slices.Contains(r.resources, d.Resource.Name) {
+				r.resources = append(r.resources, d.Resource.Name)
 			}
 		}
 	}

@@ -104,6 +104,15 @@ func TestExampleHasEveryKeyAndItsDefault(t *testing.T) {
 			t.Errorf("the example lacks %s", key)
 		}
 	}
+	uncommented := regexp.MustCompile(`(?m)^    # ( *[a-z_]+:.*)$`).ReplaceAll(data, []byte("    $1"))
+	all, err := decode("f.yaml", uncommented, testEnv, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	declareAll(&export)
+	if got, want := marshalled(t, &Config{Exports: all.Exports}), marshalled(t, &Config{Exports: []reconcile.Export{export}}); got != want {
+		t.Errorf("with the other resources, the example is\n%s\nwant the defaults\n%s", got, want)
+	}
 	if len(cfg.SHA256) != 64 || cfg.File != example {
 		t.Errorf("File, SHA256 = %q, %q", cfg.File, cfg.SHA256)
 	}
@@ -116,7 +125,8 @@ func marshalled(t *testing.T, cfg *Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.NewReplacer("${", "$${", "groups: null", "").Replace(string(data)) // groups: an export without them
+	text := regexp.MustCompile(`(?m)^ *(groups|apps|group_members|group_rules|app_users|app_groups): null\n`).ReplaceAllString(string(data), "")
+	return strings.ReplaceAll(text, "${", "$${")
 }
 
 // allKeys returns every key that cfg's YAML has.

@@ -59,6 +59,11 @@ func TestConfigurationExamples(t *testing.T) {
 			value = k.example
 		}
 		putAt(root, strings.Split(k.path, "."), value)
+		for _, parent := range []string{"group", "app"} {
+			if strings.HasPrefix(k.path, "exports[]."+parent+"_") {
+				putAt(root, strings.Split("exports[]."+parent+"s", "."), map[string]any{})
+			}
+		}
 		if strings.HasPrefix(k.path, "daemon.notify") {
 			putAt(root, strings.Split("daemon.notify[].url_file", "."), "hook.url")
 		}
@@ -113,8 +118,7 @@ func configKeys(t *testing.T) []configKey {
 	comments := fieldComments(t, "config.go", "../../../../reconcile/export.go", "../../../../reconcile/resource.go")
 	cfg := *Default()
 	export := reconcile.DefaultExport()
-	export.Groups = new(reconcile.Resource)
-	export.Groups.SetDefaults("groups")
+	declareAll(&export)
 	cfg.Exports = []reconcile.Export{export}
 	cfg.Daemon.Notify = []NotifyConfig{{On: []string{}}}
 	_, missing := decode("f.yaml", []byte("exports: [{}]\ndaemon: {notify: [{}]}\n"), os.LookupEnv, false)
@@ -130,6 +134,18 @@ func configKeys(t *testing.T) []configKey {
 		}
 	})
 	return keys
+}
+
+// declareAll declares all resources with their defaults.
+func declareAll(export *reconcile.Export) {
+	v := reflect.ValueOf(export).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Type() == reflect.TypeFor[*reconcile.Resource]() {
+			r := new(reconcile.Resource)
+			r.SetDefaults(v.Type().Field(i).Tag.Get("yaml"))
+			v.Field(i).Set(reflect.ValueOf(r))
+		}
+	}
 }
 
 // walkConfig visits every field that is a key without keys below it.
@@ -253,10 +269,10 @@ var sections = []struct{ prefix, title, owner string }{
 	{"exports[].users.attributes.", "exports: users.attributes", "Attributes"},
 	{"exports[].users.changes.", "exports: users.changes", "UserChanges"},
 	{"exports[].users.guard.", "exports: users.guard", "UserGuard"},
-	{"exports[].groups.", "exports: groups", "Resource"},
-	{"exports[].groups.attributes.", "exports: groups.attributes", "Attributes"},
-	{"exports[].groups.changes.", "exports: groups.changes", "Changes"},
-	{"exports[].groups.guard.", "exports: groups.guard", "Guard"},
+	{"exports[].groups.", "exports: groups and other resources", "Resource"},
+	{"exports[].groups.attributes.", "exports: groups and other resources: attributes", "Attributes"},
+	{"exports[].groups.changes.", "exports: groups and other resources: changes", "Changes"},
+	{"exports[].groups.guard.", "exports: groups and other resources: guard", "Guard"},
 	{"exports[].retain.", "exports: retain", "Retain"},
 	{"daemon.", "daemon", "DaemonConfig"},
 	{"daemon.notify[].", "daemon.notify", "NotifyConfig"},
@@ -280,6 +296,9 @@ oktasync uses `+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../confi
 	shown := 0
 	for _, s := range sections {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.title, wrapped(types[s.owner]))
+		if s.owner == "Resource" {
+			shown += resourceTable(&b, types, keys)
+		}
 		heading := "\n| key | type | default | meaning | example |\n| --- | --- | --- | --- | --- |\n"
 		for _, k := range keys {
 			name, ok := strings.CutPrefix(k.path, s.prefix)
@@ -300,6 +319,34 @@ oktasync uses `+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../confi
 		t.Errorf("the page shows %d of %d keys: a section is missing", shown, len(keys))
 	}
 	return b.Bytes()
+}
+
+// resourceTable writes the defaults of the resources besides users. It returns the
+// number of their keys without those of groups, which have sections of their own.
+func resourceTable(b *bytes.Buffer, types map[string]string, keys []configKey) (shown int) {
+	export := reconcile.DefaultExport()
+	declareAll(&export)
+	b.WriteString("\n| key | meaning | `changes.ignore` | `guard` |\n| --- | --- | --- | --- |\n")
+	for _, r := range export.Resources() {
+		name := r.Resource.Name
+		if name == "users" {
+			continue
+		}
+		meaning := ""
+		for field := range reflect.TypeFor[reconcile.Export]().Fields() {
+			if field.Tag.Get("yaml") == name {
+				meaning = types["Export."+field.Name]
+			}
+		}
+		guard := fmt.Sprintf("{max_removed: %s, at_least: %d, min: %d}", r.Guard.MaxRemoved, r.Guard.AtLeast, r.Guard.Min)
+		fmt.Fprintf(b, "| `%s` | %s | `[%s]` | `%s` |\n", name, meaning, strings.Join(r.Changes.Ignore, ", "), guard)
+		for _, k := range keys {
+			if name != "groups" && strings.HasPrefix(k.path, "exports[]."+name+".") {
+				shown++
+			}
+		}
+	}
+	return shown
 }
 
 func code(text string) string {

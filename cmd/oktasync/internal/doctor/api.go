@@ -35,12 +35,12 @@ type page struct {
 	cause    string // the id of the check that reports err; "" if there is no error
 }
 
-// firstPages requests the first page of each declared resource, once for all
-// checks.
+// firstPages requests the first page of each declared resource that has one list,
+// once for all checks.
 func (x *checker) firstPages(ctx context.Context) []*page {
 	for _, export := range x.cfg.Exports {
 		for _, d := range export.Resources() {
-			if !slices.ContainsFunc(x.pages, func(p *page) bool { return p.declared.Resource == d.Resource }) {
+			if d.Resource.Parent == nil && !slices.ContainsFunc(x.pages, func(p *page) bool { return p.declared.Resource == d.Resource }) {
 				x.pages = append(x.pages, x.page(ctx, d, ""))
 			}
 		}
@@ -143,7 +143,7 @@ func checkAPI(ctx context.Context, x *checker) Finding {
 	for _, p := range x.firstPages(ctx) {
 		paths = append(paths, p.declared.Read.Path)
 	}
-	return ok("answers for %s", strings.Join(paths, " and "))
+	return ok("answers for %s", term.List(paths))
 }
 
 // share returns the requests per minute that okta.rate_limit_share allows for a
@@ -199,7 +199,7 @@ func checkReading(ctx context.Context, x *checker) Finding {
 		total += needed[r]
 		parts = append(parts, c.text(r))
 	}
-	text := fmt.Sprintf("up to %s for %s", term.Duration(total), strings.Join(parts, " and "))
+	text := fmt.Sprintf("up to %s for %s", term.Duration(total), term.List(parts))
 	for _, e := range x.cfg.Exports {
 		var own time.Duration
 		for _, d := range e.Resources() {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -47,7 +48,7 @@ func checkRole(ctx context.Context, x *checker) Finding {
 		x.counts = append(x.counts, c)
 		parts = append(parts, c.text(r))
 	}
-	seen := "the app sees " + strings.Join(parts, " and ")
+	seen := "the app sees " + term.List(parts)
 	for i, p := range x.pages {
 		if p.declared.Resource == snapshot.Users {
 			return x.checkUsers(ctx, p, x.counts[i], seen)

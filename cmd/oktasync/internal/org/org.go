@@ -227,6 +227,10 @@ func (o *Org) read(sink oktaclient.Sink, hasToken bool, read func(oktaclient.Sin
 	return reading, err
 }
 
+// membershipLag replaces the default of reconcile.Config.MembershipLag in the program
+// that tests build: -ldflags "-X oktasync/cmd/oktasync/internal/org.membershipLag=1ms".
+var membershipLag string
+
 // Reconciler returns a reconciler of the org and a store. store may be nil for
 // plans, and progress may be nil.
 func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Logger, progress func(reconcile.Progress)) *reconcile.Reconciler {
@@ -234,6 +238,7 @@ func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Lo
 	if err != nil {
 		spool = cfg.Store.Path // creating a file there fails with the same error
 	}
+	lag, _ := time.ParseDuration(membershipLag)
 	return reconcile.New(reconcile.Config{
 		Store:    store,
 		Spool:    spool,
@@ -243,6 +248,8 @@ func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Lo
 		Tool:     o.tool,
 		Logger:   log,
 		Progress: progress,
+
+		MembershipLag: lag,
 	})
 }
 

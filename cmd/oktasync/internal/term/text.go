@@ -16,6 +16,15 @@ func Plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// List returns "users, groups and apps".
+func List(items []string) string {
+	last := len(items) - 1
+	if last < 1 {
+		return strings.Join(items, "")
+	}
+	return strings.Join(items[:last], ", ") + " and " + items[last]
+}
+
 // Grouped returns 1234567 as 1,234,567.
 func Grouped(n int) string {
 	text := strconv.Itoa(n)

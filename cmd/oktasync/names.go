@@ -1,0 +1,85 @@
+package main
+
+import (
+	"cmp"
+	"io"
+	"maps"
+	"slices"
+
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+)
+
+// maxNames bounds the memory of edgeNames. Further edges are printed with ids.
+const maxNames = 200_000
+
+// edgeNames has the names of the records that changed edges connect, by their ids.
+type edgeNames map[*snapshot.Resource]map[string]string
+
+// add adds the ends of a changed edge, whose names readFrom then sets.
+func (n edgeNames) add(r *snapshot.Resource, c *diff.Change) {
+	if r.Other == nil || len(n[r.Parent])+len(n[r.Other]) > maxNames {
+		return
+	}
+	for i, end := range []*snapshot.Resource{r.Parent, r.Other} {
+		if n[end] == nil {
+			n[end] = make(map[string]string)
+		}
+		n[end][c.Key[r.Key[i]]] = ""
+	}
+}
+
+// readFrom sets the names that aren't set, of the records that s has.
+func (n edgeNames) readFrom(s interface {
+	Recorded() []*snapshot.Resource
+	Records(*snapshot.Resource) (diff.Reader, error)
+}) error {
+	for _, r := range s.Recorded() {
+		names := n[r]
+		if !slices.Contains(slices.Collect(maps.Values(names)), "") {
+			continue
+		}
+		records, err := s.Records(r)
+		if err != nil {
+			return err
+		}
+		if err := setNames(names, r, records); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setNames(names map[string]string, r *snapshot.Resource, records diff.Reader) error {
+	defer records.Close()
+	for {
+		record, err := records.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if name, wanted := names[string(record.Key)]; !wanted || name != "" {
+			continue
+		}
+		if names[string(record.Key)], err = canonjson.Text(record.JSON, r.Label.Path); err != nil {
+			return err
+		}
+	}
+}
+
+// of returns the text for a changed record: its login or name, or its id; of an edge,
+// those of both ends, as in "app Payroll: group Sales".
+func (n edgeNames) of(r *snapshot.Resource, c *diff.Change) string {
+	if r.Other == nil {
+		return nameOf(c)
+	}
+	parent, other := c.Key[r.Key[0]], c.Key[r.Key[1]]
+	text := r.Parent.Noun + " " + cmp.Or(n[r.Parent][parent], parent) + ": "
+	if r.Other != snapshot.Users {
+		text += r.Other.Noun + " "
+	}
+	return text + cmp.Or(n[r.Other][other], other)
+}

@@ -1,0 +1,98 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"oktasync/oktaclient"
+)
+
+// readChildren reads the children of parents, which are ids: the members of groups, or
+// the users and groups of apps.
+func (c *chain) readChildren(ctx context.Context, rp *ResourcePlan, parents []string, phase Phase) error {
+	for _, child := range rp.children {
+		expected := 0
+		if phase == PhaseReading {
+			expected = child.expected()
+		}
+		c.enter(phase, child, child.read.Rows, expected)
+		if err := c.readLists(ctx, child, parents); err != nil {
+			return fmt.Errorf("read %s: %w", child.Declared.Resource.Name, cause(ctx, err))
+		}
+	}
+	return nil
+}
+
+// readLists reads the list of each parent. If Okta has no list for a parent, the parent
+// is requested by id. A parent that doesn't exist is dropped with its children.
+// Otherwise its list is read once more.
+func (c *chain) readLists(ctx context.Context, child *ResourcePlan, parents []string) error {
+	query := c.query(child)
+	for try := 0; len(parents) > 0; try++ {
+		if try == 2 {
+			return fmt.Errorf("okta: %s %s exists, but its list of %s doesn't", child.parent.Declared.Resource.Noun, parents[0], child.Declared.Resource.Name)
+		}
+		query.Parents = parents
+		if err := c.readInto(ctx, child, query); err != nil {
+			return err
+		}
+		missing := child.lists.missing
+		child.lists.missing = nil
+		if err := c.confirm(ctx, child.parent, missing); err != nil {
+			return err
+		}
+		parents = nil
+		for _, id := range missing {
+			if !child.parent.index.records[id].deleted {
+				parents = append(parents, id)
+			}
+		}
+	}
+	return nil
+}
+
+// confirm requests records by id that a list doesn't have. It removes those that don't
+// exist from the read.
+func (c *chain) confirm(ctx context.Context, rp *ResourcePlan, ids []string) error {
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), findAtOnce)]
+		ids = ids[len(some):]
+		if err := c.find(ctx, rp, some); err != nil {
+			return err
+		}
+		for _, id := range some {
+			if rp.rules.Proofs[id].HTTPStatus == http.StatusNotFound {
+				rp.index.remove(id)
+				rp.compared = false
+			}
+		}
+	}
+	return rp.records.finish()
+}
+
+// readInto reads query into the spool of a resource.
+func (c *chain) readInto(ctx context.Context, rp *ResourcePlan, query oktaclient.Query) error {
+	result, err := c.r.cfg.Source.Read(ctx, query, sink{c, rp})
+	if err != nil && result.Rows > 0 {
+		return fmt.Errorf("%w, after %s in %d requests", err, rp.Declared.Resource.Plural(result.Rows), result.Requests)
+	}
+	if err != nil {
+		return err
+	}
+	if rp.read.Started.IsZero() {
+		rp.read = result
+		return rp.records.finish()
+	}
+	rp.read.Settled = rp.read.Settled && result.Settled
+	return errors.Join(addRequests(&rp.read, result), rp.records.finish())
+}
+
+// cause returns the cause of the end of ctx if err is that end.
+func cause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
+		return cause
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package reconcile
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// index has an entry for each record of a resource that is read more than once: it
+// has children, or changes during the read can only be seen in a second list. Its
+// memory is about 200 bytes per group or app.
+type index struct {
+	records map[string]indexed // by id
+	pass    int                // number of the newest read
+	changed []string           // ids of new and changed records, since changedIDs was called
+
+	// recent is a stamp: a record with this stamp or a later one counts as changed, because
+	// the lists of its children may not have shown the change yet. "": none.
+	recent string
+}
+
+type indexed struct {
+	stamp    string // differs after a change of the record, or of its children if Okta shows that
+	pass     int    // the newest read that has the record
+	inactive bool
+	deleted  bool // Okta's 404 for the id proved it
+}
+
+// observe compares a copy of a record with the copy before.
+func (x *index) observe(r oktaclient.Record, stamp string) {
+	known, ok := x.records[r.ID]
+	if !ok || known.stamp != stamp || x.recent != "" && stamp >= x.recent {
+		x.changed = append(x.changed, r.ID)
+	}
+	known.stamp, known.pass, known.inactive = stamp, x.pass, r.Status == "INACTIVE"
+	x.records[r.ID] = known
+}
+
+// changedIDs returns the ids of the records that were new or changed since the last
+// call, in order.
+func (x *index) changedIDs() []string {
+	ids := slices.DeleteFunc(x.changed, func(id string) bool { return x.records[id].deleted })
+	x.changed = nil
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// unlisted returns the ids of the records that the newest read doesn't have.
+func (x *index) unlisted() (ids []string) {
+	for id, known := range x.records {
+		if known.pass != x.pass && !known.deleted {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// remove drops a record from the read, because it doesn't exist.
+func (x *index) remove(id string) {
+	known := x.records[id]
+	known.deleted = true
+	x.records[id] = known
+}
+
+// stamp returns a text that differs after a change of r. The members of a group have a
+// stamp of their own; no stamp shows a change of the users and groups of an app.
+func (rp *ResourcePlan) stamp(r oktaclient.Record) (string, error) {
+	if rp.Declared.Resource == snapshot.Groups {
+		return canonjson.Text(rp.records.canonical, "lastMembershipUpdated")
+	}
+	return r.LastUpdated + " " + r.Status, nil
+}
+
+// lists numbers the lists of an edge resource. Each list is that of one parent, and a
+// parent's newest list replaces those before.
+type lists struct {
+	newest  map[string]string // number of the newest list, by the id of the parent
+	count   int
+	missing []string // parents for whose list Okta answered that there is no such parent
+}
+
+// begin numbers the next list of a parent. Numbers have the same order as text.
+func (l *lists) begin(parent string) {
+	l.count++
+	l.newest[parent] = fmt.Sprintf("%010d", l.count)
+}
+
+// countsEdge reports whether a copy of an edge is from the newest list of a parent that
+// exists. Its updated is the number of the list.
+func (rp *ResourcePlan) countsEdge(key, updated []byte) bool {
+	parent, _, _ := bytes.Cut(key, []byte{0})
+	return rp.lists.newest[string(parent)] == string(updated) && !rp.parent.index.records[string(parent)].deleted
+}
+
+// countsObject reports whether a record exists.
+func (rp *ResourcePlan) countsObject(id, _ []byte) bool { return !rp.index.records[string(id)].deleted }

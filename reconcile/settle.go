@@ -1,0 +1,84 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"oktasync/reconcile/snapshot"
+)
+
+const (
+	// maxPasses is the most passes that read again what changed during the read.
+	maxPasses = 10
+
+	// membershipLag is how late a list of groups can show a change of members in
+	// lastMembershipUpdated, with the time of the change: up to 10 seconds, and the
+	// delay of Okta's index.
+	membershipLag = 12 * time.Second
+)
+
+// settle reads a resource again, and the children of the records that changed, in
+// passes, until a pass shows no change.
+func (c *chain) settle(ctx context.Context, rp *ResourcePlan) error {
+	if err := c.awaitStamps(ctx, rp); err != nil {
+		return err
+	}
+	for range maxPasses {
+		c.enter(PhaseSettling, rp, 0, rp.expected())
+		settled, err := c.listAgain(ctx, rp)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", rp.Declared.Resource.Name, cause(ctx, err))
+		}
+		if settled {
+			return nil
+		}
+		if err := c.readChildren(ctx, rp, rp.index.changedIDs(), PhaseSettling); err != nil {
+			return err
+		}
+	}
+	rp.read.Settled = false
+	return nil
+}
+
+// listAgain reads the list of a resource again, and requests the records by id that are
+// no longer in it. settled reports that nothing has changed.
+func (c *chain) listAgain(ctx context.Context, rp *ResourcePlan) (settled bool, err error) {
+	rp.index.pass++
+	if err := c.readInto(ctx, rp, c.query(rp)); err != nil {
+		return false, err
+	}
+	rp.index.recent = ""
+	unlisted := rp.index.unlisted()
+	if err := c.confirm(ctx, rp, unlisted); err != nil {
+		return false, err
+	}
+	for _, id := range unlisted {
+		if rp.index.records[id].deleted {
+			return false, nil
+		}
+	}
+	return len(rp.index.changed) == 0, nil
+}
+
+// awaitStamps waits until Okta shows each change of a group's members that was made
+// before they were read. The lists of members can also be late, so a group with a
+// recent change counts as changed.
+func (c *chain) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
+	lag := max(c.r.cfg.MembershipLag, 0)
+	for _, child := range groups.children {
+		if child.Declared.Resource != snapshot.GroupMembers || child.read.Started.IsZero() {
+			continue
+		}
+		since := groups.read.OktaTime(groups.read.Started).Add(-lag)
+		groups.index.recent = since.Format("2006-01-02T15:04:05.000Z")
+		t := time.NewTimer(time.Until(child.read.Started.Add(lag)))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
