@@ -48,14 +48,11 @@ that it prints to --lost.`,
 }
 
 func (a *app) adopt(ctx context.Context, export, reason, lost string) error {
-	cfg, _, err := a.load()
+	r, user, err := a.openWritable(export)
 	if err != nil {
 		return err
 	}
-	if _, err := cfg.Select([]string{export}); err != nil {
-		return err
-	}
-	adoption := snapshot.Adoption{User: org.Run(cfg, "").User, Reason: reason}
+	adoption := snapshot.Adoption{User: user, Reason: reason}
 	if lost != "" {
 		head, err := snapshot.ParseHead(lost)
 		if err != nil {
@@ -63,16 +60,12 @@ func (a *app) adopt(ctx context.Context, export, reason, lost string) error {
 		}
 		adoption.Lost = &head
 	}
-	store, err := org.OpenStore(cfg, nil)
-	if err != nil {
-		return err
-	}
-	options := verify.Options{Signed: cfg.Store.SigningKeyFile != ""}
-	if options.Signers, err = org.AllowedSigners(cfg.Store.AllowedSignersFile); err != nil {
+	options := verify.Options{Signed: r.cfg.Store.SigningKeyFile != ""}
+	if options.Signers, err = org.AllowedSigners(r.cfg.Store.AllowedSignersFile); err != nil {
 		return err
 	}
 	report := func(f verify.Finding) { fmt.Fprintln(a.stdout, term.Safe(f.String())) }
-	if err := verify.Adopt(ctx, store, export, snapshot.ThisProcess("adopt"), adoption, options, report); err != nil {
+	if err := verify.Adopt(ctx, r.Store, export, snapshot.ThisProcess("adopt"), adoption, options, report); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: adopted; `oktasync apply %s` continues from this state\n", export, export)

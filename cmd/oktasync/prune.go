@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -39,43 +38,32 @@ Retention removes old snapshots without this command: set retain in the configur
 	return cmd
 }
 
-func (a *app) prune(cmd *cobra.Command, arg, reason string) (err error) {
+func (a *app) prune(cmd *cobra.Command, arg, reason string) error {
 	export, name, ok := strings.Cut(arg, "@")
-	if _, nameErr := snapshot.ParseName(name); !ok || nameErr != nil {
+	if _, err := snapshot.ParseName(name); !ok || err != nil {
 		return fmt.Errorf("prune %s: name one snapshot, as EXPORT@20261123T060000Z; `oktasync list` lists the names", term.Word(arg))
 	}
-	cfg, _, err := a.load()
+	r, user, err := a.openWritable(export)
 	if err != nil {
 		return err
 	}
-	if _, err := cfg.Select([]string{export}); err != nil {
-		return err
-	}
-	store, err := org.OpenStore(cfg, nil)
-	if err != nil {
-		return err
-	}
-	w, err := store.Writer(cmd.Context(), export, snapshot.ThisProcess("prune"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	user := org.Run(cfg, "").User
-	_, notSnapshot := store.Snapshot(export, name)
-	_, notRead := store.FindQuarantined(export, name)
-	switch {
-	case notSnapshot == nil && notRead == nil:
-		return fmt.Errorf("%s is a snapshot and a quarantined read; drop the read first: `oktasync quarantine drop %s --reason TEXT`", arg, arg)
-	case notSnapshot != nil && notRead == nil:
-		if err := w.Drop(name, user, reason); err != nil {
+	return r.write(cmd.Context(), export, "prune", func(w *snapshot.Writer) error {
+		_, notSnapshot := r.Snapshot(export, name)
+		_, notRead := r.FindQuarantined(export, name)
+		switch {
+		case notSnapshot == nil && notRead == nil:
+			return fmt.Errorf("%s is a snapshot and a quarantined read; drop the read first: `oktasync quarantine drop %s --reason TEXT`", arg, arg)
+		case notSnapshot != nil && notRead == nil:
+			if err := w.Drop(name, user, reason); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "%s: dropped the quarantined read %s\n", export, name)
+			return nil
+		}
+		if err := w.Erase(cmd.Context(), name, user, reason); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s: dropped the quarantined read %s\n", export, name)
+		fmt.Fprintf(a.stdout, "%s: erased the records of %s; its manifest stays\n", export, name)
 		return nil
-	}
-	if err := w.Erase(cmd.Context(), name, user, reason); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stdout, "%s: erased the records of %s; its manifest stays\n", export, name)
-	return nil
+	})
 }

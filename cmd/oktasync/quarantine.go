@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"oktasync/cmd/oktasync/internal/config"
-	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
@@ -164,13 +162,12 @@ the newest snapshot can't be released.`,
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, _, name string) error {
-			by := snapshot.Override{User: org.Run(cfg, "").User, Reason: reason}
+		return a.writeQuarantine(cmd.Context(), args[0], func(w *snapshot.Writer, user, _, name string) error {
 			read, err := w.FindQuarantined(name)
 			if err != nil {
 				return err
 			}
-			return a.release(cmd.Context(), w, read, by)
+			return a.release(cmd.Context(), w, read, snapshot.Override{User: user, Reason: reason})
 		})
 	}
 	return cmd
@@ -205,8 +202,8 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 		if err := checkReason(reason); err != nil {
 			return err
 		}
-		return a.writeQuarantine(cmd.Context(), args[0], func(cfg *config.Config, w *snapshot.Writer, export, name string) error {
-			if err := w.Drop(name, org.Run(cfg, "").User, reason); err != nil {
+		return a.writeQuarantine(cmd.Context(), args[0], func(w *snapshot.Writer, user, export, name string) error {
+			if err := w.Drop(name, user, reason); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.stdout, "%s: dropped %s\n", export, name)
@@ -216,26 +213,15 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 	return cmd
 }
 
-// writeQuarantine calls do with the parts of EXPORT[@READ] while the export is locked.
-func (a *app) writeQuarantine(ctx context.Context, arg string, do func(cfg *config.Config, w *snapshot.Writer, export, name string) error) (err error) {
-	cfg, _, err := a.load()
-	if err != nil {
-		return err
-	}
-	store, err := org.OpenStore(cfg, nil)
-	if err != nil {
-		return err
-	}
+// writeQuarantine calls do with the user to record and the parts of EXPORT[@READ] while
+// the export is locked.
+func (a *app) writeQuarantine(ctx context.Context, arg string, do func(w *snapshot.Writer, user, export, name string) error) error {
 	export, name, _ := strings.Cut(arg, "@")
-	if _, err := (&reader{Store: store, cfg: cfg}).exports([]string{export}); err != nil {
-		return err
-	}
-	w, err := store.Writer(ctx, export, snapshot.ThisProcess("quarantine"))
+	r, user, err := a.openWritable(export)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	return do(cfg, w, export, name)
+	return r.write(ctx, export, "quarantine", func(w *snapshot.Writer) error { return do(w, user, export, name) })
 }
 
 // maxNamed is how many records printLeavers prints.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 )
@@ -90,6 +92,32 @@ func (a *app) openReader(dir string) (*reader, error) {
 	}
 	r.Store = store
 	return r, err
+}
+
+// openWritable opens the store of the configuration for writing to an export, which
+// the configuration declares or the store has. user is the user to record.
+func (a *app) openWritable(export string) (r *reader, user string, err error) {
+	cfg, _, err := a.load()
+	if err != nil {
+		return nil, "", err
+	}
+	store, err := org.OpenStore(cfg, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	r = &reader{Store: store, cfg: cfg}
+	_, err = r.exports([]string{export})
+	return r, org.Run(cfg, "").User, err
+}
+
+// write calls do while a command writes to an export.
+func (r *reader) write(ctx context.Context, export, command string, do func(*snapshot.Writer) error) (err error) {
+	w, err := r.Writer(ctx, export, snapshot.ThisProcess(command))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	return do(w)
 }
 
 // isSnapshot reports whether dir is the folder of a snapshot.
