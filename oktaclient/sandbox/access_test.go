@@ -1,12 +1,9 @@
 package sandbox_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"fmt"
-	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -36,163 +33,9 @@ func appsByLabel(t *testing.T, org *sandbox.Org) map[string]app {
 	return all
 }
 
-// edgePath returns the path of the list of a parent's edges.
-func edgePath(kind sandbox.EdgeKind, parent string) string {
-	return map[sandbox.EdgeKind]string{sandbox.GroupMembers: "/api/v1/groups/" + parent + "/users",
-		sandbox.AppUsers: "/api/v1/apps/" + parent + "/users", sandbox.AppGroups: "/api/v1/apps/" + parent + "/groups"}[kind]
-}
-
 // children returns the children that a parent has now, in the order of the org's
-// account.
-func children(org *sandbox.Org, kind sandbox.EdgeKind, parent string) (ids []string) {
-	for e := range org.Edges(kind, time.Time{}) {
-		if e.Parent == parent {
-			ids = append(ids, e.Child)
-		}
-	}
-	return ids
-}
-
 // Rule 50: a correct client reads exactly the org's edges, in the order of each
-// list, byte for byte.
-func TestReadAllEdges(t *testing.T) {
-	c := newClient(t, sandbox.Config{Users: 260, Groups: 30, Memberships: 1500, Apps: 20, Assignments: 900})
-	memberships, assignments := 0, 0
-	parents := map[sandbox.EdgeKind][]string{}
-	for id := range c.org.GroupsJSON() {
-		parents[sandbox.GroupMembers] = append(parents[sandbox.GroupMembers], id)
-	}
-	for id := range c.org.AppsJSON() {
-		parents[sandbox.AppUsers] = append(parents[sandbox.AppUsers], id)
-		parents[sandbox.AppGroups] = append(parents[sandbox.AppGroups], id)
-	}
-	for kind, ids := range parents {
-		for _, parent := range ids {
-			got, rows, err := c.all(edgePath(kind, parent) + "?limit=50")
-			if err != nil || !slices.Equal(got, children(c.org, kind, parent)) {
-				t.Fatalf("%s of %s = %q %v, want %q", kind, parent, got, err, children(c.org, kind, parent))
-			}
-			for i, row := range rows {
-				if want, _ := c.org.EdgeJSON(kind, parent, got[i]); !bytes.Equal(row, want) || !json.Valid(row) {
-					t.Fatalf("%s = %s, want %s", kind, row, want)
-				}
-			}
-			switch {
-			case kind == sandbox.AppUsers:
-				assignments += len(got)
-			case kind == sandbox.GroupMembers && parent != groupsByName(t, c.org)["Everyone"].ID:
-				memberships += len(got)
-			}
-		}
-	}
-	if memberships != 1500 || assignments != 900 {
-		t.Errorf("memberships = %d, assignments = %d; want 1500 and 900", memberships, assignments)
-	}
-	c.noViolations()
-}
-
-// Rule 50: limits of the lists.
-func TestAccessLimits(t *testing.T) {
-	c := newClient(t, sandbox.Config{Users: 1200, Apps: 260, Assignments: 6000})
-	groups, apps := groupsByName(t, c.org), appsByLabel(t, c.org)
-	app := c.org.AddApp("Everyone's")
-	for i := range 210 {
-		group := c.org.AddGroup("G", "")
-		if err := c.org.AssignGroup(app, group, 210-i); err != nil {
-			t.Fatal(err)
-		}
-		c.org.AddRule("R", "true", group)
-	}
-	if err := c.org.AssignGroup(app, groups["Everyone"].ID, 0); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string][3]int{ // usual, most, least
-		"/api/v1/apps": {20, 200, 1}, "/api/v1/groups/rules": {50, 200, 1}, edgePath(sandbox.AppUsers, app): {50, 500, 1},
-		edgePath(sandbox.AppGroups, app): {20, 200, 20}, edgePath(sandbox.GroupMembers, groups["Everyone"].ID): {1000, 1000, 1},
-	} {
-		for target, want := range map[string]int{path: want[0], path + "?limit=100000": want[1], fmt.Sprintf("%s?limit=%d", path, want[2]): want[2]} {
-			r := c.get(target)
-			var page []json.RawMessage
-			if err := json.Unmarshal([]byte(r.body), &page); err != nil || len(page) != want || r.next() == "" {
-				t.Errorf("%s: %d rows, next %q, %v; want %d and a next link", target, len(page), r.next(), err, want)
-			}
-		}
-		c.get(fmt.Sprintf("%s?limit=%d", path, want[2]-1)).want(t, 400, "E0000001", "")
-		c.get(path+"?after=AA%3D%3D%2Fx&limit=20").want(t, 400, "E0000029", "")
-	}
-	if got := c.mustAll(edgePath(sandbox.AppGroups, app)); got[0] != groups["Everyone"].ID || len(got) != 211 {
-		t.Errorf("%d groups of the app, the first is %s; want Everyone, which has the lowest priority number", len(got), got[0])
-	}
-	if got := len(children(c.org, sandbox.AppUsers, apps["Salesforce"].ID)); got != 1200 {
-		t.Errorf("the second app has %d users, want all", got)
-	}
-}
-
-// Pages that an org keeps are the same as those that it builds, also after a change.
-func TestCachedEdges(t *testing.T) {
-	c := newClient(t, sandbox.Config{Users: 50, CachePages: true})
-	group := groupsByName(t, c.org)["Everyone"].ID
-	path := edgePath(sandbox.GroupMembers, group)
-	for range 3 {
-		want := c.get(path).body
-		for range 2 {
-			req := c.request(path, nil)
-			req.Header.Set("Accept-Encoding", "gzip")
-			r := c.must(req)
-			z, err := gzip.NewReader(strings.NewReader(r.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := io.ReadAll(z); err != nil || string(got) != want {
-				t.Fatalf("cached page differs: %v", err)
-			}
-		}
-		c.org.Move(1)
-		c.org.Join(1)
-		c.org.Delete(1)
-	}
-}
-
 // Rule 51: members are complete users of every status, by id; Everyone contains
-// all users.
-func TestMembers(t *testing.T) {
-	c := newClient(t, sandbox.Config{Users: 300, Deprovisioned: 40})
-	groups := groupsByName(t, c.org)
-	ids, rows, err := c.all(edgePath(sandbox.GroupMembers, groups["Everyone"].ID) + "?limit=77")
-	if err != nil || len(ids) != 300 || !slices.IsSorted(ids) {
-		t.Errorf("members of Everyone = %d %v, want 300 by id", len(ids), err)
-	}
-	gone := 0
-	for i, row := range rows {
-		if want, _ := c.org.User(ids[i]); !bytes.Equal(row, want) {
-			t.Fatalf("member = %s, want %s", row, want)
-		}
-		if strings.Contains(string(row), `"status":"DEPROVISIONED"`) {
-			gone++
-		}
-	}
-	if gone != 40 {
-		t.Errorf("%d deprovisioned members, want 40", gone)
-	}
-	if got := len(c.mustAll(edgePath(sandbox.GroupMembers, groups["Okta Administrators"].ID))); got != 3 {
-		t.Errorf("administrators = %d, want 3", got)
-	}
-	finance := groups["Finance"].ID
-	member := children(c.org, sandbox.GroupMembers, finance)[0]
-	if ids := c.mustAll("/api/v1/users/" + member + "/groups"); !slices.IsSorted(ids) || !slices.Contains(ids, finance) || !slices.Contains(ids, groups["Everyone"].ID) {
-		t.Errorf("groups of %s = %q, want them by id, with Finance and Everyone", member, ids)
-	}
-	for target, want := range map[string]int{"": 300, "?limit=5000": 300, "?limit=299": 299} {
-		var page []json.RawMessage
-		if _ = json.Unmarshal([]byte(c.get(edgePath(sandbox.GroupMembers, groups["Everyone"].ID)+target).body), &page); len(page) != want {
-			t.Errorf("%q: %d members, want %d", target, len(page), want)
-		}
-	}
-	c.get(edgePath(sandbox.GroupMembers, finance)+"?limit=0").want(t, 400, "E0000001", "")
-	c.get("/api/v1/groups/00gnone/users").want(t, 404, "E0000007", "00gnone (UserGroup)")
-	c.get("/api/v1/users/00unone/groups").want(t, 404, "E0000007", "00unone (User)")
-}
-
 // Rule 52: apps by id, with INACTIVE ones, a null or unknown signOnMode, and
 // implicit assignment.
 func TestApps(t *testing.T) {
@@ -431,38 +274,95 @@ func TestAccessRoles(t *testing.T) {
 	c.noViolations()
 }
 
-// Rule 57: rules.
-func TestRules(t *testing.T) {
-	c := newClient(t, sandbox.Config{})
-	status := func() (all []string) {
-		_, rows, err := c.all("/api/v1/groups/rules?limit=2")
-		for _, row := range rows {
-			var r struct{ Status, Type string }
-			if _ = json.Unmarshal(row, &r); r.Type != "group_rule" {
-				t.Errorf("rule = %s", row)
-			}
-			all = append(all, r.Status)
-		}
+// Rule 64: deactivation suspends a user in apps with credentials of their own.
+func TestSuspendedAssignments(t *testing.T) {
+	c := newClient(t, sandbox.Config{Users: 50})
+	app, user := appsByLabel(t, c.org)[`Parts "Legacy" Portal`].ID, c.mustAll("/api/v1/users?" + query("filter", `status eq "ACTIVE"`))[0]
+	group := c.org.AddGroup("Mechanics", "")
+	_ = c.org.UnassignUser(app, user)
+	for _, err := range []error{c.org.AddMember(group, user), c.org.AssignGroup(app, group, 0), c.org.Change(sandbox.Deactivate, user)} {
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		return all
 	}
-	if got := status(); !slices.Equal(got, []string{"ACTIVE", "INACTIVE", "INVALID"}) {
-		t.Errorf("rules = %q", got)
+	row := "/api/v1/apps/" + app + "/users/" + user
+	if r := c.get(row); r.json["status"] != "SUSPENDED" || r.json["scope"] != "GROUP" {
+		t.Errorf("row of a deactivated user = %d %s", r.status, r.body)
 	}
-	id := c.org.AddRule("New", `user.title == "x"`, "00g1")
-	if err := c.org.SetRuleActive(id, true); err != nil {
-		t.Error(err)
+	if got := c.mustAll(edgePath(sandbox.GroupMembers, group)); !slices.Contains(got, user) {
+		t.Error("a deactivated user is no member")
 	}
-	if err := c.org.SetRule(id, "name", json.RawMessage(`"Newer"`)); err != nil {
-		t.Error(err)
+	if err := c.org.Change(sandbox.Reactivate, user); err != nil {
+		t.Fatal(err)
 	}
-	if r := c.get("/api/v1/groups/rules/" + id); r.json["name"] != "Newer" || r.json["status"] != "ACTIVE" {
-		t.Errorf("rule = %d %s", r.status, r.body)
+	if r := c.get(row); r.json["status"] != "ACTIVE" || r.json["scope"] != "USER" {
+		t.Errorf("row of a reactivated user = %d %s", r.status, r.body)
 	}
-	if err := c.org.DeleteRule(id); err != nil || len(status()) != 3 {
-		t.Errorf("delete rule: %v, then %d", err, len(status()))
+}
+
+// Each control of /sandbox/ for members, apps and rules changes the org.
+func TestAccessControls(t *testing.T) {
+	org := sandbox.NewOrg(sandbox.Config{Users: 20, Control: true})
+	s, err := sandbox.NewServer(org, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	c.get("/api/v1/groups/rules/"+id).want(t, 404, "E0000007", id+" (GroupRule)")
+	defer s.Close()
+	post := func(target, body string) string {
+		t.Helper()
+		resp, err := s.Client().Post(s.URL+"/sandbox/"+target, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var answer struct{ IDs []string }
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %v", target, resp.StatusCode, err)
+		}
+		return strings.Join(answer.IDs, "")
+	}
+	user := slices.Sorted(maps.Keys(snapshot(org)))[0]
+	group, app := post("add-group?name=G", ""), post("add-app?label=A", "")
+	post("add-member?group="+group+"&user="+user, "")
+	post("assign-group?app="+app+"&group="+group+"&priority=2", "")
+	post("assign-user?app="+app+"&user="+user+"&status=STAGED", "")
+	if all := org.EdgesOf(sandbox.AppUsers, app); len(all) != 2 || all[1].Status != "STAGED" || all[1].Scope != "USER" || all[0].Until.IsZero() {
+		t.Errorf("users of the app = %+v", all)
+	}
+	if all := org.EdgesOf(sandbox.AppGroups, app); len(all) != 1 || all[0].Priority != 2 {
+		t.Errorf("groups of the app = %+v", all)
+	}
+	post("unassign-user?app="+app+"&user="+user, "")
+	post("unassign-group?app="+app+"&group="+group, "")
+	post("remove-member?group="+group+"&user="+user, "")
+	for _, kind := range sandbox.EdgeKinds() {
+		for e := range org.Edges(kind, time.Time{}) {
+			if e.Parent == group || e.Parent == app {
+				t.Errorf("%+v is left", e)
+			}
+		}
+	}
+	post("set-app?id="+app+"&path=label", `"B"`)
+	post("deactivate-app?id="+app, "")
+	if a := appsByLabel(t, org)["B"]; a.Status != "INACTIVE" {
+		t.Errorf("app = %+v", a)
+	}
+	post("activate-app?id="+app, "")
+	post("delete-app?id="+app, "")
+	post("put-app", `{"id":"0oaput","status":"ACTIVE","label":"Put"}`)
+	if all := appsByLabel(t, org); all["B"].ID != "" || all["Put"].ID != "0oaput" {
+		t.Errorf("apps = %+v", all)
+	}
+	rule := post("add-rule?name=R&expression=true&group="+group, "")
+	post("activate-rule?id="+rule, "")
+	post("set-rule?id="+rule+"&path=name", `"S"`)
+	post("deactivate-rule?id="+rule, "")
+	post("delete-rule?id="+rule, "")
+	for _, name := range []string{"apps", "rules", "group_members", "app_users", "app_groups"} {
+		resp, err := s.Client().Get(s.URL + "/sandbox/" + name)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("GET %s: %v %v", name, resp, err)
+		}
+		resp.Body.Close()
+	}
 }

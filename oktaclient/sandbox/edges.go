@@ -41,25 +41,13 @@ func (o *Org) appGroups() *edgeList {
 // listEdges returns the handler of the list of a parent's edges.
 func (o *Org) listEdges(l *edgeList, parent string) handler {
 	return func(resp *response, r *http.Request, token *accessToken) error {
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil {
-			return newError("E0000001", "query: could not be parsed")
-		}
-		var after position
-		if cursor := query.Get("after"); cursor != "" {
-			query.Del("after")
-			if after, err = o.position(r, query, cursor); err != nil {
-				return err
-			}
-		}
-		limit, err := parseLimit(query, l.least, l.usual, l.most)
+		query, after, limit, err := o.parsePage(r, l.least, l.usual, l.most)
 		if err != nil {
 			return err
 		}
 		if l.kind == GroupMembers && o.cfg.MemberLimit > 0 && limit > o.cfg.MemberLimit {
 			return newError("E0000009")
 		}
-		query.Set("limit", strconv.Itoa(limit))
 		covered := o.coverage(token)
 		if err := o.findParent(l.parents, parent, covered); err != nil {
 			return err
@@ -76,6 +64,24 @@ func (o *Org) listEdges(l *edgeList, parent string) handler {
 		o.linkPage(resp, r, query, o.access.cache.page(resp, key, o.edgesVersion(), render), true)
 		return nil
 	}
+}
+
+// parsePage parses the query of a list that has only after and limit. It returns the
+// query of the next page, without after.
+func (o *Org) parsePage(r *http.Request, least, usual, most int) (query url.Values, after position, limit int, err error) {
+	if query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return nil, after, 0, newError("E0000001", "query: could not be parsed")
+	}
+	if limit, err = parseLimit(query, least, usual, most); err != nil {
+		return nil, after, 0, err
+	}
+	cursor := query.Get("after")
+	query.Del("after")
+	if cursor != "" {
+		after, err = o.position(r, query, cursor)
+	}
+	query.Set("limit", strconv.Itoa(limit))
+	return query, after, limit, err
 }
 
 // edgesVersion grows with each change of users and edges.
@@ -186,19 +192,9 @@ func (o *Org) withStats(group []byte, id string, g *edges.Graph) []byte {
 func (o *Org) listGroupsOf(user string) handler {
 	const most = 200
 	return func(resp *response, r *http.Request, token *accessToken) error {
-		query := r.URL.Query()
-		after := query.Get("after")
-		query.Del("after")
-		limit, err := parseLimit(query, 1, most, most)
+		query, from, limit, err := o.parsePage(r, 1, most, most)
 		if err != nil {
 			return err
-		}
-		query.Set("limit", strconv.Itoa(limit))
-		var from position
-		if after != "" {
-			if from, err = o.position(r, query, after); err != nil {
-				return err
-			}
 		}
 		covered := o.coverage(token)
 		groups, err := o.groupsOf(user, covered)

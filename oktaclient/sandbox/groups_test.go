@@ -288,3 +288,39 @@ func TestGroupAccess(t *testing.T) {
 	}
 	c.noViolations()
 }
+
+// Rule 57: rules.
+func TestRules(t *testing.T) {
+	c := newClient(t, sandbox.Config{})
+	status := func() (all []string) {
+		_, rows, err := c.all("/api/v1/groups/rules?limit=2")
+		for _, row := range rows {
+			var r struct{ Status, Type string }
+			if _ = json.Unmarshal(row, &r); r.Type != "group_rule" {
+				t.Errorf("rule = %s", row)
+			}
+			all = append(all, r.Status)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return all
+	}
+	if got := status(); !slices.Equal(got, []string{"ACTIVE", "INACTIVE", "INVALID"}) {
+		t.Errorf("rules = %q", got)
+	}
+	id := c.org.AddRule("New", `user.title == "x"`, "00g1")
+	if err := c.org.SetRuleActive(id, true); err != nil {
+		t.Error(err)
+	}
+	if err := c.org.SetRule(id, "name", json.RawMessage(`"Newer"`)); err != nil {
+		t.Error(err)
+	}
+	if r := c.get("/api/v1/groups/rules/" + id); r.json["name"] != "Newer" || r.json["status"] != "ACTIVE" {
+		t.Errorf("rule = %d %s", r.status, r.body)
+	}
+	if err := c.org.DeleteRule(id); err != nil || len(status()) != 3 {
+		t.Errorf("delete rule: %v, then %d", err, len(status()))
+	}
+	c.get("/api/v1/groups/rules/"+id).want(t, 404, "E0000007", id+" (GroupRule)")
+}
