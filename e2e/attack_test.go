@@ -12,6 +12,18 @@ import (
 	"oktasync/reconcile/snapshot/verify"
 )
 
+// A snapshot without its store doesn't show when a retired key signed it.
+func TestSnapshotAloneOfARetiredKey(t *testing.T) {
+	s := newRotatedSite(t)
+	a := newAttack(t, s)
+	verify := []string{"verify", "--store", "snapshots/all-users/" + a.names()[0], "--allowed-signers", "allowed_signers"}
+	if out := s.must(t, 1, verify...).stdout; !strings.Contains(out, "manifest.json.sig: is by a key of archive that was no longer valid; without the store") {
+		t.Errorf("verify: %s", out)
+	}
+	a.open(a.names()[0])
+	s.must(t, 0, append(verify, "--verify-time", a.manifest["signed"].(string))...)
+}
+
 // After each attack without a key that is valid now, verify fails with a line that
 // names the object, also if it gets the head from before. The next apply refuses to continue and writes nothing, or verify
 // still fails after it.

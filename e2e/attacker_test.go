@@ -48,7 +48,7 @@ func newRotatedSite(t *testing.T) *site {
 	s.must(t, 0, "apply")
 	end := time.Now().UTC().Add(time.Second).Truncate(time.Second)
 	write(t, s.path("allowed_signers"), "archive "+public+`archive valid-before="`+end.Format("20060102150405Z")+`" `+retired)
-	time.Sleep(time.Until(end))
+	time.Sleep(time.Until(end.Add(time.Second))) // valid-before includes its second
 	s.sh(t, "cp snapshots/all-users/checkpoint earlier")
 	s.org.Wipe()
 	s.must(t, 3, "apply")

@@ -40,7 +40,7 @@ without the chain and the journal.
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
 come from the store. The file must accept the key of each checkpoint now, and the
 key of each snapshot at the time when it was signed. A checkpoint covers all snapshots
-of an export.
+of an export. The key of a snapshot alone must be accepted now, too.
 
 --head compares the store with a head that you kept elsewhere. status --heads and the
 log of a publish contain heads.`,
@@ -56,7 +56,7 @@ log of a publish contain heads.`,
 	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
-	flags.StringVar(&f.time, "verify-time", "", "require keys of checkpoints to be valid at `TIME` (RFC 3339) instead of now")
+	flags.StringVar(&f.time, "verify-time", "", "require keys of checkpoints, and of a snapshot alone, to be valid at `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd

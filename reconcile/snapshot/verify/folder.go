@@ -9,9 +9,11 @@ import (
 
 // Folder checks the folder of one snapshot without its store: the manifest, the
 // digests, the records and the signature. It checks neither the chain nor the
-// journal, and ignores o.Exports and o.Heads. The error means the same as that of [Verify].
+// journal, and ignores o.Exports and o.Heads. The key of the signature must be accepted
+// at o.Time, like that of a checkpoint. The error means the same as that of [Verify].
 func Folder(ctx context.Context, dir string, o Options, report func(Finding)) (Summary, error) {
 	v := newVerifier(nil, o, report)
+	v.alone = true
 	snap, err := snapshot.ReadFolder(dir)
 	if err != nil {
 		return v.sum, fmt.Errorf("verify: %w", err)

@@ -18,7 +18,8 @@ type Signed struct {
 
 // checkSigned checks the signature of a manifest. Its key must be accepted at the
 // time at which the manifest was signed: the checkpoint, whose key is accepted now,
-// covers that time. Without allowed signers, the signature proves only that the
+// covers that time. The key of a snapshot alone, without its store, must be accepted
+// now. Without allowed signers, the signature proves only that the
 // signer had the key with this fingerprint.
 func (v *verifier) checkSigned(snap *link, report reportFunc) {
 	m := &snap.Manifest
@@ -29,6 +30,11 @@ func (v *verifier) checkSigned(snap *link, report reportFunc) {
 	principals := ""
 	if err == nil && v.signers != nil {
 		principals, err = v.signers.Check(key, snapshot.SignNamespace, m.Signed.Time, v.principals...)
+	}
+	if err == nil && v.signers != nil && v.alone {
+		if _, err = v.signers.Check(key, snapshot.SignNamespace, v.now, v.principals...); err != nil {
+			err = fmt.Errorf("%w; without the store, nothing but the signer's own claim shows when it was signed", err)
+		}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -122,6 +122,7 @@ type verifier struct {
 	authorities []*x509.Certificate
 	heads       []snapshot.Head
 	void        bool
+	alone       bool                      // one snapshot is verified without its store
 	accepted    map[string]snapshot.Event // by the digests of findings, for the current export
 	report      func(Finding)
 	sum         Summary
