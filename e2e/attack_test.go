@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/verify"
 )
 
 // A snapshot without its store doesn't show when a retired key signed it.
@@ -54,13 +54,15 @@ func TestAttacksOnASignedStore(t *testing.T) {
 			a.append("adopted", map[string]any{"reason": "INC-1", "accepted": []string{}, "old_head": "", "new_head": ""})
 			a.cover("", newest)
 		}, "all-users/checkpoint: is not signed", "checkpoint is not signed"},
-		{"signature of the checkpoint removed, forged adopted line that accepts this", func(a *attack) {
-			unsigned := verify.Finding{Export: "all-users", File: "checkpoint", Problem: "is not signed"}
+		{"signature of the checkpoint removed, forged adopted line that accepts a file", func(a *attack) {
+			write(a, filepath.Join(a.forgery.dir, "extra"), "x")
+			finding := `{"content":"file ` + snapshot.DigestOf([]byte("x")) +
+				`","export":"all-users","file":"extra","note":false,"problem":"is no part of an export","snapshot":""}`
 			a.append("adopted", map[string]any{
-				"reason": "INC-1", "accepted": []string{unsigned.Digest()}, "journal_sha256": snapshot.DigestOf([]byte(a.journal(a))),
+				"reason": "INC-1", "accepted": []string{snapshot.DigestOf([]byte(finding))}, "journal_sha256": snapshot.DigestOf([]byte(a.journal(a))),
 			})
 			a.cover("", newest)
-		}, "all-users/checkpoint: is not signed\n", "checkpoint is not signed"},
+		}, "all-users/extra: is no part of an export\n", "checkpoint is not signed"},
 		{"newest deleted, appended adopted line", func(a *attack) {
 			a.remove(newest)
 			a.latest(a.names()[1])
@@ -203,5 +205,67 @@ func TestAttacksOnASignedStore(t *testing.T) {
 				t.Error("the apply that is refused has written to the store")
 			}
 		})
+	}
+}
+
+// After adopt has accepted problems, verify reports a later change of the content that
+// they are about.
+func TestAdoptedContentIsChanged(t *testing.T) {
+	s := newSignedSite(t, sandbox.Config{Users: 20, Seed: 154}, everySecond)
+	for range 3 {
+		s.must(t, 0, "apply")
+	}
+	names := newAttack(t, s).names()
+	sh := func(s *site, script string) {
+		t.Helper()
+		s.sh(t, "cd snapshots/all-users; first="+names[0]+"; second="+names[1]+"; "+script)
+	}
+	sh(s, `echo garbage >$first/manifest.json
+		cd $second; echo a >extra; mkdir -p folder/folder; echo a >folder/folder/file; ln -s a link; echo a >SHA256SUMS; echo a >manifest.json.sig; cd ..
+		echo a >extra; truncate -s 4G sparse; sed -i 2s/started/cancelled/ journal.ndjson`)
+	s.must(t, 1, "verify")
+	s.must(t, 0, "adopt", "all-users", "--reason", "INC-1")
+	s.must(t, 0, "verify")
+	s.must(t, 0, "apply")
+	s.must(t, 0, "verify")
+	for _, test := range []struct{ name, script, want string }{
+		{"manifest that can't be read", `echo other >$first/manifest.json`, names[0] + "/manifest.json: it is not valid JSON"},
+		{"file beside it", `: >$first/users.csv`, names[0] + "/manifest.json: it is not valid JSON"},
+		{"file added beside it", `: >$first/extra`, names[0] + "/manifest.json: it is not valid JSON"},
+		{"file removed beside it", `rm $first/users.ndjson.zst`, names[0] + "/manifest.json: it is not valid JSON"},
+		{"file in a snapshot", `echo b >$second/extra`, names[1] + "/extra: is not listed"},
+		{"file replaced by a folder", `rm $second/extra; mkdir $second/extra`, names[1] + "/extra: is not listed"},
+		{"file in a folder", `echo b >$second/folder/folder/file`, names[1] + "/folder: is not listed"},
+		{"name in a folder", `mv $second/folder/folder/file $second/folder/folder/other`, names[1] + "/folder: is not listed"},
+		{"target of a link", `ln -sfn b $second/link`, names[1] + "/link: is not listed"},
+		{"SHA256SUMS", `echo b >$second/SHA256SUMS`, names[1] + "/SHA256SUMS: doesn't match"},
+		{"signature", `echo b >$second/manifest.json.sig`, names[1] + "/manifest.json.sig: "},
+		{"file in the export", `echo b >extra`, "all-users/extra: is no part of an export"},
+		{"sparse file", `printf b | dd of=sparse bs=1 seek=3G conv=notrunc status=none`, "all-users/sparse: is no part of an export"},
+		{"journal before an adopted line", `sed -i 1s/started/stopped/ journal.ndjson`, "adopted other lines than those before it"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			changed := s.copy(t)
+			sh(changed, test.script)
+			if out := changed.must(t, 1, "verify").stdout; !strings.Contains(out, test.want) {
+				t.Errorf("verify:\n%swant %q", out, test.want)
+			}
+		})
+	}
+}
+
+// A store that adopt signed for the first time isn't accepted without the signature.
+func TestFirstSignatureIsRemoved(t *testing.T) {
+	s := newSignedSite(t, sandbox.Config{Users: 20, Seed: 155}, "")
+	s.configure(t, "")
+	s.must(t, 0, "apply")
+	s.configureSigned(t, currentKey, "")
+	s.must(t, 0, "adopt", "all-users", "--reason", "first signature")
+	s.must(t, 0, "apply")
+	s.must(t, 0, "verify")
+	a := newAttack(t, s)
+	a.checkpoint("", nil)
+	if out := a.must(t, 1, "verify").stdout; !strings.Contains(out, "all-users/checkpoint: is not signed\n") {
+		t.Errorf("verify:\n%s", out)
 	}
 }

@@ -24,7 +24,8 @@ something was lost, changed, or restored from a backup. Restore what is missing 
 can. If you can't, use adopt. It verifies the export, prints every problem that it
 finds, and accepts these problems. The next apply continues from the newest snapshot
 that exists. The journal records who adopted the problems, and why. From then on,
-verify reports exactly these problems as notes.
+verify reports exactly these problems as notes. If the file or folder that a problem is
+about changes, verify reports the problem again.
 
 The first signature in a store that was not signed also needs adopt.
 

@@ -308,6 +308,42 @@ func HasHole(f *os.File, size int64) bool {
 	return err == nil && back == nil && hole < size
 }
 
+// DigestOfFile returns the SHA-256 of a regular file. Of a file with holes, it covers
+// only the parts that take space on disk, with their positions, and the size.
+func DigestOfFile(path string) (string, error) {
+	f, err := OpenPlain(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	sum, size := NewDigest(), info.Size()
+	if !HasHole(f, size) {
+		_, err = io.Copy(sum, io.LimitReader(f, size)) // no more, while it grows
+		return sum.String(), err
+	}
+	fmt.Fprintln(sum, size)
+	for end := int64(0); ; {
+		start, err := f.Seek(end, unix.SEEK_DATA)
+		if errors.Is(err, syscall.ENXIO) {
+			return sum.String(), nil
+		}
+		if err == nil {
+			end, err = f.Seek(start, unix.SEEK_HOLE)
+		}
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(sum, start, end)
+		if _, err := io.Copy(sum, io.NewSectionReader(f, start, end-start)); err != nil {
+			return "", err
+		}
+	}
+}
+
 // openFolder opens a folder of a store. It rejects a link.
 func openFolder(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)

@@ -274,12 +274,12 @@ func (w *Writer) covered() (*Ledger, error) {
 	}
 	defer f.Close()
 	if _, err := readLines(io.LimitReader(f, w.checkpoint.Bytes), func(line []byte) error {
-		l.Add(line) // l.broken keeps the error
+		l.Add(line) // l.Broken keeps the error
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	if l.broken || l.Last != w.checkpoint.LineSHA256 {
+	if l.Broken || l.Last != w.checkpoint.LineSHA256 {
 		return nil, w.mismatch("a journal line that its checkpoint covers is missing or changed")
 	}
 	return l, nil
@@ -292,14 +292,21 @@ type Ledger struct {
 	Lines int
 	Last  string // digest of the last line
 
+	// Broken means that a line doesn't follow the one before it, and that no later line
+	// adopts it.
+	Broken bool
+
 	events []Event
 	at     []int // the numbers of their lines
 	all    *Digest
-	broken bool
 }
 
-// Add adds a line, with its line feed. If the line isn't an event, or doesn't follow
-// the line before it, Add also returns an error.
+// ErrAdopted means that a line adopted doesn't have the digest of the lines before it,
+// which don't follow each other.
+var ErrAdopted = errors.New("adopted other lines than those before it")
+
+// Add adds a line, with its line feed. If the line isn't an event, doesn't follow the
+// line before it, or is ErrAdopted, Add also returns an error.
 func (l *Ledger) Add(line []byte) error {
 	if l.all == nil {
 		l.all = NewDigest()
@@ -309,9 +316,12 @@ func (l *Ledger) Add(line []byte) error {
 	if err == nil && !e.follows(l.Last) {
 		err = errors.New("does not follow the line before it")
 	}
-	l.broken = l.broken || err != nil
+	l.Broken = l.Broken || err != nil
 	if e.Event == EventAdopted {
 		l.adopt(e)
+		if l.Broken {
+			err = ErrAdopted
+		}
 	}
 	switch e.Event {
 	case EventPublished, EventQuarantined, EventReleased, EventDropped, EventPruned, EventAdopted:
@@ -325,7 +335,7 @@ func (l *Ledger) Add(line []byte) error {
 // adopt removes the events that e doesn't go on from.
 func (l *Ledger) adopt(e Event) {
 	if e.JournalSHA256 == l.all.String() {
-		l.broken = false
+		l.Broken = false
 	}
 	old, err := ParseHead(e.OldHead)
 	if err != nil {

@@ -135,7 +135,7 @@ func (c *chain) readManifest(name string) {
 	snap, err := c.store.Snapshot(c.export, name)
 	switch {
 	case err != nil:
-		c.find(Finding{Snapshot: name, File: snapshot.ManifestFile, Problem: snapshot.ProblemOf(err)})
+		c.find(Finding{Snapshot: name, File: snapshot.ManifestFile, Problem: snapshot.ProblemOf(err), about: c.store.Path(c.export, name)})
 	case c.checkpoint != nil && name > c.checkpoint.Snapshot:
 	default:
 		c.read[name] = &link{Snapshot: snap}
@@ -154,7 +154,7 @@ func (c *chain) join() {
 		last := len(names) - 1
 		if i, ok := slices.BinarySearch(names, next); ok {
 			for _, name := range names[i+1:] {
-				c.find(c.read[name].finding("", "is not part of the chain (its manifest's SHA-256 is %s)", c.read[name].Digest))
+				c.findUnchecked(c.read[name], "is not part of the chain (its manifest's SHA-256 is %s)", c.read[name].Digest)
 			}
 			last = i
 		}

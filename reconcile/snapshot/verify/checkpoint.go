@@ -79,7 +79,7 @@ func (c *chain) checkCovered(ctx context.Context, v *verifier) error {
 	switch {
 	case damaged, errors.Is(err, snapshot.ErrNotPlain), ok && (c.wrongJournal || c.wrongNewest): // reported already
 	case ok:
-		c.find(Finding{Problem: mismatch.Problem})
+		c.find(Finding{Problem: mismatch.Problem, about: c.store.Path(c.export, snapshot.CheckpointFile)})
 	default:
 		return err
 	}

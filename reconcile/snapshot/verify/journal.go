@@ -7,23 +7,28 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// readJournal checks the chain of the journal's lines up to the checkpoint. It
-// reports the first line that is wrong: what follows it proves nothing. In
-// c.digests, it sets the digests of the lines that have an entry.
+// readJournal checks the chain of the journal's lines up to the checkpoint. It reports
+// the first line that is wrong, because what follows it proves nothing until a line
+// adopted has its digest. In c.digests, it sets the digests of the lines that have an entry.
 func (c *chain) readJournal() error {
 	covered := 0
 	if c.checkpoint != nil {
 		covered = c.checkpoint.Lines
 	}
-	broken, bytes := false, int64(0)
+	wrong, bytes := false, int64(0)
 	_, err := snapshot.ReadJournal(c.store.Path(c.export, snapshot.JournalFile), func(line []byte) error {
 		if c.lines++; c.lines > covered {
 			return nil // checkCovered checks them
 		}
 		bytes += int64(len(line))
-		if err := c.addLine(line); err != nil && !broken {
-			broken = true
+		broken := c.ledger.Broken
+		err := c.addLine(line)
+		if err != nil && (!wrong || errors.Is(err, snapshot.ErrAdopted)) {
 			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d %v (its SHA-256 is %s)", c.lines, err, snapshot.DigestOf(line))})
+		}
+		wrong = wrong || err != nil
+		if broken && !c.ledger.Broken { // the line adopts those before it
+			wrong = false
 		}
 		if _, ok := c.digests[c.lines]; ok {
 			c.digests[c.lines] = c.ledger.Last

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +15,22 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// finding returns a finding about a file of a snapshot, or of its tombstone.
+// finding returns a finding about a file of a snapshot, or of its tombstone. The file
+// "" means the snapshot: its manifest, against which all its files are checked.
 func (s *link) finding(file, format string, args ...any) Finding {
 	f := Finding{Export: s.Manifest.Export, Snapshot: s.Name(), File: file, Problem: fmt.Sprintf(format, args...)}
+	f.about = filepath.Join(s.Dir(), cmp.Or(file, snapshot.ManifestFile))
 	if s.tombstone {
 		f.Snapshot, f.File = "", path.Join(snapshot.PrunedDir, s.Name(), file)
 	}
 	return f
+}
+
+// findUnchecked reports a snapshot whose folder isn't checked further.
+func (c *chain) findUnchecked(s *link, format string, args ...any) {
+	f := s.finding("", format, args...)
+	f.about = s.Dir()
+	c.find(f)
 }
 
 // readPruned reads the manifests of the snapshots whose records were removed.
@@ -54,11 +64,11 @@ func (c *chain) readTombstone(ctx context.Context, dir, name string) error {
 		err = fmt.Errorf("is that of %s@%s", t.Manifest.Export, t.Name())
 	}
 	if err != nil {
-		c.find(Finding{File: path.Join(snapshot.PrunedDir, name, snapshot.ManifestFile), Problem: snapshot.ProblemOf(err)})
+		c.find(Finding{File: path.Join(snapshot.PrunedDir, name, snapshot.ManifestFile), Problem: snapshot.ProblemOf(err), about: dir})
 		return nil
 	}
 	if c.read[name] != nil {
-		c.find(t.finding("", "is in two folders"))
+		c.findUnchecked(t, "is in two folders")
 		return nil
 	}
 	c.read[name] = t
@@ -101,13 +111,13 @@ func (c *chain) checkEvents() {
 		}
 	}
 	for _, snap := range c.links {
-		name := snap.Name()
+		name, manifest := snap.Name(), filepath.Join(snap.Dir(), snapshot.ManifestFile)
 		switch digest := published[name]; digest {
 		case snap.Digest:
 		case "":
-			c.find(Finding{Snapshot: name, Problem: "no covered line of the journal records that it was published"})
+			c.find(Finding{Snapshot: name, Problem: "no covered line of the journal records that it was published", about: manifest})
 		default:
-			c.find(Finding{Snapshot: name, Problem: "is not the snapshot that the journal records as published (its manifest's SHA-256 is " + snap.Digest + ")"})
+			c.find(Finding{Snapshot: name, Problem: "is not the snapshot that the journal records as published (its manifest's SHA-256 is " + snap.Digest + ")", about: manifest})
 		}
 		switch erased := pruned[name] == snap.Digest; {
 		case snap.tombstone && !erased:

@@ -28,6 +28,9 @@ type Finding struct {
 	File     string `json:"file"`     // in the folder of the snapshot, export or store; "": it is about the folder
 	Problem  string `json:"problem"`
 	Note     bool   `json:"note"` // not a problem: an unfinished publish, a private CA
+
+	about  string // the path of the content that it is about; "": that which it names
+	digest string // see verifier.digest; "": it can't be accepted
 }
 
 func (f Finding) String() string {
@@ -70,9 +73,9 @@ type Options struct {
 	Authorities []*x509.Certificate      // of time stamps; nil: stamps are only compared with the journal
 	Heads       []snapshot.Head          // noted elsewhere, each with its export
 
-	// void means that no line of the journal has an effect, because Adopt doesn't go
-	// on from the checkpoint.
-	void bool
+	// Adopt sets adopts, so that findings have digests. It sets void if no line of the
+	// journal has an effect, because it doesn't go on from the checkpoint.
+	adopts, void bool
 
 	// Progress, if not nil, is called at each snapshot and every so many records.
 	Progress func(Progress)
@@ -121,9 +124,11 @@ type verifier struct {
 	now         time.Time
 	authorities []*x509.Certificate
 	heads       []snapshot.Head
+	adopts      bool
 	void        bool
 	alone       bool                      // one snapshot is verified without its store
 	accepted    map[string]snapshot.Event // by the digests of findings, for the current export
+	linked      map[[2]uint64]string      // digests of files with several names, by device and inode
 	report      func(Finding)
 	sum         Summary
 
@@ -134,7 +139,7 @@ type verifier struct {
 func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
 	v := &verifier{
 		store: s, signers: o.Signers, principals: o.Principals, signed: o.Signed, now: o.Time,
-		authorities: o.Authorities, heads: o.Heads, void: o.void, report: report, progress: o.Progress,
+		authorities: o.Authorities, heads: o.Heads, adopts: o.adopts, void: o.void, report: report, progress: o.Progress,
 	}
 	if o.Time.IsZero() {
 		v.now = time.Now()
