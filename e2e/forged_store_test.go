@@ -65,7 +65,7 @@ func (f *forgery) seal() string {
 
 // rewriteJournal replaces the digest of a manifest in the journal and the checkpoint.
 func (f *forgery) rewriteJournal(was, is string) {
-	path, last := filepath.Join(f.dir, "journal.ndjson"), ""
+	path, last, lines := filepath.Join(f.dir, "journal.ndjson"), "", 0
 	var journal strings.Builder
 	for line := range strings.Lines(read(f, path)) {
 		var event map[string]any
@@ -79,12 +79,13 @@ func (f *forgery) rewriteJournal(was, is string) {
 		line = f.encode(event)
 		last = snapshot.DigestOf([]byte(line))
 		journal.WriteString(line)
+		lines++
 	}
 	write(f, path, journal.String())
 	path = filepath.Join(f.dir, "checkpoint")
 	var checkpoint map[string]any
 	f.decode(read(f, path), &checkpoint)
-	checkpoint["bytes"], checkpoint["line_sha256"] = journal.Len(), last
+	checkpoint["lines"], checkpoint["bytes"], checkpoint["line_sha256"] = lines, journal.Len(), last
 	if checkpoint["manifest_sha256"] == was {
 		checkpoint["manifest_sha256"] = is
 	}
@@ -285,5 +286,41 @@ func TestVerifyChecksTheCountsOfTheFirstSnapshot(t *testing.T) {
 				t.Errorf("verify: status %d\n%swant %q", r.status, r.stdout, test.want)
 			}
 		})
+	}
+}
+
+// The time of verify grows with the size of the store, not with the product of the
+// lines of the journal and the folders.
+func TestVerifyOfManyLinesAndFolders(t *testing.T) {
+	if !long() {
+		t.Skip("takes half a minute")
+	}
+	cpu := func(lines, folders int) time.Duration {
+		s := newSite(t, sandbox.Config{Users: 1, Seed: 133})
+		s.must(t, 0, "apply")
+		name := func(i int) string {
+			return time.Date(2000, 1, 1, 0, 0, i, 0, time.UTC).Format("20060102T150405Z")
+		}
+		for i := range folders {
+			check(t, os.Mkdir(s.path("snapshots/all-users", name(i)), 0o700))
+		}
+		var journal strings.Builder
+		for i := range lines {
+			fmt.Fprintf(&journal, `{"event":"published","export":"all-users","manifest_sha256":"%064x","previous_line_sha256":"","snapshot":"%s","time":"2026-01-01T00:00:00.000Z"}`+"\n",
+				i, name(folders+i))
+		}
+		write(t, s.path("snapshots/all-users/journal.ndjson"), s.journal(t)+journal.String())
+		s.forge(t, func(*forgery) {})
+		cmd := s.command(t.Context(), "verify", "--json")
+		cmd.Run() // reports the missing snapshots
+		if cmd.ProcessState.ExitCode() != 1 {
+			t.Fatalf("verify = %v", cmd.ProcessState)
+		}
+		return cmd.ProcessState.UserTime()
+	}
+	small, large := cpu(20_000, 4_000), cpu(80_000, 16_000)
+	t.Logf("%s, and %s for four times as many", small, large)
+	if large > 8*small {
+		t.Errorf("verify takes %s, and %s for four times as many lines and folders", small, large)
 	}
 }

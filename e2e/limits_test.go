@@ -2,9 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -65,5 +70,40 @@ func TestIdsInErrorsAreQuoted(t *testing.T) {
 		if strings.Contains(text, "xxx") && !strings.Contains(text, `"00u`) || strings.Contains(text, strings.Repeat("x", 100)) {
 			t.Errorf("text = %q", text)
 		}
+	}
+}
+
+// A span of users that Okta can't return is halved until it is a millisecond long.
+func TestHalvingEndsAtAMillisecond(t *testing.T) {
+	if !all() {
+		t.Skip("takes 20 seconds")
+	}
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 50, Seed: 139})
+	var requests atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/users" {
+			s.org.ServeHTTP(w, r)
+			return
+		}
+		requests.Add(1)
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, `{"errorCode":"E0000145"}`)
+	}))
+	t.Cleanup(server.Close)
+	s.server.URL = server.URL
+	s.org.SetURL(server.URL)
+	s.configure(t, "", "  ca_file: ca.pem\n", "")
+	r := s.must(t, 1, "apply", "--log-level", "error")
+	span := regexp.MustCompile(`last updated from (\S+) to before ([^ ,]+)`).FindStringSubmatch(r.stderr)
+	if span == nil {
+		t.Fatalf("apply = %s", r.stderr)
+	}
+	from, err := time.Parse(time.RFC3339, span[1])
+	check(t, err)
+	to, err := time.Parse(time.RFC3339, span[2])
+	check(t, err)
+	if to.Sub(from) != time.Millisecond || requests.Load() > 500 {
+		t.Errorf("the last span is from %s to %s, after %d requests", span[1], span[2], requests.Load())
 	}
 }

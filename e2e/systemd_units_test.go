@@ -31,6 +31,9 @@ func systemdAcceptsUnits(t *testing.T, b *box, _ *site) {
 	if out := b.run("systemd-analyze", "verify", "--man=no", "oktasync-apply.timer"); out != "" {
 		t.Errorf("systemd-analyze verify oktasync-apply.timer: %s", out)
 	}
+	if delay := b.run("systemctl", "show", "--property=RandomizedDelayUSec", "--value", "oktasync-apply.timer"); strings.TrimSpace(delay) != "10min" {
+		t.Errorf("the timer has a random delay of %s, want 10 minutes", delay)
+	}
 }
 
 // hardening returns the hardening options of a unit, with their comments.
