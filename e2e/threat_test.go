@@ -4,9 +4,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -31,8 +33,9 @@ func newRollback(t *testing.T) *rollback {
 	return r
 }
 
-// verifies runs verify, and verify with the noted head. Both have exit status 1, or
-// 0 if the wanted text is empty.
+// verifies runs verify, and verify with the noted head. Both print the wanted text.
+// The exit status is 0 for a note, for which the text is empty or begins with
+// "unfinished", and otherwise 1.
 func (r *rollback) verifies(t *testing.T, want, wantWithHead string) {
 	t.Helper()
 	for _, test := range []struct {
@@ -40,7 +43,7 @@ func (r *rollback) verifies(t *testing.T, want, wantWithHead string) {
 		args []string
 	}{{want, []string{"verify"}}, {wantWithHead, []string{"verify", "--head", r.head}}} {
 		status := 1
-		if test.want == "" {
+		if test.want == "" || strings.HasPrefix(test.want, "unfinished") {
 			status = 0
 		}
 		got := r.must(t, status, test.args...)
@@ -78,11 +81,12 @@ func TestThreats(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	const rolledBack = "an older copy has replaced it"
-	page := read(t, "../docs/threat-model.md")
+	untested := threats(t)
 	threat := func(name string, f func(t *testing.T)) {
-		if !strings.Contains(page, "\n| "+name+" |") {
+		if !untested[name] {
 			t.Errorf("docs/threat-model.md has no item %q", name)
 		}
+		delete(untested, name)
 		t.Run(name, f)
 	}
 
@@ -125,6 +129,16 @@ func TestThreats(t *testing.T) {
 		r := newRollback(t)
 		r.sh(t, "cp snapshots/all-users/journal.ndjson covered && echo '{}' >>snapshots/all-users/journal.ndjson && cp covered snapshots/all-users/journal.ndjson")
 		r.verifies(t, "", "")
+	})
+	threat("put back the checkpoint of the run before", func(t *testing.T) {
+		r := newRollback(t)
+		restore := func() { r.sh(t, "cd older/all-users && cp -P checkpoint latest ../../snapshots/all-users/") }
+		restore()
+		r.verifies(t, "unfinished publish: the next run completes ", "its chain ends at sequence 1, so newer snapshots were removed, or this is an older copy")
+		r.must(t, 0, "apply")
+		r.journalHas(t, `"event":"repaired"`)
+		r.verifies(t, "", "line 4 of its journal is another one: there are two journals")
+		r.daemonFinds(t, rolledBack, restore)
 	})
 	threat("put back an older copy of an export", func(t *testing.T) {
 		r := newRollback(t)
@@ -179,4 +193,96 @@ func TestThreats(t *testing.T) {
 			t.Errorf("status doesn't have the newest snapshot: %s", out)
 		}
 	})
+	threat("remove or replace a time stamp", func(t *testing.T) {
+		s, _ := newStampedSite(t)
+		names := newAttack(t, s).names()
+		stamp := "snapshots/all-users/" + names[0] + "/manifest.json.tsr"
+		for change, want := range map[string]string{
+			"rm " + stamp: "manifest.json.tsr: is missing",
+			"cp snapshots/all-users/latest/manifest.json.tsr " + stamp: "manifest.json.tsr: is not the one that the journal names",
+		} {
+			s.sh(t, "cp "+stamp+" kept && "+change)
+			if r := s.must(t, 1, "verify"); !strings.Contains(r.stdout, want) {
+				t.Errorf("verify doesn't print %q:\n%s", want, r.stdout)
+			}
+			s.sh(t, "cp kept "+stamp)
+		}
+	})
+	for name := range untested {
+		t.Errorf("no test has the item %q of docs/threat-model.md", name)
+	}
+}
+
+// threats returns the items in the table of docs/threat-model.md.
+func threats(t *testing.T) map[string]bool {
+	t.Helper()
+	_, table, found := strings.Cut(read(t, "../docs/threat-model.md"), "\n| a writer can | effect | detected by |\n| --- | --- | --- |\n")
+	if !found {
+		t.Fatal("docs/threat-model.md has no table")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	items := make(map[string]bool)
+	for line := range strings.Lines(table) {
+		items[strings.TrimSpace(strings.Split(line, "|")[1])] = true
+	}
+	return items
+}
+
+// newStampedSite is a signed site with two stamped snapshots. The folder older has the
+// store with the first one.
+func newStampedSite(t *testing.T) (*site, *stampingAuthority) {
+	t.Helper()
+	needs(t, "openssl", "zstd")
+	a := newStampingAuthority(t)
+	s := newSignedSite(t, sandbox.Config{Users: 20, Seed: 143}, signedExport)
+	s.configure(t, signedExport, "store:\n", "store:\n  signing_key_file: signing-key\n  allowed_signers_file: allowed_signers\n"+
+		"  timestamp_url: "+a.url+"\n  timestamp_ca_file: "+a.ca+"\n")
+	s.must(t, 0, "apply")
+	s.sh(t, "cp -a snapshots older")
+	s.org.Move(1)
+	time.Sleep(time.Second) // the stamps have whole seconds
+	s.must(t, 0, "apply")
+	return s, a
+}
+
+// existed returns the times at which snapshots existed, as verify prints them.
+func (s *site) existed(t *testing.T) map[string]string {
+	t.Helper()
+	times := make(map[string]string)
+	for _, m := range regexp.MustCompile(`all-users@(\S+): existed by (\S+) `).FindAllStringSubmatch(s.must(t, 0, "verify").stdout, -1) {
+		times[m[1]] = m[2]
+	}
+	return times
+}
+
+// The time of the newest stamp shows how old an older copy is. No stamp dates a chain
+// back that a person with the signing key has rewritten.
+func TestTimeStampsDateAChain(t *testing.T) {
+	t.Parallel()
+	s, _ := newStampedSite(t)
+	names, before := newAttack(t, s).names(), s.existed(t)
+	if len(before) != 2 || before[names[0]] >= before[names[1]] {
+		t.Errorf("verify prints the times %v of %v", before, names)
+	}
+
+	copied := s.copy(t)
+	copied.sh(t, "rm -r snapshots && cp -a older snapshots")
+	if after := copied.existed(t); len(after) != 1 || after[names[0]] != before[names[0]] {
+		t.Errorf("verify of an older copy prints the times %v, want that of %s in %v", after, names[0], before)
+	}
+
+	a := newAttack(t, s)
+	s.sh(t, "rm -f snapshots/all-users/*/manifest.json.tsr")
+	write(t, s.path("snapshots/all-users/journal.ndjson"), regexp.MustCompile(`"timestamp_sha256":"[0-9a-f]*",`).ReplaceAllString(a.journal(t), ""))
+	a.removeUser("signing-key")
+	rewritten := time.Now().UTC().Format(time.RFC3339)
+	if after := s.existed(t); len(after) != 0 {
+		t.Errorf("verify of a rewritten chain without stamps prints the times %v", after)
+	}
+	s.must(t, 0, "apply")
+	for _, name := range names {
+		if at := s.existed(t)[name]; at < rewritten {
+			t.Errorf("%s was rewritten at %s, and a stamp proves that it existed by %s", name, rewritten, at)
+		}
+	}
 }

@@ -35,7 +35,7 @@ that it prints to --lost.`,
 		Args:    args(1, 1, "EXPORT"),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
-	cmd.Flags().StringVar(&lost, "lost", "", "a `HEAD` that was noted elsewhere and is no longer in the store")
+	cmd.Flags().StringVar(&lost, "lost", "", "a `HEAD` that was kept outside the store, and that the store no longer contains")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if reason = strings.TrimSpace(reason); reason == "" {
 			return errors.New("adopt needs --reason TEXT: the journal records who adopted the state, and why")

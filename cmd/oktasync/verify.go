@@ -42,7 +42,7 @@ come from the store. The file must accept the key of each checkpoint now, and th
 key of each snapshot at the time when it was signed. A checkpoint covers all snapshots
 of an export. The key of a snapshot alone must be accepted now, too.
 
---head compares the store with a head that you kept elsewhere. status --heads and the
+--head compares the store with a head that was kept outside it. status --heads and the
 log of a publish contain heads.`,
 		Example: `  oktasync verify
   oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers

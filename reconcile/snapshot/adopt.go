@@ -10,7 +10,7 @@ import (
 // An Adoption accepts the state of an export that a Writer refuses.
 type Adoption struct {
 	User, Reason string
-	Lost         *Head    // noted elsewhere, and no longer in the store; nil: none
+	Lost         *Head    // kept outside the store, which no longer contains it; nil: none
 	Accepted     []string // digests of the findings of Verify that are accepted
 }
 

@@ -302,8 +302,8 @@ func later(a, b Time) Time {
 	return a
 }
 
-// A Head is the end of an export's chain and journal. A head that is noted
-// elsewhere shows later whether the store still contains it.
+// A Head is the end of an export's chain and journal. A head that is kept outside the
+// store shows later whether the store still contains it.
 type Head struct {
 	Export   string `json:"export"`
 	Sequence int    `json:"sequence"`

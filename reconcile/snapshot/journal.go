@@ -43,7 +43,7 @@ type Event struct {
 	Files           []string `json:"files,omitempty"`            // pruned, dropped: the files that are removed; adopted: those that the newest snapshot lacks
 	OldHead         string   `json:"old_head,omitempty"`         // adopted: the head before
 	NewHead         string   `json:"new_head,omitempty"`         // adopted: the head that the writer goes on from
-	Lost            string   `json:"lost,omitempty"`             // adopted: a head that was noted elsewhere
+	Lost            string   `json:"lost,omitempty"`             // adopted: a head that was kept outside the store
 	Accepted        []string `json:"accepted,omitempty"`         // adopted: digests of the accepted findings
 	JournalSHA256   string   `json:"journal_sha256,omitempty"`   // adopted: of all bytes before this line
 	Error           string   `json:"error,omitempty"`

@@ -7,7 +7,7 @@ import (
 )
 
 // checkHeads checks that the chain and the journal of an export contain the heads
-// that were noted elsewhere. If they don't, there are two histories: the chain was
+// that were kept outside the store. If they don't, there are two histories: the chain was
 // created again, or a writer went on from a copy.
 func (v *verifier) checkHeads(c *chain) {
 	known := make(map[int]string)

@@ -71,7 +71,7 @@ type Options struct {
 	Signed      bool                     // report what is not signed, also without Signers
 	Time        time.Time                // at which checkpoints must be valid; zero: now
 	Authorities []*x509.Certificate      // of time stamps; nil: stamps are only compared with the journal
-	Heads       []snapshot.Head          // noted elsewhere, each with its export
+	Heads       []snapshot.Head          // kept outside the store, each with its export
 
 	// Adopt sets adopts, so that findings have digests. It sets void if no line of the
 	// journal has an effect, because it doesn't go on from the checkpoint.
