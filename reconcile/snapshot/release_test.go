@@ -141,6 +141,52 @@ func TestReleaseRejects(t *testing.T) {
 	storetest.CheckOK(t, s)
 }
 
+// A file of a quarantined read is replaced by that of another read between any two calls
+// of its release. The release fails, or publishes what was read.
+func TestFileSwappedDuringRelease(t *testing.T) {
+	from := oneDay(t)
+	w := storetest.Writer(t, from)
+	for n, department := range []string{"Sales", "Law"} {
+		_, err := w.Quarantine(t.Context(), storetest.Draft(t, from, storetest.Day(5+n), storetest.Person(1, "ACTIVE", department)), "too few users")
+		storetest.Must(t, err)
+	}
+	storetest.Must(t, w.Close())
+	reads, err := from.Quarantined(staff)
+	storetest.Must(t, err)
+	failures, points := 0, 0
+	for _, file := range []string{"users.ndjson.zst", "requests.ndjson", "read.json"} {
+		for at := 1; ; at++ {
+			s := storetest.Copy(t, from.Dir(), t.TempDir())
+			path := func(n int) string {
+				return filepath.Join(s.Dir(), ".quarantine", staff, reads[n].Name(), file)
+			}
+			d := &disk{at: at, meanwhile: func() {
+				if os.Rename(path(1), path(0)) != nil {
+					points-- // the read was removed before
+				}
+			}}
+			s.WriteThrough(d)
+			snap, err := storetest.Release(t, s, reads[0].Name())
+			if d.failed == "" {
+				break
+			}
+			points++
+			if err != nil {
+				failures++
+			}
+			if snap == nil {
+				continue
+			}
+			if users, _ := snap.Manifest.File("users.ndjson.zst"); users.ContentSHA256 != reads[0].Files[0].ContentSHA256 {
+				t.Errorf("%s was swapped before call %d, %s: the snapshot isn't the read", file, at, d.failed)
+			}
+		}
+	}
+	if failures == 0 || points < 50 {
+		t.Errorf("%d points, of which %d stopped the release", points, failures)
+	}
+}
+
 func TestDrop(t *testing.T) {
 	s := oneDay(t)
 	storetest.Must(t, storetest.Quarantine(t, s, 5))
