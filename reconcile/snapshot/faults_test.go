@@ -154,7 +154,7 @@ func stopAt(t testing.TB, s *snapshot.Store, stop disk, act func(testing.TB, *sn
 func TestFaults(t *testing.T) {
 	step, least := 8, 80
 	if storetest.Long() {
-		step, least = 1, 400
+		step, least = 1, 600
 	}
 	var points atomic.Int64
 	t.Run("points", func(t *testing.T) {
