@@ -39,12 +39,12 @@ func TestDaemonLog(t *testing.T) {
 
 	const token = "INFO token fetched: lifetime reason"
 	events := map[string]string{ // the journal's event, by the level, message and keys of the log line
-		"INFO snapshot published: added changed elapsed export manifest_sha256 path pruned removed requests sequence snapshot users": "published",
-		"INFO snapshot unchanged: added changed elapsed export removed requests users":                                               "unchanged",
-		"ERROR reconcile failed: elapsed err export":                                                                                 "failed",
-		"ERROR read quarantined: added changed elapsed err export removed requests snapshot users":                                   "quarantined",
-		"WARN reconcile cancelled: elapsed export":                                                                                   "cancelled",
-		"WARN reconcile cancelled: added changed elapsed export removed requests users":                                              "cancelled",
+		"INFO snapshot published: added changed elapsed export head manifest_sha256 path pruned removed requests sequence snapshot users": "published",
+		"INFO snapshot unchanged: added changed elapsed export removed requests users":                                                    "unchanged",
+		"ERROR reconcile failed: elapsed err export":                                                                                      "failed",
+		"ERROR read quarantined: added changed elapsed err export removed requests snapshot users":                                        "quarantined",
+		"WARN reconcile cancelled: elapsed export":                                                                                        "cancelled",
+		"WARN reconcile cancelled: added changed elapsed export removed requests users":                                                   "cancelled",
 	}
 	logged, tokens := make(map[string]int), 0
 	for _, line := range lines[:len(lines)-1] {

@@ -54,8 +54,8 @@ func (r *rollback) verifies(t *testing.T, want, wantWithHead string) {
 }
 
 // daemonFinds changes the store between two runs of a daemon. The next run fails
-// with the text.
-func (r *rollback) daemonFinds(t *testing.T, text string, change func()) {
+// with the text. daemonFinds returns the line of the log.
+func (r *rollback) daemonFinds(t *testing.T, text string, change func()) (line string) {
 	t.Helper()
 	d := r.startWith(t, strings.Replace(read(t, r.path("oktasync.yaml")), `listen: ""`, "listen: 127.0.0.1:0", 1))
 	d.wait("snapshot published")
@@ -64,8 +64,9 @@ func (r *rollback) daemonFinds(t *testing.T, text string, change func()) {
 	check(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)) // waits until the daemon has finished a run
 	change()
 	check(t, lock.Close())
-	d.wait(text)
+	line = d.wait(text)
 	d.stop(syscall.SIGTERM)
+	return line
 }
 
 // journalHas fails a test if no line of the journal has a text.
@@ -213,6 +214,29 @@ func TestThreats(t *testing.T) {
 	}
 }
 
+// The log of a publish has the head of the export. The error of a daemon that finds an
+// older copy has the head that was lost, and adopt records it.
+func TestHeadsInTheLog(t *testing.T) {
+	t.Parallel()
+	r := newRollback(t)
+	applied := regexp.MustCompile(`head +(\S+)\n`).FindStringSubmatch(r.must(t, 0, "apply", "all-users").stdout)
+	if applied == nil {
+		t.Fatal("apply prints no head")
+	}
+	r.must(t, 0, "verify", "--head", "all-users="+applied[1])
+	line := r.daemonFinds(t, "an older copy has replaced it", func() {
+		r.sh(t, "rm -r snapshots/all-users && cp -r older/all-users snapshots/all-users")
+	})
+	lost := regexp.MustCompile(`lost the head (\S+): `).FindStringSubmatch(line)
+	if lost == nil {
+		t.Fatalf("the error has no head: %s", line)
+	}
+	r.must(t, 0, "adopt", "all-users", "--lost", lost[1], "--reason", "INC-9")
+	if out := r.must(t, 0, "verify", "--head", "all-users="+lost[1]).stdout; !strings.Contains(out, "INC-9") {
+		t.Errorf("verify doesn't note the adopted loss:\n%s", out)
+	}
+}
+
 // threats returns the items in the table of docs/threat-model.md.
 func threats(t *testing.T) map[string]bool {
 	t.Helper()
@@ -278,6 +302,9 @@ func TestTimeStampsDateAChain(t *testing.T) {
 	rewritten := time.Now().UTC().Format(time.RFC3339)
 	if after := s.existed(t); len(after) != 0 {
 		t.Errorf("verify of a rewritten chain without stamps prints the times %v", after)
+	}
+	if out, want := s.must(t, 0, "verify").stdout, "all-users@"+names[0]+": no time stamp proves when"; !strings.Contains(out, want) {
+		t.Errorf("verify of a rewritten chain without stamps doesn't print %q:\n%s", want, out)
 	}
 	s.must(t, 0, "apply")
 	for _, name := range names {

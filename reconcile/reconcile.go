@@ -88,6 +88,7 @@ type Result struct {
 	Outcome  Outcome
 	Plan     *Plan              // nil if the read failed
 	Snapshot *snapshot.Snapshot // the new one, if published
+	Head     snapshot.Head      // of the export, if published
 	Pruned   []string           // the snapshots that retention removed afterwards
 	Elapsed  time.Duration
 }
@@ -142,6 +143,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 	}
 	if journalErr != nil {
 		err = fmt.Errorf("%w (not journaled: %w)", err, journalErr)
+	}
+	if result.Snapshot != nil {
+		result.Head = w.Head()
 	}
 	return result, err
 }

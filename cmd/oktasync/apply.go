@@ -159,6 +159,7 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 		row("time stamp", "none: %s; the next stamp covers this snapshot too", term.Safe(err.Error()))
 	}
 	row("manifest", "sha256 %s", r.Snapshot.Digest)
+	row("head", "%s", r.Head)
 	row("folder", "%s", r.Snapshot.Dir())
 	if len(r.Pruned) > 0 {
 		row("pruned", "%s, %s", term.Plural(len(r.Pruned), "snapshot"), report.Span(r.Pruned))

@@ -370,7 +370,8 @@ type RollbackError struct {
 }
 
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("an older copy has replaced it: line %d of its journal, which this process has read or written, is missing or changed", e.Lost.Lines)
+	return fmt.Sprintf("an older copy has replaced it, and lost the head %s: line %d of its journal, which this process has read or written, is missing or changed",
+		e.Lost, e.Lost.Lines)
 }
 
 // checkWitness checks that the journal still has the last line that this process

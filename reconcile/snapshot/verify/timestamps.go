@@ -50,7 +50,12 @@ func (v *verifier) checkTimestamps(c *chain) error {
 			}
 		}
 	}
-	v.sum.Existed = append(v.sum.Existed, existed(c.links, stamps)...)
+	proofs := existed(c.links, stamps)
+	v.sum.Existed = append(v.sum.Existed, proofs...)
+	if n := len(proofs); v.authorities != nil && n < len(c.links) {
+		v.add(Finding{Export: c.export, Snapshot: c.links[n].Name(), Note: true,
+			Problem: "no time stamp proves when this snapshot existed, or a later one"})
+	}
 	return nil
 }
 

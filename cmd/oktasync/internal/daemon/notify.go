@@ -36,6 +36,7 @@ type message struct {
 	Snapshot       string     `json:"snapshot,omitempty"`
 	Sequence       int        `json:"sequence,omitempty"`
 	ManifestSHA256 string     `json:"manifest_sha256,omitempty"`
+	Head           string     `json:"head,omitempty"` // of the export, when the message was created
 	Error          string     `json:"error,omitempty"`
 }
 
@@ -211,7 +212,7 @@ func (s *service) notify(m message) {
 func (m message) text() string {
 	switch m.Event {
 	case "published":
-		return fmt.Sprintf("has snapshot %s, sequence %d, manifest %s", m.Snapshot, m.Sequence, m.ManifestSHA256)
+		return fmt.Sprintf("has snapshot %s, sequence %d, manifest %s, head %s", m.Snapshot, m.Sequence, m.ManifestSHA256, m.Head)
 	case "recovered":
 		return "is up to date again"
 	case "overdue":
@@ -272,6 +273,9 @@ func (s *service) notifyPublished(export string, events []snapshot.Event, last s
 			continue
 		}
 		m := message{Event: "published", Export: export, Snapshot: e.Snapshot, ManifestSHA256: e.ManifestSHA256}
+		if c, err := s.store.Checkpoint(export); err == nil {
+			m.Head = c.Head().String()
+		}
 		manifest, err := s.store.Manifest(export, e.Snapshot)
 		if err != nil {
 			s.notify(m)

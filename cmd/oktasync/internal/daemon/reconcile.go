@@ -54,7 +54,7 @@ func logResult(ctx context.Context, log *slog.Logger, export string, r reconcile
 	case reconcile.Published:
 		message = "snapshot published"
 		attrs = append(attrs, slog.String("snapshot", r.Snapshot.Name()), slog.Int("sequence", r.Snapshot.Manifest.Sequence),
-			slog.String("manifest_sha256", r.Snapshot.Digest), slog.String("path", r.Snapshot.Dir()), slog.Int("pruned", len(r.Pruned)))
+			slog.String("manifest_sha256", r.Snapshot.Digest), slog.String("head", r.Head.String()), slog.String("path", r.Snapshot.Dir()), slog.Int("pruned", len(r.Pruned)))
 		if e := r.Snapshot.TimestampError; e != nil {
 			level = slog.LevelWarn
 			attrs = append(attrs, slog.Any("timestamp_err", e))
