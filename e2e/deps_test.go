@@ -167,6 +167,7 @@ var mayImport = map[string]imports{
 	"e2e": {
 		tests: []string{
 			"oktaclient/sandbox", "reconcile/snapshot", "reconcile/snapshot/diff", "github.com/rogpeppe/go-internal",
+			"reconcile/snapshot/verify", // for the digests of problems that a forged line adopts
 			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's
 			"golang.org/x/sys",                                 // for a pseudo-terminal
 			"github.com/hiddeco/sshsig", "golang.org/x/crypto", // to forge signatures
