@@ -104,7 +104,7 @@ var misconfigurations = map[string]misconfiguration{
 	"nonce-lost": {nil, func(s *badSite) { s.fault("path=token,no-nonce,forever") },
 		diagnosis{"failed", "nonce", "requires a nonce", "host", "DPoP-Nonce"}},
 	"no-scope": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.Scopes = nil }) },
-		diagnosis{"failed", "scopes", "no requested scope is granted: okta.users.read", "okta", "grant okta.users.read"}},
+		diagnosis{"failed", "scopes", "no requested scope is granted: okta.users.read; reading users needs the scope okta.users.read and the admin role Read-only Administrator", "okta", "grant okta.users.read"}},
 	"scope-not-granted": {nil, func(s *badSite) { s.edit("  ca_file:", "  scopes: [okta.users.read, okta.groups.read]\n  ca_file:") },
 		diagnosis{"failed", "scopes", "requested, but not granted: okta.groups.read", "config", "remove okta.groups.read from okta.scopes"}},
 	"too-many-scopes": {nil, func(s *badSite) {
@@ -119,14 +119,21 @@ var misconfigurations = map[string]misconfiguration{
 	"no-role": {nil, func(s *badSite) { s.role(sandbox.RoleNone) },
 		diagnosis{"failed", "role", "status 200 and an empty list", "okta", "Read-only Administrator"}},
 	"role-forbidden": {nil, func(s *badSite) { s.role(sandbox.RoleForbidden) },
-		diagnosis{"failed", "role", "the app has no admin role: okta: 403 E0000006", "okta", "Read-only Administrator"}},
+		diagnosis{"failed", "role", "the app has no admin role for users: okta: 403 E0000006", "okta", "Read-only Administrator"}},
 	"role-limited": {nil, func(s *badSite) {
 		s.must(s.T, 0, "apply") // a snapshot with all users
 		s.role(sandbox.RoleGroup("Engineering"))
 	}, diagnosis{"failed", "role", "the app's role is limited", "okta", "Read-only Administrator to the app, not limited"}},
 	"limit-low": {func(c *sandbox.Config) { c.RateLimit = sandbox.Limits(10) },
 		func(s *badSite) { s.edit("@daily\"\n", "@daily\"\n    timeout: 30s\n") },
-		diagnosis{"warning", "reading", "the timeout of all-users is 30s", "config", "timeout of all-users"}},
+		diagnosis{"failed", "reading", "the timeout of all-users allows 30s\nall-users: up to 2m for ", "config", "set the timeout of all-users to 4m"}},
+	"schedule-short": {func(c *sandbox.Config) { c.RateLimit, c.Users = sandbox.Limits(10), 2000 },
+		func(s *badSite) { s.edit("@daily\"\n", "@every 1m\"\n    retain: {last: 1}\n") },
+		diagnosis{"failed", "reading", "the schedule of all-users allows 1m\nall-users: up to ", "config", "set the schedule of all-users to "}},
+	"scope-of-groups": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    groups: {}\n    group_members: {}\n")
+		s.app(func(a *sandbox.ClientApp) { a.Scopes = append(a.Scopes, "okta.apps.read") })
+	}, diagnosis{"failed", "scopes", "reading groups and group_members needs the scope okta.groups.read and the admin role Read-only Administrator", "okta", "grant okta.groups.read"}},
 	"store-on-a-file": {nil, func(s *badSite) { s.edit("path: snapshots", "path: ca.pem/snapshots") },
 		diagnosis{"failed", "store", "not a directory", "config", "store.path"}},
 	"store-of-another-org": {nil, func(s *badSite) {

@@ -121,7 +121,7 @@ func TestDoctorFindsNoProblem(t *testing.T) {
 		`(?m)^ok +client_key +client-key.pem: ES256, thumbprint [\w-]{43}, mode 0600, owner `,
 		`(?m)^ok +role +the app sees at least 1000 users`,
 		`(?m)^ok +rate_limit +300 of 300 requests per minute to /api/v1/users \(okta.rate_limit_share 1\)$`,
-		`(?m)^ok +reading +up to 1m for at least 1000 users$`,
+		`(?m)^ok +reading +all-users: up to 1m for \d+ requests$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
 			t.Errorf("doctor has no line %s:\n%s", want, r.stdout)
@@ -129,7 +129,7 @@ func TestDoctorFindsNoProblem(t *testing.T) {
 	}
 	s.must(t, 0, "apply")
 	if r := s.must(t, 0, "doctor", "--people", "1500"); !strings.Contains(r.stdout, "the app sees 1500 users, including 20 of 20 users of snapshot ") ||
-		!strings.Contains(r.stdout, "up to 1m for 1500 users") {
+		!strings.Contains(r.stdout, "up to 1m for 8 requests") {
 		t.Errorf("doctor = %s", r.stdout)
 	}
 	s.must(t, 0, "verify")
@@ -152,23 +152,41 @@ func TestDoctorComparesPeople(t *testing.T) {
 	}
 }
 
-// doctor requests every declared resource.
+// doctor requests every declared resource, also those with a list for each parent, and
+// estimates the duration of each rate-limit bucket.
 func TestDoctorChecksEveryDeclaredResource(t *testing.T) {
-	s := newSite(t, sandbox.Config{Users: 300, Seed: 3, RateLimit: sandbox.WorkforceLimits()}, usersAndGroups...)
-	s.configure(t, "    users: {}\n    groups: {}\n")
+	s := newSite(t, sandbox.Config{Users: 300, Seed: 3, RateLimit: sandbox.WorkforceLimits()}, "okta.users.read", "okta.groups.read", "okta.apps.read")
+	s.configure(t, allResources)
 	r := s.must(t, 0, "doctor")
-	for _, want := range []string{`api +answers for /api/v1/users and /api/v1/groups\n`, `role +the app sees \d+ users and \d+ groups`, `per minute to /api/v1/groups`, `reading +up to 2m for \d+ users and \d+ groups\n`} {
+	for _, want := range []string{
+		`extra_scopes +none beyond okta.users.read okta.groups.read okta.apps.read`,
+		`api +answers for users, groups, group_members, group_rules, apps, app_users and app_groups\n`,
+		`per minute to /api/v1/apps`, `role +the app sees \d+ users, \d+ groups, \d+ group rules and \d+ apps`,
+		`reading +all-users: up to 1m for \d+ requests\n +apps: up to 1m for \d+ requests, 50 per minute\n +groups: .*\n +users: `,
+	} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
 			t.Errorf("doctor has no %s:\n%s", want, r.stdout)
 		}
 	}
-	f, err := sandbox.ParseFault("path=/api/v1/groups,status=403,code=E0000006,forever")
-	check(t, err)
-	s.org.Inject(f)
-	if r := s.must(t, 1, "doctor"); !strings.Contains(r.stdout, "role            the app has no admin role: okta: 403 E0000006") {
-		t.Errorf("doctor = %s", r.stdout)
+	for path, want := range map[string]string{
+		"/api/v1/groups,status=403,code=E0000006":            "role            the app has no admin role for groups: okta: 403 E0000006",
+		"/api/v1/groups/{id}/users,status=403,code=E0000006": "role            the app has no admin role for group_members: okta: 403 E0000006",
+		"/api/v1/apps/{id}/groups,status=403,code=E0000006":  "role            the app has no admin role for app_groups: okta: 403 E0000006",
+		"/api/v1/groups/rules,status=401,code=E0000015":      "api             GET /api/v1/groups/rules: okta: 401 E0000015",
+	} {
+		f, err := sandbox.ParseFault("path=" + path + ",forever")
+		check(t, err)
+		s.org.ClearFaults()
+		s.org.Inject(f)
+		if r := s.must(t, 1, "doctor"); !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: doctor = %s", path, r.stdout)
+		}
 	}
+	s.noViolations(t)
 }
+
+// allResources declares every resource of an export.
+const allResources = "    users: {}\n    groups: {}\n    group_members: {}\n    group_rules: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"
 
 // A proxy resolves the name and connects. Its password isn't shown.
 func TestDoctorThroughAProxy(t *testing.T) {

@@ -36,6 +36,9 @@ type Resource struct {
 	minLimit   int    // records of the smallest page that Okta accepts
 }
 
+// Bucket returns the rate-limit bucket of the lists of r, as in [Limit].
+func (r Resource) Bucket() string { return bucketOf(r.Path) }
+
 // Users are the people of an org. Okta's plain list omits the users with the
 // status DEPROVISIONED.
 // See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/User/.

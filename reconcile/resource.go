@@ -138,15 +138,19 @@ type Declared struct {
 	Resource *snapshot.Resource
 	Read     oktaclient.Resource
 	Scope    string // the OAuth 2.0 scope that reading needs
+	Role     string // the smallest standard admin role that reading needs
 	Relist   bool   // Okta can't list what changed during a read, so all records are listed again
 }
+
+// readOnlyAdmin is the smallest role that sees all users, groups and apps.
+const readOnlyAdmin = "Read-only Administrator"
 
 // Resources returns the resources that e declares, parents before their children, and
 // those of one scope together.
 func (e Export) Resources() []Declared {
 	var list []Declared
 	if u := e.Users; u != nil {
-		list = append(list, Declared{u.declared(), snapshot.Users, oktaclient.Users, "okta.users.read", false})
+		list = append(list, Declared{u.declared(), snapshot.Users, oktaclient.Users, "okta.users.read", readOnlyAdmin, false})
 	}
 	for _, other := range []struct {
 		declared *Resource
@@ -163,7 +167,7 @@ func (e Export) Resources() []Declared {
 		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, "okta.apps.read", false},
 	} {
 		if d := other.declared; d != nil {
-			list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, other.relist})
+			list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, readOnlyAdmin, other.relist})
 		}
 	}
 	return list

@@ -147,16 +147,12 @@ type requiredScope struct {
 
 func (c *Config) requiredScopes() []requiredScope {
 	var required []requiredScope
-	for _, export := range c.Exports {
-		for _, d := range export.Resources() {
-			i := slices.IndexFunc(required, func(r requiredScope) bool { return r.scope == d.Scope })
-			if i < 0 {
-				i, required = len(required), append(required, requiredScope{scope: d.Scope})
-			}
-			if r := &required[i]; !slices.Contains(r.resources, d.Resource.Name) {
-				r.resources = append(r.resources, d.Resource.Name)
-			}
+	for _, d := range c.Declared() {
+		i := slices.IndexFunc(required, func(r requiredScope) bool { return r.scope == d.Scope })
+		if i < 0 {
+			i, required = len(required), append(required, requiredScope{scope: d.Scope})
 		}
+		required[i].resources = append(required[i].resources, d.Resource.Name)
 	}
 	return required
 }

@@ -178,6 +178,19 @@ func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	return exports, errors.Join(errs...)
 }
 
+// Declared returns each resource that an export declares once, as the first of these
+// exports declares it.
+func (c *Config) Declared() (declared []reconcile.Declared) {
+	for _, e := range c.Exports {
+		for _, d := range e.Resources() {
+			if !slices.ContainsFunc(declared, func(other reconcile.Declared) bool { return other.Resource == d.Resource }) {
+				declared = append(declared, d)
+			}
+		}
+	}
+	return declared
+}
+
 // paths returns the values that are paths, by field.
 func (c *Config) paths() map[string]*string {
 	paths := map[string]*string{

@@ -29,23 +29,42 @@ const (
 type page struct {
 	declared reconcile.Declared
 	header   http.Header
+	path     string // of the list
 	records  int
+	first    string // ID of the first record; "" if there is none
 	next     string // URL of the next page; "": this is the last one
 	err      error  // an *oktaclient.Error, or an error of the transport
 	cause    string // the id of the check that reports err; "" if there is no error
 }
 
-// firstPages requests the first page of each declared resource that has one list,
-// once for all checks.
+// firstPages requests the first page of each declared resource, once for all checks. Of
+// a resource with one list for each group or app, it requests the list of the first
+// group or app.
 func (x *checker) firstPages(ctx context.Context) []*page {
-	for _, export := range x.cfg.Exports {
-		for _, d := range export.Resources() {
-			if d.Resource.Parent == nil && !slices.ContainsFunc(x.pages, func(p *page) bool { return p.declared.Resource == d.Resource }) {
-				x.pages = append(x.pages, x.page(ctx, d, ""))
+	if x.pages != nil {
+		return x.pages
+	}
+	for _, d := range x.cfg.Declared() {
+		path := d.Read.Path
+		if parent := x.pageOf(d.Resource.Parent); parent != nil {
+			if parent.first == "" {
+				continue
 			}
+			path = strings.Replace(path, "{parent}", url.PathEscape(parent.first), 1)
 		}
+		x.pages = append(x.pages, x.page(ctx, d, path, ""))
 	}
 	return x.pages
+}
+
+// pageOf returns the first page of a resource, or nil.
+func (x *checker) pageOf(r *snapshot.Resource) *page {
+	for _, p := range x.pages {
+		if p.declared.Resource == r {
+			return p
+		}
+	}
+	return nil
 }
 
 // failedPage returns a first page whose error the check with the id cause reports,
@@ -62,15 +81,15 @@ func (x *checker) failedPage(ctx context.Context, cause string) *page {
 	return nil
 }
 
-// page requests the first page of a resource that filter selects. Unlike a read, it
+// page requests the first page of a list that filter selects. Unlike a read, it
 // doesn't wait for a rate limit, so that doctor can report it.
-func (x *checker) page(ctx context.Context, d reconcile.Declared, filter string) *page {
+func (x *checker) page(ctx context.Context, d reconcile.Declared, path, filter string) *page {
 	query := url.Values{"limit": {fmt.Sprint(pageSize)}}
 	if filter != "" {
 		query.Set("filter", filter)
 	}
-	p := &page{declared: d}
-	p.err = p.request(ctx, x, d.Read.Path+"?"+query.Encode())
+	p := &page{declared: d, path: path}
+	p.err = p.request(ctx, x, path+"?"+query.Encode())
 	p.cause = apiCause(p.err)
 	return p
 }
@@ -107,11 +126,14 @@ func (p *page) request(ctx context.Context, x *checker, path string) error {
 
 // parse counts the records of a response, and finds the next page.
 func (p *page) parse(resp *http.Response, body []byte) (err error) {
-	var records []struct{}
+	var records []struct{ ID string }
 	if json.Unmarshal(body, &records) != nil {
 		return errors.New("the response is not a list of " + p.declared.Resource.Name)
 	}
 	p.records = len(records)
+	if len(records) > 0 {
+		p.first = records[0].ID
+	}
 	p.next, err = oktaclient.NextPage(resp)
 	return err
 }
@@ -137,13 +159,13 @@ func apiCause(err error) string {
 // checkAPI checks that the API answers for each declared resource.
 func checkAPI(ctx context.Context, x *checker) Finding {
 	if p := x.failedPage(ctx, causeAPI); p != nil {
-		return failedWith(p.err, otherResponder, "GET %s: %v", p.declared.Read.Path, p.err)
+		return failedWith(p.err, otherResponder, "GET %s: %v", p.path, p.err)
 	}
-	var paths []string
+	var names []string
 	for _, p := range x.firstPages(ctx) {
-		paths = append(paths, p.declared.Read.Path)
+		names = append(names, p.declared.Resource.Name)
 	}
-	return ok("answers for %s", term.List(paths))
+	return ok("answers for %s", term.List(names))
 }
 
 // share returns the requests per minute that okta.rate_limit_share allows for a
@@ -156,11 +178,23 @@ func (x *checker) share(p *page) int {
 	return max(1, int(float64(limit)*x.cfg.Okta.RateLimitShare))
 }
 
+// bucketPages returns the first page of each rate-limit bucket.
+func (x *checker) bucketPages(ctx context.Context) (pages []*page) {
+	for _, p := range x.firstPages(ctx) {
+		if !slices.ContainsFunc(pages, func(other *page) bool { return other.bucket() == p.bucket() }) {
+			pages = append(pages, p)
+		}
+	}
+	return pages
+}
+
+func (p *page) bucket() string { return p.declared.Read.Bucket() }
+
 // checkRateLimit checks that other clients leave oktasync its share of the limits.
 func checkRateLimit(ctx context.Context, x *checker) Finding {
 	left := func(p *page) string {
 		limit, remaining, reset, _ := oktaclient.RateLimitOf(p.header)
-		return fmt.Sprintf("%d of %d requests per minute to %s are left until %s", remaining, limit, p.declared.Read.Path, reset.UTC().Format(time.TimeOnly+" UTC"))
+		return fmt.Sprintf("%d of %d requests per minute to %s are left until %s", remaining, limit, p.path, reset.UTC().Format(time.TimeOnly+" UTC"))
 	}
 	if p := x.failedPage(ctx, causeLimit); p != nil {
 		if limit, _, _, _ := oktaclient.RateLimitOf(p.header); limit == 0 {
@@ -169,7 +203,7 @@ func checkRateLimit(ctx context.Context, x *checker) Finding {
 		return failed(org.InOkta, org.ChangeLimit, "%s", left(p))
 	}
 	var shares []string
-	for _, p := range x.firstPages(ctx) {
+	for _, p := range x.bucketPages(ctx) {
 		limit, remaining, _, known := oktaclient.RateLimitOf(p.header)
 		switch {
 		case !known:
@@ -177,38 +211,7 @@ func checkRateLimit(ctx context.Context, x *checker) Finding {
 		case remaining < x.share(p)/2:
 			return warning(org.InOkta, org.ChangeLimit, "only %s: other clients use the same limit", left(p))
 		}
-		shares = append(shares, fmt.Sprintf("%d of %d requests per minute to %s", x.share(p), limit, p.declared.Read.Path))
+		shares = append(shares, fmt.Sprintf("%d of %d requests per minute to %s", x.share(p), limit, p.path))
 	}
 	return ok("%s (okta.rate_limit_share %v)", strings.Join(shares, ", "), x.cfg.Okta.RateLimitShare)
-}
-
-// checkReading estimates how long a read takes with the allowed requests per minute.
-func checkReading(ctx context.Context, x *checker) Finding {
-	needed := map[*snapshot.Resource]time.Duration{}
-	var total time.Duration
-	var parts []string
-	for i, p := range x.firstPages(ctx) {
-		r, c, share := p.declared.Resource, x.counts[i], x.share(p)
-		if share == 0 {
-			return skipped("the rate limit is unknown")
-		}
-		if newest := x.newest(r); newest != nil && recordsIn(newest, r) > c.n {
-			c = count{recordsIn(newest, r), true}
-		}
-		needed[r] = time.Duration(c.n/pageSize/share+1) * time.Minute
-		total += needed[r]
-		parts = append(parts, c.text(r))
-	}
-	text := fmt.Sprintf("up to %s for %s", term.Duration(total), term.List(parts))
-	for _, e := range x.cfg.Exports {
-		var own time.Duration
-		for _, d := range e.Resources() {
-			own += needed[d.Resource]
-		}
-		if own > e.Timeout {
-			return warning(org.InConfig, fmt.Sprintf("set the timeout of %s to %s or more, or raise okta.rate_limit_share", e.Name, term.Duration(2*own)),
-				"%s, but the timeout of %s is %s", text, e.Name, term.Duration(e.Timeout))
-		}
-	}
-	return ok("%s", text)
 }

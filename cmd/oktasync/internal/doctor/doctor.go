@@ -154,7 +154,7 @@ type checker struct {
 	probed *probe       // the first request
 	token  *tokenResult // of the first token request
 	pages  []*page      // the first page of each declared resource
-	counts []count      // in the order of pages
+	counts map[*snapshot.Resource]count
 	signer *snapshot.Signer
 }
 

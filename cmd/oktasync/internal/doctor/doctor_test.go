@@ -16,6 +16,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/dpopauth"
 	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -107,7 +108,7 @@ func TestProxyURL(t *testing.T) {
 }
 
 func TestSpaceNeeded(t *testing.T) {
-	x := &checker{cfg: config.Default(), counts: []count{{900, true}, {100, true}}}
+	x := &checker{cfg: config.Default(), counts: map[*snapshot.Resource]count{snapshot.Users: {900, true}, snapshot.Groups: {100, true}}}
 	x.cfg.Store.Path = filepath.Join(t.TempDir(), "snapshots")
 	daily, everything := reconcile.DefaultExport(), reconcile.DefaultExport()
 	daily.Name, daily.Schedule, daily.Retain = "daily", "@daily", reconcile.Retain{Last: 30, Monthly: 70}
@@ -120,7 +121,7 @@ func TestSpaceNeeded(t *testing.T) {
 	if f := checkSpace(t.Context(), x); f.Status != OK {
 		t.Errorf("a small store: %+v", f)
 	}
-	x.counts[0].n = 1 << 50
+	x.counts[snapshot.Users] = count{1 << 50, true}
 	if f := checkSpace(t.Context(), x); f.Status != Failed || f.Where != org.OnHost {
 		t.Errorf("a snapshot larger than the disk: %+v", f)
 	}

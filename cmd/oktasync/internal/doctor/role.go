@@ -33,11 +33,15 @@ func (c count) text(r *snapshot.Resource) string {
 // and with the newest snapshot.
 func checkRole(ctx context.Context, x *checker) Finding {
 	if p := x.failedPage(ctx, causeRole); p != nil {
-		return failedWith(p.err, org.Remedy{}, "the app has no admin role: %v", p.err)
+		return failedWith(p.err, org.Remedy{}, "the app has no admin role for %s: %v", p.declared.Resource.Name, p.err)
 	}
 	var parts []string
+	x.counts = make(map[*snapshot.Resource]count)
 	for _, p := range x.firstPages(ctx) {
 		r := p.declared.Resource
+		if r.Parent != nil {
+			continue // there is one list for each parent
+		}
 		if p.records == 0 && p.next == "" && p.declared.Guard.Min > 0 {
 			return failed(org.InOkta, org.AssignRole, "the app sees no %s: Okta returned status 200 and an empty list, as for an app without an admin role", r.Name)
 		}
@@ -45,14 +49,12 @@ func checkRole(ctx context.Context, x *checker) Finding {
 		if err != nil {
 			return failedWith(err, org.Wait, "the list of %s ended after %s: %v", r.Name, r.Plural(c.n), err)
 		}
-		x.counts = append(x.counts, c)
+		x.counts[r] = c
 		parts = append(parts, c.text(r))
 	}
 	seen := "the app sees " + term.List(parts)
-	for i, p := range x.pages {
-		if p.declared.Resource == snapshot.Users {
-			return x.checkUsers(ctx, p, x.counts[i], seen)
-		}
+	if p := x.pageOf(snapshot.Users); p != nil {
+		return x.checkUsers(ctx, p, x.counts[snapshot.Users], seen)
 	}
 	return ok("%s", seen)
 }
@@ -72,7 +74,7 @@ func (x *checker) checkUsers(ctx context.Context, p *page, c count, seen string)
 	for i, id := range ids {
 		ids[i] = fmt.Sprintf("id eq %q", id)
 	}
-	found := x.page(ctx, p.declared, strings.Join(ids, " or "))
+	found := x.page(ctx, p.declared, p.path, strings.Join(ids, " or "))
 	switch missing := len(ids) - found.records; {
 	case found.err != nil:
 		return failedWith(found.err, org.Wait, "users of snapshot %s can't be requested: %v", name, found.err)
@@ -94,7 +96,7 @@ func (x *checker) count(ctx context.Context, p *page) (count, error) {
 	if err != nil || !c.all || c.n >= people {
 		return c, err
 	}
-	deprovisioned := x.page(ctx, p.declared, `status eq "DEPROVISIONED"`)
+	deprovisioned := x.page(ctx, p.declared, p.path, `status eq "DEPROVISIONED"`)
 	if deprovisioned.err != nil {
 		return c, deprovisioned.err
 	}

@@ -13,6 +13,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth"
 	"oktasync/dpopauth/keys"
+	"oktasync/reconcile"
 )
 
 // The ids of the checks that report a rejection by Okta.
@@ -206,16 +207,18 @@ func checkScopes(ctx context.Context, x *checker) Finding {
 	grant := func(scopes ...string) string {
 		return "grant " + strings.Join(scopes, " ") + " (the app > Okta API Scopes)"
 	}
+	declared := x.cfg.Declared()
 	if partly, ok := errors.AsType[*dpopauth.ScopeError](t.err); ok {
 		missing := strings.Join(partly.Missing, " ")
 		needed := slices.DeleteFunc(slices.Clone(partly.Missing), func(s string) bool { return !slices.Contains(required, s) })
 		if len(needed) > 0 {
-			return failed(org.InOkta, grant(needed...), "not granted: %s", missing)
+			declared = slices.DeleteFunc(declared, func(d reconcile.Declared) bool { return !slices.Contains(needed, d.Scope) })
+			return failed(org.InOkta, grant(needed...), "not granted: %s; %s", missing, org.Needs(declared))
 		}
 		return failed(org.InConfig, "remove "+missing+" from okta.scopes; oktasync needs only "+strings.Join(required, " "), "requested, but not granted: %s", missing)
 	}
 	if t.cause == causeScopes {
-		return failed(org.InOkta, grant(required...), "no requested scope is granted: %s", requested)
+		return failed(org.InOkta, grant(required...), "no requested scope is granted: %s; %s", requested, org.Needs(declared))
 	}
 	if p := x.failedPage(ctx, causeScopes); p != nil {
 		return failed(org.InOkta, grant(p.declared.Scope), "the token lacks the scope to read %s: %v", p.declared.Resource.Name, p.err)

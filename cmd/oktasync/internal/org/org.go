@@ -48,6 +48,7 @@ type Org struct {
 	KeyFiles map[string]string
 
 	tool     snapshot.Tool
+	declared []reconcile.Declared // by all exports
 	identity identity
 	tokens   *tokenRequests
 }
@@ -117,7 +118,7 @@ func Authenticate(cfg *config.Config, tool snapshot.Tool, log *slog.Logger) (*Or
 // New is Authenticate with keys and a transport that the caller provides.
 // dpopKey may be nil for a new key in memory.
 func New(cfg *config.Config, tool snapshot.Tool, log *slog.Logger, base http.RoundTripper, clientKey, dpopKey *keys.Key) (*Org, error) {
-	o := &Org{tool: tool, tokens: &tokenRequests{}, identity: identity{
+	o := &Org{tool: tool, declared: cfg.Declared(), tokens: &tokenRequests{}, identity: identity{
 		url: cfg.Okta.OrgURL, clientID: cfg.Okta.ClientID, scopes: strings.Join(cfg.Okta.Scopes, " "), mode: cfg.Okta.DPoP.Mode,
 		keyID: clientKey.ID(), key: clientKey.Thumbprint(),
 	}}
@@ -194,7 +195,8 @@ func (o *Org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink
 		return oktaclient.ReadResult{}, err
 	}
 	hasToken := o.Auth.Status().Expiry.After(time.Now())
-	return o.read(sink, hasToken, func(s oktaclient.Sink) (oktaclient.ReadResult, error) { return o.Client.Read(ctx, q, s) })
+	result, err := o.read(sink, hasToken, func(s oktaclient.Sink) (oktaclient.ReadResult, error) { return o.Client.Read(ctx, q, s) })
+	return result, explain(err, q.Resource.Name, o.declared)
 }
 
 // checkKeyFiles returns an error if a key file no longer exists. The key is
@@ -211,7 +213,8 @@ func (o *Org) checkKeyFiles() error {
 
 // Find implements reconcile.Source.
 func (o *Org) Find(ctx context.Context, q oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error) {
-	return o.read(sink, false, func(s oktaclient.Sink) (oktaclient.ReadResult, error) { return o.Client.Find(ctx, q, ids, s) })
+	result, err := o.read(sink, false, func(s oktaclient.Sink) (oktaclient.ReadResult, error) { return o.Client.Find(ctx, q, ids, s) })
+	return result, explain(err, q.Resource.Name, o.declared)
 }
 
 // read adds token requests to the transcript of a read: those made during the

@@ -4,12 +4,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth"
 	"oktasync/oktaclient"
+	"oktasync/reconcile"
 )
 
 // The places where a remedy is applied.
@@ -137,6 +142,45 @@ func statusRemedy(status int, code string) Remedy {
 		return Wait
 	}
 	return Remedy{}
+}
+
+// explain returns err with a hint if a scope, a role or a license is missing. The hint
+// names the resource, and the scope and the role that reading it needs. declared is
+// what the token is for.
+func explain(err error, resource string, declared []reconcile.Declared) error {
+	if err == nil {
+		return nil
+	}
+	_, code := Response(err)
+	needed := func(need func(reconcile.Declared) bool) []reconcile.Declared {
+		return slices.DeleteFunc(slices.Clone(declared), func(d reconcile.Declared) bool { return !need(d) })
+	}
+	these := needed(func(d reconcile.Declared) bool { return d.Resource.Name == resource })
+	partly, isPartly := errors.AsType[*dpopauth.ScopeError](err)
+	if isPartly {
+		these = needed(func(d reconcile.Declared) bool { return slices.Contains(partly.Missing, d.Scope) })
+	}
+	switch {
+	case len(these) == 0:
+		return err
+	case isPartly, code == "consent_required", code == "invalid_scope", code == "insufficient_scope":
+		return config.WithHint(err, Needs(these)+": grant the scope to the app (the app > Okta API Scopes)")
+	case code == "E0000006":
+		return config.WithHint(err, Needs(these)+": assign the role to the app, not limited to groups (the app > Admin roles)")
+	case code == "E0000015":
+		return config.WithHint(err, fmt.Sprintf("the org has no license for %s: remove the resource from the export", resource))
+	}
+	return err
+}
+
+// Needs returns a clause with the scopes and the smallest admin roles that reading
+// these resources needs.
+func Needs(these []reconcile.Declared) string {
+	var names, scopes, roles []string
+	for _, d := range these {
+		names, scopes, roles = append(names, d.Resource.Name), append(scopes, d.Scope), append(roles, d.Role)
+	}
+	return fmt.Sprintf("reading %s needs the scope %s and the admin role %s", term.List(names), term.List(slices.Compact(scopes)), term.List(slices.Compact(roles)))
 }
 
 // networkRemedy returns the remedy for an error of TLS, DNS or TCP.
