@@ -146,8 +146,13 @@ func TestAccessThroughGroup(t *testing.T) {
 	do(c.org.AssignGroup(app, second, 1))
 	do(c.org.RemoveMember(group, user))
 	scope("GROUP")
+	created := c.get(row).json["created"]
+	time.Sleep(2 * time.Millisecond)
 	do(c.org.AssignUser(app, user, "PROVISIONED"))
 	scope("USER")
+	if got := c.get(row).json["created"]; got != created {
+		t.Errorf("a direct assignment changed created from %v to %v", created, got)
+	}
 	do(c.org.UnassignGroup(app, second))
 	scope("USER")
 	do(c.org.AddMember(group, user))

@@ -295,8 +295,11 @@ func TestRules(t *testing.T) {
 	status := func() (all []string) {
 		_, rows, err := c.all("/api/v1/groups/rules?limit=2")
 		for _, row := range rows {
-			var r struct{ Status, Type string }
-			if _ = json.Unmarshal(row, &r); r.Type != "group_rule" {
+			var r struct {
+				Status, Type   string
+				AllGroupsValid bool
+			}
+			if _ = json.Unmarshal(row, &r); r.Type != "group_rule" || r.AllGroupsValid != (r.Status != "INVALID") {
 				t.Errorf("rule = %s", row)
 			}
 			all = append(all, r.Status)
