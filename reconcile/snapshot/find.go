@@ -234,3 +234,50 @@ func nearest(names []string, name string) string {
 	}
 	return slices.MinFunc(names, func(a, b string) int { return cmp.Compare(gap(a), gap(b)) })
 }
+
+// Pruned returns the names of the pruned snapshots of an export, oldest first. Their
+// manifests are kept.
+func (s *Store) Pruned(export string) ([]string, error) {
+	names, err := snapshotNames(s.Path(export, PrunedDir))
+	if err != nil {
+		return nil, fmt.Errorf("list pruned snapshots: %w", err)
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, err := os.Lstat(s.Path(export, name))
+		return err == nil // its prune isn't complete
+	}), nil
+}
+
+// PrunedBetween returns the pruned snapshots between two others.
+func (s *Store) PrunedBetween(export, after, before string) ([]string, error) {
+	names, err := s.Pruned(export)
+	return slices.DeleteFunc(names, func(name string) bool { return name <= after || name >= before }), err
+}
+
+// PrunedFor returns the pruned snapshots between found and the date or time asked. If
+// they hadn't been pruned, Find would have returned the last of them instead of found.
+func (s *Store) PrunedFor(found *Snapshot, asked string, zone *time.Location) ([]string, error) {
+	if zone == nil {
+		zone = time.UTC
+	}
+	end, ok := endOf(asked, zone)
+	if !ok {
+		return nil, nil
+	}
+	end = end.Add(time.Second - 1) // names have whole seconds
+	return s.PrunedBetween(found.Manifest.Export, found.Name(), end.UTC().Format(nameLayout))
+}
+
+// A PrunedError means that a snapshot was pruned.
+type PrunedError struct{ Export, Name string }
+
+func (e *PrunedError) Error() string {
+	return fmt.Sprintf("%s@%s was pruned; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, PrunedDir, e.Name)
+}
+
+// WasPruned reports whether a snapshot is missing and has a tombstone.
+func (s *Store) WasPruned(export, name string) bool {
+	_, err := os.Lstat(s.Path(export, name))
+	_, tombErr := os.Lstat(s.Path(export, PrunedDir, name))
+	return errors.Is(err, fs.ErrNotExist) && tombErr == nil
+}

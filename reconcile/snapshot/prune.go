@@ -16,8 +16,9 @@ import (
 // Prune removes the records of the snapshots that r doesn't keep, oldest first, and
 // returns their names. The manifest, its signature and its time stamp stay, so that
 // the chain is complete. Prune removes nothing unless the newest snapshot is whole.
-// It looks only at snapshots that a covered line of the journal names. If ctx ends,
-// it stops between two snapshots.
+// It looks only at snapshots that a covered line of the journal names. It doesn't
+// remove a damaged snapshot, so that Verify still reports it. If ctx ends, it stops
+// between two snapshots.
 //
 // A crash between two steps leaves a state that the next Writer completes, and that
 // Verify reports as unfinished:
@@ -56,7 +57,28 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
 		return nil, errors.Join(err, errors.New("the newest snapshot isn't complete"))
 	}
-	return w.remove(ctx, due, w.holder.User, "retention")
+	if due, err = w.undamaged(ctx, due); err != nil || len(due) == 0 {
+		return nil, err
+	}
+	return w.remove(ctx, due, Event{User: w.holder.User, Reason: "retention"})
+}
+
+// undamaged returns those of names whose files have their digests.
+func (w *Writer) undamaged(ctx context.Context, names []string) (undamaged []string, err error) {
+	for _, name := range names {
+		snap, err := w.store.Snapshot(w.export, name)
+		if err != nil {
+			return nil, err
+		}
+		whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files)
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			undamaged = append(undamaged, name)
+		}
+	}
+	return undamaged, nil
 }
 
 // known returns those of names whose manifest is the one that the chain of the newest
@@ -115,23 +137,30 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 	if len(known) == 0 {
 		return errors.New("no covered line of the journal names it")
 	}
-	if _, err = w.remove(ctx, known, user, reason); err != nil || name != w.newest.Name() {
+	event := Event{User: user, Reason: reason}
+	undamaged, err := w.undamaged(ctx, known)
+	if err != nil {
+		return err
+	}
+	if len(undamaged) == 0 {
+		event.Error = "its files weren't the ones that were published"
+	}
+	if _, err = w.remove(ctx, known, event); err != nil || name != w.newest.Name() {
 		return err
 	}
 	w.newest.dir = w.path(PrunedDir, name)
 	return w.store.files.Remove(w.path(LatestLink))
 }
 
-// remove removes the records of snapshots.
-func (w *Writer) remove(ctx context.Context, names []string, user, reason string) (removed []string, err error) {
+// remove removes the records of snapshots. The lines of the journal have the user, the
+// reason and the error of event.
+func (w *Writer) remove(ctx context.Context, names []string, event Event) (removed []string, err error) {
 	for _, name := range names {
 		snap, err := w.store.Snapshot(w.export, name)
 		if err != nil {
 			return nil, err
 		}
-		event := Event{
-			Event: EventPruned, Snapshot: name, ManifestSHA256: snap.Digest, Files: snap.Manifest.fileNames(), User: user, Reason: reason,
-		}
+		event.Event, event.Snapshot, event.ManifestSHA256, event.Files = EventPruned, name, snap.Digest, snap.Manifest.fileNames()
 		if err := w.append(event); err != nil {
 			return nil, err
 		}
@@ -340,51 +369,4 @@ func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error
 		names = append(names, next.UTC().Format(nameLayout))
 	}
 	return r.Drop(names), nil
-}
-
-// Pruned returns the names of the pruned snapshots of an export, oldest first. Their
-// manifests are kept.
-func (s *Store) Pruned(export string) ([]string, error) {
-	names, err := snapshotNames(s.Path(export, PrunedDir))
-	if err != nil {
-		return nil, fmt.Errorf("list pruned snapshots: %w", err)
-	}
-	return slices.DeleteFunc(names, func(name string) bool {
-		_, err := os.Lstat(s.Path(export, name))
-		return err == nil // its prune isn't complete
-	}), nil
-}
-
-// PrunedBetween returns the pruned snapshots between two others.
-func (s *Store) PrunedBetween(export, after, before string) ([]string, error) {
-	names, err := s.Pruned(export)
-	return slices.DeleteFunc(names, func(name string) bool { return name <= after || name >= before }), err
-}
-
-// PrunedFor returns the pruned snapshots between found and the date or time asked. If
-// they hadn't been pruned, Find would have returned the last of them instead of found.
-func (s *Store) PrunedFor(found *Snapshot, asked string, zone *time.Location) ([]string, error) {
-	if zone == nil {
-		zone = time.UTC
-	}
-	end, ok := endOf(asked, zone)
-	if !ok {
-		return nil, nil
-	}
-	end = end.Add(time.Second - 1) // names have whole seconds
-	return s.PrunedBetween(found.Manifest.Export, found.Name(), end.UTC().Format(nameLayout))
-}
-
-// A PrunedError means that a snapshot was pruned.
-type PrunedError struct{ Export, Name string }
-
-func (e *PrunedError) Error() string {
-	return fmt.Sprintf("%s@%s was pruned; only its manifest is kept (%s/%s/%s)", e.Export, e.Name, e.Export, PrunedDir, e.Name)
-}
-
-// WasPruned reports whether a snapshot is missing and has a tombstone.
-func (s *Store) WasPruned(export, name string) bool {
-	_, err := os.Lstat(s.Path(export, name))
-	_, tombErr := os.Lstat(s.Path(export, PrunedDir, name))
-	return errors.Is(err, fs.ErrNotExist) && tombErr == nil
 }

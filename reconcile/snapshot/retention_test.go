@@ -98,6 +98,30 @@ func TestPrune(t *testing.T) {
 	storetest.CheckOK(t, s)
 }
 
+// A prune keeps a damaged snapshot, so that Verify still reports it. If a person erases
+// it, the journal records the damage.
+func TestPruneKeepsADamagedSnapshot(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	list, err := s.List(staff)
+	storetest.Must(t, err)
+	damaged := list[0].Name()
+	storetest.Write(t, s.Path(staff, damaged, "users.csv"), "id,login\n")
+	pruned, err := storetest.Prune(t, s, snapshot.Retention{Last: 1})
+	if want := []string{list[1].Name()}; err != nil || !slices.Equal(pruned, want) {
+		t.Errorf("Prune() = %v, %v, want %v", pruned, err, want)
+	}
+	if problems, _ := storetest.Verify(t, s); len(problems) != 1 || !strings.Contains(problems[0], damaged+"/users.csv") {
+		t.Errorf("Verify finds %q, want the damage of %s", problems, damaged)
+	}
+	w := storetest.Writer(t, s)
+	storetest.Must(t, w.Erase(t.Context(), damaged, "ops", "GDPR-1"), w.Close())
+	events := storetest.Journal(t, s)
+	if e := events[len(events)-1]; e.Event != snapshot.EventPruned || !strings.Contains(e.Error, "weren't the ones") {
+		t.Errorf("the last event is %+v", e)
+	}
+	storetest.CheckOK(t, s)
+}
+
 // A prune never removes the last undamaged snapshot.
 func TestPruneKeepsTheLastUndamaged(t *testing.T) {
 	s := storetest.ThreeDays(t)
