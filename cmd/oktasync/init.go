@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,18 +51,23 @@ With --env-file, it takes the org, the client, the scopes and the keys from the 
 file of Okta's DPoP guide, and creates no key. It ignores a .env file that isn't passed
 with --env-file, and prints a note.
 
+--access also declares groups, members, group rules, apps and assignments to apps. It
+names the export workforce.
+
 --signing-key also creates a key that signs snapshots, and prints the line for the
 auditor's allowed_signers. --change-request prints a page for Okta's Super Admin:
-what the service app needs, and how to undo it.
+what the service app needs, with the scope and the smallest admin role of each
+resource, and how to undo it.
 
 --new-key FILE only creates a client key, to replace the old one.`,
 		Example: `  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9
   oktasync init --env-file .env
+  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9 --access
   oktasync init --org-url https://acme.okta.com --change-request > change-request.txt
   oktasync init --new-key new-client-key.pem`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if in.newKey != "" && (in.orgURL != "" || in.clientID != "" || in.changeRequest || in.sign) {
+			if in.newKey != "" && (in.orgURL != "" || in.clientID != "" || in.changeRequest || in.sign || in.access) {
 				return &usageError{"--new-key only creates a key: use only --rsa and --json with it", cmd.CommandPath()}
 			}
 			return a.init(in)
@@ -72,6 +76,7 @@ what the service app needs, and how to undo it.
 	f := cmd.Flags()
 	f.StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
 	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, if it exists already")
+	f.BoolVar(&in.access, "access", false, "also record groups, members, group rules, apps and assignments")
 	f.BoolVar(&in.rsa, "rsa", false, "create an RSA key (RS256) instead of P-256 (ES256)")
 	f.BoolVar(&in.sign, "signing-key", false, "also create a key that signs snapshots")
 	f.BoolVar(&in.changeRequest, "change-request", false, "print a change request for Okta's administrator")
@@ -87,8 +92,9 @@ type initializer struct {
 	orgURL, clientID               string
 	rsa, sign, changeRequest, json bool
 	newKey                         string
+	access                         bool
 
-	scopes          []string // "": the default
+	scopes          []string // none: the default
 	dpopKeyFile     string   // "": in memory
 	config, keyFile string
 	key             *keys.Key
@@ -225,8 +231,8 @@ func (in *initializer) writeConfig() error {
 		return fmt.Sprintf("%q", file)
 	}
 	var okta, store string
-	if scopes := in.scopes; len(scopes) > 0 && !slices.Equal(scopes, []string{config.UsersScope}) {
-		okta += fmt.Sprintf("  # oktasync only needs %s.\n  scopes: [%s]\n", config.UsersScope, strings.Join(scopes, ", "))
+	if scopes := in.extraScopes(); len(scopes) > 0 {
+		okta += fmt.Sprintf("  # oktasync only needs %s.\n  scopes: [%s]\n", term.List(in.neededScopes()), strings.Join(scopes, ", "))
 	}
 	if in.dpopKeyFile != "" {
 		okta += "  dpop:\n    # Without this key, tokens are bound to a new key in memory.\n    private_key_file: " + beside(in.dpopKeyFile) + "\n"
@@ -234,11 +240,18 @@ func (in *initializer) writeConfig() error {
 	if in.signer != nil {
 		store = "  # Signs snapshots. Only oktasync should be able to read it.\n  signing_key_file: " + beside(in.signingKeyFile) + "\n"
 	}
+	name, access := "all-users", ""
+	if in.access {
+		name, access = "workforce", "    # Who is a member of what, and who is assigned which app.\n"
+		for _, d := range in.declared()[1:] {
+			access += "    " + d.Resource.Name + ": {}\n"
+		}
+	}
 	text := strings.NewReplacer(
 		"@org_url@", cmp.Or(in.orgURL, "${OKTA_ORG_URL}"),
 		"@client_id@", cmp.Or(in.clientID, "${OKTA_CLIENT_ID}"),
 		"@private_key_file@", beside(in.keyFile),
-		"@okta@", okta, "@store@", store,
+		"@okta@", okta, "@store@", store, "@name@", name, "@access@", access,
 	).Replace(configTemplate)
 	f, err := os.OpenFile(in.config, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -293,7 +306,8 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	}
 	if in.changeRequest {
 		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
-			"@origin@", asSentence(doctor.Origin(in.orgURL))).Replace(changeRequestTemplate)
+			"@origin@", asSentence(doctor.Origin(in.orgURL)), "@records@", in.records(), "@custom@", in.customRole(), "@needs@", in.needs(),
+			"@scopes@", asSentence("Okta API Scopes: grant "+term.List(in.neededScopes())+", and no other scope")).Replace(changeRequestTemplate)
 	}
 	for _, needed := range []struct{ value, key string }{{in.orgURL, "okta.org_url"}, {in.clientID, "okta.client_id"}} {
 		if needed.value == "" {

@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/reconcile"
 )
 
 // checkIgnoredEnv reports a .env of Okta's DPoP guide that --env-file doesn't name.
@@ -70,4 +72,63 @@ func (in *initializer) useEnv(env *config.Environment) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// declared returns the resources that the configuration declares, users first.
+func (in *initializer) declared() []reconcile.Declared {
+	e := reconcile.DefaultExport()
+	if in.access {
+		r := new(reconcile.Resource)
+		e.Groups, e.GroupMembers, e.GroupRules, e.Apps, e.AppUsers, e.AppGroups = r, r, r, r, r, r
+	}
+	return e.Resources()
+}
+
+// neededScopes returns the scopes that the declared resources need.
+func (in *initializer) neededScopes() (scopes []string) {
+	for _, d := range in.declared() {
+		scopes = append(scopes, d.Scope)
+	}
+	return slices.Compact(scopes)
+}
+
+// extraScopes returns the needed scopes and those of the environment file, or nil if
+// the needed ones are all.
+func (in *initializer) extraScopes() []string {
+	scopes := in.neededScopes()
+	for _, scope := range in.scopes {
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	if len(scopes) == len(in.neededScopes()) {
+		return nil
+	}
+	return scopes
+}
+
+// records names the objects that the configuration declares, for the change request.
+func (in *initializer) records() string {
+	if in.access {
+		return "users, groups and apps"
+	}
+	return "users"
+}
+
+// customRole returns the sentence of the change request about a smaller role for users
+// alone.
+func (in *initializer) customRole() string {
+	if in.access {
+		return ""
+	}
+	return "     A custom role with only \"View users and their details\" also works, if its\n     resource set contains all users.\n"
+}
+
+// needs returns the table of the change request: what each resource needs.
+func (in *initializer) needs() string {
+	var b strings.Builder
+	for _, d := range in.declared() {
+		fmt.Fprintf(&b, "     %-14s %-17s %s\n", d.Resource.Name, d.Scope, d.Role)
+	}
+	return b.String()
 }
