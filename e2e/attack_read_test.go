@@ -121,6 +121,23 @@ func TestAppendedLineRemovesNoRead(t *testing.T) {
 	a.must(t, 0, "verify")
 }
 
+// If the allowed signers don't accept a checkpoint, status reports damage, and prints no
+// head.
+func TestStatusOfACheckpointThatIsNotAccepted(t *testing.T) {
+	prepared := newRotatedSite(t)
+	prepared.must(t, 0, "status", "--heads")
+	for key, want := range map[string]string{retiredKey: "no longer valid", "": "the checkpoint is not signed"} {
+		a := newAttack(t, prepared.copy(t))
+		a.checkpoint(key, nil)
+		if r := a.must(t, 1, "status", "--heads"); !strings.Contains(r.stderr, want) || r.stdout != "" {
+			t.Errorf("status --heads prints\n%s%swant %q", r.stdout, r.stderr, want)
+		}
+		if out := a.must(t, 0, "status", "--json").stdout; !strings.Contains(out, want) {
+			t.Errorf("status doesn't print %q:\n%s", want, out)
+		}
+	}
+}
+
 // The base of the diff is swapped while apply reads the users.
 func TestBaseSwappedDuringRead(t *testing.T) {
 	needs(t, "zstd")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/daemon"
+	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
@@ -82,6 +83,9 @@ type exportStatus struct {
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name, Records: map[string]int{}}
 	list, damage := daemon.Survey(r.Store, name)
+	if err := r.checkSigner(name); err != nil {
+		damage = append(damage, err.Error())
+	}
 	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
 	if len(list) > 0 {
 		newest := list[len(list)-1]
@@ -180,12 +184,44 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 const shortTime = "2006-01-02 15:04 MST"
 
 // printHeads prints the head of each chain, in the form of verify --head.
+// checkSigner checks that the allowed signers of the configuration accept the
+// checkpoint of an export now. Without allowed signers, every checkpoint is accepted.
+func (r *reader) checkSigner(export string) error {
+	if r.cfg == nil || r.cfg.Store.AllowedSignersFile == "" {
+		return nil
+	}
+	allowed, err := org.AllowedSigners(r.cfg.Store.AllowedSignersFile)
+	if err != nil {
+		return err
+	}
+	c, err := r.Checkpoint(export)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case c.SignedBy == nil:
+		return fmt.Errorf("%s: the checkpoint is not signed", export)
+	}
+	key, err := c.Signer()
+	if err == nil {
+		_, err = allowed.Check(key, snapshot.CheckpointNamespace, time.Now())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: the signature of the checkpoint %w", export, err)
+	}
+	return nil
+}
+
 func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
 	heads := []snapshot.Head{}
 	for _, export := range exports {
 		c, err := r.Checkpoint(export)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if err == nil {
+			err = r.checkSigner(export)
 		}
 		if err != nil {
 			return err
