@@ -85,6 +85,41 @@ func TestNoSecretsInOutput(t *testing.T) {
 	}
 }
 
+// No secret in an app or an assignment is stored or printed: not in a snapshot, not
+// in a quarantined read, and not in the log.
+func TestNoSecretsOfApps(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 120, Seed: 5, Apps: 30, Assignments: 2500}, "okta.groups.read", "okta.apps.read")
+	s.configure(t, "    groups: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n")
+	var output strings.Builder
+	apply := func(status int) {
+		r := s.must(t, status, "apply", "--log-level", "debug")
+		output.WriteString(r.stdout + r.stderr)
+	}
+	apply(0)
+	deleted := 0
+	for id := range s.org.AppsJSON() {
+		if deleted++; deleted > 20 {
+			break
+		}
+		check(t, s.org.DeleteApp(id))
+	}
+	apply(3)
+	for _, args := range [][]string{{"show", "all-users", "apps"}, {"show", "all-users", "app_users", "--format", "csv"}, {"quarantine", "show", "all-users"}} {
+		output.WriteString(s.must(t, 0, args...).stdout)
+	}
+	stored := s.sh(t, "find snapshots -type f -exec zstd -dcf {} +")
+	if !strings.Contains(stored, "Warehouse Scanner") || !strings.Contains(stored, `"scope":"GROUP"`) {
+		t.Error("the store has no apps and app users")
+	}
+	for where, text := range map[string]string{"the store": stored, "the output": output.String()} {
+		if strings.Contains(text, sandbox.PlantedSecret) {
+			t.Errorf("%s contains a secret of an app", where)
+		}
+	}
+	s.noViolations(t)
+}
+
 // keyPieces returns 16-byte pieces of a key in PEM, both of its text and of its
 // bytes.
 func keyPieces(t *testing.T, path string) [][]byte {
