@@ -57,7 +57,12 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	config("")
 	show(0, "validation", "validate")
 	show(0, "list of finding", "doctor")
-	show(0, "list of plan", "plan")
+	for _, role := range []string{sandbox.RoleHalf, sandbox.RoleReadOnly} {
+		check(t, s.register(func(app *sandbox.ClientApp) {
+			app.Role, app.Scopes = role, append(app.Scopes, "okta.groups.read", "okta.apps.read")
+		}))
+		show(0, "list of plan", "plan")
+	}
 	show(0, "list of manifest", "apply")
 	s.org.Join(2)
 	moved := s.org.Move(2)

@@ -140,9 +140,13 @@ func (s *site) putUser(id, profile, status string) error {
 		`{"id":%q,"status":%q,"created":"2026-01-01T00:00:00.000Z","lastUpdated":"2026-01-01T00:00:00.000Z","profile":%s}`, id, status, profile))
 }
 
-// roleCommand replaces the role of the app: `role group:Sales`.
+// roleCommand replaces the role of the app: `role group:Sales`. Its scopes are
+// okta.users.read, or those that follow.
 func roleCommand(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(siteOf(ts).register(func(app *sandbox.ClientApp) { app.Role = args[0] }))
+	ts.Check(siteOf(ts).register(func(app *sandbox.ClientApp) {
+		app.Role = args[0]
+		app.Scopes = append(app.Scopes, args[1:]...)
+	}))
 }
 
 // groupCommand changes a group: `group add NAME`, `group set NAME PATH JSON`,

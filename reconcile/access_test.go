@@ -70,6 +70,9 @@ func (a *access) Read(_ context.Context, q oktaclient.Query, sink oktaclient.Sin
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	result := oktaclient.ReadResult{Started: time.Now(), Settled: true}
+	if q.Stats { // Okta can omit its counts
+		return result, nil
+	}
 	if q.Resource.Strategy != oktaclient.PerParent {
 		a.call(q.Resource.Name)
 		var list []string
@@ -147,7 +150,7 @@ func member(json, name string) string {
 }
 
 // newAccessFixture declares all resources, without waiting for late stamps.
-func newAccessFixture(t *testing.T, a *access) *fixture {
+func newAccessFixture(t *testing.T, a reconcile.Source) *fixture {
 	f := newFixture(t)
 	f.r = reconcile.New(reconcile.Config{Store: f.store, Source: a, Org: storetest.Acme, MembershipLag: -1})
 	declareAll(&f.export)

@@ -34,6 +34,9 @@ func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
 	if rp.Declared.Resource.Status != "" {
 		after.byStatus = make(map[string]int)
 	}
+	if rp.Declared.Resource == snapshot.GroupMembers {
+		after.byParent = make(map[string]int)
+	}
 	if rp.Base == snapshot.BasePrevious {
 		err = rp.diff(c, observed{ctx, after, c.step})
 	} else {
@@ -42,7 +45,7 @@ func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
 	if err != nil {
 		return err
 	}
-	rp.ByStatus, rp.Counts.Total = after.byStatus, after.total
+	rp.ByStatus, rp.Counts.Total, rp.byParent = after.byStatus, after.total, after.byParent
 	rp.Duplicates, rp.Outside = records.duplicates, records.outside
 	rp.contentSHA256 = after.content.String()
 	return nil

@@ -18,7 +18,7 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 	d := snapshot.Draft{
 		Started: p.Read.OktaTime(p.Read.Started), Finished: p.Read.OktaTime(p.Read.Finished), ClockOffset: -p.Read.ClockOffset,
 		Org: org, Client: cfg.Client, Run: run, Tool: cfg.Tool,
-		Declared: p.Export.Declaration(), Settled: p.Read.Settled, Requests: requests, Base: p.Previous,
+		Declared: p.Export.Declaration(), Settled: p.Read.Settled, Control: p.Control, Requests: requests, Base: p.Previous,
 	}
 	step := p.progress.begin()
 	step.enter(PhasePublishing, nil, 0, p.total())

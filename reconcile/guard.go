@@ -59,7 +59,7 @@ type losses struct {
 
 func (l *losses) Next() (diff.Record, error) {
 	record, err := l.Reader.Next()
-	parent, _, _ := bytes.Cut(record.Key, []byte{0})
+	parent, _, _ := bytes.Cut(record.Key, zero)
 	if err != nil || !bytes.Equal(parent, l.parent) {
 		l.add()
 		l.parent = append(l.parent[:0], parent...)

@@ -60,6 +60,12 @@ func (x *index) unlisted() (ids []string) {
 	return ids
 }
 
+// exists reports whether the read has a record with this id.
+func (x *index) exists(id string) bool {
+	known, ok := x.records[id]
+	return ok && !known.deleted
+}
+
 // remove drops a record from the read, because it doesn't exist.
 func (x *index) remove(id string) {
 	known := x.records[id]
@@ -93,7 +99,7 @@ func (l *lists) begin(parent string) {
 // countsEdge reports whether a copy of an edge is from the newest list of a parent that
 // exists. Its updated is the number of the list.
 func (rp *ResourcePlan) countsEdge(key, updated []byte) bool {
-	parent, _, _ := bytes.Cut(key, []byte{0})
+	parent, _, _ := bytes.Cut(key, zero)
 	return rp.lists.newest[string(parent)] == string(updated) && !rp.parent.index.records[string(parent)].deleted
 }
 

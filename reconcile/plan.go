@@ -27,6 +27,8 @@ type Plan struct {
 	Missing            []string // files that the newest snapshot should have and the store lacks
 	Stopped            []string // why the guard stops the read; empty: it doesn't
 
+	Control *snapshot.Control // Okta's counts of members, compared with the read; nil: not compared
+
 	override bool // the read is published even if the guard stops it
 	requests transcript
 	progress progress
@@ -53,6 +55,7 @@ type ResourcePlan struct {
 	children []*ResourcePlan // the edge resources whose parents these records are
 	index    *index          // of the records, if they are read more than once; otherwise nil
 	lists    lists           // of an edge resource
+	byParent map[string]int  // number of members by group
 
 	contentSHA256, changesSHA256 string // of records and changes, as they were compared
 }
@@ -171,12 +174,21 @@ func (p *Plan) Recorded() (all []*snapshot.Resource) {
 
 // Records returns a reader over the records of a resource that were read.
 func (p *Plan) Records(r *snapshot.Resource) (diff.Reader, error) {
+	rp := p.resource(r)
+	if rp == nil {
+		return nil, fmt.Errorf("%s were not read", r.Name)
+	}
+	return rp.records.merge()
+}
+
+// resource returns the plan for a resource, or nil if it isn't declared.
+func (p *Plan) resource(r *snapshot.Resource) *ResourcePlan {
 	for _, rp := range p.Resources {
 		if rp.Declared.Resource == r {
-			return rp.records.merge()
+			return rp
 		}
 	}
-	return nil, fmt.Errorf("%s were not read", r.Name)
+	return nil
 }
 
 // Changes calls visit for each change since the newest snapshot, by resource and

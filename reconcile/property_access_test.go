@@ -120,11 +120,17 @@ func (w *accessWorld) run() {
 	stop()
 	changing.Wait()
 	w.check(s, before, from, to)
+	if c := s.Manifest.Control; c == nil || !c.Reconciled {
+		w.Errorf("the changes don't explain the control totals %+v", c)
+	}
 
 	time.Sleep(time.Minute)
 	rest := w.reconcile()
 	if !rest.Manifest.Read.Settled {
 		w.Error("a read of an org at rest did not settle")
+	}
+	if c := rest.Manifest.Control; c == nil || !c.Reconciled || c.Everyone == nil || len(c.Groups.Different) > 0 {
+		w.Errorf("the control totals of an org at rest are %+v", c)
 	}
 	w.equals(rest)
 	if v := w.org.Stats().Violations; len(v) > 0 {

@@ -23,8 +23,9 @@ type chain struct {
 // read reads all resources of the plan, and compares them with the newest snapshot.
 // The first error ends all chains.
 func (p *Plan) read(ctx context.Context, r *Reconciler) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, c := range p.chains(r) {
+	chains := p.chains(r)
+	g, limited := errgroup.WithContext(ctx)
+	for _, c := range chains {
 		g.Go(func() (err error) {
 			defer recoverPanic(&err)
 			defer c.end()
@@ -32,7 +33,7 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 				if rp.parent != nil {
 					continue // it is read with its parents
 				}
-				if err := c.resource(ctx, rp); err != nil {
+				if err := c.resource(limited, rp); err != nil {
 					return err
 				}
 			}
@@ -41,6 +42,13 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	for _, c := range chains {
+		if rp := c.resources[0]; rp.Declared.Resource == snapshot.Groups {
+			if err := c.control(ctx, rp); err != nil {
+				return err
+			}
+		}
 	}
 	return p.sum()
 }

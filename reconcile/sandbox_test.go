@@ -24,13 +24,14 @@ type app struct {
 
 var scopes = []string{"okta.users.read", "okta.groups.read", "okta.apps.read"}
 
-func newApp(t *testing.T, cfg sandbox.Config) *app {
+// newApp returns an app with a role; the default is sandbox.RoleReadOnly.
+func newApp(t *testing.T, cfg sandbox.Config, role ...string) *app {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: scopes, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
+	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: scopes, Role: strings.Join(role, ""), Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
 	a := &app{org: sandbox.NewOrg(cfg)}
 	encode := base64.RawURLEncoding.EncodeToString
 	address := a.org.URL() + "/oauth2/v1/token"

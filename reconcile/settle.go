@@ -70,15 +70,25 @@ func (c *chain) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
 		if child.Declared.Resource != snapshot.GroupMembers || child.read.Started.IsZero() {
 			continue
 		}
-		since := groups.read.OktaTime(groups.read.Started).Add(-lag)
-		groups.index.recent = since.Format("2006-01-02T15:04:05.000Z")
-		t := time.NewTimer(time.Until(child.read.Started.Add(lag)))
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		groups.index.recent = groups.stampAt(-lag)
+		return sleep(ctx, time.Until(child.read.Started.Add(lag)))
 	}
 	return nil
+}
+
+// stampAt returns a time relative to the start of the read, in the form of Okta's
+// stamps.
+func (rp *ResourcePlan) stampAt(relative time.Duration) string {
+	return rp.read.OktaTime(rp.read.Started).Add(relative).Format("2006-01-02T15:04:05.000Z")
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

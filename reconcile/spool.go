@@ -326,16 +326,19 @@ func unexpected(err error) error {
 	return err
 }
 
-// counting counts records, by status unless byStatus is nil, and computes the digest
-// of their lines.
+// counting counts records, by status and by parent unless these maps are nil, and
+// computes the digest of their lines.
 type counting struct {
 	*merge
-	content  *snapshot.Digest
-	total    int
-	byStatus map[string]int
+	content            *snapshot.Digest
+	total              int
+	byStatus, byParent map[string]int
 }
 
-var lineFeed = []byte{'\n'}
+var (
+	lineFeed = []byte{'\n'}
+	zero     = []byte{0} // between the parts of a key
+)
 
 func (c *counting) Next() (diff.Record, error) {
 	record, err := c.merge.Next()
@@ -345,6 +348,10 @@ func (c *counting) Next() (diff.Record, error) {
 		c.total++
 		if c.byStatus != nil {
 			c.byStatus[string(c.status)]++
+		}
+		if c.byParent != nil {
+			parent, _, _ := bytes.Cut(record.Key, zero)
+			c.byParent[string(parent)]++
 		}
 	}
 	return record, err

@@ -147,6 +147,9 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	if !m.Read.Settled {
 		row("settled", "no: %s", report.Unsettled)
 	}
+	if why := report.Unreconciled(m.Control); why != "" {
+		row("reconciled", "no: %s", why)
+	}
 	row("run by", "%s on %s", m.Run.User, m.Run.Host)
 	if m.Run.Override != nil {
 		row("override", "the guard was overridden by %s: %s", m.Run.Override.User, m.Run.Override.Reason)

@@ -55,6 +55,9 @@ func (a *app) printList(manifests []snapshot.Manifest) error {
 		if !m.Read.Settled {
 			records += ", not settled"
 		}
+		if report.Unreconciled(m.Control) != "" {
+			records += ", not reconciled"
+		}
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", m.Export, m.Sequence, m.Snapshot, records, report.ShortChanges(m.Resources, m.Previous == nil))
 	}
 	return t.Flush()

@@ -110,6 +110,7 @@ type planDocument struct {
 	Previous  string                  `json:"previous"` // "" before the first snapshot
 	Resources map[string]planResource `json:"resources"`
 	Settled   bool                    `json:"settled"`
+	Control   *snapshot.Control       `json:"control"` // null: not compared
 	Declared  bool                    `json:"declaration_changed"`
 	Missing   []string                `json:"missing"`
 	Guard     []string                `json:"guard"` // why the guard would stop the read
@@ -135,7 +136,7 @@ type planChange struct {
 func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	doc := planDocument{
 		Export: p.Export.Name, Changed: p.Changed(), Resources: make(map[string]planResource),
-		Settled: p.Read.Settled, Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
+		Settled: p.Read.Settled, Control: p.Control, Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
 		Prune: []string{}, Changes: []planChange{},
 	}
 	if p.Previous != nil {
@@ -172,6 +173,9 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 	}
 	if !p.Read.Settled {
 		fmt.Fprintf(w, "%s: not settled: %s\n", p.Export.Name, report.Unsettled)
+	}
+	if why := report.Unreconciled(p.Control); why != "" {
+		fmt.Fprintf(w, "%s: not reconciled: %s\n", p.Export.Name, why)
 	}
 	if p.Previous == nil {
 		fmt.Fprintf(w, "\nPlan: the first snapshot, of %s.\n", term.List(totals))

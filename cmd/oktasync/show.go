@@ -58,6 +58,9 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		if !s.Manifest.Read.Settled {
 			fmt.Fprintf(a.stderr, "oktasync: note: %s is not settled: %s\n", s.Name(), report.Unsettled)
 		}
+		if why := report.Unreconciled(s.Manifest.Control); why != "" {
+			fmt.Fprintf(a.stderr, "oktasync: note: %s is not reconciled: %s\n", s.Name(), why)
+		}
 		return a.show(s, s.Manifest.Declared, optional(args, 1), format)
 	})
 }

@@ -70,14 +70,17 @@ type exportStatus struct {
 	Snapshots   int              `json:"snapshots"`
 	Newest      string           `json:"newest"` // "" if there is none
 	Sequence    int              `json:"sequence"`
-	Records     map[string]int   `json:"records"` // by resource
-	Settled     *bool            `json:"settled"` // the newest snapshot; null if there is none
+	Records     map[string]int   `json:"records"`    // by resource
+	Settled     *bool            `json:"settled"`    // the newest snapshot; null if there is none
+	Reconciled  *bool            `json:"reconciled"` // the same; null if nothing was compared
 	LastSuccess *snapshot.Time   `json:"last_success"`
 	LastEvent   string           `json:"last_event"`
 	LastError   string           `json:"last_error"`
 	Next        *time.Time       `json:"next"`     // null without a schedule, or with --store
 	Verified    *daemon.Verified `json:"verified"` // null: never
 	Damage      []string         `json:"damage"`   // found without hashing
+
+	unreconciled string // why the newest snapshot isn't reconciled; "": it is, or nothing was compared
 }
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
@@ -90,6 +93,9 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	if len(list) > 0 {
 		newest := list[len(list)-1]
 		st.Newest, st.Sequence, st.Settled = newest.Name(), newest.Manifest.Sequence, &newest.Manifest.Read.Settled
+		if c := newest.Manifest.Control; c != nil {
+			st.Reconciled, st.unreconciled = &c.Reconciled, report.Unreconciled(c)
+		}
 		for name, counts := range newest.Manifest.Resources {
 			st.Records[name] = counts.Total
 		}
@@ -167,6 +173,9 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 	for _, st := range statuses {
 		if st.Settled != nil && !*st.Settled {
 			fmt.Fprintf(a.stdout, "%s: %s is not settled: %s\n", st.Export, st.Newest, report.Unsettled)
+		}
+		if st.unreconciled != "" {
+			fmt.Fprintf(a.stdout, "%s: %s is not reconciled: %s\n", st.Export, st.Newest, st.unreconciled)
 		}
 		if st.LastError != "" && st.State != daemon.StateUpToDate {
 			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))

@@ -217,6 +217,8 @@ func (m message) text() string {
 		return "is up to date again"
 	case "overdue":
 		return "has been overdue since " + m.Since.Format(time.RFC3339)
+	case "unreconciled":
+		return fmt.Sprintf("has snapshot %s, which is not reconciled: %s", m.Snapshot, m.Error)
 	case "unsettled":
 		return fmt.Sprintf("has snapshot %s, which is not settled: %s", m.Snapshot, report.Unsettled)
 	}
@@ -285,6 +287,10 @@ func (s *service) notifyPublished(export string, events []snapshot.Event, last s
 		s.notify(m)
 		if !manifest.Read.Settled {
 			m.Event = "unsettled"
+			s.notify(m)
+		}
+		if why := report.Unreconciled(manifest.Control); why != "" {
+			m.Event, m.Error = "unreconciled", why
 			s.notify(m)
 		}
 		for resource, counts := range manifest.Resources {

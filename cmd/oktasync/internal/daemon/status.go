@@ -122,6 +122,9 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 		Settled: m.Read.Settled,
 		Changes: report.Changes(m.Resources, m.Previous == nil),
 	}
+	if c := m.Control; c != nil {
+		n.Reconciled, n.Unreconciled = &c.Reconciled, report.Unreconciled(c)
+	}
 	if m.SignedBy != nil {
 		n.SignedBy = *m.SignedBy
 	}

@@ -113,6 +113,22 @@ func changes(counts map[string]snapshot.Counts, bases map[string]string) string 
 // Unsettled explains `settled: false`.
 const Unsettled = "the org changed until the end of the read, so some records can be older"
 
+// Unreconciled returns why control totals are `reconciled: false`. c may be nil. It
+// returns "" if they are reconciled, or if there are none.
+func Unreconciled(c *snapshot.Control) string {
+	if c == nil || c.Reconciled {
+		return ""
+	}
+	var parts []string
+	if e := c.Everyone; e != nil && e.Okta != e.Counted {
+		parts = append(parts, fmt.Sprintf("%d of %d users", e.Counted, e.Okta))
+	}
+	if g := c.Groups; g != nil && len(g.Different) > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d group members", g.Counted, g.Okta))
+	}
+	return "the app sees " + strings.Join(parts, " and ") + " that Okta counts, so its role may cover only a part of the org"
+}
+
 // KindCounts lists the changes of a resource by kind: "3 moved, 2 joined". It
 // returns "" if nothing changed.
 func KindCounts(r *snapshot.Resource, counts map[diff.Kind]int) string {

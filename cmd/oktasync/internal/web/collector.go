@@ -23,6 +23,7 @@ var (
 	descUsers       = desc("users", "Users in the newest snapshot, by status in Okta.", "export", "status")
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
 	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be older.", "export")
+	descReconciled  = desc("snapshot_reconciled", "1 if the newest snapshot agrees with Okta's counts; 0 if the app may not see all records.", "export")
 	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
 	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")
 
@@ -61,7 +62,7 @@ func isBucketName(name string) bool {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descSettled, descLastSuccess, descNext,
+		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descSettled, descReconciled, descLastSuccess, descNext,
 		descLimit, descRemaining, descUsed, descShare, descWaiting, descReset,
 		descTokens, descTokenErrors, descExpiry, descChallenges, descResent, descOffset, descSnapshots, descBytes,
 	} {
@@ -95,6 +96,9 @@ func (c *collector) export(ch chan<- prometheus.Metric, e Export) {
 	}
 	gauge(ch, descSequence, float64(e.Newest.Sequence), e.Export)
 	gauge(ch, descSettled, oneIf(e.Newest.Settled), e.Export)
+	if r := e.Newest.Reconciled; r != nil {
+		gauge(ch, descReconciled, oneIf(*r), e.Export)
+	}
 	for _, r := range e.Newest.Records {
 		gauge(ch, descRecords, float64(r.Total), e.Export, r.Resource)
 		if r.Resource != "users" {

@@ -91,11 +91,13 @@ type Newest struct {
 	Snapshot       string    `json:"snapshot"`
 	Sequence       int       `json:"sequence"`
 	ManifestSHA256 string    `json:"manifest_sha256"`
-	SignedBy       string    `json:"signed_by"` // "": not signed
-	Head           string    `json:"head"`      // as verify --head expects it
-	Finished       Time      `json:"finished"`  // the end of the read
-	Settled        bool      `json:"settled"`   // false: some records can be older
-	Changes        string    `json:"changes"`   // as text
+	SignedBy       string    `json:"signed_by"`  // "": not signed
+	Head           string    `json:"head"`       // as verify --head expects it
+	Finished       Time      `json:"finished"`   // the end of the read
+	Settled        bool      `json:"settled"`    // false: some records can be older
+	Reconciled     *bool     `json:"reconciled"` // false: the app may not see all records; nil: not compared
+	Unreconciled   string    `json:"-"`          // why it isn't reconciled
+	Changes        string    `json:"changes"`    // as text
 	Records        []Records `json:"records"`
 }
 

@@ -1,0 +1,178 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
+)
+
+const (
+	// stampOverlap is how far before the read a change of members explains a difference
+	// of counts. Okta's counts and stamps can be late.
+	stampOverlap = 15 * time.Minute
+
+	// countsAtOnce is the most groups whose counts are requested with one filter.
+	countsAtOnce = 20
+)
+
+// control compares the numbers of members that Okta reports for groups with those of
+// the read, after all resources were read. A difference is unexplained if the members
+// of the group have not changed since shortly before the read. Since Okta shows a
+// change late, unexplained differences of a few groups are checked once more.
+//
+// The counts are no part of the records. If Okta can't return them, nothing is compared.
+func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
+	users, members := c.plan.resource(snapshot.Users), c.plan.resource(snapshot.GroupMembers)
+	if users != nil && (users.Declared.Search != "" || !users.Declared.IncludeDeprovisioned) {
+		users = nil
+	}
+	filter := ""
+	switch {
+	case users == nil && members == nil:
+		return nil
+	case members == nil:
+		filter = `type eq "BUILT_IN"`
+	}
+	t := &totals{counts: make(map[string]oktaCount), users: users, members: members}
+	t.since = groups.stampAt(-stampOverlap)
+	if err := c.readCounts(ctx, groups, filter, t.counts); err != nil {
+		return err
+	}
+	if unexplained := t.unexplained(); 0 < len(unexplained) && len(unexplained) <= snapshot.MaxDifferent {
+		if err := sleep(ctx, c.r.cfg.MembershipLag); err != nil {
+			return err
+		}
+		for ids := range slices.Chunk(unexplained, countsAtOnce) {
+			filter := `id eq "` + strings.Join(ids, `" or id eq "`) + `"`
+			if err := c.readCounts(ctx, groups, filter, t.counts); err != nil {
+				return err
+			}
+		}
+	}
+	c.plan.Control = t.control()
+	return nil
+}
+
+// readCounts sets the counts of the groups that filter selects.
+func (c *chain) readCounts(ctx context.Context, groups *ResourcePlan, filter string, counts map[string]oktaCount) error {
+	query := oktaclient.Query{Resource: groups.Declared.Read, Filter: filter, Stats: true}
+	result, err := c.r.cfg.Source.Read(ctx, query, countSink{sink{c, groups}, counts})
+	groups.Outside += result.Rows
+	if err := addRequests(&groups.read, result); err != nil {
+		return err
+	}
+	if refused, ok := errors.AsType[*oktaclient.Error](err); ok && ctx.Err() == nil {
+		c.r.log.WarnContext(ctx, "members not compared with Okta's counts", "export", c.plan.Export.Name, "err", refused)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read counts of %s: %w", groups.Declared.Resource.Name, cause(ctx, err))
+	}
+	return nil
+}
+
+// countSink takes Okta's counts from groups, and records nothing else of them.
+type countSink struct {
+	sink
+	counts map[string]oktaCount
+}
+
+// oktaCount is the number of members that Okta reports for a group.
+type oktaCount struct {
+	members  int
+	stamp    string // lastMembershipUpdated
+	everyone bool   // the group contains all users
+}
+
+func (s countSink) Record(r oktaclient.Record) error {
+	var group struct {
+		Type                  string
+		LastMembershipUpdated string
+		Profile               struct{ Name string }
+		Embedded              struct{ Stats struct{ UsersCount *int } } `json:"_embedded"`
+	}
+	if err := json.Unmarshal(r.JSON, &group); err != nil {
+		return fmt.Errorf("counts of group %.60q: %w", r.ID, err)
+	}
+	if n := group.Embedded.Stats.UsersCount; n != nil {
+		s.counts[r.ID] = oktaCount{*n, group.LastMembershipUpdated, group.Type == "BUILT_IN" && group.Profile.Name == "Everyone"}
+	}
+	return nil
+}
+
+// totals are the counts of a plan.
+type totals struct {
+	counts         map[string]oktaCount // by the id of the group
+	users, members *ResourcePlan        // nil: not compared
+	since          string               // a later stamp explains a difference
+}
+
+// ids returns the groups that are compared, in order.
+func (t *totals) ids() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(t.counts)), func(id string) bool {
+		return t.members != nil && !t.members.parent.index.exists(id) // it was created after the read
+	})
+}
+
+// different reports whether a count differs from the read, and whether a change of
+// members explains that.
+func (t *totals) different(id string) (different, explained bool) {
+	okta := t.counts[id]
+	different = t.members != nil && okta.members != t.members.byParent[id] || t.users != nil && okta.everyone && okta.members != t.users.Counts.Total
+	return different, okta.stamp >= t.since
+}
+
+// unexplained returns the groups with differences that aren't explained, in order.
+func (t *totals) unexplained() []string {
+	return slices.DeleteFunc(t.ids(), func(id string) bool {
+		different, explained := t.different(id)
+		return !different || explained
+	})
+}
+
+// control returns the totals for the manifest, or nil if nothing was compared. If many
+// groups differ, it names those without an explanation first.
+func (t *totals) control() *snapshot.Control {
+	unexplained := t.unexplained()
+	c := &snapshot.Control{Reconciled: len(unexplained) == 0}
+	if t.members != nil {
+		c.Groups = &snapshot.GroupsControl{Different: []snapshot.GroupTotal{}}
+	}
+	var explained []string
+	for _, id := range t.ids() {
+		okta := t.counts[id]
+		if okta.everyone && t.users != nil {
+			c.Everyone = &snapshot.Total{Okta: okta.members, Counted: t.users.Counts.Total}
+		}
+		if c.Groups == nil {
+			continue
+		}
+		c.Groups.Compared++
+		c.Groups.Okta += okta.members
+		c.Groups.Counted += t.members.byParent[id]
+		if different, ok := t.different(id); different && ok {
+			explained = append(explained, id)
+		}
+	}
+	if c.Groups == nil {
+		if c.Everyone == nil {
+			return nil
+		}
+		return c
+	}
+	named := append(unexplained, explained...)
+	for _, id := range slices.Sorted(slices.Values(named[:min(len(named), snapshot.MaxDifferent)])) {
+		if n := t.members.byParent[id]; n != t.counts[id].members { // not only the number of users differs
+			c.Groups.Different = append(c.Groups.Different, snapshot.GroupTotal{ID: id, Okta: t.counts[id].members, Counted: n})
+		}
+	}
+	return c
+}
