@@ -114,8 +114,14 @@ func benchSetting(name string, otherwise int) int {
 	return otherwise
 }
 
-// serveBench serves an org and writes a configuration for it.
+// serveBench serves an org of users and writes a configuration for it.
 func serveBench(b *testing.B, dir string, users, concurrency int, formats string) *sandbox.Org {
+	return serveBenchOrg(b, dir, sandbox.Config{Users: users}, concurrency, formats, "users: {attributes: {exclude: []}}")
+}
+
+// serveBenchOrg serves an org and writes a configuration for an export of these
+// resources.
+func serveBenchOrg(b *testing.B, dir string, cfg sandbox.Config, concurrency int, formats, resources string) *sandbox.Org {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
@@ -124,10 +130,10 @@ func serveBench(b *testing.B, dir string, users, concurrency int, formats string
 	if err != nil {
 		b.Fatal(err)
 	}
-	org := sandbox.NewOrg(sandbox.Config{
-		Users: users, CachePages: true, RateLimit: sandbox.Limits(1 << 20), ClientShare: 1,
-		Clients: []sandbox.ClientApp{{ID: "0oa1", RequireDPoP: true, Scopes: []string{"okta.users.read"}, Keys: []sandbox.PublicKey{{Key: key.Public()}}}},
-	})
+	cfg.CachePages, cfg.RateLimit, cfg.ClientShare = true, sandbox.Limits(1<<20), 1
+	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", RequireDPoP: true, Scopes: []string{"okta.users.read", "okta.groups.read", "okta.apps.read"},
+		Keys: []sandbox.PublicKey{{Key: key.Public()}}}}
+	org := sandbox.NewOrg(cfg)
 	server, err := sandbox.NewServer(org, "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -136,8 +142,8 @@ func serveBench(b *testing.B, dir string, users, concurrency int, formats string
 	config := fmt.Sprintf(`okta: {org_url: %q, client_id: 0oa1, private_key_file: key.pem, ca_file: ca.pem, rate_limit_share: 1, concurrency: %d}
 store: {path: snapshots}
 exports:
-  - {name: people, formats: [%s], users: {attributes: {exclude: []}}}
-`, server.URL, concurrency, formats)
+  - {name: people, formats: [%s], %s}
+`, server.URL, concurrency, formats, resources)
 	for name, data := range map[string][]byte{
 		"key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "ca.pem": server.CAPEM(), "oktasync.yaml": []byte(config),
 	} {
