@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,6 +52,29 @@ func (r *rollback) verifies(t *testing.T, want, wantWithHead string) {
 			t.Errorf("oktasync %s:\n%swant %q", strings.Join(test.args, " "), out, test.want)
 		}
 	}
+}
+
+// startHourly starts a daemon that doesn't reconcile during the test.
+func (r *rollback) startHourly(t *testing.T) *daemon {
+	t.Helper()
+	return r.startWith(t, strings.NewReplacer("@every 1s", "@every 1h", `listen: ""`, "listen: 127.0.0.1:0").Replace(read(t, r.path("oktasync.yaml"))))
+}
+
+// waitForStatus waits until the status page was made twice with a text.
+func (d *daemon) waitForStatus(text string) {
+	d.t.Helper()
+	first := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		_, body := get(d.t, d.url+"/api/v1/status")
+		switch {
+		case !strings.Contains(body, text):
+		case first == "":
+			first = body
+		case body != first:
+			return
+		}
+	}
+	d.t.Fatalf("the status doesn't contain %q", text)
 }
 
 // daemonFinds changes the store between two runs of a daemon. The next run fails
@@ -147,6 +171,27 @@ func TestThreats(t *testing.T) {
 		r.daemonFinds(t, rolledBack, restore)
 		r.verifies(t, "", "its chain ends at sequence 1, so newer snapshots were removed, or this is an older copy")
 	})
+	t.Run("put back an older copy before the first run of a daemon", func(t *testing.T) {
+		r := newRollback(t)
+		d := r.startHourly(t)
+		r.sh(t, "mv snapshots/all-users newer && mv older/all-users snapshots/all-users")
+		d.wait(rolledBack)
+		d.wantPage("/fresh", http.StatusServiceUnavailable, rolledBack)
+		d.stop(syscall.SIGTERM)
+	})
+	t.Run("put back an older copy after a run by another process", func(t *testing.T) {
+		r := newRollback(t)
+		d := r.startHourly(t)
+		r.sh(t, "cp -a snapshots/all-users second")
+		r.must(t, 0, "apply", "all-users")
+		d.waitForStatus(`"sequence": 3`)
+		r.sh(t, "mv snapshots/all-users third && mv second snapshots/all-users")
+		d.wait(rolledBack)
+		r.sh(t, "mv snapshots/all-users second && mv third snapshots/all-users")
+		r.must(t, 0, "apply", "all-users")
+		d.waitForStatus(`"state": "up to date"`)
+		d.stop(syscall.SIGTERM)
+	})
 	threat("put back an older copy of the store", func(t *testing.T) {
 		r := newRollback(t)
 		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && cp -r older snapshots") })
@@ -172,7 +217,7 @@ func TestThreats(t *testing.T) {
 	})
 	threat("delete an export", func(t *testing.T) {
 		r := newRollback(t)
-		remove := func() { r.sh(t, "rm -r snapshots/all-users") }
+		remove := func() { r.sh(t, "rm -rf snapshots/all-users") }
 		r.daemonFinds(t, rolledBack, remove)
 		remove() // the folder that the daemon created
 		r.verifies(t, "", "--head: unknown export all-users")

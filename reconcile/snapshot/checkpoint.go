@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -329,68 +327,4 @@ func ParseHead(text string) (Head, error) {
 	sequence, _ := strconv.Atoi(parts[1]) // digits only
 	lines, _ := strconv.Atoi(parts[3])
 	return Head{Sequence: sequence, Digest: parts[2], Lines: lines, Line: parts[4]}, nil
-}
-
-// A Witness keeps the heads of exports in memory while the process lives. If an
-// older copy replaces a store, the store itself doesn't show it, but a Witness
-// does. The zero Witness is ready, and safe for concurrent use.
-type Witness struct {
-	mu   sync.Mutex
-	seen map[string]*Checkpoint // by the export's folder
-}
-
-// last returns the last checkpoint that was seen, or nil. A nil Witness has seen
-// none.
-func (w *Witness) last(folder string) *Checkpoint {
-	if w == nil {
-		return nil
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.seen[folder]
-}
-
-func (w *Witness) saw(folder string, c *Checkpoint) {
-	if w == nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen == nil {
-		w.seen = make(map[string]*Checkpoint)
-	}
-	w.seen[folder] = c
-}
-
-// RollbackError means that an older copy has replaced an export: a journal line
-// that this process has written isn't there.
-type RollbackError struct {
-	Export string
-	Lost   Head
-}
-
-func (e *RollbackError) Error() string {
-	return fmt.Sprintf("an older copy has replaced it, and lost the head %s: line %d of its journal, which this process has read or written, is missing or changed",
-		e.Lost, e.Lost.Lines)
-}
-
-// checkWitness checks that the journal still has the last line that this process
-// has seen, or that a covered line adopts its loss.
-func (w *Writer) checkWitness() error {
-	seen := w.store.witness.last(w.path())
-	if seen == nil || w.journal.hasLine(seen.Bytes, seen.LineSHA256) == nil && seen.Bytes <= w.checkpoint.Bytes {
-		return nil
-	}
-	lost := seen.Head()
-	covered, err := w.covered()
-	if err != nil {
-		return err
-	}
-	adopted := slices.ContainsFunc(covered.Events(), func(e Event) bool {
-		return e.Event == EventAdopted && (e.Lost == lost.String() || e.OldHead == lost.String())
-	})
-	if !adopted {
-		return &RollbackError{w.export, lost}
-	}
-	return nil
 }

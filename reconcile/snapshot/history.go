@@ -2,7 +2,10 @@ package snapshot
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
+	"sync"
 )
 
 // recentEnds is the number of ends of reconciles in a History.
@@ -88,4 +91,115 @@ func (s *Store) Journal(export string) (History, error) {
 		}
 	}
 	return h, err
+}
+
+// A Witness keeps the heads of exports in memory while the process lives. If an
+// older copy replaces a store, the store itself doesn't show it, but a Witness
+// does. The zero Witness is ready, and safe for concurrent use. See also [Store.Watch].
+type Witness struct {
+	mu   sync.Mutex
+	seen map[string]*Checkpoint // by the export's folder
+}
+
+// last returns the last checkpoint that was seen, or nil. A nil Witness has seen
+// none.
+func (w *Witness) last(folder string) *Checkpoint {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen[folder]
+}
+
+func (w *Witness) saw(folder string, c *Checkpoint) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen == nil {
+		w.seen = make(map[string]*Checkpoint)
+	}
+	w.seen[folder] = c
+}
+
+// sawNewer is saw, unless another goroutine has replaced the checkpoint last.
+func (w *Witness) sawNewer(folder string, last, c *Checkpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen[folder] != last {
+		return
+	}
+	if w.seen == nil {
+		w.seen = make(map[string]*Checkpoint)
+	}
+	w.seen[folder] = c
+}
+
+// Watch takes over the checkpoint of an export into the Witness, so that the process
+// also detects an older copy after other processes have written to the export. It checks
+// what a [Writer] checks: the key of the checkpoint, its last line, and the line that the
+// Witness has. The error is the same: a *MismatchError or a *RollbackError.
+func (s *Store) Watch(export string) error {
+	if s.witness == nil {
+		return nil
+	}
+	w := &Writer{store: s, export: export}
+	last := s.witness.last(w.path()) // first: the checkpoint is at least as new
+	c, err := s.Checkpoint(export)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && last != nil && last.Lines > 0:
+		return &RollbackError{export, last.Head()}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case c.SameAs(last):
+		return nil
+	}
+	if err := w.checkKey(c); err != nil {
+		return err
+	}
+	w.checkpoint = c
+	if w.journal, err = s.openJournal(export, c); err != nil {
+		return err
+	}
+	if err := w.checkRollback(last); err != nil {
+		return err
+	}
+	s.witness.sawNewer(w.path(), last, c)
+	return nil
+}
+
+// RollbackError means that an older copy has replaced an export: a journal line
+// that this process has read or written isn't there.
+type RollbackError struct {
+	Export string
+	Lost   Head
+}
+
+func (e *RollbackError) Error() string {
+	return fmt.Sprintf("an older copy has replaced it, and lost the head %s: line %d of its journal, which this process has read or written, is missing or changed",
+		e.Lost, e.Lost.Lines)
+}
+
+// checkRollback checks that the journal still has the last line of seen, which this
+// process has read or written, or that a covered line adopts its loss.
+func (w *Writer) checkRollback(seen *Checkpoint) error {
+	if seen == nil || w.journal.hasLine(seen.Bytes, seen.LineSHA256) == nil && seen.Bytes <= w.checkpoint.Bytes {
+		return nil
+	}
+	lost := seen.Head()
+	covered, err := w.covered()
+	if err != nil {
+		return err
+	}
+	adopted := slices.ContainsFunc(covered.Events(), func(e Event) bool {
+		return e.Event == EventAdopted && (e.Lost == lost.String() || e.OldHead == lost.String())
+	})
+	if !adopted {
+		return &RollbackError{w.export, lost}
+	}
+	return nil
 }

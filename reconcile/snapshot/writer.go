@@ -72,7 +72,7 @@ func (w *Writer) open(ctx context.Context) (err error) {
 	if w.journal, err = w.store.openJournal(w.export, w.checkpoint); err != nil {
 		return err
 	}
-	if err := w.checkWitness(); err != nil {
+	if err := w.checkRollback(w.store.witness.last(w.path())); err != nil {
 		return err
 	}
 	if err := w.openNewest(); err != nil {

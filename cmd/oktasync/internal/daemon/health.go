@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,6 +80,7 @@ func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.
 // the journal, for example because the disk was full.
 func (s *service) health(export reconcile.Export) Health {
 	now := time.Now()
+	s.watch(export.Name)
 	history, err := s.histories.get(s.store, export.Name)
 	if err != nil {
 		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
@@ -91,6 +93,23 @@ func (s *service) health(export reconcile.Export) Health {
 		h = f
 	}
 	return s.histories.sinceFirst(h)
+}
+
+// watch takes over a checkpoint that another process has written. If it isn't
+// acceptable, for example because an older copy has replaced the export, watch records
+// this as a failed reconcile, and logs it once.
+func (s *service) watch(export string) {
+	err := s.store.Watch(export)
+	_, rollback := errors.AsType[*snapshot.RollbackError](err)
+	_, mismatch := errors.AsType[*snapshot.MismatchError](err)
+	if !rollback && !mismatch {
+		return
+	}
+	if f, ok := s.failures.of(export); ok && strings.Contains(f.Reason, err.Error()) {
+		return
+	}
+	s.failures.record(export, err)
+	s.log.Error("export not accepted", "export", export, "err", err)
 }
 
 // failures contains the failure of the last reconcile of each export.
