@@ -323,3 +323,44 @@ func Existing(path string) (string, error) {
 		path = filepath.Dir(path)
 	}
 }
+
+// Follows checks that a manifest is the successor of before, which is nil for the
+// first snapshot: store, org, sequence, digest and times.
+func (s *Store) Follows(snap, before *Snapshot) error {
+	m := &snap.Manifest
+	if err := s.checkOrg(m); err != nil {
+		return err
+	}
+	want, sequence := before.link(), 1
+	if before != nil {
+		sequence = before.Manifest.Sequence + 1
+	}
+	switch {
+	case m.Sequence != sequence:
+		return fmt.Errorf("has the sequence %d, and %d is next", m.Sequence, sequence)
+	case (m.Previous == nil) != (want == nil) || want != nil && *m.Previous != *want:
+		return errors.New("doesn't follow the snapshot before it")
+	case m.Read.Finished.Before(m.Read.Started.Time) || m.Signed.Before(m.Read.Finished.Time):
+		return errors.New("its times contradict each other")
+	case m.Read.Started.Format(nameLayout) != m.Snapshot:
+		return errors.New("its name is not the time at which its read began")
+	case before != nil && !m.Read.Started.After(before.Manifest.Read.Started.Time):
+		return errors.New("its read began before that of the snapshot before it")
+	case before != nil && m.Signed.Before(before.Manifest.Signed.Time):
+		return errors.New("it was signed before the snapshot before it")
+	}
+	return nil
+}
+
+// checkOrg checks that a manifest belongs to the store and its org.
+func (s *Store) checkOrg(m *Manifest) error {
+	switch {
+	case m.StoreID != s.meta.StoreID:
+		return fmt.Errorf("belongs to the store %s", m.StoreID)
+	case m.Org.URL != s.meta.Org.URL:
+		return fmt.Errorf("belongs to the org %s", m.Org.URL)
+	case m.Org.ID != s.meta.Org.ID && s.meta.Org.ID != "":
+		return fmt.Errorf("belongs to the org with the id %q, and %s has %q", m.Org.ID, StoreFile, s.meta.Org.ID)
+	}
+	return nil
+}
