@@ -151,6 +151,20 @@ func (r *recording) play(t *testing.T, columns int) (d *display, drawn []string)
 // factLine matches a line of the result of apply.
 var factLine = regexp.MustCompile(`^(all-users: published \S+|  [a-z]+( [a-z]+)?  +\S.*)$`)
 
+// With several rate-limit buckets, progress shows the requests of each one, their total
+// and the expected end.
+func TestProgressShowsRequestsByBucket(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 2000, Seed: 12, Groups: 40, Apps: 40, Latency: 50 * time.Millisecond, CachePages: true}, "okta.users.read", "okta.groups.read", "okta.apps.read")
+	s.configure(t, allResources)
+	s.must(t, 0, "apply")
+	_, drawn := s.record(t, 0, 250, 50, "apply").play(t, 250)
+	want := regexp.MustCompile(`, \d+ of about \d+ requests: apps \d+ of \d+, groups \d+ of \d+, users \d+ of \d+, done about \d\d:\d\d:\d\d`)
+	if !slices.ContainsFunc(drawn, want.MatchString) {
+		t.Errorf("no line like %s in %q", want, drawn)
+	}
+}
+
 // apply shows its progress in one line that never wraps, is drawn at most ten
 // times per second, and is erased at the end.
 func TestProgressOnATerminal(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -85,6 +86,12 @@ type Request struct {
 
 	// RecordStatus is the status of the record in the response to a request by id.
 	RecordStatus string
+}
+
+// Bucket returns the rate-limit bucket of an API request, as in [Limit].
+func (r Request) Bucket() string {
+	path, _, _ := strings.Cut(r.Path, "?")
+	return bucketOf(path)
 }
 
 // Sink receives the records and requests of a read. Its methods are called one

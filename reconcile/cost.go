@@ -1,5 +1,7 @@
 package reconcile
 
+import "oktasync/reconcile/snapshot"
+
 // EstimateRequests estimates the requests of a read by rate-limit bucket. records has
 // the number of records of each resource, by name. It doesn't count requests for
 // tokens, nor those for records that change meanwhile or were removed.
@@ -16,4 +18,17 @@ func (e Export) EstimateRequests(records map[string]int) map[string]int {
 		buckets[d.Read.Bucket()] += requests
 	}
 	return buckets
+}
+
+// expectedBuckets estimates the requests of the read from the newest snapshot. It
+// returns nil if that doesn't contain each resource.
+func (p *Plan) expectedBuckets() map[string]int {
+	records := make(map[string]int)
+	for _, rp := range p.Resources {
+		name := rp.Declared.Resource.Name
+		if records[name] = rp.expected(); rp.Base != snapshot.BasePrevious {
+			return nil
+		}
+	}
+	return p.Export.EstimateRequests(records)
 }

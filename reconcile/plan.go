@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -87,6 +88,7 @@ func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot
 		}
 	}()
 	p.open(previous)
+	p.progress.expect = p.expectedBuckets()
 	if err := p.read(ctx, r); err != nil {
 		return nil, err
 	}
@@ -230,6 +232,9 @@ func (rp *ResourcePlan) eachChange(visit func(*diff.Change) error) error {
 
 // Requests returns the number of requests of the read, including those for tokens.
 func (p *Plan) Requests() int { return p.requests.requests }
+
+// Buckets returns the number of API requests of the read, by rate-limit bucket.
+func (p *Plan) Buckets() map[string]int { return maps.Clone(p.progress.buckets) }
 
 // Close removes the temporary files. It may be called twice.
 func (p *Plan) Close() error {

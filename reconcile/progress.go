@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"maps"
+	"net/http"
 	"sync"
 
+	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -27,6 +30,9 @@ type Progress struct {
 	Records  int    // so far: read in total, or in this phase compared, requested, written
 	Expected int    // final number of records, or that of the newest snapshot; 0: unknown
 	Requests int    // so far, for all resources
+
+	Buckets         map[string]int // API requests so far, by rate-limit bucket
+	ExpectedBuckets map[string]int // all of them, estimated from the newest snapshot; nil: unknown
 }
 
 // progress reports progress at every request, and every recordsPerReport records.
@@ -34,9 +40,11 @@ type Progress struct {
 type progress struct {
 	export string
 	report func(Progress) // may be nil
+	expect map[string]int // Progress.ExpectedBuckets
 
 	mu       sync.Mutex // guards the fields below, and calls of report
 	requests int
+	buckets  map[string]int
 	steps    []*step // of the chains, in their order
 }
 
@@ -44,7 +52,7 @@ type progress struct {
 func (p *progress) begin() *step {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &step{shared: p, Progress: Progress{Export: p.export}}
+	s := &step{shared: p, Progress: Progress{Export: p.export, ExpectedBuckets: p.expect}}
 	p.steps = append(p.steps, s)
 	return s
 }
@@ -76,12 +84,18 @@ func (s *step) record() {
 	}
 }
 
-func (s *step) request() {
+func (s *step) request(r oktaclient.Request) {
 	if s.Phase == PhaseProving {
 		s.Records = min(s.Records+1, s.Expected)
 	}
 	s.shared.mu.Lock()
 	s.shared.requests++
+	if r.Method == http.MethodGet {
+		if s.shared.buckets == nil {
+			s.shared.buckets = make(map[string]int)
+		}
+		s.shared.buckets[r.Bucket()]++
+	}
 	s.shared.mu.Unlock()
 	s.now()
 }
@@ -93,7 +107,7 @@ func (s *step) now() {
 	defer p.mu.Unlock()
 	for _, other := range p.steps {
 		if other == s && p.report != nil {
-			s.Requests = p.requests
+			s.Requests, s.Buckets = p.requests, maps.Clone(p.buckets)
 			p.report(s.Progress)
 		}
 		if !other.done {

@@ -217,7 +217,7 @@ func (s sink) Request(r oktaclient.Request) error {
 	if id, proof, ok := request.Proof(); ok {
 		s.resource.rules.Proofs[id] = proof
 	}
-	s.request()
+	s.request(r)
 	return s.plan.requests.add(r, s.r.tempFile)
 }
 

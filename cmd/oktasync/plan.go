@@ -109,6 +109,7 @@ type planDocument struct {
 	Changed   bool                    `json:"changed"`
 	Previous  string                  `json:"previous"` // "" before the first snapshot
 	Resources map[string]planResource `json:"resources"`
+	Requests  map[string]int          `json:"requests"` // by rate-limit bucket
 	Settled   bool                    `json:"settled"`
 	Control   *snapshot.Control       `json:"control"` // null: not compared
 	Declared  bool                    `json:"declaration_changed"`
@@ -136,7 +137,7 @@ type planChange struct {
 func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	doc := planDocument{
 		Export: p.Export.Name, Changed: p.Changed(), Resources: make(map[string]planResource),
-		Settled: p.Read.Settled, Control: p.Control, Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
+		Requests: p.Buckets(), Settled: p.Read.Settled, Control: p.Control, Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
 		Prune: []string{}, Changes: []planChange{},
 	}
 	if p.Previous != nil {
@@ -170,6 +171,9 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 			total += " read"
 		}
 		fmt.Fprintf(w, "%s: %s\n", p.Export.Name, total)
+	}
+	if buckets := p.Buckets(); len(p.Export.EstimateRequests(nil)) > 1 {
+		fmt.Fprintf(w, "%s: %s by rate-limit bucket: %s\n", p.Export.Name, term.Plural(sumOf(buckets), "request"), bucketsText(buckets, nil))
 	}
 	if !p.Read.Settled {
 		fmt.Fprintf(w, "%s: not settled: %s\n", p.Export.Name, report.Unsettled)

@@ -3,6 +3,9 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +38,10 @@ type progress struct {
 	expected int // 0: unknown
 	requests int
 
+	buckets, expectedBuckets map[string]int // requests by rate-limit bucket; nil: unknown
+
 	// The start of the task: its time, done and requests.
-	began          time.Time
+	began, first   time.Time // first: of the export
 	doneBefore     int
 	requestsBefore int
 }
@@ -49,6 +54,16 @@ func (p *progress) set(task, unit string, done, expected, requests int) {
 		p.began, p.doneBefore, p.requestsBefore = time.Now(), done, requests
 	}
 	p.task, p.unit, p.done, p.expected, p.requests = task, unit, done, expected, requests
+}
+
+// setBuckets sets the requests by rate-limit bucket.
+func (p *progress) setBuckets(buckets, expected map[string]int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.first.IsZero() || sumOf(buckets) < sumOf(p.buckets) { // the next export
+		p.first = time.Now()
+	}
+	p.buckets, p.expectedBuckets = buckets, expected
 }
 
 // parts returns the parts of the status line, the most important first.
@@ -75,7 +90,13 @@ func (p *progress) parts() []string {
 	if took < term.Delay || rate < 1 {
 		return parts // no rate yet
 	}
-	if p.expected > p.done {
+	if len(p.expectedBuckets) > 1 {
+		text := fmt.Sprintf("%d of about %d requests: %s", sumOf(p.buckets), sumOf(p.expectedBuckets), bucketsText(p.buckets, p.expectedBuckets))
+		parts = append(parts, text)
+	}
+	if end := p.bucketsEnd(now); !end.IsZero() {
+		parts = append(parts, "done about "+p.clock(end, now))
+	} else if p.expected > p.done {
 		parts = append(parts, "done about "+p.clock(p.end(now, rate, limit), now))
 	}
 	return append(parts, fmt.Sprintf("%.0f/s", rate))
@@ -90,6 +111,52 @@ func (p *progress) end(now time.Time, rate float64, limit oktaclient.Limit) time
 		return byLimit
 	}
 	return end
+}
+
+// bucketsEnd estimates the end of the requests of all buckets: of the bucket that ends
+// last, within its rate limit, and at the rate of all requests so far. It is zero if
+// there is one bucket, or if the number of requests is unknown.
+func (p *progress) bucketsEnd(now time.Time) (end time.Time) {
+	if len(p.expectedBuckets) < 2 || p.limits == nil {
+		return end
+	}
+	for _, l := range p.limits() {
+		if left := p.expectedBuckets[l.Bucket] - p.buckets[l.Bucket]; left > 0 && l.End(left, now).After(end) {
+			end = l.End(left, now)
+		}
+	}
+	done, left := sumOf(p.buckets), sumOf(p.expectedBuckets)-sumOf(p.buckets)
+	if done > 0 && left > 0 {
+		if byRate := now.Add(now.Sub(p.first) / time.Duration(done) * time.Duration(left)); byRate.After(end) {
+			end = byRate
+		}
+	}
+	return end
+}
+
+func sumOf(counts map[string]int) (sum int) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
+// bucketsText returns "apps 28, groups 17", or with expected numbers "apps 28 of 40,
+// groups 17 of 17".
+func bucketsText(counts, expected map[string]int) string {
+	all := expected
+	if all == nil {
+		all = counts
+	}
+	var parts []string
+	for _, bucket := range slices.Sorted(maps.Keys(all)) {
+		text := fmt.Sprintf("%s %d", bucket, counts[bucket])
+		if n := expected[bucket]; n > 0 {
+			text += fmt.Sprintf(" of %d", max(n, counts[bucket]))
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // limit returns the limit that requests wait for, or the most used limit.
@@ -138,6 +205,7 @@ func (a *app) showReconciles(o *org.Org) (report func(reconcile.Progress), stop 
 		if r.Phase == reconcile.PhaseProving {
 			unit = "missing " + unit + " requested"
 		}
+		p.setBuckets(r.Buckets, r.ExpectedBuckets)
 		p.set(r.Export+": "+string(r.Phase), unit, r.Records, r.Expected, r.Requests)
 	}
 	return report, a.statusLine.Show(p.parts)
