@@ -24,19 +24,7 @@ const sandboxClientID = "0oa1sandboxapp000001"
 
 var sandboxScopes = []string{config.UsersScope, "okta.groups.read", "okta.apps.read"}
 
-func (a *app) sandboxCommand() *cobra.Command {
-	var (
-		dir, listen string
-		cfg         = sandbox.Config{Control: true, CachePages: true}
-		limit       int
-		app         sandbox.ClientApp
-		noDPoP      bool
-		faults      []string
-	)
-	cmd := &cobra.Command{
-		Use:   "sandbox",
-		Short: "Serve a sandbox org for tests of a configuration",
-		Long: `Serves an Okta org of made-up people over TLS until a signal stops it: a token
+const sandboxLong = `Serves an Okta org of made-up people over TLS until a signal stops it: a token
 endpoint and an API for users, groups and apps as strict as Okta's. It writes a
 matching configuration, client key and CA certificate to the folder --dir.
 
@@ -65,7 +53,21 @@ POST requests to paths below /sandbox/ change the org:
 a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the token
 endpoint; the default is the API.
 status, code, cut, stall, lose, reset, broken-json, html, revoke-token, rotate-nonce,
-busy, bearer and next select the failure. Use --fault several times for several faults.`,
+busy, bearer and next select the failure. Use --fault several times for several faults.`
+
+func (a *app) sandboxCommand() *cobra.Command {
+	var (
+		dir, listen string
+		cfg         = sandbox.Config{Control: true, CachePages: true}
+		limit       int
+		app         sandbox.ClientApp
+		noDPoP      bool
+		faults      []string
+	)
+	cmd := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Serve a sandbox org for tests of a configuration",
+		Long:  sandboxLong,
 		Example: `  oktasync sandbox --users 5000 --dir ./sandbox
   oktasync sandbox --fault nth=3,status=500 --fault every=10,reset
   oktasync plan --config ./sandbox/oktasync.yaml`,
