@@ -35,6 +35,14 @@ func scenarios() []scenario {
 			return err
 		}},
 		{name: "publish", before: oneDay, act: second},
+		{name: "publish of all resources", before: func(t testing.TB) *snapshot.Store {
+			s := storetest.New(t)
+			storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+			return s
+		}, act: func(t testing.TB, s *snapshot.Store) error {
+			_, err := storetest.Reconcile(t, s, storetest.Day(2), storetest.Access(2)...)
+			return err
+		}},
 		{name: "prune", before: fourDays, act: pruneToOne},
 		{name: "repair", before: toRepair, act: mend, broken: true},
 		{name: "release", before: func(t testing.TB) *snapshot.Store {
