@@ -184,6 +184,8 @@ def check_requests(folder, m):
     require(len(requests) == int(m["read"]["requests"]), where, "the manifest has another number of requests")
     require({r["resource"] for r in requests} <= set(m["resources"]) | {"token"}, where, "has a request for another resource")
     for resource, counts in m["resources"].items():
+        none = counts.get("available") is False and int(counts["total"]) == 0
+        require(none or "available" not in counts, where, "impossible counts of " + resource)
         rows = sum(int(r["rows"]) for r in requests if r["resource"] == resource)
         parts = sum(int(counts[n]) for n in ("total", "duplicates", "outside"))
         require(rows == int(counts["rows"]) == parts - int(counts.get("carried", 0)), where, "rows of " + resource + " are missing")
@@ -383,14 +385,16 @@ def check_changes(folder, m, resource, before, records, since, requests):
     return len(found)
 
 
-# A snapshot, apart from the chain. before has the records of the previous one.
+# A snapshot, apart from the chain. before has the records of the previous one; of a
+# resource that wasn't available then, those of the last available read.
 def check_snapshot(folder, m, before, since, checked):
     listed, records = check_files(folder, m), {}
     requests = check_requests(folder, m)
     require(m["resources"] and set(m["resources"]) == set(m["declared"]) - {"formats"}, folder, "declared and resources differ")
     unknown = set(m["resources"]) - set(RESOURCES)
     require(not unknown, folder, "this version of check.py can't check " + ", ".join(sorted(unknown)))
-    for resource in [r for r in RESOURCES if r in m["resources"]]:
+    available = [r for r in RESOURCES if r in m["resources"] and "available" not in m["resources"][r]]
+    for resource in available:
         records[resource] = check_records(folder, m, listed, resource)
         named = check_ends(folder, m, resource, records)
         if resource + ".csv" in listed:
@@ -399,4 +403,4 @@ def check_snapshot(folder, m, before, since, checked):
         checked["records"] += len(records[resource])
     check_control(folder, m, records)
     checked["snapshots"] += 1
-    return records
+    return {**{r: before[r] for r in m["resources"] if r in before}, **records}

@@ -1,11 +1,13 @@
 package snapshot_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -216,14 +218,20 @@ func TestRepairOfEdges(t *testing.T) {
 
 // check.py accepts a store of all resources.
 func TestCheckerOfEdges(t *testing.T) {
+	s := storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	storetest.Publish(t, s, storetest.Day(2), storetest.Access(2)...)
+	checker(t, s)
+}
+
+// checker runs check.py, which must accept a store.
+func checker(t *testing.T, s *snapshot.Store) {
+	t.Helper()
 	for _, program := range []string{"python3", "zstd", "sha256sum"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skip(err)
 		}
 	}
-	s := storetest.New(t)
-	storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
-	storetest.Publish(t, s, storetest.Day(2), storetest.Access(2)...)
 	out, err := exec.Command("python3", "../../docs/check.py", s.Dir()).CombinedOutput()
 	if err != nil {
 		t.Errorf("check.py: %v\n%s", err, out)
@@ -273,4 +281,54 @@ func TestControl(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unavailable publishes records of a day, of which the members couldn't be read.
+func unavailable(t *testing.T, s *snapshot.Store, day int) *snapshot.Snapshot {
+	t.Helper()
+	d := storetest.Draft(t, s, storetest.Day(day), storetest.Access(day)...)
+	declared := d.Declared.Resources["group_members"]
+	declared.Optional = true
+	d.Declared.Resources["group_members"] = declared
+	rows := d.Resources[2].Rows
+	d.Resources[2] = snapshot.ResourceDraft{Resource: snapshot.GroupMembers, Unavailable: "okta: 403 E0000006", Rows: rows, Outside: rows}
+	w := storetest.Writer(t, s)
+	snap, err := w.Publish(t.Context(), d)
+	storetest.Must(t, errors.Join(err, w.Close()))
+	return snap
+}
+
+// A resource that couldn't be read isn't removed: the next read is compared with the
+// last available one, which retention keeps.
+func TestUnavailable(t *testing.T) {
+	s := storetest.New(t)
+	first := storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
+	unavailable(t, s, 2)
+	snap := unavailable(t, s, 3)
+	counts := snap.Manifest.Resources["group_members"]
+	if counts.IsAvailable() || counts.Last == nil || counts.Last.Snapshot != first.Name() || slices.Contains(snap.Recorded(), snapshot.GroupMembers) {
+		t.Errorf("counts = %+v, want the last snapshot %s", counts, first.Name())
+	}
+	storetest.CheckOK(t, s)
+	if names, err := storetest.Prune(t, s, snapshot.Retention{Last: 1}); err != nil || len(names) != 1 || names[0] == first.Name() {
+		t.Errorf("Prune() = %s, %v, want the second snapshot only", names, err)
+	}
+	last := storetest.Publish(t, s, storetest.Day(4), storetest.Access(4)...)
+	// Another transcript proves that the third group was deleted.
+	if got, want := last.Manifest.Resources["group_members"].Kinds, (map[diff.Kind]int{diff.Granted: 1, diff.Revoked: 1, diff.NotListed: 2}); !equalKinds(got, want) {
+		t.Errorf("kinds = %v, want %v", got, want)
+	}
+	storetest.CheckOK(t, s)
+	checker(t, s)
+}
+
+// The first snapshot of a resource can be one in which it isn't available.
+func TestUnavailableFirst(t *testing.T) {
+	s := storetest.New(t)
+	unavailable(t, s, 1)
+	snap := storetest.Publish(t, s, storetest.Day(2), storetest.Access(2)...)
+	if base := snap.Manifest.Resources["group_members"].Base; base != snapshot.BaseNone {
+		t.Errorf("base = %q, want none", base)
+	}
+	storetest.CheckOK(t, s)
 }

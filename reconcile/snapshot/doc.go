@@ -46,7 +46,10 @@
 // has the digest of the previous one. Each name is at least one second later than
 // the previous name. The base of a resource is "none" if the previous snapshot
 // doesn't record it, "reset" if other records were declared, and otherwise
-// "previous". Only a resource with the base "previous" has a changes file; the
+// "previous". If a resource that is optional couldn't be read, its counts have available
+// false, the reason and the last snapshot with its records, and there are no files of
+// it. The next read is compared with that last snapshot, and retention keeps it. Only a
+// resource with the base "previous" has a changes file; the
 // counts of changes of the others are 0.
 //
 // The journal is a chain too: previous_line_sha256 is the digest of the previous

@@ -2,11 +2,10 @@ package snapshot
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,8 +76,17 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 		if _, ok := m.Declared.Resources[name]; !ok {
 			return errors.New("resources: doesn't match declared")
 		}
-		if p := r.Parent; p != nil && m.Resources[p.Name].Base == "" {
+		if p := r.Parent; p != nil && counts.IsAvailable() && !m.records(p) {
 			return fmt.Errorf("resources: %s without %s", name, p.Name)
+		}
+		if !counts.IsAvailable() {
+			if err := m.checkUnavailable(r, listed); err != nil {
+				return err
+			}
+			continue
+		}
+		if counts.Available != nil || counts.Reason != "" || counts.Last != nil {
+			return fmt.Errorf("resources: %s are available", name)
 		}
 		if !listed[r.RecordsFile()] {
 			return errors.New("files: there is no " + r.RecordsFile())
@@ -90,6 +98,30 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 	return nil
 }
 
+// records reports whether m has the records of r.
+func (m *Manifest) records(r *Resource) bool {
+	counts, ok := m.Resources[r.Name]
+	return ok && counts.IsAvailable()
+}
+
+// checkUnavailable checks the counts of a resource that could not be read.
+func (m *Manifest) checkUnavailable(r *Resource, listed map[string]bool) error {
+	is := m.Resources[r.Name]
+	zero := Counts{
+		Available: is.Available, Reason: is.Reason, Last: is.Last, Rows: is.Rows, Outside: is.Outside,
+		Base: BaseNone, Kinds: is.Kinds,
+	}
+	switch {
+	case !m.Declared.Resources[r.Name].Optional:
+		return fmt.Errorf("resources: %s are not available, and not optional", r.Name)
+	case is.Reason == "" || is.Kinds == nil || len(is.Kinds) > 0 || is.Rows < 0 || is.Rows != is.Outside || !reflect.DeepEqual(is, zero):
+		return fmt.Errorf("resources: impossible counts of %s", r.Name)
+	case listed[r.RecordsFile()] || listed[r.CSVFile()] || listed[r.ChangesFile()]:
+		return fmt.Errorf("files: there are files of %s, which are not available", r.Name)
+	}
+	return nil
+}
+
 // checkControl compares the counted numbers of members with the counts of the
 // resources. CheckMembers compares those of single groups.
 func (m *Manifest) checkControl() error {
@@ -97,13 +129,13 @@ func (m *Manifest) checkControl() error {
 		return nil
 	}
 	everyone, groups := m.Control.Everyone, m.Control.Groups
-	recorded, ok := m.Resources[Groups.Name]
+	recorded, ok := m.Resources[Groups.Name], m.records(Groups)
 	if !ok || everyone == nil && groups == nil {
 		return errors.New("there is nothing to compare")
 	}
 	equal := true
 	if everyone != nil {
-		users, ok := m.Resources[Users.Name]
+		users, ok := m.Resources[Users.Name], m.records(Users)
 		narrowing := m.Declared.Resources[Users.Name].Narrowing
 		if !ok || narrowing != nil && (narrowing.Search != "" || !narrowing.IncludeDeprovisioned) || everyone.Counted != users.Total || everyone.Okta < 0 {
 			return errors.New("everyone: impossible numbers")
@@ -111,7 +143,7 @@ func (m *Manifest) checkControl() error {
 		equal = everyone.Okta == everyone.Counted
 	}
 	if groups != nil {
-		members, ok := m.Resources[GroupMembers.Name]
+		members, ok := m.Resources[GroupMembers.Name], m.records(GroupMembers)
 		all := groups.Compared == recorded.Total
 		if !ok || !groups.possible() || groups.Compared > recorded.Total || groups.Counted > members.Total || all && groups.Counted != members.Total {
 			return errors.New("groups: impossible numbers")
@@ -181,43 +213,6 @@ func (c Counts) possible() bool {
 	return least >= 0 && c.Unresolved <= c.Total && kinds == c.Added+c.Changed+c.Removed && (kinds == 0 || c.Base == BasePrevious)
 }
 
-// CheckRows compares the counts of m with the rows of files and of the
-// transcript.
-func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
-	rows := make(map[string]int)
-	for _, f := range files {
-		rows[f.Name] = f.Rows
-	}
-	if m.Read.Requests != transcript.Requests {
-		return fmt.Errorf("requests: the manifest has %d, and there are %d", m.Read.Requests, transcript.Requests)
-	}
-	for _, r := range m.Recorded() {
-		counts := m.Resources[r.Name]
-		byStatus := 0
-		for _, n := range counts.ByStatus {
-			byStatus += n
-		}
-		if r.Status == "" {
-			byStatus = counts.Total
-		}
-		for _, c := range []struct {
-			name        string
-			said, found int
-		}{
-			{r.Name, counts.Total, rows[r.RecordsFile()]},
-			{r.Name + " by status", counts.Total, byStatus},
-			{"changes of " + r.Name, counts.Added + counts.Changed + counts.Removed, rows[r.ChangesFile()]},
-			{"rows of " + r.Name + " in all responses", counts.Rows, transcript.Rows[r.Name]},
-			{r.Name + " with duplicates and outside", counts.Rows + counts.Carried, counts.Total + counts.Duplicates + counts.Outside},
-		} {
-			if c.said != c.found {
-				return fmt.Errorf("%s: the manifest has %d, and there are %d", c.name, c.said, c.found)
-			}
-		}
-	}
-	return nil
-}
-
 // refreshed reports whether c can be the counts of r as to its refresh.
 func (c Counts) refreshed(r *Resource) bool {
 	switch {
@@ -229,11 +224,16 @@ func (c Counts) refreshed(r *Resource) bool {
 	return c.Refresh == RefreshFull && c.Carried == 0
 }
 
-// Recorded returns the resources that m records, in the order of Resources.
+// Recorded returns the resources whose records m has, in the order of Resources.
 func (m *Manifest) Recorded() []*Resource {
+	return slices.DeleteFunc(Resources(), func(r *Resource) bool { return !m.records(r) })
+}
+
+// Unavailable returns the resources that could not be read, in the order of Resources.
+func (m *Manifest) Unavailable() []*Resource {
 	return slices.DeleteFunc(Resources(), func(r *Resource) bool {
-		_, ok := m.Resources[r.Name]
-		return !ok
+		counts, ok := m.Resources[r.Name]
+		return !ok || counts.IsAvailable()
 	})
 }
 
@@ -353,10 +353,4 @@ func parseLine(line []byte, v any) error {
 		return errors.New("not in canonical form")
 	}
 	return nil
-}
-
-// DigestOf returns the SHA-256 of data in lower-case hex.
-func DigestOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }

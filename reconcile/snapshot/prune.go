@@ -50,6 +50,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.Hold = append(slices.Clone(r.Hold), w.newest.Manifest.bases()...)
 	due := r.Drop(known)
 	if len(due) == 0 {
 		return nil, nil
@@ -362,8 +363,11 @@ func (r Retention) rules() []keepRule {
 func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error) {
 	list, _ := s.List(export) // without unreadable snapshots, which are kept
 	var names []string
-	for _, snap := range list {
+	for i, snap := range list {
 		names = append(names, snap.Name())
+		if i == len(list)-1 {
+			r.Hold = append(slices.Clone(r.Hold), snap.Manifest.bases()...)
+		}
 	}
 	if !next.IsZero() {
 		names = append(names, next.UTC().Format(nameLayout))

@@ -49,11 +49,16 @@ type ResourceDraft struct {
 	Refresh    string      // of group_members: RefreshFull or RefreshIncremental; "": RefreshFull
 	Carried    int         // records taken over from the newest snapshot
 
+	// Unavailable says why the resource, which is optional, could not be read; "": it was.
+	// If it is set, there is nothing but Resource, Rows, and Outside, which equals Rows.
+	Unavailable string
+
 	// Digests of the records that were compared, and of the changes. If they aren't
 	// "", what is published must have them.
 	ContentSHA256, ChangesSHA256 string
 
-	unresolved int // edges whose other end isn't recorded; counted when the records are written
+	last       *Link // to the newest snapshot with the records of a resource that is unavailable
+	unresolved int   // edges whose other end isn't recorded; counted when the records are written
 }
 
 // Publish publishes a snapshot of d. After an error, the newest snapshot is the one
@@ -182,23 +187,6 @@ func (w *Writer) check(d Draft) error {
 	return nil
 }
 
-func (w *Writer) checkBase(d ResourceDraft) error {
-	var before Counts
-	recorded := false
-	if w.newest != nil {
-		before, recorded = w.newest.Manifest.Resources[d.Resource.Name]
-	}
-	switch {
-	case recorded == (d.Base == BaseNone):
-		return fmt.Errorf("the base %q doesn't match the newest snapshot", d.Base)
-	case (d.Base == BasePrevious) != (d.Changes != nil):
-		return fmt.Errorf("a draft with the base %q has changes: %t", d.Base, d.Changes != nil)
-	case d.Base == BasePrevious && d.Counts.Before != before.Total:
-		return errors.New("the draft was compared with a snapshot that isn't the newest")
-	}
-	return nil
-}
-
 // clockTolerance is the difference between two clocks that is accepted as jitter.
 const clockTolerance = time.Minute
 
@@ -296,6 +284,9 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 
 // manifest returns the manifest of d but for its files.
 func (w *Writer) manifest(name string, d Draft) *Manifest {
+	for i := range d.Resources {
+		d.Resources[i].last = w.last(d.Resources[i].Resource)
+	}
 	m := &Manifest{
 		Format:    snapshotFormat,
 		StoreID:   w.store.meta.StoreID,
@@ -341,6 +332,12 @@ func (d Draft) counts() map[string]Counts {
 	for _, r := range d.Resources {
 		kinds := map[diff.Kind]int{} // never nil, so that the manifest has no null
 		maps.Copy(kinds, r.Counts.Kinds)
+		if r.Unavailable != "" {
+			counts[r.Resource.Name] = Counts{
+				Available: new(bool), Reason: r.Unavailable, Last: r.last, Base: BaseNone, Kinds: kinds, Rows: r.Rows, Outside: r.Outside,
+			}
+			continue
+		}
 		refresh := r.Refresh
 		if r.Resource == GroupMembers {
 			refresh = cmp.Or(refresh, RefreshFull)
@@ -360,6 +357,9 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 	members := m.MemberCounter()
 	for i := range d.Resources {
 		r := &d.Resources[i]
+		if r.Unavailable != "" {
+			continue
+		}
 		var columns *render.Columns
 		if d.Declared.HasFormat(FormatCSV) {
 			columns = render.NewColumns(r.Resource.Schema(), d.Declared.Resources[r.Resource.Name].Attributes)

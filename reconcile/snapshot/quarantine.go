@@ -64,7 +64,7 @@ func (q *QuarantinedRead) Recorded() []*Resource {
 // Records opens the records of a resource.
 func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
 	counts, ok := q.Resources[r.Name]
-	if !ok {
+	if !ok || !counts.IsAvailable() {
 		return nil, &NotRecordedError{q.Export, q.ReadName, r.Name}
 	}
 	records, err := openRecords(q.dir, "", r, counts.Total, fileNamed(q.Files, r.RecordsFile()).SHA256)
@@ -239,6 +239,9 @@ func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft
 		return "", err
 	}
 	for i := range d.Resources {
+		if d.Resources[i].Unavailable != "" {
+			continue
+		}
 		if err := s.records(ctx, &d.Resources[i], nil); err != nil {
 			return "", err
 		}

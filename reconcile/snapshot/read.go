@@ -132,7 +132,7 @@ func ReadFolder(dir string) (*Snapshot, error) {
 // record is a [NotRecordedError].
 func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
 	counts, ok := s.Manifest.Resources[r.Name]
-	if !ok {
+	if !ok || !counts.IsAvailable() {
 		return nil, &NotRecordedError{s.Manifest.Export, s.Name(), r.Name}
 	}
 	records, err := openRecords(s.dir, s.Manifest.Export, r, counts.Total, fileNamed(s.Manifest.Files, r.RecordsFile()).SHA256)

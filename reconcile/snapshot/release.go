@@ -148,7 +148,13 @@ func (w *Writer) draftOf(ctx context.Context, q *QuarantinedRead) (d Draft, clos
 		Declared:    q.Declared, Settled: q.Read.Settled, Control: q.Control, Base: w.newest,
 		readSHA256: q.digest, requestsSHA256: fileNamed(q.Files, RequestsFile).SHA256,
 	}
-	for _, r := range q.Recorded() {
+	for _, r := range Resources() {
+		if counts, declared := q.Resources[r.Name]; !declared {
+			continue
+		} else if !counts.IsAvailable() {
+			d.Resources = append(d.Resources, ResourceDraft{Resource: r, Unavailable: counts.Reason, Rows: counts.Rows, Outside: counts.Outside})
+			continue
+		}
 		draft, changes, err := w.resourceDraftOf(ctx, q, r)
 		if changes != nil {
 			open = append(open, changes)
@@ -175,16 +181,20 @@ func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Res
 		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside, Refresh: counts.Refresh, Carried: counts.Carried,
 		ContentSHA256: fileNamed(q.Files, r.RecordsFile()).ContentSHA256,
 	}
+	base, err := w.store.BaseOf(w.newest, r)
+	if err != nil {
+		return d, nil, err
+	}
 	var rules diff.Rules
-	if rules, d.Base = RulesAfter(r, w.newest, q.Declared); d.Base == BasePrevious {
+	if rules, d.Base = RulesAfter(r, base, q.Declared); d.Base == BasePrevious {
 		if rules.Proofs, err = q.Proofs(r); err != nil {
 			return d, nil, err
 		}
 		if changes, err = w.store.TempFile(); err != nil {
 			return d, nil, err
 		}
-		if d.Counts, err = w.changesTo(ctx, q, r, rules, changes); err != nil {
-			return d, changes, fmt.Errorf("compare with %s: %w", w.newest.Name(), err)
+		if d.Counts, err = w.changesTo(ctx, base, q, r, rules, changes); err != nil {
+			return d, changes, fmt.Errorf("compare with %s: %w", base.Name(), err)
 		}
 		d.Changes = changes
 	}
@@ -192,10 +202,10 @@ func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Res
 	return d, changes, err
 }
 
-// changesTo writes the changes from the newest snapshot to a quarantined read
-// into a file, and seeks to its beginning.
-func (w *Writer) changesTo(ctx context.Context, q *QuarantinedRead, r *Resource, rules diff.Rules, to *os.File) (diff.Counts, error) {
-	before, err := w.newest.Records(r)
+// changesTo writes the changes from a snapshot to a quarantined read into a file, and
+// seeks to its beginning.
+func (w *Writer) changesTo(ctx context.Context, base *Snapshot, q *QuarantinedRead, r *Resource, rules diff.Rules, to *os.File) (diff.Counts, error) {
+	before, err := base.Records(r)
 	if err != nil {
 		return diff.Counts{}, err
 	}

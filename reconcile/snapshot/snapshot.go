@@ -139,6 +139,13 @@ type Counts struct {
 	Refresh string `json:"refresh,omitempty"`
 	Carried int    `json:"carried,omitzero"`
 
+	// Available is false, and Reason says why, if the resource could not be read. Then
+	// there are no files of it, and the counts are 0 apart from Rows and Outside. Last
+	// is the newest snapshot with its records; nil: there is none. nil means available.
+	Available *bool  `json:"available,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Last      *Link  `json:"last,omitempty"`
+
 	// Unresolved is the number of edges whose other end isn't in the snapshot, although
 	// its resource is recorded. It is counted when the records are written.
 	Unresolved int `json:"unresolved,omitzero"`
@@ -176,6 +183,9 @@ type GroupTotal struct {
 
 // MaxDifferent is the most groups in GroupsControl.Different.
 const MaxDifferent = 100
+
+// IsAvailable reports whether the resource was read.
+func (c Counts) IsAvailable() bool { return c.Available == nil || *c.Available }
 
 // Kinds of a refresh.
 const (

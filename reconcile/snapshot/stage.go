@@ -4,11 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -317,6 +314,48 @@ func (t *Transcript) Add(line []byte) error {
 	return err
 }
 
+// CheckRows compares the counts of m with the rows of files and of the
+// transcript.
+func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
+	rows := make(map[string]int)
+	for _, f := range files {
+		rows[f.Name] = f.Rows
+	}
+	if m.Read.Requests != transcript.Requests {
+		return fmt.Errorf("requests: the manifest has %d, and there are %d", m.Read.Requests, transcript.Requests)
+	}
+	for _, r := range m.Unavailable() {
+		if is, found := m.Resources[r.Name].Rows, transcript.Rows[r.Name]; is != found {
+			return fmt.Errorf("rows of %s in all responses: the manifest has %d, and there are %d", r.Name, is, found)
+		}
+	}
+	for _, r := range m.Recorded() {
+		counts := m.Resources[r.Name]
+		byStatus := 0
+		for _, n := range counts.ByStatus {
+			byStatus += n
+		}
+		if r.Status == "" {
+			byStatus = counts.Total
+		}
+		for _, c := range []struct {
+			name        string
+			said, found int
+		}{
+			{r.Name, counts.Total, rows[r.RecordsFile()]},
+			{r.Name + " by status", counts.Total, byStatus},
+			{"changes of " + r.Name, counts.Added + counts.Changed + counts.Removed, rows[r.ChangesFile()]},
+			{"rows of " + r.Name + " in all responses", counts.Rows, transcript.Rows[r.Name]},
+			{r.Name + " with duplicates and outside", counts.Rows + counts.Carried, counts.Total + counts.Duplicates + counts.Outside},
+		} {
+			if c.said != c.found {
+				return fmt.Errorf("%s: the manifest has %d, and there are %d", c.name, c.said, c.found)
+			}
+		}
+	}
+	return nil
+}
+
 // Sums returns the content of SHA256SUMS for files: what sha256sum prints.
 func Sums(files []File) []byte {
 	var b strings.Builder
@@ -346,21 +385,3 @@ func (s *Snapshot) checkNames() error {
 	}
 	return err
 }
-
-// A Digest is the SHA-256 and the size of what is written to it.
-type Digest struct {
-	sum   hash.Hash
-	Bytes int64
-}
-
-// NewDigest returns an empty Digest.
-func NewDigest() *Digest { return &Digest{sum: sha256.New()} }
-
-// Write adds p. It never fails.
-func (d *Digest) Write(p []byte) (int, error) {
-	d.Bytes += int64(len(p))
-	return d.sum.Write(p)
-}
-
-// String returns the digest in lower-case hex.
-func (d *Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }

@@ -208,7 +208,7 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 	requests := []snapshot.Request{{Resource: "token", Method: "POST", Path: "/oauth2/v1/token", Status: 200, RequestID: "a1"}}
 	proofs := make(diff.Proofs)
 	for _, r := range resources {
-		draft, removed := resourceDraft(t, latest, r, d.Declared, lists, proofs)
+		draft, removed := resourceDraft(t, s, latest, r, d.Declared, lists, proofs)
 		d.Resources = append(d.Resources, draft)
 		requests = append(requests, snapshot.Request{
 			Resource: r.Name, Method: "GET", Path: "/api/v1/" + r.Name + "?limit=200", Status: 200, Rows: len(lists[r]), RequestID: "a2",
@@ -231,7 +231,7 @@ func Draft(t testing.TB, s *snapshot.Store, started time.Time, records ...string
 
 // resourceDraft also returns the ids of removed records, and adds their proofs: Okta
 // answers 404 for them. The removal of an edge has no proof of its own.
-func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration,
+func resourceDraft(t testing.TB, s *snapshot.Store, latest *snapshot.Snapshot, r *snapshot.Resource, declared snapshot.Declaration,
 	lists map[*snapshot.Resource][]string, proofs diff.Proofs) (d snapshot.ResourceDraft, removed []string) {
 	t.Helper()
 	records := lists[r]
@@ -244,6 +244,8 @@ func resourceDraft(t testing.TB, latest *snapshot.Snapshot, r *snapshot.Resource
 			d.ByStatus[recordtest.Decode(t, []byte(record)).(map[string]any)[r.Status].(string)]++
 		}
 	}
+	latest, err := s.BaseOf(latest, r)
+	Must(t, err)
 	var rules diff.Rules
 	if rules, d.Base = snapshot.RulesAfter(r, latest, declared); d.Base != snapshot.BasePrevious {
 		return d, nil

@@ -24,6 +24,43 @@ type checkedSnapshot struct {
 	wrong      map[string]bool // files with a finding
 	opened     map[string]bool // files that have been read
 	passed     func()          // is called for each record
+
+	last map[string]*checkedSnapshot // by resource that is unavailable: the last one with its records
+}
+
+// base returns the snapshot with which the following one is compared: s, or the last one
+// with the records of r; nil: there is none.
+func (s *checkedSnapshot) base(r *snapshot.Resource) *checkedSnapshot {
+	if s == nil || s.Manifest.Resources[r.Name].IsAvailable() {
+		return s
+	}
+	return s.last[r.Name]
+}
+
+// checkLast checks which snapshot the manifest names as the last one with the records of
+// each resource that is unavailable.
+func (s *checkedSnapshot) checkLast(before *checkedSnapshot, report reportFunc) {
+	s.last = make(map[string]*checkedSnapshot)
+	for _, r := range s.Manifest.Unavailable() {
+		base := before.base(r)
+		if base != nil {
+			if _, declared := base.Manifest.Resources[r.Name]; !declared {
+				base = nil
+			}
+		}
+		s.last[r.Name] = base
+		if said := s.Manifest.Resources[r.Name].Last; !s.follows(before) {
+			continue
+		} else if (said == nil) != (base == nil) || said != nil && (said.Snapshot != base.Name() || said.ManifestSHA256 != base.Digest) {
+			report(snapshot.ManifestFile, "doesn't name the last snapshot with %s", r.Name)
+		}
+	}
+}
+
+// follows reports whether before is the predecessor of s, or nil and s has none.
+func (s *checkedSnapshot) follows(before *checkedSnapshot) bool {
+	p := s.Manifest.Previous
+	return p == nil && before == nil || p != nil && before != nil && before.Digest == p.ManifestSHA256
 }
 
 // checkSnapshot checks the folder of snap. before is the previous snapshot, or nil.
@@ -33,6 +70,7 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checke
 		c.wrong[file] = true
 		v.add(snap.finding(file, format, args...))
 	}
+	c.checkLast(before, report)
 	if snap.tombstone {
 		v.checkSigned(snap, report)
 		v.sum.Pruned++

@@ -19,12 +19,12 @@ type difference struct {
 // rulesAfter returns how a resource is compared with before, and the base that
 // follows. follows is false if before isn't the predecessor.
 func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapshot) (rules diff.Rules, base string, follows bool) {
+	if !c.follows(before) {
+		return diff.Rules{}, "", false
+	}
 	var manifest *snapshot.Manifest
-	if link := c.Manifest.Previous; link != nil {
-		if before == nil || before.Digest != link.ManifestSHA256 {
-			return diff.Rules{}, "", false
-		}
-		manifest = &before.Manifest
+	if base := before.base(r); base != nil {
+		manifest = &base.Manifest
 	}
 	rules, base = snapshot.RulesFor(r, manifest, c.Manifest.Declared)
 	rules.Proofs = c.transcript.Proofs[r.ProvedBy().Name]
@@ -35,6 +35,7 @@ func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapsh
 // nothing to compare.
 func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, before *checkedSnapshot, records diff.Reader) (*difference, error) {
 	rules, basis, follows := c.rulesAfter(r, before)
+	before = before.base(r)
 	if !follows || basis != snapshot.BasePrevious || !before.correct[r.Name] || !c.opened[snapshot.RequestsFile] {
 		return nil, nil
 	}
@@ -81,6 +82,7 @@ func (c *checkedSnapshot) checkChanges(r *snapshot.Resource, before *checkedSnap
 	if !follows {
 		return // the chain has a finding about the link
 	}
+	before = before.base(r)
 	erased := base == snapshot.BasePrevious && said.Base == snapshot.BaseReset && c.baseErased
 	if base != said.Base && !erased {
 		report(snapshot.ManifestFile, "the base of %s is %q, and should be %q", r.Name, said.Base, base)

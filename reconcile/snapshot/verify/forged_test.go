@@ -201,6 +201,44 @@ func TestVerifyFindsForgeries(t *testing.T) {
 	}
 }
 
+// A manifest can't hide a resource by calling it unavailable, or change its base.
+func TestVerifyFindsForgedUnavailability(t *testing.T) {
+	const in = "staff@20261124T060000Z/"
+	days := storetest.New(t)
+	storetest.Publish(t, days, storetest.Day(1), storetest.Access(1)...)
+	d := storetest.Draft(t, days, storetest.Day(2), storetest.Access(2)...)
+	rules := d.Declared.Resources["app_groups"]
+	rules.Optional = true
+	d.Declared.Resources["app_groups"] = rules
+	d.Resources[6] = snapshot.ResourceDraft{Resource: snapshot.AppGroups, Unavailable: "okta: 403 E0000006", Rows: 2, Outside: 2}
+	w := storetest.Writer(t, days)
+	_, err := w.Publish(t.Context(), d)
+	storetest.Must(t, errors.Join(err, w.Close()))
+	impossible := in + "manifest.json: resources: impossible counts of app_groups"
+	for _, test := range []struct {
+		name  string
+		forge func(f *forger)
+		want  string
+	}{
+		{"nothing", func(*forger) {}, ""},
+		{"last snapshot", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Last = nil }) }, in + "manifest.json: doesn't name the last snapshot with app_groups"},
+		{"reason", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Reason = "" }) }, impossible},
+		{"total", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Total = 1 }) }, impossible},
+		{"rows", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Rows, c.Outside = 1, 1 }) },
+			in + "requests.ndjson: rows of app_groups in all responses: the manifest has 1, and there are 2"},
+		{"not optional", func(f *forger) {
+			declared := f.m.Declared.Resources["app_groups"]
+			declared.Optional = false
+			f.m.Declared.Resources["app_groups"] = declared
+		}, in + "manifest.json: resources: app_groups are not available, and not optional"},
+		{"available users called unavailable", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Available, c.Reason = new(bool), "x" }) },
+			in + "manifest.json: resources: "},
+		{"reason of an available resource", func(f *forger) { f.count("users", func(c *snapshot.Counts) { c.Reason = "x" }) }, in + "manifest.json: resources: users are available"},
+	} {
+		testForgery(t, days, test.name, test.forge, test.want)
+	}
+}
+
 // testForgery forges a copy of a store. want is the prefix of a problem; "": there is
 // none.
 func testForgery(t *testing.T, of *snapshot.Store, name string, change func(f *forger), want string) {

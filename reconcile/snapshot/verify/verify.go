@@ -224,7 +224,9 @@ func (v *verifier) checkSettled(ctx context.Context, snap *link, before *checked
 	v.report = report
 	if (err != nil || len(found) > 0) && v.store.WasPruned(snap.Manifest.Export, snap.Name()) && !snap.tombstone {
 		v.sum = was
-		return &checkedSnapshot{link: snap}, nil
+		checked = &checkedSnapshot{link: snap}
+		checked.checkLast(before, func(string, string, ...any) {})
+		return checked, nil
 	}
 	for _, f := range found {
 		v.report(f)
