@@ -49,8 +49,8 @@
 // "previous". If a resource that is optional couldn't be read, its counts have available
 // false, the reason and the last snapshot with its records, and there are no files of
 // it. The next read is compared with that last snapshot, and retention keeps it. Only a
-// resource with the base "previous" has a changes file; the
-// counts of changes of the others are 0.
+// resource with the base "previous" has a changes file; the counts of changes of the
+// others are 0.
 //
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
