@@ -189,6 +189,14 @@ def check_read(folder, digest):
         require(sha256(read(folder, name)) == expected, os.path.join(folder, name), "has another digest")
 
 
+# The changes files of a pruned snapshot: each is there, or an event pruned names it.
+def check_kept(folder, m, events):
+    removed = {file for e in events if e["event"] == "pruned" and e["snapshot"] == m["snapshot"] for file in e["files"]}
+    for file in m["files"]:
+        if file["name"].endswith(".changes.ndjson") and file["name"] not in removed:
+            require(sha256(read(folder, file["name"])) == file["sha256"], folder, file["name"], "has another digest")
+
+
 # An export. A problem of a snapshot up to the sequence accepted is a note, because a
 # person has adopted it.
 def check_export(export, store_id, signers):
@@ -208,7 +216,9 @@ def check_export(export, store_id, signers):
         base, before = before, {}
         try:
             check_link(export, folder, m, previous, store_id, digests)
-            if os.path.dirname(folder) == export:
+            if os.path.dirname(folder) != export:
+                check_kept(folder, m, events)
+            else:
                 before = check_snapshot(folder, m, base, since, checked)
         except Problem as problem:
             if int(m["sequence"]) > accepted:

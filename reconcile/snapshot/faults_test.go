@@ -44,6 +44,17 @@ func scenarios() []scenario {
 			return err
 		}},
 		{name: "prune", before: fourDays, act: pruneToOne},
+		{name: "prune but for the changes", before: fourDays, act: func(t testing.TB, s *snapshot.Store) error {
+			_, err := storetest.Prune(t, s, snapshot.Retention{Last: 1, Changes: 1})
+			return err
+		}},
+		{name: "prune expired changes", before: func(t testing.TB) *snapshot.Store {
+			s := fourDays(t)
+			_, err := storetest.Prune(t, s, snapshot.Retention{Last: 1, Changes: 1})
+			storetest.Must(t, err)
+			storetest.Publish(t, s, storetest.Day(5), storetest.People(5)...)
+			return s
+		}, act: pruneToOne},
 		{name: "repair", before: toRepair, act: mend, broken: true},
 		{name: "release", before: func(t testing.TB) *snapshot.Store {
 			s := oneDay(t)

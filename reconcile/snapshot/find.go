@@ -235,6 +235,24 @@ func nearest(names []string, name string) string {
 	return slices.MinFunc(names, func(a, b string) int { return cmp.Compare(gap(a), gap(b)) })
 }
 
+// Due returns the names of the snapshots that r doesn't keep, oldest first. Unless
+// next is the zero time, it assumes one more snapshot at this time. Snapshots whose
+// manifest can't be read are always kept.
+func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error) {
+	list, _ := s.List(export) // without unreadable snapshots, which are kept
+	var names []string
+	for i, snap := range list {
+		names = append(names, snap.Name())
+		if i == len(list)-1 {
+			r.Hold = append(slices.Clone(r.Hold), snap.Manifest.bases()...)
+		}
+	}
+	if !next.IsZero() {
+		names = append(names, next.UTC().Format(nameLayout))
+	}
+	return r.Drop(names), nil
+}
+
 // Pruned returns the names of the pruned snapshots of an export, oldest first. Their
 // manifests are kept.
 func (s *Store) Pruned(export string) ([]string, error) {

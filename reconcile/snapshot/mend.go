@@ -367,7 +367,7 @@ func (w *Writer) mendRemoval(e Event) (done bool, err error) {
 	}
 	switch e.Event {
 	case EventPruned:
-		return false, w.removeRecords(e.Snapshot)
+		return false, w.removeRecords(e.Snapshot, e.Files)
 	case EventDropped:
 		return false, w.removeQuarantined(e.Snapshot)
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,7 +43,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 		return nil, errHalfway
 	}
 	names, err := w.store.names(w.export)
-	if err != nil || len(r.Drop(names)) == 0 || w.newest == nil {
+	if err != nil || w.newest == nil || len(r.Drop(names)) == 0 && !w.newMonth(r) {
 		return nil, err
 	}
 	known, err := w.known(names)
@@ -52,35 +52,56 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	}
 	r.Hold = append(slices.Clone(r.Hold), w.newest.Manifest.bases()...)
 	due := r.Drop(known)
-	if len(due) == 0 {
-		return nil, nil
+	expired, err := w.expiredChanges(r)
+	if err != nil || len(due)+len(expired) == 0 {
+		return nil, err
 	}
 	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
 		return nil, errors.Join(err, errors.New("the newest snapshot isn't complete"))
 	}
-	if due, err = w.undamaged(ctx, due); err != nil || len(due) == 0 {
+	if due, err = w.undamaged(ctx, due); err != nil {
 		return nil, err
 	}
-	return w.remove(ctx, due, Event{User: w.holder.User, Reason: "retention"})
+	keep := func(name string) bool { return r.keepsChanges(name, w.newest.Name()) }
+	if _, err := w.remove(ctx, expired, none, Event{User: w.holder.User, Reason: "retention of changes"}); err != nil {
+		return nil, err
+	}
+	return w.remove(ctx, due, keep, Event{User: w.holder.User, Reason: "retention"})
 }
 
-// undamaged returns those of names whose files have their digests.
-func (w *Writer) undamaged(ctx context.Context, names []string) (undamaged []string, err error) {
-	for _, name := range names {
-		snap, err := w.store.Snapshot(w.export, name)
-		if err != nil {
-			return nil, err
-		}
-		whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files)
-		if err != nil {
-			return nil, err
-		}
-		if whole {
-			undamaged = append(undamaged, name)
-		}
-	}
-	return undamaged, nil
+// newMonth reports whether the newest snapshot is the first of a month, so that changes
+// files can have expired.
+func (w *Writer) newMonth(r Retention) bool {
+	before := w.newest.Manifest.Previous
+	return len(r.rules()) > 0 && before != nil && r.month(before.Snapshot) != r.month(w.newest.Name())
 }
+
+// expiredChanges returns the names of the pruned snapshots whose changes files r doesn't
+// keep.
+func (w *Writer) expiredChanges(r Retention) ([]string, error) {
+	names, err := w.store.Pruned(w.export)
+	return slices.DeleteFunc(names, func(name string) bool {
+		return r.keepsChanges(name, w.newest.Name()) || len(w.changesOf(name)) == 0
+	}), err
+}
+
+// changesOf returns the names of the changes files of a pruned snapshot.
+func (w *Writer) changesOf(name string) []string {
+	if found, _ := filepath.Glob(w.path(PrunedDir, name, "*"+changesSuffix)); len(found) == 0 {
+		return nil
+	}
+	tombstone, err := ReadFolder(w.path(PrunedDir, name))
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(tombstone.Manifest.ChangesNames(), func(file string) bool {
+		_, err := os.Lstat(filepath.Join(tombstone.dir, file))
+		return err != nil
+	})
+}
+
+// none keeps no changes files.
+func none(string) bool { return false }
 
 // known returns those of names whose manifest is the one that the chain of the newest
 // snapshot contains, or that a covered line of the journal names. A folder that
@@ -128,6 +149,10 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 	if w.failed {
 		return errHalfway
 	}
+	if w.store.WasPruned(w.export, name) && len(w.changesOf(name)) > 0 {
+		_, err := w.remove(ctx, []string{name}, none, Event{User: user, Reason: reason})
+		return err
+	}
 	if _, err := w.store.Snapshot(w.export, name); err != nil {
 		return err
 	}
@@ -146,22 +171,36 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 	if len(undamaged) == 0 {
 		event.Error = "its files weren't the ones that were published"
 	}
-	if _, err = w.remove(ctx, known, event); err != nil || name != w.newest.Name() {
+	if _, err = w.remove(ctx, known, none, event); err != nil || name != w.newest.Name() {
 		return err
 	}
 	w.newest.dir = w.path(PrunedDir, name)
 	return w.store.files.Remove(w.path(LatestLink))
 }
 
-// remove removes the records of snapshots. The lines of the journal have the user, the
-// reason and the error of event.
-func (w *Writer) remove(ctx context.Context, names []string, event Event) (removed []string, err error) {
+// remove removes the records of snapshots, and their changes files unless keepChanges
+// returns true. The records of some can be removed already. The lines of the journal
+// have the user, the reason and the error of event.
+func (w *Writer) remove(ctx context.Context, names []string, keepChanges func(name string) bool, event Event) (removed []string, err error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	files := make(map[string][]string)
 	for _, name := range names {
-		snap, err := w.store.Snapshot(w.export, name)
+		m, err := w.store.Manifest(w.export, name)
 		if err != nil {
 			return nil, err
 		}
-		event.Event, event.Snapshot, event.ManifestSHA256, event.Files = EventPruned, name, snap.Digest, snap.Manifest.fileNames()
+		changes := m.ChangesNames()
+		switch {
+		case w.store.WasPruned(w.export, name):
+			files[name] = w.changesOf(name)
+		case keepChanges(name):
+			files[name] = slices.DeleteFunc(m.fileNames(), func(file string) bool { return slices.Contains(changes, file) })
+		default:
+			files[name] = m.fileNames()
+		}
+		event.Event, event.Snapshot, event.ManifestSHA256, event.Files = EventPruned, name, m.digest(), files[name]
 		if err := w.append(event); err != nil {
 			return nil, err
 		}
@@ -173,10 +212,12 @@ func (w *Writer) remove(ctx context.Context, names []string, event Event) (remov
 		if ctx.Err() != nil {
 			break
 		}
-		if err := w.moveToPruned(name); err != nil {
-			return removed, fmt.Errorf("move %s to %s: %w", name, PrunedDir, err)
+		if !w.store.WasPruned(w.export, name) {
+			if err := w.moveToPruned(name); err != nil {
+				return removed, fmt.Errorf("move %s to %s: %w", name, PrunedDir, err)
+			}
 		}
-		if err := w.removeRecords(name); err != nil {
+		if err := w.removeRecords(name, files[name]); err != nil {
 			return removed, fmt.Errorf("remove the records of %s: %w", name, err)
 		}
 		removed = append(removed, name)
@@ -212,9 +253,16 @@ func (m *Manifest) TombstoneNames() []string {
 	return []string{ManifestFile, SignatureFile, TimestampFile}
 }
 
+// ChangesNames returns the names of the changes files that m lists. They can stay of a
+// pruned snapshot.
+func (m *Manifest) ChangesNames() []string {
+	return slices.DeleteFunc(m.fileNames(), func(name string) bool { return !strings.HasSuffix(name, changesSuffix) })
+}
+
 // removeRecords removes the files that don't stay of a snapshot that was moved to
-// PrunedDir. If it wasn't moved, removeRecords does nothing.
-func (w *Writer) removeRecords(name string) error {
+// PrunedDir. Its changes files stay unless files names them. If the snapshot wasn't
+// moved, removeRecords does nothing.
+func (w *Writer) removeRecords(name string, files []string) error {
 	dir := w.path(PrunedDir, name)
 	tombstone, err := ReadFolder(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -228,8 +276,10 @@ func (w *Writer) removeRecords(name string) error {
 		return err
 	}
 	removed := false
+	stays := slices.DeleteFunc(tombstone.Manifest.ChangesNames(), func(file string) bool { return slices.Contains(files, file) })
+	stays = append(stays, tombstone.Manifest.TombstoneNames()...)
 	for _, entry := range entries {
-		if slices.Contains(tombstone.Manifest.TombstoneNames(), entry.Name()) {
+		if slices.Contains(stays, entry.Name()) {
 			continue
 		}
 		if err := w.store.files.Remove(filepath.Join(dir, entry.Name())); err != nil {
@@ -246,49 +296,16 @@ func (w *Writer) removeRecords(name string) error {
 // Erased reports whether the records of s were removed.
 func (s *Snapshot) Erased() bool { return filepath.Base(filepath.Dir(s.dir)) == PrunedDir }
 
-// WholeFiles reports whether each of the files in dir has its digest.
-func WholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
-	for _, file := range files {
-		f, err := OpenPlain(filepath.Join(dir, file.Name))
-		if err != nil {
-			return false, nil
-		}
-		if info, err := f.Stat(); err != nil || info.Size() != file.Bytes || HasHole(f, file.Bytes) {
-			f.Close()
-			return false, nil
-		}
-		sum := NewDigest()
-		_, err = io.Copy(sum, cancelReader{ctx, f})
-		f.Close()
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		if err != nil || sum.String() != file.SHA256 {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// cancelReader is a reader that ends with its context.
-type cancelReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c cancelReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
-
 // Retention selects the snapshots to keep: the last ones, and the newest one of each
 // of the last days, weeks (ISO 8601), months and years that have a snapshot. A rule
 // that isn't used up also keeps the oldest snapshot. The newest snapshot and those in
 // Hold are always kept. If every count is 0, all snapshots are kept.
 type Retention struct {
 	Last, Daily, Weekly, Monthly, Yearly int
+
+	// Changes is the number of months, up to that of the newest snapshot, whose changes
+	// files stay when their snapshots are pruned.
+	Changes int
 
 	Hold []string       // names of snapshots
 	Zone *time.Location // nil: UTC
@@ -318,6 +335,23 @@ func (r Retention) Drop(names []string) []string {
 	}
 	slices.Reverse(drop)
 	return drop
+}
+
+// keepsChanges reports whether the changes files of a snapshot stay. newest is the name
+// of the newest snapshot.
+func (r Retention) keepsChanges(name, newest string) bool {
+	return r.month(newest)-r.month(name) < r.Changes
+}
+
+// month returns the number of the month of a snapshot.
+func (r Retention) month(name string) int {
+	zone := r.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	t, _ := ParseName(name)
+	t = t.In(zone)
+	return t.Year()*12 + int(t.Month())
 }
 
 // A keepRule keeps the newest snapshot of each of its periods.
@@ -355,22 +389,4 @@ func (r Retention) rules() []keepRule {
 		}
 	}
 	return rules
-}
-
-// Due returns the names of the snapshots that r doesn't keep, oldest first. Unless
-// next is the zero time, it assumes one more snapshot at this time. Snapshots whose
-// manifest can't be read are always kept.
-func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error) {
-	list, _ := s.List(export) // without unreadable snapshots, which are kept
-	var names []string
-	for i, snap := range list {
-		names = append(names, snap.Name())
-		if i == len(list)-1 {
-			r.Hold = append(slices.Clone(r.Hold), snap.Manifest.bases()...)
-		}
-	}
-	if !next.IsZero() {
-		names = append(names, next.UTC().Format(nameLayout))
-	}
-	return r.Drop(names), nil
 }

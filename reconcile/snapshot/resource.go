@@ -118,7 +118,9 @@ func (r *Resource) RecordsFile() string { return r.Name + ".ndjson.zst" }
 func (r *Resource) CSVFile() string { return r.Name + ".csv" }
 
 // ChangesFile returns the name of the changes file.
-func (r *Resource) ChangesFile() string { return r.Name + ".changes.ndjson" }
+func (r *Resource) ChangesFile() string { return r.Name + changesSuffix }
+
+const changesSuffix = ".changes.ndjson"
 
 // AppendKey appends the key of a record in canonical form to dst: the values of
 // its key members, with a zero byte between them.

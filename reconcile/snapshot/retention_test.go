@@ -2,6 +2,8 @@ package snapshot_test
 
 import (
 	"errors"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -132,5 +134,67 @@ func TestPruneKeepsTheLastUndamaged(t *testing.T) {
 	}
 	if list, err := s.List(staff); err != nil || len(list) != 3 {
 		t.Errorf("%d snapshots left, %v", len(list), err)
+	}
+}
+
+// Changes files of pruned snapshots stay for a number of months, and verify checks
+// them.
+func TestRetentionOfChanges(t *testing.T) {
+	s := storetest.New(t)
+	var names []string
+	for i, day := range []int{-100, -99, -80, -50, -49} { // 14 and 15 August, 3 September, 3 and 4 October
+		names = append(names, storetest.Publish(t, s, storetest.Day(day), storetest.People(i+1)...).Name())
+	}
+	kept := func() string {
+		var list []string
+		for _, name := range names {
+			if _, err := os.Stat(s.Path(staff, snapshot.PrunedDir, name, "users.changes.ndjson")); err == nil {
+				list = append(list, name[4:8])
+			}
+		}
+		return strings.Join(list, " ")
+	}
+	prune := func(months int) {
+		t.Helper()
+		_, err := storetest.Prune(t, s, snapshot.Retention{Last: 1, Changes: months})
+		storetest.Must(t, err)
+		storetest.CheckOK(t, s)
+	}
+	prune(3)
+	if got, want := kept(), "0815 0903 1003"; got != want {
+		t.Fatalf("kept %s, want %s", got, want)
+	}
+	tombstone, err := snapshot.ReadFolder(s.Path(staff, snapshot.PrunedDir, names[2]))
+	storetest.Must(t, err)
+	changes, err := tombstone.Changes(snapshot.Users)
+	storetest.Must(t, err)
+	if data, err := io.ReadAll(changes); err != nil || !strings.Contains(string(data), `"joined"`) {
+		t.Errorf("changes of a pruned snapshot: %s, %v", data, err)
+	}
+	changes.Close()
+	names = append(names, storetest.Publish(t, s, storetest.Day(-19), storetest.People(9)...).Name()) // 3 November
+	prune(3)
+	if got, want := kept(), "0903 1003 1004"; got != want {
+		t.Fatalf("kept %s, want %s", got, want)
+	}
+	w := storetest.Writer(t, s)
+	storetest.Must(t, errors.Join(w.Erase(t.Context(), names[2], "ops", "a request"), w.Close()))
+	storetest.CheckOK(t, s)
+	if got, want := kept(), "1003 1004"; got != want {
+		t.Fatalf("kept %s, want %s", got, want)
+	}
+	checker(t, s)
+	path := s.Path(staff, snapshot.PrunedDir, names[3], "users.changes.ndjson")
+	storetest.Write(t, path, storetest.Read(t, path)+"x")
+	wantProblem(t, s, "is no part of a pruned snapshot")
+	storetest.Must(t, os.Remove(path))
+	wantProblem(t, s, "users.changes.ndjson: is missing, and no covered line of the journal records that it was removed")
+}
+
+func wantProblem(t *testing.T, s *snapshot.Store, want string) {
+	t.Helper()
+	problems, _ := storetest.Verify(t, s)
+	if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, want) }) {
+		t.Errorf("found %q, want %q", problems, want)
 	}
 }

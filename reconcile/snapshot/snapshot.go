@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -335,4 +336,59 @@ func readProofs(dir string, r *Resource) (diff.Proofs, error) {
 			proofs[id] = proof
 		}
 	}
+}
+
+// WholeFiles reports whether each of the files in dir has its digest.
+func WholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
+	for _, file := range files {
+		f, err := OpenPlain(filepath.Join(dir, file.Name))
+		if err != nil {
+			return false, nil
+		}
+		if info, err := f.Stat(); err != nil || info.Size() != file.Bytes || HasHole(f, file.Bytes) {
+			f.Close()
+			return false, nil
+		}
+		sum := NewDigest()
+		_, err = io.Copy(sum, cancelReader{ctx, f})
+		f.Close()
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if err != nil || sum.String() != file.SHA256 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// undamaged returns those of names whose files have their digests.
+func (w *Writer) undamaged(ctx context.Context, names []string) (undamaged []string, err error) {
+	for _, name := range names {
+		snap, err := w.store.Snapshot(w.export, name)
+		if err != nil {
+			return nil, err
+		}
+		whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files)
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			undamaged = append(undamaged, name)
+		}
+	}
+	return undamaged, nil
+}
+
+// cancelReader is a reader that ends with its context.
+type cancelReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c cancelReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }

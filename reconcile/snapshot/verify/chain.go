@@ -19,7 +19,8 @@ import (
 type link struct {
 	*snapshot.Snapshot
 	tombstone  bool
-	baseErased bool // the records of the snapshot before it could be missing when it was published
+	kept       []string // of a tombstone: the changes files that are there
+	baseErased bool     // the records of the snapshot before it could be missing when it was published
 }
 
 // A chain is what an export says about itself apart from its records: its

@@ -76,7 +76,7 @@ func (c *chain) readTombstone(ctx context.Context, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	stays := t.Manifest.TombstoneNames()
+	stays, changes := t.Manifest.TombstoneNames(), t.Manifest.ChangesNames()
 	for _, entry := range entries {
 		file, listed := t.Manifest.File(entry.Name())
 		whole, err := snapshot.WholeFiles(ctx, dir, []snapshot.File{file})
@@ -87,6 +87,8 @@ func (c *chain) readTombstone(ctx context.Context, dir, name string) error {
 		case slices.Contains(stays, entry.Name()) && !entry.Type().IsRegular():
 			c.find(t.finding(entry.Name(), "is not a regular file"))
 		case slices.Contains(stays, entry.Name()):
+		case slices.Contains(changes, entry.Name()) && whole:
+			t.kept = append(t.kept, entry.Name())
 		case listed && whole || entry.Name() == snapshot.SumsFile:
 			c.find(t.finding(entry.Name(), "unfinished prune: the next run or prune removes it"))
 			c.findings[len(c.findings)-1].Note = true
@@ -102,12 +104,14 @@ func (c *chain) readTombstone(ctx context.Context, dir, name string) error {
 // are missing.
 func (c *chain) checkEvents() {
 	published, pruned := make(map[string]string), make(map[string]string)
+	removed := make(map[string][]string) // files
 	for _, e := range c.ledger.Events() {
 		switch e.Event {
 		case snapshot.EventPublished:
 			published[e.Snapshot] = e.ManifestSHA256
 		case snapshot.EventPruned:
 			pruned[e.Snapshot] = e.ManifestSHA256
+			removed[e.Snapshot] = append(removed[e.Snapshot], e.Files...)
 		}
 	}
 	for _, snap := range c.links {
@@ -122,12 +126,28 @@ func (c *chain) checkEvents() {
 		switch erased := pruned[name] == snap.Digest; {
 		case snap.tombstone && !erased:
 			c.find(snap.finding("", "its records are missing, and no covered line of the journal records that it was pruned"))
+		case snap.tombstone:
+			c.checkKeptChanges(snap, removed[name])
 		case erased && !snap.tombstone:
 			c.find(snap.finding("", "unfinished prune, or a copy was put back: the journal records that its records were removed"))
 			c.findings[len(c.findings)-1].Note = true
 		}
 	}
 	c.checkMissing(published, pruned)
+}
+
+// checkKeptChanges checks that the changes files of a pruned snapshot are there, except
+// for those that were removed.
+func (c *chain) checkKeptChanges(snap *link, removed []string) {
+	for _, file := range snap.Manifest.ChangesNames() {
+		switch kept, gone := slices.Contains(snap.kept, file), slices.Contains(removed, file); {
+		case kept && gone:
+			c.find(snap.finding(file, "unfinished prune: the next run or prune removes it"))
+			c.findings[len(c.findings)-1].Note = true
+		case !kept && !gone:
+			c.find(snap.finding(file, "is missing, and no covered line of the journal records that it was removed"))
+		}
+	}
 }
 
 // contains reports whether sorted names contain a name.
