@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -89,6 +90,9 @@ type Retain struct {
 	Monthly int `yaml:"monthly" example:"84"`
 	// Yearly is the number of years.
 	Yearly int `yaml:"yearly" example:"10"`
+	// Changes is the number of months for which the changes files of pruned snapshots
+	// are kept, so that all leavers of a period can be listed. 0: as many as monthly.
+	Changes int `yaml:"changes" example:"84"`
 }
 
 // DefaultExport returns an export without a name that reads users. Each call
@@ -123,7 +127,7 @@ func (e Export) Retention() snapshot.Retention {
 	r := e.Retain
 	return snapshot.Retention{
 		Last: r.Last, Daily: r.Daily, Weekly: r.Weekly, Monthly: r.Monthly, Yearly: r.Yearly,
-		Hold: e.Hold, Zone: e.Location(),
+		Changes: cmp.Or(r.Changes, r.Monthly), Hold: e.Hold, Zone: e.Location(),
 	}
 }
 
@@ -195,7 +199,7 @@ func (r Retain) check(f *fieldErrors) {
 	for _, count := range []struct {
 		name string
 		n    int
-	}{{"last", r.Last}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}, {"yearly", r.Yearly}} {
+	}{{"last", r.Last}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}, {"yearly", r.Yearly}, {"changes", r.Changes}} {
 		if count.n < 0 {
 			f.add("retain."+count.name, "%d is negative", count.n)
 		}

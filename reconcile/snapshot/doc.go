@@ -22,7 +22,8 @@
 //	      manifest.json.sig         an SSHSIG over the manifest, for ssh-keygen -Y verify, if the store has a key
 //	      manifest.json.tsr         a time stamp (RFC 3161) over the signature, if the store has an authority
 //	      SHA256SUMS                every file except itself, the signature and the time stamp, for sha256sum -c
-//	    pruned/NAME/                manifest.json, its signature and its time stamp, of a pruned snapshot
+//	    pruned/NAME/                manifest.json, its signature and its time stamp, of a pruned snapshot;
+//	                                its changes files until they expire, see Retention.Changes
 //	    latest -> NAME
 //	    journal.ndjson              one line per event, see Event
 //	    checkpoint                  the signed end of the journal and the chain, see Checkpoint

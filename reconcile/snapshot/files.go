@@ -1,11 +1,8 @@
 package snapshot
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -390,28 +387,4 @@ func readAtMost(r io.Reader, most int64) ([]byte, error) {
 		err = fmt.Errorf("larger than %d bytes", most)
 	}
 	return data, err
-}
-
-// A Digest is the SHA-256 and the size of what is written to it.
-type Digest struct {
-	sum   hash.Hash
-	Bytes int64
-}
-
-// NewDigest returns an empty Digest.
-func NewDigest() *Digest { return &Digest{sum: sha256.New()} }
-
-// Write adds p. It never fails.
-func (d *Digest) Write(p []byte) (int, error) {
-	d.Bytes += int64(len(p))
-	return d.sum.Write(p)
-}
-
-// String returns the digest in lower-case hex.
-func (d *Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
-
-// DigestOf returns the SHA-256 of data in lower-case hex.
-func DigestOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }

@@ -2,8 +2,11 @@ package snapshot
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 
@@ -202,4 +205,28 @@ func (c countedRecords) Next() (diff.Record, error) {
 		c.counter.Add(record.Key)
 	}
 	return record, err
+}
+
+// A Digest is the SHA-256 and the size of what is written to it.
+type Digest struct {
+	sum   hash.Hash
+	Bytes int64
+}
+
+// NewDigest returns an empty Digest.
+func NewDigest() *Digest { return &Digest{sum: sha256.New()} }
+
+// Write adds p. It never fails.
+func (d *Digest) Write(p []byte) (int, error) {
+	d.Bytes += int64(len(p))
+	return d.sum.Write(p)
+}
+
+// String returns the digest in lower-case hex.
+func (d *Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
+
+// DigestOf returns the SHA-256 of data in lower-case hex.
+func DigestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
