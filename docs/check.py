@@ -189,6 +189,20 @@ def check_read(folder, digest):
         require(sha256(read(folder, name)) == expected, os.path.join(folder, name), "has another digest")
 
 
+# The control totals: the counted numbers of members are those of the records.
+def check_control(folder, m, records):
+    where, control = os.path.join(folder, "manifest.json"), m.get("control", {})
+    everyone, groups = control.get("everyone"), control.get("groups")
+    require(not everyone or int(everyone["counted"]) == len(records["users"]), where, "control: has another number of users")
+    if groups:
+        members, ids = records["group_members"], [d["id"] for d in groups["different"]]
+        counted = {id: sum(e["group_id"] == id for e in members) for id in ids}
+        same = all(counted[d["id"]] == int(d["counted"]) != int(d["okta"]) for d in groups["different"])
+        if int(groups["compared"]) == len(records["groups"]):
+            same = same and int(groups["counted"]) == len(members)
+        require(same, where, "control: has other numbers of members")
+
+
 # The changes files of a pruned snapshot: each is there, or an event pruned names it.
 def check_kept(folder, m, events):
     removed = {file for e in events if e["event"] == "pruned" and e["snapshot"] == m["snapshot"] for file in e["files"]}
@@ -220,6 +234,7 @@ def check_export(export, store_id, signers):
                 check_kept(folder, m, events)
             else:
                 before = check_snapshot(folder, m, base, since, checked)
+                check_control(folder, m, before)
         except Problem as problem:
             if int(m["sequence"]) > accepted:
                 raise
@@ -242,7 +257,7 @@ def check(path, signers):
     if os.path.exists(os.path.join(path, "manifest.json")):
         checked = {"snapshots": 0, "records": 0, "changes": 0}
         m, _ = check_manifest(path, signers)
-        check_snapshot(path, m, {}, None, checked)
+        check_control(path, m, check_snapshot(path, m, {}, None, checked))
         note("this is one snapshot: the chain and the journal were not checked")
         report(m["export"] + "@" + m["snapshot"], checked)
         return
