@@ -87,7 +87,7 @@ func TestDaemonNotifies(t *testing.T) {
 		t.Errorf("published: %+v", m)
 	}
 	s.org.Inject(sandbox.Fault{Forever: true, Status: 403, Code: "E0000006"})
-	if m := wantMessage(t, messages, "failed", ""); !strings.Contains(m.Error, "E0000006") {
+	if m := wantMessage(t, messages, "failed", "failed: read users: "); !strings.Contains(m.Error, "E0000006") {
 		t.Errorf("failed: %+v", m)
 	}
 	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: failing since ")

@@ -21,17 +21,17 @@
 // come from an index that lags by about a second. The result of a read is
 // therefore correct for each record separately, at some moment between its start
 // and its end. After all lists of users or groups, a read reads the changed records
-// again, until a pass shows no new change. If pages may have skipped a record, it
-// reads the records that were updated after [Query].KnownBefore once more, in lists
-// of one page each. Okta can't list what changed in another resource, so the caller
-// reads again what may have changed.
+// again, until a pass shows no new change. If pages may have skipped a record, one
+// more pass reads the records that were updated after [Query].KnownBefore, in lists
+// of one page each. Okta can't list the changes of other resources. For these, the
+// caller repeats the reads of all records that may have changed.
 //
 // A read can't detect the following:
 //
 //   - A record that was read and then deleted stays in the result. The next read
 //     doesn't return it, and [Client.Find] proves that it doesn't exist.
-//   - If the only changes during a read are deletions, a record that is in no
-//     earlier read can be missing.
+//   - A record that no earlier read contains can be missing, if deletions are the
+//     only changes during the read.
 //   - A change that doesn't change lastUpdated, such as a sign-in or a change of a
 //     group's members, may be missing. A change of the last second may be missing too.
 package oktaclient

@@ -47,7 +47,7 @@ type Attributes struct {
 	Exclude []string `yaml:"exclude" example:"[credentials, profile.mobilePhone]"`
 }
 
-// UserChanges selects the differences between two states of a user that count. A
+// UserChanges selects which differences between two states of a user count. A
 // path covers everything below it.
 type UserChanges struct {
 	// Ignore lists paths whose change alone isn't reported as a change.
@@ -56,7 +56,7 @@ type UserChanges struct {
 	Moved []string `yaml:"moved" example:"[profile.department, profile.managerId]"`
 }
 
-// Changes selects the differences between two states of a record that count. A path
+// Changes selects which differences between two states of a record count. A path
 // covers everything below it.
 type Changes struct {
 	// Ignore lists paths whose change alone isn't reported as a change.
@@ -65,10 +65,10 @@ type Changes struct {
 
 // UserGuard limits what a read may change, compared with the snapshot before it.
 type UserGuard struct {
-	// MaxRemoved is the limit of removed users, as a share of the users before.
+	// MaxRemoved is the limit of removed users: a number, or a share of the users before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"0.5%"`
-	// MaxDeactivated is the limit of deactivated users, as a share of those that
-	// were active before.
+	// MaxDeactivated is the limit of deactivated users: a number, or a share of
+	// those that were active before.
 	MaxDeactivated snapshot.Limit `yaml:"max_deactivated" example:"200"`
 	// AtLeast is the smallest number of affected users with which these limits stop a
 	// read.
@@ -79,7 +79,7 @@ type UserGuard struct {
 
 // Guard limits what a read may change, compared with the snapshot before it.
 type Guard struct {
-	// MaxRemoved is the limit of removed records, as a share of the records before.
+	// MaxRemoved is the limit of removed records: a number, or a share of the records before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"2%"`
 	// AtLeast is the smallest number of affected records with which this limit stops
 	// a read.

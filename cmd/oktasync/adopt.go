@@ -29,8 +29,8 @@ about changes, verify reports the problem again.
 
 The first signature in a store that was not signed also needs adopt.
 
-If a running daemon reports that an older copy has replaced an export, pass the head
-that it prints to --lost.`,
+If a running daemon reports that an older copy has replaced an export, it prints the
+head that was lost. Pass this head with --lost.`,
 		Example: `  oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`,
 		Args:    args(1, 1, "EXPORT"),
 	}

@@ -31,8 +31,8 @@ It changes nothing in Okta, publishes nothing, and leaves nothing in the store. 
 requests an access token with the configured scopes, and another one to find out
 which other scopes the app has.
 
---key FILE tests a new client key before you remove the old one. doctor then uses FILE
-instead of okta.private_key_file, with the kid that init prints.`,
+--key FILE tests a new client key before you remove the old one. doctor then signs
+with FILE instead of okta.private_key_file, and sends the kid that init printed.`,
 		Example: `  oktasync doctor
   oktasync doctor --key new-client-key.pem
   oktasync doctor --json`,

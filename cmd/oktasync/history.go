@@ -21,10 +21,10 @@ func (a *app) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one user in all snapshots",
-		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export, with
-those of the user's groups and apps if they are recorded. If
-retention has pruned snapshots, it compares the snapshots before and after the
-gap, and shows the gap. A change that was reversed within the gap is not visible.`,
+		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If the
+export records groups or apps, it also shows the changes of those of the user. If
+retention has pruned snapshots, it compares the snapshots before and after the gap,
+and shows the gap. A change that was reversed within the gap is not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),

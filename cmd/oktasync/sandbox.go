@@ -24,9 +24,9 @@ const sandboxClientID = "0oa1sandboxapp000001"
 
 var sandboxScopes = []string{config.UsersScope, "okta.groups.read", "okta.apps.read"}
 
-const sandboxLong = `Serves an Okta org of made-up people over TLS until a signal stops it: a token
-endpoint and an API for users, groups and apps as strict as Okta's. It writes a
-matching configuration, client key and CA certificate to the folder --dir.
+const sandboxLong = `Serves an Okta org of made-up people over TLS until a signal stops it. It has a
+token endpoint, and an API for users, groups and apps. Both are as strict as Okta's. It
+writes a matching configuration, client key and CA certificate to the folder --dir.
 
 POST requests to paths below /sandbox/ change the org:
 
@@ -88,10 +88,10 @@ func (a *app) sandboxCommand() *cobra.Command {
 	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `address` to serve on; port 0 picks one")
 	f.IntVar(&cfg.Users, "users", 1000, "the number of people at the start")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "the number of deprovisioned people (default 5 %)")
-	f.IntVar(&cfg.Groups, "groups", 0, "the number of groups at the start (default 13, the least)")
+	f.IntVar(&cfg.Groups, "groups", 0, "the number of groups at the start (default 13, which is the minimum)")
 	f.IntVar(&cfg.Memberships, "memberships", 0, "the number of memberships at the start, without those of the group Everyone (default a few per group)")
 	f.IntVar(&cfg.Apps, "apps", 0, "the number of apps at the start (default 12)")
-	f.IntVar(&cfg.Assignments, "assignments", 0, "the number of people who are assigned to apps, counted once per app (default a few per app)")
+	f.IntVar(&cfg.Assignments, "assignments", 0, "the number of assignments of people to apps at the start (default a few per app)")
 	f.Int64Var(&cfg.Seed, "seed", 1, "seed of the people: the same seed creates the same people")
 	f.DurationVar(&cfg.Latency, "latency", 0, "delay of each response")
 	f.DurationVar(&cfg.TokenLife, "token-life", time.Hour, "lifetime of a token")

@@ -31,16 +31,18 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT...]",
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
-the journal. It writes nothing. The exit status is 1 if it finds a problem, or
-neither a snapshot nor a run. An interrupted publish is a note: the next apply finishes it.
+the journal. It writes nothing. The exit status is 1 if it finds a problem, or if
+the store has neither a snapshot nor a run. An interrupted publish is a note: the next
+apply finishes it.
 
 With --store, it verifies a copy of the store, or the folder of one snapshot alone,
 without the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
 come from the store. The file must accept the key of each checkpoint now, and the
-key of each snapshot at the time when it was signed. A checkpoint covers all snapshots
-of an export. The key of a snapshot alone must be accepted now, too.
+key of each snapshot at the time when it was signed. If you
+verify the folder of one snapshot, no checkpoint covers it. The file must then also
+accept its key now.
 
 --head compares the store with a head that was kept outside it. status --heads and the
 log of a publish contain heads.`,

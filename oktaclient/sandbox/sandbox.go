@@ -6,9 +6,9 @@
 // An [Org] is an [http.Handler]. [Org.Client] calls it in the same process, also
 // in a testing/synctest bubble; [NewServer] serves it over TLS. Its users, groups,
 // apps, memberships and assignments are generated from a seed ([Config.Seed]). Methods
-// such as [Org.Join], [Org.Move] and [Org.AddMember] change the org. [Org.Edges] and
-// [Org.EdgesOf] return memberships and assignments of any time. [Org.Inject] makes
-// requests fail. [Org.Stats] contains the violations: requests that a correct client
+// such as [Org.Join], [Org.Move] and [Org.AddMember] change the org. [Org.Edges] returns
+// the memberships and assignments that existed at a time, and [Org.EdgesOf] returns
+// every version of them. [Org.Inject] makes requests fail. [Org.Stats] contains the violations: requests that a correct client
 // never sends.
 //
 // Start reading at Org.ServeHTTP in org.go. rules_test.go lists the rules that the

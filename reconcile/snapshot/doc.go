@@ -55,8 +55,8 @@
 //
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
-// first line. The manifest has the number of lines and the digest of the last one,
-// after the event started and before the event published.
+// first line. The manifest has the number of lines and the digest of the last one.
+// Both are from the time between the events "started" and "published".
 //
 // Counts add up, for each resource: the rows of its requests in requests.ndjson =
 // rows = total - carried + duplicates + outside. Token requests have the resource "token".
@@ -77,18 +77,18 @@
 // and the next Writer does this:
 //
 //   - A partial file or folder: remove it.
-//   - A tail without a snapshot: cut it, append repaired, replace the checkpoint. A
+//   - A tail without a snapshot: cut it, append "repaired", replace the checkpoint. A
 //     quarantined read that only the tail names is removed first.
-//   - One snapshot with the next sequence that the checkpoint doesn't cover, and a
-//     tail with the line that its manifest names: keep the tail up to that line, cut
-//     the rest, append repaired and published, replace the checkpoint and latest.
+//   - One snapshot that the checkpoint doesn't cover, with the next sequence, and a
+//     tail with the line that its manifest names: keep the tail up to that line, cut the
+//     rest, append "repaired" and "published", replace the checkpoint and latest.
 //   - The checkpoint covers the newest snapshot, and latest doesn't point to it, or a
-//     CSV file of it is missing: restore them, append repaired.
-//   - The checkpoint covers an event pruned, but the snapshot is still in its place:
+//     CSV file of it is missing: restore them, append "repaired".
+//   - The checkpoint covers an event "pruned", but the snapshot is still in its place:
 //     do nothing. The next prune decides again.
-//   - The checkpoint covers an event pruned, but pruned/NAME still contains records:
+//   - The checkpoint covers an event "pruned", but pruned/NAME still contains records:
 //     remove the records.
-//   - The checkpoint covers an event dropped, or published with the digest of a
+//   - The checkpoint covers an event "dropped", or "published" with the digest of a
 //     quarantined read, but the read still exists: remove the read.
 //
 // Any other mismatch is tampering or damage. Package snapshot never rewrites

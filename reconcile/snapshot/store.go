@@ -35,7 +35,7 @@ func (e *OrgError) Error() string {
 	if store == want {
 		store, want = e.Store.ID, e.Want.ID
 	}
-	return fmt.Sprintf("store %s belongs to %s, not to %s", e.Dir, store, want)
+	return fmt.Sprintf("the store in %s belongs to %s, not to %s", e.Dir, store, want)
 }
 
 // Options say how a store is written.

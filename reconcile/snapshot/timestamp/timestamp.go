@@ -4,7 +4,7 @@
 //
 //	openssl ts -verify -in STAMP -data MESSAGE -CAfile AUTHORITIES
 //
-// It stamps the signatures of snapshots. Start reading at [Request], which obtains a
+// oktasync stamps the signatures of snapshots. Start reading at [Request], which obtains a
 // stamp, and [Verify], which checks it. Both are safe for concurrent use.
 package timestamp
 

@@ -3,7 +3,7 @@
 // the journal.
 //
 // The commands verify and adopt use it, and so does the daemon on schedule. Start
-// reading at [Verify]. The files: chain.go (survey of an export), checkpoint.go,
+// reading at [Verify]. The files: chain.go (names and manifests), checkpoint.go,
 // journal.go, pruned.go, content.go and records.go (the files of a snapshot),
 // difference.go (changes), signatures.go, quarantine.go, heads.go, and adopted.go.
 package verify

@@ -1,9 +1,8 @@
 // Package daemon reconciles exports on schedule: it connects scheduler, org, store,
 // health checks, notifications, systemd and the web server.
 //
-// The command run uses it; status uses its health checks. Start reading at [Run]. The
-// one value of type daemon lasts as long as the process, and a service until the
-// next reload.
+// The command run uses it; status uses its health checks. Start reading at [Run]. A
+// process has one value of type daemon. Each reload replaces its service.
 package daemon
 
 import (

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -222,7 +221,10 @@ func (m message) text() string {
 	case "unsettled":
 		return fmt.Sprintf("has snapshot %s, which is not settled: %s", m.Snapshot, report.Unsettled)
 	}
-	return cmp.Or(strings.TrimSpace(m.Event+" "+m.Error), m.Event)
+	if m.Error == "" {
+		return m.Event
+	}
+	return m.Event + ": " + m.Error
 }
 
 // notified contains what was notified of each export, by the path of the export.

@@ -3,7 +3,7 @@
 // if something must change.
 //
 // Only the command doctor uses it. Start reading at Run and Checks. The files:
-// keys.go, network.go (proxy to clock), okta.go (the org), token.go (the app),
+// keys.go, network.go (from proxy to clock), okta.go (the org), token.go (the app),
 // api.go (its permissions), store.go.
 package doctor
 

@@ -111,7 +111,7 @@ func changes(counts map[string]snapshot.Counts, bases map[string]string) string 
 }
 
 // Unsettled explains `settled: false`.
-const Unsettled = "the org changed until the end of the read, so some records can be older"
+const Unsettled = "the org changed until the end of the read, so some records can be outdated"
 
 // Unreconciled returns why control totals are `reconciled: false`. c may be nil. It
 // returns "" if they are reconciled, or if there are none.

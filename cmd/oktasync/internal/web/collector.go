@@ -22,7 +22,7 @@ var (
 	descRecords     = desc("records", "Records in the newest snapshot, by resource.", "export", "resource")
 	descUsers       = desc("users", "Users in the newest snapshot, by status in Okta.", "export", "status")
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
-	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be older.", "export")
+	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be outdated.", "export")
 	descReconciled  = desc("snapshot_reconciled", "1 if the newest snapshot agrees with Okta's counts; 0 if the app may not see all records.", "export")
 	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
 	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")

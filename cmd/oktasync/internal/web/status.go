@@ -94,7 +94,7 @@ type Newest struct {
 	SignedBy       string    `json:"signed_by"`  // "": not signed
 	Head           string    `json:"head"`       // as verify --head expects it
 	Finished       Time      `json:"finished"`   // the end of the read
-	Settled        bool      `json:"settled"`    // false: some records can be older
+	Settled        bool      `json:"settled"`    // false: some records can be outdated
 	Reconciled     *bool     `json:"reconciled"` // false: the app may not see all records; nil: not compared
 	Unreconciled   string    `json:"-"`          // why it isn't reconciled
 	Changes        string    `json:"changes"`    // as text
