@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // time zones for hosts that have none
@@ -43,9 +44,16 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// memoryLimit is the memory from which on the garbage collector runs more often, unless
+// GOMEMLIMIT is set. A read of all resources needs about 60 MiB at any moment.
+const memoryLimit = 96 << 20
+
 // run runs a command and returns the exit status. A panic prints one line, without
 // the values that a stack trace would show.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	a := &app{getenv: os.LookupEnv}
 	kind, _ := a.getenv("TERM")
 	a.statusLine = term.NewStatusLine(stderr, kind)
