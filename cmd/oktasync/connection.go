@@ -41,6 +41,7 @@ func (a *app) connect(names []string) (*connection, error) {
 // plans. It shows the progress on a terminal until stop is called.
 func (c *connection) reconciler(store *snapshot.Store) (re *reconcile.Reconciler, stop func()) {
 	report, stop := c.app.showReconciles(c.org)
+	c.org.MembershipLag = c.app.membershipLag
 	return c.org.Reconciler(c.cfg, store, c.log, report), stop
 }
 

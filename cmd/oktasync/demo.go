@@ -55,7 +55,7 @@ func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 			os.RemoveAll(dir)
 		}
 	}()
-	site, err := newSandboxSite(dir, "127.0.0.1:0", sandbox.Config{Users: users, Seed: 1, CachePages: true},
+	site, err := newSandboxSite(dir, "127.0.0.1:0", sandbox.Config{Users: users, Seed: 1, CachePages: true, RateLimit: sandbox.Limits(10_000)}, // so that it waits for no limit
 		sandbox.ClientApp{RequireDPoP: true, Scopes: sandboxScopes})
 	if err != nil {
 		return err
@@ -84,10 +84,11 @@ func (d *demo) showSteps(site *sandboxSite, dir string) error {
 	d.run(exitDone, "apply")
 	d.step("diff compares any two snapshots, by name or date. The default is the newest two.")
 	d.run(exitDone, "diff", "all-users")
+	d.showAccess(site, moved[0])
 
 	site.org.Wipe()
 	d.step("An administrator removes the app's admin role: Okta now responds with status 200 and\nan empty list. A script would write an empty file. The guard stops the read: exit\nstatus 3, and the newest snapshot stays.")
-	d.run(exitQuarantined, "apply")
+	d.run(exitQuarantined, "apply", "all-users")
 	d.run(exitDone, "list")
 	d.step("verify compares every file with the manifests, the chain and the journal.")
 	d.run(exitDone, "verify")
@@ -95,6 +96,33 @@ func (d *demo) showSteps(site *sandboxSite, dir string) error {
 		d.printNext(dir, moved[0])
 	}
 	return d.err
+}
+
+// accessExport is added to the configuration, to show access.
+const accessExport = `  - name: access
+    users: {}
+    groups: {}
+    group_members: {}
+    apps: {}
+    app_users: {}
+    app_groups: {}
+`
+
+// showAccess shows how a user gets an app through a group.
+func (d *demo) showAccess(site *sandboxSite, user string) {
+	text, err := os.ReadFile(site.config)
+	group, payroll := site.org.AddGroup("Payroll team", ""), site.org.AddApp("Payroll")
+	err = errors.Join(err, site.org.AssignGroup(payroll, group, 0),
+		os.WriteFile(site.config, bytes.Replace(text, []byte("daemon:\n"), []byte(accessExport+"daemon:\n"), 1), 0o600))
+	if d.err = errors.Join(d.err, err); d.err != nil {
+		return
+	}
+	d.step("A second export, access, also records groups, apps, members and assignments.")
+	d.run(exitDone, "apply", "access")
+	d.err = errors.Join(d.err, site.org.AddMember(group, user))
+	d.step("An administrator adds a person to the group Payroll team. The app Payroll is assigned to\nthis group, so the person gets the app. diff shows both changes.")
+	d.run(exitDone, "apply", "access")
+	d.run(exitDone, "diff", "access")
 }
 
 // emptyDir returns an empty folder: dir, or a new one if dir is "".
@@ -179,7 +207,8 @@ func (d *demo) run(status int, args ...string) {
 	d.print(cyan, "\n   $ oktasync "+strings.Join(args, " "))
 	d.pause(afterCommand)
 	var out bytes.Buffer
-	got := run(d.ctx, append(args, "--config", d.config, "--log-level", "error", "--no-color"), &out, &out)
+	a := &app{getenv: os.LookupEnv, membershipLag: -1} // the sandbox has none
+	got := a.execute(d.ctx, append(args, "--config", d.config, "--log-level", "error", "--no-color"), &out, &out)
 	d.indent(out.Bytes())
 	if got != exitDone {
 		fmt.Fprintf(d.app.stdout, "   (exit status %d)\n", got)
@@ -208,7 +237,7 @@ func (d *demo) printNext(dir, person string) {
 	if runtime.GOOS == "darwin" {
 		sums = "shasum -a 256 -c SHA256SUMS"
 	}
-	d.say("\nThe store has two snapshots and a read in quarantine. It is in\n%s. Try:", store)
+	d.say("\nThe export all-users has two snapshots and a read in quarantine. The store is in\n%s. Try:", store)
 	for _, try := range []struct{ why, command string }{
 		{"check the newest snapshot without oktasync", fmt.Sprintf("(cd %s && %s)", term.ShellWord(filepath.Join(store, "all-users", "latest")), sums)},
 		{"all changes of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},

@@ -19,6 +19,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 	_ "time/tzdata" // time zones for hosts that have none
 
 	"github.com/spf13/cobra"
@@ -50,11 +51,14 @@ const memoryLimit = 96 << 20
 
 // run runs a command and returns the exit status. A panic prints one line, without
 // the values that a stack trace would show.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	a := &app{getenv: os.LookupEnv}
+	return (&app{getenv: os.LookupEnv}).execute(ctx, args, stdout, stderr)
+}
+
+func (a *app) execute(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	kind, _ := a.getenv("TERM")
 	a.statusLine = term.NewStatusLine(stderr, kind)
 	out := &output{Writer: a.statusLine.Writer(stdout)}
@@ -87,6 +91,8 @@ type app struct {
 	getenv         func(string) (string, bool)
 	jsonLog        *slog.Logger // nil: the log doesn't have JSON lines
 
+	membershipLag time.Duration // of the org; 0: Okta's
+
 	configFile string
 	envFile    string
 	logLevel   string
@@ -101,8 +107,8 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `oktasync reads Okta and never changes it: it sends GET requests to the API, and POST
 requests to the token endpoint.
 
-A YAML file declares exports. For each one, oktasync reads users and groups with a
-DPoP-bound token, compares them with the newest snapshot, and publishes a new one:
+A YAML file declares exports. For each one, oktasync reads users, groups and apps with
+a DPoP-bound token, compares them with the newest snapshot, and publishes a new one:
 complete, dated, and verifiable with sha256sum and zstd.
 
 To see all steps without an Okta account: oktasync demo

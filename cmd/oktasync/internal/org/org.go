@@ -7,6 +7,7 @@
 package org
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -46,6 +47,8 @@ type Org struct {
 	Client   *oktaclient.Client
 	// KeyFiles are the files that must exist when a read begins, by field.
 	KeyFiles map[string]string
+	// MembershipLag is that of reconcile.Config, for a sandbox org. 0: Okta's.
+	MembershipLag time.Duration
 
 	tool     snapshot.Tool
 	declared []reconcile.Declared // by all exports
@@ -252,7 +255,7 @@ func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Lo
 		Logger:   log,
 		Progress: progress,
 
-		MembershipLag: lag,
+		MembershipLag: cmp.Or(o.MembershipLag, lag),
 	})
 }
 
