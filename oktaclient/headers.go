@@ -1,72 +1,13 @@
 package oktaclient
 
 import (
-	"cmp"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 const window = time.Minute // the length of Okta's rate-limit windows
-
-// Limit is the state of one of Okta's rate-limit buckets.
-type Limit struct {
-	Bucket    string    // "users" for lists, "users/*" for reads by id
-	Limit     int       // requests of all clients per window; 0: no response yet
-	Remaining int       // of these, by the newest response
-	Used      int       // by this governor in the window
-	Share     int       // requests that this governor may send in a window
-	Reset     time.Time // local, when the next window has certainly begun
-
-	Waiting int       // requests that wait
-	Reason  string    // of their wait
-	Until   time.Time // when they may continue, if they wait for the limit
-	Others  bool      // other clients have used up the limit
-}
-
-// Limits returns the state of each bucket, sorted by name.
-func (g *Governor) Limits() []Limit {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var limits []Limit
-	for name, b := range g.buckets {
-		limits = append(limits, b.limit(name, g.share))
-	}
-	slices.SortFunc(limits, func(a, b Limit) int { return cmp.Compare(a.Bucket, b.Bucket) })
-	return limits
-}
-
-func (b *bucket) limit(name string, share float64) Limit {
-	l := Limit{Bucket: name, Waiting: b.waiting}
-	if b.known {
-		l.Limit, l.Remaining, l.Used, l.Share, l.Reset = b.window.limit, b.window.remaining, b.used, b.own(share), b.until
-	}
-	if b.waiting == 0 {
-		return l
-	}
-	l.Reason, l.Others = b.delayed.reason, b.delayed.reason == delayOthers
-	if b.delayed.limited() {
-		l.Until = b.delayed.until
-	}
-	return l
-}
-
-// End returns the earliest time at which this many more requests can have been
-// sent, if other clients leave the share: now, or after the windows that the
-// requests need.
-func (l Limit) End(requests int, now time.Time) time.Time {
-	left, reset := max(l.Share-l.Used, 0), l.Reset
-	if !now.Before(reset) {
-		left, reset = l.Share, now.Add(window)
-	}
-	if l.Limit == 0 || requests <= left {
-		return now
-	}
-	windows := (requests - left + l.Share - 1) / l.Share
-	return reset.Add(time.Duration(windows-1) * window)
-}
 
 // rateLimit is the content of the rate-limit headers of a response.
 // See https://developer.okta.com/docs/reference/rl-best-practices/.
