@@ -124,6 +124,11 @@ var misconfigurations = map[string]misconfiguration{
 		s.must(s.T, 0, "apply") // a snapshot with all users
 		s.role(sandbox.RoleGroup("Engineering"))
 	}, diagnosis{"failed", "role", "the app's role is limited", "okta", "Read-only Administrator to the app, not limited"}},
+	"role-half": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    groups: {}\n    group_members: {}\n")
+		s.app(func(a *sandbox.ClientApp) { a.Role, a.Scopes = sandbox.RoleHalf, usersAndGroups })
+		s.must(s.T, 0, "apply")
+	}, diagnosis{"warning", "role", "Okta counts other members than the app sees", "okta", "Read-only Administrator to the app, not limited"}},
 	"limit-low": {func(c *sandbox.Config) { c.RateLimit = sandbox.Limits(10) },
 		func(s *badSite) { s.edit("@daily\"\n", "@daily\"\n    timeout: 30s\n") },
 		diagnosis{"failed", "reading", "the timeout of all-users allows 30s\nall-users: up to 2m for ", "config", "set the timeout of all-users to 4m"}},

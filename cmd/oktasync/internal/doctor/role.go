@@ -53,10 +53,29 @@ func checkRole(ctx context.Context, x *checker) Finding {
 		parts = append(parts, c.text(r))
 	}
 	seen := "the app sees " + term.List(parts)
+	f := ok("%s", seen)
 	if p := x.pageOf(snapshot.Users); p != nil {
-		return x.checkUsers(ctx, p, x.counts[snapshot.Users], seen)
+		f = x.checkUsers(ctx, p, x.counts[snapshot.Users], seen)
 	}
-	return ok("%s", seen)
+	if name := x.unreconciled(); name != "" && f.Status == OK {
+		return warning(org.InOkta, org.AssignRole+", and read again", "%s; in snapshot %s, Okta counts other members than the app sees: the app's role is probably limited", seen, name)
+	}
+	return f
+}
+
+// unreconciled returns the name of a newest snapshot whose control totals differ, or
+// "".
+func (x *checker) unreconciled() string {
+	store, err := org.OpenExisting(x.cfg)
+	if store == nil || err != nil {
+		return "" // checkStore reports it
+	}
+	for _, e := range x.cfg.Exports {
+		if s, err := store.Latest(e.Name); err == nil && s.Manifest.Control != nil && !s.Manifest.Control.Reconciled {
+			return e.Name + "@" + s.Name()
+		}
+	}
+	return ""
 }
 
 // checkUsers checks that the app sees all users.
