@@ -85,18 +85,23 @@ func (p *progress) parts() []string {
 	if waiting {
 		parts = append(parts, p.waitText(limit, now))
 	}
+	if len(p.expectedBuckets) > 1 {
+		text := fmt.Sprintf("%d of about %d requests: %s", sumOf(p.buckets), sumOf(p.expectedBuckets), bucketsText(p.buckets, p.expectedBuckets))
+		parts = append(parts, text)
+	}
+	end := p.bucketsEnd(now)
+	if !end.IsZero() {
+		parts = append(parts, "done about "+p.clock(end, now))
+	}
 	took := now.Sub(p.began)
 	rate := float64(p.done-p.doneBefore) / took.Seconds()
 	if took < term.Delay || rate < 1 {
 		return parts // no rate yet
 	}
-	if len(p.expectedBuckets) > 1 {
-		text := fmt.Sprintf("%d of about %d requests: %s", sumOf(p.buckets), sumOf(p.expectedBuckets), bucketsText(p.buckets, p.expectedBuckets))
-		parts = append(parts, text)
+	if !end.IsZero() {
+		return parts
 	}
-	if end := p.bucketsEnd(now); !end.IsZero() {
-		parts = append(parts, "done about "+p.clock(end, now))
-	} else if p.expected > p.done {
+	if p.expected > p.done {
 		parts = append(parts, "done about "+p.clock(p.end(now, rate, limit), now))
 	}
 	return append(parts, fmt.Sprintf("%.0f/s", rate))
@@ -204,6 +209,9 @@ func (a *app) showReconciles(o *org.Org) (report func(reconcile.Progress), stop 
 		unit := cmp.Or(r.Resource, "records")
 		if r.Phase == reconcile.PhaseProving {
 			unit = "missing " + unit + " requested"
+		}
+		if r.Phase == reconcile.PhasePublishing {
+			r.ExpectedBuckets = nil // there are no more requests
 		}
 		p.setBuckets(r.Buckets, r.ExpectedBuckets)
 		p.set(r.Export+": "+string(r.Phase), unit, r.Records, r.Expected, r.Requests)
