@@ -125,8 +125,8 @@ func gcd(a, b int) int {
 // addMembers adds the members of all groups: everyone, every hundredth user as an
 // administrator, the people of each department, and others.
 func (p *population) addMembers() {
-	total := p.load(everyone, p.users)
-	total = p.load(administrators, p.everyHundredth())
+	p.load(everyone, p.users) // cfg.Memberships doesn't count these
+	total := p.load(administrators, p.everyHundredth())
 	for i, d := range departments {
 		total += p.load(firstDepartment+i, p.departments[d.name])
 	}
