@@ -214,6 +214,15 @@ func TestThreats(t *testing.T) {
 		if out := r.must(t, 0, "verify").stdout; !strings.Contains(out, oldest+": unfinished prune, or a copy was put back") {
 			t.Errorf("verify: %s", out)
 		}
+
+		newest, err := os.Readlink(r.path("snapshots/all-users/latest"))
+		check(t, err)
+		r.sh(t, "cp -r snapshots/all-users/"+newest+" copy")
+		r.must(t, 0, "prune", "all-users@"+newest, "--reason", "INC-2")
+		r.sh(t, "mv snapshots/all-users/pruned/"+newest+" aside && mv copy snapshots/all-users/"+newest)
+		r.must(t, 0, "apply")
+		r.must(t, 0, "verify")
+		r.sh(t, "test -d snapshots/all-users/pruned/"+newest+" && ! ls snapshots/all-users/latest/*.changes.ndjson")
 	})
 	threat("delete an export", func(t *testing.T) {
 		r := newRollback(t)

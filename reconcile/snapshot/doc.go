@@ -85,7 +85,8 @@
 //   - The checkpoint covers the newest snapshot, and latest doesn't point to it, or a
 //     CSV file of it is missing: restore them, append "repaired".
 //   - The checkpoint covers an event "pruned", but the snapshot is still in its place:
-//     do nothing. The next prune decides again.
+//     do nothing. The next prune decides again. If it is the newest snapshot, which
+//     only a person can erase: remove its records.
 //   - The checkpoint covers an event "pruned", but pruned/NAME still contains records:
 //     remove the records.
 //   - The checkpoint covers an event "dropped", or "published" with the digest of a

@@ -30,7 +30,10 @@ func (w *Writer) mend(ctx context.Context) error {
 	if err := w.mendTail(ctx, snap); err != nil {
 		return err
 	}
-	return w.mendRemovals()
+	if err := w.mendRemovals(); err != nil {
+		return err
+	}
+	return w.mendErasure()
 }
 
 // sweep removes files and folders with partial names, and returns the names of

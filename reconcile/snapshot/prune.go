@@ -174,8 +174,7 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 	if _, err = w.remove(ctx, known, none, event); err != nil || name != w.newest.Name() {
 		return err
 	}
-	w.newest.dir = w.path(PrunedDir, name)
-	return w.store.files.Remove(w.path(LatestLink))
+	return w.newestErased()
 }
 
 // remove removes the records of snapshots, and their changes files unless keepChanges

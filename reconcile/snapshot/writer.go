@@ -191,6 +191,53 @@ func (w *Writer) Close() error {
 	return errors.Join(err, w.lock.release())
 }
 
+// mendErasure removes the records of the newest snapshot if a covered line records
+// that a person erased them. Retention keeps the newest snapshot. Without this, the
+// records would be the base of the next comparison.
+func (w *Writer) mendErasure() error {
+	if w.newest == nil || w.newest.Erased() {
+		return nil
+	}
+	var erased *Event
+	digest := w.journal.head
+	err := w.journal.backward(func(line []byte) (more bool, err error) {
+		e, err := ParseEvent(line)
+		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
+			return false, nil // verify reports it
+		}
+		digest = *e.PreviousLineSHA256
+		switch {
+		case e.ManifestSHA256 != w.newest.Digest:
+		case e.Event == EventPruned:
+			erased = &e
+			return false, nil
+		case e.Event == EventPublished, e.Event == EventAdopted:
+			return false, nil
+		}
+		return true, nil
+	})
+	if err != nil || erased == nil {
+		return err
+	}
+	if err := w.moveToPruned(erased.Snapshot); err != nil {
+		return err
+	}
+	if err := w.removeRecords(erased.Snapshot, erased.Files); err != nil {
+		return err
+	}
+	return w.newestErased()
+}
+
+// newestErased takes into account that the records of the newest snapshot were removed.
+func (w *Writer) newestErased() error {
+	w.newest.dir = w.path(PrunedDir, w.newest.Name())
+	err := w.store.files.Remove(w.path(LatestLink))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
+}
+
 // repair restores files that derive from evidence and are no evidence: latest,
 // and each CSV file of the newest snapshot that is missing or has the wrong size,
 // if the records render to the digest in the manifest. It looks only at names and

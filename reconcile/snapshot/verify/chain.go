@@ -18,9 +18,10 @@ import (
 // A link is a snapshot of a chain. tombstone means that its records were removed.
 type link struct {
 	*snapshot.Snapshot
-	tombstone  bool
-	kept       []string // of a tombstone: the changes files that are there
-	baseErased bool     // the records of the snapshot before it could be missing when it was published
+	tombstone    bool
+	kept         []string // of a tombstone: the changes files that are there
+	afterErasure bool     // the records of the snapshot before it were removed when it was published
+	baseErased   bool     // they could have been: the same, or its journal was lost
 }
 
 // A chain is what an export says about itself apart from its records: its

@@ -88,6 +88,10 @@ func (c *checkedSnapshot) checkChanges(r *snapshot.Resource, before *checkedSnap
 		report(snapshot.ManifestFile, "the base of %s is %q, and should be %q", r.Name, said.Base, base)
 		return
 	}
+	if said.Base == snapshot.BasePrevious && c.afterErasure && before.Digest == c.Manifest.Previous.ManifestSHA256 {
+		report(snapshot.ManifestFile, "the base of %s is %q, and its records had been erased before", r.Name, said.Base)
+		return
+	}
 	if d == nil || c.wrong[r.ChangesFile()] {
 		return
 	}

@@ -191,8 +191,9 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		var before *checkedSnapshot
 		if m := &snap.Manifest; m.Previous != nil {
 			before = checked[m.Previous.Snapshot]
-			line := erased[m.Previous.ManifestSHA256]
-			snap.baseErased = line > 0 && line <= m.Journal.Lines
+			line, lost := erased[m.Previous.ManifestSHA256], c.digests[m.Journal.Lines] != m.Journal.SHA256
+			snap.afterErasure = line > 0 && line <= m.Journal.Lines && !lost
+			snap.baseErased = line > 0 && lost || snap.afterErasure
 		}
 		if checked[snap.Name()], err = v.checkSettled(ctx, snap, before); err != nil {
 			return err
