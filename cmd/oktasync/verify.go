@@ -103,7 +103,7 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	if f.asJSON {
 		err = writeJSON(a.stdout, verifyDocument{Store: r.dir(), Good: summary.Problems == 0, Summary: summary, Findings: findings})
 	} else {
-		a.printVerified(summary, r.folder != nil)
+		a.printVerified(summary, r.folder)
 	}
 	if err == nil && summary.Problems > 0 {
 		err = exitError{exitFailed}
@@ -147,6 +147,8 @@ func (v verifiable) options(f verifyFlags, args []string) (o verify.Options, abs
 		o.Exports, absent, err = v.verifiable(args)
 	case len(args) > 0:
 		err = fmt.Errorf("--store %s: is the folder of one snapshot; name no export", f.store)
+	case len(f.heads) > 0:
+		err = fmt.Errorf("--store %s: is the folder of one snapshot, and --head needs the whole store", f.store)
 	default:
 		o.Exports = []string{v.folder.Manifest.Export}
 	}
@@ -203,7 +205,7 @@ type verifyDocument struct {
 	Findings []verify.Finding `json:"findings"`
 }
 
-func (a *app) printVerified(s verify.Summary, folder bool) {
+func (a *app) printVerified(s verify.Summary, folder *snapshot.Snapshot) {
 	for _, h := range s.Heads {
 		fmt.Fprintf(a.stdout, "%s: head %s (%s)\n", h.Export, h, cmp.Or(h.Snapshot, "no snapshot"))
 	}
@@ -236,8 +238,9 @@ func (a *app) printVerified(s verify.Summary, folder bool) {
 	default:
 		fmt.Fprintln(a.stdout, "OK. All signatures are from allowed signers.")
 	}
-	if folder {
-		fmt.Fprintln(a.stdout, "This is the folder of one snapshot: the chain and the journal were not verified.")
+	if folder != nil {
+		m := &folder.Manifest
+		fmt.Fprintf(a.stdout, "Only the snapshot %s@%s of %s was verified, without the chain and the journal.\n", m.Export, m.Snapshot, term.Safe(m.Org.URL))
 	}
 }
 

@@ -79,6 +79,16 @@ func (v *verifier) count(s Signed) {
 	v.sum.Signed = append(v.sum.Signed, s)
 }
 
+// checkReconciled adds a note if the newest snapshot has other members than Okta counts.
+func (v *verifier) checkReconciled(head *link) {
+	if c := head.Manifest.Control; c != nil && !c.Reconciled {
+		v.add(Finding{
+			Export: head.Manifest.Export, Snapshot: head.Name(), File: snapshot.ManifestFile, Note: true,
+			Problem: "is not reconciled: Okta counts other members than were read, so the app may see only a part of the org",
+		})
+	}
+}
+
 // checkCertificates adds a note for each certificate of a private CA.
 func (v *verifier) checkCertificates(head *link) {
 	for _, tls := range head.Manifest.Org.TLS {

@@ -207,6 +207,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	}
 	if n := len(c.links); n > 0 {
 		v.checkCertificates(c.links[n-1])
+		v.checkReconciled(c.links[n-1])
 	}
 	if c.checkpoint != nil {
 		v.sum.Heads = append(v.sum.Heads, c.checkpoint.Head())
