@@ -94,7 +94,7 @@ var examples = []example{
 	{line: "oktasync status --store /var/lib/oktasync/snapshots", output: "all-users"},
 	{line: "oktasync verify", output: "OK. "},
 	{line: "oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers", output: "OK. All signatures are from allowed signers."},
-	{line: "oktasync verify --store snapshots/all-users/latest", output: "the chain and the journal were not verified"},
+	{line: "oktasync verify --store snapshots/all-users/latest", output: "was verified, without the chain and the journal"},
 	{line: "oktasync verify all-users --head 12:9f86d081884c7d65...:40:60303ae22b998861...", output: "OK. "},
 
 	{line: "oktasync quarantine list", before: quarantined(leave(40)), output: "all-users .* 40 not_listed"},
