@@ -55,6 +55,7 @@ type world struct {
 	r      *reconcile.Reconciler
 	store  *snapshot.Store
 
+	mu      sync.Mutex           // guards settled
 	settled map[string]time.Time // start of the last settling pass, by resource
 	project map[string]*canonjson.Projector
 
@@ -142,7 +143,9 @@ func (s smallPages) Read(ctx context.Context, q oktaclient.Query, sink oktaclien
 	onPhase := q.OnPhase
 	q.OnPhase = func(p oktaclient.Phase) {
 		if p == oktaclient.PhaseSettle {
+			s.w.mu.Lock()
 			s.w.settled[q.Resource.Name] = time.Now()
+			s.w.mu.Unlock()
 			copies.last = nil
 		}
 		onPhase(p)
