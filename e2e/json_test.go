@@ -76,14 +76,13 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	show(0, "history", "history", "all-users", moved[0])
 	show(0, "status", "status")
 
-	s.org.Wipe()
+	s.org.Delete(40)
 	show(3, "list of plan", "plan", "--detailed-exitcode")
 	show(3, "list of manifest", "apply")
 	show(0, "list of quarantined", "quarantine", "list")
 	show(0, "diff", "quarantine", "diff", "all-users")
 	show(0, "status", "status") // quarantined
 	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "a test")
-	s.org.Restore()
 	show(0, "list of manifest", "apply")
 	show(0, "list of manifest", "list") // with the release
 	s.must(t, 0, "verify")

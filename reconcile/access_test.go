@@ -26,6 +26,7 @@ type access struct {
 	lists   map[string][]string          // JSON by "group_members/00g1"
 	before  func(list string)            // is called before a list is read, with the mutex
 	again   map[string]bool              // the first list of these is read from its start twice
+	counts  string                       // JSON of usersCount of each group; "": absent
 }
 
 func newAccess() *access {
@@ -70,8 +71,15 @@ func (a *access) Read(_ context.Context, q oktaclient.Query, sink oktaclient.Sin
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	result := oktaclient.ReadResult{Started: time.Now(), Settled: true}
-	if q.Stats { // Okta can omit its counts
-		return result, nil
+	if q.Stats {
+		var list []string
+		for _, id := range slices.Sorted(maps.Keys(a.objects["groups"])) {
+			if a.counts != "" { // Okta can omit its counts
+				list = append(list, strings.TrimSuffix(a.objects["groups"][id], "}")+`,"_embedded":{"stats":{"usersCount":`+a.counts+`}}}`)
+			}
+		}
+		err := a.pass(q, "", list, sink, &result)
+		return result, err
 	}
 	if q.Resource.Strategy != oktaclient.PerParent {
 		a.call(q.Resource.Name)
@@ -220,6 +228,9 @@ func TestEdges(t *testing.T) {
 	if m := first.Manifest; !m.Read.Settled || m.Resources["app_users"].ByStatus["ACTIVE"] != 3 {
 		t.Errorf("settled %t, app users %v", m.Read.Settled, m.Resources["app_users"].ByStatus)
 	}
+	if c := first.Manifest.Control; c != nil { // this org returns no counts
+		t.Errorf("control = %+v, want none", c)
+	}
 
 	a.group("00g1", 2, "00u2", "00u3")
 	a.delete("groups", "00g2")
@@ -231,6 +242,21 @@ func TestEdges(t *testing.T) {
 		"deactivated 0oa1", "deleted 0oa2", "revoked 0oa1-00u2", "revoked 0oa2-00u3"}
 	if got := changesOf(t, f.publish()); !slices.Equal(got, want) {
 		t.Errorf("changes = %q,\nwant %q", got, want)
+	}
+}
+
+// A count of members that is no such number is not compared.
+func TestWrongCounts(t *testing.T) {
+	a := smallAccess()
+	f := newAccessFixture(t, a)
+	for _, a.counts = range []string{"null", `"12"`, "1.5", "1e30", "-5", "9223372036854775807", "12345678901234567890", "{}"} {
+		if c := f.publish().Manifest.Control; c != nil {
+			t.Errorf("count %s: control = %+v", a.counts, c.Groups)
+		}
+	}
+	a.counts = "1"
+	if c := f.publish().Manifest.Control; c == nil || c.Groups.Compared != 2 {
+		t.Errorf("control = %+v, want that of 2 groups", c)
 	}
 }
 
@@ -283,7 +309,7 @@ func TestListOfAnExistingAppIsMissing(t *testing.T) {
 		t.Errorf("app users = %s", got)
 	}
 	missing = 2
-	if _, err := f.reconcile(""); err == nil || err.Error() != "read app_users: okta: app 0oa1 exists, but its list of app_users doesn't" {
+	if _, err := f.reconcile(""); err == nil || err.Error() != `read app_users: okta: app "0oa1" exists, but its list of app_users doesn't` {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -371,6 +397,11 @@ func TestGuardOfEdges(t *testing.T) {
 	a.set("users", "00u1", `{"id":"00u1","status":"ACTIVE"}`)
 	a.group("00g1", 1, many[:300]...)
 	a.group("00g2", 1, many...)
+	small := make([]string, 12)
+	for i := range small {
+		small[i] = fmt.Sprintf("00g3%02d", i)
+		a.group(small[i], 1, many[:110]...)
+	}
 	a.app("0oa1", "ACTIVE", many, nil)
 	a.app("0oa2", "ACTIVE", many, nil)
 	f := newAccessFixture(t, a)
@@ -381,9 +412,9 @@ func TestGuardOfEdges(t *testing.T) {
 		want   string
 	}{
 		{"a tenth of all members", func() { a.group("00g2", 2, many[:2700]...) }, ""},
-		{"half of a group", func() { a.group("00g1", 2, many[:150]...) }, "150 of 300 members of group 00g1 gone, the guard allows less than half"},
+		{"half of a group", func() { a.group("00g1", 2, many[:150]...) }, `150 of 300 members of group "00g1" gone, the guard allows less than half`},
 		{"a deleted group", func() { a.delete("groups", "00g1") }, ""},
-		{"many members", func() { a.group("00g2", 3, many[:1600]...) }, "1100 of 2700 group_members gone, the guard allows 10%"},
+		{"many members", func() { a.group("00g2", 3, many[:1600]...) }, "1100 of 4020 group_members gone, the guard allows 10%"},
 		{"users of an inactive app", func() { a.app("0oa1", "INACTIVE", many[:10], nil) }, ""},
 		{"users of an active app", func() { a.app("0oa2", "ACTIVE", many[:1000], nil) }, "2000 of 3000 app_users gone, the guard allows 10%"},
 	} {
@@ -396,5 +427,11 @@ func TestGuardOfEdges(t *testing.T) {
 		if err != nil {
 			a.lists = before
 		}
+	}
+	for _, id := range small {
+		a.group(id, 2)
+	}
+	if _, err := f.reconcile(""); err == nil || !strings.HasSuffix(err.Error(), `members of group "00g309" gone, the guard allows less than half; 2 more groups lost half of their members`) {
+		t.Errorf("12 groups without members: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ func (c *chain) readLists(ctx context.Context, child *ResourcePlan, parents []st
 	query := c.query(child)
 	for try := 0; len(parents) > 0; try++ {
 		if try == 2 {
-			return fmt.Errorf("okta: %s %s exists, but its list of %s doesn't", child.parent.Declared.Resource.Noun, parents[0], child.Declared.Resource.Name)
+			return fmt.Errorf("okta: %s %.60q exists, but its list of %s doesn't", child.parent.Declared.Resource.Noun, parents[0], child.Declared.Resource.Name)
 		}
 		query.Parents = parents
 		if err := c.readInto(ctx, child, query); err != nil {

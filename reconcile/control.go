@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 )
 
 const (
@@ -51,17 +53,29 @@ func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
 			return err
 		}
 		for ids := range slices.Chunk(unexplained, countsAtOnce) {
-			filter := `id eq "` + strings.Join(ids, `" or id eq "`) + `"`
-			if err := c.readCounts(ctx, groups, filter, t.counts); err != nil {
+			again := make(map[string]oktaCount)
+			if err := c.readCounts(ctx, groups, filterOf(ids), again); err != nil {
 				return err
 			}
+			maps.Copy(t.counts, again)
 		}
 	}
 	c.plan.Control = t.control()
 	return nil
 }
 
-// readCounts sets the counts of the groups that filter selects.
+// filterOf returns the filter expression that selects groups by id.
+func filterOf(ids []string) string {
+	terms := make([]string, len(ids))
+	for i, id := range ids {
+		quoted, _ := json.Marshal(id) // a string has no encoding error
+		terms[i] = "id eq " + string(quoted)
+	}
+	return strings.Join(terms, " or ")
+}
+
+// readCounts sets the counts of the groups that filter selects, or none if Okta can't
+// return all of them.
 func (c *chain) readCounts(ctx context.Context, groups *ResourcePlan, filter string, counts map[string]oktaCount) error {
 	query := oktaclient.Query{Resource: groups.Declared.Read, Filter: filter, Stats: true}
 	result, err := c.r.cfg.Source.Read(ctx, query, countSink{sink{c, groups}, counts})
@@ -71,6 +85,7 @@ func (c *chain) readCounts(ctx context.Context, groups *ResourcePlan, filter str
 	}
 	if refused, ok := errors.AsType[*oktaclient.Error](err); ok && ctx.Err() == nil {
 		c.r.log.WarnContext(ctx, "members not compared with Okta's counts", "export", c.plan.Export.Name, "err", refused)
+		clear(counts)
 		return nil
 	}
 	if err != nil {
@@ -92,18 +107,32 @@ type oktaCount struct {
 	everyone bool   // the group contains all users
 }
 
+// maxMembers bounds the number of members of a group, so that sums don't overflow.
+const maxMembers = 1_000_000_000
+
+// Record takes the count of a group. A value that is no number of members counts as
+// missing.
 func (s countSink) Record(r oktaclient.Record) error {
-	var group struct {
-		Type                  string
-		LastMembershipUpdated string
-		Profile               struct{ Name string }
-		Embedded              struct{ Stats struct{ UsersCount *int } } `json:"_embedded"`
-	}
-	if err := json.Unmarshal(r.JSON, &group); err != nil {
+	group, err := canonjson.Canonical(nil, r.JSON)
+	if err != nil {
 		return fmt.Errorf("counts of group %.60q: %w", r.ID, err)
 	}
-	if n := group.Embedded.Stats.UsersCount; n != nil {
-		s.counts[r.ID] = oktaCount{*n, group.LastMembershipUpdated, group.Type == "BUILT_IN" && group.Profile.Name == "Everyone"}
+	value, err := canonjson.FindPath(group, "_embedded.stats.usersCount")
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(string(value))
+	if err != nil || n < 0 || n > maxMembers {
+		return nil
+	}
+	var text [3]string
+	for i, path := range []string{"type", "profile.name", "lastMembershipUpdated"} {
+		if text[i], err = canonjson.Text(group, path); err != nil {
+			return err
+		}
+	}
+	if len(text[2]) <= maxStamp {
+		s.counts[r.ID] = oktaCount{n, text[2], text[0] == "BUILT_IN" && text[1] == "Everyone"}
 	}
 	return nil
 }
@@ -162,10 +191,13 @@ func (t *totals) control() *snapshot.Control {
 			explained = append(explained, id)
 		}
 	}
-	if c.Groups == nil {
-		if c.Everyone == nil {
-			return nil
-		}
+	if c.Groups != nil && c.Groups.Compared == 0 {
+		c.Groups = nil // Okta has returned no counts
+	}
+	switch {
+	case c.Groups == nil && c.Everyone == nil:
+		return nil
+	case c.Groups == nil:
 		return c
 	}
 	named := append(unexplained, explained...)

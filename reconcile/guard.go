@@ -34,17 +34,25 @@ func (p *ResourcePlan) stops() []string {
 	if g.MaxDeactivated != nil && exceeds(*g.MaxDeactivated, c.Deactivated, c.ActiveBefore, g.AtLeast) {
 		reasons = append(reasons, fmt.Sprintf("%d of %d %s deactivated, the guard allows %s", c.Deactivated, c.ActiveBefore, names, *g.MaxDeactivated))
 	}
-	return append(reasons, p.losses.groups...)
+	reasons = append(reasons, p.losses.groups...)
+	if n := p.losses.more; n > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d more groups lost half of their members", n))
+	}
+	return reasons
 }
 
 // edgeLosses are the removals of an edge resource that the guard limits. Okta itself
 // removes the users of an inactive app, so these don't count.
 type edgeLosses struct {
 	before, removed int
-	groups          []string // reasons: each group that lost half of its members, and more than maxGroupLoss
+	groups          []string // reasons: groups that lost half of their members, and more than maxGroupLoss
+	more            int      // such groups that groups doesn't name
 }
 
-const maxGroupLoss = 100
+const (
+	maxGroupLoss   = 100
+	maxNamedGroups = 10 // in the reasons of a guard
+)
 
 // losses reads the edges of the newest snapshot, which are sorted by their parents, and
 // sums up the removals of each parent.
@@ -76,7 +84,11 @@ func (l *losses) add() {
 		l.counts.removed += l.removed
 	}
 	if l.plan.Declared.Resource == snapshot.GroupMembers && exists && !parent.deleted && l.removed > maxGroupLoss && 2*l.removed >= l.before {
-		l.counts.groups = append(l.counts.groups, fmt.Sprintf("%d of %d members of group %s gone, the guard allows less than half", l.removed, l.before, l.parent))
+		if len(l.counts.groups) < maxNamedGroups {
+			l.counts.groups = append(l.counts.groups, fmt.Sprintf("%d of %d members of group %.60q gone, the guard allows less than half", l.removed, l.before, l.parent))
+		} else {
+			l.counts.more++
+		}
 	}
 	l.before, l.removed = 0, 0
 }

@@ -30,14 +30,27 @@ type indexed struct {
 	deleted  bool // Okta's 404 for the id proved it
 }
 
+// Bounds of an index.
+const (
+	maxIndexed = 2_000_000 // records
+	maxStamp   = 600       // bytes: lastUpdated and status, which have at most 256 each
+)
+
 // observe compares a copy of a record with the copy before.
-func (x *index) observe(r oktaclient.Record, stamp string) {
+func (x *index) observe(r oktaclient.Record, stamp string) error {
 	known, ok := x.records[r.ID]
+	switch {
+	case len(stamp) > maxStamp:
+		return fmt.Errorf("record %.60q: its time has over %d bytes", r.ID, maxStamp)
+	case !ok && len(x.records) == maxIndexed:
+		return fmt.Errorf("over %d records, which is the most that are read with their children", maxIndexed)
+	}
 	if !ok || known.stamp != stamp || x.recent != "" && stamp >= x.recent {
 		x.changed = append(x.changed, r.ID)
 	}
 	known.stamp, known.pass, known.inactive = stamp, x.pass, r.Status == "INACTIVE"
 	x.records[r.ID] = known
+	return nil
 }
 
 // changedIDs returns the ids of the records that were new or changed since the last

@@ -42,7 +42,7 @@ type ResourcePlan struct {
 	Counts     diff.Counts
 	ByStatus   map[string]int // nil if the resource has no status
 	Duplicates int            // further copies of records
-	Outside    int            // records that the declaration doesn't select
+	Outside    int            // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 
 	previous *snapshot.Snapshot
 	read     oktaclient.ReadResult

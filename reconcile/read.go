@@ -203,8 +203,10 @@ func (s sink) Record(r oktaclient.Record) error {
 		return err
 	}
 	stamp, err := rp.stamp(r)
-	rp.index.observe(r, stamp)
-	return err
+	if err != nil {
+		return err
+	}
+	return rp.index.observe(r, stamp)
 }
 
 func (s sink) Outside(r oktaclient.Record) error {

@@ -79,7 +79,7 @@ func (c *chain) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
 // stampAt returns a time relative to the start of the read, in the form of Okta's
 // stamps.
 func (rp *ResourcePlan) stampAt(relative time.Duration) string {
-	return rp.read.OktaTime(rp.read.Started).Add(relative).Format("2006-01-02T15:04:05.000Z")
+	return snapshot.At(rp.read.OktaTime(rp.read.Started).Add(relative)).String()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

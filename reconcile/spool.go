@@ -89,7 +89,7 @@ func runSize(d Declared) int {
 
 // add adds one copy of a record as Okta sent it.
 func (s *spool) add(r oktaclient.Record) error {
-	if r.Parent != "" && strings.ContainsRune(r.ID, 0) {
+	if strings.ContainsRune(r.ID, 0) { // it separates the parts of a key
 		return fmt.Errorf("record %.60q: a zero byte in its id", r.ID)
 	}
 	var err error

@@ -66,10 +66,13 @@ func TestSpool(t *testing.T) {
 	}
 }
 
-func TestSpoolRejectsBrokenJSON(t *testing.T) {
+func TestSpoolRejectsBrokenRecords(t *testing.T) {
 	spool := reconcile.NewSpool(t.TempDir(), 1<<20)
 	defer spool.Close()
 	if err := spool.Add(oktaclient.Record{ID: "00u1", JSON: []byte(`{"id":"00u1","id":"00u1"}`)}); err == nil {
 		t.Error("the spool accepts a duplicate member")
+	}
+	if err := spool.Add(oktaclient.Record{ID: "00g\x00", JSON: []byte(`{"id":"00g\u0000"}`)}); err == nil {
+		t.Error("the spool accepts a zero byte, which separates the parts of a key, in an id")
 	}
 }

@@ -45,7 +45,7 @@ type ResourceDraft struct {
 	Changes    io.Reader   // lines of Change.Line; nil unless Base is BasePrevious
 	Rows       int         // records in all responses
 	Duplicates int         // further copies of records
-	Outside    int         // records that the declaration doesn't select
+	Outside    int         // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 	Refresh    string      // of group_members: RefreshFull or RefreshIncremental; "": RefreshFull
 	Carried    int         // records taken over from the newest snapshot
 

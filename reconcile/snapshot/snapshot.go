@@ -132,7 +132,7 @@ type Counts struct {
 	Base       string            `json:"base"`       // BaseNone, BasePrevious or BaseReset
 	Rows       int               `json:"rows"`       // in all responses: Total without Carried, Duplicates and Outside
 	Duplicates int               `json:"duplicates"` // further copies of a record
-	Outside    int               `json:"outside"`    // records that the declaration doesn't select
+	Outside    int               `json:"outside"`    // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 
 	// Refresh is RefreshFull or RefreshIncremental for group_members, "" for the other
 	// resources. Carried is the number of records that an incremental refresh has taken

@@ -1,8 +1,8 @@
-// Package edges adds names to edges: records that connect the records of two other
-// resources, such as a group and a user.
+// Package edges adds names to edges, and counts them. Edges are records that connect the
+// records of two other resources, such as a group and a user.
 //
 // Package snapshot uses it for CSV files, and package verify to compare them. Start
-// with [Joiner].
+// with [Joiner]. [Counter] counts the members of groups for control totals.
 package edges
 
 import (
@@ -16,8 +16,12 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// maxBlock is the most records of the other end whose names are in memory.
-const maxBlock = 256 << 10
+// Bounds of the names of other ends that are in memory. Usual names have less than 100
+// bytes.
+const (
+	maxBlock = 256 << 10 // names
+	maxNames = 128 << 20 // bytes
+)
 
 // An End is one of the two resources that edges connect.
 type End struct {
@@ -193,7 +197,7 @@ func (j *Joiner) readNames() error {
 		return err
 	}
 	defer records.Close()
-	for {
+	for size := 0; ; {
 		record, err := records.Next()
 		if err == io.EOF {
 			return nil
@@ -210,6 +214,9 @@ func (j *Joiner) readNames() error {
 		}
 		if len(name) == 0 {
 			name = []byte("null")
+		}
+		if size += len(name); size > maxNames {
+			return fmt.Errorf("the %s of %d records have over %d bytes", j.other.Member, len(j.names), maxNames)
 		}
 		j.names[string(record.Key)] = string(name)
 	}

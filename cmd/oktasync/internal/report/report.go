@@ -120,11 +120,14 @@ func Unreconciled(c *snapshot.Control) string {
 		return ""
 	}
 	var parts []string
-	if e := c.Everyone; e != nil && e.Okta != e.Counted {
+	if e := c.Everyone; e != nil && e.Counted < e.Okta {
 		parts = append(parts, fmt.Sprintf("%d of %d users", e.Counted, e.Okta))
 	}
-	if g := c.Groups; g != nil && len(g.Different) > 0 {
+	if g := c.Groups; g != nil && g.Counted < g.Okta {
 		parts = append(parts, fmt.Sprintf("%d of %d group members", g.Counted, g.Okta))
+	}
+	if len(parts) == 0 {
+		return "Okta counts other members than the app sees"
 	}
 	return "the app sees " + strings.Join(parts, " and ") + " that Okta counts, so its role may cover only a part of the org"
 }
