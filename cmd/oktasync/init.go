@@ -30,7 +30,7 @@ import (
 //go:embed templates/oktasync.yaml
 var configTemplate string
 
-// changeRequestTemplate is a page for Okta's Super Admin.
+// changeRequestTemplate is a page for a Super Admin of the org.
 //
 //go:embed templates/change-request.txt
 var changeRequestTemplate string
@@ -55,7 +55,7 @@ with --env-file, and prints a note.
 names the export workforce.
 
 --signing-key also creates a key that signs snapshots, and prints the line for the
-auditor's allowed_signers. --change-request prints a page for Okta's Super Admin:
+auditor's allowed_signers. --change-request prints a page for a Super Admin of the org:
 what the service app needs, with the scope and the smallest admin role of each
 resource, and how to undo it.
 
