@@ -56,7 +56,7 @@ func (a *app) demo(ctx context.Context, dir string, users int) (err error) {
 		}
 	}()
 	site, err := newSandboxSite(dir, "127.0.0.1:0", sandbox.Config{Users: users, Seed: 1, CachePages: true, RateLimit: sandbox.Limits(10_000)}, // so that it waits for no limit
-		sandbox.ClientApp{RequireDPoP: true, Scopes: sandboxScopes})
+		sandbox.ClientApp{RequireDPoP: true, Scopes: sandboxScopes, Permissions: sandboxPermissions})
 	if err != nil {
 		return err
 	}

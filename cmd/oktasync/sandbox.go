@@ -22,7 +22,10 @@ import (
 
 const sandboxClientID = "0oa1sandboxapp000001"
 
-var sandboxScopes = []string{config.UsersScope, "okta.groups.read", "okta.apps.read"}
+var (
+	sandboxScopes      = []string{config.UsersScope, "okta.groups.read", "okta.apps.read", "okta.apiTokens.read"}
+	sandboxPermissions = []string{"okta.users.apitokens.read"}
+)
 
 const sandboxLong = `Serves an Okta org of made-up people over TLS until a signal stops it. It has a
 token endpoint, and an API for users, groups and apps. Both are as strict as Okta's. It
@@ -104,6 +107,7 @@ func (a *app) sandboxCommand() *cobra.Command {
 	f.IntVar(&limit, "rate-limit", 0, "requests per minute and bucket (default Okta's workforce limits)")
 	f.StringArrayVar(&faults, "fault", nil, "make requests fail, for example `nth=3,status=500`")
 	f.StringSliceVar(&app.Scopes, "scopes", sandboxScopes, "`scopes` that are granted to the app")
+	f.StringSliceVar(&app.Permissions, "permissions", sandboxPermissions, "`permissions` of the app's custom role")
 	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
 	return cmd
 }

@@ -40,6 +40,16 @@ var templates = []template{
 	{name: "github_enterprise", label: "GitHub", mode: "SAML_2_0"},
 }
 
+// appResource describes apps ("List all applications"). A plain list contains
+// INACTIVE apps too. There is no search, and a filter compares one attribute.
+func appResource() resource {
+	return resource{
+		name: "app", kind: "AppInstance", event: "application.lifecycle.update",
+		minLimit: 1, defaultLimit: 20, maxLimit: 200, maxFound: 200, found: []string{"label", "name"},
+		filter: []string{"id", "status", "name", "credentials.signing.kid"}, oneComparison: true,
+	}
+}
+
 func (o *Org) appID(i int) string {
 	if i == 0 {
 		return directoryID

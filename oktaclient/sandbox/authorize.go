@@ -117,6 +117,42 @@ func (o *Org) noteRejection(where string, err error) {
 	o.stats.addViolation(where + ": " + bad.Reason.Description())
 }
 
+// coverage is the part of the org that a client's role includes.
+type coverage struct {
+	role  string
+	users map[string]bool // nil: as the role says
+}
+
+// coverage returns the coverage of a token's role. Don't call it with a lock.
+func (o *Org) coverage(token *accessToken) coverage {
+	c := coverage{role: token.role}
+	if token.role == RoleHalf {
+		c.users = o.coveredUsers()
+	}
+	return c
+}
+
+// includes reports whether the role includes an object of a store. All roles
+// include all apps and rules.
+func (c coverage) includes(s *store, obj *object) bool {
+	department, scoped := strings.CutPrefix(c.role, groupRole)
+	switch {
+	case s.department == "":
+		return true
+	case scoped:
+		return text(obj.text(), s.department) == department
+	case c.role == RoleHalf && s.kind == "User":
+		return c.users[obj.id()]
+	case c.role == RoleHalf:
+		return text(obj.text(), "type") == typeBuiltIn || isCovered(obj.id())
+	}
+	return true
+}
+
+// isCovered reports whether [RoleHalf] includes a group: the last character of its
+// id has an even number.
+func isCovered(group string) bool { return group[len(group)-1]%2 == 0 }
+
 // Register adds an app, or replaces the one with the same ID.
 func (o *Org) Register(app ClientApp) {
 	o.mu.Lock()

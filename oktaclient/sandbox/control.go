@@ -235,7 +235,7 @@ func (o *Org) Wipe()    { o.setWiped(true) }
 func (o *Org) Restore() { o.setWiped(false) }
 
 func (o *Org) setWiped(wiped bool) {
-	for _, s := range []*store{o.users, o.groups(), o.rules(), o.apps()} {
+	for _, s := range []*store{o.users, o.groups(), o.rules(), o.apps(), o.apiTokens()} {
 		s.mu.Lock()
 		s.wiped = wiped
 		s.version++

@@ -37,12 +37,19 @@ import (
 //	POST /sandbox/add-rule?name=…&expression=…&group=00g…
 //	POST /sandbox/set-rule?id=0pr…&path=name     a JSON value as body
 //	POST /sandbox/{activate,deactivate,delete}-rule?id=0pr…
+//	POST /sandbox/add-api-token?name=…&user=00u…
+//	POST /sandbox/set-api-token?id=00T…&path=name a JSON value as body
+//	POST /sandbox/{use,revoke}-api-token?id=00T…
+//	POST /sandbox/enroll-factor?user=00u…&type=sms&status=ACTIVE
+//	POST /sandbox/set-factor-status?user=00u…&id=…&status=INACTIVE
+//	POST /sandbox/remove-factor?user=00u…&id=…
+//	POST /sandbox/{hide,show}-factors?type=sms     as a policy does, for all users
 //	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
 //	POST /sandbox/add-key?client=0oa…            a public JWK with a kid as body
 //	POST /sandbox/remove-key?client=0oa…&kid=…
 //	POST /sandbox/clear-faults  /sandbox/revoke  /sandbox/rotate-nonces  /sandbox/reset-stats
 //	GET  /sandbox/stats  /sandbox/count          JSON
-//	GET  /sandbox/users  /sandbox/groups  /sandbox/apps  /sandbox/rules
+//	GET  /sandbox/users  /sandbox/groups  /sandbox/apps  /sandbox/rules  /sandbox/api_tokens
 //	                                             every object, one a line, as lists show them
 //	GET  /sandbox/group_members  /sandbox/app_users  /sandbox/app_groups
 //	                                             every edge, one a line: {"parent": …, "child": …}
@@ -90,9 +97,11 @@ func (o *Org) show(w http.ResponseWriter, command string) {
 		writeLines(w, o.AppsJSON())
 	case "rules":
 		writeLines(w, o.RulesJSON())
+	case "api_tokens":
+		writeLines(w, o.APITokensJSON())
 	default:
 		if !slices.Contains(EdgeKinds(), EdgeKind(command)) {
-			http.Error(w, "stats, count, users, groups, apps, rules or a kind of edges", http.StatusNotFound)
+			http.Error(w, "stats, count, users, groups, apps, rules, api_tokens or a kind of edges", http.StatusNotFound)
 			return
 		}
 		writeLines(w, func(yield func(string, []byte) bool) {
@@ -169,25 +178,32 @@ func (o *Org) control(command string, r *http.Request) (ids []string, err error)
 	return nil, nil
 }
 
-// accessControl returns the control of groups' members, apps and rules with a name,
-// or nil.
+// accessControl returns the control of members, apps, rules, API tokens and factors with
+// a name, or nil.
 func (o *Org) accessControl(command string, query url.Values, body []byte) func() ([]string, error) {
 	id, app, user, group := query.Get("id"), query.Get("app"), query.Get("user"), query.Get("group")
 	path := query.Get("path")
 	change := map[string]func() error{
-		"add-member":      func() error { return o.AddMember(group, user) },
-		"remove-member":   func() error { return o.RemoveMember(group, user) },
-		"set-app":         func() error { return o.SetApp(id, path, body) },
-		"activate-app":    func() error { return o.SetAppActive(id, true) },
-		"deactivate-app":  func() error { return o.SetAppActive(id, false) },
-		"delete-app":      func() error { return o.DeleteApp(id) },
-		"assign-user":     func() error { return o.AssignUser(app, user, query.Get("status")) },
-		"unassign-user":   func() error { return o.UnassignUser(app, user) },
-		"unassign-group":  func() error { return o.UnassignGroup(app, group) },
-		"set-rule":        func() error { return o.SetRule(id, path, body) },
-		"activate-rule":   func() error { return o.SetRuleActive(id, true) },
-		"deactivate-rule": func() error { return o.SetRuleActive(id, false) },
-		"delete-rule":     func() error { return o.DeleteRule(id) },
+		"add-member":        func() error { return o.AddMember(group, user) },
+		"remove-member":     func() error { return o.RemoveMember(group, user) },
+		"set-app":           func() error { return o.SetApp(id, path, body) },
+		"activate-app":      func() error { return o.SetAppActive(id, true) },
+		"deactivate-app":    func() error { return o.SetAppActive(id, false) },
+		"delete-app":        func() error { return o.DeleteApp(id) },
+		"assign-user":       func() error { return o.AssignUser(app, user, query.Get("status")) },
+		"unassign-user":     func() error { return o.UnassignUser(app, user) },
+		"unassign-group":    func() error { return o.UnassignGroup(app, group) },
+		"set-rule":          func() error { return o.SetRule(id, path, body) },
+		"activate-rule":     func() error { return o.SetRuleActive(id, true) },
+		"deactivate-rule":   func() error { return o.SetRuleActive(id, false) },
+		"delete-rule":       func() error { return o.DeleteRule(id) },
+		"set-api-token":     func() error { return o.SetAPIToken(id, path, body) },
+		"use-api-token":     func() error { return o.UseAPIToken(id) },
+		"revoke-api-token":  func() error { return o.RevokeAPIToken(id) },
+		"set-factor-status": func() error { return o.SetFactorStatus(user, id, query.Get("status")) },
+		"remove-factor":     func() error { return o.RemoveFactor(user, id) },
+		"hide-factors":      func() error { return o.ShowFactors(query.Get("type"), false) },
+		"show-factors":      func() error { return o.ShowFactors(query.Get("type"), true) },
 		"assign-group": func() error {
 			priority, err := strconv.Atoi(cmp.Or(query.Get("priority"), "0"))
 			if err != nil {
@@ -201,6 +217,13 @@ func (o *Org) accessControl(command string, query url.Values, body []byte) func(
 		return func() ([]string, error) { return query["id"], change() }
 	case command == "add-app":
 		return func() ([]string, error) { return []string{o.AddApp(query.Get("label"))}, nil }
+	case command == "add-api-token":
+		return func() ([]string, error) { return []string{o.AddAPIToken(query.Get("name"), user)}, nil }
+	case command == "enroll-factor":
+		return func() ([]string, error) {
+			id, err := o.EnrollFactor(user, query.Get("type"), query.Get("status"))
+			return []string{id}, err
+		}
 	case command == "put-app":
 		return func() ([]string, error) { return []string{text(body, "id")}, o.PutApp(body) }
 	case command == "add-rule":

@@ -27,6 +27,27 @@ const (
 	startGroups = 13 // without [Config.Groups]
 )
 
+// groupResource describes groups ("List all groups"). The order by name is that
+// of captured responses; Okta documents none.
+func groupResource(maxLimit int) resource {
+	return resource{
+		name: "group", kind: "UserGroup", event: "group.profile.update",
+		maxLimit: cmp.Or(maxLimit, 10_000), maxFound: 300, found: []string{"profile.name"},
+		listOrder: "profile.name", department: "profile.name",
+		profile: []string{"name", "description",
+			"samAccountName", "dn", "objectSid", "windowsDomainQualifiedName", "groupType", "groupScope", "externalId"}, // from Active Directory
+		filter:   []string{"id", "type", "lastUpdated", "lastMembershipUpdated"},
+		search:   []string{"id", "type", "created", "lastUpdated", "lastMembershipUpdated", "source.id"},
+		contains: []string{"profile.name", "profile.description"},
+	}
+}
+
+// ruleResource describes group rules ("List all group rules").
+func ruleResource() resource {
+	return resource{name: "rule", kind: "GroupRule", event: "group.rule.update", minLimit: 1, defaultLimit: 50, maxLimit: 200, maxFound: 200,
+		found: []string{"name"}}
+}
+
 // group is a group before it becomes JSON. Times are milliseconds since 1970.
 type group struct {
 	id, kind          string

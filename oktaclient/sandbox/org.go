@@ -19,18 +19,19 @@ import (
 
 // Org is an Okta org. It is safe for concurrent use.
 type Org struct {
-	cfg    Config
-	url    atomic.Pointer[string]
-	offset atomic.Int64 // of the clock
-	users  *store
-	lazy   lazyStores
-	access access
-	stamps stamps
-	limits *ratelimit.Limiter
-	faults faults
-	stats  stats
-	log    systemLog
-	hook   hook
+	cfg     Config
+	url     atomic.Pointer[string]
+	offset  atomic.Int64 // of the clock
+	users   *store
+	lazy    lazyStores
+	access  access
+	factors factors
+	stamps  stamps
+	limits  *ratelimit.Limiter
+	faults  faults
+	stats   stats
+	log     systemLog
+	hook    hook
 
 	cursorKey []byte // of the HMAC of cursors
 	tokens    tokens
@@ -56,7 +57,8 @@ func NewOrg(cfg Config) *Org {
 	o.SetClockOffset(cfg.ClockOffset)
 	o.users = newStore(userResource(), generator{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
 		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
-	o.lazy = lazyStores{groups: sync.OnceValue(o.newGroups), rules: sync.OnceValue(o.newRules), apps: sync.OnceValue(o.newApps)}
+	o.lazy = lazyStores{groups: sync.OnceValue(o.newGroups), rules: sync.OnceValue(o.newRules), apps: sync.OnceValue(o.newApps),
+		apiTokens: sync.OnceValue(o.newAPITokens)}
 	o.limits = ratelimit.New(cfg.RateLimit, cfg.ClientShare)
 	if cfg.APINonceEvery > 0 {
 		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
@@ -212,9 +214,10 @@ type handler func(resp *response, r *http.Request, token *accessToken) error
 
 // endpoint is one endpoint of the API.
 type endpoint struct {
-	scope string
-	serve handler
-	list  bool // without a role, it is empty
+	scope      string
+	serve      handler
+	list       bool   // without a role, it is empty
+	permission string // that the client's custom role needs; "": its standard role is enough
 }
 
 // endpoint returns the endpoint at path, or nil.
@@ -223,39 +226,45 @@ func (o *Org) endpoint(path string) *endpoint {
 	pattern, ids := pathPattern(path)
 	switch pattern {
 	case "/api/v1/users":
-		return &endpoint{users, o.list(o.users), true}
+		return &endpoint{scope: users, serve: o.list(o.users), list: true}
 	case "/api/v1/users/{id}":
-		return &endpoint{users, o.get(o.users, ids[0]), false}
+		return &endpoint{scope: users, serve: o.get(o.users, ids[0])}
 	case "/api/v1/users/{id}/groups":
-		return &endpoint{users, o.listGroupsOf(ids[0]), true}
+		return &endpoint{scope: users, serve: o.listGroupsOf(ids[0]), list: true}
 	case "/api/v1/groups":
-		return &endpoint{groups, o.list(o.groups()), true}
+		return &endpoint{scope: groups, serve: o.list(o.groups()), list: true}
 	case "/api/v1/groups/{id}":
-		return &endpoint{groups, o.get(o.groups(), ids[0]), false}
+		return &endpoint{scope: groups, serve: o.get(o.groups(), ids[0])}
 	case "/api/v1/groups/{id}/users":
-		return &endpoint{groups, o.listEdges(o.members(), ids[0]), true}
+		return &endpoint{scope: groups, serve: o.listEdges(o.members(), ids[0]), list: true}
 	case "/api/v1/groups/rules":
-		return &endpoint{groups, o.list(o.rules()), true}
+		return &endpoint{scope: groups, serve: o.list(o.rules()), list: true}
 	case "/api/v1/groups/rules/{id}":
-		return &endpoint{groups, o.get(o.rules(), ids[0]), false}
+		return &endpoint{scope: groups, serve: o.get(o.rules(), ids[0])}
 	case "/api/v1/apps":
-		return &endpoint{apps, o.list(o.apps()), true}
+		return &endpoint{scope: apps, serve: o.list(o.apps()), list: true}
 	case "/api/v1/apps/{id}":
-		return &endpoint{apps, o.get(o.apps(), ids[0]), false}
+		return &endpoint{scope: apps, serve: o.get(o.apps(), ids[0])}
 	case "/api/v1/apps/{id}/users":
-		return &endpoint{apps, o.listEdges(o.appUsers(), ids[0]), true}
+		return &endpoint{scope: apps, serve: o.listEdges(o.appUsers(), ids[0]), list: true}
 	case "/api/v1/apps/{id}/users/{id}":
-		return &endpoint{apps, o.getEdge(o.appUsers(), ids[0], ids[1]), false}
+		return &endpoint{scope: apps, serve: o.getEdge(o.appUsers(), ids[0], ids[1])}
 	case "/api/v1/apps/{id}/groups":
-		return &endpoint{apps, o.listEdges(o.appGroups(), ids[0]), true}
+		return &endpoint{scope: apps, serve: o.listEdges(o.appGroups(), ids[0]), list: true}
 	case "/api/v1/apps/{id}/groups/{id}":
-		return &endpoint{apps, o.getEdge(o.appGroups(), ids[0], ids[1]), false}
+		return &endpoint{scope: apps, serve: o.getEdge(o.appGroups(), ids[0], ids[1])}
 	case "/api/v1/apps/{id}/credentials/secrets":
-		return &endpoint{apps, o.showSecret, false}
+		return &endpoint{scope: apps, serve: o.showSecret}
 	case "/api/v1/logs":
-		return &endpoint{"okta.logs.read", o.listEvents, false}
+		return &endpoint{scope: "okta.logs.read", serve: o.listEvents}
+	case "/api/v1/users/{id}/factors":
+		return &endpoint{scope: users, serve: o.listFactors(ids[0]), list: true}
+	case "/api/v1/api-tokens":
+		return &endpoint{scope: "okta.apiTokens.read", serve: o.listAPITokens, permission: readAPITokens}
+	case "/api/v1/api-tokens/{id}":
+		return &endpoint{scope: "okta.apiTokens.read", serve: o.get(o.apiTokens(), ids[0]), permission: readAPITokens}
 	case "/api/v1/iam/assignees/users":
-		return &endpoint{"okta.roles.read", o.listAssignees, false}
+		return &endpoint{scope: "okta.roles.read", serve: o.listAssignees}
 	}
 	return nil
 }
@@ -265,7 +274,7 @@ func pathPattern(path string) (pattern string, ids []string) {
 	part := strings.Split(path, "/") // "", api, v1, groups, an id, users, an id
 	at := 4
 	switch {
-	case len(part) <= at || part[1] != "api" || part[3] != "users" && part[3] != "groups" && part[3] != "apps":
+	case len(part) <= at || part[1] != "api" || !slices.Contains([]string{"users", "groups", "apps", "api-tokens"}, part[3]):
 		return path, nil
 	case part[3] == "groups" && part[at] == "rules":
 		at++
@@ -316,7 +325,9 @@ func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
 	case token.role == RoleNone && endpoint.list:
 		resp.writeRaw([]byte("[]"))
 		o.link(resp, "self", o.self(r))
-	case token.role == RoleForbidden || token.role == RoleNone:
+	case endpoint.permission != "" && !slices.Contains(token.permissions, endpoint.permission):
+		err = newError("E0000006")
+	case endpoint.permission == "" && (token.role == RoleForbidden || token.role == RoleNone):
 		err = newError("E0000006")
 	default:
 		err = endpoint.serve(resp, r, token)

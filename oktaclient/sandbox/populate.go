@@ -12,7 +12,7 @@ import (
 )
 
 // lazyStores are created at their first use, when the URL is known.
-type lazyStores struct{ groups, rules, apps func() *store }
+type lazyStores struct{ groups, rules, apps, apiTokens func() *store }
 
 // groups returns the groups, with the times that they show now. Don't call it with a
 // lock, except that of users or edges.
@@ -24,6 +24,8 @@ func (o *Org) groups() *store {
 
 func (o *Org) rules() *store { return o.lazy.rules() }
 func (o *Org) apps() *store  { return o.lazy.apps() }
+
+func (o *Org) apiTokens() *store { return o.lazy.apiTokens() }
 
 // access contains the edges, which are generated at their first use. Locks are
 // taken in this order: users, edges, then another store.

@@ -67,3 +67,8 @@ package sandbox_test
 //	63 changes between pages of edges                          TestEdgesBetweenPages
 //	64 deactivated users of apps                               TestSuspendedAssignments
 //	65 changes while clients read edges                        TestReadEdgesWhileChanging
+//	66 forms of API tokens                                    TestAPITokens
+//	67 changes of API tokens                                  TestAPITokenChanges
+//	68 scopes and roles for API tokens and factors            TestCredentialAccess
+//	69 factors                                                TestFactors
+//	70 changes of factors, and policies                       TestFactorChanges

@@ -106,6 +106,7 @@ type ClientApp struct {
 	RequireDPoP bool     // "Require DPoP header in token requests"; the default of new apps at Okta
 	Scopes      []string // of Okta's API, granted to the app
 	Role        string   // the users and groups that the app can read
+	Permissions []string // of a custom role over the whole org, such as okta.users.apitokens.read
 }
 
 // PublicKey is one key of an app: an *ecdsa.PublicKey or *rsa.PublicKey.

@@ -289,19 +289,20 @@ func (s *authServer) grantedScopes(requested []string, app ClientApp) ([]string,
 
 // accessToken is an issued access token.
 type accessToken struct {
-	value      string
-	client     string
-	role       string
-	scopes     []string
-	thumbprint string // "": not bound
-	expires    time.Time
-	revoked    bool
+	value       string
+	client      string
+	role        string
+	permissions []string // of [ClientApp]
+	scopes      []string
+	thumbprint  string // "": not bound
+	expires     time.Time
+	revoked     bool
 }
 
 // issue returns a new token with the same claims as Okta's.
 func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *accessToken {
 	now := s.org.now()
-	token := &accessToken{client: app.ID, role: app.Role, scopes: scopes, thumbprint: thumbprint, expires: now.Add(s.TokenLife)}
+	token := &accessToken{client: app.ID, role: app.Role, permissions: app.Permissions, scopes: scopes, thumbprint: thumbprint, expires: now.Add(s.TokenLife)}
 	claims := map[string]any{
 		"ver": 1, "jti": "AT." + rand.Text(), "iss": s.issuer(), "aud": s.audience(), "sub": app.ID, "cid": app.ID,
 		"iat": now.Unix(), "exp": token.expires.Unix(), "scp": scopes,
