@@ -17,6 +17,7 @@ import (
 
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // The keys of an attacked store. The retired key signed its first two snapshots.
@@ -128,7 +129,7 @@ func (a *attack) lengthen(armored string) string {
 func (a *attack) signedBy(members map[string]any, key string) {
 	members["signed_by"] = nil
 	if key != "" {
-		_, members["signed_by"] = a.signature(key, snapshot.SignNamespace, "")
+		_, members["signed_by"] = a.signature(key, sign.Snapshot, "")
 	}
 }
 
@@ -140,7 +141,7 @@ func (a *attack) sealSigned(key string) string {
 		check(a, os.RemoveAll(path))
 		return digest
 	}
-	sig, _ := a.signature(key, snapshot.SignNamespace, read(a, filepath.Join(a.forgery.newest, "manifest.json")))
+	sig, _ := a.signature(key, sign.Snapshot, read(a, filepath.Join(a.forgery.newest, "manifest.json")))
 	write(a, path, sig)
 	return digest
 }
@@ -153,7 +154,7 @@ func (a *attack) checkpoint(key string, changes map[string]any) {
 	a.signedBy(members, key)
 	line, sig := a.encode(members), ""
 	if key != "" {
-		sig, _ = a.signature(key, snapshot.CheckpointNamespace, line)
+		sig, _ = a.signature(key, sign.Checkpoint, line)
 	}
 	write(a, path, line+sig)
 }

@@ -12,6 +12,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // keepAll is a retention that decides about each snapshot and keeps all of them.
@@ -28,7 +29,7 @@ func newGrownSite(t testing.TB, snapshots, lines int) *site {
 	check(t, err)
 	like, err := template.Latest("all-users")
 	check(t, err)
-	signer, err := snapshot.LoadSigner(s.path("signing-key"))
+	signer, err := sign.Load(s.path("signing-key"))
 	check(t, err)
 	store, err := snapshot.Init(s.path("snapshots"), snapshot.Org{URL: s.server.URL}, snapshot.Options{Signer: signer})
 	check(t, err)

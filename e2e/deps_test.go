@@ -57,16 +57,19 @@ var mayImport = map[string]imports{
 	"reconcile/internal/storetest": { // only for tests
 		ours: []string{
 			"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
-			"reconcile/snapshot/verify",
+			"reconcile/snapshot/sign", "reconcile/snapshot/verify",
 		},
 		others: []string{"golang.org/x/crypto"},
 	},
 	"reconcile/snapshot": {
-		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/tempfile"},
+		ours: []string{
+			"reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/sign",
+			"reconcile/snapshot/tempfile",
+		},
 		others: []string{
-			"github.com/klauspost/compress", "github.com/go-json-experiment/json", "github.com/hiddeco/sshsig",
+			"github.com/klauspost/compress", "github.com/go-json-experiment/json",
 			"golang.org/x/sys",
-			"golang.org/x/crypto", // ssh keys, which sshsig uses
+			"golang.org/x/crypto", // the type of an SSH key
 		},
 		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
@@ -88,6 +91,10 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/go-json-experiment/json"},
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/diff"},
 	},
+	"reconcile/snapshot/sign": {
+		others: []string{"github.com/hiddeco/sshsig", "golang.org/x/crypto"}, // SSH signatures and keys
+		tests:  []string{"reconcile/internal/storetest", "reconcile/snapshot/verify"},
+	},
 	"reconcile/snapshot/tempfile": {
 		others: []string{"golang.org/x/sys"}, // O_TMPFILE
 	},
@@ -98,7 +105,7 @@ var mayImport = map[string]imports{
 		},
 	},
 	"reconcile/snapshot/verify": {
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/timestamp"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/sign", "reconcile/snapshot/timestamp"},
 		tests: []string{
 			"reconcile/internal/recordtest", "reconcile/internal/storetest",
 			"github.com/hiddeco/sshsig", "golang.org/x/crypto", "github.com/klauspost/compress", // to forge snapshots
@@ -115,7 +122,8 @@ var mayImport = map[string]imports{
 	"cmd/oktasync": {
 		ours: []string{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "scheduler",
-			"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/verify",
+			"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/sign",
+			"reconcile/snapshot/verify",
 			internal + "config", internal + "daemon", internal + "doctor", internal + "org", internal + "report", internal + "term",
 		},
 		others: []string{
@@ -139,13 +147,13 @@ var mayImport = map[string]imports{
 	},
 	internal + "doctor": {
 		ours: []string{
-			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/diff", "scheduler",
-			internal + "config", internal + "org", internal + "term",
+			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/diff", "reconcile/snapshot/sign",
+			"scheduler", internal + "config", internal + "org", internal + "term",
 		},
 	},
 	internal + "org": {
 		ours: []string{
-			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/timestamp",
+			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/sign", "reconcile/snapshot/timestamp",
 			internal + "config", internal + "term",
 		},
 		tests: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/verify"},
@@ -167,6 +175,7 @@ var mayImport = map[string]imports{
 	"e2e": {
 		tests: []string{
 			"oktaclient/sandbox", "reconcile/snapshot", "reconcile/snapshot/diff", "github.com/rogpeppe/go-internal",
+			"reconcile/snapshot/sign",   // namespaces, to forge signatures
 			"reconcile/snapshot/verify", // for the digests of problems that a forged line adopts
 			"dpopauth", "dpopauth/keys", // for clients of other APIs than Okta's
 			"golang.org/x/sys",                                 // for a pseudo-terminal

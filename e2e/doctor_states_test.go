@@ -16,7 +16,7 @@ import (
 
 	"oktasync/dpopauth/keys"
 	"oktasync/oktaclient/sandbox"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // misconfiguration is a site with one fault, and the finding of doctor.
@@ -161,7 +161,7 @@ var misconfigurations = map[string]misconfiguration{
 		s.signingKey("snapshots/.signing-key")
 	}, diagnosis{"failed", "signing_key", "is in the store", "config", "move the key out of the store"}},
 	"signer-not-allowed": {nil, func(s *badSite) {
-		other, err := snapshot.NewSigningKey(s.path("other-key"))
+		other, err := sign.NewKey(s.path("other-key"))
 		check(s, err)
 		s.write("allowed_signers", other.AllowedSigner("archive@acme.example")+"\n")
 		s.signingKey("signing-key")
@@ -229,7 +229,7 @@ func (s *badSite) storeSetting(line string) {
 }
 
 func (s *badSite) signingKey(name string) {
-	_, err := snapshot.NewSigningKey(s.path(name))
+	_, err := sign.NewKey(s.path(name))
 	check(s, err)
 	s.storeSetting("signing_key_file: " + name)
 }

@@ -21,7 +21,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // configTemplate keeps about twenty attributes: enough to identify a user and the
@@ -99,7 +99,7 @@ type initializer struct {
 	config, keyFile string
 	key             *keys.Key
 	signingKeyFile  string
-	signer          *snapshot.Signer // nil: none
+	signer          *sign.Signer // nil: none
 }
 
 // checkFlags checks the values of the flags.
@@ -215,8 +215,8 @@ func (in *initializer) makeSigningKey() (err error) {
 		return nil
 	}
 	in.signingKeyFile = filepath.Join(filepath.Dir(in.config), "signing-key")
-	if in.signer, err = snapshot.NewSigningKey(in.signingKeyFile); errors.Is(err, fs.ErrExist) {
-		in.signer, err = snapshot.LoadSigner(in.signingKeyFile)
+	if in.signer, err = sign.NewKey(in.signingKeyFile); errors.Is(err, fs.ErrExist) {
+		in.signer, err = sign.Load(in.signingKeyFile)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 	"oktasync/scheduler"
 )
 
@@ -214,7 +215,7 @@ func (r *reader) checkSigner(export string) error {
 	}
 	key, err := c.Signer()
 	if err == nil {
-		_, err = allowed.Check(key, snapshot.CheckpointNamespace, time.Now())
+		_, err = allowed.Check(key, sign.Checkpoint, time.Now())
 	}
 	if err != nil {
 		return fmt.Errorf("%s: the signature of the checkpoint %w", export, err)

@@ -11,7 +11,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 func (a *app) validateCommand() *cobra.Command {
@@ -70,7 +70,7 @@ func (a *app) printJWKOf(file string, wanted bool, cmd *cobra.Command) error {
 type validated struct {
 	cfg    *config.Config
 	key    *keys.Key
-	signer *snapshot.Signer // nil: snapshots are not signed
+	signer *sign.Signer // nil: snapshots are not signed
 }
 
 // checkConfiguration loads the configuration and every file that it names. It

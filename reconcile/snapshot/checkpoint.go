@@ -13,13 +13,14 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // CheckpointFile is the name of the checkpoint in the folder of an export.
 const CheckpointFile = "checkpoint"
 
 // maxCheckpoint bounds the size of a checkpoint in bytes.
-const maxCheckpoint = MaxKey + 64<<10
+const maxCheckpoint = sign.MaxKey + 64<<10
 
 // A Checkpoint is the only trusted statement about an export: the length and the
 // last line of its journal, and its newest snapshot. On disk, it is one line of
@@ -84,7 +85,7 @@ func (c *Checkpoint) signature() []byte { return c.data[len(c.line()):] }
 
 // Signer checks the signature of c, which must be signed, and returns the key.
 func (c *Checkpoint) Signer() (ssh.PublicKey, error) {
-	return checkSignature(c.line(), c.signature(), *c.SignedBy, CheckpointNamespace)
+	return sign.Verify(c.line(), c.signature(), *c.SignedBy, sign.Checkpoint)
 }
 
 // Head returns the end of the chain that c covers.
@@ -148,7 +149,7 @@ func (w *Writer) checkKey(c *Checkpoint) error {
 	if err != nil {
 		return w.mismatch("the signature of its checkpoint %v", err)
 	}
-	if err := w.store.accept(key, CheckpointNamespace, w.store.now()); err != nil {
+	if err := w.store.accept(key, sign.Checkpoint, w.store.now()); err != nil {
 		return w.mismatch("its checkpoint is signed by %s, which %v", *c.SignedBy, err)
 	}
 	return nil
@@ -157,7 +158,7 @@ func (w *Writer) checkKey(c *Checkpoint) error {
 // accept returns why a key isn't accepted at a time: it must be the store's own,
 // or one of the allowed signers.
 func (s *Store) accept(key ssh.PublicKey, namespace string, at time.Time) error {
-	if s.signer != nil && bytes.Equal(key.Marshal(), s.signer.key.PublicKey().Marshal()) {
+	if s.signer != nil && bytes.Equal(key.Marshal(), s.signer.Key().Marshal()) {
 		return nil
 	}
 	switch {
@@ -176,8 +177,8 @@ func (s *Store) checkOwnKey() error {
 	if s.signer == nil || s.allowed == nil {
 		return nil
 	}
-	for _, namespace := range []string{SignNamespace, CheckpointNamespace} {
-		if _, err := s.allowed.Check(s.signer.key.PublicKey(), namespace, s.now()); err != nil {
+	for _, namespace := range []string{sign.Snapshot, sign.Checkpoint} {
+		if _, err := s.allowed.Check(s.signer.Key(), namespace, s.now()); err != nil {
 			return fmt.Errorf("the signing key %s %w; nothing is signed with it", s.signer.Fingerprint(), err)
 		}
 	}
@@ -234,7 +235,7 @@ func (w *Writer) replaceCheckpoint() error {
 	}
 	c.data = append(line, '\n')
 	if c.SignedBy != nil {
-		signature, err := w.store.sign(c.data, CheckpointNamespace)
+		signature, err := w.store.sign(c.data, sign.Checkpoint)
 		if err != nil {
 			return err
 		}
@@ -255,7 +256,7 @@ func (w *Writer) next() *Checkpoint {
 	c := &Checkpoint{
 		Format: checkpointFormat, StoreID: w.store.meta.StoreID, Export: w.export,
 		Lines: j.lines, Bytes: j.bytes, LineSHA256: j.head,
-		SignedBy: w.store.signer.signedBy(),
+		SignedBy: signedBy(w.store.signer),
 	}
 	c.Time = later(At(w.store.now()), j.time)
 	if old := w.checkpoint; old != nil {

@@ -21,6 +21,3 @@ func (s *Store) WriteThrough(files interface {
 
 // SetClock sets the clock of s.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
-
-// ParseSignerTime is exported for tests.
-var ParseSignerTime = parseSignerTime

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // mend completes or removes what an interrupted run has left, see doc.go. A crash
@@ -126,7 +128,7 @@ func (w *Writer) checkSuccessor(ctx context.Context, snap *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("its signature %w", err)
 	}
-	return w.store.accept(key, SignNamespace, w.store.now())
+	return w.store.accept(key, sign.Snapshot, w.store.now())
 }
 
 // maxTail is the most bytes that one run can write to the journal after a checkpoint.
@@ -224,7 +226,7 @@ func (w *Writer) checkTail(snap *Snapshot) (*tail, error) {
 // Unfinished returns what the next Writer completes or removes after the lines that
 // c covers, or "" if there is nothing. A state that no interruption leaves is a
 // *MismatchError. allowed, if not nil, accepts keys.
-func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *AllowedSigners) (string, error) {
+func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *sign.AllowedSigners) (string, error) {
 	reader := *s
 	reader.allowed = allowed
 	w := &Writer{store: &reader, export: c.Export, checkpoint: c}

@@ -14,6 +14,7 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/render"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // Draft is the input of a publish.
@@ -264,7 +265,7 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 	}
 	covered := s.files
 	if w.store.signer != nil {
-		signature, err := w.store.sign(data, SignNamespace)
+		signature, err := w.store.sign(data, sign.Snapshot)
 		if err != nil {
 			return nil, err
 		}
@@ -301,7 +302,7 @@ func (w *Writer) manifest(name string, d Draft) *Manifest {
 		Read:      d.read(),
 		Control:   d.Control,
 		Resources: d.counts(),
-		SignedBy:  w.store.signer.signedBy(),
+		SignedBy:  signedBy(w.store.signer),
 		Journal:   JournalHead{Lines: w.journal.lines, SHA256: w.journal.head},
 		Previous:  w.newest.link(),
 	}
@@ -380,4 +381,24 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 	}
 	m.Read.Requests = transcript.Requests
 	return cmp.Or(m.CheckMembers(members), m.CheckRows(s.files, transcript))
+}
+
+// stampSnapshot requests a time stamp over the signature of a staged snapshot, or over
+// its manifest if it isn't signed. Without an answer of the authority, the snapshot is
+// published without a stamp: the next stamp covers it through the chain.
+func (w *Writer) stampSnapshot(ctx context.Context, s *stage, snap *Snapshot) error {
+	if w.store.stamper == nil {
+		return nil
+	}
+	message, err := snap.Stamped()
+	if err != nil {
+		return err
+	}
+	stamp, err := w.store.stamper(ctx, message)
+	if err != nil {
+		snap.TimestampError = err
+		return ctx.Err()
+	}
+	snap.TimestampSHA256 = DigestOf(stamp)
+	return s.write(TimestampFile, stamp)
 }

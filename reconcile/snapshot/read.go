@@ -13,8 +13,11 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/crypto/ssh"
 
+	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 const (
@@ -393,4 +396,31 @@ func cause(err error) error {
 		return inner
 	}
 	return err
+}
+
+// Stamped returns the message of the time stamp of s: its signature, or its manifest
+// if it isn't signed.
+func (s *Snapshot) Stamped() ([]byte, error) {
+	if s.Manifest.SignedBy == nil {
+		return ReadBounded(filepath.Join(s.dir, ManifestFile), MaxManifest)
+	}
+	return ReadBounded(filepath.Join(s.dir, SignatureFile), sign.MaxKey)
+}
+
+// Timestamp returns the time stamp of s. Without one, the error is fs.ErrNotExist.
+func (s *Snapshot) Timestamp() ([]byte, error) {
+	return ReadBounded(filepath.Join(s.dir, TimestampFile), sign.MaxKey)
+}
+
+// Signer checks the signature of s, which must be signed, and returns the key.
+func (s *Snapshot) Signer() (ssh.PublicKey, error) {
+	armored, err := ReadBounded(filepath.Join(s.dir, SignatureFile), sign.MaxKey)
+	if err != nil {
+		return nil, cause(err)
+	}
+	manifest, err := canonjson.Marshal(s.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	return sign.Verify(append(manifest, '\n'), armored, *s.Manifest.SignedBy, sign.Snapshot)
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 var (
@@ -40,11 +42,11 @@ func (e *OrgError) Error() string {
 
 // Options say how a store is written.
 type Options struct {
-	GID     int             // a group that may read what is published; 0: none
-	Signer  *Signer         // signs snapshots and checkpoints; nil: they are not signed
-	Allowed *AllowedSigners // whose keys are accepted; nil: only that of Signer
-	Stamper Stamper         // requests time stamps; nil: none
-	Witness *Witness        // keeps the heads of the exports beyond this Store; nil: none
+	GID     int                  // a group that may read what is published; 0: none
+	Signer  *sign.Signer         // signs snapshots and checkpoints; nil: they are not signed
+	Allowed *sign.AllowedSigners // whose keys are accepted; nil: only that of Signer
+	Stamper Stamper              // requests time stamps; nil: none
+	Witness *Witness             // keeps the heads of the exports beyond this Store; nil: none
 }
 
 // Names in a store and in the folder of an export. What begins with a dot is
@@ -70,10 +72,10 @@ type Store struct {
 	meta      storeMeta
 	published access
 	private   access
-	signer    *Signer         // nil: nothing is signed
-	allowed   *AllowedSigners // nil: only the signer's own key is accepted
-	stamper   Stamper         // nil: no time stamps
-	witness   *Witness        // nil: there is none
+	signer    *sign.Signer         // nil: nothing is signed
+	allowed   *sign.AllowedSigners // nil: only the signer's own key is accepted
+	stamper   Stamper              // nil: no time stamps
+	witness   *Witness             // nil: there is none
 	files     fileSystem
 	now       func() time.Time
 }
@@ -364,3 +366,7 @@ func (s *Store) checkOrg(m *Manifest) error {
 	}
 	return nil
 }
+
+// A Stamper requests a time stamp over a message from a time-stamping authority, see
+// package timestamp.
+type Stamper func(ctx context.Context, message []byte) (stamp []byte, err error)

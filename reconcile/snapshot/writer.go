@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"oktasync/reconcile/snapshot/render"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // Writer is the one writer of an export. It belongs to one goroutine.
@@ -338,4 +339,22 @@ func (s *Snapshot) writeCSV(r *Resource, out io.Writer) error {
 	}
 	defer named.Close()
 	return render.WriteCSV(out, Records(named), columns)
+}
+
+// signedBy returns the fingerprint of a key for a manifest or a checkpoint; nil: there is
+// no key.
+func signedBy(s *sign.Signer) *string {
+	if s == nil {
+		return nil
+	}
+	fingerprint := s.Fingerprint()
+	return &fingerprint
+}
+
+// sign signs data with the store's own key, if the allowed signers accept it now.
+func (s *Store) sign(data []byte, namespace string) ([]byte, error) {
+	if err := s.checkOwnKey(); err != nil {
+		return nil, err
+	}
+	return s.signer.Sign(data, namespace)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 	"oktasync/reconcile/snapshot/verify"
 )
 
@@ -72,15 +73,15 @@ func NewKey(t testing.TB) string {
 }
 
 // NewSigner returns a signer with a new key.
-func NewSigner(t testing.TB) *snapshot.Signer {
+func NewSigner(t testing.TB) *sign.Signer {
 	t.Helper()
-	s, err := snapshot.LoadSigner(NewKey(t))
+	s, err := sign.Load(NewKey(t))
 	Must(t, err)
 	return s
 }
 
 // SignedDays returns a store with three signed snapshots of users.
-func SignedDays(t testing.TB, signer *snapshot.Signer) *snapshot.Store {
+func SignedDays(t testing.TB, signer *sign.Signer) *snapshot.Store {
 	t.Helper()
 	s := Init(t, filepath.Join(t.TempDir(), "snapshots"), snapshot.Options{Signer: signer})
 	for n := 1; n <= 3; n++ {
@@ -90,9 +91,9 @@ func SignedDays(t testing.TB, signer *snapshot.Signer) *snapshot.Store {
 }
 
 // Allow returns allowed signers with these lines.
-func Allow(t testing.TB, lines ...string) *snapshot.AllowedSigners {
+func Allow(t testing.TB, lines ...string) *sign.AllowedSigners {
 	t.Helper()
-	a, err := snapshot.ParseAllowedSigners([]byte(strings.Join(lines, "\n") + "\n"))
+	a, err := sign.ParseAllowedSigners([]byte(strings.Join(lines, "\n") + "\n"))
 	Must(t, err)
 	return a
 }

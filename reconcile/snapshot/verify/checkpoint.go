@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // readCheckpoint reads the checkpoint of the export, and checks its signature. It
@@ -45,7 +46,7 @@ func (v *verifier) checkpointProblem(cp *snapshot.Checkpoint) string {
 	}
 	key, err := cp.Signer()
 	if err == nil && v.signers != nil {
-		_, err = v.signers.Check(key, snapshot.CheckpointNamespace, v.now, v.principals...)
+		_, err = v.signers.Check(key, sign.Checkpoint, v.now, v.principals...)
 	}
 	if err != nil {
 		return "the signature by " + *cp.SignedBy + " " + err.Error()

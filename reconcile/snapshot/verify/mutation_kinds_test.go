@@ -11,6 +11,7 @@ import (
 
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // mutations are the kinds of mutations. Each reports whether it applies.
@@ -95,7 +96,7 @@ var mutations = []struct {
 	{"sign a checkpoint with a foreign key", func(m *mutation) bool {
 		m.name(m.path("checkpoint"))
 		line, _, _ := strings.Cut(storetest.Read(m.h.t, m.path("checkpoint")), "\n")
-		signature, err := sign(m.h.foreign, snapshot.CheckpointNamespace, []byte(line+"\n"))
+		signature, err := signWith(m.h.foreign, sign.Checkpoint, []byte(line+"\n"))
 		return m.check(err, os.WriteFile(m.path("checkpoint"), append([]byte(line+"\n"), signature...), 0o600))
 	}},
 	{"swap two files", func(m *mutation) bool {
@@ -140,7 +141,7 @@ var mutations = []struct {
 	{"sign with a foreign key", func(m *mutation) bool {
 		path := one(m, append(m.glob("2*/*.sig"), m.glob("pruned/2*/*.sig")...))
 		return m.edit(path, func([]byte) []byte {
-			signature, err := sign(m.h.foreign, snapshot.SignNamespace, []byte(storetest.Read(m.h.t, strings.TrimSuffix(path, ".sig"))))
+			signature, err := signWith(m.h.foreign, sign.Snapshot, []byte(storetest.Read(m.h.t, strings.TrimSuffix(path, ".sig"))))
 			m.check(err)
 			return signature
 		})

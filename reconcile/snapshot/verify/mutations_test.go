@@ -15,6 +15,7 @@ import (
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/sign"
 	"oktasync/reconcile/snapshot/verify"
 )
 
@@ -22,7 +23,7 @@ import (
 type history struct {
 	*snapshot.Store
 	t       testing.TB
-	signer  *snapshot.Signer
+	signer  *sign.Signer
 	foreign string // the file of a key that isn't allowed
 	copies  string // folder with a copy of each snapshot
 
@@ -331,7 +332,7 @@ func (m *mutation) forge(from *snapshot.Snapshot, change func(*snapshot.Manifest
 	forged.SignedBy = nil
 	signed := m.IntN(2) == 0
 	if signed {
-		foreign, err := snapshot.LoadSigner(m.h.foreign)
+		foreign, err := sign.Load(m.h.foreign)
 		m.check(err)
 		by := foreign.Fingerprint()
 		forged.SignedBy = &by
@@ -341,7 +342,7 @@ func (m *mutation) forge(from *snapshot.Snapshot, change func(*snapshot.Manifest
 	m.check(err, os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(from.Dir())), os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o600),
 		os.Remove(filepath.Join(dir, "manifest.json.sig")))
 	if signed {
-		signature, err := sign(m.h.foreign, snapshot.SignNamespace, manifest)
+		signature, err := signWith(m.h.foreign, sign.Snapshot, manifest)
 		m.check(err, os.WriteFile(filepath.Join(dir, "manifest.json.sig"), signature, 0o600))
 	}
 	m.check(storetest.Edit(filepath.Join(dir, "SHA256SUMS"), from.Digest, snapshot.DigestOf(manifest)))

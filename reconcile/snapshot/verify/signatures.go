@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // Signed counts the manifests of an export that one key has signed.
@@ -29,10 +30,10 @@ func (v *verifier) checkSigned(snap *link, report reportFunc) {
 	key, err := snap.Signer()
 	principals := ""
 	if err == nil && v.signers != nil {
-		principals, err = v.signers.Check(key, snapshot.SignNamespace, m.Signed.Time, v.principals...)
+		principals, err = v.signers.Check(key, sign.Snapshot, m.Signed.Time, v.principals...)
 	}
 	if err == nil && v.signers != nil && v.alone {
-		if _, err = v.signers.Check(key, snapshot.SignNamespace, v.now, v.principals...); err != nil {
+		if _, err = v.signers.Check(key, sign.Snapshot, v.now, v.principals...); err != nil {
 			err = fmt.Errorf("%w; without the store, nothing but the signer's own claim shows when it was signed", err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 	"oktasync/reconcile/snapshot/verify"
 )
 
@@ -55,11 +56,11 @@ func TestSignerRotation(t *testing.T) {
 // Verify rejects a signature by the same key for another purpose.
 func TestVerifyFindsOtherNamespace(t *testing.T) {
 	key := storetest.NewKey(t)
-	signer, err := snapshot.LoadSigner(key)
+	signer, err := sign.Load(key)
 	storetest.Must(t, err)
 	s := storetest.SignedDays(t, signer)
 	manifest := s.Path(staff, third, "manifest.json")
-	signature, err := sign(key, "file", []byte(storetest.Read(t, manifest)))
+	signature, err := signWith(key, "file", []byte(storetest.Read(t, manifest)))
 	storetest.Must(t, err)
 	storetest.Write(t, manifest+".sig", string(signature))
 	problems, _ := storetest.Verify(t, s)
@@ -104,8 +105,8 @@ func TestVerifyHeads(t *testing.T) {
 	}
 }
 
-// sign signs data with the key in a file.
-func sign(keyFile, namespace string, data []byte) ([]byte, error) {
+// signWith signs data with the key in a file.
+func signWith(keyFile, namespace string, data []byte) ([]byte, error) {
 	pem, err := os.ReadFile(keyFile)
 	if err != nil {
 		return nil, err

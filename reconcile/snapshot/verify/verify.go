@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // A Finding is a problem or a note about a store.
@@ -65,13 +66,13 @@ type Summary struct {
 
 // Options are the options of Verify.
 type Options struct {
-	Exports     []string                 // nil: all
-	Signers     *snapshot.AllowedSigners // whose signatures are accepted; nil: every valid one
-	Principals  []string                 // restricts Signers; nil: all
-	Signed      bool                     // report what is not signed, also without Signers
-	Time        time.Time                // at which checkpoints must be valid; zero: now
-	Authorities []*x509.Certificate      // of time stamps; nil: stamps are only compared with the journal
-	Heads       []snapshot.Head          // kept outside the store, each with its export
+	Exports     []string             // nil: all
+	Signers     *sign.AllowedSigners // whose signatures are accepted; nil: every valid one
+	Principals  []string             // restricts Signers; nil: all
+	Signed      bool                 // report what is not signed, also without Signers
+	Time        time.Time            // at which checkpoints must be valid; zero: now
+	Authorities []*x509.Certificate  // of time stamps; nil: stamps are only compared with the journal
+	Heads       []snapshot.Head      // kept outside the store, each with its export
 
 	// Adopt sets adopts, so that findings have digests. It sets void if no line of the
 	// journal has an effect, because it doesn't go on from the checkpoint.
@@ -118,7 +119,7 @@ func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Findi
 
 type verifier struct {
 	store       *snapshot.Store
-	signers     *snapshot.AllowedSigners
+	signers     *sign.AllowedSigners
 	principals  []string
 	signed      bool
 	now         time.Time

@@ -20,6 +20,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // Options are the settings of a run of all checks.
@@ -155,7 +156,7 @@ type checker struct {
 	token  *tokenResult // of the first token request
 	pages  []*page      // the first page of each declared resource
 	counts map[*snapshot.Resource]count
-	signer *snapshot.Signer
+	signer *sign.Signer
 }
 
 // check runs a check, or returns why it is skipped.

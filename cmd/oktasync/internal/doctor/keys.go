@@ -15,6 +15,7 @@ import (
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // checkClientKey loads the key that signs client assertions.
@@ -105,7 +106,7 @@ func checkSigningKey(_ context.Context, x *checker) Finding {
 		}
 		return ok("none: snapshots are not signed")
 	}
-	signer, err := snapshot.LoadSigner(file)
+	signer, err := sign.Load(file)
 	if err != nil {
 		return fileFinding(err, file, "store.signing_key_file", 0o077,
 			"set store.signing_key_file to an Ed25519 key without a passphrase; `oktasync init --signing-key` creates one")

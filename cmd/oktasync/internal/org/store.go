@@ -13,6 +13,7 @@ import (
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 	"oktasync/reconcile/snapshot/timestamp"
 )
 
@@ -37,7 +38,7 @@ func StoreOptions(cfg *config.Config) (options snapshot.Options, err error) {
 	options, err = GroupOptions(cfg)
 	if file := cfg.Store.SigningKeyFile; file != "" {
 		var load error
-		if options.Signer, load = snapshot.LoadSigner(file); load != nil {
+		if options.Signer, load = sign.Load(file); load != nil {
 			err = errors.Join(err, cfg.Problem("store.signing_key_file", config.WrapFileError(file, load)))
 		}
 	}
@@ -111,15 +112,15 @@ func GroupOptions(cfg *config.Config) (options snapshot.Options, err error) {
 }
 
 // AllowedSigners loads an allowed_signers file. It returns nil if file is "".
-func AllowedSigners(file string) (*snapshot.AllowedSigners, error) {
+func AllowedSigners(file string) (*sign.AllowedSigners, error) {
 	if file == "" {
 		return nil, nil
 	}
-	data, err := config.ReadArgument(file, snapshot.MaxAllowedSigners)
+	data, err := config.ReadArgument(file, sign.MaxAllowedSigners)
 	if err != nil {
 		return nil, fmt.Errorf("load allowed signers: %w", err)
 	}
-	signers, err := snapshot.ParseAllowedSigners(data)
+	signers, err := sign.ParseAllowedSigners(data)
 	if err != nil {
 		return nil, fmt.Errorf("load allowed signers %s: %w", file, err)
 	}

@@ -1,4 +1,4 @@
-package snapshot
+package sign
 
 import (
 	"bytes"
@@ -282,7 +282,7 @@ func (a *AllowedSigners) Check(key ssh.PublicKey, namespace string, at time.Time
 // Allows returns an error if signatures of snapshots that s makes at the time
 // at are not accepted.
 func (a *AllowedSigners) Allows(s *Signer, at time.Time) error {
-	_, err := a.Check(s.key.PublicKey(), SignNamespace, at)
+	_, err := a.Check(s.Key(), Snapshot, at)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package snapshot_test
+package sign_test
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"oktasync/reconcile/internal/storetest"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 )
 
 // AllowedSigners and ssh-keygen give the same answers for generated files. A
@@ -39,11 +39,11 @@ func TestAllowedSignersLikeSSHKeygen(t *testing.T) {
 	for range files {
 		file, signer := g.file(), g.signers[g.IntN(len(g.signers))]
 		principal, at := g.pick(g.names), g.time()
-		a, err := snapshot.ParseAllowedSigners([]byte(file))
+		a, err := sign.ParseAllowedSigners([]byte(file))
 		if err != nil {
 			refused++
 			for line := range strings.Lines(file) { // ssh-keygen ignores an invalid line
-				if _, err := snapshot.ParseAllowedSigners([]byte(line)); err != nil && !stricter(err) && signer.verify(t, line, principal, at) {
+				if _, err := sign.ParseAllowedSigners([]byte(line)); err != nil && !stricter(err) && signer.verify(t, line, principal, at) {
 					t.Errorf("seed %d: ParseAllowedSigners(%q) = %v, ssh-keygen accepts it", seed, line, err)
 				}
 			}
@@ -218,7 +218,7 @@ func TestSignerTimes(t *testing.T) {
 		for _, text := range []string{
 			"20260101", "20260701", "202607011200", "20260701120001Z", "202603290230", "202610250230", "202603080230", "202611010130",
 		} {
-			seconds, err := snapshot.ParseSignerTime(text, zone)
+			seconds, err := sign.ParseSignerTime(text, zone)
 			storetest.Must(t, err)
 			file := fmt.Sprintf("ops valid-after=%q %s\n", text, signer.public)
 			after, before := signer.verify(t, file, "ops", time.Unix(seconds, 0)), signer.verify(t, file, "ops", time.Unix(seconds-1, 0))
@@ -239,17 +239,17 @@ func TestParseAllowedSignersRejects(t *testing.T) {
 		`"archive ` + public:                   "line 1: a quote is not closed",
 		`archive valid-until="2026" ` + public: `line 1: unknown option "valid-until"`,
 		`archive valid-after="soon" ` + public: `line 1: option valid-after: "soon" is not a time`,
-		`archive valid-after=20261123Z ` + public:                       `line 1: option "valid-after": the value is not in quotes`,
-		`archive namespaces="" ` + public:                               "line 1: option namespaces: a pattern is empty",
-		`archive namespaces="a",namespaces="b" ` + public:               "line 1: option namespaces is given twice",
-		`archive cert-authority,cert-authority ` + public:               "line 1: option cert-authority is given twice",
-		"archive,!ops " + public:                                        "line 1: principals: a negated pattern",
-		"archive,,ops " + public:                                        "line 1: principals: a pattern is empty",
-		`a valid-after="20261123Z",valid-before="20261123Z" ` + public:  "line 1: valid-before is not later",
-		"archive cert-authority " + public:                              "it names no key",
-		strings.Repeat("#", snapshot.MaxAllowedSigners) + "\n" + public: "it is larger than",
+		`archive valid-after=20261123Z ` + public:                      `line 1: option "valid-after": the value is not in quotes`,
+		`archive namespaces="" ` + public:                              "line 1: option namespaces: a pattern is empty",
+		`archive namespaces="a",namespaces="b" ` + public:              "line 1: option namespaces is given twice",
+		`archive cert-authority,cert-authority ` + public:              "line 1: option cert-authority is given twice",
+		"archive,!ops " + public:                                       "line 1: principals: a negated pattern",
+		"archive,,ops " + public:                                       "line 1: principals: a pattern is empty",
+		`a valid-after="20261123Z",valid-before="20261123Z" ` + public: "line 1: valid-before is not later",
+		"archive cert-authority " + public:                             "it names no key",
+		strings.Repeat("#", sign.MaxAllowedSigners) + "\n" + public:    "it is larger than",
 	} {
-		if _, err := snapshot.ParseAllowedSigners([]byte(lines)); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := sign.ParseAllowedSigners([]byte(lines)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("ParseAllowedSigners(%.100q): %v, want %q", lines, err, want)
 		}
 	}
@@ -293,7 +293,7 @@ func FuzzParseAllowedSigners(f *testing.F) {
 	f.Add([]byte("archive " + public))
 	f.Add([]byte(`"a b,c" namespaces="x,!y",valid-after="20261123Z" ` + public + " comment\n#\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := snapshot.ParseAllowedSigners(data); err == nil && !bytes.Contains(data, []byte("AAAA")) {
+		if _, err := sign.ParseAllowedSigners(data); err == nil && !bytes.Contains(data, []byte("AAAA")) {
 			t.Errorf("ParseAllowedSigners(%q): accepted without a key", data)
 		}
 	})

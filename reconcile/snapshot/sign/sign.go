@@ -1,8 +1,13 @@
-package snapshot
+// Package sign signs the manifests and checkpoints of a store with an Ed25519 key, and
+// checks such signatures. They are SSH signatures (PROTOCOL.sshsig), as ssh-keygen makes
+// and verifies them.
+//
+// Package snapshot signs what it writes. Package verify checks each signature against
+// the allowed signers. Start reading at [Signer], [Verify] and [AllowedSigners].
+package sign
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -16,15 +21,13 @@ import (
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
-
-	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // Namespaces of the signatures (PROTOCOL.sshsig, section 2). A signature for
 // another namespace is rejected.
 const (
-	SignNamespace       = "oktasync-snapshot@v1"
-	CheckpointNamespace = "oktasync-checkpoint@v1"
+	Snapshot   = "oktasync-snapshot@v1"
+	Checkpoint = "oktasync-checkpoint@v1"
 
 	namespacePattern = "oktasync-*@v1"
 )
@@ -40,20 +43,20 @@ const MaxKey = 64 << 10
 // again changes nothing.
 type Signer struct{ key ssh.Signer }
 
-// LoadSigner reads an OpenSSH private key without a passphrase, as ssh-keygen
+// Load reads an OpenSSH private key without a passphrase, as ssh-keygen
 // -t ed25519 writes it. A file to which others than its owner have access is
 // refused, but for the group's bits of what systemd passes (LoadCredential=):
 // there they show an access list for the service's user alone. No error holds
 // any of the key.
-func LoadSigner(path string) (*Signer, error) {
-	s, err := loadSigner(path)
+func Load(path string) (*Signer, error) {
+	s, err := load(path)
 	if err != nil {
 		return nil, fmt.Errorf("load signing key %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func loadSigner(path string) (*Signer, error) {
+func load(path string) (*Signer, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would block
 	if err != nil {
 		return nil, cause(err)
@@ -81,17 +84,17 @@ func loadSigner(path string) (*Signer, error) {
 	return parseSigner(data)
 }
 
-// NewSigningKey makes a key and writes it to a new file, mode 0600, as ssh-keygen
+// NewKey makes a key and writes it to a new file, mode 0600, as ssh-keygen
 // -t ed25519 does. A file that is there already is left alone, and is an error.
-func NewSigningKey(path string) (*Signer, error) {
-	s, err := newSigningKey(path)
+func NewKey(path string) (*Signer, error) {
+	s, err := newKey(path)
 	if err != nil {
 		return nil, fmt.Errorf("make signing key %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func newSigningKey(path string) (*Signer, error) {
+func newKey(path string) (*Signer, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -136,6 +139,9 @@ func isCredential(path string) bool {
 	return dir != "" && err == nil && filepath.IsLocal(rel)
 }
 
+// Key returns the public key.
+func (s *Signer) Key() ssh.PublicKey { return s.key.PublicKey() }
+
 // Fingerprint names the key as ssh-keygen -l does.
 func (s *Signer) Fingerprint() string { return ssh.FingerprintSHA256(s.key.PublicKey()) }
 
@@ -151,77 +157,13 @@ func (s *Signer) AllowedSigner(principal string) string {
 	return fmt.Sprintf("%s namespaces=%q %s", principal, namespacePattern, s.PublicKey())
 }
 
-// signedBy is what the manifest says of s, which may be nil.
-func (s *Signer) signedBy() *string {
-	if s == nil {
-		return nil
-	}
-	fingerprint := s.Fingerprint()
-	return &fingerprint
-}
-
-// sign returns an armored SSHSIG over data, made with a key that the allowed
-// signers accept now.
-func (s *Store) sign(data []byte, namespace string) ([]byte, error) {
-	if err := s.checkOwnKey(); err != nil {
-		return nil, err
-	}
-	sig, err := sshsig.Sign(bytes.NewReader(data), s.signer.key, sshsig.HashSHA512, namespace)
+// Sign returns an armored SSHSIG over data.
+func (s *Signer) Sign(data []byte, namespace string) ([]byte, error) {
+	sig, err := sshsig.Sign(bytes.NewReader(data), s.key, sshsig.HashSHA512, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	return sshsig.Armor(sig), nil
-}
-
-// A Stamper requests a time stamp over a message from a time-stamping authority, see
-// package timestamp.
-type Stamper func(ctx context.Context, message []byte) (stamp []byte, err error)
-
-// stampSnapshot requests a time stamp over the signature of a staged snapshot, or over
-// its manifest if it isn't signed. Without an answer of the authority, the snapshot is
-// published without a stamp: the next stamp covers it through the chain.
-func (w *Writer) stampSnapshot(ctx context.Context, s *stage, snap *Snapshot) error {
-	if w.store.stamper == nil {
-		return nil
-	}
-	message, err := snap.Stamped()
-	if err != nil {
-		return err
-	}
-	stamp, err := w.store.stamper(ctx, message)
-	if err != nil {
-		snap.TimestampError = err
-		return ctx.Err()
-	}
-	snap.TimestampSHA256 = DigestOf(stamp)
-	return s.write(TimestampFile, stamp)
-}
-
-// Stamped returns the message of the time stamp of s: its signature, or its manifest
-// if it isn't signed.
-func (s *Snapshot) Stamped() ([]byte, error) {
-	if s.Manifest.SignedBy == nil {
-		return ReadBounded(filepath.Join(s.dir, ManifestFile), MaxManifest)
-	}
-	return ReadBounded(filepath.Join(s.dir, SignatureFile), MaxKey)
-}
-
-// Timestamp returns the time stamp of s. Without one, the error is fs.ErrNotExist.
-func (s *Snapshot) Timestamp() ([]byte, error) {
-	return ReadBounded(filepath.Join(s.dir, TimestampFile), MaxKey)
-}
-
-// Signer checks the signature of s, which must be signed, and returns the key.
-func (s *Snapshot) Signer() (ssh.PublicKey, error) {
-	armored, err := ReadBounded(filepath.Join(s.dir, SignatureFile), MaxKey)
-	if err != nil {
-		return nil, cause(err)
-	}
-	manifest, err := canonjson.Marshal(s.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	return checkSignature(append(manifest, '\n'), armored, *s.Manifest.SignedBy, SignNamespace)
 }
 
 // hasRest reports whether bytes follow a signature in its field, which ssh-keygen
@@ -230,9 +172,9 @@ func hasRest(sig *ssh.Signature) bool {
 	return len(sig.Rest) > 0 && !strings.HasPrefix(sig.Format, "sk-")
 }
 
-// checkSignature checks an armored SSHSIG over data by the key with a fingerprint,
-// and returns the key.
-func checkSignature(data, armored []byte, fingerprint, namespace string) (ssh.PublicKey, error) {
+// Verify checks an armored SSHSIG over data by the key with a fingerprint, and returns
+// the key. An error continues the clause "the signature …".
+func Verify(data, armored []byte, fingerprint, namespace string) (ssh.PublicKey, error) {
 	sig, err := sshsig.Unarmor(armored)
 	if err != nil || !bytes.Equal(sshsig.Armor(sig), armored) || hasRest(sig.Signature) {
 		return nil, errors.New("is not in the form in which oktasync writes it")
@@ -248,4 +190,12 @@ func checkSignature(data, armored []byte, fingerprint, namespace string) (ssh.Pu
 		return nil, errors.New("is not a signature of this content")
 	}
 	return sig.PublicKey, nil
+}
+
+// cause returns the cause of an error of the file system, without the path.
+func cause(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
 }

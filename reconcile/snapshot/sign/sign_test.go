@@ -1,4 +1,4 @@
-package snapshot_test
+package sign_test
 
 import (
 	"crypto/ecdsa"
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"oktasync/reconcile/internal/storetest"
-	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/sign"
 	"oktasync/reconcile/snapshot/verify"
 )
 
@@ -32,7 +32,7 @@ func TestSSHKeygen(t *testing.T) {
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "archive", "-f", key).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	signer, err := snapshot.LoadSigner(key)
+	signer, err := sign.Load(key)
 	storetest.Must(t, err)
 	if out, err := exec.Command("ssh-keygen", "-lf", key+".pub").Output(); err != nil || !strings.Contains(string(out), " "+signer.Fingerprint()+" ") {
 		t.Errorf("ssh-keygen -l: %s, %v; want %s", out, err, signer.Fingerprint())
@@ -69,16 +69,16 @@ func TestSSHKeygen(t *testing.T) {
 	}
 }
 
-// LoadSigner and ssh-keygen read a key of NewSigningKey, and its line allows it.
-func TestNewSigningKey(t *testing.T) {
+// Load and ssh-keygen read a key of NewKey, and its line allows it.
+func TestNewKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "signing-key")
-	made, err := snapshot.NewSigningKey(path)
+	made, err := sign.NewKey(path)
 	storetest.Must(t, err)
-	loaded, err := snapshot.LoadSigner(path)
+	loaded, err := sign.Load(path)
 	if err != nil || loaded.Fingerprint() != made.Fingerprint() {
 		t.Errorf("loaded = %v, %v, want the new key", loaded, err)
 	}
-	if _, err := snapshot.NewSigningKey(path); !errors.Is(err, fs.ErrExist) {
+	if _, err := sign.NewKey(path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second key at the path: %v, want an error", err)
 	}
 	if err := storetest.Allow(t, made.AllowedSigner("archive@acme.example")).Allows(loaded, time.Now()); err != nil {
@@ -93,8 +93,8 @@ func TestNewSigningKey(t *testing.T) {
 	}
 }
 
-// If the disk is full, NewSigningKey leaves no file.
-func TestNewSigningKeyOnAFullDisk(t *testing.T) {
+// If the disk is full, NewKey leaves no file.
+func TestNewKeyOnAFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "signing-key")
 	signal.Ignore(syscall.SIGXFSZ) // which would end the process
 	defer signal.Reset(syscall.SIGXFSZ)
@@ -103,17 +103,17 @@ func TestNewSigningKeyOnAFullDisk(t *testing.T) {
 	small := whole
 	small.Cur = 100
 	storetest.Must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small))
-	_, err := snapshot.NewSigningKey(path)
+	_, err := sign.NewKey(path)
 	storetest.Must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &whole))
 	if !errors.Is(err, syscall.EFBIG) {
-		t.Fatalf("NewSigningKey = %v, want %v", err, syscall.EFBIG)
+		t.Fatalf("NewKey = %v, want %v", err, syscall.EFBIG)
 	}
-	if _, err := snapshot.NewSigningKey(path); err != nil {
+	if _, err := sign.NewKey(path); err != nil {
 		t.Errorf("the next try = %v", err)
 	}
 }
 
-func TestLoadSignerRejects(t *testing.T) {
+func TestLoadRejects(t *testing.T) {
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	valid := storetest.KeyFile(t, key)
 	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -144,9 +144,9 @@ func TestLoadSignerRejects(t *testing.T) {
 		if test.credential {
 			t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(test.path))
 		}
-		_, err := snapshot.LoadSigner(test.path)
+		_, err := sign.Load(test.path)
 		if (err == nil) != (test.want == "") || err != nil && (!strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "SESAME")) {
-			t.Errorf("LoadSigner, mode %04o: %v, want %q", test.mode, err, test.want)
+			t.Errorf("Load, mode %04o: %v, want %q", test.mode, err, test.want)
 		}
 	}
 }

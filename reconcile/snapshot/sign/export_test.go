@@ -1,0 +1,4 @@
+package sign
+
+// ParseSignerTime is exported for tests.
+var ParseSignerTime = parseSignerTime
