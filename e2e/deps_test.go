@@ -46,11 +46,12 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/sync", "github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox": {
-		ours:  []string{"dpopauth/verify", "oktaclient/sandbox/internal/edges", "oktaclient/sandbox/internal/ratelimit"},
+		ours:  []string{"dpopauth/verify", "oktaclient/sandbox/internal/edges", "oktaclient/sandbox/internal/ratelimit", "oktaclient/sandbox/internal/roles"},
 		tests: []string{"github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox/internal/edges":     {},
 	"oktaclient/sandbox/internal/ratelimit": {},
+	"oktaclient/sandbox/internal/roles":     {},
 	"reconcile/internal/recordtest": { // only for tests
 		ours: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
 	},

@@ -51,6 +51,10 @@ POST requests to paths below /sandbox/ change the org:
   assign-user, unassign-user?app=&user=  change the users of an app
   assign-group, unassign-group?app=&group=
                                          change the groups of an app
+  grant-role, revoke-role?user=&type=    change the admin roles of a user, ?group= or
+                                         ?client=
+  set-role-targets?user=&type=&target=GROUP:00g…
+                                         limit a role to groups, or with APP: to apps
 
 --fault makes requests fail. nth, every, forever and path select the requests. path is
 a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the token

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/roles"
 )
 
 // controlPath is the prefix of the control API of an org with [Config.Control]:
@@ -44,6 +46,13 @@ import (
 //	POST /sandbox/set-factor-status?user=00u…&id=…&status=INACTIVE
 //	POST /sandbox/remove-factor?user=00u…&id=…
 //	POST /sandbox/{hide,show}-factors?type=sms     as a policy does, for all users
+//	POST /sandbox/{grant,revoke}-role?user=00u…&type=SUPER_ADMIN  or group=00g… or client=0oa…;
+//	                                             with type=CUSTOM also role=cr0… and resource-set=iam…
+//	POST /sandbox/set-role-targets?user=00u…&type=USER_ADMIN&target=GROUP:00g…
+//	                                             also APP:0oa…, and APP::salesforce for all instances
+//	POST /sandbox/add-custom-role?label=…&permission=okta.users.read
+//	POST /sandbox/set-custom-role?id=cr0…&permission=okta.users.read
+//	POST /sandbox/{add-resource-set?label=…,set-resource-set?id=iam…}&resource=orn:…
 //	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
 //	POST /sandbox/add-key?client=0oa…            a public JWK with a kid as body
 //	POST /sandbox/remove-key?client=0oa…&kid=…
@@ -51,6 +60,7 @@ import (
 //	GET  /sandbox/stats  /sandbox/count          JSON
 //	GET  /sandbox/users  /sandbox/groups  /sandbox/apps  /sandbox/rules  /sandbox/api_tokens
 //	                                             every object, one a line, as lists show them
+//	GET  /sandbox/roles                          every admin role, one a line
 //	GET  /sandbox/group_members  /sandbox/app_users  /sandbox/app_groups
 //	                                             every edge, one a line: {"parent": …, "child": …}
 //
@@ -99,9 +109,17 @@ func (o *Org) show(w http.ResponseWriter, command string) {
 		writeLines(w, o.RulesJSON())
 	case "api_tokens":
 		writeLines(w, o.APITokensJSON())
+	case "roles":
+		writeLines(w, func(yield func(string, []byte) bool) {
+			for _, a := range o.Roles().Assignments() {
+				if line, _ := json.Marshal(a); !yield("", line) {
+					return
+				}
+			}
+		})
 	default:
 		if !slices.Contains(EdgeKinds(), EdgeKind(command)) {
-			http.Error(w, "stats, count, users, groups, apps, rules, api_tokens or a kind of edges", http.StatusNotFound)
+			http.Error(w, "stats, count, users, groups, apps, rules, api_tokens, roles or a kind of edges", http.StatusNotFound)
 			return
 		}
 		writeLines(w, func(yield func(string, []byte) bool) {
@@ -173,6 +191,9 @@ func (o *Org) control(command string, r *http.Request) (ids []string, err error)
 		if change := o.accessControl(command, query, body); change != nil {
 			return change()
 		}
+		if strings.HasSuffix(command, "-role") || strings.HasSuffix(command, "-resource-set") || command == "set-role-targets" {
+			return o.roleControl(command, query)
+		}
 		return o.changeUsers(command, query["id"], query.Get("n"))
 	}
 	return nil, nil
@@ -232,6 +253,40 @@ func (o *Org) accessControl(command string, query url.Values, body []byte) func(
 		}
 	}
 	return nil
+}
+
+// roleControl changes admin roles.
+func (o *Org) roleControl(command string, query url.Values) (ids []string, err error) {
+	a := RoleAssignment{Type: query.Get("type"), Role: query.Get("role"), ResourceSet: query.Get("resource-set")}
+	for _, kind := range []string{roles.User, roles.Group, roles.Client} {
+		if id := query.Get(strings.ToLower(kind)); id != "" {
+			a.PrincipalType, a.Principal = kind, id
+		}
+	}
+	for _, text := range query["target"] {
+		kind, id, _ := strings.Cut(text, ":")
+		id, app, _ := strings.Cut(id, ":")
+		a.Targets = append(a.Targets, RoleTarget{Type: kind, ID: id, App: app})
+	}
+	switch r := o.Roles(); command {
+	case "grant-role":
+		err = r.Grant(a)
+	case "revoke-role":
+		err = r.Revoke(a)
+	case "set-role-targets":
+		err = r.SetTargets(a)
+	case "add-custom-role":
+		return []string{r.AddRole(query.Get("label"), query["permission"]...)}, nil
+	case "set-custom-role":
+		err = r.SetPermissions(query.Get("id"), query["permission"]...)
+	case "add-resource-set":
+		return []string{r.AddResourceSet(query.Get("label"), query["resource"]...)}, nil
+	case "set-resource-set":
+		err = r.SetResources(query.Get("id"), query["resource"]...)
+	default:
+		err = fmt.Errorf("unknown control %q", command)
+	}
+	return []string{a.Principal + query.Get("id")}, err
 }
 
 // changeUsers adds or changes users.

@@ -185,7 +185,7 @@ func (o *Org) withStats(group []byte, id string, g *edges.Graph) []byte {
 		count++
 	}
 	return set(group, "_embedded.stats", fmt.Appendf(nil, `{"usersCount":%d,"appsCount":%d,"groupPushMappingsCount":0,"hasAdminPrivilege":%t,"_links":{"users":{"href":"%s/api/v1/groups/%s/users"}}}`,
-		count, len(g.AppsOf(id)), id == o.groupID(administrators), o.URL(), id))
+		count, len(g.AppsOf(id)), id == o.groupID(administrators) || o.hasRole(id), o.URL(), id))
 }
 
 // listGroupsOf is "List all groups" of a user, by group id.

@@ -92,7 +92,7 @@ const (
 func newClient(t testing.TB, cfg sandbox.Config) *client {
 	t.Helper()
 	key := mustKey()
-	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: strings.Fields(apiScopes),
+	app := sandbox.ClientApp{ID: clientID, RequireDPoP: true, Scopes: strings.Fields(apiScopes), Permissions: []string{"okta.iam.read"},
 		Keys: []sandbox.PublicKey{{KID: kid, Key: key.Public()}}}
 	if len(cfg.Clients) == 1 { // only the key differs
 		keys := app.Keys

@@ -162,37 +162,3 @@ func (l *systemLog) add(now time.Time, eventType string, objects ...*object) {
 		l.events = slices.Clone(l.events[drop:])
 	}
 }
-
-// listAssignees is GET /api/v1/iam/assignees/users, whose next link is in the
-// body ("Role assignments"). Every hundredth original user is an administrator.
-func (o *Org) listAssignees(resp *response, r *http.Request, _ *accessToken) error {
-	const every, most = 100, 100
-	from := 0
-	if after := r.URL.Query().Get("after"); after != "" {
-		p, err := o.position(r, nil, after)
-		if err != nil {
-			return err
-		}
-		from = p.offset
-	}
-	value := []any{}
-	s := o.users
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	i := from
-	for ; i < s.originals.n && len(value) < most && !s.wiped; i += every {
-		var user object
-		if !s.loadLocked(&user, i, "", time.Time{}) {
-			continue
-		}
-		self := o.URL() + "/api/v1/users/" + user.id()
-		value = append(value, map[string]any{"id": user.id(), "orn": "orn:okta:directory:" + o.ID() + ":users:" + user.id(),
-			"_links": map[string]any{"self": map[string]string{"href": self}}})
-	}
-	links := map[string]any{"self": map[string]string{"href": o.self(r)}}
-	if i < s.originals.n && !s.wiped {
-		links["next"] = map[string]string{"href": o.URL() + o.next(r, nil, position{offset: i})}
-	}
-	resp.writeJSON(http.StatusOK, map[string]any{"value": value, "_links": links})
-	return nil
-}

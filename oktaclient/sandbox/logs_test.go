@@ -69,28 +69,3 @@ func TestLog(t *testing.T) {
 		c.noViolations()
 	})
 }
-
-// Rule 41: the next link is in the body.
-func TestAssignees(t *testing.T) {
-	c := newClient(t, sandbox.Config{Users: 15_000})
-	seen := map[string]bool{}
-	pages := 0
-	for target := "/api/v1/iam/assignees/users"; target != ""; pages++ {
-		r := c.get(target)
-		var page struct {
-			Value []struct{ ID, Orn string }
-			Links struct{ Next struct{ Href string } } `json:"_links"`
-		}
-		if err := json.Unmarshal([]byte(r.body), &page); err != nil || r.next() != "" {
-			t.Fatalf("page = %s, %v, next in the header %q", r.body, err, r.next())
-		}
-		for _, v := range page.Value {
-			seen[v.ID] = true
-		}
-		target = page.Links.Next.Href
-	}
-	if len(seen) != 150 || pages != 2 {
-		t.Errorf("administrators = %d on %d pages, want 150 on 2", len(seen), pages)
-	}
-	c.noViolations()
-}

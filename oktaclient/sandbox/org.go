@@ -58,7 +58,7 @@ func NewOrg(cfg Config) *Org {
 	o.users = newStore(userResource(), generator{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
 		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
 	o.lazy = lazyStores{groups: sync.OnceValue(o.newGroups), rules: sync.OnceValue(o.newRules), apps: sync.OnceValue(o.newApps),
-		apiTokens: sync.OnceValue(o.newAPITokens)}
+		apiTokens: sync.OnceValue(o.newAPITokens), roles: sync.OnceValue(o.newRoles)}
 	o.limits = ratelimit.New(cfg.RateLimit, cfg.ClientShare)
 	if cfg.APINonceEvery > 0 {
 		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
@@ -160,7 +160,9 @@ func isPrivate(r *http.Request) bool {
 	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
-func isAPIRequest(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+func isAPIRequest(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, clientsPath)
+}
 
 // sleep waits for d, or until ctx ends if d is negative. It reports whether ctx
 // is still valid.
@@ -182,6 +184,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // tokenPath is the token endpoint of the org's own authorization server.
 const tokenPath = ownPath + "/v1/token"
+
+// clientsPath is the prefix of the API of service clients.
+const clientsPath = ownPath + "/v1/clients/"
 
 // isTokenPath reports whether path is a token endpoint, also of a custom server.
 func isTokenPath(path string) bool {
@@ -224,6 +229,9 @@ type endpoint struct {
 func (o *Org) endpoint(path string) *endpoint {
 	const users, groups, apps = "okta.users.read", "okta.groups.read", "okta.apps.read"
 	pattern, ids := pathPattern(path)
+	if e := o.rolesEndpoint(pattern, ids); e != nil {
+		return e
+	}
 	switch pattern {
 	case "/api/v1/users":
 		return &endpoint{scope: users, serve: o.list(o.users), list: true}
@@ -263,8 +271,6 @@ func (o *Org) endpoint(path string) *endpoint {
 		return &endpoint{scope: "okta.apiTokens.read", serve: o.listAPITokens, permission: readAPITokens}
 	case "/api/v1/api-tokens/{id}":
 		return &endpoint{scope: "okta.apiTokens.read", serve: o.get(o.apiTokens(), ids[0]), permission: readAPITokens}
-	case "/api/v1/iam/assignees/users":
-		return &endpoint{scope: "okta.roles.read", serve: o.listAssignees}
 	}
 	return nil
 }
@@ -273,14 +279,20 @@ func (o *Org) endpoint(path string) *endpoint {
 func pathPattern(path string) (pattern string, ids []string) {
 	part := strings.Split(path, "/") // "", api, v1, groups, an id, users, an id
 	at := 4
-	switch {
-	case len(part) <= at || part[1] != "api" || !slices.Contains([]string{"users", "groups", "apps", "api-tokens"}, part[3]):
+	if len(part) <= at {
 		return path, nil
-	case part[3] == "groups" && part[at] == "rules":
+	}
+	switch kind := part[3]; {
+	case strings.HasPrefix(path, clientsPath):
+	case part[1] != "api":
+		return path, nil
+	case kind == "groups" && part[at] == "rules", kind == "iam" && part[at] != "assignees":
 		at++
+	case !slices.Contains([]string{"users", "groups", "apps", "api-tokens"}, kind):
+		return path, nil
 	}
 	for ; at < len(part) && part[at] != ""; at += 2 {
-		if at > 4 && part[at-1] == "credentials" {
+		if part[at-1] == "credentials" || part[at-1] == "targets" {
 			break
 		}
 		ids = append(ids, part[at])

@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"oktasync/oktaclient/sandbox/internal/edges"
+	"oktasync/oktaclient/sandbox/internal/roles"
 )
 
 // lazyStores are created at their first use, when the URL is known.
-type lazyStores struct{ groups, rules, apps, apiTokens func() *store }
+type lazyStores struct {
+	groups, rules, apps, apiTokens func() *store
+	roles                          func() *roles.Registry
+}
 
 // groups returns the groups, with the times that they show now. Don't call it with a
 // lock, except that of users or edges.

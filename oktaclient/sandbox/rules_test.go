@@ -72,3 +72,8 @@ package sandbox_test
 //	68 scopes and roles for API tokens and factors            TestCredentialAccess
 //	69 factors                                                TestFactors
 //	70 changes of factors, and policies                       TestFactorChanges
+//	71 admin roles of users, groups and clients               TestRoles
+//	72 targets of admin roles                                  TestRoleTargets
+//	73 custom roles, resource sets, bindings, members          TestCustomRoles
+//	74 scope and permission for admin roles, their buckets     TestRoleAccess
+//	75 wrong next links of lists whose links are in the body   TestBodyLinkFaults

@@ -77,6 +77,7 @@ type Config struct {
 	LowerCaseLinks       bool
 	DuplicateRateHeaders bool     // each is sent twice, as some orgs have done
 	CachePages           bool     // keep compressed pages; costs 0.2 kB per user
+	DirectAssignees      bool     // the list of administrators has only users with a role of their own
 	ReadOnly             bool     // maintenance: reads and tokens only
 	Unlicensed           []string // paths such as /api/v1/groups/rules that return 401 E0000015
 	Control              bool     // serve /sandbox/
@@ -137,7 +138,7 @@ func RoleGroup(department string) string { return groupRole + department }
 // requests per minute.
 func WorkforceLimits() map[string]int {
 	return map[string]int{"/api/v1/users": 600, "/api/v1/users/{id}": 2000, "/api/v1/groups": 500, "/api/v1/groups/{id}": 1000,
-		"/api/v1/apps": 100, "/api/v1/apps/{id}": 500, "/api/v1/logs": 120, "/api/v1/iam": 200, "/api/v1": 1200}
+		"/api/v1/apps": 100, "/api/v1/apps/{id}": 500, "/api/v1/logs": 120, "/api/v1/iam": 200, "/oauth2/v1/clients": 100, "/api/v1": 1200}
 }
 
 // Limits returns limits with perMinute in every bucket.
