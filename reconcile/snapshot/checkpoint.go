@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 
-	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/sign"
 )
 
@@ -42,29 +40,11 @@ type Checkpoint struct {
 	data []byte // the file
 }
 
-// Checkpoint reads the checkpoint of an export, and checks its form, its store and
-// its export, but not its signature. If there is none, the error is
-// fs.ErrNotExist.
-func (s *Store) Checkpoint(export string) (*Checkpoint, error) {
-	data, err := ReadBounded(s.Path(export, CheckpointFile), maxCheckpoint)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", CheckpointFile, err)
-	}
-	c := &Checkpoint{data: data}
-	if err := parseDocument(c.line(), checkpointFormat, c); err != nil {
-		return nil, &MismatchError{export, "its checkpoint can't be read: " + err.Error()}
-	}
-	if problem := c.check(s, export); problem != "" {
-		return nil, &MismatchError{export, problem}
-	}
-	return c, nil
-}
-
 // check returns what is wrong with c as the checkpoint of an export, or "".
-func (c *Checkpoint) check(s *Store, export string) string {
+func (c *Checkpoint) check(storeID, export string) string {
 	_, nameErr := ParseName(c.Snapshot)
 	switch {
-	case c.StoreID != s.meta.StoreID:
+	case c.StoreID != storeID:
 		return "its checkpoint belongs to another store"
 	case c.Export != export:
 		return fmt.Sprintf("its checkpoint belongs to the export %q", c.Export)
@@ -107,198 +87,60 @@ type MismatchError struct{ Export, Problem string }
 
 func (e *MismatchError) Error() string { return e.Problem }
 
-func (w *Writer) mismatch(format string, args ...any) error {
-	return &MismatchError{w.export, fmt.Sprintf(format, args...)}
+// RollbackError means that an older copy has replaced an export: a journal line
+// that this process has read or written isn't there.
+type RollbackError struct {
+	Export string
+	Lost   Head
 }
 
-// openCheckpoint reads and checks the checkpoint of the export. An export without
-// a checkpoint must be empty, and gets one of zero lines.
-func (w *Writer) openCheckpoint() error {
-	if err := w.store.checkOwnKey(); err != nil {
-		return err
-	}
-	c, err := w.store.Checkpoint(w.export)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := w.checkEmpty(); err != nil {
-			return err
-		}
-		return w.cover()
-	}
-	if err != nil {
-		return err
-	}
-	if err := w.checkKey(c); err != nil {
-		return err
-	}
-	w.checkpoint = c
-	return nil
+func (e *RollbackError) Error() string {
+	return fmt.Sprintf("an older copy has replaced it, and lost the head %s: line %d of its journal, which this process has read or written, is missing or changed",
+		e.Lost, e.Lost.Lines)
 }
 
-// checkKey checks that the writer accepts the key of a checkpoint.
-func (w *Writer) checkKey(c *Checkpoint) error {
-	signer := w.store.signer
-	switch {
-	case c.SignedBy == nil && signer == nil:
-		return nil
-	case c.SignedBy == nil:
-		return w.mismatch("its checkpoint is not signed, and the configuration has a signing key")
-	case signer == nil:
-		return w.mismatch("its checkpoint is signed by %s, and the configuration has no signing key", *c.SignedBy)
-	}
-	key, err := c.Signer()
-	if err != nil {
-		return w.mismatch("the signature of its checkpoint %v", err)
-	}
-	if err := w.store.accept(key, sign.Checkpoint, w.store.now()); err != nil {
-		return w.mismatch("its checkpoint is signed by %s, which %v", *c.SignedBy, err)
-	}
-	return nil
+// A Witness keeps the heads of exports in memory while the process lives. If an
+// older copy replaces a store, the store itself doesn't show it, but a Witness
+// does. The zero Witness is ready, and safe for concurrent use. See also [Store.Watch].
+type Witness struct {
+	mu   sync.Mutex
+	seen map[string]*Checkpoint // by the export's folder
 }
 
-// accept returns why a key isn't accepted at a time: it must be the store's own,
-// or one of the allowed signers.
-func (s *Store) accept(key ssh.PublicKey, namespace string, at time.Time) error {
-	if s.signer != nil && bytes.Equal(key.Marshal(), s.signer.Key().Marshal()) {
+// last returns the last checkpoint that was seen, or nil. A nil Witness has seen
+// none.
+func (w *Witness) last(folder string) *Checkpoint {
+	if w == nil {
 		return nil
 	}
-	switch {
-	case s.allowed == nil && s.signer == nil:
-		return nil // a reader that accepts every key
-	case s.allowed == nil:
-		return errors.New("is not the key of this store")
-	}
-	_, err := s.allowed.Check(key, namespace, at)
-	return err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen[folder]
 }
 
-// checkOwnKey checks that the allowed signers, if they are configured, accept the
-// store's own key now.
-func (s *Store) checkOwnKey() error {
-	if s.signer == nil || s.allowed == nil {
-		return nil
+func (w *Witness) saw(folder string, c *Checkpoint) {
+	if w == nil {
+		return
 	}
-	for _, namespace := range []string{sign.Snapshot, sign.Checkpoint} {
-		if _, err := s.allowed.Check(s.signer.Key(), namespace, s.now()); err != nil {
-			return fmt.Errorf("the signing key %s %w; nothing is signed with it", s.signer.Fingerprint(), err)
-		}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen == nil {
+		w.seen = make(map[string]*Checkpoint)
 	}
-	return nil
+	w.seen[folder] = c
 }
 
-// checkEmpty checks that nothing was ever written to the export.
-func (w *Writer) checkEmpty() error {
-	entries, err := w.readFolder()
-	if err != nil {
-		return err
+// sawNewer is saw, unless another goroutine has replaced the checkpoint last.
+func (w *Witness) sawNewer(folder string, last, c *Checkpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen[folder] != last {
+		return
 	}
-	for _, entry := range entries {
-		if name := entry.Name(); name != LockFile && name != partial(CheckpointFile) {
-			return w.mismatch("its checkpoint is missing, and it has %s", name)
-		}
+	if w.seen == nil {
+		w.seen = make(map[string]*Checkpoint)
 	}
-	names, err := snapshotNames(w.quarantine())
-	if err == nil && len(names) > 0 {
-		err = w.mismatch("its checkpoint is missing, and it has quarantined reads")
-	}
-	if seen := w.store.witness.last(w.path()); err == nil && seen != nil && seen.Lines > 0 {
-		err = &RollbackError{w.export, seen.Head()}
-	}
-	return err
-}
-
-// cover replaces the checkpoint by one that covers the journal and the newest
-// snapshot as the writer has them in memory. Before, it checks that the checkpoint
-// and the last line on disk are the ones that the writer has in memory. The system
-// calls: openat with O_EXCL, write, fsync, renameat, and fsync of the folder.
-func (w *Writer) cover() (err error) {
-	defer func() { w.failed = w.failed || err != nil }()
-
-	old, err := w.store.Checkpoint(w.export)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if !old.SameAs(w.checkpoint) {
-		return w.mismatch("its checkpoint has changed during the run")
-	}
-	if err := w.journal.checkLast(); err != nil {
-		return err
-	}
-	return w.replaceCheckpoint()
-}
-
-// replaceCheckpoint writes the checkpoint.
-func (w *Writer) replaceCheckpoint() error {
-	c := w.next()
-	line, err := canonjson.Marshal(c)
-	if err != nil {
-		return err
-	}
-	c.data = append(line, '\n')
-	if c.SignedBy != nil {
-		signature, err := w.store.sign(c.data, sign.Checkpoint)
-		if err != nil {
-			return err
-		}
-		c.data = append(c.data, signature...)
-	}
-	if err := w.writeFile(CheckpointFile, c.data); err != nil {
-		return err
-	}
-	w.checkpoint = c
-	w.store.witness.saw(w.path(), c)
-	return nil
-}
-
-// next returns the checkpoint for what the writer has in memory. Its time is never
-// before a time that it covers, so a clock that was set back doesn't matter.
-func (w *Writer) next() *Checkpoint {
-	j := w.journal
-	c := &Checkpoint{
-		Format: checkpointFormat, StoreID: w.store.meta.StoreID, Export: w.export,
-		Lines: j.lines, Bytes: j.bytes, LineSHA256: j.head,
-		SignedBy: signedBy(w.store.signer),
-	}
-	c.Time = later(At(w.store.now()), j.time)
-	if old := w.checkpoint; old != nil {
-		c.Time = later(c.Time, old.Time)
-	}
-	if w.newest != nil {
-		c.Sequence, c.Snapshot, c.ManifestSHA256 = w.newest.Manifest.Sequence, w.newest.Name(), w.newest.Digest
-		c.Time = later(c.Time, w.newest.Manifest.Signed)
-	}
-	return c
-}
-
-// writeFile writes a file of the export, syncs it, and replaces the old one.
-func (w *Writer) writeFile(name string, data []byte) error {
-	fsys := w.store.files
-	temp := w.path(partial(name))
-	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := fsys.Create(temp, w.store.published)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(temp, w.path(name)); err != nil {
-		return err
-	}
-	return fsys.SyncDir(w.path())
-}
-
-// later returns the later of two times.
-func later(a, b Time) Time {
-	if b.After(a.Time) {
-		return b
-	}
-	return a
+	w.seen[folder] = c
 }
 
 // A Head is the end of an export's chain and journal. A head that is kept outside the

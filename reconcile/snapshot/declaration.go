@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 // Declaration is what an export declares about its snapshots, with all defaults
@@ -105,126 +103,6 @@ func (d Declaration) Equal(other Declaration) bool {
 	a, errA := canonjson.Marshal(d)
 	b, errB := canonjson.Marshal(other)
 	return errA == nil && errB == nil && bytes.Equal(a, b)
-}
-
-// RulesFor returns the rules for comparing the records of a resource with those
-// of an earlier snapshot, and the base of the comparison. before is its manifest,
-// nil if there is no earlier snapshot. There is something to compare only if the
-// base is BasePrevious. The rules have no proofs of removals.
-//
-// If the declared attributes differ, only the attributes that both declarations
-// keep are compared. So an attribute that is new in the declaration isn't
-// reported as a change, and an attribute that was excluded isn't reported as lost.
-func RulesFor(r *Resource, before *Manifest, after Declaration) (diff.Rules, string) {
-	is := after.Resources[r.Name]
-	rules := diff.Rules{
-		Key: r.Key, Label: r.Label, Always: r.Always(), Ignore: is.Changes.Ignore,
-		Inactive: r.Inactive, Dates: r.Dates,
-	}
-	if before == nil {
-		return rules, BaseNone
-	}
-	rules.Kind = func(t diff.Transition) (diff.Kind, error) { return r.Kind(t, is, before.Read.Started.Time) }
-	was, declared := before.Declared.Resources[r.Name]
-	if !declared || !before.Resources[r.Name].IsAvailable() {
-		return rules, BaseNone
-	}
-	if !was.sameNarrowing(is) {
-		return rules, BaseReset
-	}
-	if !was.Attributes.Equal(is.Attributes) {
-		rules.Project = []canonjson.Attributes{was.Attributes, is.Attributes}
-	}
-	return rules, BasePrevious
-}
-
-// RulesAfter is RulesFor with the snapshot that BaseOf returns. If its records were
-// erased, there is nothing to compare.
-func RulesAfter(r *Resource, before *Snapshot, after Declaration) (diff.Rules, string) {
-	if before == nil {
-		return RulesFor(r, nil, after)
-	}
-	rules, base := RulesFor(r, &before.Manifest, after)
-	if base == BasePrevious && before.Erased() {
-		base = BaseReset
-	}
-	return rules, base
-}
-
-// BaseOf returns the snapshot with which the next read of r is compared: newest, or the
-// last one with its records if it wasn't available since. The result is nil if newest is
-// nil, or if r was never available. The records of the result may be erased.
-func (s *Store) BaseOf(newest *Snapshot, r *Resource) (*Snapshot, error) {
-	if newest == nil || newest.Manifest.Resources[r.Name].IsAvailable() {
-		return newest, nil
-	}
-	last := newest.Manifest.Resources[r.Name].Last
-	if last == nil {
-		return nil, nil
-	}
-	export := newest.Manifest.Export
-	snap, err := s.Snapshot(export, last.Snapshot)
-	if err != nil {
-		if erased, erasedErr := ReadFolder(s.Path(export, PrunedDir, last.Snapshot)); erasedErr == nil {
-			snap, err = erased, nil
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if snap.Digest != last.ManifestSHA256 {
-		return nil, &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that %s names", last.Snapshot, newest.Name())}
-	}
-	return snap, nil
-}
-
-// bases returns the names of the snapshots with which the next reads of resources that
-// were not available are compared.
-func (m *Manifest) bases() []string {
-	var names []string
-	for _, r := range m.Unavailable() {
-		if last := m.Resources[r.Name].Last; last != nil {
-			names = append(names, last.Snapshot)
-		}
-	}
-	return names
-}
-
-// checkBase rejects a draft of a resource with another base than BaseOf returns.
-func (w *Writer) checkBase(d ResourceDraft) error {
-	if d.Unavailable != "" {
-		return nil
-	}
-	base, err := w.store.BaseOf(w.newest, d.Resource)
-	if err != nil {
-		return err
-	}
-	var before Counts
-	recorded := false
-	if base != nil {
-		before, recorded = base.Manifest.Resources[d.Resource.Name]
-	}
-	switch {
-	case recorded == (d.Base == BaseNone):
-		return fmt.Errorf("the base %q doesn't match the newest snapshot", d.Base)
-	case (d.Base == BasePrevious) != (d.Changes != nil):
-		return fmt.Errorf("a draft with the base %q has changes: %t", d.Base, d.Changes != nil)
-	case d.Base == BasePrevious && d.Counts.Before != before.Total:
-		return errors.New("the draft was compared with a snapshot that isn't the newest")
-	}
-	return nil
-}
-
-// last returns the link to the newest snapshot with the records of r, or nil.
-func (w *Writer) last(r *Resource) *Link {
-	if w.newest == nil {
-		return nil
-	}
-	counts, declared := w.newest.Manifest.Resources[r.Name]
-	if declared && counts.IsAvailable() {
-		return w.newest.link()
-	}
-	return counts.Last
 }
 
 func (d DeclaredResource) sameNarrowing(other DeclaredResource) bool {

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"oktasync/reconcile/snapshot/tempfile"
 )
 
@@ -225,9 +223,6 @@ func removeFolder(fsys fileSystem, dir string) error {
 // TempFile returns a new file without a name in dir, see tempfile.Create.
 func TempFile(dir string) (*os.File, error) { return tempfile.Create(dir) }
 
-// TempFile returns a new file without a name in the store's folder.
-func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }
-
 var (
 	ErrNotPlain  = errors.New("is not a regular file")
 	errNotFolder = errors.New("is not a folder")
@@ -298,50 +293,6 @@ func plainError(path string, err error) error {
 		return &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain}
 	}
 	return err
-}
-
-// HasHole reports whether a file of this size has a hole: a part that takes time to
-// read, and no space on disk. It returns false if the file system doesn't say.
-func HasHole(f *os.File, size int64) bool {
-	hole, err := f.Seek(0, unix.SEEK_HOLE)
-	_, back := f.Seek(0, io.SeekStart)
-	return err == nil && back == nil && hole < size
-}
-
-// DigestOfFile returns the SHA-256 of a regular file. Of a file with holes, it covers
-// only the parts that take space on disk, with their positions, and the size.
-func DigestOfFile(path string) (string, error) {
-	f, err := OpenPlain(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	sum, size := NewDigest(), info.Size()
-	if !HasHole(f, size) {
-		_, err = io.Copy(sum, io.LimitReader(f, size)) // no more, while it grows
-		return sum.String(), err
-	}
-	fmt.Fprintln(sum, size)
-	for end := int64(0); ; {
-		start, err := f.Seek(end, unix.SEEK_DATA)
-		if errors.Is(err, syscall.ENXIO) {
-			return sum.String(), nil
-		}
-		if err == nil {
-			end, err = f.Seek(start, unix.SEEK_HOLE)
-		}
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintln(sum, start, end)
-		if _, err := io.Copy(sum, io.NewSectionReader(f, start, end-start)); err != nil {
-			return "", err
-		}
-	}
 }
 
 // openFolder opens a folder of a store. It rejects a link.

@@ -25,14 +25,6 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("%s has no snapshot %s; the nearest is %s", e.Export, e.Name, e.Nearest)
 }
 
-// A BadNameError means that a text isn't the name or date of a snapshot.
-type BadNameError struct{ Name string }
-
-func (e *BadNameError) Error() string {
-	return fmt.Sprintf("%q doesn't name a snapshot: use a name (20260630T060000Z), a date (2026-06-30), a time (2026-06-30T06:00:00Z), "+
-		"latest, or @-N for the Nth before the newest", e.Name)
-}
-
 // names returns the names of an export's snapshots, up to the newest one that the
 // checkpoint covers. Each name is later than the one before it, so their order is
 // that of the chain.
@@ -68,15 +60,6 @@ func snapshotNames(dir string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// ParseName returns the time in the name of a snapshot.
-func ParseName(name string) (time.Time, error) {
-	t, err := time.Parse(nameLayout, name)
-	if err == nil && len(name) != len(nameLayout) { // time.Parse accepts fractions of a second
-		err = errors.New("not the name of a snapshot")
-	}
-	return t, err
 }
 
 // List returns the snapshots of an export, oldest first. It omits snapshots whose
@@ -120,6 +103,24 @@ func (s *Store) Latest(export string) (*Snapshot, error) {
 		err = fmt.Errorf("%s: %w", export, ErrNoSnapshot)
 	}
 	return nil, err
+}
+
+// newest returns the newest snapshot that a checkpoint covers. Its records can be
+// erased; then its folder is the one in PrunedDir.
+func (s *Store) newest(c *Checkpoint) (*Snapshot, error) {
+	snap, err := s.Snapshot(c.Export, c.Snapshot)
+	if err != nil {
+		if erased, erasedErr := ReadFolder(s.Path(c.Export, PrunedDir, c.Snapshot)); erasedErr == nil {
+			snap, err = erased, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if snap.Digest != c.ManifestSHA256 {
+		return nil, &MismatchError{c.Export, fmt.Sprintf("the manifest of its newest snapshot, %s, isn't the one that its checkpoint covers", c.Snapshot)}
+	}
+	return snap, nil
 }
 
 // back returns the nth snapshot before the newest.
@@ -235,24 +236,6 @@ func nearest(names []string, name string) string {
 	return slices.MinFunc(names, func(a, b string) int { return cmp.Compare(gap(a), gap(b)) })
 }
 
-// Due returns the names of the snapshots that r doesn't keep, oldest first. Unless
-// next is the zero time, it assumes one more snapshot at this time. Snapshots whose
-// manifest can't be read are always kept.
-func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error) {
-	list, _ := s.List(export) // without unreadable snapshots, which are kept
-	var names []string
-	for i, snap := range list {
-		names = append(names, snap.Name())
-		if i == len(list)-1 {
-			r.Hold = append(slices.Clone(r.Hold), snap.Manifest.bases()...)
-		}
-	}
-	if !next.IsZero() {
-		names = append(names, next.UTC().Format(nameLayout))
-	}
-	return r.Drop(names), nil
-}
-
 // Pruned returns the names of the pruned snapshots of an export, oldest first. Their
 // manifests are kept.
 func (s *Store) Pruned(export string) ([]string, error) {
@@ -298,4 +281,31 @@ func (s *Store) WasPruned(export, name string) bool {
 	_, err := os.Lstat(s.Path(export, name))
 	_, tombErr := os.Lstat(s.Path(export, PrunedDir, name))
 	return errors.Is(err, fs.ErrNotExist) && tombErr == nil
+}
+
+// BaseOf returns the snapshot with which the next read of r is compared: newest, or the
+// last one with its records if it wasn't available since. The result is nil if newest is
+// nil, or if r was never available. The records of the result may be erased.
+func (s *Store) BaseOf(newest *Snapshot, r *Resource) (*Snapshot, error) {
+	if newest == nil || newest.Manifest.Resources[r.Name].IsAvailable() {
+		return newest, nil
+	}
+	last := newest.Manifest.Resources[r.Name].Last
+	if last == nil {
+		return nil, nil
+	}
+	export := newest.Manifest.Export
+	snap, err := s.Snapshot(export, last.Snapshot)
+	if err != nil {
+		if erased, erasedErr := ReadFolder(s.Path(export, PrunedDir, last.Snapshot)); erasedErr == nil {
+			snap, err = erased, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if snap.Digest != last.ManifestSHA256 {
+		return nil, &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that %s names", last.Snapshot, newest.Name())}
+	}
+	return snap, nil
 }

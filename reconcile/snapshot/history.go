@@ -2,10 +2,9 @@ package snapshot
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
-	"sync"
 )
 
 // recentEnds is the number of ends of reconciles in a History.
@@ -93,113 +92,98 @@ func (s *Store) Journal(export string) (History, error) {
 	return h, err
 }
 
-// A Witness keeps the heads of exports in memory while the process lives. If an
-// older copy replaces a store, the store itself doesn't show it, but a Witness
-// does. The zero Witness is ready, and safe for concurrent use. See also [Store.Watch].
-type Witness struct {
-	mu   sync.Mutex
-	seen map[string]*Checkpoint // by the export's folder
+// A Ledger gathers the events of a journal that have an effect on the store. A line
+// adopted removes the events after the head from which it goes on: these lines were
+// not verified.
+type Ledger struct {
+	Lines int
+	Last  string // digest of the last line
+
+	// Broken means that a line doesn't follow the one before it, and that no later line
+	// adopts it.
+	Broken bool
+
+	events []Event
+	at     []int // the numbers of their lines
+	all    *Digest
 }
 
-// last returns the last checkpoint that was seen, or nil. A nil Witness has seen
-// none.
-func (w *Witness) last(folder string) *Checkpoint {
-	if w == nil {
-		return nil
+// ErrAdopted means that a line adopted doesn't have the digest of the lines before it,
+// which don't follow each other.
+var ErrAdopted = errors.New("adopted other lines than those before it")
+
+// Add adds a line, with its line feed. If the line isn't an event, doesn't follow the
+// line before it, or is ErrAdopted, Add also returns an error.
+func (l *Ledger) Add(line []byte) error {
+	if l.all == nil {
+		l.all = NewDigest()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.seen[folder]
+	l.Lines++
+	e, err := ParseEvent(line)
+	if err == nil && !e.follows(l.Last) {
+		err = errors.New("does not follow the line before it")
+	}
+	l.Broken = l.Broken || err != nil
+	if e.Event == EventAdopted {
+		l.adopt(e)
+		if l.Broken {
+			err = ErrAdopted
+		}
+	}
+	switch e.Event {
+	case EventPublished, EventQuarantined, EventReleased, EventDropped, EventPruned, EventAdopted:
+		l.events, l.at = append(l.events, e), append(l.at, l.Lines)
+	}
+	l.Last = DigestOf(line)
+	l.all.Write(line)
+	return err
 }
 
-func (w *Witness) saw(folder string, c *Checkpoint) {
-	if w == nil {
-		return
+// adopt removes the events that e doesn't go on from.
+func (l *Ledger) adopt(e Event) {
+	if e.JournalSHA256 == l.all.String() {
+		l.Broken = false
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen == nil {
-		w.seen = make(map[string]*Checkpoint)
-	}
-	w.seen[folder] = c
-}
-
-// sawNewer is saw, unless another goroutine has replaced the checkpoint last.
-func (w *Witness) sawNewer(folder string, last, c *Checkpoint) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen[folder] != last {
-		return
-	}
-	if w.seen == nil {
-		w.seen = make(map[string]*Checkpoint)
-	}
-	w.seen[folder] = c
-}
-
-// Watch takes over the checkpoint of an export into the Witness, so that the process
-// also detects an older copy after other processes have written to the export. It checks
-// what a [Writer] checks: the key of the checkpoint, its last line, and the line that the
-// Witness has. The error is the same: a *MismatchError or a *RollbackError.
-func (s *Store) Watch(export string) error {
-	if s.witness == nil {
-		return nil
-	}
-	w := &Writer{store: s, export: export}
-	last := s.witness.last(w.path()) // first: the checkpoint is at least as new
-	c, err := s.Checkpoint(export)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && last != nil && last.Lines > 0:
-		return &RollbackError{export, last.Head()}
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case c.SameAs(last):
-		return nil
-	}
-	if err := w.checkKey(c); err != nil {
-		return err
-	}
-	w.checkpoint = c
-	if w.journal, err = s.openJournal(export, c); err != nil {
-		return err
-	}
-	if err := w.checkRollback(last); err != nil {
-		return err
-	}
-	s.witness.sawNewer(w.path(), last, c)
-	return nil
-}
-
-// RollbackError means that an older copy has replaced an export: a journal line
-// that this process has read or written isn't there.
-type RollbackError struct {
-	Export string
-	Lost   Head
-}
-
-func (e *RollbackError) Error() string {
-	return fmt.Sprintf("an older copy has replaced it, and lost the head %s: line %d of its journal, which this process has read or written, is missing or changed",
-		e.Lost, e.Lost.Lines)
-}
-
-// checkRollback checks that the journal still has the last line of seen, which this
-// process has read or written, or that a covered line adopts its loss.
-func (w *Writer) checkRollback(seen *Checkpoint) error {
-	if seen == nil || w.journal.hasLine(seen.Bytes, seen.LineSHA256) == nil && seen.Bytes <= w.checkpoint.Bytes {
-		return nil
-	}
-	lost := seen.Head()
-	covered, err := w.covered()
+	old, err := ParseHead(e.OldHead)
 	if err != nil {
-		return err
+		old = Head{}
 	}
-	adopted := slices.ContainsFunc(covered.Events(), func(e Event) bool {
-		return e.Event == EventAdopted && (e.Lost == lost.String() || e.OldHead == lost.String())
-	})
-	if !adopted {
-		return &RollbackError{w.export, lost}
+	n, _ := slices.BinarySearch(l.at, old.Lines+1)
+	l.events, l.at = l.events[:n], l.at[:n]
+}
+
+// Events returns the events, oldest first.
+func (l *Ledger) Events() []Event { return l.events }
+
+// quarantined returns the events of the quarantined reads that were neither released
+// nor dropped, oldest first.
+func (l *Ledger) quarantined() (list []Event) {
+	reads, names := make(map[string]int), make(map[string]string)
+	for i, e := range l.events {
+		switch e.Event {
+		case EventQuarantined:
+			reads[e.Snapshot], names[e.ReadSHA256] = i, e.Snapshot
+		case EventDropped:
+			delete(reads, e.Snapshot)
+		case EventPublished:
+			delete(reads, names[e.ReadSHA256])
+		}
 	}
-	return nil
+	for _, i := range slices.Sorted(maps.Values(reads)) {
+		list = append(list, l.events[i])
+	}
+	return list
+}
+
+// Erased returns the digests of the manifests whose records may be missing, each with
+// the number of the first line that permits it. Such a line records their removal, or
+// adopts the export without them.
+func (l *Ledger) Erased() map[string]int {
+	erased := make(map[string]int)
+	for i, e := range l.events {
+		if _, ok := erased[e.ManifestSHA256]; !ok && len(e.Files) > 0 {
+			erased[e.ManifestSHA256] = l.at[i]
+		}
+	}
+	return erased
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"oktasync/reconcile/snapshot/canonjson"
@@ -60,6 +58,16 @@ func (e Event) ends() bool {
 		return true
 	}
 	return false
+}
+
+// ParseEvent parses a line of a journal, with its line feed, as strictly as
+// ParseManifest.
+func ParseEvent(line []byte) (Event, error) {
+	var e Event
+	if err := parseLine(line, &e); err != nil {
+		return Event{}, fmt.Errorf("parse event: %w", err)
+	}
+	return e, nil
 }
 
 // maxText bounds the texts of an event in bytes.
@@ -259,126 +267,6 @@ func (j *journal) close() error {
 		return nil
 	}
 	return j.file.Close()
-}
-
-// covered returns the ledger of the covered lines of the journal. It checks the chain
-// of lines. A break in the chain is an error, unless a later line adopts it.
-func (w *Writer) covered() (*Ledger, error) {
-	l := new(Ledger)
-	f, err := OpenPlain(w.path(JournalFile))
-	if errors.Is(err, fs.ErrNotExist) && w.checkpoint.Lines == 0 {
-		return l, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if _, err := readLines(io.LimitReader(f, w.checkpoint.Bytes), func(line []byte) error {
-		l.Add(line) // l.Broken keeps the error
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if l.Broken || l.Last != w.checkpoint.LineSHA256 {
-		return nil, w.mismatch("a journal line that its checkpoint covers is missing or changed")
-	}
-	return l, nil
-}
-
-// A Ledger gathers the events of a journal that have an effect on the store. A line
-// adopted removes the events after the head from which it goes on: these lines were
-// not verified.
-type Ledger struct {
-	Lines int
-	Last  string // digest of the last line
-
-	// Broken means that a line doesn't follow the one before it, and that no later line
-	// adopts it.
-	Broken bool
-
-	events []Event
-	at     []int // the numbers of their lines
-	all    *Digest
-}
-
-// ErrAdopted means that a line adopted doesn't have the digest of the lines before it,
-// which don't follow each other.
-var ErrAdopted = errors.New("adopted other lines than those before it")
-
-// Add adds a line, with its line feed. If the line isn't an event, doesn't follow the
-// line before it, or is ErrAdopted, Add also returns an error.
-func (l *Ledger) Add(line []byte) error {
-	if l.all == nil {
-		l.all = NewDigest()
-	}
-	l.Lines++
-	e, err := ParseEvent(line)
-	if err == nil && !e.follows(l.Last) {
-		err = errors.New("does not follow the line before it")
-	}
-	l.Broken = l.Broken || err != nil
-	if e.Event == EventAdopted {
-		l.adopt(e)
-		if l.Broken {
-			err = ErrAdopted
-		}
-	}
-	switch e.Event {
-	case EventPublished, EventQuarantined, EventReleased, EventDropped, EventPruned, EventAdopted:
-		l.events, l.at = append(l.events, e), append(l.at, l.Lines)
-	}
-	l.Last = DigestOf(line)
-	l.all.Write(line)
-	return err
-}
-
-// adopt removes the events that e doesn't go on from.
-func (l *Ledger) adopt(e Event) {
-	if e.JournalSHA256 == l.all.String() {
-		l.Broken = false
-	}
-	old, err := ParseHead(e.OldHead)
-	if err != nil {
-		old = Head{}
-	}
-	n, _ := slices.BinarySearch(l.at, old.Lines+1)
-	l.events, l.at = l.events[:n], l.at[:n]
-}
-
-// Events returns the events, oldest first.
-func (l *Ledger) Events() []Event { return l.events }
-
-// quarantined returns the events of the quarantined reads that were neither released
-// nor dropped, oldest first.
-func (l *Ledger) quarantined() (list []Event) {
-	reads, names := make(map[string]int), make(map[string]string)
-	for i, e := range l.events {
-		switch e.Event {
-		case EventQuarantined:
-			reads[e.Snapshot], names[e.ReadSHA256] = i, e.Snapshot
-		case EventDropped:
-			delete(reads, e.Snapshot)
-		case EventPublished:
-			delete(reads, names[e.ReadSHA256])
-		}
-	}
-	for _, i := range slices.Sorted(maps.Values(reads)) {
-		list = append(list, l.events[i])
-	}
-	return list
-}
-
-// Erased returns the digests of the manifests whose records may be missing, each with
-// the number of the first line that permits it. Such a line records their removal, or
-// adopts the export without them.
-func (l *Ledger) Erased() map[string]int {
-	erased := make(map[string]int)
-	for i, e := range l.events {
-		if _, ok := erased[e.ManifestSHA256]; !ok && len(e.Files) > 0 {
-			erased[e.ManifestSHA256] = l.at[i]
-		}
-	}
-	return erased
 }
 
 // follows reports whether e names the line before it, by its digest. The digest

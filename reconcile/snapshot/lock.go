@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -48,48 +47,9 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is locked by %s (process %d of %s on %s, since %s)", e.What, h.Command, h.PID, h.User, h.Host, h.Since)
 }
 
-// LockRun takes the store's lock. A daemon holds it until it ends. If another process
-// holds it, the error is a *LockedError.
-func (s *Store) LockRun(h Holder) (release func() error, err error) {
-	lock, err := s.lock(s.dir, "store", h, 0)
-	if err != nil {
-		return nil, err
-	}
-	return lock.release, nil
-}
-
 // A lock is a file that an open descriptor locks with flock(2). The end of the
 // process releases it. The file contains its holder.
 type lock struct{ file *os.File }
-
-// lock takes the lock in the folder dir for h, and waits for it up to wait.
-func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
-	f, err := s.openLock(filepath.Join(dir, LockFile))
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", what, err)
-	}
-	l := &lock{f}
-	err = l.take(wait)
-	switch {
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, errors.Join(&LockedError{What: what, Holder: l.holder()}, f.Close())
-	case err == nil:
-		err = l.name(h, s.private)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", what, err), f.Close())
-	}
-	return l, nil
-}
-
-// openLock opens the file of a lock, and creates it if it is missing.
-func (s *Store) openLock(path string) (f *os.File, err error) {
-	_, err = osFiles{s.dir}.in(path, func(root *os.Root, name string) (err error) {
-		f, err = openPlainIn(root, name, os.O_CREATE|os.O_RDWR, s.private)
-		return err
-	})
-	return f, err
-}
 
 // take takes the lock. While another process holds it, take tries again, up to wait.
 func (l *lock) take(wait time.Duration) error {

@@ -1,232 +1,287 @@
 package snapshot
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"reflect"
-	"regexp"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/edges"
+	"oktasync/reconcile/snapshot/diff"
 )
 
-// ParseManifest parses a manifest.json. It accepts only the bytes that a writer of the
-// returned manifest writes.
-func ParseManifest(data []byte) (*Manifest, error) {
-	m := new(Manifest)
-	if err := parseDocument(data, snapshotFormat, m); err != nil {
-		return nil, fmt.Errorf("parse manifest: %w", err)
-	}
-	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("parse manifest: %w", err)
-	}
-	return m, nil
+// Names of the files in a snapshot's folder.
+const (
+	ManifestFile  = "manifest.json"
+	SignatureFile = "manifest.json.sig"
+	TimestampFile = "manifest.json.tsr"
+	SumsFile      = "SHA256SUMS"
+	RequestsFile  = "requests.ndjson"
+)
+
+// A Manifest describes a snapshot: what was declared and read, the digest of every
+// file, and the digest of the previous manifest.
+type Manifest struct {
+	Format    string            `json:"format"`
+	StoreID   string            `json:"store_id"`
+	Export    string            `json:"export"`
+	Snapshot  string            `json:"snapshot"`
+	Sequence  int               `json:"sequence"` // 1, 2, 3…: the only order
+	Org       Org               `json:"org"`
+	Client    Client            `json:"client"`
+	Run       Run               `json:"run"`
+	Tool      Tool              `json:"tool"`
+	Declared  Declaration       `json:"declared"`
+	Read      Read              `json:"read"`
+	Signed    Time              `json:"signed"`            // when the manifest was completed and signed, by Okta's clock
+	Control   *Control          `json:"control,omitempty"` // nil: nothing was compared with Okta's own counts
+	Resources map[string]Counts `json:"resources"`         // by name
+	Files     []File            `json:"files"`
+	Journal   JournalHead       `json:"journal"`
+	SignedBy  *string           `json:"signed_by"` // the key's fingerprint; null: not signed
+	Previous  *Link             `json:"previous"`  // null for sequence 1 alone
 }
 
-var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-
-// check rejects a manifest that no writer writes.
-func (m *Manifest) check() error {
-	if !ExportName.MatchString(m.Export) {
-		return errors.New("export: not the name of an export")
-	}
-	if _, err := ParseName(m.Snapshot); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	if m.Sequence < 1 || (m.Sequence == 1) != (m.Previous == nil) {
-		return errors.New("sequence: doesn't match previous")
-	}
-	seen := map[string]bool{ManifestFile: true, SignatureFile: true, TimestampFile: true}
-	for _, f := range m.Files {
-		if seen[f.Name] || !fileName.MatchString(f.Name) {
-			return fmt.Errorf("files: a file can't be named %q here", f.Name)
-		}
-		if f.Rows < 0 || f.Bytes < 0 {
-			return fmt.Errorf("files: %s has a negative size", f.Name)
-		}
-		seen[f.Name] = true
-	}
-	if err := m.checkResources(seen); err != nil {
-		return err
-	}
-	if err := m.checkControl(); err != nil {
-		return fmt.Errorf("control: %w", err)
-	}
-	return nil
+// Org is the Okta org that was read.
+type Org struct {
+	URL string `json:"url"`
+	ID  string `json:"id,omitempty"`
+	TLS []TLS  `json:"tls,omitempty"` // in the order of their first response; none over plain HTTP
 }
 
-// checkResources checks that the manifest declares, counts and lists the same
-// resources.
-func (m *Manifest) checkResources(listed map[string]bool) error {
-	if len(m.Resources) == 0 || len(m.Resources) != len(m.Declared.Resources) {
-		return errors.New("resources: doesn't match declared")
+// TLS is a certificate with which the org answered.
+type TLS struct {
+	LeafSHA256 string `json:"leaf_sha256"`
+	Issuer     string `json:"issuer"`
+	PrivateCA  bool   `json:"private_ca"` // only a CA that the configuration adds has signed it
+	Requests   int    `json:"requests"`   // that it answered, without token requests
+}
+
+// Client is the app that sent the requests.
+type Client struct {
+	ClientID string   `json:"client_id"`
+	Scopes   []string `json:"scopes"`
+	DPoP     bool     `json:"dpop"`
+}
+
+// Run describes how the reconcile was started, and by which user.
+type Run struct {
+	Trigger      string    `json:"trigger"` // schedule, apply, …
+	Host         string    `json:"host"`
+	User         string    `json:"user"`
+	ConfigSHA256 string    `json:"config_sha256"`
+	Override     *Override `json:"override"` // null: no guard was overridden
+}
+
+// Override records why a snapshot was published although a guard had stopped it.
+type Override struct {
+	User   string `json:"user"`
+	Reason string `json:"reason"`
+	Guard  string `json:"guard"` // the message of the guard
+
+	// Released is the time of the release from quarantine; null if the read was
+	// published at once.
+	Released *Time `json:"released,omitempty"`
+}
+
+// Tool is the program that wrote the snapshot.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+}
+
+// Read describes the read of a snapshot.
+type Read struct {
+	Started       Time  `json:"started"` // both by Okta's clock
+	Finished      Time  `json:"finished"`
+	ClockOffsetMS int64 `json:"clock_offset_ms"` // the local clock minus Okta's
+	Requests      int   `json:"requests"`        // lines of requests.ndjson; Publish counts them
+	Settled       bool  `json:"settled"`
+}
+
+// Counts counts the records of one resource, and their changes since the
+// previous snapshot.
+type Counts struct {
+	Total      int               `json:"total"`
+	ByStatus   map[string]int    `json:"by_status,omitempty"`
+	Added      int               `json:"added"`
+	Changed    int               `json:"changed"`
+	Removed    int               `json:"removed"`
+	Kinds      map[diff.Kind]int `json:"kinds"`
+	Base       string            `json:"base"`       // BaseNone, BasePrevious or BaseReset
+	Rows       int               `json:"rows"`       // in all responses: Total without Carried, Duplicates and Outside
+	Duplicates int               `json:"duplicates"` // further copies of a record
+	Outside    int               `json:"outside"`    // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
+
+	// Refresh is RefreshFull or RefreshIncremental for group_members, "" for the other
+	// resources. Carried is the number of records that an incremental refresh has taken
+	// over from the previous snapshot.
+	Refresh string `json:"refresh,omitempty"`
+	Carried int    `json:"carried,omitzero"`
+
+	// Available is false, and Reason says why, if the resource could not be read. Then
+	// there are no files of it, and the counts are 0 apart from Rows and Outside. Last
+	// is the newest snapshot with its records; nil: there is none. nil means available.
+	Available *bool  `json:"available,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Last      *Link  `json:"last,omitempty"`
+
+	// Unresolved is the number of edges whose other end isn't in the snapshot, although
+	// its resource is recorded. It is counted when the records are written.
+	Unresolved int `json:"unresolved,omitzero"`
+}
+
+// Control compares the numbers of members that Okta reports for groups with the
+// numbers of records in the same snapshot. Okta reports a number also if the role of
+// the app doesn't cover all members.
+type Control struct {
+	Everyone   *Total         `json:"everyone,omitempty"` // of the group Everyone, with the users; nil: not compared
+	Groups     *GroupsControl `json:"groups,omitempty"`   // of groups, with their members; nil: not compared
+	Reconciled bool           `json:"reconciled"`         // changes during the read explain each difference
+}
+
+// Total is a number as Okta reports it, and as it was counted.
+type Total struct {
+	Okta    int `json:"okta"`
+	Counted int `json:"counted"`
+}
+
+// GroupsControl compares the members of all groups for which Okta reports a number.
+type GroupsControl struct {
+	Compared  int          `json:"compared"` // groups
+	Okta      int          `json:"okta"`     // members of these groups
+	Counted   int          `json:"counted"`
+	Different []GroupTotal `json:"different"` // at most MaxDifferent groups whose numbers differ; never nil
+}
+
+// GroupTotal is the number of members of one group.
+type GroupTotal struct {
+	ID      string `json:"id"`
+	Okta    int    `json:"okta"`
+	Counted int    `json:"counted"`
+}
+
+// MaxDifferent is the most groups in GroupsControl.Different.
+const MaxDifferent = 100
+
+// IsAvailable reports whether the resource was read.
+func (c Counts) IsAvailable() bool { return c.Available == nil || *c.Available }
+
+// Kinds of a refresh.
+const (
+	RefreshFull        = "full"        // all records were read
+	RefreshIncremental = "incremental" // records whose parents are unchanged can be carried
+)
+
+// Bases of the comparison of a resource.
+const (
+	BaseNone     = "none"     // the first snapshot of the resource: nothing to compare with
+	BasePrevious = "previous" // compared with the previous snapshot
+	BaseReset    = "reset"    // other records are declared, so a comparison would mislead
+)
+
+// A File is a file of a snapshot's folder.
+type File struct {
+	Name          string `json:"name"`
+	Resource      string `json:"resource"`
+	Rows          int    `json:"rows"`
+	Bytes         int64  `json:"bytes"`
+	SHA256        string `json:"sha256"`
+	ContentSHA256 string `json:"content_sha256,omitempty"` // of what is compressed in it
+}
+
+// JournalHead is the journal as it stood when a manifest was made.
+type JournalHead struct {
+	Lines  int    `json:"lines"`
+	SHA256 string `json:"sha256"` // of line number Lines, line feed included
+}
+
+// Link identifies the previous snapshot in a manifest.
+type Link struct {
+	Snapshot       string `json:"snapshot"`
+	ManifestSHA256 string `json:"manifest_sha256"`
+}
+
+// resourceRequests is the resource of requests.ndjson in a list of files.
+const resourceRequests = "requests"
+
+// A Request is one line of requests.ndjson.
+type Request struct {
+	Time      Time   `json:"time"`
+	Resource  string `json:"resource"` // "token" for a token request
+	Method    string `json:"method"`
+	Path      string `json:"path"`   // and query
+	Status    int    `json:"status"` // 0: no answer
+	Rows      int    `json:"rows"`
+	RequestID string `json:"request_id"`
+	Error     string `json:"error,omitempty"`
+
+	// OktaStatus is the status of the record in the response, if the request names
+	// one record by its id.
+	OktaStatus string `json:"okta_status,omitempty"`
+}
+
+// Line appends r to dst as a line of requests.ndjson.
+func (r *Request) Line(dst []byte) ([]byte, error) {
+	line, err := canonjson.Marshal(r)
+	if err != nil {
+		return dst, err
 	}
-	for name, counts := range m.Resources {
-		r := ResourceNamed(name)
-		if r == nil {
-			return fmt.Errorf("resources: unknown resource %q; a newer version of oktasync wrote it", name)
-		}
-		if _, ok := m.Declared.Resources[name]; !ok {
-			return errors.New("resources: doesn't match declared")
-		}
-		if p := r.Parent; p != nil && counts.IsAvailable() && !m.records(p) {
-			return fmt.Errorf("resources: %s without %s", name, p.Name)
-		}
-		if !counts.IsAvailable() {
-			if err := m.checkUnavailable(r, listed); err != nil {
-				return err
-			}
-			continue
-		}
-		if counts.Available != nil || counts.Reason != "" || counts.Last != nil {
-			return fmt.Errorf("resources: %s are available", name)
-		}
-		if !listed[r.RecordsFile()] {
-			return errors.New("files: there is no " + r.RecordsFile())
-		}
-		if !counts.possible() || !counts.refreshed(r) || counts.Unresolved > 0 && r.Other == nil {
-			return fmt.Errorf("resources: impossible counts of %s", name)
+	return append(append(dst, line...), '\n'), nil
+}
+
+// notFound is the error code of Okta for a record that doesn't exist. A proxy's 404
+// has none.
+const notFound = "E0000007"
+
+// Proof returns what q proves about a record: that it doesn't exist, or that it
+// exists and has a status. ok is false unless q requests one record by its id, and
+// Okta's response shows which it is.
+func (q *Request) Proof() (id string, proof diff.Proof, ok bool) {
+	i := strings.LastIndexByte(q.Path, '/')
+	id, err := url.PathUnescape(q.Path[i+1:])
+	if err != nil || strings.Contains(q.Path, "?") {
+		return "", diff.Proof{}, false
+	}
+	proof = diff.Proof{RequestID: q.RequestID, HTTPStatus: q.Status, OktaStatus: q.OktaStatus}
+	if q.Status == http.StatusNotFound && q.Error == notFound {
+		proof.OktaStatus = notFound
+		return id, proof, true
+	}
+	return id, proof, q.Status == http.StatusOK && q.Rows == 1
+}
+
+// ParseRequest parses a line of a requests.ndjson, with its line feed, as strictly as
+// ParseManifest.
+func ParseRequest(line []byte) (Request, error) {
+	var r Request
+	if err := parseLine(line, &r); err != nil {
+		return Request{}, fmt.Errorf("parse request: %w", err)
+	}
+	return r, nil
+}
+
+// fileNamed returns the entry of a file, or the zero File.
+func fileNamed(files []File, name string) File {
+	for _, f := range files {
+		if f.Name == name {
+			return f
 		}
 	}
-	return nil
+	return File{}
+}
+
+// Recorded returns the resources whose records m has, in the order of Resources.
+func (m *Manifest) Recorded() []*Resource {
+	return slices.DeleteFunc(Resources(), func(r *Resource) bool { return !m.records(r) })
 }
 
 // records reports whether m has the records of r.
 func (m *Manifest) records(r *Resource) bool {
 	counts, ok := m.Resources[r.Name]
 	return ok && counts.IsAvailable()
-}
-
-// checkUnavailable checks the counts of a resource that could not be read.
-func (m *Manifest) checkUnavailable(r *Resource, listed map[string]bool) error {
-	is := m.Resources[r.Name]
-	zero := Counts{
-		Available: is.Available, Reason: is.Reason, Last: is.Last, Rows: is.Rows, Outside: is.Outside,
-		Base: BaseNone, Kinds: is.Kinds,
-	}
-	switch {
-	case !m.Declared.Resources[r.Name].Optional:
-		return fmt.Errorf("resources: %s are not available, and not optional", r.Name)
-	case is.Reason == "" || is.Kinds == nil || len(is.Kinds) > 0 || is.Rows < 0 || is.Rows != is.Outside || !reflect.DeepEqual(is, zero):
-		return fmt.Errorf("resources: impossible counts of %s", r.Name)
-	case listed[r.RecordsFile()] || listed[r.CSVFile()] || listed[r.ChangesFile()]:
-		return fmt.Errorf("files: there are files of %s, which are not available", r.Name)
-	}
-	return nil
-}
-
-// checkControl compares the counted numbers of members with the counts of the
-// resources. CheckMembers compares those of single groups.
-func (m *Manifest) checkControl() error {
-	if m.Control == nil {
-		return nil
-	}
-	everyone, groups := m.Control.Everyone, m.Control.Groups
-	recorded, ok := m.Resources[Groups.Name], m.records(Groups)
-	if !ok || everyone == nil && groups == nil {
-		return errors.New("there is nothing to compare")
-	}
-	equal := true
-	if everyone != nil {
-		users, ok := m.Resources[Users.Name], m.records(Users)
-		narrowing := m.Declared.Resources[Users.Name].Narrowing
-		if !ok || narrowing != nil && (narrowing.Search != "" || !narrowing.IncludeDeprovisioned) || everyone.Counted != users.Total || everyone.Okta < 0 {
-			return errors.New("everyone: impossible numbers")
-		}
-		equal = everyone.Okta == everyone.Counted
-	}
-	if groups != nil {
-		members, ok := m.Resources[GroupMembers.Name], m.records(GroupMembers)
-		all := groups.Compared == recorded.Total
-		if !ok || !groups.possible() || groups.Compared > recorded.Total || groups.Counted > members.Total || all && groups.Counted != members.Total {
-			return errors.New("groups: impossible numbers")
-		}
-		equal = equal && len(groups.Different) == 0 && groups.Okta == groups.Counted
-	}
-	if equal && !m.Control.Reconciled {
-		return errors.New("reconciled: there is no difference")
-	}
-	return nil
-}
-
-// possible reports whether c can be the numbers of some groups.
-func (c *GroupsControl) possible() bool {
-	last := ""
-	for _, d := range c.Different {
-		if d.ID <= last || d.Okta == d.Counted || min(d.Okta, d.Counted) < 0 || d.Counted > c.Counted {
-			return false
-		}
-		last = d.ID
-	}
-	return c.Different != nil && len(c.Different) <= min(MaxDifferent, c.Compared) && min(c.Okta, c.Counted) >= 0
-}
-
-// MemberCounter returns a counter for CheckMembers, or nil if no members of single
-// groups are in the manifest.
-func (m *Manifest) MemberCounter() *edges.Counter {
-	if m.Control == nil || m.Control.Groups == nil {
-		return nil
-	}
-	var ids []string
-	for _, d := range m.Control.Groups.Different {
-		ids = append(ids, d.ID)
-	}
-	return edges.NewCounter(ids)
-}
-
-// CheckMembers compares the numbers of members of single groups with the counted ones.
-func (m *Manifest) CheckMembers(counted *edges.Counter) error {
-	if counted == nil {
-		return nil
-	}
-	for _, d := range m.Control.Groups.Different {
-		if n := counted.Count(d.ID); n != d.Counted {
-			return fmt.Errorf("the group %s has %d members, and the control total has %d", d.ID, n, d.Counted)
-		}
-	}
-	return nil
-}
-
-// possible reports whether c can be the counts of a snapshot: no number is negative,
-// each change has one kind, and changes have a base.
-func (c Counts) possible() bool {
-	kinds := 0
-	for _, n := range c.Kinds {
-		if n < 0 {
-			return false
-		}
-		kinds += n
-	}
-	for _, n := range c.ByStatus {
-		if n < 0 {
-			return false
-		}
-	}
-	least := min(c.Total, c.Added, c.Changed, c.Removed, c.Rows, c.Duplicates, c.Outside, c.Unresolved)
-	return least >= 0 && c.Unresolved <= c.Total && kinds == c.Added+c.Changed+c.Removed && (kinds == 0 || c.Base == BasePrevious)
-}
-
-// refreshed reports whether c can be the counts of r as to its refresh.
-func (c Counts) refreshed(r *Resource) bool {
-	switch {
-	case r != GroupMembers:
-		return c.Refresh == "" && c.Carried == 0
-	case c.Refresh == RefreshIncremental:
-		return c.Base == BasePrevious && c.Carried >= 0 && c.Carried <= c.Total
-	}
-	return c.Refresh == RefreshFull && c.Carried == 0
-}
-
-// Recorded returns the resources whose records m has, in the order of Resources.
-func (m *Manifest) Recorded() []*Resource {
-	return slices.DeleteFunc(Resources(), func(r *Resource) bool { return !m.records(r) })
 }
 
 // Unavailable returns the resources that could not be read, in the order of Resources.
@@ -270,6 +325,21 @@ func (m *Manifest) fileNames() []string {
 	return names
 }
 
+// TombstoneNames returns the names of the files that stay of a pruned snapshot, if it
+// has them.
+func (m *Manifest) TombstoneNames() []string {
+	if m.SignedBy == nil {
+		return []string{ManifestFile, TimestampFile}
+	}
+	return []string{ManifestFile, SignatureFile, TimestampFile}
+}
+
+// ChangesNames returns the names of the changes files that m lists. They can stay of a
+// pruned snapshot.
+func (m *Manifest) ChangesNames() []string {
+	return slices.DeleteFunc(m.fileNames(), func(name string) bool { return !strings.HasSuffix(name, changesSuffix) })
+}
+
 // digest returns the digest of manifest.json.
 func (m *Manifest) digest() string {
 	data, err := canonjson.Marshal(m)
@@ -279,78 +349,14 @@ func (m *Manifest) digest() string {
 	return DigestOf(append(data, '\n'))
 }
 
-// ParseEvent parses a line of a journal, with its line feed, as strictly as
-// ParseManifest.
-func ParseEvent(line []byte) (Event, error) {
-	var e Event
-	if err := parseLine(line, &e); err != nil {
-		return Event{}, fmt.Errorf("parse event: %w", err)
-	}
-	return e, nil
-}
-
-// ParseRequest parses a line of a requests.ndjson, with its line feed, as strictly as
-// ParseManifest.
-func ParseRequest(line []byte) (Request, error) {
-	var r Request
-	if err := parseLine(line, &r); err != nil {
-		return Request{}, fmt.Errorf("parse request: %w", err)
-	}
-	return r, nil
-}
-
-// parseDocument parses a document that names its format.
-func parseDocument(data []byte, format string, v any) error {
-	var head struct {
-		Format string `json:"format"`
-	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return jsonError(err)
-	}
-	if head.Format != format {
-		kind, _, _ := strings.Cut(format, "/")
-		if strings.HasPrefix(head.Format, kind+"/") {
-			return &formatError{head.Format, format}
+// bases returns the names of the snapshots with which the next reads of resources that
+// were not available are compared.
+func (m *Manifest) bases() []string {
+	var names []string
+	for _, r := range m.Unavailable() {
+		if last := m.Resources[r.Name].Last; last != nil {
+			names = append(names, last.Snapshot)
 		}
-		return fmt.Errorf("its format is not %s", format)
 	}
-	return parseLine(data, v)
-}
-
-// A formatError means that another version of oktasync wrote a document.
-type formatError struct{ format, supported string }
-
-func (e *formatError) Error() string {
-	return fmt.Sprintf("its format is %s, and this version of oktasync reads only %s", e.format, e.supported)
-}
-
-// jsonError returns an error of parsing JSON as a clause for people.
-func jsonError(err error) error {
-	e, ok := errors.AsType[*json.SemanticError](err)
-	switch {
-	case errors.Is(err, json.ErrUnknownName) && ok:
-		return fmt.Errorf("it has an unknown member %q", string(e.JSONPointer))
-	case ok:
-		return fmt.Errorf("its member %q has a wrong type or value", string(e.JSONPointer))
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return errors.New("it has a duplicate member")
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return errors.New("it is cut short")
-	}
-	return errors.New("it is not valid JSON")
-}
-
-// parseLine parses a line of plain RFC 8785 into v.
-func parseLine(line []byte, v any) error {
-	if err := json.Unmarshal(line, v, json.RejectUnknownMembers(true)); err != nil {
-		return jsonError(err)
-	}
-	again, err := canonjson.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(append(again, '\n'), line) {
-		return errors.New("not in canonical form")
-	}
-	return nil
+	return names
 }

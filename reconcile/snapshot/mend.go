@@ -32,10 +32,7 @@ func (w *Writer) mend(ctx context.Context) error {
 	if err := w.mendTail(ctx, snap); err != nil {
 		return err
 	}
-	if err := w.mendRemovals(); err != nil {
-		return err
-	}
-	return w.mendErasure()
+	return w.mendRemovals()
 }
 
 // sweep removes files and folders with partial names, and returns the names of
@@ -74,13 +71,6 @@ func (w *Writer) removePartial(path string, isDir bool) error {
 		return removeFolder(w.store.files, path)
 	}
 	return w.store.files.Remove(path)
-}
-
-// PartialOf returns the name that a partial name stands for.
-func PartialOf(name string) (string, bool) {
-	name, hidden := strings.CutPrefix(name, ".")
-	name, ok := strings.CutSuffix(name, partialSuffix)
-	return name, hidden && ok
 }
 
 // unpublished returns the snapshot of an interrupted publish, whose folder is in
@@ -377,4 +367,19 @@ func (w *Writer) mendRemoval(e Event) (done bool, err error) {
 		return false, w.removeQuarantined(e.Snapshot)
 	}
 	return true, nil
+}
+
+// removeRead removes the quarantined read whose read.json has a digest, if it
+// is there.
+func (w *Writer) removeRead(digest string) error {
+	names, err := snapshotNames(w.quarantine())
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if q, err := loadQuarantined(w.quarantine(name)); err == nil && q.digest == digest {
+			return w.removeQuarantined(name)
+		}
+	}
+	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -243,21 +242,6 @@ func (w *Writer) moveToPruned(name string) error {
 	return fsys.SyncDir(w.path())
 }
 
-// TombstoneNames returns the names of the files that stay of a pruned snapshot, if it
-// has them.
-func (m *Manifest) TombstoneNames() []string {
-	if m.SignedBy == nil {
-		return []string{ManifestFile, TimestampFile}
-	}
-	return []string{ManifestFile, SignatureFile, TimestampFile}
-}
-
-// ChangesNames returns the names of the changes files that m lists. They can stay of a
-// pruned snapshot.
-func (m *Manifest) ChangesNames() []string {
-	return slices.DeleteFunc(m.fileNames(), func(name string) bool { return !strings.HasSuffix(name, changesSuffix) })
-}
-
 // removeRecords removes the files that don't stay of a snapshot that was moved to
 // PrunedDir. Its changes files stay unless files names them. If the snapshot wasn't
 // moved, removeRecords does nothing.
@@ -291,9 +275,6 @@ func (w *Writer) removeRecords(name string, files []string) error {
 	}
 	return w.store.files.SyncDir(dir)
 }
-
-// Erased reports whether the records of s were removed.
-func (s *Snapshot) Erased() bool { return filepath.Base(filepath.Dir(s.dir)) == PrunedDir }
 
 // Retention selects the snapshots to keep: the last ones, and the newest one of each
 // of the last days, weeks (ISO 8601), months and years that have a snapshot. A rule
@@ -388,4 +369,22 @@ func (r Retention) rules() []keepRule {
 		}
 	}
 	return rules
+}
+
+// Due returns the names of the snapshots that r doesn't keep, oldest first. Unless
+// next is the zero time, it assumes one more snapshot at this time. Snapshots whose
+// manifest can't be read are always kept.
+func (s *Store) Due(export string, r Retention, next time.Time) ([]string, error) {
+	list, _ := s.List(export) // without unreadable snapshots, which are kept
+	var names []string
+	for i, snap := range list {
+		names = append(names, snap.Name())
+		if i == len(list)-1 {
+			r.Hold = append(slices.Clone(r.Hold), snap.Manifest.bases()...)
+		}
+	}
+	if !next.IsZero() {
+		names = append(names, next.UTC().Format(nameLayout))
+	}
+	return r.Drop(names), nil
 }

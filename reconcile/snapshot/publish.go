@@ -5,62 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/render"
 	"oktasync/reconcile/snapshot/sign"
 )
-
-// Draft is the input of a publish.
-type Draft struct {
-	Started, Finished time.Time // by Okta's clock
-	ClockOffset       time.Duration
-	Org               Org
-	Client            Client
-	Run               Run
-	Tool              Tool
-	Declared          Declaration
-	Settled           bool
-	Control           *Control        // nil: nothing was compared with Okta's own counts
-	Resources         []ResourceDraft // every declared resource
-	Requests          io.Reader       // lines of Request.Line
-	Base              *Snapshot       // the snapshot with which the records were compared; nil: none
-
-	readSHA256     string // of the quarantined read that is released
-	requestsSHA256 string // of its transcript
-}
-
-// ResourceDraft is one resource of a draft.
-type ResourceDraft struct {
-	Resource   *Resource
-	ByStatus   map[string]int
-	Counts     diff.Counts
-	Base       string
-	Records    diff.Reader // canonical records, read once, not closed
-	Changes    io.Reader   // lines of Change.Line; nil unless Base is BasePrevious
-	Rows       int         // records in all responses
-	Duplicates int         // further copies of records
-	Outside    int         // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
-	Refresh    string      // of group_members: RefreshFull or RefreshIncremental; "": RefreshFull
-	Carried    int         // records taken over from the newest snapshot
-
-	// Unavailable says why the resource, which is optional, could not be read; "": it was.
-	// If it is set, there is nothing but Resource, Rows, and Outside, which equals Rows.
-	Unavailable string
-
-	// Digests of the records that were compared, and of the changes. If they aren't
-	// "", what is published must have them.
-	ContentSHA256, ChangesSHA256 string
-
-	last       *Link // to the newest snapshot with the records of a resource that is unavailable
-	unresolved int   // edges whose other end isn't recorded; counted when the records are written
-}
 
 // Publish publishes a snapshot of d. After an error, the newest snapshot is the one
 // before; or, if only one of the last steps has failed, the next Writer completes
@@ -87,8 +39,6 @@ func (w *Writer) Publish(ctx context.Context, d Draft) (*Snapshot, error) {
 	}
 	return snap, nil
 }
-
-var errHalfway = errors.New("an earlier step has failed halfway; the next run completes it")
 
 func (w *Writer) publish(ctx context.Context, d Draft) (*Snapshot, error) {
 	if w.failed {
@@ -183,6 +133,31 @@ func (w *Writer) check(d Draft) error {
 		}
 	}
 	if base, newest := d.Base.link(), w.newest.link(); (base == nil) != (newest == nil) || base != nil && *base != *newest {
+		return errors.New("the draft was compared with a snapshot that isn't the newest")
+	}
+	return nil
+}
+
+// checkBase rejects a draft of a resource with another base than BaseOf returns.
+func (w *Writer) checkBase(d ResourceDraft) error {
+	if d.Unavailable != "" {
+		return nil
+	}
+	base, err := w.store.BaseOf(w.newest, d.Resource)
+	if err != nil {
+		return err
+	}
+	var before Counts
+	recorded := false
+	if base != nil {
+		before, recorded = base.Manifest.Resources[d.Resource.Name]
+	}
+	switch {
+	case recorded == (d.Base == BaseNone):
+		return fmt.Errorf("the base %q doesn't match the newest snapshot", d.Base)
+	case (d.Base == BasePrevious) != (d.Changes != nil):
+		return fmt.Errorf("a draft with the base %q has changes: %t", d.Base, d.Changes != nil)
+	case d.Base == BasePrevious && d.Counts.Before != before.Total:
 		return errors.New("the draft was compared with a snapshot that isn't the newest")
 	}
 	return nil
@@ -283,76 +258,6 @@ func (w *Writer) stage(ctx context.Context, name, dir string, d Draft) (*Snapsho
 	return snap, s.fsys.SyncDir(dir)
 }
 
-// manifest returns the manifest of d but for its files.
-func (w *Writer) manifest(name string, d Draft) *Manifest {
-	for i := range d.Resources {
-		d.Resources[i].last = w.last(d.Resources[i].Resource)
-	}
-	m := &Manifest{
-		Format:    snapshotFormat,
-		StoreID:   w.store.meta.StoreID,
-		Export:    w.export,
-		Snapshot:  name,
-		Sequence:  1,
-		Org:       d.Org,
-		Client:    d.Client,
-		Run:       d.Run,
-		Tool:      d.Tool,
-		Declared:  d.Declared,
-		Read:      d.read(),
-		Control:   d.Control,
-		Resources: d.counts(),
-		SignedBy:  signedBy(w.store.signer),
-		Journal:   JournalHead{Lines: w.journal.lines, SHA256: w.journal.head},
-		Previous:  w.newest.link(),
-	}
-	if w.newest != nil {
-		m.Sequence = w.newest.Manifest.Sequence + 1
-	}
-	return m
-}
-
-// signed returns the time at which a manifest is signed, by Okta's clock. It is
-// never before the end of the read, and never before the previous manifest was
-// signed.
-func (w *Writer) signed(d Draft) Time {
-	signed := later(At(w.store.now().Add(-d.ClockOffset)), At(d.Finished))
-	if w.newest != nil {
-		signed = later(signed, w.newest.Manifest.Signed)
-	}
-	return signed
-}
-
-func (d Draft) read() Read {
-	return Read{Started: At(d.Started), Finished: At(d.Finished), ClockOffsetMS: d.ClockOffset.Milliseconds(), Settled: d.Settled}
-}
-
-// counts returns the counts of the manifest, by resource.
-func (d Draft) counts() map[string]Counts {
-	counts := make(map[string]Counts)
-	for _, r := range d.Resources {
-		kinds := map[diff.Kind]int{} // never nil, so that the manifest has no null
-		maps.Copy(kinds, r.Counts.Kinds)
-		if r.Unavailable != "" {
-			counts[r.Resource.Name] = Counts{
-				Available: new(bool), Reason: r.Unavailable, Last: r.last, Base: BaseNone, Kinds: kinds, Rows: r.Rows, Outside: r.Outside,
-			}
-			continue
-		}
-		refresh := r.Refresh
-		if r.Resource == GroupMembers {
-			refresh = cmp.Or(refresh, RefreshFull)
-		}
-		counts[r.Resource.Name] = Counts{
-			Total: r.Counts.Total, ByStatus: r.ByStatus,
-			Added: r.Counts.Added, Changed: r.Counts.Changed, Removed: r.Counts.Removed,
-			Kinds: kinds, Base: r.Base, Rows: r.Rows, Duplicates: r.Duplicates, Outside: r.Outside,
-			Refresh: refresh, Carried: r.Carried,
-		}
-	}
-	return counts
-}
-
 // fill writes the files of d that m is going to list, and checks the counts of m.
 func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 	members := m.MemberCounter()
@@ -401,4 +306,56 @@ func (w *Writer) stampSnapshot(ctx context.Context, s *stage, snap *Snapshot) er
 	}
 	snap.TimestampSHA256 = DigestOf(stamp)
 	return s.write(TimestampFile, stamp)
+}
+
+// manifest returns the manifest of d but for its files.
+func (w *Writer) manifest(name string, d Draft) *Manifest {
+	for i := range d.Resources {
+		d.Resources[i].last = w.last(d.Resources[i].Resource)
+	}
+	m := &Manifest{
+		Format:    snapshotFormat,
+		StoreID:   w.store.meta.StoreID,
+		Export:    w.export,
+		Snapshot:  name,
+		Sequence:  1,
+		Org:       d.Org,
+		Client:    d.Client,
+		Run:       d.Run,
+		Tool:      d.Tool,
+		Declared:  d.Declared,
+		Read:      d.read(),
+		Control:   d.Control,
+		Resources: d.counts(),
+		SignedBy:  signedBy(w.store.signer),
+		Journal:   JournalHead{Lines: w.journal.lines, SHA256: w.journal.head},
+		Previous:  w.newest.link(),
+	}
+	if w.newest != nil {
+		m.Sequence = w.newest.Manifest.Sequence + 1
+	}
+	return m
+}
+
+// last returns the link to the newest snapshot with the records of r, or nil.
+func (w *Writer) last(r *Resource) *Link {
+	if w.newest == nil {
+		return nil
+	}
+	counts, declared := w.newest.Manifest.Resources[r.Name]
+	if declared && counts.IsAvailable() {
+		return w.newest.link()
+	}
+	return counts.Last
+}
+
+// signed returns the time at which a manifest is signed, by Okta's clock. It is
+// never before the end of the read, and never before the previous manifest was
+// signed.
+func (w *Writer) signed(d Draft) Time {
+	signed := later(At(w.store.now().Add(-d.ClockOffset)), At(d.Finished))
+	if w.newest != nil {
+		signed = later(signed, w.newest.Manifest.Signed)
+	}
+	return signed
 }

@@ -74,6 +74,15 @@ func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
 	return records, nil
 }
 
+// Proofs returns the proofs of removals that the read contains.
+func (q *QuarantinedRead) Proofs(r *Resource) (diff.Proofs, error) {
+	proofs, err := readProofs(q.dir, r)
+	if err != nil {
+		return nil, fmt.Errorf("read requests of quarantined %s@%s: %w", q.Export, q.ReadName, err)
+	}
+	return proofs, nil
+}
+
 // Quarantined returns the quarantined reads of an export, oldest first. Like
 // List, it returns the readable ones together with an error.
 func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
@@ -136,6 +145,43 @@ func (s *Store) FindQuarantined(export, name string) (*QuarantinedRead, error) {
 	return nil, fmt.Errorf("%s has no quarantined read %s; the newest is %s", export, name, list[len(list)-1].ReadName)
 }
 
+func (w *Writer) newestQuarantined() (*QuarantinedRead, error) {
+	covered, err := w.covered()
+	if err != nil {
+		return nil, err
+	}
+	reads := covered.quarantined()
+	if len(reads) == 0 {
+		return nil, fmt.Errorf("%s has no quarantined reads", w.export)
+	}
+	newest := reads[len(reads)-1]
+	q, err := w.openQuarantined(newest.Snapshot, newest.ReadSHA256)
+	if err != nil {
+		return nil, fmt.Errorf("the newest quarantined read, %s@%s: %w", w.export, newest.Snapshot, err)
+	}
+	return q, nil
+}
+
+// openQuarantined opens the quarantined read with this name and digest.
+func (w *Writer) openQuarantined(name, digest string) (*QuarantinedRead, error) {
+	if _, err := ParseName(name); err != nil {
+		return nil, err
+	}
+	dir := w.quarantine(name)
+	path := filepath.Join(dir, ReadFile)
+	if err := checkFolder(dir); err != nil {
+		return nil, damaged(path, err)
+	}
+	q, err := loadQuarantined(dir)
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	if q.digest != digest {
+		return nil, &DamagedError{Path: path, Problem: "it has changed since the read"}
+	}
+	return q, nil
+}
+
 // Quarantine stores the records and the transcript of d apart from the snapshots, and
 // returns the name of the read. Of each export, the newest three reads and those of
 // the last 14 days are kept. The steps: stage and sync the files; quarantined in the
@@ -154,11 +200,6 @@ func (w *Writer) Quarantine(ctx context.Context, d Draft, reason string) (name s
 		return "", fmt.Errorf("quarantine: drop the oldest: %w", err)
 	}
 	return name, nil
-}
-
-// quarantine joins the folder of the export's quarantine and the names below it.
-func (w *Writer) quarantine(names ...string) string {
-	return filepath.Join(append([]string{w.store.dir, QuarantineDir, w.export}, names...)...)
 }
 
 // storeQuarantined writes a read, and returns its name.
@@ -332,21 +373,6 @@ func (w *Writer) removeQuarantined(name string) error {
 		return err
 	}
 	return removeFolder(fsys, removed)
-}
-
-// removeRead removes the quarantined read whose read.json has a digest, if it
-// is there.
-func (w *Writer) removeRead(digest string) error {
-	names, err := snapshotNames(w.quarantine())
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if q, err := loadQuarantined(w.quarantine(name)); err == nil && q.digest == digest {
-			return w.removeQuarantined(name)
-		}
-	}
-	return nil
 }
 
 // CheckQuarantined returns what is wrong with the files of the quarantined read in

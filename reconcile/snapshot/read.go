@@ -4,292 +4,144 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
-	"github.com/klauspost/compress/zstd"
-	"golang.org/x/crypto/ssh"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sys/unix"
 
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
-	"oktasync/reconcile/snapshot/sign"
+)
+
+// Formats of what the store writes. A reader refuses any other.
+const (
+	storeFormat      = "oktasync.store/2"
+	checkpointFormat = "oktasync.checkpoint/2"
+	snapshotFormat   = "oktasync.snapshot/2"
+	readFormat       = "oktasync.read/2"
 )
 
 const (
-	MaxManifest  = 4 << 20 // bytes of a manifest
-	MaxLine      = 4 << 20 // bytes of a line of any file
-	window       = 1 << 20 // bytes before the current one that the compression refers to
-	maxExpansion = 1000    // uncompressed bytes for each compressed one, see MaxContent
+	MaxManifest = 4 << 20 // bytes of a manifest
+	MaxLine     = 4 << 20 // bytes of a line of any file
 )
 
-var (
-	// ErrLongLine means that a line is longer than any line of a published file.
-	ErrLongLine = fmt.Errorf("line longer than %d bytes", MaxLine)
+// ErrLongLine means that a line is longer than any line of a published file.
+var ErrLongLine = fmt.Errorf("line longer than %d bytes", MaxLine)
 
-	errExpansion = fmt.Errorf("its content is more than %d times as large as the file", maxExpansion)
-)
+// nameLayout is the layout of a snapshot's name: the time at which its read began,
+// in UTC.
+const nameLayout = "20060102T150405Z"
 
-// MaxContent returns how many bytes a compressed file of this size may contain. So
-// the work of a reader is bounded by the size of what it reads.
-func MaxContent(packed int64) int64 { return 4*MaxLine + maxExpansion*packed }
-
-// A Snapshot is a published snapshot.
-type Snapshot struct {
-	Manifest Manifest
-	Digest   string // SHA-256 of manifest.json
-
-	// After a publish with a Stamper: the digest of the time stamp, and why there is
-	// none.
-	TimestampSHA256 string
-	TimestampError  error
-
-	dir string
+// ParseName returns the time in the name of a snapshot.
+func ParseName(name string) (time.Time, error) {
+	t, err := time.Parse(nameLayout, name)
+	if err == nil && len(name) != len(nameLayout) { // time.Parse accepts fractions of a second
+		err = errors.New("not the name of a snapshot")
+	}
+	return t, err
 }
 
-// Name returns the name of the snapshot's folder.
-func (s *Snapshot) Name() string { return s.Manifest.Snapshot }
+// A BadNameError means that a text isn't the name or date of a snapshot.
+type BadNameError struct{ Name string }
 
-// Recorded returns the resources of the snapshot, in the order of Resources.
-func (s *Snapshot) Recorded() []*Resource { return s.Manifest.Recorded() }
+func (e *BadNameError) Error() string {
+	return fmt.Sprintf("%q doesn't name a snapshot: use a name (20260630T060000Z), a date (2026-06-30), a time (2026-06-30T06:00:00Z), "+
+		"latest, or @-N for the Nth before the newest", e.Name)
+}
 
-// Dir returns the snapshot's folder.
-func (s *Snapshot) Dir() string { return s.dir }
+// Time is an instant as the store writes it: RFC 3339 in UTC with
+// milliseconds.
+type Time struct{ time.Time }
 
-// Damage returns one clause for each file that is missing or has the wrong size. It
-// reads no file.
-func (s *Snapshot) Damage() []string {
-	var damage []string
-	for _, file := range s.Manifest.Files {
-		switch info, err := os.Lstat(filepath.Join(s.dir, file.Name)); {
-		case errors.Is(err, fs.ErrNotExist):
-			damage = append(damage, file.Name+" is missing")
-		case err != nil || info.Size() != file.Bytes:
-			damage = append(damage, file.Name+" doesn't have the size in its manifest")
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// At returns t as the store keeps it, without what is below a millisecond.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+func (t Time) String() string { return t.UTC().Format(timeLayout) }
+
+// MarshalJSON and UnmarshalJSON take the place of those of time.Time, which
+// know other forms.
+func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+
+func (t *Time) UnmarshalJSON(data []byte) (err error) {
+	t.Time, err = time.Parse(`"`+timeLayout+`"`, string(data))
+	return err
+}
+
+// later returns the later of two times.
+func later(a, b Time) Time {
+	if b.After(a.Time) {
+		return b
+	}
+	return a
+}
+
+// parseDocument parses a document that names its format.
+func parseDocument(data []byte, format string, v any) error {
+	var head struct {
+		Format string `json:"format"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return jsonError(err)
+	}
+	if head.Format != format {
+		kind, _, _ := strings.Cut(format, "/")
+		if strings.HasPrefix(head.Format, kind+"/") {
+			return &formatError{head.Format, format}
 		}
+		return fmt.Errorf("its format is not %s", format)
 	}
-	return damage
+	return parseLine(data, v)
 }
 
-// link returns the link to s for the next manifest, nil for a nil snapshot.
-func (s *Snapshot) link() *Link {
-	if s == nil {
-		return nil
-	}
-	return &Link{Snapshot: s.Name(), ManifestSHA256: s.Digest}
+// A formatError means that another version of oktasync wrote a document.
+type formatError struct{ format, supported string }
+
+func (e *formatError) Error() string {
+	return fmt.Sprintf("its format is %s, and this version of oktasync reads only %s", e.format, e.supported)
 }
 
-// Snapshot returns the snapshot of an export with this name.
-func (s *Store) Snapshot(export, name string) (*Snapshot, error) {
-	snap, err := ReadFolder(s.Path(export, name))
-	if err == nil && (snap.Manifest.Export != export || snap.Manifest.Snapshot != name) {
-		err = damaged(filepath.Join(snap.dir, ManifestFile),
-			fmt.Errorf("its manifest is that of %s@%s", snap.Manifest.Export, snap.Manifest.Snapshot))
+// jsonError returns an error of parsing JSON as a clause for people.
+func jsonError(err error) error {
+	e, ok := errors.AsType[*json.SemanticError](err)
+	switch {
+	case errors.Is(err, json.ErrUnknownName) && ok:
+		return fmt.Errorf("it has an unknown member %q", string(e.JSONPointer))
+	case ok:
+		return fmt.Errorf("its member %q has a wrong type or value", string(e.JSONPointer))
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return errors.New("it has a duplicate member")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("it is cut short")
 	}
-	if e, ok := errors.AsType[*DamagedError](err); ok {
-		e.Export = export
-		return nil, e
+	return errors.New("it is not valid JSON")
+}
+
+// parseLine parses a line of plain RFC 8785 into v.
+func parseLine(line []byte, v any) error {
+	if err := json.Unmarshal(line, v, json.RejectUnknownMembers(true)); err != nil {
+		return jsonError(err)
 	}
+	again, err := canonjson.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("read snapshot %s@%s: %w", export, name, err)
-	}
-	return snap, nil
-}
-
-// Manifest returns the manifest of a snapshot, also of a pruned one. It isn't compared
-// with the journal: verify.Verify does this.
-func (s *Store) Manifest(export, name string) (*Manifest, error) {
-	if _, err := ParseName(name); err != nil {
-		return nil, &BadNameError{Name: name}
-	}
-	snap, err := s.Snapshot(export, name)
-	if err == nil {
-		return &snap.Manifest, nil
-	}
-	if tomb, tombErr := ReadFolder(s.Path(export, PrunedDir, name)); tombErr == nil {
-		return &tomb.Manifest, nil
-	}
-	return nil, err
-}
-
-// ReadFolder reads the manifest in the folder of a snapshot or of a tombstone. A
-// manifest that is missing or wrong is a [DamagedError].
-func ReadFolder(dir string) (*Snapshot, error) {
-	path := filepath.Join(dir, ManifestFile)
-	data, err := ReadBounded(path, MaxManifest)
-	if err != nil {
-		return nil, damaged(path, err)
-	}
-	m, err := ParseManifest(data)
-	if err != nil {
-		return nil, damaged(path, cause(err))
-	}
-	return &Snapshot{Manifest: *m, Digest: DigestOf(data), dir: dir}, nil
-}
-
-// Records opens the records of a resource. A resource that the snapshot doesn't
-// record is a [NotRecordedError].
-func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
-	counts, ok := s.Manifest.Resources[r.Name]
-	if !ok || !counts.IsAvailable() {
-		return nil, &NotRecordedError{s.Manifest.Export, s.Name(), r.Name}
-	}
-	records, err := openRecords(s.dir, s.Manifest.Export, r, counts.Total, fileNamed(s.Manifest.Files, r.RecordsFile()).SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("read %s of %s@%s: %w", r.Name, s.Manifest.Export, s.Name(), err)
-	}
-	return records, nil
-}
-
-// Changes opens the changes file of a resource, see diff.ParseChange. If the base
-// of the resource isn't BasePrevious, there is no file, and Changes returns an
-// empty one.
-func (s *Snapshot) Changes(r *Resource) (io.ReadCloser, error) {
-	f, err := OpenPlain(filepath.Join(s.dir, r.ChangesFile()))
-	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources[r.Name].Base != BasePrevious {
-		return io.NopCloser(strings.NewReader("")), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read changes of %s@%s: %w", s.Manifest.Export, s.Name(), err)
-	}
-	return f, nil
-}
-
-// recordReader reads the records of one resource from a compressed file.
-type recordReader struct {
-	resource *Resource
-	file     io.Closer
-	wrap     func(error) error // adds the export and path to an error; nil: the caller does
-	total    int               // expected records; -1: unknown
-	content  io.Closer
-	sum      *Digest // of what was read of the file; nil: not computed
-	sha256   string  // expected digest of the file
-	lines    *LineReader
-	key      []byte // of the last record
-	next     []byte
-}
-
-// openRecords opens the total records in dir, in a file with the digest sha256. They
-// belong to an export, or to a quarantined read if export is "". The end of the
-// records is an error unless both are right.
-func openRecords(dir, export string, r *Resource, total int, sha256 string) (*recordReader, error) {
-	path := filepath.Join(dir, r.RecordsFile())
-	wrap := func(err error) error {
-		err = damaged(path, err)
-		if e, ok := errors.AsType[*DamagedError](err); ok {
-			e.Export = export
-		}
 		return err
 	}
-	f, err := OpenPlain(path)
-	if err != nil {
-		return nil, wrap(err)
+	if !bytes.Equal(append(again, '\n'), line) {
+		return errors.New("not in canonical form")
 	}
-	sum := NewDigest()
-	u, err := newRecordReader(io.TeeReader(f, sum), r)
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	u.file, u.wrap, u.total, u.sum, u.sha256 = f, wrap, total, sum, sha256
-	return u, nil
-}
-
-// newRecordReader reads records from the compressed file r in the calling
-// goroutine. It keeps one window and one line in memory.
-func newRecordReader(r io.Reader, resource *Resource) (*recordReader, error) {
-	content, err := Decompress(r)
-	if err != nil {
-		return nil, err
-	}
-	return recordsIn(content, resource), nil
-}
-
-func recordsIn(content io.ReadCloser, r *Resource) *recordReader {
-	return &recordReader{resource: r, content: content, lines: NewLineReader(content), total: -1}
-}
-
-// RecordsIn reads the records of a resource from the content of its file.
-func RecordsIn(content io.ReadCloser, r *Resource) diff.Reader { return recordsIn(content, r) }
-
-// Decompress returns the content of a compressed file of records. It uses a bounded
-// amount of memory. Content larger than MaxContent is an error.
-func Decompress(packed io.Reader) (io.ReadCloser, error) {
-	d := &decompressor{packed: packed}
-	var err error
-	d.decoder, err = zstd.NewReader((*packedReader)(d), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
-	return d, err
-}
-
-type decompressor struct {
-	decoder      *zstd.Decoder
-	packed       io.Reader
-	packedBytes  int64 // read from packed
-	contentBytes int64 // returned by decoder
-}
-
-func (d *decompressor) Read(p []byte) (int, error) {
-	n, err := d.decoder.Read(p)
-	if d.contentBytes += int64(n); d.contentBytes > MaxContent(d.packedBytes) {
-		return 0, errExpansion
-	}
-	return n, err
-}
-
-func (d *decompressor) Close() error {
-	d.decoder.Close()
 	return nil
-}
-
-// packedReader counts the compressed bytes.
-type packedReader decompressor
-
-func (d *packedReader) Read(p []byte) (int, error) {
-	n, err := d.packed.Read(p)
-	d.packedBytes += int64(n)
-	return n, err
-}
-
-func (u *recordReader) Next() (diff.Record, error) {
-	record, err := u.read()
-	if err == io.EOF && u.total >= 0 && u.total != u.lines.N {
-		err = fmt.Errorf("it has %d %s, and the manifest has %d", u.lines.N, u.resource.Name, u.total)
-	}
-	if err == io.EOF && u.sum != nil && u.sum.String() != u.sha256 {
-		err = errors.New("its digest is not the one in the manifest")
-	}
-	if err != nil && err != io.EOF && u.wrap != nil {
-		err = u.wrap(err)
-	}
-	return record, err
-}
-
-func (u *recordReader) read() (diff.Record, error) {
-	line, err := u.lines.Next()
-	if err != nil {
-		return diff.Record{}, ContentError(err)
-	}
-	line = line[:len(line)-1]
-	if u.next, err = u.resource.AppendKey(u.next[:0], line); err != nil {
-		return diff.Record{}, fmt.Errorf("line %d: %w", u.lines.N, err)
-	}
-	if u.lines.N > 1 && bytes.Compare(u.key, u.next) >= 0 {
-		return diff.Record{}, fmt.Errorf("line %d: %s are not in the order of their keys", u.lines.N, u.resource.Name)
-	}
-	u.key, u.next = u.next, u.key
-	return diff.Record{Key: u.key, JSON: line}, nil
-}
-
-func (u *recordReader) Close() error {
-	err := u.content.Close()
-	if u.file == nil {
-		return err
-	}
-	return errors.Join(err, u.file.Close())
 }
 
 // A LineReader splits its input into lines of a bounded length.
@@ -326,6 +178,74 @@ func (l *LineReader) Next() ([]byte, error) {
 			return l.long, io.ErrUnexpectedEOF
 		case err != bufio.ErrBufferFull:
 			return nil, err
+		}
+	}
+}
+
+// A Digest is the SHA-256 and the size of what is written to it.
+type Digest struct {
+	sum   hash.Hash
+	Bytes int64
+}
+
+// NewDigest returns an empty Digest.
+func NewDigest() *Digest { return &Digest{sum: sha256.New()} }
+
+// Write adds p. It never fails.
+func (d *Digest) Write(p []byte) (int, error) {
+	d.Bytes += int64(len(p))
+	return d.sum.Write(p)
+}
+
+// String returns the digest in lower-case hex.
+func (d *Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
+
+// DigestOf returns the SHA-256 of data in lower-case hex.
+func DigestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// HasHole reports whether a file of this size has a hole: a part that takes time to
+// read, and no space on disk. It returns false if the file system doesn't say.
+func HasHole(f *os.File, size int64) bool {
+	hole, err := f.Seek(0, unix.SEEK_HOLE)
+	_, back := f.Seek(0, io.SeekStart)
+	return err == nil && back == nil && hole < size
+}
+
+// DigestOfFile returns the SHA-256 of a regular file. Of a file with holes, it covers
+// only the parts that take space on disk, with their positions, and the size.
+func DigestOfFile(path string) (string, error) {
+	f, err := OpenPlain(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	sum, size := NewDigest(), info.Size()
+	if !HasHole(f, size) {
+		_, err = io.Copy(sum, io.LimitReader(f, size)) // no more, while it grows
+		return sum.String(), err
+	}
+	fmt.Fprintln(sum, size)
+	for end := int64(0); ; {
+		start, err := f.Seek(end, unix.SEEK_DATA)
+		if errors.Is(err, syscall.ENXIO) {
+			return sum.String(), nil
+		}
+		if err == nil {
+			end, err = f.Seek(start, unix.SEEK_HOLE)
+		}
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(sum, start, end)
+		if _, err := io.Copy(sum, io.NewSectionReader(f, start, end-start)); err != nil {
+			return "", err
 		}
 	}
 }
@@ -379,48 +299,10 @@ func ProblemOf(err error) string {
 	return cause(err).Error()
 }
 
-// ContentError returns an error of reading compressed records as a clause for people.
-func ContentError(err error) error {
-	switch {
-	case err == io.EOF, errors.Is(err, ErrLongLine), errors.Is(err, errExpansion), IsSystemError(err):
-		return err
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("it is cut short")
-	}
-	return errors.New("its compressed content is damaged")
-}
-
 // cause returns the cause of err, without the context that the outer error adds.
 func cause(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		return inner
 	}
 	return err
-}
-
-// Stamped returns the message of the time stamp of s: its signature, or its manifest
-// if it isn't signed.
-func (s *Snapshot) Stamped() ([]byte, error) {
-	if s.Manifest.SignedBy == nil {
-		return ReadBounded(filepath.Join(s.dir, ManifestFile), MaxManifest)
-	}
-	return ReadBounded(filepath.Join(s.dir, SignatureFile), sign.MaxKey)
-}
-
-// Timestamp returns the time stamp of s. Without one, the error is fs.ErrNotExist.
-func (s *Snapshot) Timestamp() ([]byte, error) {
-	return ReadBounded(filepath.Join(s.dir, TimestampFile), sign.MaxKey)
-}
-
-// Signer checks the signature of s, which must be signed, and returns the key.
-func (s *Snapshot) Signer() (ssh.PublicKey, error) {
-	armored, err := ReadBounded(filepath.Join(s.dir, SignatureFile), sign.MaxKey)
-	if err != nil {
-		return nil, cause(err)
-	}
-	manifest, err := canonjson.Marshal(s.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	return sign.Verify(append(manifest, '\n'), armored, *s.Manifest.SignedBy, sign.Snapshot)
 }

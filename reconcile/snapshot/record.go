@@ -1,29 +1,22 @@
 package snapshot
 
 import (
+	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"iter"
+	"path/filepath"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/klauspost/compress/zstd"
 
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/edges"
 )
-
-// A member of an edge: its name, and the member of Okta's object from which it comes.
-type member struct {
-	name   string
-	in     string // the object in Okta's object that contains from; "": from is a member of Okta's object
-	from   string
-	parent bool // it is the id of the parent
-}
 
 // A recorder has the buffers of one call of Record.
 type recorder struct {
@@ -207,26 +200,169 @@ func (c countedRecords) Next() (diff.Record, error) {
 	return record, err
 }
 
-// A Digest is the SHA-256 and the size of what is written to it.
-type Digest struct {
-	sum   hash.Hash
-	Bytes int64
+// Records returns the JSON of the records of r, up to its end or the first error.
+func Records(r diff.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for {
+			record, err := r.Next()
+			if err == io.EOF || !yield(record.JSON, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
-// NewDigest returns an empty Digest.
-func NewDigest() *Digest { return &Digest{sum: sha256.New()} }
+const (
+	window       = 1 << 20 // bytes before the current one that the compression refers to
+	maxExpansion = 1000    // uncompressed bytes for each compressed one, see MaxContent
+)
 
-// Write adds p. It never fails.
-func (d *Digest) Write(p []byte) (int, error) {
-	d.Bytes += int64(len(p))
-	return d.sum.Write(p)
+var errExpansion = fmt.Errorf("its content is more than %d times as large as the file", maxExpansion)
+
+// MaxContent returns how many bytes a compressed file of this size may contain. So
+// the work of a reader is bounded by the size of what it reads.
+func MaxContent(packed int64) int64 { return 4*MaxLine + maxExpansion*packed }
+
+// recordReader reads the records of one resource from a compressed file.
+type recordReader struct {
+	resource *Resource
+	file     io.Closer
+	wrap     func(error) error // adds the export and path to an error; nil: the caller does
+	total    int               // expected records; -1: unknown
+	content  io.Closer
+	sum      *Digest // of what was read of the file; nil: not computed
+	sha256   string  // expected digest of the file
+	lines    *LineReader
+	key      []byte // of the last record
+	next     []byte
 }
 
-// String returns the digest in lower-case hex.
-func (d *Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
+// openRecords opens the total records in dir, in a file with the digest sha256. They
+// belong to an export, or to a quarantined read if export is "". The end of the
+// records is an error unless both are right.
+func openRecords(dir, export string, r *Resource, total int, sha256 string) (*recordReader, error) {
+	path := filepath.Join(dir, r.RecordsFile())
+	wrap := func(err error) error {
+		err = damaged(path, err)
+		if e, ok := errors.AsType[*DamagedError](err); ok {
+			e.Export = export
+		}
+		return err
+	}
+	f, err := OpenPlain(path)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	sum := NewDigest()
+	u, err := newRecordReader(io.TeeReader(f, sum), r)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	u.file, u.wrap, u.total, u.sum, u.sha256 = f, wrap, total, sum, sha256
+	return u, nil
+}
 
-// DigestOf returns the SHA-256 of data in lower-case hex.
-func DigestOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+// newRecordReader reads records from the compressed file r in the calling
+// goroutine. It keeps one window and one line in memory.
+func newRecordReader(r io.Reader, resource *Resource) (*recordReader, error) {
+	content, err := Decompress(r)
+	if err != nil {
+		return nil, err
+	}
+	return recordsIn(content, resource), nil
+}
+
+func recordsIn(content io.ReadCloser, r *Resource) *recordReader {
+	return &recordReader{resource: r, content: content, lines: NewLineReader(content), total: -1}
+}
+
+// RecordsIn reads the records of a resource from the content of its file.
+func RecordsIn(content io.ReadCloser, r *Resource) diff.Reader { return recordsIn(content, r) }
+
+// Decompress returns the content of a compressed file of records. It uses a bounded
+// amount of memory. Content larger than MaxContent is an error.
+func Decompress(packed io.Reader) (io.ReadCloser, error) {
+	d := &decompressor{packed: packed}
+	var err error
+	d.decoder, err = zstd.NewReader((*packedReader)(d), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
+	return d, err
+}
+
+type decompressor struct {
+	decoder      *zstd.Decoder
+	packed       io.Reader
+	packedBytes  int64 // read from packed
+	contentBytes int64 // returned by decoder
+}
+
+func (d *decompressor) Read(p []byte) (int, error) {
+	n, err := d.decoder.Read(p)
+	if d.contentBytes += int64(n); d.contentBytes > MaxContent(d.packedBytes) {
+		return 0, errExpansion
+	}
+	return n, err
+}
+
+func (d *decompressor) Close() error {
+	d.decoder.Close()
+	return nil
+}
+
+// packedReader counts the compressed bytes.
+type packedReader decompressor
+
+func (d *packedReader) Read(p []byte) (int, error) {
+	n, err := d.packed.Read(p)
+	d.packedBytes += int64(n)
+	return n, err
+}
+
+func (u *recordReader) Next() (diff.Record, error) {
+	record, err := u.read()
+	if err == io.EOF && u.total >= 0 && u.total != u.lines.N {
+		err = fmt.Errorf("it has %d %s, and the manifest has %d", u.lines.N, u.resource.Name, u.total)
+	}
+	if err == io.EOF && u.sum != nil && u.sum.String() != u.sha256 {
+		err = errors.New("its digest is not the one in the manifest")
+	}
+	if err != nil && err != io.EOF && u.wrap != nil {
+		err = u.wrap(err)
+	}
+	return record, err
+}
+
+func (u *recordReader) read() (diff.Record, error) {
+	line, err := u.lines.Next()
+	if err != nil {
+		return diff.Record{}, ContentError(err)
+	}
+	line = line[:len(line)-1]
+	if u.next, err = u.resource.AppendKey(u.next[:0], line); err != nil {
+		return diff.Record{}, fmt.Errorf("line %d: %w", u.lines.N, err)
+	}
+	if u.lines.N > 1 && bytes.Compare(u.key, u.next) >= 0 {
+		return diff.Record{}, fmt.Errorf("line %d: %s are not in the order of their keys", u.lines.N, u.resource.Name)
+	}
+	u.key, u.next = u.next, u.key
+	return diff.Record{Key: u.key, JSON: line}, nil
+}
+
+func (u *recordReader) Close() error {
+	err := u.content.Close()
+	if u.file == nil {
+		return err
+	}
+	return errors.Join(err, u.file.Close())
+}
+
+// ContentError returns an error of reading compressed records as a clause for people.
+func ContentError(err error) error {
+	switch {
+	case err == io.EOF, errors.Is(err, ErrLongLine), errors.Is(err, errExpansion), IsSystemError(err):
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it is cut short")
+	}
+	return errors.New("its compressed content is damaged")
 }

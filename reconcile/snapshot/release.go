@@ -69,43 +69,6 @@ func (w *Writer) FindQuarantined(name string) (*QuarantinedRead, error) {
 	return w.store.FindQuarantined(w.export, name)
 }
 
-func (w *Writer) newestQuarantined() (*QuarantinedRead, error) {
-	covered, err := w.covered()
-	if err != nil {
-		return nil, err
-	}
-	reads := covered.quarantined()
-	if len(reads) == 0 {
-		return nil, fmt.Errorf("%s has no quarantined reads", w.export)
-	}
-	newest := reads[len(reads)-1]
-	q, err := w.openQuarantined(newest.Snapshot, newest.ReadSHA256)
-	if err != nil {
-		return nil, fmt.Errorf("the newest quarantined read, %s@%s: %w", w.export, newest.Snapshot, err)
-	}
-	return q, nil
-}
-
-// openQuarantined opens the quarantined read with this name and digest.
-func (w *Writer) openQuarantined(name, digest string) (*QuarantinedRead, error) {
-	if _, err := ParseName(name); err != nil {
-		return nil, err
-	}
-	dir := w.quarantine(name)
-	path := filepath.Join(dir, ReadFile)
-	if err := checkFolder(dir); err != nil {
-		return nil, damaged(path, err)
-	}
-	q, err := loadQuarantined(dir)
-	if err != nil {
-		return nil, damaged(path, err)
-	}
-	if q.digest != digest {
-		return nil, &DamagedError{Path: path, Problem: "it has changed since the read"}
-	}
-	return q, nil
-}
-
 // checkQuarantined checks that a covered line of the journal has the digest of a
 // quarantined read.
 func (w *Writer) checkQuarantined(q *QuarantinedRead) error {

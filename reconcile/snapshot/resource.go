@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"net/http"
 	"slices"
 	"sync"
@@ -56,6 +54,14 @@ func (r *Resource) Heading(kind diff.Kind) string {
 		return heading
 	}
 	return Others
+}
+
+// A member of an edge: its name, and the member of Okta's object from which it comes.
+type member struct {
+	name   string
+	in     string // the object in Okta's object that contains from; "": from is a member of Okta's object
+	from   string
+	parent bool // it is the id of the parent
 }
 
 // resources are all resources, parents before their children.
@@ -151,18 +157,6 @@ func (r *Resource) AppendKeyPart(dst []byte, i int, value []byte) ([]byte, error
 		return dst, errors.New("a zero byte in a key")
 	}
 	return dst, nil
-}
-
-// Records returns the JSON of the records of r, up to its end or the first error.
-func Records(r diff.Reader) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for {
-			record, err := r.Next()
-			if err == io.EOF || !yield(record.JSON, err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // Users are the users of an org (Okta: Users API).

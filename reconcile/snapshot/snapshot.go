@@ -3,290 +3,212 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/sign"
 )
 
-// Formats of what the store writes. A reader refuses any other.
-const (
-	storeFormat      = "oktasync.store/2"
-	checkpointFormat = "oktasync.checkpoint/2"
-	snapshotFormat   = "oktasync.snapshot/2"
-	readFormat       = "oktasync.read/2"
-)
+// A Snapshot is a published snapshot.
+type Snapshot struct {
+	Manifest Manifest
+	Digest   string // SHA-256 of manifest.json
 
-// Names of the files in a snapshot's folder.
-const (
-	ManifestFile  = "manifest.json"
-	SignatureFile = "manifest.json.sig"
-	TimestampFile = "manifest.json.tsr"
-	SumsFile      = "SHA256SUMS"
-	RequestsFile  = "requests.ndjson"
-)
+	// After a publish with a Stamper: the digest of the time stamp, and why there is
+	// none.
+	TimestampSHA256 string
+	TimestampError  error
 
-// resourceRequests is the resource of requests.ndjson in a list of files.
-const resourceRequests = "requests"
-
-// nameLayout is the layout of a snapshot's name: the time at which its read began,
-// in UTC.
-const nameLayout = "20060102T150405Z"
-
-// A Manifest describes a snapshot: what was declared and read, the digest of every
-// file, and the digest of the previous manifest.
-type Manifest struct {
-	Format    string            `json:"format"`
-	StoreID   string            `json:"store_id"`
-	Export    string            `json:"export"`
-	Snapshot  string            `json:"snapshot"`
-	Sequence  int               `json:"sequence"` // 1, 2, 3…: the only order
-	Org       Org               `json:"org"`
-	Client    Client            `json:"client"`
-	Run       Run               `json:"run"`
-	Tool      Tool              `json:"tool"`
-	Declared  Declaration       `json:"declared"`
-	Read      Read              `json:"read"`
-	Signed    Time              `json:"signed"`            // when the manifest was completed and signed, by Okta's clock
-	Control   *Control          `json:"control,omitempty"` // nil: nothing was compared with Okta's own counts
-	Resources map[string]Counts `json:"resources"`         // by name
-	Files     []File            `json:"files"`
-	Journal   JournalHead       `json:"journal"`
-	SignedBy  *string           `json:"signed_by"` // the key's fingerprint; null: not signed
-	Previous  *Link             `json:"previous"`  // null for sequence 1 alone
+	dir string
 }
 
-// Org is the Okta org that was read.
-type Org struct {
-	URL string `json:"url"`
-	ID  string `json:"id,omitempty"`
-	TLS []TLS  `json:"tls,omitempty"` // in the order of their first response; none over plain HTTP
+// Name returns the name of the snapshot's folder.
+func (s *Snapshot) Name() string { return s.Manifest.Snapshot }
+
+// Recorded returns the resources of the snapshot, in the order of Resources.
+func (s *Snapshot) Recorded() []*Resource { return s.Manifest.Recorded() }
+
+// Dir returns the snapshot's folder.
+func (s *Snapshot) Dir() string { return s.dir }
+
+// Erased reports whether the records of s were removed.
+func (s *Snapshot) Erased() bool { return filepath.Base(filepath.Dir(s.dir)) == PrunedDir }
+
+// Damage returns one clause for each file that is missing or has the wrong size. It
+// reads no file.
+func (s *Snapshot) Damage() []string {
+	var damage []string
+	for _, file := range s.Manifest.Files {
+		switch info, err := os.Lstat(filepath.Join(s.dir, file.Name)); {
+		case errors.Is(err, fs.ErrNotExist):
+			damage = append(damage, file.Name+" is missing")
+		case err != nil || info.Size() != file.Bytes:
+			damage = append(damage, file.Name+" doesn't have the size in its manifest")
+		}
+	}
+	return damage
 }
 
-// TLS is a certificate with which the org answered.
-type TLS struct {
-	LeafSHA256 string `json:"leaf_sha256"`
-	Issuer     string `json:"issuer"`
-	PrivateCA  bool   `json:"private_ca"` // only a CA that the configuration adds has signed it
-	Requests   int    `json:"requests"`   // that it answered, without token requests
+// link returns the link to s for the next manifest, nil for a nil snapshot.
+func (s *Snapshot) link() *Link {
+	if s == nil {
+		return nil
+	}
+	return &Link{Snapshot: s.Name(), ManifestSHA256: s.Digest}
 }
 
-// Client is the app that sent the requests.
-type Client struct {
-	ClientID string   `json:"client_id"`
-	Scopes   []string `json:"scopes"`
-	DPoP     bool     `json:"dpop"`
-}
-
-// Run describes how the reconcile was started, and by which user.
-type Run struct {
-	Trigger      string    `json:"trigger"` // schedule, apply, …
-	Host         string    `json:"host"`
-	User         string    `json:"user"`
-	ConfigSHA256 string    `json:"config_sha256"`
-	Override     *Override `json:"override"` // null: no guard was overridden
-}
-
-// Override records why a snapshot was published although a guard had stopped it.
-type Override struct {
-	User   string `json:"user"`
-	Reason string `json:"reason"`
-	Guard  string `json:"guard"` // the message of the guard
-
-	// Released is the time of the release from quarantine; null if the read was
-	// published at once.
-	Released *Time `json:"released,omitempty"`
-}
-
-// Tool is the program that wrote the snapshot.
-type Tool struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Commit  string `json:"commit"`
-}
-
-// Read describes the read of a snapshot.
-type Read struct {
-	Started       Time  `json:"started"` // both by Okta's clock
-	Finished      Time  `json:"finished"`
-	ClockOffsetMS int64 `json:"clock_offset_ms"` // the local clock minus Okta's
-	Requests      int   `json:"requests"`        // lines of requests.ndjson; Publish counts them
-	Settled       bool  `json:"settled"`
-}
-
-// Counts counts the records of one resource, and their changes since the
-// previous snapshot.
-type Counts struct {
-	Total      int               `json:"total"`
-	ByStatus   map[string]int    `json:"by_status,omitempty"`
-	Added      int               `json:"added"`
-	Changed    int               `json:"changed"`
-	Removed    int               `json:"removed"`
-	Kinds      map[diff.Kind]int `json:"kinds"`
-	Base       string            `json:"base"`       // BaseNone, BasePrevious or BaseReset
-	Rows       int               `json:"rows"`       // in all responses: Total without Carried, Duplicates and Outside
-	Duplicates int               `json:"duplicates"` // further copies of a record
-	Outside    int               `json:"outside"`    // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
-
-	// Refresh is RefreshFull or RefreshIncremental for group_members, "" for the other
-	// resources. Carried is the number of records that an incremental refresh has taken
-	// over from the previous snapshot.
-	Refresh string `json:"refresh,omitempty"`
-	Carried int    `json:"carried,omitzero"`
-
-	// Available is false, and Reason says why, if the resource could not be read. Then
-	// there are no files of it, and the counts are 0 apart from Rows and Outside. Last
-	// is the newest snapshot with its records; nil: there is none. nil means available.
-	Available *bool  `json:"available,omitempty"`
-	Reason    string `json:"reason,omitempty"`
-	Last      *Link  `json:"last,omitempty"`
-
-	// Unresolved is the number of edges whose other end isn't in the snapshot, although
-	// its resource is recorded. It is counted when the records are written.
-	Unresolved int `json:"unresolved,omitzero"`
-}
-
-// Control compares the numbers of members that Okta reports for groups with the
-// numbers of records in the same snapshot. Okta reports a number also if the role of
-// the app doesn't cover all members.
-type Control struct {
-	Everyone   *Total         `json:"everyone,omitempty"` // of the group Everyone, with the users; nil: not compared
-	Groups     *GroupsControl `json:"groups,omitempty"`   // of groups, with their members; nil: not compared
-	Reconciled bool           `json:"reconciled"`         // changes during the read explain each difference
-}
-
-// Total is a number as Okta reports it, and as it was counted.
-type Total struct {
-	Okta    int `json:"okta"`
-	Counted int `json:"counted"`
-}
-
-// GroupsControl compares the members of all groups for which Okta reports a number.
-type GroupsControl struct {
-	Compared  int          `json:"compared"` // groups
-	Okta      int          `json:"okta"`     // members of these groups
-	Counted   int          `json:"counted"`
-	Different []GroupTotal `json:"different"` // at most MaxDifferent groups whose numbers differ; never nil
-}
-
-// GroupTotal is the number of members of one group.
-type GroupTotal struct {
-	ID      string `json:"id"`
-	Okta    int    `json:"okta"`
-	Counted int    `json:"counted"`
-}
-
-// MaxDifferent is the most groups in GroupsControl.Different.
-const MaxDifferent = 100
-
-// IsAvailable reports whether the resource was read.
-func (c Counts) IsAvailable() bool { return c.Available == nil || *c.Available }
-
-// Kinds of a refresh.
-const (
-	RefreshFull        = "full"        // all records were read
-	RefreshIncremental = "incremental" // records whose parents are unchanged can be carried
-)
-
-// Bases of the comparison of a resource.
-const (
-	BaseNone     = "none"     // the first snapshot of the resource: nothing to compare with
-	BasePrevious = "previous" // compared with the previous snapshot
-	BaseReset    = "reset"    // other records are declared, so a comparison would mislead
-)
-
-// A File is a file of a snapshot's folder.
-type File struct {
-	Name          string `json:"name"`
-	Resource      string `json:"resource"`
-	Rows          int    `json:"rows"`
-	Bytes         int64  `json:"bytes"`
-	SHA256        string `json:"sha256"`
-	ContentSHA256 string `json:"content_sha256,omitempty"` // of what is compressed in it
-}
-
-// JournalHead is the journal as it stood when a manifest was made.
-type JournalHead struct {
-	Lines  int    `json:"lines"`
-	SHA256 string `json:"sha256"` // of line number Lines, line feed included
-}
-
-// Link identifies the previous snapshot in a manifest.
-type Link struct {
-	Snapshot       string `json:"snapshot"`
-	ManifestSHA256 string `json:"manifest_sha256"`
-}
-
-// A Request is one line of requests.ndjson.
-type Request struct {
-	Time      Time   `json:"time"`
-	Resource  string `json:"resource"` // "token" for a token request
-	Method    string `json:"method"`
-	Path      string `json:"path"`   // and query
-	Status    int    `json:"status"` // 0: no answer
-	Rows      int    `json:"rows"`
-	RequestID string `json:"request_id"`
-	Error     string `json:"error,omitempty"`
-
-	// OktaStatus is the status of the record in the response, if the request names
-	// one record by its id.
-	OktaStatus string `json:"okta_status,omitempty"`
-}
-
-// Line appends r to dst as a line of requests.ndjson.
-func (r *Request) Line(dst []byte) ([]byte, error) {
-	line, err := canonjson.Marshal(r)
+// Snapshot returns the snapshot of an export with this name.
+func (s *Store) Snapshot(export, name string) (*Snapshot, error) {
+	snap, err := ReadFolder(s.Path(export, name))
+	if err == nil && (snap.Manifest.Export != export || snap.Manifest.Snapshot != name) {
+		err = damaged(filepath.Join(snap.dir, ManifestFile),
+			fmt.Errorf("its manifest is that of %s@%s", snap.Manifest.Export, snap.Manifest.Snapshot))
+	}
+	if e, ok := errors.AsType[*DamagedError](err); ok {
+		e.Export = export
+		return nil, e
+	}
 	if err != nil {
-		return dst, err
+		return nil, fmt.Errorf("read snapshot %s@%s: %w", export, name, err)
 	}
-	return append(append(dst, line...), '\n'), nil
+	return snap, nil
 }
 
-// Time is an instant as the store writes it: RFC 3339 in UTC with
-// milliseconds.
-type Time struct{ time.Time }
-
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
-// At returns t as the store keeps it, without what is below a millisecond.
-func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
-
-func (t Time) String() string { return t.UTC().Format(timeLayout) }
-
-// MarshalJSON and UnmarshalJSON take the place of those of time.Time, which
-// know other forms.
-func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
-
-func (t *Time) UnmarshalJSON(data []byte) (err error) {
-	t.Time, err = time.Parse(`"`+timeLayout+`"`, string(data))
-	return err
+// Manifest returns the manifest of a snapshot, also of a pruned one. It isn't compared
+// with the journal: verify.Verify does this.
+func (s *Store) Manifest(export, name string) (*Manifest, error) {
+	if _, err := ParseName(name); err != nil {
+		return nil, &BadNameError{Name: name}
+	}
+	snap, err := s.Snapshot(export, name)
+	if err == nil {
+		return &snap.Manifest, nil
+	}
+	if tomb, tombErr := ReadFolder(s.Path(export, PrunedDir, name)); tombErr == nil {
+		return &tomb.Manifest, nil
+	}
+	return nil, err
 }
 
-// notFound is the error code of Okta for a record that doesn't exist. A proxy's 404
-// has none.
-const notFound = "E0000007"
+// ReadFolder reads the manifest in the folder of a snapshot or of a tombstone. A
+// manifest that is missing or wrong is a [DamagedError].
+func ReadFolder(dir string) (*Snapshot, error) {
+	path := filepath.Join(dir, ManifestFile)
+	data, err := ReadBounded(path, MaxManifest)
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	m, err := ParseManifest(data)
+	if err != nil {
+		return nil, damaged(path, cause(err))
+	}
+	return &Snapshot{Manifest: *m, Digest: DigestOf(data), dir: dir}, nil
+}
 
-// Proof returns what q proves about a record: that it doesn't exist, or that it
-// exists and has a status. ok is false unless q requests one record by its id, and
-// Okta's response shows which it is.
-func (q *Request) Proof() (id string, proof diff.Proof, ok bool) {
-	i := strings.LastIndexByte(q.Path, '/')
-	id, err := url.PathUnescape(q.Path[i+1:])
-	if err != nil || strings.Contains(q.Path, "?") {
-		return "", diff.Proof{}, false
+// Records opens the records of a resource. A resource that the snapshot doesn't
+// record is a [NotRecordedError].
+func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
+	counts, ok := s.Manifest.Resources[r.Name]
+	if !ok || !counts.IsAvailable() {
+		return nil, &NotRecordedError{s.Manifest.Export, s.Name(), r.Name}
 	}
-	proof = diff.Proof{RequestID: q.RequestID, HTTPStatus: q.Status, OktaStatus: q.OktaStatus}
-	if q.Status == http.StatusNotFound && q.Error == notFound {
-		proof.OktaStatus = notFound
-		return id, proof, true
+	records, err := openRecords(s.dir, s.Manifest.Export, r, counts.Total, fileNamed(s.Manifest.Files, r.RecordsFile()).SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s@%s: %w", r.Name, s.Manifest.Export, s.Name(), err)
 	}
-	return id, proof, q.Status == http.StatusOK && q.Rows == 1
+	return records, nil
+}
+
+// Changes opens the changes file of a resource, see diff.ParseChange. If the base
+// of the resource isn't BasePrevious, there is no file, and Changes returns an
+// empty one.
+func (s *Snapshot) Changes(r *Resource) (io.ReadCloser, error) {
+	f, err := OpenPlain(filepath.Join(s.dir, r.ChangesFile()))
+	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources[r.Name].Base != BasePrevious {
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read changes of %s@%s: %w", s.Manifest.Export, s.Name(), err)
+	}
+	return f, nil
+}
+
+// Stamped returns the message of the time stamp of s: its signature, or its manifest
+// if it isn't signed.
+func (s *Snapshot) Stamped() ([]byte, error) {
+	if s.Manifest.SignedBy == nil {
+		return ReadBounded(filepath.Join(s.dir, ManifestFile), MaxManifest)
+	}
+	return ReadBounded(filepath.Join(s.dir, SignatureFile), sign.MaxKey)
+}
+
+// Timestamp returns the time stamp of s. Without one, the error is fs.ErrNotExist.
+func (s *Snapshot) Timestamp() ([]byte, error) {
+	return ReadBounded(filepath.Join(s.dir, TimestampFile), sign.MaxKey)
+}
+
+// Signer checks the signature of s, which must be signed, and returns the key.
+func (s *Snapshot) Signer() (ssh.PublicKey, error) {
+	armored, err := ReadBounded(filepath.Join(s.dir, SignatureFile), sign.MaxKey)
+	if err != nil {
+		return nil, cause(err)
+	}
+	manifest, err := canonjson.Marshal(s.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	return sign.Verify(append(manifest, '\n'), armored, *s.Manifest.SignedBy, sign.Snapshot)
+}
+
+// Follows checks that a manifest is the successor of before, which is nil for the
+// first snapshot: store, org, sequence, digest and times.
+func (s *Store) Follows(snap, before *Snapshot) error {
+	m := &snap.Manifest
+	if err := s.checkOrg(m); err != nil {
+		return err
+	}
+	want, sequence := before.link(), 1
+	if before != nil {
+		sequence = before.Manifest.Sequence + 1
+	}
+	switch {
+	case m.Sequence != sequence:
+		return fmt.Errorf("has the sequence %d, and %d is next", m.Sequence, sequence)
+	case (m.Previous == nil) != (want == nil) || want != nil && *m.Previous != *want:
+		return errors.New("doesn't follow the snapshot before it")
+	case m.Read.Finished.Before(m.Read.Started.Time) || m.Signed.Before(m.Read.Finished.Time):
+		return errors.New("its times contradict each other")
+	case m.Read.Started.Format(nameLayout) != m.Snapshot:
+		return errors.New("its name is not the time at which its read began")
+	case before != nil && !m.Read.Started.After(before.Manifest.Read.Started.Time):
+		return errors.New("its read began before that of the snapshot before it")
+	case before != nil && m.Signed.Before(before.Manifest.Signed.Time):
+		return errors.New("it was signed before the snapshot before it")
+	}
+	return nil
+}
+
+// checkOrg checks that a manifest belongs to the store and its org.
+func (s *Store) checkOrg(m *Manifest) error {
+	switch {
+	case m.StoreID != s.meta.StoreID:
+		return fmt.Errorf("belongs to the store %s", m.StoreID)
+	case m.Org.URL != s.meta.Org.URL:
+		return fmt.Errorf("belongs to the org %s", m.Org.URL)
+	case m.Org.ID != s.meta.Org.ID && s.meta.Org.ID != "":
+		return fmt.Errorf("belongs to the org with the id %q, and %s has %q", m.Org.ID, StoreFile, s.meta.Org.ID)
+	}
+	return nil
 }
 
 // Proofs returns the proofs of the removals that s records: of the records of r, or of
@@ -299,43 +221,34 @@ func (s *Snapshot) Proofs(r *Resource) (diff.Proofs, error) {
 	return proofs, nil
 }
 
-// Proofs returns the proofs of removals that the read contains.
-func (q *QuarantinedRead) Proofs(r *Resource) (diff.Proofs, error) {
-	proofs, err := readProofs(q.dir, r)
+// checkNames checks that the folder of s has exactly the files of its manifest, and
+// perhaps a time stamp, and that SHA256SUMS names them.
+func (s *Snapshot) checkNames() error {
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("read requests of quarantined %s@%s: %w", q.Export, q.ReadName, err)
+		return err
 	}
-	return proofs, nil
+	expected := append(s.Manifest.Names(), TimestampFile)
+	for _, entry := range entries {
+		if !slices.Contains(expected, entry.Name()) || !entry.Type().IsRegular() {
+			return fmt.Errorf("%s is no part of it", entry.Name())
+		}
+	}
+	sums, err := ReadBounded(filepath.Join(s.dir, SumsFile), MaxManifest)
+	files := append(slices.Clone(s.Manifest.Files), File{Name: ManifestFile, SHA256: s.Digest})
+	if err == nil && !bytes.Equal(sums, Sums(files)) {
+		err = fmt.Errorf("%s doesn't match its manifest", SumsFile)
+	}
+	return err
 }
 
-// readProofs reads the transcript in dir. It parses only requests without a query:
-// all requests for lists have one.
-func readProofs(dir string, r *Resource) (diff.Proofs, error) {
-	f, err := OpenPlain(filepath.Join(dir, RequestsFile))
-	if err != nil {
-		return nil, err
+// Sums returns the content of SHA256SUMS for files: what sha256sum prints.
+func Sums(files []File) []byte {
+	var b strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&b, "%s  %s\n", f.SHA256, f.Name)
 	}
-	defer f.Close()
-	proofs := make(diff.Proofs)
-	for lines := NewLineReader(f); ; {
-		line, err := lines.Next()
-		if err == io.EOF {
-			return proofs, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if bytes.IndexByte(line, '?') >= 0 {
-			continue
-		}
-		request, err := ParseRequest(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", lines.N, err)
-		}
-		if id, proof, ok := request.Proof(); ok && request.Resource == r.ProvedBy().Name {
-			proofs[id] = proof
-		}
-	}
+	return []byte(b.String())
 }
 
 // WholeFiles reports whether each of the files in dir has its digest.
@@ -362,24 +275,6 @@ func WholeFiles(ctx context.Context, dir string, files []File) (bool, error) {
 	return true, nil
 }
 
-// undamaged returns those of names whose files have their digests.
-func (w *Writer) undamaged(ctx context.Context, names []string) (undamaged []string, err error) {
-	for _, name := range names {
-		snap, err := w.store.Snapshot(w.export, name)
-		if err != nil {
-			return nil, err
-		}
-		whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files)
-		if err != nil {
-			return nil, err
-		}
-		if whole {
-			undamaged = append(undamaged, name)
-		}
-	}
-	return undamaged, nil
-}
-
 // cancelReader is a reader that ends with its context.
 type cancelReader struct {
 	ctx context.Context
@@ -391,4 +286,48 @@ func (c cancelReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.r.Read(p)
+}
+
+// RulesFor returns the rules for comparing the records of a resource with those
+// of an earlier snapshot, and the base of the comparison. before is its manifest,
+// nil if there is no earlier snapshot. There is something to compare only if the
+// base is BasePrevious. The rules have no proofs of removals.
+//
+// If the declared attributes differ, only the attributes that both declarations
+// keep are compared. So an attribute that is new in the declaration isn't
+// reported as a change, and an attribute that was excluded isn't reported as lost.
+func RulesFor(r *Resource, before *Manifest, after Declaration) (diff.Rules, string) {
+	is := after.Resources[r.Name]
+	rules := diff.Rules{
+		Key: r.Key, Label: r.Label, Always: r.Always(), Ignore: is.Changes.Ignore,
+		Inactive: r.Inactive, Dates: r.Dates,
+	}
+	if before == nil {
+		return rules, BaseNone
+	}
+	rules.Kind = func(t diff.Transition) (diff.Kind, error) { return r.Kind(t, is, before.Read.Started.Time) }
+	was, declared := before.Declared.Resources[r.Name]
+	if !declared || !before.Resources[r.Name].IsAvailable() {
+		return rules, BaseNone
+	}
+	if !was.sameNarrowing(is) {
+		return rules, BaseReset
+	}
+	if !was.Attributes.Equal(is.Attributes) {
+		rules.Project = []canonjson.Attributes{was.Attributes, is.Attributes}
+	}
+	return rules, BasePrevious
+}
+
+// RulesAfter is RulesFor with the snapshot that BaseOf returns. If its records were
+// erased, there is nothing to compare.
+func RulesAfter(r *Resource, before *Snapshot, after Declaration) (diff.Rules, string) {
+	if before == nil {
+		return RulesFor(r, nil, after)
+	}
+	rules, base := RulesFor(r, &before.Manifest, after)
+	if base == BasePrevious && before.Erased() {
+		base = BaseReset
+	}
+	return rules, base
 }

@@ -3,14 +3,15 @@ package snapshot
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -35,6 +36,81 @@ func newStage(fsys fileSystem, a access, dir string) (*stage, error) {
 		return nil, err
 	}
 	return &stage{fsys: fsys, access: a, dir: dir}, nil
+}
+
+// Draft is the input of a publish.
+type Draft struct {
+	Started, Finished time.Time // by Okta's clock
+	ClockOffset       time.Duration
+	Org               Org
+	Client            Client
+	Run               Run
+	Tool              Tool
+	Declared          Declaration
+	Settled           bool
+	Control           *Control        // nil: nothing was compared with Okta's own counts
+	Resources         []ResourceDraft // every declared resource
+	Requests          io.Reader       // lines of Request.Line
+	Base              *Snapshot       // the snapshot with which the records were compared; nil: none
+
+	readSHA256     string // of the quarantined read that is released
+	requestsSHA256 string // of its transcript
+}
+
+// ResourceDraft is one resource of a draft.
+type ResourceDraft struct {
+	Resource   *Resource
+	ByStatus   map[string]int
+	Counts     diff.Counts
+	Base       string
+	Records    diff.Reader // canonical records, read once, not closed
+	Changes    io.Reader   // lines of Change.Line; nil unless Base is BasePrevious
+	Rows       int         // records in all responses
+	Duplicates int         // further copies of records
+	Outside    int         // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
+	Refresh    string      // of group_members: RefreshFull or RefreshIncremental; "": RefreshFull
+	Carried    int         // records taken over from the newest snapshot
+
+	// Unavailable says why the resource, which is optional, could not be read; "": it was.
+	// If it is set, there is nothing but Resource, Rows, and Outside, which equals Rows.
+	Unavailable string
+
+	// Digests of the records that were compared, and of the changes. If they aren't
+	// "", what is published must have them.
+	ContentSHA256, ChangesSHA256 string
+
+	last       *Link // to the newest snapshot with the records of a resource that is unavailable
+	unresolved int   // edges whose other end isn't recorded; counted when the records are written
+}
+
+func (d Draft) read() Read {
+	return Read{Started: At(d.Started), Finished: At(d.Finished), ClockOffsetMS: d.ClockOffset.Milliseconds(), Settled: d.Settled}
+}
+
+// counts returns the counts of the manifest, by resource.
+func (d Draft) counts() map[string]Counts {
+	counts := make(map[string]Counts)
+	for _, r := range d.Resources {
+		kinds := map[diff.Kind]int{} // never nil, so that the manifest has no null
+		maps.Copy(kinds, r.Counts.Kinds)
+		if r.Unavailable != "" {
+			counts[r.Resource.Name] = Counts{
+				Available: new(bool), Reason: r.Unavailable, Last: r.last, Base: BaseNone, Kinds: kinds, Rows: r.Rows, Outside: r.Outside,
+			}
+			continue
+		}
+		refresh := r.Refresh
+		if r.Resource == GroupMembers {
+			refresh = cmp.Or(refresh, RefreshFull)
+		}
+		counts[r.Resource.Name] = Counts{
+			Total: r.Counts.Total, ByStatus: r.ByStatus,
+			Added: r.Counts.Added, Changed: r.Counts.Changed, Removed: r.Counts.Removed,
+			Kinds: kinds, Base: r.Base, Rows: r.Rows, Duplicates: r.Duplicates, Outside: r.Outside,
+			Refresh: refresh, Carried: r.Carried,
+		}
+	}
+	return counts
 }
 
 // create writes a file with fill, which sets its number of rows, and computes the
@@ -278,110 +354,4 @@ func (s *stage) requests(ctx context.Context, d Draft) (Transcript, error) {
 		err = fmt.Errorf("write %s: %w", RequestsFile, errChanged)
 	}
 	return t, err
-}
-
-// fileNamed returns the entry of a file, or the zero File.
-func fileNamed(files []File, name string) File {
-	for _, f := range files {
-		if f.Name == name {
-			return f
-		}
-	}
-	return File{}
-}
-
-// Transcript summarizes a requests.ndjson.
-type Transcript struct {
-	Requests int
-	Rows     map[string]int         // by resource
-	Proofs   map[string]diff.Proofs // of removals, by resource
-}
-
-// Add adds a line of requests.ndjson.
-func (t *Transcript) Add(line []byte) error {
-	r, err := ParseRequest(line)
-	if t.Rows == nil {
-		t.Rows, t.Proofs = make(map[string]int), make(map[string]diff.Proofs)
-	}
-	t.Requests++
-	t.Rows[r.Resource] += r.Rows
-	if id, proof, ok := r.Proof(); ok {
-		if t.Proofs[r.Resource] == nil {
-			t.Proofs[r.Resource] = make(diff.Proofs)
-		}
-		t.Proofs[r.Resource][id] = proof
-	}
-	return err
-}
-
-// CheckRows compares the counts of m with the rows of files and of the
-// transcript.
-func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
-	rows := make(map[string]int)
-	for _, f := range files {
-		rows[f.Name] = f.Rows
-	}
-	if m.Read.Requests != transcript.Requests {
-		return fmt.Errorf("requests: the manifest has %d, and there are %d", m.Read.Requests, transcript.Requests)
-	}
-	for _, r := range m.Unavailable() {
-		if is, found := m.Resources[r.Name].Rows, transcript.Rows[r.Name]; is != found {
-			return fmt.Errorf("rows of %s in all responses: the manifest has %d, and there are %d", r.Name, is, found)
-		}
-	}
-	for _, r := range m.Recorded() {
-		counts := m.Resources[r.Name]
-		byStatus := 0
-		for _, n := range counts.ByStatus {
-			byStatus += n
-		}
-		if r.Status == "" {
-			byStatus = counts.Total
-		}
-		for _, c := range []struct {
-			name        string
-			said, found int
-		}{
-			{r.Name, counts.Total, rows[r.RecordsFile()]},
-			{r.Name + " by status", counts.Total, byStatus},
-			{"changes of " + r.Name, counts.Added + counts.Changed + counts.Removed, rows[r.ChangesFile()]},
-			{"rows of " + r.Name + " in all responses", counts.Rows, transcript.Rows[r.Name]},
-			{r.Name + " with duplicates and outside", counts.Rows + counts.Carried, counts.Total + counts.Duplicates + counts.Outside},
-		} {
-			if c.said != c.found {
-				return fmt.Errorf("%s: the manifest has %d, and there are %d", c.name, c.said, c.found)
-			}
-		}
-	}
-	return nil
-}
-
-// Sums returns the content of SHA256SUMS for files: what sha256sum prints.
-func Sums(files []File) []byte {
-	var b strings.Builder
-	for _, f := range files {
-		fmt.Fprintf(&b, "%s  %s\n", f.SHA256, f.Name)
-	}
-	return []byte(b.String())
-}
-
-// checkNames checks that the folder of s has exactly the files of its manifest, and
-// perhaps a time stamp, and that SHA256SUMS names them.
-func (s *Snapshot) checkNames() error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	expected := append(s.Manifest.Names(), TimestampFile)
-	for _, entry := range entries {
-		if !slices.Contains(expected, entry.Name()) || !entry.Type().IsRegular() {
-			return fmt.Errorf("%s is no part of it", entry.Name())
-		}
-	}
-	sums, err := ReadBounded(filepath.Join(s.dir, SumsFile), MaxManifest)
-	files := append(slices.Clone(s.Manifest.Files), File{Name: ManifestFile, SHA256: s.Digest})
-	if err == nil && !bytes.Equal(sums, Sums(files)) {
-		err = fmt.Errorf("%s doesn't match its manifest", SumsFile)
-	}
-	return err
 }

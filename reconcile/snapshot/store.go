@@ -40,6 +40,10 @@ func (e *OrgError) Error() string {
 	return fmt.Sprintf("the store in %s belongs to %s, not to %s", e.Dir, store, want)
 }
 
+// A Stamper requests a time stamp over a message from a time-stamping authority, see
+// package timestamp.
+type Stamper func(ctx context.Context, message []byte) (stamp []byte, err error)
+
 // Options say how a store is written.
 type Options struct {
 	GID     int                  // a group that may read what is published; 0: none
@@ -63,6 +67,13 @@ const (
 
 // partial returns the name under which name is made before it is renamed.
 func partial(name string) string { return "." + name + partialSuffix }
+
+// PartialOf returns the name that a partial name stands for.
+func PartialOf(name string) (string, bool) {
+	name, hidden := strings.CutPrefix(name, ".")
+	name, ok := strings.CutSuffix(name, partialSuffix)
+	return name, hidden && ok
+}
 
 var ExportName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
@@ -326,47 +337,62 @@ func Existing(path string) (string, error) {
 	}
 }
 
-// Follows checks that a manifest is the successor of before, which is nil for the
-// first snapshot: store, org, sequence, digest and times.
-func (s *Store) Follows(snap, before *Snapshot) error {
-	m := &snap.Manifest
-	if err := s.checkOrg(m); err != nil {
+// lock takes the lock in the folder dir for h, and waits for it up to wait.
+func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
+	f, err := s.openLock(filepath.Join(dir, LockFile))
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", what, err)
+	}
+	l := &lock{f}
+	err = l.take(wait)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(&LockedError{What: what, Holder: l.holder()}, f.Close())
+	case err == nil:
+		err = l.name(h, s.private)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", what, err), f.Close())
+	}
+	return l, nil
+}
+
+// openLock opens the file of a lock, and creates it if it is missing.
+func (s *Store) openLock(path string) (f *os.File, err error) {
+	_, err = osFiles{s.dir}.in(path, func(root *os.Root, name string) (err error) {
+		f, err = openPlainIn(root, name, os.O_CREATE|os.O_RDWR, s.private)
 		return err
-	}
-	want, sequence := before.link(), 1
-	if before != nil {
-		sequence = before.Manifest.Sequence + 1
-	}
-	switch {
-	case m.Sequence != sequence:
-		return fmt.Errorf("has the sequence %d, and %d is next", m.Sequence, sequence)
-	case (m.Previous == nil) != (want == nil) || want != nil && *m.Previous != *want:
-		return errors.New("doesn't follow the snapshot before it")
-	case m.Read.Finished.Before(m.Read.Started.Time) || m.Signed.Before(m.Read.Finished.Time):
-		return errors.New("its times contradict each other")
-	case m.Read.Started.Format(nameLayout) != m.Snapshot:
-		return errors.New("its name is not the time at which its read began")
-	case before != nil && !m.Read.Started.After(before.Manifest.Read.Started.Time):
-		return errors.New("its read began before that of the snapshot before it")
-	case before != nil && m.Signed.Before(before.Manifest.Signed.Time):
-		return errors.New("it was signed before the snapshot before it")
-	}
-	return nil
+	})
+	return f, err
 }
 
-// checkOrg checks that a manifest belongs to the store and its org.
-func (s *Store) checkOrg(m *Manifest) error {
-	switch {
-	case m.StoreID != s.meta.StoreID:
-		return fmt.Errorf("belongs to the store %s", m.StoreID)
-	case m.Org.URL != s.meta.Org.URL:
-		return fmt.Errorf("belongs to the org %s", m.Org.URL)
-	case m.Org.ID != s.meta.Org.ID && s.meta.Org.ID != "":
-		return fmt.Errorf("belongs to the org with the id %q, and %s has %q", m.Org.ID, StoreFile, s.meta.Org.ID)
+// LockRun takes the store's lock. A daemon holds it until it ends. If another process
+// holds it, the error is a *LockedError.
+func (s *Store) LockRun(h Holder) (release func() error, err error) {
+	lock, err := s.lock(s.dir, "store", h, 0)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return lock.release, nil
 }
 
-// A Stamper requests a time stamp over a message from a time-stamping authority, see
-// package timestamp.
-type Stamper func(ctx context.Context, message []byte) (stamp []byte, err error)
+// TempFile returns a new file without a name in the store's folder.
+func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }
+
+// Checkpoint reads the checkpoint of an export, and checks its form, its store and
+// its export, but not its signature. If there is none, the error is
+// fs.ErrNotExist.
+func (s *Store) Checkpoint(export string) (*Checkpoint, error) {
+	data, err := ReadBounded(s.Path(export, CheckpointFile), maxCheckpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", CheckpointFile, err)
+	}
+	c := &Checkpoint{data: data}
+	if err := parseDocument(c.line(), checkpointFormat, c); err != nil {
+		return nil, &MismatchError{export, "its checkpoint can't be read: " + err.Error()}
+	}
+	if problem := c.check(s.meta.StoreID, export); problem != "" {
+		return nil, &MismatchError{export, problem}
+	}
+	return c, nil
+}

@@ -1,7 +1,7 @@
 package snapshot
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+	"slices"
+	"time"
 
-	"oktasync/reconcile/snapshot/render"
+	"golang.org/x/crypto/ssh"
+
+	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/sign"
 )
 
@@ -27,108 +30,10 @@ type Writer struct {
 	failed     bool      // a step has failed halfway; the next writer repairs the export
 }
 
-// Writer locks an export, verifies its state up to the checkpoint, and completes
-// or removes what an interrupted run has left. If another process has the lock, the
-// error is a *LockedError. If the state isn't the one that the checkpoint covers,
-// the error is a *MismatchError or a *RollbackError, and nothing is written.
-func (s *Store) Writer(ctx context.Context, export string, h Holder) (*Writer, error) {
-	w, err := s.lockExport(export, h)
-	if err != nil {
-		return nil, err
-	}
-	if err := w.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("write %s: %w", export, err), w.Close())
-	}
-	return w, nil
-}
+var errHalfway = errors.New("an earlier step has failed halfway; the next run completes it")
 
-// lockExport returns a writer that has the lock of an export and no state.
-func (s *Store) lockExport(export string, h Holder) (*Writer, error) {
-	if !ExportName.MatchString(export) {
-		return nil, fmt.Errorf("write %q: not the name of an export", export)
-	}
-	w := &Writer{store: s, export: export, holder: h}
-	if err := w.makeFolder(); err != nil {
-		return nil, fmt.Errorf("write %s: %w", export, err)
-	}
-	lock, err := s.lock(w.path(), export, h, 0)
-	if err != nil {
-		return nil, err
-	}
-	w.lock = lock
-	w.journal, err = s.openJournal(export, nil)
-	return w, err
-}
-
-// open verifies the state of the export, and repairs it.
-func (w *Writer) open(ctx context.Context) (err error) {
-	for _, dir := range []string{filepath.Dir(w.quarantine()), w.quarantine(), w.path(PrunedDir)} {
-		if err := checkFolder(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	if err := w.openCheckpoint(); err != nil {
-		return err
-	}
-	if w.journal, err = w.store.openJournal(w.export, w.checkpoint); err != nil {
-		return err
-	}
-	if err := w.checkRollback(w.store.witness.last(w.path())); err != nil {
-		return err
-	}
-	if err := w.openNewest(); err != nil {
-		return err
-	}
-	w.store.witness.saw(w.path(), w.checkpoint)
-	if err := w.mend(ctx); err != nil {
-		return err
-	}
-	if err := w.repair(); err != nil {
-		return fmt.Errorf("repair: %w", err)
-	}
-	return nil
-}
-
-// openNewest opens the newest snapshot that the checkpoint covers.
-func (w *Writer) openNewest() error {
-	c := w.checkpoint
-	if c.Sequence == 0 {
-		return nil
-	}
-	snap, err := w.store.newest(c)
-	if err != nil {
-		return err
-	}
-	if err := w.store.checkOrg(&snap.Manifest); err != nil {
-		return w.mismatch("its newest snapshot, %s, %v", snap.Name(), err)
-	}
-	w.newest = snap
-	if !snap.Erased() {
-		return nil
-	}
-	covered, err := w.covered()
-	if err == nil && covered.Erased()[snap.Digest] == 0 {
-		err = w.mismatch("the records of its newest snapshot, %s, are missing, and no covered line of the journal records that they were removed", snap.Name())
-	}
-	return err
-}
-
-// newest returns the newest snapshot that a checkpoint covers. Its records can be
-// erased; then its folder is the one in PrunedDir.
-func (s *Store) newest(c *Checkpoint) (*Snapshot, error) {
-	snap, err := s.Snapshot(c.Export, c.Snapshot)
-	if err != nil {
-		if erased, erasedErr := ReadFolder(s.Path(c.Export, PrunedDir, c.Snapshot)); erasedErr == nil {
-			snap, err = erased, nil
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if snap.Digest != c.ManifestSHA256 {
-		return nil, &MismatchError{c.Export, fmt.Sprintf("the manifest of its newest snapshot, %s, isn't the one that its checkpoint covers", c.Snapshot)}
-	}
-	return snap, nil
+func (w *Writer) mismatch(format string, args ...any) error {
+	return &MismatchError{w.export, fmt.Sprintf(format, args...)}
 }
 
 func (w *Writer) makeFolder() error {
@@ -145,6 +50,11 @@ func (w *Writer) makeFolder() error {
 
 // path joins the export's folder and the names below it.
 func (w *Writer) path(names ...string) string { return w.store.Path(w.export, names...) }
+
+// quarantine joins the folder of the export's quarantine and the names below it.
+func (w *Writer) quarantine(names ...string) string {
+	return filepath.Join(append([]string{w.store.dir, QuarantineDir, w.export}, names...)...)
+}
 
 // readFolder returns the entries of the export's folder.
 func (w *Writer) readFolder() ([]fs.DirEntry, error) { return os.ReadDir(w.path()) }
@@ -192,41 +102,28 @@ func (w *Writer) Close() error {
 	return errors.Join(err, w.lock.release())
 }
 
-// mendErasure removes the records of the newest snapshot if a covered line records
-// that a person erased them. Retention keeps the newest snapshot. Without this, the
-// records would be the base of the next comparison.
-func (w *Writer) mendErasure() error {
-	if w.newest == nil || w.newest.Erased() {
+// openNewest opens the newest snapshot that the checkpoint covers.
+func (w *Writer) openNewest() error {
+	c := w.checkpoint
+	if c.Sequence == 0 {
 		return nil
 	}
-	var erased *Event
-	digest := w.journal.head
-	err := w.journal.backward(func(line []byte) (more bool, err error) {
-		e, err := ParseEvent(line)
-		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
-			return false, nil // verify reports it
-		}
-		digest = *e.PreviousLineSHA256
-		switch {
-		case e.ManifestSHA256 != w.newest.Digest:
-		case e.Event == EventPruned:
-			erased = &e
-			return false, nil
-		case e.Event == EventPublished, e.Event == EventAdopted:
-			return false, nil
-		}
-		return true, nil
-	})
-	if err != nil || erased == nil {
+	snap, err := w.store.newest(c)
+	if err != nil {
 		return err
 	}
-	if err := w.moveToPruned(erased.Snapshot); err != nil {
-		return err
+	if err := w.store.checkOrg(&snap.Manifest); err != nil {
+		return w.mismatch("its newest snapshot, %s, %v", snap.Name(), err)
 	}
-	if err := w.removeRecords(erased.Snapshot, erased.Files); err != nil {
-		return err
+	w.newest = snap
+	if !snap.Erased() {
+		return nil
 	}
-	return w.newestErased()
+	covered, err := w.covered()
+	if err == nil && covered.Erased()[snap.Digest] == 0 {
+		err = w.mismatch("the records of its newest snapshot, %s, are missing, and no covered line of the journal records that they were removed", snap.Name())
+	}
+	return err
 }
 
 // newestErased takes into account that the records of the newest snapshot were removed.
@@ -239,106 +136,174 @@ func (w *Writer) newestErased() error {
 	return err
 }
 
-// repair restores files that derive from evidence and are no evidence: latest,
-// and each CSV file of the newest snapshot that is missing or has the wrong size,
-// if the records render to the digest in the manifest. It looks only at names and
-// sizes. All other damage is left for verify to report.
-func (w *Writer) repair() error {
-	if w.newest == nil {
+// covered returns the ledger of the covered lines of the journal. It checks the chain
+// of lines. A break in the chain is an error, unless a later line adopts it.
+func (w *Writer) covered() (*Ledger, error) {
+	l := new(Ledger)
+	f, err := OpenPlain(w.path(JournalFile))
+	if errors.Is(err, fs.ErrNotExist) && w.checkpoint.Lines == 0 {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := readLines(io.LimitReader(f, w.checkpoint.Bytes), func(line []byte) error {
+		l.Add(line) // l.Broken keeps the error
 		return nil
+	}); err != nil {
+		return nil, err
 	}
-	for _, r := range w.newest.Recorded() {
-		if err := w.repairCSV(w.newest, r); err != nil {
-			return err
-		}
+	if l.Broken || l.Last != w.checkpoint.LineSHA256 {
+		return nil, w.mismatch("a journal line that its checkpoint covers is missing or changed")
 	}
-	return w.repairLatest()
+	return l, nil
 }
 
-// repairLatest makes latest point to the newest snapshot. It leaves a file that
-// isn't a link alone.
-func (w *Writer) repairLatest() error {
-	target, err := os.Readlink(w.path(LatestLink))
-	if errors.Is(err, syscall.EINVAL) || err == nil && target == w.newest.Name() || w.newest.Erased() {
-		return nil
-	}
+// cover replaces the checkpoint by one that covers the journal and the newest
+// snapshot as the writer has them in memory. Before, it checks that the checkpoint
+// and the last line on disk are the ones that the writer has in memory. The system
+// calls: openat with O_EXCL, write, fsync, renameat, and fsync of the folder.
+func (w *Writer) cover() (err error) {
+	defer func() { w.failed = w.failed || err != nil }()
+
+	old, err := w.store.Checkpoint(w.export)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := w.relink(w.newest.Name()); err != nil {
+	if !old.SameAs(w.checkpoint) {
+		return w.mismatch("its checkpoint has changed during the run")
+	}
+	if err := w.journal.checkLast(); err != nil {
 		return err
 	}
-	return w.Journal(Event{Event: EventRepaired, Snapshot: w.newest.Name(), ManifestSHA256: w.newest.Digest, Reason: "restored " + LatestLink})
+	return w.replaceCheckpoint()
 }
 
-func (w *Writer) repairCSV(snap *Snapshot, r *Resource) error {
-	file, listed := snap.Manifest.File(r.CSVFile())
-	path := filepath.Join(snap.dir, r.CSVFile())
-	info, err := os.Lstat(path)
-	switch {
-	case !listed || snap.Erased():
-		return nil
-	case err == nil && (!info.Mode().IsRegular() || info.Size() == file.Bytes):
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	temp := w.path(partial(r.CSVFile()))
-	digest, err := w.renderCSV(snap, r, temp)
+// replaceCheckpoint writes the checkpoint.
+func (w *Writer) replaceCheckpoint() error {
+	c := w.next()
+	line, err := canonjson.Marshal(c)
 	if err != nil {
 		return err
 	}
-	if digest != file.SHA256 {
-		return w.store.files.Remove(temp) // the records are damaged: verify reports it
-	}
-	fsys := w.store.files
-	if err := fsys.Rename(temp, path); err != nil {
-		return err
-	}
-	for _, dir := range []string{snap.dir, w.path()} {
-		if err := fsys.SyncDir(dir); err != nil {
+	c.data = append(line, '\n')
+	if c.SignedBy != nil {
+		signature, err := w.store.sign(c.data, sign.Checkpoint)
+		if err != nil {
 			return err
 		}
+		c.data = append(c.data, signature...)
 	}
-	return w.Journal(Event{Event: EventRepaired, Snapshot: snap.Name(), ManifestSHA256: snap.Digest, Reason: "restored " + r.CSVFile()})
+	if err := w.writeFile(CheckpointFile, c.data); err != nil {
+		return err
+	}
+	w.checkpoint = c
+	w.store.witness.saw(w.path(), c)
+	return nil
 }
 
-// renderCSV renders the records of snap into a new file, syncs it, and returns its
-// digest. If the records can't be read, the digest is "".
-func (w *Writer) renderCSV(snap *Snapshot, r *Resource, path string) (digest string, err error) {
-	f, err := w.store.files.Create(path, w.store.published)
+// next returns the checkpoint for what the writer has in memory. Its time is never
+// before a time that it covers, so a clock that was set back doesn't matter.
+func (w *Writer) next() *Checkpoint {
+	j := w.journal
+	c := &Checkpoint{
+		Format: checkpointFormat, StoreID: w.store.meta.StoreID, Export: w.export,
+		Lines: j.lines, Bytes: j.bytes, LineSHA256: j.head,
+		SignedBy: signedBy(w.store.signer),
+	}
+	c.Time = later(At(w.store.now()), j.time)
+	if old := w.checkpoint; old != nil {
+		c.Time = later(c.Time, old.Time)
+	}
+	if w.newest != nil {
+		c.Sequence, c.Snapshot, c.ManifestSHA256 = w.newest.Manifest.Sequence, w.newest.Name(), w.newest.Digest
+		c.Time = later(c.Time, w.newest.Manifest.Signed)
+	}
+	return c
+}
+
+// writeFile writes a file of the export, syncs it, and replaces the old one.
+func (w *Writer) writeFile(name string, data []byte) error {
+	fsys := w.store.files
+	temp := w.path(partial(name))
+	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := fsys.Create(temp, w.store.published)
 	if err != nil {
-		return "", err
+		return err
 	}
-	sum := NewDigest()
-	out := bufio.NewWriter(io.MultiWriter(f, sum))
-	if snap.writeCSV(r, out) == nil {
-		err = out.Flush()
-		digest = sum.String()
-	}
+	_, err = f.Write(data)
 	if err == nil {
 		err = f.Sync()
 	}
-	return digest, errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(temp, w.path(name)); err != nil {
+		return err
+	}
+	return fsys.SyncDir(w.path())
 }
 
-// writeCSV renders the records of s.
-func (s *Snapshot) writeCSV(r *Resource, out io.Writer) error {
-	records, err := s.Records(r)
-	if err != nil {
-		return err
+// checkKey checks that the writer accepts the key of a checkpoint.
+func (w *Writer) checkKey(c *Checkpoint) error {
+	signer := w.store.signer
+	switch {
+	case c.SignedBy == nil && signer == nil:
+		return nil
+	case c.SignedBy == nil:
+		return w.mismatch("its checkpoint is not signed, and the configuration has a signing key")
+	case signer == nil:
+		return w.mismatch("its checkpoint is signed by %s, and the configuration has no signing key", *c.SignedBy)
 	}
-	defer records.Close()
-	columns, err := render.LearnColumns(Records(records), r.Schema(), s.Manifest.Declared.Resources[r.Name].Attributes)
+	key, err := c.Signer()
 	if err != nil {
-		return err
+		return w.mismatch("the signature of its checkpoint %v", err)
 	}
-	named, err := NamedRecords(s, r)
-	if err != nil {
-		return err
+	if err := w.store.accept(key, sign.Checkpoint, w.store.now()); err != nil {
+		return w.mismatch("its checkpoint is signed by %s, which %v", *c.SignedBy, err)
 	}
-	defer named.Close()
-	return render.WriteCSV(out, Records(named), columns)
+	return nil
+}
+
+// accept returns why a key isn't accepted at a time: it must be the store's own,
+// or one of the allowed signers.
+func (s *Store) accept(key ssh.PublicKey, namespace string, at time.Time) error {
+	if s.signer != nil && bytes.Equal(key.Marshal(), s.signer.Key().Marshal()) {
+		return nil
+	}
+	switch {
+	case s.allowed == nil && s.signer == nil:
+		return nil // a reader that accepts every key
+	case s.allowed == nil:
+		return errors.New("is not the key of this store")
+	}
+	_, err := s.allowed.Check(key, namespace, at)
+	return err
+}
+
+// checkOwnKey checks that the allowed signers, if they are configured, accept the
+// store's own key now.
+func (s *Store) checkOwnKey() error {
+	if s.signer == nil || s.allowed == nil {
+		return nil
+	}
+	for _, namespace := range []string{sign.Snapshot, sign.Checkpoint} {
+		if _, err := s.allowed.Check(s.signer.Key(), namespace, s.now()); err != nil {
+			return fmt.Errorf("the signing key %s %w; nothing is signed with it", s.signer.Fingerprint(), err)
+		}
+	}
+	return nil
+}
+
+// sign signs data with the store's own key, if the allowed signers accept it now.
+func (s *Store) sign(data []byte, namespace string) ([]byte, error) {
+	if err := s.checkOwnKey(); err != nil {
+		return nil, err
+	}
+	return s.signer.Sign(data, namespace)
 }
 
 // signedBy returns the fingerprint of a key for a manifest or a checkpoint; nil: there is
@@ -351,10 +316,40 @@ func signedBy(s *sign.Signer) *string {
 	return &fingerprint
 }
 
-// sign signs data with the store's own key, if the allowed signers accept it now.
-func (s *Store) sign(data []byte, namespace string) ([]byte, error) {
-	if err := s.checkOwnKey(); err != nil {
-		return nil, err
+// checkRollback checks that the journal still has the last line of seen, which this
+// process has read or written, or that a covered line adopts its loss.
+func (w *Writer) checkRollback(seen *Checkpoint) error {
+	if seen == nil || w.journal.hasLine(seen.Bytes, seen.LineSHA256) == nil && seen.Bytes <= w.checkpoint.Bytes {
+		return nil
 	}
-	return s.signer.Sign(data, namespace)
+	lost := seen.Head()
+	covered, err := w.covered()
+	if err != nil {
+		return err
+	}
+	adopted := slices.ContainsFunc(covered.Events(), func(e Event) bool {
+		return e.Event == EventAdopted && (e.Lost == lost.String() || e.OldHead == lost.String())
+	})
+	if !adopted {
+		return &RollbackError{w.export, lost}
+	}
+	return nil
+}
+
+// undamaged returns those of names whose files have their digests.
+func (w *Writer) undamaged(ctx context.Context, names []string) (undamaged []string, err error) {
+	for _, name := range names {
+		snap, err := w.store.Snapshot(w.export, name)
+		if err != nil {
+			return nil, err
+		}
+		whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files)
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			undamaged = append(undamaged, name)
+		}
+	}
+	return undamaged, nil
 }
