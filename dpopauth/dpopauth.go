@@ -84,6 +84,9 @@ type Config struct {
 	Audience  string    // of the client assertion; empty: TokenURL, as Okta requires
 	Origins   []string  // servers to which the token may be sent: https://acme.okta.com
 
+	// OptionalScopes are those of Scopes without which a token is accepted.
+	OptionalScopes []string
+
 	// Algorithms is the server's metadata value dpop_signing_alg_values_supported
 	// (RFC 9449, section 5.1). If it lacks the algorithm of the DPoP key, New
 	// returns an ErrAlgorithm. Empty: unknown.
@@ -168,7 +171,7 @@ func newTransport(cfg Config) (*Transport, error) {
 	send := &sender{base: base, key: key, decodedPath: cfg.DecodedPathHTU, local: local, clocks: clocks, log: log}
 	st := newStats()
 	e := &tokenEndpoint{sender: send, clock: clocks[origin(tokenURL)], url: tokenURL.String(), audience: cmp.Or(cfg.Audience, cfg.TokenURL),
-		clientID: cfg.ClientID, clientKey: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), report: cfg.OnTokenRequest, stats: st}
+		clientID: cfg.ClientID, clientKey: cfg.ClientKey, scopes: slices.Clone(cfg.Scopes), optional: slices.Clone(cfg.OptionalScopes), report: cfg.OnTokenRequest, stats: st}
 	tokens := &tokenSource{request: e.requestToken, clock: local, log: log, stats: st, reason: reasonFirst}
 	return &Transport{sender: send, tokens: tokens, origins: origins, clock: first, stats: st}, nil
 }

@@ -35,6 +35,7 @@ type tokenEndpoint struct {
 	clientID  string
 	clientKey *keys.Key
 	scopes    []string
+	optional  []string // of scopes: a token without these is accepted
 	report    func(TokenRequest)
 	stats     *stats
 }

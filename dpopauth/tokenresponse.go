@@ -130,7 +130,7 @@ func (e *tokenEndpoint) readToken(body tokenResponse) (*token, error) {
 	}
 	if present(body.Scope) {
 		scope := strings.Fields(text(body.Scope))
-		missing := slices.DeleteFunc(slices.Clone(e.scopes), func(s string) bool { return slices.Contains(scope, s) })
+		missing := slices.DeleteFunc(slices.Clone(e.scopes), func(s string) bool { return slices.Contains(scope, s) || slices.Contains(e.optional, s) })
 		if len(missing) > 0 {
 			granted := slices.DeleteFunc(slices.Clone(e.scopes), func(s string) bool { return !slices.Contains(scope, s) })
 			return nil, &ScopeError{Granted: granted, Missing: missing}

@@ -212,15 +212,17 @@ func TestD49_ExpiresIn(t *testing.T) {
 
 func TestD50_MissingScopes(t *testing.T) {
 	for _, test := range []struct {
-		granted any
-		missing string
+		granted  any
+		missing  string
+		optional []string
 	}{
-		{"b a", ""}, {"a  b c", ""}, {nil, ""},
-		{"a", ": b"}, {"", ": a b"}, {"ab", ": a b"}, {7, ": a b"},
+		{"b a", "", nil}, {"a  b c", "", nil}, {nil, "", nil},
+		{"a", ": b", nil}, {"", ": a b", nil}, {"ab", ": a b", nil}, {7, ": a b", nil},
+		{"a", "", []string{"b"}}, {"b", ": a", []string{"b"}},
 	} {
 		o := newOrg(t)
 		o.members = map[string]any{"scope": test.granted}
-		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Scopes = []string{"a", "b"} }), o.URL+"/a")
+		_, _, err := get(t, o.transport(func(c *dpopauth.Config) { c.Scopes, c.OptionalScopes = []string{"a", "b"}, test.optional }), o.URL+"/a")
 		switch {
 		case test.missing == "" && err != nil:
 			t.Errorf("scope %v: %v", test.granted, err)

@@ -51,7 +51,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	authority := newStampingAuthority(t)
 	store := "  signing_key_file: signing-key\n  timestamp_url: " + authority.url + "\n  timestamp_ca_file: " + authority.ca + "\n"
 	config := func(more string) {
-		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
+		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {}\n    group_rules: {optional: true}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("")
@@ -71,7 +71,11 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	auditors, archive := s.org.AddGroup("Auditors", ""), s.org.AddApp("Archive")
 	check(t, errors.Join(s.org.AssignUser(archive, moved[0], ""), s.org.AssignGroup(archive, auditors, 0)))
 	show(2, "list of plan", "plan", "--detailed-exitcode")
+	s.org.Inject(sandbox.Fault{Path: "/api/v1/groups/rules", Forever: true, Status: 401, Code: "E0000015"})
+	show(0, "list of plan", "plan")
 	show(0, "list of manifest", "apply")
+	show(0, "status", "status") // without rules
+	s.org.ClearFaults()
 	show(0, "diff", "diff", "all-users")
 	show(0, "history", "history", "all-users", moved[0])
 	show(0, "status", "status")
@@ -104,6 +108,8 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	show(0, "list of manifest", "apply")
 	show(0, "verification", "verify")
 	show(0, "list of head", "status", "--heads")
+	s.configure(t, "    users: {include_deprovisioned: false}\n    groups: {}\n    group_members: {}\n", "store:\n", "store:\n"+store)
+	show(0, "list of manifest", "apply") // with members who aren't recorded
 	d := s.startWith(t, strings.Replace(s.daemonConfig("", `verify: "@every 1s"`), "store:\n", "store:\n"+store, 1))
 	d.wait("verified")
 	d.stop(syscall.SIGTERM)

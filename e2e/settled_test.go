@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"oktasync/oktaclient/sandbox"
@@ -35,4 +36,19 @@ func TestUnsettledReadIsVisible(t *testing.T) {
 			t.Errorf("oktasync %s = %s%s, want %q", strings.Join(test.args, " "), r.stdout, r.stderr, test.want)
 		}
 	}
+}
+
+// The daemon publishes a snapshot without an optional resource that the app can't read,
+// and reports that.
+func TestDaemonReportsUnavailableResource(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 20, Seed: 136}, usersAndGroups...)
+	s.org.Inject(sandbox.Fault{Path: "/api/v1/groups", Forever: true, Status: 403, Code: "E0000006"})
+	d := s.start(t, everyHour+"    users: {}\n    groups: {optional: true}\n")
+	d.wait("snapshot published")
+	d.wantPage("/metrics", http.StatusOK, `oktasync_snapshot_available{export="all-users",resource="groups"} 0`,
+		`oktasync_snapshot_available{export="all-users",resource="users"} 1`)
+	d.wantPage("/api/v1/status", http.StatusOK, `"reason": "the app has no admin role for it (403 E0000006)"`)
+	d.wantPage("/", http.StatusOK, "It doesn’t record groups: the app has no admin role for it")
+	d.stop(syscall.SIGTERM)
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +14,19 @@ import (
 // the users and groups of apps.
 func (c *chain) readChildren(ctx context.Context, rp *ResourcePlan, parents []string, phase Phase) error {
 	for _, child := range rp.children {
+		if child.Unavailable != nil {
+			continue
+		}
 		expected := 0
 		if phase == PhaseReading {
 			expected = child.expected()
 		}
 		c.enter(phase, child, child.read.Rows, expected)
 		if err := c.readLists(ctx, child, parents); err != nil {
-			return fmt.Errorf("read %s: %w", child.Declared.Resource.Name, cause(ctx, err))
+			err = fmt.Errorf("read %s: %w", child.Declared.Resource.Name, cause(ctx, err))
+			if err := c.allow(ctx, child, err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -76,17 +83,15 @@ func (c *chain) confirm(ctx context.Context, rp *ResourcePlan, ids []string) err
 func (c *chain) readInto(ctx context.Context, rp *ResourcePlan, query oktaclient.Query) error {
 	result, err := c.r.cfg.Source.Read(ctx, query, sink{c, rp})
 	if err != nil && result.Rows > 0 {
-		return fmt.Errorf("%w, after %s in %d requests", err, rp.Declared.Resource.Plural(result.Rows), result.Requests)
-	}
-	if err != nil {
-		return err
+		err = fmt.Errorf("%w, after %s in %d requests", err, rp.Declared.Resource.Plural(result.Rows), result.Requests)
 	}
 	if rp.read.Started.IsZero() {
 		rp.read = result
-		return rp.records.finish()
+	} else {
+		rp.read.Settled = rp.read.Settled && result.Settled
+		err = cmp.Or(err, addRequests(&rp.read, result))
 	}
-	rp.read.Settled = rp.read.Settled && result.Settled
-	return errors.Join(addRequests(&rp.read, result), rp.records.finish())
+	return cmp.Or(err, rp.records.finish())
 }
 
 // cause returns the cause of the end of ctx if err is that end.

@@ -32,7 +32,7 @@ const (
 //
 // The counts are no part of the records. If Okta can't return them, nothing is compared.
 func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
-	users, members := c.plan.resource(snapshot.Users), c.plan.resource(snapshot.GroupMembers)
+	users, members := c.plan.available(snapshot.Users), c.plan.available(snapshot.GroupMembers)
 	if users != nil && (users.Declared.Search != "" || !users.Declared.IncludeDeprovisioned) {
 		users = nil
 	}

@@ -23,6 +23,10 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 	step := p.progress.begin()
 	step.enter(PhasePublishing, nil, 0, p.total())
 	for _, rp := range p.Resources {
+		if u := rp.Unavailable; u != nil {
+			d.Resources = append(d.Resources, snapshot.ResourceDraft{Resource: rp.Declared.Resource, Unavailable: u.Reason, Rows: rp.Outside, Outside: rp.Outside})
+			continue
+		}
 		records, err := rp.records.merge()
 		if err != nil {
 			return d, err

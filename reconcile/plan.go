@@ -44,7 +44,11 @@ type ResourcePlan struct {
 	Duplicates int            // further copies of records
 	Outside    int            // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 
-	previous *snapshot.Snapshot
+	// Unavailable says why the resource, which is optional, could not be read; nil: it
+	// was. Then there are no records, and the counts are 0 apart from Outside.
+	Unavailable *UnavailableError
+
+	previous *snapshot.Snapshot // with which the records are compared; nil: none
 	read     oktaclient.ReadResult
 	rules    diff.Rules
 	records  *spool
@@ -87,19 +91,24 @@ func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	p.open(previous)
+	if err := p.open(r, previous); err != nil {
+		return nil, err
+	}
 	p.progress.expect = p.expectedBuckets()
 	if err := p.read(ctx, r); err != nil {
 		return nil, err
 	}
 	for _, rp := range p.Resources {
-		p.Stopped = append(p.Stopped, rp.stops()...)
+		if rp.Unavailable == nil {
+			p.Stopped = append(p.Stopped, rp.stops()...)
+		}
 	}
 	return p, nil
 }
 
-// open decides how each resource is compared with the newest snapshot.
-func (p *Plan) open(previous *snapshot.Snapshot) {
+// open decides how each resource is compared with the newest snapshot, or with the last
+// one in which it was available.
+func (p *Plan) open(r *Reconciler, previous *snapshot.Snapshot) (err error) {
 	p.Previous = previous
 	declaration := p.Export.Declaration()
 	if previous != nil {
@@ -107,8 +116,13 @@ func (p *Plan) open(previous *snapshot.Snapshot) {
 		p.Missing = missing(previous)
 	}
 	for _, declared := range p.Export.Resources() {
-		rp := &ResourcePlan{Declared: declared, previous: previous}
-		rp.rules, rp.Base = snapshot.RulesAfter(declared.Resource, previous, declaration)
+		rp := &ResourcePlan{Declared: declared}
+		if previous != nil {
+			if rp.previous, err = r.cfg.Store.BaseOf(previous, declared.Resource); err != nil {
+				return fmt.Errorf("open the last snapshot with %s: %w", declared.Resource.Name, err)
+			}
+		}
+		rp.rules, rp.Base = snapshot.RulesAfter(declared.Resource, rp.previous, declaration)
 		rp.rules.Proofs = make(diff.Proofs)
 		for _, parent := range p.Resources {
 			if parent.Declared.Resource == declared.Resource.Parent {
@@ -118,6 +132,7 @@ func (p *Plan) open(previous *snapshot.Snapshot) {
 		}
 		p.Resources = append(p.Resources, rp)
 	}
+	return nil
 }
 
 func (r *Reconciler) latest(export string) (*snapshot.Snapshot, error) {
@@ -157,36 +172,40 @@ func missing(s *snapshot.Snapshot) []string {
 }
 
 // Changed reports whether apply has something to record: the first snapshot,
-// changed records, a changed declaration, or a file that the store lacks.
+// changed records, a resource that is available again or no longer, a changed
+// declaration, or a file that the store lacks.
 func (p *Plan) Changed() bool {
 	changed := p.Previous == nil || p.DeclarationChanged || len(p.Missing) > 0
 	for _, rp := range p.Resources {
-		changed = changed || rp.Counts.Added+rp.Counts.Changed+rp.Counts.Removed > 0
+		changed = changed || rp.Counts.Added+rp.Counts.Changed+rp.Counts.Removed > 0 ||
+			(rp.Unavailable == nil) != p.Previous.Manifest.Resources[rp.Declared.Resource.Name].IsAvailable()
 	}
 	return changed
 }
 
-// Recorded returns the resources of the read.
+// Recorded returns the resources that are available.
 func (p *Plan) Recorded() (all []*snapshot.Resource) {
 	for _, rp := range p.Resources {
-		all = append(all, rp.Declared.Resource)
+		if rp.Unavailable == nil {
+			all = append(all, rp.Declared.Resource)
+		}
 	}
 	return all
 }
 
 // Records returns a reader over the records of a resource that were read.
 func (p *Plan) Records(r *snapshot.Resource) (diff.Reader, error) {
-	rp := p.resource(r)
+	rp := p.available(r)
 	if rp == nil {
 		return nil, fmt.Errorf("%s were not read", r.Name)
 	}
 	return rp.records.merge()
 }
 
-// resource returns the plan for a resource, or nil if it isn't declared.
-func (p *Plan) resource(r *snapshot.Resource) *ResourcePlan {
+// available returns the plan for a resource, or nil if it isn't declared or available.
+func (p *Plan) available(r *snapshot.Resource) *ResourcePlan {
 	for _, rp := range p.Resources {
-		if rp.Declared.Resource == r {
+		if rp.Declared.Resource == r && rp.Unavailable == nil {
 			return rp
 		}
 	}

@@ -33,7 +33,7 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 				if rp.parent != nil {
 					continue // it is read with its parents
 				}
-				if err := c.resource(limited, rp); err != nil {
+				if err := c.allow(limited, rp, c.resource(limited, rp)); err != nil {
 					return err
 				}
 			}
@@ -43,8 +43,11 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if err := p.checkAvailable(); err != nil {
+		return err
+	}
 	for _, c := range chains {
-		if rp := c.resources[0]; rp.Declared.Resource == snapshot.Groups {
+		if rp := c.resources[0]; rp == p.available(snapshot.Groups) {
 			if err := c.control(ctx, rp); err != nil {
 				return err
 			}
@@ -80,22 +83,25 @@ func (rp *ResourcePlan) prepare(r *Reconciler) {
 	}
 }
 
-// sum sets the read of the plan from the reads of its resources. The first resource
-// decides about the clock, so that all times come from one estimate.
+// sum sets the read of the plan from the reads of its resources. The first resource that
+// is available decides about the clock, so that all times come from one estimate.
 func (p *Plan) sum() error {
 	p.Read = oktaclient.ReadResult{Settled: true}
-	for i, rp := range p.Resources {
+	first := true
+	for _, rp := range p.Resources {
 		read := rp.read
 		if read.Started.IsZero() {
 			continue // there are no parents
 		}
-		if i == 0 {
-			p.Read.Started, p.Read.ClockOffset = read.Started, read.ClockOffset
+		if rp.Unavailable == nil {
+			if first {
+				p.Read.ClockOffset, first = read.ClockOffset, false
+			}
+			p.Read.Settled = p.Read.Settled && read.Settled
 		}
-		if read.Started.Before(p.Read.Started) {
+		if p.Read.Started.IsZero() || read.Started.Before(p.Read.Started) {
 			p.Read.Started = read.Started
 		}
-		p.Read.Settled = p.Read.Settled && read.Settled
 		if err := addRequests(&p.Read, read); err != nil {
 			return err
 		}
@@ -140,6 +146,9 @@ func (c *chain) resource(ctx context.Context, rp *ResourcePlan) error {
 		}
 	}
 	for _, each := range append([]*ResourcePlan{rp}, rp.children...) {
+		if each.Unavailable != nil {
+			continue
+		}
 		if err := c.compare(ctx, each); err != nil {
 			return err
 		}

@@ -32,7 +32,8 @@ import (
 // Read passes every record that the query selects to the sink at least once, in
 // any order, and every request that it made. Find does the same for the records
 // with these ids. A record that Find does not pass does not exist. Both return
-// an error unless the read is complete, after their retries. Calls of the sink
+// an error unless the read is complete, after their retries; an [*UnavailableError] if
+// the app can't read the resource. Calls of the sink
 // are serialized, and none follows the return. Several reads may run at once.
 type Source interface {
 	Read(ctx context.Context, query oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error)

@@ -25,6 +25,9 @@ type Users struct {
 	Attributes Attributes  `yaml:"attributes"`
 	Changes    UserChanges `yaml:"changes"`
 	Guard      UserGuard   `yaml:"guard"`
+	// Optional publishes a snapshot without the users if the app can't read them,
+	// because a scope, a role or a license is missing. The manifest says why.
+	Optional bool `yaml:"optional" example:"true"`
 }
 
 // Resource declares which attributes of a resource are kept, which changes count,
@@ -34,6 +37,9 @@ type Resource struct {
 	Attributes Attributes `yaml:"attributes"`
 	Changes    Changes    `yaml:"changes"`
 	Guard      Guard      `yaml:"guard"`
+	// Optional publishes a snapshot without the resource if the app can't read it,
+	// because a scope, a role, a license or a feature is missing. The manifest says why.
+	Optional bool `yaml:"optional" example:"true"`
 }
 
 // Attributes selects the attributes that are kept. A path consists of member
@@ -182,6 +188,7 @@ func (u *Users) declared() snapshot.DeclaredResource {
 		Guard: snapshot.Guard{
 			MaxRemoved: u.Guard.MaxRemoved, MaxDeactivated: &limit, AtLeast: u.Guard.AtLeast, Min: u.Guard.Min,
 		},
+		Optional: u.Optional,
 	}
 }
 
@@ -190,6 +197,7 @@ func (r *Resource) declared() snapshot.DeclaredResource {
 		Attributes: r.Attributes.selection(),
 		Changes:    snapshot.Changes{Ignore: notNil(r.Changes.Ignore)},
 		Guard:      snapshot.Guard{MaxRemoved: r.Guard.MaxRemoved, AtLeast: r.Guard.AtLeast, Min: r.Guard.Min},
+		Optional:   r.Optional,
 	}
 }
 
@@ -230,8 +238,13 @@ func (e Export) checkResources(f *fieldErrors) {
 	declared := e.Resources()
 	for _, d := range declared {
 		name := d.Resource.Name
-		if p := d.Resource.Parent; p != nil && !slices.ContainsFunc(declared, func(d Declared) bool { return d.Resource == p }) {
-			f.add(name, "needs %s in the same export", p.Name)
+		if p := d.Resource.Parent; p != nil {
+			switch i := slices.IndexFunc(declared, func(d Declared) bool { return d.Resource == p }); {
+			case i < 0:
+				f.add(name, "needs %s in the same export", p.Name)
+			case declared[i].Optional && !d.Optional:
+				f.add(name+".optional", "must be true, because %s are optional", p.Name)
+			}
 		}
 		checkAttributes(f, name+".attributes.", d)
 		checkPaths(f, name+".changes.ignore", d.Changes.Ignore)

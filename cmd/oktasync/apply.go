@@ -150,6 +150,9 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	if why := report.Unreconciled(m.Control); why != "" {
 		row("reconciled", "no: %s", why)
 	}
+	if why := report.Unavailable(m.Resources); why != "" {
+		row("unavailable", "%s", why)
+	}
 	row("run by", "%s on %s", m.Run.User, m.Run.Host)
 	if m.Run.Override != nil {
 		row("override", "the guard was overridden by %s: %s", m.Run.Override.User, m.Run.Override.Reason)

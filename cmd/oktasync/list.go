@@ -58,6 +58,9 @@ func (a *app) printList(manifests []snapshot.Manifest) error {
 		if report.Unreconciled(m.Control) != "" {
 			records += ", not reconciled"
 		}
+		for _, r := range m.Unavailable() {
+			records += ", " + r.Name + " unavailable"
+		}
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", m.Export, m.Sequence, m.Snapshot, records, report.ShortChanges(m.Resources, m.Previous == nil))
 	}
 	return t.Flush()

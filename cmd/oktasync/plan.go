@@ -121,6 +121,7 @@ type planDocument struct {
 
 type planResource struct {
 	Base     string            `json:"base"`
+	Reason   string            `json:"unavailable,omitempty"` // why it could not be read
 	Total    int               `json:"total"`
 	ByStatus map[string]int    `json:"by_status"`
 	Added    int               `json:"added"`
@@ -148,6 +149,9 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 			Base: r.Base, Total: r.Counts.Total, ByStatus: r.ByStatus,
 			Added: r.Counts.Added, Modified: r.Counts.Changed, Removed: r.Counts.Removed, Kinds: map[diff.Kind]int{},
 		}
+		if r.Unavailable != nil {
+			resource.Reason = r.Unavailable.Reason
+		}
 		maps.Copy(resource.Kinds, r.Counts.Kinds)
 		doc.Resources[r.Declared.Resource.Name] = resource
 	}
@@ -163,6 +167,10 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 	w := list.w
 	var totals []string
 	for _, r := range p.Resources {
+		if u := r.Unavailable; u != nil {
+			fmt.Fprintf(w, "%s: %s are not available: %s\n", p.Export.Name, u.Resource, term.Safe(u.Reason))
+			continue
+		}
 		total := r.Declared.Resource.Plural(r.Counts.Total)
 		totals = append(totals, total)
 		if r.ByStatus != nil {
@@ -246,10 +254,12 @@ func planSentence(p *reconcile.Plan) string {
 	for _, r := range p.Resources {
 		resource := r.Declared.Resource
 		text := report.KindCounts(resource, r.Counts.Kinds)
-		switch r.Base {
-		case snapshot.BaseNone:
+		switch {
+		case r.Unavailable != nil:
+			text = "not available"
+		case r.Base == snapshot.BaseNone:
 			text = fmt.Sprintf("%s, not compared: %s doesn't record them", resource.Plural(r.Counts.Total), p.Previous.Name())
-		case snapshot.BaseReset:
+		case r.Base == snapshot.BaseReset:
 			text = fmt.Sprintf("%s, not compared: %s was declared to select other %s", resource.Plural(r.Counts.Total), p.Previous.Name(), resource.Name)
 		}
 		if text != "" && len(p.Resources) > 1 {

@@ -61,6 +61,9 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		if why := report.Unreconciled(s.Manifest.Control); why != "" {
 			fmt.Fprintf(a.stderr, "oktasync: note: %s is not reconciled: %s\n", s.Name(), why)
 		}
+		if why := report.Unavailable(s.Manifest.Resources); why != "" {
+			fmt.Fprintf(a.stderr, "oktasync: note: %s is without %s\n", s.Name(), term.Safe(why))
+		}
 		return a.show(s, s.Manifest.Declared, optional(args, 1), format)
 	})
 }

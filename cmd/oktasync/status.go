@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -65,27 +67,28 @@ type statusDocument struct {
 }
 
 type exportStatus struct {
-	Export      string           `json:"export"`
-	State       daemon.State     `json:"state"`
-	Since       *time.Time       `json:"since"`
-	Snapshots   int              `json:"snapshots"`
-	Newest      string           `json:"newest"` // "" if there is none
-	Sequence    int              `json:"sequence"`
-	Records     map[string]int   `json:"records"`    // by resource
-	Settled     *bool            `json:"settled"`    // the newest snapshot; null if there is none
-	Reconciled  *bool            `json:"reconciled"` // the same; null if nothing was compared
-	LastSuccess *snapshot.Time   `json:"last_success"`
-	LastEvent   string           `json:"last_event"`
-	LastError   string           `json:"last_error"`
-	Next        *time.Time       `json:"next"`     // null without a schedule, or with --store
-	Verified    *daemon.Verified `json:"verified"` // null: never
-	Damage      []string         `json:"damage"`   // found without hashing
+	Export      string            `json:"export"`
+	State       daemon.State      `json:"state"`
+	Since       *time.Time        `json:"since"`
+	Snapshots   int               `json:"snapshots"`
+	Newest      string            `json:"newest"` // "" if there is none
+	Sequence    int               `json:"sequence"`
+	Records     map[string]int    `json:"records"`     // by resource
+	Settled     *bool             `json:"settled"`     // the newest snapshot; null if there is none
+	Reconciled  *bool             `json:"reconciled"`  // the same; null if nothing was compared
+	Unavailable map[string]string `json:"unavailable"` // why resources of the newest snapshot could not be read, by resource
+	LastSuccess *snapshot.Time    `json:"last_success"`
+	LastEvent   string            `json:"last_event"`
+	LastError   string            `json:"last_error"`
+	Next        *time.Time        `json:"next"`     // null without a schedule, or with --store
+	Verified    *daemon.Verified  `json:"verified"` // null: never
+	Damage      []string          `json:"damage"`   // found without hashing
 
 	unreconciled string // why the newest snapshot isn't reconciled; "": it is, or nothing was compared
 }
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
-	st := exportStatus{Export: name, Records: map[string]int{}}
+	st := exportStatus{Export: name, Records: map[string]int{}, Unavailable: map[string]string{}}
 	list, damage := daemon.Survey(r.Store, name)
 	if err := r.checkSigner(name); err != nil {
 		damage = append(damage, err.Error())
@@ -98,7 +101,11 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 			st.Reconciled, st.unreconciled = &c.Reconciled, report.Unreconciled(c)
 		}
 		for name, counts := range newest.Manifest.Resources {
-			st.Records[name] = counts.Total
+			if counts.IsAvailable() {
+				st.Records[name] = counts.Total
+			} else {
+				st.Unavailable[name] = counts.Reason
+			}
 		}
 	}
 	history, err := r.Journal(name)
@@ -177,6 +184,9 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		}
 		if st.unreconciled != "" {
 			fmt.Fprintf(a.stdout, "%s: %s is not reconciled: %s\n", st.Export, st.Newest, st.unreconciled)
+		}
+		for _, name := range slices.Sorted(maps.Keys(st.Unavailable)) {
+			fmt.Fprintf(a.stdout, "%s: %s doesn't record %s: %s\n", st.Export, st.Newest, name, term.Safe(st.Unavailable[name]))
 		}
 		if st.LastError != "" && st.State != daemon.StateUpToDate {
 			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))

@@ -113,7 +113,7 @@ func (k *checks) okta(o OktaConfig, required []requiredScope) {
 // ScopeProblems returns the problems with a list of scopes for users.
 func ScopeProblems(scopes []string) []string {
 	var k checks
-	k.scopes(scopes, []requiredScope{{UsersScope, []string{snapshot.Users.Name}}})
+	k.scopes(scopes, []requiredScope{{scope: UsersScope, resources: []string{snapshot.Users.Name}}})
 	texts := make([]string, len(k.problems))
 	for i, p := range k.problems {
 		texts[i] = p.text
@@ -143,6 +143,7 @@ func (k *checks) scopes(scopes []string, required []requiredScope) {
 type requiredScope struct {
 	scope     string
 	resources []string
+	optional  bool // all of them are
 }
 
 func (c *Config) requiredScopes() []requiredScope {
@@ -150,9 +151,10 @@ func (c *Config) requiredScopes() []requiredScope {
 	for _, d := range c.Declared() {
 		i := slices.IndexFunc(required, func(r requiredScope) bool { return r.scope == d.Scope })
 		if i < 0 {
-			i, required = len(required), append(required, requiredScope{scope: d.Scope})
+			i, required = len(required), append(required, requiredScope{scope: d.Scope, optional: true})
 		}
 		required[i].resources = append(required[i].resources, d.Resource.Name)
+		required[i].optional = required[i].optional && d.Optional
 	}
 	return required
 }

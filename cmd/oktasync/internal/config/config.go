@@ -179,16 +179,29 @@ func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 }
 
 // Declared returns each resource that an export declares once, as the first of these
-// exports declares it.
+// exports declares it. It is optional if it is optional in all of them.
 func (c *Config) Declared() (declared []reconcile.Declared) {
 	for _, e := range c.Exports {
 		for _, d := range e.Resources() {
-			if !slices.ContainsFunc(declared, func(other reconcile.Declared) bool { return other.Resource == d.Resource }) {
+			i := slices.IndexFunc(declared, func(other reconcile.Declared) bool { return other.Resource == d.Resource })
+			if i < 0 {
 				declared = append(declared, d)
+			} else {
+				declared[i].Optional = declared[i].Optional && d.Optional
 			}
 		}
 	}
 	return declared
+}
+
+// OptionalScopes returns the scopes that only optional resources need.
+func (c *Config) OptionalScopes() (scopes []string) {
+	for _, r := range c.requiredScopes() {
+		if r.optional {
+			scopes = append(scopes, r.scope)
+		}
+	}
+	return scopes
 }
 
 // paths returns the values that are paths, by field.

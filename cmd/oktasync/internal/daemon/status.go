@@ -119,7 +119,7 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 	m := newest.Manifest
 	n := &web.Newest{
 		Snapshot: m.Snapshot, Sequence: m.Sequence, ManifestSHA256: newest.Digest, Finished: web.At(m.Read.Finished.Time),
-		Settled: m.Read.Settled,
+		Settled: m.Read.Settled, Unavailable: []web.Unavailable{},
 		Changes: report.Changes(m.Resources, m.Previous == nil),
 	}
 	if c := m.Control; c != nil {
@@ -127,6 +127,9 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 	}
 	if m.SignedBy != nil {
 		n.SignedBy = *m.SignedBy
+	}
+	for _, r := range m.Unavailable() {
+		n.Unavailable = append(n.Unavailable, web.Unavailable{Resource: r.Name, Reason: m.Resources[r.Name].Reason})
 	}
 	for _, r := range m.Recorded() {
 		counts := m.Resources[r.Name]

@@ -68,17 +68,25 @@ func (x *checker) pageOf(r *snapshot.Resource) *page {
 }
 
 // failedPage returns a first page whose error the check with the id cause reports,
-// or nil.
-func (x *checker) failedPage(ctx context.Context, cause string) *page {
+// or nil. Pages of optional resources come last.
+func (x *checker) failedPage(ctx context.Context, cause string) (failed *page) {
 	if x.requestToken(ctx).cause != "" {
 		return nil
 	}
 	for _, p := range x.firstPages(ctx) {
-		if p.cause == cause {
-			return p
+		if p.cause == cause && (failed == nil || failed.declared.Optional && !p.declared.Optional) {
+			failed = p
 		}
 	}
-	return nil
+	return failed
+}
+
+// optional returns f, as a warning if the resource of p is optional.
+func (p *page) optional(f Finding) Finding {
+	if p.declared.Optional && f.Status == Failed {
+		f.Status = Warning
+	}
+	return f
 }
 
 // page requests the first page of a list that filter selects. Unlike a read, it
@@ -159,10 +167,10 @@ func apiCause(err error) string {
 // checkAPI checks that the API answers for each declared resource.
 func checkAPI(ctx context.Context, x *checker) Finding {
 	if p := x.failedPage(ctx, causeAPI); p != nil {
-		return failedWith(p.err, otherResponder, "GET %s: %v", p.path, p.err)
+		return p.optional(failedWith(p.err, otherResponder, "GET %s: %v", p.path, p.err))
 	}
 	var names []string
-	for _, p := range x.firstPages(ctx) {
+	for _, p := range x.answered(ctx) {
 		names = append(names, p.declared.Resource.Name)
 	}
 	return ok("answers for %s", term.List(names))
@@ -178,9 +186,14 @@ func (x *checker) share(p *page) int {
 	return max(1, int(float64(limit)*x.cfg.Okta.RateLimitShare))
 }
 
+// answered returns the first pages that have records, or none in the whole org.
+func (x *checker) answered(ctx context.Context) []*page {
+	return slices.DeleteFunc(slices.Clone(x.firstPages(ctx)), func(p *page) bool { return p.err != nil })
+}
+
 // bucketPages returns the first page of each rate-limit bucket.
 func (x *checker) bucketPages(ctx context.Context) (pages []*page) {
-	for _, p := range x.firstPages(ctx) {
+	for _, p := range x.answered(ctx) {
 		if !slices.ContainsFunc(pages, func(other *page) bool { return other.bucket() == p.bucket() }) {
 			pages = append(pages, p)
 		}

@@ -27,7 +27,9 @@ func checkReading(ctx context.Context, x *checker) Finding {
 	records := x.records()
 	var lines []string
 	for _, e := range x.cfg.Exports {
-		took, text := duration(e.EstimateRequests(records), shares)
+		requests := e.EstimateRequests(records)
+		maps.DeleteFunc(requests, func(bucket string, _ int) bool { return shares[bucket] == 0 }) // optional, and unavailable
+		took, text := duration(requests, shares)
 		text = e.Name + ": " + text
 		limit, key := e.Timeout, "timeout"
 		if every := interval(e, time.Now()); every > 0 && every < limit {

@@ -32,12 +32,13 @@ func (c count) text(r *snapshot.Resource) string {
 // omit what the app's role doesn't cover, so the check compares users with --people
 // and with the newest snapshot.
 func checkRole(ctx context.Context, x *checker) Finding {
-	if p := x.failedPage(ctx, causeRole); p != nil {
-		return failedWith(p.err, org.Remedy{}, "the app has no admin role for %s: %v", p.declared.Resource.Name, p.err)
+	refused := x.failedPage(ctx, causeRole)
+	if refused != nil && !refused.declared.Optional {
+		return refusedRole(refused)
 	}
 	var parts []string
 	x.counts = make(map[*snapshot.Resource]count)
-	for _, p := range x.firstPages(ctx) {
+	for _, p := range x.answered(ctx) {
 		r := p.declared.Resource
 		if r.Parent != nil {
 			continue // there is one list for each parent
@@ -57,10 +58,17 @@ func checkRole(ctx context.Context, x *checker) Finding {
 	if p := x.pageOf(snapshot.Users); p != nil {
 		f = x.checkUsers(ctx, p, x.counts[snapshot.Users], seen)
 	}
+	if refused != nil && f.Status == OK {
+		return refusedRole(refused)
+	}
 	if name := x.unreconciled(); name != "" && f.Status == OK {
 		return warning(org.InOkta, org.AssignRole+", and read again", "%s; in snapshot %s, Okta counts other members than the app sees: the app's role is probably limited", seen, name)
 	}
 	return f
+}
+
+func refusedRole(p *page) Finding {
+	return p.optional(failedWith(p.err, org.Remedy{}, "the app has no admin role for %s: %v", p.declared.Resource.Name, p.err))
 }
 
 // unreconciled returns the name of a newest snapshot whose control totals differ, or

@@ -221,7 +221,7 @@ func checkScopes(ctx context.Context, x *checker) Finding {
 		return failed(org.InOkta, grant(required...), "no requested scope is granted: %s; %s", requested, org.Needs(declared))
 	}
 	if p := x.failedPage(ctx, causeScopes); p != nil {
-		return failed(org.InOkta, grant(p.declared.Scope), "the token lacks the scope to read %s: %v", p.declared.Resource.Name, p.err)
+		return p.optional(failed(org.InOkta, grant(p.declared.Scope), "the token lacks the scope to read %s: %v", p.declared.Resource.Name, p.err))
 	}
 	return ok("granted: %s", requested)
 }

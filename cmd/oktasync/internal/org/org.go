@@ -59,9 +59,9 @@ type Org struct {
 // identity is everything that an access token depends on. A token stays valid
 // for a new configuration with the same identity.
 type identity struct {
-	url, clientID, scopes, mode string
-	keyID, key, dpopKey         string // key ID and thumbprints; dpopKey is "" for a key in memory
-	ca                          string // SHA-256 of okta.ca_file
+	url, clientID, scopes, optional, mode string
+	keyID, key, dpopKey                   string // key ID and thumbprints; dpopKey is "" for a key in memory
+	ca                                    string // SHA-256 of okta.ca_file
 }
 
 // Transport returns the transport of token requests and API requests, and the
@@ -122,7 +122,7 @@ func Authenticate(cfg *config.Config, tool snapshot.Tool, log *slog.Logger) (*Or
 // dpopKey may be nil for a new key in memory.
 func New(cfg *config.Config, tool snapshot.Tool, log *slog.Logger, base http.RoundTripper, clientKey, dpopKey *keys.Key) (*Org, error) {
 	o := &Org{tool: tool, declared: cfg.Declared(), tokens: &tokenRequests{}, identity: identity{
-		url: cfg.Okta.OrgURL, clientID: cfg.Okta.ClientID, scopes: strings.Join(cfg.Okta.Scopes, " "), mode: cfg.Okta.DPoP.Mode,
+		url: cfg.Okta.OrgURL, clientID: cfg.Okta.ClientID, scopes: strings.Join(cfg.Okta.Scopes, " "), optional: strings.Join(cfg.OptionalScopes(), " "), mode: cfg.Okta.DPoP.Mode,
 		keyID: clientKey.ID(), key: clientKey.Thumbprint(),
 	}}
 	if dpopKey != nil {
@@ -148,6 +148,7 @@ func AuthConfig(cfg *config.Config, base http.RoundTripper, clientKey, dpopKey *
 		TokenURL:       cfg.Okta.OrgURL + TokenPath,
 		ClientID:       cfg.Okta.ClientID,
 		Scopes:         cfg.Okta.Scopes,
+		OptionalScopes: cfg.OptionalScopes(),
 		ClientKey:      clientKey,
 		DPoPKey:        dpopKey,
 		Bearer:         cfg.Okta.DPoP.Mode == config.DPoPOff,

@@ -146,12 +146,13 @@ func statusRemedy(status int, code string) Remedy {
 
 // explain returns err with a hint if a scope, a role or a license is missing. The hint
 // names the resource, and the scope and the role that reading it needs. declared is
-// what the token is for.
+// what the token is for. If other resources may still be readable, the error is a
+// *reconcile.UnavailableError.
 func explain(err error, resource string, declared []reconcile.Declared) error {
 	if err == nil {
 		return nil
 	}
-	_, code := Response(err)
+	status, code := Response(err)
 	needed := func(need func(reconcile.Declared) bool) []reconcile.Declared {
 		return slices.DeleteFunc(slices.Clone(declared), func(d reconcile.Declared) bool { return !need(d) })
 	}
@@ -163,14 +164,37 @@ func explain(err error, resource string, declared []reconcile.Declared) error {
 	switch {
 	case len(these) == 0:
 		return err
-	case isPartly, code == "consent_required", code == "invalid_scope", code == "insufficient_scope":
-		return config.WithHint(err, Needs(these)+": grant the scope to the app (the app > Okta API Scopes)")
-	case code == "E0000006":
-		return config.WithHint(err, Needs(these)+": assign the role to the app, not limited to groups (the app > Admin roles)")
-	case code == "E0000015":
-		return config.WithHint(err, fmt.Sprintf("the org has no license for %s: remove the resource from the export", resource))
+	case isPartly, code == "consent_required", code == "invalid_scope":
+		return config.WithHint(err, grantScope(these))
 	}
-	return err
+	reason, hint := missing(err, these[0])
+	if reason == "" {
+		return err
+	}
+	return &reconcile.UnavailableError{Resource: resource, Reason: fmt.Sprintf("%s (%d %s)", reason, status, code), Err: config.WithHint(err, hint)}
+}
+
+// missing returns why the app can't read a resource, and what to do, if err shows that a
+// scope, a role, a license or a feature is missing. Otherwise, it returns "".
+func missing(err error, d reconcile.Declared) (reason, hint string) {
+	status, code := Response(err)
+	name, these := d.Resource.Name, []reconcile.Declared{d}
+	client, _ := errors.AsType[*oktaclient.Error](err)
+	switch {
+	case code == "insufficient_scope":
+		return "the scope " + d.Scope + " is not granted", grantScope(these)
+	case code == "E0000006":
+		return "the app has no admin role for it", Needs(these) + ": assign the role to the app, not limited to groups (the app > Admin roles)"
+	case code == "E0000015":
+		return "the org has no license for it", "the org has no license for " + name + ": remove the resource from the export"
+	case status == http.StatusBadRequest && client != nil && client.Page == 1 && d.Narrowing == nil:
+		return "its feature may be off in the org", "the feature for " + name + " may be off in the org: turn it on, or remove the resource from the export"
+	}
+	return "", ""
+}
+
+func grantScope(these []reconcile.Declared) string {
+	return Needs(these) + ": grant the scope to the app (the app > Okta API Scopes)"
 }
 
 // Needs returns a clause with the scopes and the smallest admin roles that reading

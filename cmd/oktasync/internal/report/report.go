@@ -132,6 +132,18 @@ func Unreconciled(c *snapshot.Control) string {
 	return "the app sees " + strings.Join(parts, " and ") + " that Okta counts, so its role may cover only a part of the org"
 }
 
+// Unavailable returns why resources could not be read, by name: "app_users: the app has
+// no admin role for it". It returns "" if all were read.
+func Unavailable(resources map[string]snapshot.Counts) string {
+	var parts []string
+	for _, r := range snapshot.Resources() {
+		if counts, ok := resources[r.Name]; ok && !counts.IsAvailable() {
+			parts = append(parts, r.Name+": "+counts.Reason)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
 // KindCounts lists the changes of a resource by kind: "3 moved, 2 joined". It
 // returns "" if nothing changed.
 func KindCounts(r *snapshot.Resource, counts map[diff.Kind]int) string {

@@ -88,17 +88,24 @@ type Guard struct {
 
 // Newest is the newest snapshot, the head of the chain.
 type Newest struct {
-	Snapshot       string    `json:"snapshot"`
-	Sequence       int       `json:"sequence"`
-	ManifestSHA256 string    `json:"manifest_sha256"`
-	SignedBy       string    `json:"signed_by"`  // "": not signed
-	Head           string    `json:"head"`       // as verify --head expects it
-	Finished       Time      `json:"finished"`   // the end of the read
-	Settled        bool      `json:"settled"`    // false: some records can be outdated
-	Reconciled     *bool     `json:"reconciled"` // false: the app may not see all records; nil: not compared
-	Unreconciled   string    `json:"-"`          // why it isn't reconciled
-	Changes        string    `json:"changes"`    // as text
-	Records        []Records `json:"records"`
+	Snapshot       string        `json:"snapshot"`
+	Sequence       int           `json:"sequence"`
+	ManifestSHA256 string        `json:"manifest_sha256"`
+	SignedBy       string        `json:"signed_by"`  // "": not signed
+	Head           string        `json:"head"`       // as verify --head expects it
+	Finished       Time          `json:"finished"`   // the end of the read
+	Settled        bool          `json:"settled"`    // false: some records can be outdated
+	Reconciled     *bool         `json:"reconciled"` // false: the app may not see all records; nil: not compared
+	Unreconciled   string        `json:"-"`          // why it isn't reconciled
+	Unavailable    []Unavailable `json:"unavailable"`
+	Changes        string        `json:"changes"` // as text
+	Records        []Records     `json:"records"`
+}
+
+// Unavailable is a resource that could not be read, although it is declared.
+type Unavailable struct {
+	Resource string `json:"resource"`
+	Reason   string `json:"reason"`
 }
 
 // HasChanges reports whether a resource has changed since the snapshot before.
