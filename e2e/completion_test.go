@@ -74,7 +74,7 @@ func TestCompletion(t *testing.T) {
 		{"quarantine diff |", exports, noSpace},
 		{"quarantine release all-users@|", at(quarantined), keepOrder},
 		{"quarantine drop |", at(quarantined), keepOrder},
-		{"show --format |", []string{"ndjson", "csv", "json"}, nothing},
+		{"show --format |", []string{"ndjson", "csv", "json", "table"}, nothing},
 		{"list --store |", nil, folders},
 		{"list --config |", nil, ":0"}, // files
 		{"apply --reason |", nil, nothing},

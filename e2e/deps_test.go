@@ -125,7 +125,7 @@ var mayImport = map[string]imports{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "scheduler",
 			"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/sign",
 			"reconcile/snapshot/verify",
-			internal + "config", internal + "daemon", internal + "doctor", internal + "org", internal + "report", internal + "term",
+			internal + "config", internal + "daemon", internal + "doctor", internal + "listing", internal + "org", internal + "report", internal + "term",
 		},
 		others: []string{
 			"github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
@@ -150,6 +150,16 @@ var mayImport = map[string]imports{
 		ours: []string{
 			"dpopauth", "dpopauth/keys", "oktaclient", "reconcile", "reconcile/snapshot", "reconcile/snapshot/diff", "reconcile/snapshot/sign",
 			"scheduler", internal + "config", internal + "org", internal + "term",
+		},
+	},
+	internal + "filter": {
+		ours:  []string{"reconcile/snapshot/canonjson"},
+		tests: []string{"github.com/scim2/filter-parser/v2"}, // an independent implementation
+	},
+	internal + "listing": {
+		ours: []string{
+			"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render",
+			internal + "filter", internal + "term",
 		},
 	},
 	internal + "org": {

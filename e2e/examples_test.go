@@ -83,6 +83,8 @@ var examples = []example{
 		check(t, os.Rename(other.path("snapshots"), s.path("groups")))
 	}, output: `"name":"Everyone"`},
 	{line: "oktasync show all-users --at 2026-06-30 --format json", output: `^\[`},
+	{line: `oktasync show all-users --filter 'status eq "ACTIVE" and lastLogin lt now-90d'`},
+	{line: `oktasync show all-users --filter 'profile.title co "manager"' --columns profile.login,profile.title`, output: "^profile.login +profile.title\n.*@.* Manager"},
 	{line: "oktasync diff all-users", output: "120 users before, 57 after: 63 deleted"},
 	{line: "oktasync diff all-users 2026-03-31 2026-06-30 --json", output: `"removed":63`},
 	{line: "oktasync diff all-users @-7 --format csv > week.csv"},

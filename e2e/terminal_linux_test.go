@@ -325,8 +325,8 @@ func TestGuardOnATerminal(t *testing.T) {
 	}
 }
 
-// plan, diff and quarantine diff shorten their output only on a terminal, and name the
-// flag that shows all changes.
+// plan, diff, quarantine diff and tables of show shorten their output only on a terminal,
+// and name the flag that shows everything.
 func TestShortOutputOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandbox.Config{Users: 200, Seed: 93})
@@ -343,9 +343,12 @@ func TestShortOutputOnATerminal(t *testing.T) {
 		{"plan", 120, 50}, // at most 120: some of the people who moved are deleted
 		{"diff all-users", 60, 50},
 		{"quarantine diff all-users", 120, 100}, // 50 for each heading
+		{"show all-users --columns id,status", 200, 50},
 	} {
 		args := strings.Fields(test.command)
-		changes := func(text string) int { return len(regexp.MustCompile(`(?m)^  [-+~] `).FindAllString(text, -1)) }
+		changes := func(text string) int {
+			return len(regexp.MustCompile(`(?m)^(  [-+~]|00u\w+) `).FindAllString(text, -1))
+		}
 		whole := s.must(t, 0, args...).stdout
 		if n := changes(whole); n <= test.shown || n > test.changes || strings.Contains(whole, "more; ") {
 			t.Errorf("oktasync %s in a pipe prints %d changes:\n%s", test.command, n, whole)

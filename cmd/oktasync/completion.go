@@ -63,7 +63,7 @@ func argumentsOf() map[string]candidates {
 
 // flagWords are the words that a flag accepts.
 var flagWords = map[string][]string{
-	"format":      {"ndjson", "csv", "json"},
+	"format":      {"ndjson", "csv", "json", "table"},
 	"format text": {"text", "json", "csv"}, // with text as the default
 	"log-level":   {"debug", "info", "warn", "error"},
 }

@@ -93,20 +93,20 @@ func printQuarantined(w io.Writer, reads []*snapshot.QuarantinedRead) error {
 }
 
 func (a *app) quarantineShowCommand() *cobra.Command {
-	var format string
 	cmd := &cobra.Command{
 		Use:     "show " + quarantinedArg + " [RESOURCE]",
 		Short:   "Print the records of a read in quarantine",
 		Example: "  oktasync quarantine show all-users --format csv",
 		Args:    args(1, 2, quarantinedArg+" [RESOURCE]"),
 	}
-	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
+	options := listingFlags(cmd)
 	return a.reads(cmd, func(r *reader, args []string) error {
 		read, err := r.quarantined(args[0])
 		if err != nil {
 			return err
 		}
-		return a.show(read, read.Declared, optional(args, 1), format)
+		options.Now = read.Read.Started.Time
+		return a.show(read, read.Declared, optional(args, 1), options)
 	})
 }
 

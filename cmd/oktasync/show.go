@@ -8,15 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/listing"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
-	"oktasync/reconcile/snapshot/render"
 )
 
 func (a *app) showCommand() *cobra.Command {
-	var at, format string
+	var at string
 	var nearest bool
 	cmd := &cobra.Command{
 		Use:   "show EXPORT[@SNAPSHOT] [RESOURCE]",
@@ -25,16 +25,23 @@ func (a *app) showCommand() *cobra.Command {
 sorted by id. The default is the newest snapshot, and its first resource.
 
 Name a snapshot by its folder, by a date (the last snapshot of that day or before,
-in the export's time zone), or by @-1 for the snapshot before the newest.`,
+in the export's time zone), or by @-1 for the snapshot before the newest.
+
+--filter selects records by an expression in Okta's filter language, such as
+status eq "ACTIVE" and lastLogin lt now-90d. The operators are eq, ne, gt, ge, lt, le,
+co, sw, pr, and, or, not. now is the time when the read of the snapshot began. The
+records of members and assignments also have login, group_name and app_label.`,
 		Example: `  oktasync show all-users
   oktasync show all-users@-1 --format csv
   oktasync show workforce groups
-  oktasync show all-users --at 2026-06-30 --format json`,
+  oktasync show all-users --at 2026-06-30 --format json
+  oktasync show all-users --filter 'status eq "ACTIVE" and lastLogin lt now-90d'
+  oktasync show all-users --filter 'profile.title co "manager"' --columns profile.login,profile.title`,
 		Args: args(1, 2, "EXPORT[@SNAPSHOT] [RESOURCE]"),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "the last snapshot of `DATE` or before")
 	nearestFlag(cmd, &nearest)
-	cmd.Flags().StringVar(&format, "format", "ndjson", "ndjson, csv or json")
+	options := listingFlags(cmd)
 	return a.reads(cmd, func(r *reader, args []string) error {
 		export, name, named := strings.Cut(args[0], "@")
 		if named && at != "" {
@@ -64,7 +71,8 @@ in the export's time zone), or by @-1 for the snapshot before the newest.`,
 		if why := report.Unavailable(s.Manifest.Resources); why != "" {
 			fmt.Fprintf(a.stderr, "oktasync: note: %s is without %s\n", s.Name(), term.Safe(why))
 		}
-		return a.show(s, s.Manifest.Declared, optional(args, 1), format)
+		options.Now = s.Manifest.Read.Started.Time
+		return a.show(s, s.Manifest.Declared, optional(args, 1), options)
 	})
 }
 
@@ -98,51 +106,47 @@ func resourceNamed(s source, name string) (*snapshot.Resource, error) {
 	return nil, fmt.Errorf("unknown resource %s; %s", term.Word(name), term.Suggestion(name, names))
 }
 
+// listingOptions are the flags of a command that prints records.
+type listingOptions struct {
+	listing.Options
+	all bool // all rows of a table on a terminal
+}
+
+func listingFlags(cmd *cobra.Command) *listingOptions {
+	o := new(listingOptions)
+	cmd.Flags().StringVar(&o.Format, "format", "ndjson", "ndjson, csv, json or table; with --columns, the default is table")
+	cmd.Flags().StringVar(&o.Filter, "filter", "", "only the records that match the `EXPRESSION`")
+	cmd.Flags().StringSliceVar(&o.Columns, "columns", nil, "`PATHS` of the columns of csv and table, such as profile.login,status")
+	allFlag(cmd, &o.all)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if len(o.Columns) > 0 && !cmd.Flags().Changed("format") {
+			o.Format = "table"
+		}
+		return o.Check()
+	}
+	return o
+}
+
 // show prints the records of a resource of s.
-func (a *app) show(s source, declared snapshot.Declaration, name, format string) error {
+func (a *app) show(s source, declared snapshot.Declaration, name string, o *listingOptions) error {
 	r, err := resourceNamed(s, name)
 	if err != nil {
 		return err
 	}
-	var columns *render.Columns
-	open := s.Records
-	switch format {
-	case "ndjson", "json":
-	case "csv":
-		if columns, err = csvColumns(s, r, declared); err != nil {
-			return err
-		}
-		open = func(r *snapshot.Resource) (diff.Reader, error) { return snapshot.NamedRecords(s, r) }
-	default:
-		return fmt.Errorf("--format %s: must be ndjson, csv or json", term.Word(format))
-	}
-	records, err := open(r)
+	o.Limit = a.limit(o.all)
+	l, err := listing.New(s, r, declared, o.Options)
 	if err != nil {
 		return err
 	}
-	defer records.Close()
 	w := bufio.NewWriter(a.stdout)
-	all := snapshot.Records(records)
-	switch format {
-	case "ndjson":
-		err = render.WriteNDJSON(w, all)
-	case "json":
-		err = render.WriteJSON(w, all)
-	case "csv":
-		err = render.WriteCSV(w, all, columns)
-	}
-	if err != nil {
+	if err := l.Print(w); err != nil {
 		return err
 	}
-	return w.Flush()
-}
-
-// csvColumns returns the columns of the records of s, all of which it reads.
-func csvColumns(s source, r *snapshot.Resource, declared snapshot.Declaration) (*render.Columns, error) {
-	records, err := s.Records(r)
-	if err != nil {
-		return nil, err
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	defer records.Close()
-	return render.LearnColumns(snapshot.Records(records), r.Schema(), declared.Resources[r.Name].Attributes)
+	for _, note := range l.Notes() {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s\n", note)
+	}
+	return nil
 }

@@ -89,6 +89,34 @@ func (r *Resource) Always() []string {
 	return append(slices.Clone(r.Key), r.Status)
 }
 
+// CanHave reports whether a record can have an attribute at path. attrs are the
+// attributes that are kept. An object of Okta can have attributes that are unknown here.
+func (r *Resource) CanHave(path string, attrs canonjson.Attributes) bool {
+	related := func(other string) bool { return canonjson.Covers(other, path) || canonjson.Covers(path, other) }
+	if paths := r.Paths(); paths != nil && !slices.ContainsFunc(paths, related) {
+		return false
+	}
+	always := r.Always()
+	if attrs.Keeps(path, always) {
+		return true
+	}
+	return slices.ContainsFunc(slices.Concat(always, attrs.Include), func(kept string) bool {
+		return canonjson.Covers(path, kept) && attrs.Keeps(kept, always)
+	})
+}
+
+// Paths returns all attributes that records can have, or nil if Okta's objects decide.
+func (r *Resource) Paths() []string {
+	if r.members == nil {
+		return r.Allowed
+	}
+	paths := make([]string, len(r.members))
+	for i, m := range r.members {
+		paths[i] = m.name
+	}
+	return paths
+}
+
 // ProvedBy returns the resource whose transcript has the proofs of removals: the parent,
 // if there is one.
 func (r *Resource) ProvedBy() *Resource {
