@@ -3,6 +3,7 @@ package dpopauth
 import (
 	"cmp"
 	"crypto/rand"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
@@ -101,4 +102,17 @@ func (s *sender) withProofRenewal(req *http.Request, k nonceKey, ath string) *ht
 		WroteHeaders: func() { sent.Store(true) },
 	}
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// discard reads the rest of a body, so that the connection can be reused, and
+// closes it.
+func discard(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+	_ = body.Close()
 }

@@ -48,16 +48,9 @@ func (t *token) age(c *localClock) time.Duration {
 }
 
 const (
-	firstBackoff = time.Second // after a failed token request; doubled for each further one
-	maxBackoff   = time.Minute
-)
-
-// The reasons for a token request, as in [Counters].
-const (
-	reasonFirst   = "first"
-	reasonEarly   = "early"
-	reasonExpired = "expired"
-	reasonRefused = "refused"
+	requestTimeout = 2 * time.Minute // of a token request, with all attempts
+	firstBackoff   = time.Second     // after a failed token request; doubled for each further one
+	maxBackoff     = time.Minute
 )
 
 // A tokenSource caches the access token and renews it. At most one token request

@@ -4,51 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"io"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-
-	"oktasync/dpopauth/keys"
 )
 
 const (
 	assertionLife   = 5 * time.Minute  // Okta accepts up to an hour
 	assertionMargin = 30 * time.Second // iat is this far in the past: Okta rejects an iat in its future
-	attemptTimeout  = 30 * time.Second // of one HTTP request
-	requestTimeout  = 2 * time.Minute  // with all attempts
 	maxAttempts     = 4                // while the server is unavailable
 	firstRetryWait  = 500 * time.Millisecond
-	maxRetryWait    = 30 * time.Second // also for Retry-After
 )
-
-// A tokenEndpoint requests access tokens: the client credentials grant (RFC 6749,
-// section 4.4) with a client assertion (RFC 7523, section 2.2).
-type tokenEndpoint struct {
-	*sender
-	clock     *clock // of the server
-	url       string
-	audience  string
-	clientID  string
-	clientKey *keys.Key
-	scopes    []string
-	optional  []string // of scopes: a token without these is accepted
-	report    func(TokenRequest)
-	stats     *stats
-}
-
-// A TokenRequest describes one HTTP request to the token endpoint.
-type TokenRequest struct {
-	Time      time.Time // when it was sent, by the local clock
-	URL       string
-	Status    int    // 0: no response
-	Error     string // error code of OAuth or Okta, or empty
-	RequestID string
-	Granted   bool // the response contained a valid token
-}
 
 // assertionClaims are the claims of a client assertion (RFC 7523, section 3).
 // Each request needs a new one, because a server accepts a jti only once.
@@ -90,24 +58,6 @@ func (e *tokenEndpoint) requestToken(ctx context.Context) (*token, error) {
 		e.log.Debug("token request sent again", "cause", again.cause, "err", err)
 	}
 }
-
-// A retry contains the cause for which a request may be sent again, if any, and
-// the time to wait before.
-type retry struct {
-	cause retryCause
-	after time.Duration
-}
-
-// A retryCause is the reason for sending a request again, as in [Counters].
-type retryCause string
-
-const (
-	causeNone        retryCause = ""
-	causeNonce       retryCause = "nonce"   // the server requires a nonce
-	causeToken       retryCause = "token"   // the token was rejected
-	causeProof       retryCause = "proof"   // the proof was too old, or already used
-	causeUnavailable retryCause = "trouble" // no response, or an overloaded server
-)
 
 // attempt sends one request and reports it.
 func (e *tokenEndpoint) attempt(ctx context.Context) (*token, retry, error) {
@@ -173,14 +123,6 @@ func backoff(attempt int) time.Duration {
 	return mathrand.N(min(firstRetryWait<<(attempt-1), maxRetryWait)) + 1
 }
 
-// incomplete returns err with the attempt's timeout, if that was the cause.
-func incomplete(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no complete response within %v: %w", attemptTimeout, networkError(err))
-	}
-	return networkError(err)
-}
-
 func wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -190,11 +132,4 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// discard reads the rest of a body, so that the connection can be reused, and
-// closes it.
-func discard(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 64<<10)
-	_ = body.Close()
 }

@@ -218,12 +218,6 @@ func replayable(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
-}
-
 // Client returns an http.Client that sends its requests through t, follows no
 // redirects and stores no cookies.
 func (t *Transport) Client() *http.Client {

@@ -53,16 +53,6 @@ type Key struct {
 	m  *material // shared by all copies
 }
 
-// material is the key pair and the values derived from it.
-type material struct {
-	signer  func() crypto.Signer // a func, because fmt can't print its value
-	alg     algorithm
-	jwk     string // the required public members, in the order of RFC 7638
-	thumb   string
-	proof   string // the encoded header of every proof
-	warning string // about the key file
-}
-
 // Generate returns a new P-256 key for ES256. The key stays in memory unless
 // [Key.WriteFile] is called.
 func Generate() (*Key, error) {
@@ -104,6 +94,17 @@ func newKey(s crypto.Signer, id, alg string) (*Key, error) {
 		return nil, err
 	}
 	return &Key{id: id, m: m}, nil
+}
+
+// SignProof returns a DPoP proof (RFC 9449, section 4.2) with the given claims,
+// which must encode as a JSON object with a random jti. The error comes from the
+// JSON encoder or from the signer. A remote signer may block.
+func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
+
+// SignAssertion returns a client assertion (RFC 7523, section 3) in the same way.
+// Its header contains the key's id, if it has one.
+func (k *Key) SignAssertion(claims any) (string, error) {
+	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
 }
 
 // publicJWK returns the JWK of pub with only the required members in lexicographic
@@ -194,3 +195,6 @@ func (k Key) MarshalText() ([]byte, error) {
 	}
 	return []byte("[redacted " + k.m.alg.name + " key " + k.m.thumb + "]"), nil
 }
+
+// found returns the error for content that is not a usable private key.
+func found(what string) error { return errors.New("found " + what) }

@@ -41,9 +41,6 @@ func parseKey(data []byte) (*Key, error) {
 	}
 }
 
-// found returns the error for content that is not a usable private key.
-func found(what string) error { return errors.New("found " + what) }
-
 // otherPEM describes PEM blocks that are not usable, by their type.
 var otherPEM = map[string]string{
 	"PUBLIC KEY":              "a public key; the private key is needed",

@@ -92,15 +92,14 @@ type header struct {
 	ID        string          `json:"kid,omitempty"`
 }
 
-// SignProof returns a DPoP proof (RFC 9449, section 4.2) with the given claims,
-// which must encode as a JSON object with a random jti. The error comes from the
-// JSON encoder or from the signer. A remote signer may block.
-func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
-
-// SignAssertion returns a client assertion (RFC 7523, section 3) in the same way.
-// Its header contains the key's id, if it has one.
-func (k *Key) SignAssertion(claims any) (string, error) {
-	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
+// material is the key pair and the values derived from it.
+type material struct {
+	signer  func() crypto.Signer // a func, because fmt can't print its value
+	alg     algorithm
+	jwk     string // the required public members, in the order of RFC 7638
+	thumb   string
+	proof   string // the encoded header of every proof
+	warning string // about the key file
 }
 
 // compact returns a JWS in compact form (RFC 7515, section 7.1). header is already

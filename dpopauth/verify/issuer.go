@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -53,19 +52,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	}
 	cfg.Leeway = leeway(cfg.Leeway)
 	cfg.Now = clock(cfg.Now)
-	return &Issuer{cfg: cfg, keys: newKeySet(cfg)}, nil
-}
-
-// checkServerURL requires https, except on a loopback host.
-func checkServerURL(raw string) error {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil {
-		return fmt.Errorf("%q is not an absolute URL", raw)
-	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return fmt.Errorf("%q is not an https URL", raw)
-	}
-	return nil
+	return &Issuer{cfg: cfg, keys: newKeySet(cfg.URL, cfg.KeysURL, cfg.HTTPClient)}, nil
 }
 
 // A Token is a verified access token.

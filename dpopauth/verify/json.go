@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"encoding/base64"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -96,3 +98,15 @@ func (o object) texts(name string) ([]string, bool) {
 	}
 	return nil, false
 }
+
+// decodeBase64URL decodes base64url without padding in its canonical form
+// (RFC 7515, section 2; RFC 4648, section 3.5).
+func decodeBase64URL(s string) ([]byte, bool) {
+	if strings.ContainsAny(s, "\r\n") { // encoding/base64 skips them
+		return nil, false
+	}
+	b, err := strictBase64URL.DecodeString(s)
+	return b, err == nil
+}
+
+var strictBase64URL = base64.RawURLEncoding.Strict() // rejects non-zero trailing bits

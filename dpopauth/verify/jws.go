@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	_ "crypto/sha256" // hashes of the algorithms below
 	_ "crypto/sha512"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
@@ -69,18 +68,6 @@ func (t *jws) algorithm(allowed []string) (algorithm, bool) {
 	alg, ok := algorithms[name]
 	alg.name = name
 	return alg, ok
-}
-
-var strictBase64URL = base64.RawURLEncoding.Strict() // rejects non-zero trailing bits
-
-// decodeBase64URL decodes base64url without padding in its canonical form
-// (RFC 7515, section 2; RFC 4648, section 3.5).
-func decodeBase64URL(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, "\r\n") { // encoding/base64 skips them
-		return nil, false
-	}
-	b, err := strictBase64URL.DecodeString(s)
-	return b, err == nil
 }
 
 // An algorithm is a signature algorithm (RFC 7518, section 3; RFC 8037, section

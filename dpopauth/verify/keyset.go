@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,13 +39,15 @@ type keySet struct {
 	err     error     // of the last fetch
 }
 
-func newKeySet(cfg IssuerConfig) *keySet {
+// newKeySet returns the keys of an issuer. If url is empty, it is taken from the issuer's
+// metadata. base is the client for the requests; nil: a new one.
+func newKeySet(issuer, url string, base *http.Client) *keySet {
 	client := &http.Client{}
-	if cfg.HTTPClient != nil {
-		*client = *cfg.HTTPClient
+	if base != nil {
+		*client = *base
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &keySet{issuer: cfg.URL, url: cfg.KeysURL, client: client}
+	return &keySet{issuer: issuer, url: url, client: client}
 }
 
 // find returns the key with the kid of header. It fetches the keys if the kid is
@@ -191,16 +192,6 @@ func (s *keySet) metadata(ctx context.Context, place string) (string, error) {
 	return address, nil
 }
 
-// sameServer reports whether two URLs have the same scheme, host and port.
-func sameServer(a, b string) bool { return serverOf(a) != "" && serverOf(a) == serverOf(b) }
-
-// serverOf returns the origin of a URL, or "" if it is not valid.
-func serverOf(raw string) string {
-	base, _, _ := strings.Cut(raw, "?")
-	origin, _, _ := splitURL(base)
-	return origin
-}
-
 // get fetches a JSON object.
 func (s *keySet) get(ctx context.Context, address string) (object, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -227,10 +218,4 @@ func (s *keySet) get(ctx context.Context, address string) (object, error) {
 		return nil, fmt.Errorf("get %s: not a JSON object", address)
 	}
 	return document, nil
-}
-
-// loopback reports whether host is a loopback address.
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -84,3 +84,10 @@ func (e *expiryHeap) Pop() any {
 	*e = (*e)[:last]
 	return x
 }
+
+func replayCache(c ReplayCache) ReplayCache {
+	if c == nil {
+		return NewReplayCache(0)
+	}
+	return c
+}

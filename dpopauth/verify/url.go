@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -87,44 +88,6 @@ func removeDots(p string) string {
 	return "/" + strings.Join(out, "/")
 }
 
-// target returns the URL of the request: the public origin, and the path of the
-// request line in escaped and decoded form.
-func (v *Verifier) target(r *http.Request) (origin, escaped, decoded string, err error) {
-	origin, prefix, err := splitURL(v.cfg.OriginOf(r))
-	if err != nil {
-		return "", "", "", fmt.Errorf("find origin of request: %w", err)
-	}
-	u := r.URL
-	if r.RequestURI != "" { // a router may have changed r.URL
-		if u, err = url.ParseRequestURI(r.RequestURI); err != nil {
-			return "", "", "", fmt.Errorf("parse request target: %w", errURL)
-		}
-	}
-	if u.Path == "" {
-		u = &url.URL{Path: "/"}
-	}
-	prefix = strings.TrimSuffix(prefix, "/")
-	return origin, prefix + u.EscapedPath(), prefix + u.Path, nil
-}
-
-// sameURL reports whether htu is the URL of the request, and returns its normal
-// form.
-func (v *Verifier) sameURL(htu string, r *http.Request) (string, bool) {
-	origin, path, err := splitURL(htu)
-	if err != nil {
-		return "", false
-	}
-	wantOrigin, escaped, decoded, err := v.target(r)
-	if err != nil || origin != wantOrigin {
-		return "", false
-	}
-	if v.cfg.DecodedPath {
-		return origin + decoded, path == decoded || path == minimalEscaper.Replace(decoded)
-	}
-	normal := normalPath(escaped)
-	return origin + normal, normalPath(path) == normal
-}
-
 // minimalEscaper escapes only characters that a URL can't contain, as Okta's Java
 // SDK does in its htu.
 var minimalEscaper = strings.NewReplacer("%", "%25", " ", "%20", `"`, "%22", "#", "%23")
@@ -144,4 +107,32 @@ func HostOrigin(r *http.Request) string {
 // requests.
 func ForwardedOrigin(r *http.Request) string {
 	return r.Header.Get("X-Forwarded-Proto") + "://" + r.Header.Get("X-Forwarded-Host")
+}
+
+// checkServerURL requires https, except on a loopback host.
+func checkServerURL(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil {
+		return fmt.Errorf("%q is not an absolute URL", raw)
+	}
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+		return fmt.Errorf("%q is not an https URL", raw)
+	}
+	return nil
+}
+
+// sameServer reports whether two URLs have the same scheme, host and port.
+func sameServer(a, b string) bool { return serverOf(a) != "" && serverOf(a) == serverOf(b) }
+
+// serverOf returns the origin of a URL, or "" if it is not valid.
+func serverOf(raw string) string {
+	base, _, _ := strings.Cut(raw, "?")
+	origin, _, _ := splitURL(base)
+	return origin
+}
+
+// loopback reports whether host is a loopback address.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -50,11 +50,11 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -120,20 +120,6 @@ func New(cfg Config) (*Verifier, error) {
 // leeway, replayCache and clock return the value or its default.
 
 func leeway(d time.Duration) time.Duration { return max(cmp.Or(d, defaultLeeway), 0) }
-
-func replayCache(c ReplayCache) ReplayCache {
-	if c == nil {
-		return NewReplayCache(0)
-	}
-	return c
-}
-
-func clock(now func() time.Time) func() time.Time {
-	if now == nil {
-		return time.Now
-	}
-	return now
-}
 
 // A Proof is a verified DPoP proof.
 type Proof struct {
@@ -303,6 +289,44 @@ func (v *Verifier) checkKey(t *jws) (*Proof, error) {
 	return &Proof{Thumbprint: thumbprint, Key: key, Algorithm: alg.name}, nil
 }
 
+// target returns the URL of the request: the public origin, and the path of the
+// request line in escaped and decoded form.
+func (v *Verifier) target(r *http.Request) (origin, escaped, decoded string, err error) {
+	origin, prefix, err := splitURL(v.cfg.OriginOf(r))
+	if err != nil {
+		return "", "", "", fmt.Errorf("find origin of request: %w", err)
+	}
+	u := r.URL
+	if r.RequestURI != "" { // a router may have changed r.URL
+		if u, err = url.ParseRequestURI(r.RequestURI); err != nil {
+			return "", "", "", fmt.Errorf("parse request target: %w", errURL)
+		}
+	}
+	if u.Path == "" {
+		u = &url.URL{Path: "/"}
+	}
+	prefix = strings.TrimSuffix(prefix, "/")
+	return origin, prefix + u.EscapedPath(), prefix + u.Path, nil
+}
+
+// sameURL reports whether htu is the URL of the request, and returns its normal
+// form.
+func (v *Verifier) sameURL(htu string, r *http.Request) (string, bool) {
+	origin, path, err := splitURL(htu)
+	if err != nil {
+		return "", false
+	}
+	wantOrigin, escaped, decoded, err := v.target(r)
+	if err != nil || origin != wantOrigin {
+		return "", false
+	}
+	if v.cfg.DecodedPath {
+		return origin + decoded, path == decoded || path == minimalEscaper.Replace(decoded)
+	}
+	normal := normalPath(escaped)
+	return origin + normal, normalPath(path) == normal
+}
+
 func (v *Verifier) checkNonce(nonce string) error {
 	if v.cfg.Nonces == nil {
 		return nil
@@ -362,5 +386,3 @@ func AccessTokenHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
-
-func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
