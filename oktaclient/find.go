@@ -28,7 +28,7 @@ func (c *Client) Find(ctx context.Context, q Query, ids []string, sink Sink) (Re
 	if err != nil {
 		return ReadResult{}, err
 	}
-	if q.Resource.Strategy == PerParent {
+	if s := q.Resource.Strategy; s == PerParent || s == Roles {
 		return ReadResult{}, fmt.Errorf("%s have no ids of their own", q.Resource.Name)
 	}
 	existing, err := r.existing(ctx, ids)

@@ -4,8 +4,8 @@
 // Package reconcile and the commands of oktasync use it. Start reading at
 // [Client.Read]; a [Resource] is a kind of object to read. The files: read.go (the
 // API), list.go (pages), spans.go (parallel reads), parents.go (a list for each group
-// or app), settle.go (changes during a read), find.go (proof of removal), request.go
-// and retry.go (one request), governor.go (rate limits).
+// or app), roles.go (administrators), settle.go (changes during a read), find.go (proof
+// of removal), request.go and retry.go (one request), governor.go (rate limits).
 //
 // # Pages and retries
 //

@@ -159,6 +159,10 @@ func (c *Client) Read(ctx context.Context, q Query, sink Sink) (ReadResult, erro
 		return ReadResult{}, err
 	}
 	r.enter(PhaseList)
+	if q.Resource.Strategy == Roles {
+		r.Settled, err = r.listRoles(ctx)
+		return r.result(), err
+	}
 	switch err = r.list(ctx); {
 	case err != nil:
 	case r.settles():

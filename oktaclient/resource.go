@@ -19,10 +19,14 @@ const (
 
 	// PerParent reads one list for each of Query.Parents, several at a time.
 	PerParent
+
+	// Roles reads the roles of all administrators. Only [RoleAssignments] has it.
+	Roles
 )
 
 // Resource describes how a kind of object is read: from a list at Path, and one
-// by one at Path/{id}. With PerParent, Path contains "{parent}".
+// by one at Path/{id}. With PerParent, Path contains "{parent}". With Roles, Path is the
+// first list that is read.
 type Resource struct {
 	Name     string // "users", as in the transcript
 	Path     string // of the list: "/api/v1/users"
