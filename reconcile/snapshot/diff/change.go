@@ -53,6 +53,39 @@ type Proof struct {
 // Proofs are proofs by the key of the record.
 type Proofs map[string]Proof
 
+// Rules say how two sequences of records are compared and described.
+type Rules struct {
+	Key      []string               // the members that identify a record
+	Label    Label                  // how a change names a record
+	Always   []string               // paths that no projection removes
+	Ignore   []string               // paths whose change alone is no change
+	Project  []canonjson.Attributes // applied to both sides before they are compared
+	Kind     func(Transition) (Kind, error)
+	Proofs   Proofs                            // of removals, by the key of the record or of its parent
+	Inactive func(record []byte) (bool, error) // nil: no record is inactive
+	Dates    map[Kind][]string                 // attributes with the time of a change; the first that is set counts
+
+	// ParentExists reports whether the later state has the record with this key, of
+	// which the removed record was a child. It is called with ascending keys, see
+	// Lookup. nil: the records have no parents.
+	ParentExists func(parent []byte) (bool, error)
+}
+
+// A Label is the member of a change by which people recognize a record.
+type Label struct {
+	Member string // "login" or "name"
+	Path   string // of the attribute: "profile.login"
+}
+
+// A Transition is what happened to one record.
+type Transition struct {
+	Op            Op
+	Before, After []byte   // canonical; nil if the record is only on the other side
+	Paths         []string // what differs, if Op is OpChanged
+	Proof         Proof    // of a removal; if the record has a parent, of the parent's removal
+	ParentExists  bool     // of a removal: the record has a parent, which still exists
+}
+
 // A Change is the difference between two states of one record: one line of a
 // changes file.
 type Change struct {

@@ -22,8 +22,6 @@ type CSVChecker struct {
 	differs bool
 }
 
-const maxHeader = 4 << 20
-
 // NewCSVChecker returns a checker that compares file with the records passed to
 // Add. They must have been scanned by a scanner from Scanner.
 func NewCSVChecker(schema Schema, attrs canonjson.Attributes, file io.Reader) *CSVChecker {

@@ -52,6 +52,8 @@ const (
 	otherName  = "other"
 )
 
+const maxHeader = 4 << 20
+
 // Columns are the columns of a CSV file. If the attributes are included by name,
 // these are the columns, in their order. Otherwise the known columns that aren't
 // excluded come first, followed by all other attributes of the records, by name:

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,22 +98,6 @@ func (v *verifier) fileDigest(path string, info fs.FileInfo) (string, error) {
 	return digest, err
 }
 
-// adoptions returns the covered lines adopted, by the digests of the findings that
-// they accept. None counts unless the checkpoint that covers it is correct: otherwise
-// anybody could have written the line.
-func (c *chain) adoptions() map[string]snapshot.Event {
-	accepted := make(map[string]snapshot.Event)
-	if c.wrongCheckpoint {
-		return accepted
-	}
-	for _, e := range c.ledger.Events() {
-		for _, digest := range e.Accepted {
-			accepted[digest] = e
-		}
-	}
-	return accepted
-}
-
 // add reports a finding. A finding that was adopted is a note.
 func (v *verifier) add(f Finding) {
 	if !f.Note && f.Export != "" && (v.adopts || len(v.accepted) > 0) {
@@ -132,25 +115,18 @@ func (v *verifier) add(f Finding) {
 	v.report(f)
 }
 
-// Adopt verifies an export, and makes its state on disk its verified state, see
-// [snapshot.Store.Adopt]. It accepts exactly the findings that it reports. a has the
-// user, the reason and the lost head. If there is nothing to adopt, the error says so.
-func Adopt(ctx context.Context, s *snapshot.Store, export string, h snapshot.Holder, a snapshot.Adoption, o Options, report func(Finding)) error {
-	o.Exports, o.adopts = []string{export}, true
-	return s.Adopt(export, h, func() (snapshot.Adoption, error) {
-		c, err := s.Checkpoint(export)
-		o.void = err == nil && !s.Accepts(c)
-		var unreadable []error
-		_, err = Verify(ctx, s, o, func(f Finding) {
-			report(f)
-			switch {
-			case f.Note || f.Export != export:
-			case f.digest == "":
-				unreadable = append(unreadable, fmt.Errorf("%s; its content can't be read, so it can't be accepted", f))
-			default:
-				a.Accepted = append(a.Accepted, f.digest)
-			}
-		})
-		return a, errors.Join(append(unreadable, err)...)
-	})
+// adoptions returns the covered lines adopted, by the digests of the findings that
+// they accept. None counts unless the checkpoint that covers it is correct: otherwise
+// anybody could have written the line.
+func (c *chain) adoptions() map[string]snapshot.Event {
+	accepted := make(map[string]snapshot.Event)
+	if c.wrongCheckpoint {
+		return accepted
+	}
+	for _, e := range c.ledger.Events() {
+		for _, digest := range e.Accepted {
+			accepted[digest] = e
+		}
+	}
+	return accepted
 }

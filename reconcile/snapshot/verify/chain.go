@@ -1,12 +1,14 @@
 package verify
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -46,51 +48,28 @@ type chain struct {
 	findings        []Finding
 }
 
-// survey reads the chain of an export and compares its parts with each other.
-func (v *verifier) survey(ctx context.Context, export string) (*chain, error) {
-	c := &chain{store: v.store, export: export, read: make(map[string]*link), digests: make(map[int]string)}
-	if err := c.readCheckpoint(v); err != nil {
-		return nil, err
+// finding returns a finding about a file of a snapshot, or of its tombstone. The file
+// "" means the snapshot: its manifest, against which all its files are checked.
+func (s *link) finding(file, format string, args ...any) Finding {
+	f := Finding{Export: s.Manifest.Export, Snapshot: s.Name(), File: file, Problem: fmt.Sprintf(format, args...)}
+	f.about = filepath.Join(s.Dir(), cmp.Or(file, snapshot.ManifestFile))
+	if s.tombstone {
+		f.Snapshot, f.File = "", path.Join(snapshot.PrunedDir, s.Name(), file)
 	}
-	if err := c.readFolder(); err != nil {
-		return nil, err
-	}
-	if err := c.readPruned(ctx); err != nil {
-		return nil, err
-	}
-	c.join()
-	for _, snap := range c.links {
-		c.digests[snap.Manifest.Journal.Lines] = ""
-	}
-	for _, head := range v.heads {
-		c.digests[head.Lines] = ""
-	}
-	if err := c.readJournal(); err != nil {
-		return nil, err
-	}
-	if v.void {
-		c.ledger = snapshot.Ledger{}
-	}
-	c.checkNamed()
-	c.checkLinks(v)
-	c.checkEvents()
-	if err := c.checkLatest(); err != nil {
-		return nil, err
-	}
-	return c, c.checkCovered(ctx, v)
+	return f
 }
 
-// settledSurvey repeats a survey that finds something until two surveys in a row find
-// the same: a writer can work at the same time.
-func (v *verifier) settledSurvey(ctx context.Context, export string) (*chain, error) {
-	c, err := v.survey(ctx, export)
-	for tries := 0; err == nil && len(c.findings) > 0 && tries < 20; tries++ {
-		before := c
-		if c, err = v.survey(ctx, export); err == nil && slices.Equal(before.findings, c.findings) {
-			break
-		}
-	}
-	return c, err
+// findUnchecked reports a snapshot whose folder isn't checked further.
+func (c *chain) findUnchecked(s *link, format string, args ...any) {
+	f := s.finding("", format, args...)
+	f.about = s.Dir()
+	c.find(f)
+}
+
+// contains reports whether sorted names contain a name.
+func contains(names []string, name string) bool {
+	_, ok := slices.BinarySearch(names, name)
+	return ok
 }
 
 func (c *chain) find(f Finding) {

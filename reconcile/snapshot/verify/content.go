@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // A checkedSnapshot is a snapshot whose files Verify has read.
@@ -28,6 +29,12 @@ type checkedSnapshot struct {
 	last map[string]*checkedSnapshot // by resource that is unavailable: the last one with its records
 }
 
+// A difference is the recomputed changes of a resource since the snapshot before.
+type difference struct {
+	counts diff.Counts
+	sum    *snapshot.Digest // of the changes file
+}
+
 // base returns the snapshot with which the following one is compared: s, or the last one
 // with the records of r; nil: there is none.
 func (s *checkedSnapshot) base(r *snapshot.Resource) *checkedSnapshot {
@@ -37,70 +44,10 @@ func (s *checkedSnapshot) base(r *snapshot.Resource) *checkedSnapshot {
 	return s.last[r.Name]
 }
 
-// checkLast checks which snapshot the manifest names as the last one with the records of
-// each resource that is unavailable.
-func (s *checkedSnapshot) checkLast(before *checkedSnapshot, report reportFunc) {
-	s.last = make(map[string]*checkedSnapshot)
-	for _, r := range s.Manifest.Unavailable() {
-		base := before.base(r)
-		if base != nil {
-			if _, declared := base.Manifest.Resources[r.Name]; !declared {
-				base = nil
-			}
-		}
-		s.last[r.Name] = base
-		if said := s.Manifest.Resources[r.Name].Last; !s.follows(before) {
-			continue
-		} else if (said == nil) != (base == nil) || said != nil && (said.Snapshot != base.Name() || said.ManifestSHA256 != base.Digest) {
-			report(snapshot.ManifestFile, "doesn't name the last snapshot with %s", r.Name)
-		}
-	}
-}
-
 // follows reports whether before is the predecessor of s, or nil and s has none.
 func (s *checkedSnapshot) follows(before *checkedSnapshot) bool {
 	p := s.Manifest.Previous
 	return p == nil && before == nil || p != nil && before != nil && before.Digest == p.ManifestSHA256
-}
-
-// checkSnapshot checks the folder of snap. before is the previous snapshot, or nil.
-func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checkedSnapshot) (*checkedSnapshot, error) {
-	c := &checkedSnapshot{link: snap, correct: make(map[string]bool), wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedRecord}
-	report := func(file, format string, args ...any) {
-		c.wrong[file] = true
-		v.add(snap.finding(file, format, args...))
-	}
-	c.checkLast(before, report)
-	if snap.tombstone {
-		v.checkSigned(snap, report)
-		v.sum.Pruned++
-		return c, nil
-	}
-	if err := c.checkNames(report); err != nil {
-		return nil, err
-	}
-	for _, file := range snap.Manifest.Files {
-		if !c.wrong[file.Name] {
-			v.sum.Files++
-			v.sum.Bytes += file.Bytes
-		}
-	}
-	differences, err := c.checkFiles(ctx, before, report)
-	if err != nil {
-		return nil, err
-	}
-	if !c.wrong[snapshot.SignatureFile] {
-		v.checkSigned(snap, report)
-	}
-	v.sum.Snapshots++
-	for _, r := range snap.Manifest.Recorded() {
-		if c.correct[r.Name] {
-			v.sum.Records[r.Name] += snap.Manifest.Resources[r.Name].Total
-		}
-		c.checkChanges(r, before, differences[r.Name], report)
-	}
-	c.transcript = snapshot.Transcript{} // the next snapshot needs only the records
-	return c, nil
 }
 
 type reportFunc func(file, format string, args ...any)
@@ -141,43 +88,6 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 		report(snapshot.SumsFile, "doesn't match the manifest")
 	}
 	return nil
-}
-
-// checkFiles reads each file once and compares it with the manifest. It returns
-// the differences from before, by resource.
-func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) (map[string]*difference, error) {
-	differences := make(map[string]*difference)
-	if file, ok := c.Manifest.File(snapshot.RequestsFile); ok && !c.wrong[file.Name] { // first, for the proofs of removals
-		if err := c.checkFile(ctx, file, report); err != nil {
-			return nil, err
-		}
-	}
-	for _, r := range c.Manifest.Recorded() {
-		_, csv := c.Manifest.File(r.CSVFile())
-		if csv != c.Manifest.Declared.HasFormat(snapshot.FormatCSV) {
-			report(r.CSVFile(), "doesn't match the declared formats")
-		}
-		if c.wrong[r.RecordsFile()] {
-			continue
-		}
-		d, err := c.checkRecords(ctx, r, before, report)
-		if err != nil {
-			return nil, err
-		}
-		differences[r.Name] = d
-	}
-	for _, file := range c.Manifest.Files {
-		if c.wrong[file.Name] || c.opened[file.Name] {
-			continue
-		}
-		if err := c.checkFile(ctx, file, report); err != nil {
-			return nil, err
-		}
-	}
-	for _, r := range c.Manifest.Recorded() {
-		c.correct[r.Name] = !c.wrong[r.RecordsFile()]
-	}
-	return differences, nil
 }
 
 // checkFile checks a file that contains no records.

@@ -10,12 +10,6 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// A difference is the recomputed changes of a resource since the snapshot before.
-type difference struct {
-	counts diff.Counts
-	sum    *snapshot.Digest // of the changes file
-}
-
 // rulesAfter returns how a resource is compared with before, and the base that
 // follows. follows is false if before isn't the predecessor.
 func (c *checkedSnapshot) rulesAfter(r *snapshot.Resource, before *checkedSnapshot) (rules diff.Rules, base string, follows bool) {

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,24 +13,6 @@ import (
 
 	"oktasync/reconcile/snapshot"
 )
-
-// finding returns a finding about a file of a snapshot, or of its tombstone. The file
-// "" means the snapshot: its manifest, against which all its files are checked.
-func (s *link) finding(file, format string, args ...any) Finding {
-	f := Finding{Export: s.Manifest.Export, Snapshot: s.Name(), File: file, Problem: fmt.Sprintf(format, args...)}
-	f.about = filepath.Join(s.Dir(), cmp.Or(file, snapshot.ManifestFile))
-	if s.tombstone {
-		f.Snapshot, f.File = "", path.Join(snapshot.PrunedDir, s.Name(), file)
-	}
-	return f
-}
-
-// findUnchecked reports a snapshot whose folder isn't checked further.
-func (c *chain) findUnchecked(s *link, format string, args ...any) {
-	f := s.finding("", format, args...)
-	f.about = s.Dir()
-	c.find(f)
-}
 
 // readPruned reads the manifests of the snapshots whose records were removed.
 func (c *chain) readPruned(ctx context.Context) error {
@@ -148,12 +129,6 @@ func (c *chain) checkKeptChanges(snap *link, removed []string) {
 			c.find(snap.finding(file, "is missing, and no covered line of the journal records that it was removed"))
 		}
 	}
-}
-
-// contains reports whether sorted names contain a name.
-func contains(names []string, name string) bool {
-	_, ok := slices.BinarySearch(names, name)
-	return ok
 }
 
 // checkMissing reports the snapshots that the journal, the checkpoint or a manifest

@@ -9,14 +9,6 @@ import (
 	"oktasync/reconcile/snapshot/sign"
 )
 
-// Signed counts the manifests of an export that one key has signed.
-type Signed struct {
-	Export      string `json:"export"`
-	Fingerprint string `json:"fingerprint"`
-	Principals  string `json:"principals"` // of the allowed signer; "": there are no allowed signers
-	Manifests   int    `json:"manifests"`
-}
-
 // checkSigned checks the signature of a manifest. Its key must be accepted at the
 // time at which the manifest was signed: the checkpoint, whose key is accepted now,
 // covers that time. The key of a snapshot alone, without its store, must be accepted

@@ -9,15 +9,6 @@ import (
 	"oktasync/reconcile/snapshot/timestamp"
 )
 
-// Existed is the earliest time stamp that proves that a snapshot existed: its own, or
-// that of a later snapshot of the chain.
-type Existed struct {
-	Export   string    `json:"export"`
-	Snapshot string    `json:"snapshot"`
-	By       time.Time `json:"by"`
-	Stamp    string    `json:"stamp"` // the snapshot that has the stamp
-}
-
 // checkTimestamps compares the time stamps with the covered lines of the journal, and
 // verifies them with the certificates of the authorities.
 func (v *verifier) checkTimestamps(c *chain) error {

@@ -10,85 +10,15 @@ package verify
 
 import (
 	"context"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/sign"
 )
-
-// A Finding is a problem or a note about a store.
-type Finding struct {
-	Export   string `json:"export"`   // "": it is about the store
-	Snapshot string `json:"snapshot"` // "": it is about the export
-	File     string `json:"file"`     // in the folder of the snapshot, export or store; "": it is about the folder
-	Problem  string `json:"problem"`
-	Note     bool   `json:"note"` // not a problem: an unfinished publish, a private CA
-
-	about  string // the path of the content that it is about; "": that which it names
-	digest string // see verifier.digest; "": it can't be accepted
-}
-
-func (f Finding) String() string {
-	where := f.Export
-	if f.Snapshot != "" {
-		where += "@" + f.Snapshot
-	}
-	if f.File != "" {
-		where = strings.TrimPrefix(where+"/"+f.File, "/")
-	}
-	if where == "" {
-		return f.Problem
-	}
-	return where + ": " + f.Problem
-}
-
-// Summary counts what Verify has checked.
-type Summary struct {
-	Exports   int             `json:"exports"`
-	Snapshots int             `json:"snapshots"`
-	Pruned    int             `json:"pruned"` // snapshots whose records were removed
-	Files     int             `json:"files"`
-	Records   map[string]int  `json:"records"` // by resource, in all snapshots together
-	Bytes     int64           `json:"bytes"`
-	Problems  int             `json:"problems"`
-	Notes     int             `json:"notes"`
-	Heads     []snapshot.Head `json:"heads"`
-
-	Signed  []Signed  `json:"signed"`
-	Existed []Existed `json:"existed"` // with Options.Authorities, oldest first
-}
-
-// Options are the options of Verify.
-type Options struct {
-	Exports     []string             // nil: all
-	Signers     *sign.AllowedSigners // whose signatures are accepted; nil: every valid one
-	Principals  []string             // restricts Signers; nil: all
-	Signed      bool                 // report what is not signed, also without Signers
-	Time        time.Time            // at which checkpoints must be valid; zero: now
-	Authorities []*x509.Certificate  // of time stamps; nil: stamps are only compared with the journal
-	Heads       []snapshot.Head      // kept outside the store, each with its export
-
-	// Adopt sets adopts, so that findings have digests. It sets void if no line of the
-	// journal has an effect, because it doesn't go on from the checkpoint.
-	adopts, void bool
-
-	// Progress, if not nil, is called at each snapshot and every so many records.
-	Progress func(Progress)
-}
-
-// Progress is the progress of Verify with an export.
-type Progress struct {
-	Export            string
-	Records, Expected int // in all of its snapshots
-}
-
-const progressInterval = 1 << 10 // records
 
 // Verify checks exports of a store, and calls report for each finding. It takes no
 // lock, so it works on a copy and while a writer works. Its use of memory doesn't grow
@@ -117,36 +47,27 @@ func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Findi
 	return v.sum, nil
 }
 
-type verifier struct {
-	store       *snapshot.Store
-	signers     *sign.AllowedSigners
-	principals  []string
-	signed      bool
-	now         time.Time
-	authorities []*x509.Certificate
-	heads       []snapshot.Head
-	adopts      bool
-	void        bool
-	alone       bool                      // one snapshot is verified without its store
-	accepted    map[string]snapshot.Event // by the digests of findings, for the current export
-	linked      map[[2]uint64]string      // digests of files with several names, by device and inode
-	report      func(Finding)
-	sum         Summary
-
-	progress func(Progress) // may be nil
-	at       Progress
-}
-
-func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
-	v := &verifier{
-		store: s, signers: o.Signers, principals: o.Principals, signed: o.Signed, now: o.Time,
-		authorities: o.Authorities, heads: o.Heads, adopts: o.adopts, void: o.void, report: report, progress: o.Progress,
-	}
-	if o.Time.IsZero() {
-		v.now = time.Now()
-	}
-	v.sum.Heads, v.sum.Signed, v.sum.Records, v.sum.Existed = []snapshot.Head{}, []Signed{}, map[string]int{}, []Existed{}
-	return v
+// Adopt verifies an export, and makes its state on disk its verified state, see
+// [snapshot.Store.Adopt]. It accepts exactly the findings that it reports. a has the
+// user, the reason and the lost head. If there is nothing to adopt, the error says so.
+func Adopt(ctx context.Context, s *snapshot.Store, export string, h snapshot.Holder, a snapshot.Adoption, o Options, report func(Finding)) error {
+	o.Exports, o.adopts = []string{export}, true
+	return s.Adopt(export, h, func() (snapshot.Adoption, error) {
+		c, err := s.Checkpoint(export)
+		o.void = err == nil && !s.Accepts(c)
+		var unreadable []error
+		_, err = Verify(ctx, s, o, func(f Finding) {
+			report(f)
+			switch {
+			case f.Note || f.Export != export:
+			case f.digest == "":
+				unreadable = append(unreadable, fmt.Errorf("%s; its content can't be read, so it can't be accepted", f))
+			default:
+				a.Accepted = append(a.Accepted, f.digest)
+			}
+		})
+		return a, errors.Join(append(unreadable, err)...)
+	})
 }
 
 // checkRoot checks the names in the store's folder, and returns the exports.
@@ -246,15 +167,99 @@ func (s *link) total() int {
 	return s.Manifest.Total()
 }
 
-func (v *verifier) reportProgress() {
-	if v.progress != nil {
-		v.progress(v.at)
+// checkSnapshot checks the folder of snap. before is the previous snapshot, or nil.
+func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checkedSnapshot) (*checkedSnapshot, error) {
+	c := &checkedSnapshot{link: snap, correct: make(map[string]bool), wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedRecord}
+	report := func(file, format string, args ...any) {
+		c.wrong[file] = true
+		v.add(snap.finding(file, format, args...))
 	}
+	c.checkLast(before, report)
+	if snap.tombstone {
+		v.checkSigned(snap, report)
+		v.sum.Pruned++
+		return c, nil
+	}
+	if err := c.checkNames(report); err != nil {
+		return nil, err
+	}
+	for _, file := range snap.Manifest.Files {
+		if !c.wrong[file.Name] {
+			v.sum.Files++
+			v.sum.Bytes += file.Bytes
+		}
+	}
+	differences, err := c.checkFiles(ctx, before, report)
+	if err != nil {
+		return nil, err
+	}
+	if !c.wrong[snapshot.SignatureFile] {
+		v.checkSigned(snap, report)
+	}
+	v.sum.Snapshots++
+	for _, r := range snap.Manifest.Recorded() {
+		if c.correct[r.Name] {
+			v.sum.Records[r.Name] += snap.Manifest.Resources[r.Name].Total
+		}
+		c.checkChanges(r, before, differences[r.Name], report)
+	}
+	c.transcript = snapshot.Transcript{} // the next snapshot needs only the records
+	return c, nil
 }
 
-// checkedRecord counts a record that was checked.
-func (v *verifier) checkedRecord() {
-	if v.at.Records++; v.at.Records%progressInterval == 0 {
-		v.reportProgress()
+// checkFiles reads each file once and compares it with the manifest. It returns
+// the differences from before, by resource.
+func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) (map[string]*difference, error) {
+	differences := make(map[string]*difference)
+	if file, ok := c.Manifest.File(snapshot.RequestsFile); ok && !c.wrong[file.Name] { // first, for the proofs of removals
+		if err := c.checkFile(ctx, file, report); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range c.Manifest.Recorded() {
+		_, csv := c.Manifest.File(r.CSVFile())
+		if csv != c.Manifest.Declared.HasFormat(snapshot.FormatCSV) {
+			report(r.CSVFile(), "doesn't match the declared formats")
+		}
+		if c.wrong[r.RecordsFile()] {
+			continue
+		}
+		d, err := c.checkRecords(ctx, r, before, report)
+		if err != nil {
+			return nil, err
+		}
+		differences[r.Name] = d
+	}
+	for _, file := range c.Manifest.Files {
+		if c.wrong[file.Name] || c.opened[file.Name] {
+			continue
+		}
+		if err := c.checkFile(ctx, file, report); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range c.Manifest.Recorded() {
+		c.correct[r.Name] = !c.wrong[r.RecordsFile()]
+	}
+	return differences, nil
+}
+
+// checkLast checks which snapshot the manifest names as the last one with the records of
+// each resource that is unavailable.
+func (s *checkedSnapshot) checkLast(before *checkedSnapshot, report reportFunc) {
+	s.last = make(map[string]*checkedSnapshot)
+	for _, r := range s.Manifest.Unavailable() {
+		base := before.base(r)
+		if base != nil {
+			if _, declared := base.Manifest.Resources[r.Name]; !declared {
+				base = nil
+			}
+		}
+		s.last[r.Name] = base
+		if said := s.Manifest.Resources[r.Name].Last; !s.follows(before) {
+			continue
+		} else if (said == nil) != (base == nil) || said != nil && (said.Snapshot != base.Name() || said.ManifestSHA256 != base.Digest) {
+			report(snapshot.ManifestFile, "doesn't name the last snapshot with %s", r.Name)
+		}
 	}
 }
