@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -12,11 +13,13 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// SIGKILL at a random moment of apply: verify returns 0 each time, and the next
-// apply publishes and leaves no partial folder.
+// SIGKILL at a random moment of an apply of all resources: verify returns 0 each time,
+// and the next apply publishes and leaves no partial folder.
 func TestApplyKilled(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, sandbox.Config{Users: 3000, Seed: 17, CachePages: true})
+	s := newSite(t, sandbox.Config{Users: 500, Seed: 17, CachePages: true}, "okta.users.read", "okta.groups.read", "okta.apps.read")
+	s.configure(t, allResources)
+	group, app := s.org.AddGroup("Pilots", ""), s.org.AddApp("Logbook")
 	start := time.Now()
 	s.must(t, 0, "apply")
 	whole := time.Since(start)
@@ -28,7 +31,8 @@ func TestApplyKilled(t *testing.T) {
 	t.Logf("seed %d, apply takes %s", seed, whole)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for i := range kills {
-		s.org.Move(1)
+		user := s.org.Move(1)[0]
+		check(t, errors.Join(s.org.AddMember(group, user), s.org.AssignUser(app, user, "")))
 		cmd := s.command(t.Context(), "apply")
 		check(t, cmd.Start())
 		time.Sleep(time.Duration(random.Float64() * float64(whole)))
@@ -40,6 +44,12 @@ func TestApplyKilled(t *testing.T) {
 	}
 	s.must(t, 0, "apply")
 	s.equalsOrg(t)
+	for kind, parent := range map[sandbox.EdgeKind]string{sandbox.GroupMembers: group, sandbox.AppUsers: app} {
+		shown := strings.Count(s.must(t, 0, "show", "all-users", string(kind)).stdout, parent)
+		if want := len(s.org.EdgesOf(kind, parent)); shown != want {
+			t.Errorf("%d %s of %s, want %d", shown, kind, parent, want)
+		}
+	}
 	s.must(t, 0, "verify")
 	entries, err := os.ReadDir(s.path("snapshots/all-users"))
 	check(t, err)
