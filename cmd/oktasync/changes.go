@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,7 +69,7 @@ func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location)
 // changeList prints changes as text.
 type changeList struct {
 	w     io.Writer
-	names edgeNames
+	names report.Names
 	zone  *time.Location // of Okta's times; nil: the list has no times
 	limit int            // how many changes are printed; 0: all
 	count int
@@ -93,15 +92,12 @@ func (l *changeList) add(r *snapshot.Resource, c *diff.Change) error {
 	if l.count++; l.short() > 0 {
 		return nil
 	}
-	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(l.names.of(r, c)), l.at(c))
+	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(l.names.Of(r, c)), l.at(c))
 	for _, path := range c.Paths {
 		fmt.Fprintf(l.w, "      %s: %s -> %s\n", term.Safe(path), term.Safe(valueText(c.Before, path)), term.Safe(valueText(c.After, path)))
 	}
 	return nil
 }
-
-// nameOf returns the login or name of a changed record, or its ID.
-func nameOf(c *diff.Change) string { return cmp.Or(c.Label(), c.ID()) }
 
 // at returns the time that Okta gives for a change.
 func (l *changeList) at(c *diff.Change) string {

@@ -206,20 +206,20 @@ func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Co
 
 // names returns the names of the ends of the first changed edges, as many as a list
 // with this limit has. They are those of the newer state, if it has them.
-func (d *difference) names(c comparison, limit int) (edgeNames, error) {
+func (d *difference) names(c comparison, limit int) (report.Names, error) {
 	if c.resource.Other == nil {
 		return nil, nil
 	}
-	names, n := make(edgeNames), 0
+	names, n := make(report.Names), 0
 	_, err := d.each(c, func(change *diff.Change) error {
 		if n++; limit == 0 || n <= limit {
-			names.add(c.resource, change)
+			names.Add(c.resource, change)
 		}
 		return nil
 	})
 	for _, s := range []source{d.to, d.from} {
 		if err == nil {
-			err = names.readFrom(s)
+			err = names.ReadFrom(s)
 		}
 	}
 	return names, err

@@ -367,18 +367,18 @@ func (h *history) print(w io.Writer) error {
 }
 
 // names returns the names of the user's groups and apps, the newest that is recorded.
-func (h *history) names() (edgeNames, error) {
-	names := make(edgeNames)
+func (h *history) names() (report.Names, error) {
+	names := make(report.Names)
 	for _, e := range h.document.Entries {
 		for _, c := range e.Access {
-			names.add(snapshot.ResourceNamed(c.Resource), c.Change)
+			names.Add(snapshot.ResourceNamed(c.Resource), c.Change)
 		}
 	}
 	if users := names[snapshot.Users]; users != nil {
 		users[h.document.ID] = h.document.Login
 	}
 	for _, s := range slices.Backward(h.list) {
-		if err := names.readFrom(s); err != nil {
+		if err := names.ReadFrom(s); err != nil {
 			return nil, err
 		}
 	}

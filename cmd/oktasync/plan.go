@@ -231,19 +231,19 @@ func printPlanChanges(list changeList, p *reconcile.Plan) (err error) {
 
 // planNames returns the names of the ends of the first changed edges, as many as a list
 // with this limit has.
-func planNames(p *reconcile.Plan, limit int) (edgeNames, error) {
-	names, n := make(edgeNames), 0
+func planNames(p *reconcile.Plan, limit int) (report.Names, error) {
+	names, n := make(report.Names), 0
 	err := p.Changes(func(r *snapshot.Resource, c *diff.Change) error {
 		if n++; limit == 0 || n <= limit {
-			names.add(r, c)
+			names.Add(r, c)
 		}
 		return nil
 	})
 	if err == nil {
-		err = names.readFrom(p)
+		err = names.ReadFrom(p)
 	}
 	if err == nil {
-		err = names.readFrom(p.Previous)
+		err = names.ReadFrom(p.Previous)
 	}
 	return names, err
 }

@@ -256,7 +256,7 @@ func (a *app) printLeavers(store *snapshot.Store, export reconcile.Export, err e
 			return nil
 		}
 		if n++; n <= maxNamed {
-			fmt.Fprintf(a.stderr, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(edgeNames(nil).of(r, c)))
+			fmt.Fprintf(a.stderr, "  %s %-11s  %s\n", opSigns[c.Op], c.Kind, term.Safe(report.Names(nil).Of(r, c)))
 		}
 		return nil
 	})

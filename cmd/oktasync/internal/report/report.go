@@ -1,6 +1,7 @@
 // Package report describes snapshots in words: counts, changes and queries.
 //
-// The commands and the daemon use it. All of it is in report.go.
+// The commands and the daemon use it. Start with report.go. names.go has the names of the
+// ends of edges.
 package report
 
 import (

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"cmp"
@@ -11,14 +11,14 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// maxNames bounds the memory of edgeNames. Further edges are printed with ids.
+// maxNames bounds the memory of Names. Further edges are printed with ids.
 const maxNames = 200_000
 
-// edgeNames has the names of the records that changed edges connect, by their ids.
-type edgeNames map[*snapshot.Resource]map[string]string
+// Names are the names of the records that changed edges connect, by their ids.
+type Names map[*snapshot.Resource]map[string]string
 
-// add adds the ends of a changed edge, whose names readFrom then sets.
-func (n edgeNames) add(r *snapshot.Resource, c *diff.Change) {
+// Add adds the ends of a changed edge, whose names ReadFrom then sets.
+func (n Names) Add(r *snapshot.Resource, c *diff.Change) {
 	if r.Other == nil || len(n[r.Parent])+len(n[r.Other]) > maxNames {
 		return
 	}
@@ -30,11 +30,8 @@ func (n edgeNames) add(r *snapshot.Resource, c *diff.Change) {
 	}
 }
 
-// readFrom sets the names that aren't set, of the records that s has.
-func (n edgeNames) readFrom(s interface {
-	Recorded() []*snapshot.Resource
-	Records(*snapshot.Resource) (diff.Reader, error)
-}) error {
+// ReadFrom sets the names that aren't set, of the records that s has.
+func (n Names) ReadFrom(s snapshot.Source) error {
 	for _, r := range s.Recorded() {
 		names := n[r]
 		if !slices.Contains(slices.Collect(maps.Values(names)), "") {
@@ -70,11 +67,11 @@ func setNames(names map[string]string, r *snapshot.Resource, records diff.Reader
 	}
 }
 
-// of returns the text for a changed record: its login or name, or its id; of an edge,
+// Of returns the text for a changed record: its login or name, or its id; of an edge,
 // those of both ends, as in "app Payroll: group Sales".
-func (n edgeNames) of(r *snapshot.Resource, c *diff.Change) string {
+func (n Names) Of(r *snapshot.Resource, c *diff.Change) string {
 	if r.Other == nil {
-		return nameOf(c)
+		return cmp.Or(c.Label(), c.ID())
 	}
 	parent, other := c.Key[r.Key[0]], c.Key[r.Key[1]]
 	text := r.Parent.Noun + " " + cmp.Or(n[r.Parent][parent], parent) + ": "
