@@ -31,23 +31,6 @@ type Error struct {
 	From, To time.Time
 }
 
-// newError returns the error of an attempt, or nil. err is a failure other than
-// the status.
-func newError(call *call, a *attempt, err error) *Error {
-	if err == nil && a.ok() {
-		return nil
-	}
-	e := &Error{RequestID: a.request.RequestID, Path: call.url.EscapedPath(), Page: call.page, Tries: 1, Err: err}
-	switch {
-	case err == nil:
-		e.Status = a.resp.StatusCode
-		e.Code = errorCode(a.resp.Header, a.body)
-	case a.resp == nil:
-		e.Status = a.request.Status // from the transport
-	}
-	return e
-}
-
 // slow reports whether Okta took too long for a page. A smaller page may be faster.
 func (e *Error) slow() bool {
 	return e.Class() == classTimeout || e.Err == nil && (e.Status == http.StatusInternalServerError || e.Status == http.StatusGatewayTimeout)
@@ -232,4 +215,25 @@ func PanicError(p any) error {
 		}
 	}
 	return errors.New("internal error: " + text)
+}
+
+// tooLarge is the error for a page over a bound. A page with fewer records may be
+// within it.
+func tooLarge(format string, args ...any) error {
+	return &rejection{class: classTooLarge, final: true, err: fmt.Errorf(format, args...)}
+}
+
+// word returns s if it has the form of a code or a request id, else "". Errors and
+// logs never contain free text of a response.
+func word(s string) string {
+	for i := range len(s) {
+		b := s[i]
+		if !('a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("-_.@:=+/", b) >= 0) {
+			return ""
+		}
+	}
+	if len(s) > 128 {
+		return ""
+	}
+	return s
 }

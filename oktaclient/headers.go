@@ -9,6 +9,8 @@ import (
 
 const window = time.Minute // the length of Okta's rate-limit windows
 
+const maxLimitWait = 5 * time.Minute
+
 // rateLimit is the content of the rate-limit headers of a response.
 // See https://developer.okta.com/docs/reference/rl-best-practices/.
 type rateLimit struct {

@@ -99,7 +99,7 @@ func (l *list) follow(ctx context.Context, at *url.URL) (resume *url.URL, comple
 			f.err = l.take(f)
 		}
 		if f.page != nil {
-			l.r.c.memory.Put(f.page)
+			l.r.c.pages.Put(f.page)
 		}
 		if f.err != nil {
 			return nil, false, f.err
@@ -147,7 +147,9 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 		})
 	}
 	defer setNext(nil)
-	f.page = l.r.c.memory.Get().(*page)
+	if f.page, _ = l.r.c.pages.Get().(*page); f.page == nil {
+		f.page = new(page)
+	}
 	f.attempt, f.err = l.r.c.send(ctx, &call{
 		url: f.at, page: f.number, buf: f.page.buf, tries: l.tries,
 		record: func(a *attempt) error {
@@ -162,7 +164,7 @@ func (l *list) fetch(ctx context.Context, f *fetch, nextWanted func() bool) {
 				setNext(next)
 			}
 		},
-		accept: func(a *attempt) error { return f.page.parse(a, f.at, l) },
+		accept: func(a *attempt) error { return f.page.parse(a, f.at, l.size, l.r.query.Resource.hasStatus) },
 	})
 	if f.err == nil {
 		f.page.buf = f.attempt.body
@@ -188,7 +190,7 @@ func (l *list) take(f *fetch) error {
 		}
 	}
 	l.pages++
-	l.r.pageRead(l)
+	l.r.pageRead(l.pages)
 	l.seen[maphash.String(l.r.seed, f.at.RawQuery)] = true
 	if l.empty++; len(f.page.records) > 0 {
 		l.empty = 0

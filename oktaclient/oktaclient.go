@@ -2,10 +2,11 @@
 // sends only GET requests, through an [http.Client] that authenticates them.
 //
 // Package reconcile and the commands of oktasync use it. Start reading at
-// [Client.Read]; a [Resource] is a kind of object to read. The files: read.go (the
-// API), list.go (pages), spans.go (parallel reads), parents.go (a list for each group
-// or app), roles.go (administrators), settle.go (changes during a read), find.go (proof
-// of removal), request.go and retry.go (one request), governor.go (rate limits).
+// [Client.Read]; a [Resource] is a kind of object to read. The files: query.go and
+// sink.go (the input and the output of a read), list.go (pages), spans.go (parallel
+// reads), parents.go (a list for each group or app), roles.go (administrators), settle.go
+// (changes during a read), find.go (proof of removal), request.go and retry.go (one
+// request), governor.go (rate limits).
 //
 // # Pages and retries
 //
@@ -37,12 +38,9 @@
 package oktaclient
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -99,7 +97,7 @@ type Client struct {
 	http     *http.Client
 	log      *slog.Logger
 	governor *Governor
-	memory   sync.Pool // of *page
+	pages    sync.Pool // of *page
 }
 
 // New checks cfg and returns a client.
@@ -133,32 +131,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	client := *cfg.HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor,
-		memory: sync.Pool{New: func() any { return new(page) }}}, nil
-}
-
-// Get requests a path, with or without a query, or the URL of a next page. It waits
-// and retries like a read. For a status other than 2xx, Get returns both the
-// response and an [*Error]. The body is in memory and need not be closed.
-func (c *Client) Get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	u, err := c.org.Parse(path)
-	if err != nil {
-		return nil, fmt.Errorf("path: %w", errors.Unwrap(err))
-	}
-	if !sameOrigin(u, c.org) {
-		return nil, fmt.Errorf("path leads to another origin than %s", c.org)
-	}
-	u.Fragment = ""
-	a, err := c.send(ctx, &call{url: u, header: header})
-	if a == nil || a.resp == nil {
-		return nil, err
-	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil || err != nil && !ok {
-		return nil, err // the response is incomplete
-	}
-	a.resp.Body = io.NopCloser(bytes.NewReader(a.body))
-	a.resp.Request = &http.Request{Method: http.MethodGet, URL: u}
-	return a.resp, err
+	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor}, nil
 }
 
 // parseOrgURL checks that raw is an origin to which a token may be sent.

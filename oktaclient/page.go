@@ -28,16 +28,16 @@ type page struct {
 	next    *url.URL // nil: the last page
 }
 
-// parse takes a page of l from the response to a request for at, and checks all of
-// it.
-func (p *page) parse(a *attempt, at *url.URL, l *list) (err error) {
+// parse takes a page from the response to a request for at, and checks all of it. size is
+// the most records of a page.
+func (p *page) parse(a *attempt, at *url.URL, size int, hasStatus bool) (err error) {
 	if err := checkJSON(a.resp.Header); err != nil {
 		return err
 	}
-	if p.records, err = p.scanner.scan(a.body, l.r.query.Resource.hasStatus); err != nil {
+	if p.records, err = p.scanner.scan(a.body, hasStatus); err != nil {
 		return err
 	}
-	if len(a.resp.Header.Values("Link")) == 0 && len(p.records) >= l.size {
+	if len(a.resp.Header.Values("Link")) == 0 && len(p.records) >= size {
 		// Okta's lists always have a self link. If it is missing, a next link
 		// may be missing too.
 		return &rejection{class: "broken Link", err: errors.New("a full page without a Link header")}
@@ -198,12 +198,6 @@ func memberOf(name jsontext.Value) int {
 		name, _ = jsontext.AppendQuote(nil, unquoted)
 	}
 	return slices.Index(members[:], string(name))
-}
-
-// tooLarge is the error for a page over a bound. A page with fewer records may be
-// within it.
-func tooLarge(format string, args ...any) error {
-	return &rejection{class: classTooLarge, final: true, err: fmt.Errorf(format, args...)}
 }
 
 // brokenJSON is the error for a page with wrong JSON at offset.

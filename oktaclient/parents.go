@@ -64,24 +64,3 @@ func (r *read) listWhole(ctx context.Context, of listing) error {
 		r.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", size, "err", err)
 	}
 }
-
-// begin reports to a ParentSink that the list of a parent is read from its start.
-func (r *read) begin(parent string) error {
-	return r.callParentSink(parent, func(s ParentSink) error { return s.Begin(parent) })
-}
-
-// end reports to a ParentSink that the list of a parent was read.
-func (r *read) end(parent string, exists bool) error {
-	return r.callParentSink(parent, func(s ParentSink) error { return s.End(parent, exists) })
-}
-
-func (r *read) callParentSink(parent string, call func(ParentSink) error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended || parent == "" {
-		return nil
-	}
-	err := call(r.sink.(ParentSink)) // Query.check checked it
-	r.ended = err != nil
-	return err
-}

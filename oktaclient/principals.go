@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
+
+const maxPrincipals = 100_000 // that can have roles
 
 // principal is a user, a group or a client that can have roles.
 type principal struct{ kind, id string }
@@ -196,4 +199,14 @@ func readSmaller[E any](ctx context.Context, x *roleReader, l bodyList[E], of Re
 		}
 		x.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", l.size, "err", err)
 	}
+}
+
+// roleReader is the state of a read of roles.
+type roleReader struct {
+	*read
+
+	mu      sync.Mutex // guards the fields below
+	seen    map[principal]bool
+	pending []principal                         // whose roles were not read yet
+	details map[string]func() ([]string, error) // permissions and resources by path, each read once
 }

@@ -1,6 +1,7 @@
 package oktaclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,23 @@ type attempt struct {
 
 func (a *attempt) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 }
 
+// newError returns the error of an attempt, or nil. err is a failure other than
+// the status.
+func newError(call *call, a *attempt, err error) *Error {
+	if err == nil && a.ok() {
+		return nil
+	}
+	e := &Error{RequestID: a.request.RequestID, Path: call.url.EscapedPath(), Page: call.page, Tries: 1, Err: err}
+	switch {
+	case err == nil:
+		e.Status = a.resp.StatusCode
+		e.Code = errorCode(a.resp.Header, a.body)
+	case a.resp == nil:
+		e.Status = a.request.Status // from the transport
+	}
+	return e
+}
+
 // send tries call until a response is accepted, until a failure is final, or
 // until no tries are left. It returns the last attempt also with an error, or nil
 // if it sent nothing.
@@ -78,7 +96,7 @@ func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
 		if ctx.Err() != nil {
 			return a, fmt.Errorf("request %s: %w", call.url.EscapedPath(), context.Cause(ctx))
 		}
-		wait, again := retries.wait(failure, a, a.dated())
+		wait, again := retries.wait(failure, a.resp, a.dated())
 		failure.Tries = retries.tries
 		if !again {
 			return a, failure
@@ -88,6 +106,30 @@ func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
 			return a, fmt.Errorf("request %s: %w", call.url.EscapedPath(), err)
 		}
 	}
+}
+
+// Get requests a path, with or without a query, or the URL of a next page. It waits
+// and retries like a read. For a status other than 2xx, Get returns both the
+// response and an [*Error]. The body is in memory and need not be closed.
+func (c *Client) Get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+	u, err := c.org.Parse(path)
+	if err != nil {
+		return nil, fmt.Errorf("path: %w", errors.Unwrap(err))
+	}
+	if !sameOrigin(u, c.org) {
+		return nil, fmt.Errorf("path leads to another origin than %s", c.org)
+	}
+	u.Fragment = ""
+	a, err := c.send(ctx, &call{url: u, header: header})
+	if a == nil || a.resp == nil {
+		return nil, err
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil || err != nil && !ok {
+		return nil, err // the response is incomplete
+	}
+	a.resp.Body = io.NopCloser(bytes.NewReader(a.body))
+	a.resp.Request = &http.Request{Method: http.MethodGet, URL: u}
+	return a.resp, err
 }
 
 var (
@@ -290,21 +332,6 @@ func errorCode(h http.Header, body []byte) string {
 		}
 	}
 	return ""
-}
-
-// word returns s if it has the form of a code or a request id, else "". Errors and
-// logs never contain free text of a response.
-func word(s string) string {
-	for i := range len(s) {
-		b := s[i]
-		if !('a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte("-_.@:=+/", b) >= 0) {
-			return ""
-		}
-	}
-	if len(s) > 128 {
-		return ""
-	}
-	return s
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -1,9 +1,7 @@
 package oktaclient
 
 import (
-	"net/url"
-	"strconv"
-	"strings"
+	"time"
 )
 
 // Strategy is how the list of a resource is divided into requests.
@@ -79,29 +77,11 @@ var AppUsers = Resource{Name: "app_users", Path: "/api/v1/apps/{parent}/users", 
 // See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApplicationGroups/.
 var AppGroups = Resource{Name: "app_groups", Path: "/api/v1/apps/{parent}/groups", Strategy: PerParent, PageSize: 200, minPage: 20, minLimit: 20}
 
-// listing selects the records of a list. At most one of search and filter is
-// set. Without either it is Okta's plain list.
-type listing struct {
-	search, filter string
-	parent         string // with PerParent
-	outside        bool   // pass the records to Sink.Outside
-}
+// timeLayout is how Okta writes times. Such texts sort like their times.
+const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// path returns path and query of the first page.
-func (l listing) path(q Query, size int) string {
-	path := strings.Replace(q.Resource.Path, "{parent}", url.PathEscape(l.parent), 1) + "?limit=" + strconv.Itoa(size)
-	if q.Stats {
-		path += "&expand=stats"
-	}
-	switch {
-	case l.search != "":
-		path += "&search=" + escape(l.search)
-	case l.filter != "":
-		path += "&filter=" + escape(l.filter)
-	}
-	return path
+// milliseconds returns a lastUpdated in milliseconds since 1970.
+func milliseconds(lastUpdated string) (ms int64, ok bool) {
+	t, err := time.Parse(timeLayout, lastUpdated)
+	return t.UnixMilli(), err == nil
 }
-
-// escape escapes a value for a query. It writes a space as %20, since not every
-// server decodes a plus sign.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

@@ -13,8 +13,8 @@ import (
 // Bounds of waits for a rate limit. Okta's windows last a minute, so a longer
 // wait or another 429 has another cause.
 const (
-	max429s      = 10 // per page
-	maxLimitWait = 5 * time.Minute
+	max429s = 10 // per page
+
 )
 
 // transient are the statuses after which a retry can succeed.
@@ -41,15 +41,15 @@ func (c *Client) retries(mostSlow int) *retries {
 	}}
 }
 
-// wait returns how long to wait after a failure, or false to give up. now is
-// Okta's time.
-func (r *retries) wait(failure *Error, a *attempt, now time.Time) (time.Duration, bool) {
+// wait returns how long to wait after a failure, or false to give up. resp is the
+// response, or nil. now is Okta's time.
+func (r *retries) wait(failure *Error, resp *http.Response, now time.Time) (time.Duration, bool) {
 	r.tries++
 	var rejected *rejection
 	switch {
 	case failure.Status == http.StatusTooManyRequests:
 		r.limited++
-		return r.limitWait(a.resp.Header, now), r.limited <= max429s
+		return r.limitWait(resp.Header, now), r.limited <= max429s
 	case failure.Err == nil && !slices.Contains(transient, failure.Status):
 		return 0, false
 	case errors.As(failure.Err, &rejected) && rejected.final:

@@ -60,20 +60,7 @@ var targetKinds = map[string]string{
 	"ACCESS_CERTIFICATIONS_ADMIN": "", "ACCESS_REQUESTS_ADMIN": "", "WORKFLOWS_ADMIN": "",
 }
 
-const (
-	maxPrincipals = 100_000 // that can have roles
-	maxRoleTries  = 3       // reads of the roles of a principal, if these change meanwhile
-)
-
-// roleReader is the state of a read of roles.
-type roleReader struct {
-	*read
-
-	mu      sync.Mutex // guards the fields below
-	seen    map[principal]bool
-	pending []principal                         // whose roles were not read yet
-	details map[string]func() ([]string, error) // permissions and resources by path, each read once
-}
+const maxRoleTries = 3 // reads of the roles of a principal, if these change meanwhile
 
 // listRoles reads all roles, and reports whether the last pass found no new principal.
 func (r *read) listRoles(ctx context.Context) (settled bool, err error) {

@@ -17,9 +17,6 @@ type span struct{ from, to time.Time } // to zero: no end
 // always is the span of all records.
 var always = span{from: time.Unix(0, 0).UTC()}
 
-// timeLayout is how Okta writes times. Such texts sort like their times.
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
 // String returns the span as an expression for filter and search.
 func (s span) String() string {
 	text := `lastUpdated ge "` + s.from.UTC().Format(timeLayout) + `"`
@@ -61,12 +58,6 @@ func (s span) halve(end time.Time) ([]span, bool) {
 	}
 	parts := s.cut([]time.Time{s.from.Add(to.Sub(s.from) / 2)})
 	return parts, len(parts) == 2
-}
-
-// milliseconds returns a lastUpdated in milliseconds since 1970.
-func milliseconds(lastUpdated string) (ms int64, ok bool) {
-	t, err := time.Parse(timeLayout, lastUpdated)
-	return t.UnixMilli(), err == nil
 }
 
 // quantiles returns borders that divide records into n parts of equal size. It
