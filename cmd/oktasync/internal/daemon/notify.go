@@ -264,7 +264,7 @@ func (s *service) notifyChanges() {
 	}
 }
 
-// notifyPublished notifies of the snapshots after last, and counts their changes.
+// notifyPublished counts the changes of the snapshots after last, and notifies of them.
 func (s *service) notifyPublished(export string, events []snapshot.Event, last string) {
 	for i, e := range slices.Backward(events) {
 		if e.Event == snapshot.EventPublished && e.Snapshot == last {
@@ -285,6 +285,11 @@ func (s *service) notifyPublished(export string, events []snapshot.Event, last s
 			s.notify(m)
 			continue // pruned or damaged meanwhile
 		}
+		for resource, counts := range manifest.Resources {
+			for kind, n := range counts.Kinds {
+				s.metrics.Changes(export, resource, string(kind), n)
+			}
+		}
 		m.Sequence = manifest.Sequence
 		s.notify(m)
 		if !manifest.Read.Settled {
@@ -294,11 +299,6 @@ func (s *service) notifyPublished(export string, events []snapshot.Event, last s
 		if why := report.Unreconciled(manifest.Control); why != "" {
 			m.Event, m.Error = "unreconciled", why
 			s.notify(m)
-		}
-		for resource, counts := range manifest.Resources {
-			for kind, n := range counts.Kinds {
-				s.metrics.Changes(export, resource, string(kind), n)
-			}
 		}
 	}
 }
