@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -287,4 +289,60 @@ func (d *difference) printJSON(w io.Writer) (changes int, err error) {
 	}
 	_, err = fmt.Fprintf(w, "\n],\"counts\":%s}\n", text)
 	return changes, err
+}
+
+// eachChange calls visit for each change of the records of r in s whose line contains
+// text, in any case.
+func eachChange(s *snapshot.Snapshot, r *snapshot.Resource, text string, visit func(*diff.Change)) error {
+	changes, err := s.Changes(r)
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
+	wanted := bytes.ToLower([]byte(text))
+	lines := bufio.NewScanner(changes)
+	lines.Buffer(nil, maxChange)
+	for lines.Scan() {
+		if !bytes.Contains(bytes.ToLower(lines.Bytes()), wanted) {
+			continue
+		}
+		c, err := diff.ParseChange(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
+		}
+		visit(c)
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read changes of %s: %w", s.Name(), err)
+	}
+	return nil
+}
+
+const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice
+
+// loginOf returns a user's login.
+func loginOf(user []byte) string {
+	var login string
+	if json.Unmarshal([]byte(valueText(user, "profile.login")), &login) != nil {
+		return "" // no login
+	}
+	return login
+}
+
+// eachUser calls visit for each user of s, until it returns false.
+func eachUser(s *snapshot.Snapshot, visit func(diff.Record) bool) error {
+	users, err := s.Records(snapshot.Users)
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	for {
+		u, err := users.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil || !visit(u) {
+			return err
+		}
+	}
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,9 +22,10 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one user in all snapshots",
 		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If the
-export records groups or apps, it also shows the changes of those of the user. If
-retention has pruned snapshots, it compares the snapshots before and after the gap,
-and shows the gap. A change that was reversed within the gap is not visible.`,
+export records groups or apps, it also shows the changes of those of the user. It
+also reads the changes files that retention keeps of pruned snapshots. Where they are
+missing, it compares the snapshots before and after the gap, and shows the gap. A
+change that was reversed within the gap is not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),
@@ -56,6 +57,7 @@ type history struct {
 	r        *reader
 	export   string
 	list     []*snapshot.Snapshot // oldest first
+	steps    []*snapshot.Snapshot // list, and pruned snapshots whose changes files are kept
 	document historyDocument
 	others   []string // IDs of other users that had the login
 }
@@ -73,9 +75,9 @@ type historyEntry struct {
 	Snapshot string        `json:"snapshot"`
 	Sequence int           `json:"sequence"`
 	Started  snapshot.Time `json:"started"`
-	Present  bool          `json:"present"` // the snapshot has the user, and can't be compared
-	Pruned   []string      `json:"pruned"`  // the pruned snapshots before it
-	Change   *diff.Change  `json:"change"`  // from the existing snapshot before it; null: none
+	Present  bool          `json:"present"` // the first with records has the user, or one that can't be compared
+	Pruned   []string      `json:"pruned"`  // the pruned snapshots before it without changes files
+	Change   *diff.Change  `json:"change"`  // from the snapshot before it; null: none
 	Access   []edgeChange  `json:"access"`  // of the user's groups and apps
 }
 
@@ -89,12 +91,15 @@ func (h *history) read(user string) (err error) {
 	if h.list, err = h.r.List(h.export); err != nil {
 		return err
 	}
+	if err := h.addPruned(); err != nil {
+		return err
+	}
 	if err := h.identify(user); err != nil {
 		return err
 	}
 	h.document.Export, h.document.Entries = h.export, []historyEntry{}
 	var before *snapshot.Snapshot
-	for _, s := range h.list {
+	for _, s := range h.steps {
 		entry, err := h.entry(before, s)
 		if err != nil {
 			return err
@@ -105,6 +110,47 @@ func (h *history) read(user string) (err error) {
 		before = s
 	}
 	return nil
+}
+
+// addPruned sets the steps. It adds the pruned snapshots between two others if each has
+// its changes files; before the first other one, those since the last that has none.
+func (h *history) addPruned() error {
+	last := ""
+	for _, s := range h.list {
+		names, err := h.r.PrunedBetween(h.export, last, s.Name())
+		if err != nil {
+			return err
+		}
+		var kept []*snapshot.Snapshot
+		for _, name := range slices.Backward(names) {
+			pruned, err := snapshot.ReadFolder(h.r.Path(h.export, snapshot.PrunedDir, name))
+			if err != nil || !hasChanges(pruned) {
+				break // verify reports damage
+			}
+			kept = append(kept, pruned)
+		}
+		if last == "" || len(kept) == len(names) {
+			slices.Reverse(kept)
+			h.steps = append(h.steps, kept...)
+		}
+		h.steps = append(h.steps, s)
+		last = s.Name()
+	}
+	return nil
+}
+
+// hasChanges reports whether the changes files of a pruned snapshot have all changes of
+// users and of their groups and apps.
+func hasChanges(pruned *snapshot.Snapshot) bool {
+	for _, r := range pruned.Recorded() {
+		if r != snapshot.Users && r.Other != snapshot.Users {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(pruned.Dir(), r.ChangesFile())); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // identify finds the user with an ID or login in the newest snapshot that has it,
@@ -119,10 +165,10 @@ func (h *history) identify(user string) error {
 			h.document.ID, h.document.Login = id, login
 		}
 	}
-	for i := len(h.list) - 1; i >= 0 && !slices.Contains(ids, user); i-- {
-		s := h.list[i]
-		changesSuffice := i > 0 && i < len(h.list)-1 && h.list[i-1].Manifest.Sequence+1 == s.Manifest.Sequence && compared(s, snapshot.Users)
-		if !changesSuffice {
+	for i := len(h.steps) - 1; i >= 0 && !slices.Contains(ids, user); i-- {
+		s := h.steps[i]
+		changesSuffice := i > 0 && i < len(h.steps)-1 && h.steps[i-1].Manifest.Sequence+1 == s.Manifest.Sequence && compared(s, snapshot.Users)
+		if !changesSuffice && !s.Erased() {
 			err := eachUser(s, func(u diff.Record) bool { add(string(u.Key), loginOf(u.JSON)); return true })
 			if err != nil {
 				return err
@@ -163,9 +209,10 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 		} else if r.Other != snapshot.Users {
 			continue
 		}
-		if before == nil || len(pruned) > 0 || !compared(s, r) {
+		switch direct := before != nil && len(pruned) == 0; {
+		case !s.Erased() && !(direct && compared(s, r)):
 			err = h.compare(&e, r, before, s, add)
-		} else {
+		case compared(s, r):
 			err = eachChange(s, r, h.document.ID, func(c *diff.Change) {
 				if c.Key[r.Key[len(r.Key)-1]] == h.document.ID {
 					add(c)
@@ -176,7 +223,23 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 			return e, err
 		}
 	}
-	return e, nil
+	if s == h.list[0] && e.Change == nil {
+		e.Present, err = h.present(s)
+	}
+	return e, err
+}
+
+// present reports whether s has the user.
+func (h *history) present(s *snapshot.Snapshot) (bool, error) {
+	users, err := recordsOf(s, snapshot.Users, h.document.ID)
+	if err != nil {
+		return false, err
+	}
+	defer users.Close()
+	if _, err = users.Next(); err == io.EOF {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // compare compares the user's records of a resource in before and in s, because no
@@ -184,24 +247,20 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 func (h *history) compare(e *historyEntry, r *snapshot.Resource, before, s *snapshot.Snapshot, add func(*diff.Change)) (err error) {
 	base := snapshot.BaseNone
 	var rules diff.Rules
-	if before != nil {
+	if before != nil && !before.Erased() {
 		rules, base = snapshot.RulesFor(r, &before.Manifest, s.Manifest.Declared)
+	}
+	if base != snapshot.BasePrevious {
+		if r == snapshot.Users {
+			e.Present, err = h.present(s)
+		}
+		return err
 	}
 	newer, err := recordsOf(s, r, h.document.ID)
 	if err != nil {
 		return err
 	}
 	defer newer.Close()
-	if base != snapshot.BasePrevious {
-		if r == snapshot.Users {
-			_, err = newer.Next()
-			e.Present = err == nil
-		}
-		if err == io.EOF {
-			err = nil
-		}
-		return err
-	}
 	older, err := recordsOf(before, r, h.document.ID)
 	if err != nil {
 		return err
@@ -248,62 +307,6 @@ func (u *userRecords) Next() (diff.Record, error) {
 		}
 	}
 }
-
-// eachUser calls visit for each user of s, until it returns false.
-func eachUser(s *snapshot.Snapshot, visit func(diff.Record) bool) error {
-	users, err := s.Records(snapshot.Users)
-	if err != nil {
-		return err
-	}
-	defer users.Close()
-	for {
-		u, err := users.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil || !visit(u) {
-			return err
-		}
-	}
-}
-
-// loginOf returns a user's login.
-func loginOf(user []byte) string {
-	var login string
-	if json.Unmarshal([]byte(valueText(user, "profile.login")), &login) != nil {
-		return "" // no login
-	}
-	return login
-}
-
-// eachChange calls visit for each change of the records of r in s whose line contains
-// text, in any case.
-func eachChange(s *snapshot.Snapshot, r *snapshot.Resource, text string, visit func(*diff.Change)) error {
-	changes, err := s.Changes(r)
-	if err != nil {
-		return err
-	}
-	defer changes.Close()
-	wanted := bytes.ToLower([]byte(text))
-	lines := bufio.NewScanner(changes)
-	lines.Buffer(nil, maxChange)
-	for lines.Scan() {
-		if !bytes.Contains(bytes.ToLower(lines.Bytes()), wanted) {
-			continue
-		}
-		c, err := diff.ParseChange(lines.Bytes())
-		if err != nil {
-			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
-		}
-		visit(c)
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read changes of %s: %w", s.Name(), err)
-	}
-	return nil
-}
-
-const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice
 
 // printCSV writes a row for each entry: the start of the read, the name of the
 // snapshot, and the change. A gap is a row of the kind pruned, with the names of the
