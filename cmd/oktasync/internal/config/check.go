@@ -20,11 +20,7 @@ import (
 )
 
 const (
-	UsersScope   = "okta.users.read"
-	DPoPRequired = "required"
-	DPoPOff      = "off"
-
-	isEmpty = "is empty"
+	UsersScope = "okta.users.read"
 
 	// maxConcurrency is the most requests in flight that Okta accepts for a
 	// workforce org.
@@ -168,6 +164,16 @@ func (c *Config) RequiredScopes() []string {
 	return scopes
 }
 
+// OptionalScopes returns the scopes that only optional resources need.
+func (c *Config) OptionalScopes() (scopes []string) {
+	for _, r := range c.requiredScopes() {
+		if r.optional {
+			scopes = append(scopes, r.scope)
+		}
+	}
+	return scopes
+}
+
 // OrgURLProblem returns the problem with the URL of an org, or "".
 func OrgURLProblem(text string) string {
 	if text == "" {
@@ -300,37 +306,6 @@ func ListenProblem(listen string, restricted bool) string {
 		return fmt.Sprintf("%s is reachable from other machines; this needs a web_config_file with TLS and users, or use 127.0.0.1:%s", term.Quoted(listen), port)
 	}
 	return ""
-}
-
-// PathProblem returns the problem with a path, or "". It contains no part of the
-// path, which could be a pasted key.
-func PathProblem(path string) string {
-	switch {
-	case strings.Contains(path, "-----BEGIN") || strings.HasPrefix(strings.TrimSpace(path), "{"):
-		return "this is a key, not a path; write the key to a file"
-	case strings.ContainsAny(path, "\n\r\x00"):
-		return "contains a line break; use the path of a file"
-	case path == "~" || strings.HasPrefix(path, "~/"):
-		return "\"~\" is not expanded; write the whole path"
-	}
-	return ""
-}
-
-// NotifyField returns the name of the field with the URL file of the i-th webhook.
-func NotifyField(i int) string { return fmt.Sprintf("daemon.notify[%d].url_file", i) }
-
-// NotifyURL reads the URL of the i-th webhook.
-func (c *Config) NotifyURL(i int) (string, error) {
-	file := c.Daemon.Notify[i].URLFile
-	data, err := ReadSecret(file, 4<<10)
-	address := strings.TrimSpace(string(data))
-	if err == nil && !isWebAddress(address) {
-		err = fmt.Errorf("the URL in %s must begin with https://", file)
-	}
-	if err != nil {
-		return "", c.Problem(NotifyField(i), err)
-	}
-	return address, nil
 }
 
 func isWebAddress(address string) bool {

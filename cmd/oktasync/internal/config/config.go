@@ -9,13 +9,8 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"oktasync/cmd/oktasync/internal/term"
@@ -69,6 +64,15 @@ type OktaConfig struct {
 	// Concurrency is the maximum number of requests in flight, up to 75. 1: plain
 	// lists, one request after another.
 	Concurrency int `yaml:"concurrency" example:"8"`
+}
+
+// Secret is text that no message contains.
+type Secret string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
 }
 
 // DPoPConfig binds tokens to a key (RFC 9449).
@@ -139,6 +143,12 @@ type LogConfig struct {
 	Format string `yaml:"format" example:"json"`
 }
 
+// The values of okta.dpop.mode.
+const (
+	DPoPRequired = "required"
+	DPoPOff      = "off"
+)
+
 // Default returns the configuration for missing keys.
 func Default() *Config {
 	return &Config{
@@ -194,16 +204,6 @@ func (c *Config) Declared() (declared []reconcile.Declared) {
 	return declared
 }
 
-// OptionalScopes returns the scopes that only optional resources need.
-func (c *Config) OptionalScopes() (scopes []string) {
-	for _, r := range c.requiredScopes() {
-		if r.optional {
-			scopes = append(scopes, r.scope)
-		}
-	}
-	return scopes
-}
-
 // paths returns the values that are paths, by field.
 func (c *Config) paths() map[string]*string {
 	paths := map[string]*string{
@@ -237,95 +237,5 @@ const (
 	MaxFile     = 1 << 20 // bytes
 )
 
-// Load reads, expands and checks the configuration. The error contains one line
-// for each problem. Without a configuration file, the variables of Okta's DPoP
-// walk-through are a configuration.
-func Load(opts Options) (*Config, error) {
-	env, err := NewEnvironment(opts)
-	if err != nil {
-		return nil, err
-	}
-	file, by := opts.File, ""
-	if named, ok := opts.Getenv("OKTASYNC_CONFIG"); ok && file == "" {
-		file, by = named, " (from OKTASYNC_CONFIG)"
-	}
-	if file == "" {
-		file = DefaultFile
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			return envConfig(env, opts.StoreOnly)
-		}
-	}
-	data, err := ReadArgument(file, MaxFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, WithHint(fmt.Errorf("read configuration: %w%s", err, by), fmt.Sprintf("`oktasync init --config %s` creates one", term.ShellWord(file)))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	cfg, err := decode(file, data, env.Lookup, opts.StoreOnly)
-	if err != nil {
-		return nil, err
-	}
-	cfg.SHA256 = SHA256(data)
-	return cfg, nil
-}
-
-// decode decodes, completes and checks the content of a file.
-func decode(file string, data []byte, getenv func(string) (string, bool), storeOnly bool) (*Config, error) {
-	d := &decoder{file: file, getenv: getenv}
-	if storeOnly {
-		d.skip = []string{"okta", "daemon", "store.signing_key_file"}
-	}
-	cfg := Default()
-	d.document(data, cfg)
-	cfg.complete()
-	for _, p := range cfg.check(storeOnly) {
-		d.invalid(p.field, p.text)
-	}
-	if err := d.err(); err != nil {
-		return nil, err
-	}
-	dir := baseDir(file)
-	for _, path := range cfg.paths() {
-		*path = resolve(dir, *path)
-	}
-	cfg.File, cfg.at = file, d.at
-	cfg.Okta.OrgURL = NormalOrgURL(cfg.Okta.OrgURL)
-	return cfg, nil
-}
-
-// complete sets the defaults that depend on other keys.
-func (c *Config) complete() {
-	for i := range c.Exports {
-		if e := &c.Exports[i]; len(e.Resources()) == 0 {
-			e.Users = reconcile.DefaultExport().Users
-		}
-	}
-	if len(c.Okta.Scopes) == 0 {
-		c.Okta.Scopes = c.RequiredScopes()
-	}
-}
-
-// Problem returns an error about the value of a field, with the position of the
-// field in the file, or with the name of its variable.
-func (c *Config) Problem(field string, err error) error {
-	at, ok := c.at[field]
-	if !ok {
-		return fmt.Errorf("%s: %w", c.Name(field), err)
-	}
-	return &Error{File: c.File, Problems: []Problem{{at, field + ": " + err.Error()}}, cause: err}
-}
-
-// resolve returns path relative to dir.
-func resolve(dir, path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
-}
-
-// SHA256 returns the digest of data in hexadecimal.
-func SHA256(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
+// NotifyField returns the name of the field with the URL file of the i-th webhook.
+func NotifyField(i int) string { return fmt.Sprintf("daemon.notify[%d].url_file", i) }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -179,4 +181,32 @@ func userName(uid int) string {
 		return u.Username
 	}
 	return "uid " + strconv.Itoa(uid)
+}
+
+// PathProblem returns the problem with a path, or "". It contains no part of the
+// path, which could be a pasted key.
+func PathProblem(path string) string {
+	switch {
+	case strings.Contains(path, "-----BEGIN") || strings.HasPrefix(strings.TrimSpace(path), "{"):
+		return "this is a key, not a path; write the key to a file"
+	case strings.ContainsAny(path, "\n\r\x00"):
+		return "contains a line break; use the path of a file"
+	case path == "~" || strings.HasPrefix(path, "~/"):
+		return "\"~\" is not expanded; write the whole path"
+	}
+	return ""
+}
+
+// resolve returns path relative to dir.
+func resolve(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// SHA256 returns the digest of data in hexadecimal.
+func SHA256(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

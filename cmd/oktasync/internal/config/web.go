@@ -51,15 +51,6 @@ type RateLimit struct {
 	Interval time.Duration `yaml:"interval"`
 }
 
-// Secret is text that no message contains.
-type Secret string
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Secret) UnmarshalText(text []byte) error {
-	*s = Secret(text)
-	return nil
-}
-
 const maxWebConfig = 1 << 20
 
 // Web is the content of daemon.web_config_file and of the files that it names. The

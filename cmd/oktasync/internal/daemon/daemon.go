@@ -11,46 +11,15 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
-	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/web"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
 )
-
-// Options are what the command line provides.
-type Options struct {
-	// Load loads the configuration, at the start and at each reload.
-	Load func() (*config.Config, slog.Level, error)
-	// NewLogger returns the logger for a log.format.
-	NewLogger func(level slog.Leveler, format string) *slog.Logger
-	Tool      snapshot.Tool
-}
-
-// daemon runs until the process ends.
-type daemon struct {
-	Options
-	level     *slog.LevelVar
-	log       *slog.Logger
-	metrics   *web.Metrics
-	scheduler *scheduler.Scheduler
-	started   time.Time
-	histories histories
-	damages   damages
-	witness   snapshot.Witness // of published snapshots
-	failures  failures
-	size      storeSize
-	statuses  statuses
-	rejected  atomic.Pointer[time.Time] // when the last reload failed; nil: it succeeded
-	notified  notified
-	current   atomic.Pointer[service]
-	retiring  sync.WaitGroup // services that wait for their last reconciles
-}
 
 // Run runs the daemon until ctx ends and no reconcile is running any more.
 // SIGHUP reloads the configuration.

@@ -32,20 +32,6 @@ func Survey(store *snapshot.Store, export string) (list []*snapshot.Snapshot, da
 	return list, damage
 }
 
-// Damaged returns h, changed to damaged if the last verify found problems or
-// Survey found damage.
-func (h Health) Damaged(v *Verified, damage []string, now time.Time) Health {
-	switch {
-	case v != nil && v.Problems != "":
-		h.State, h.Since, h.Reason = StateDamaged, v.Time.Time, "the last verify found "+v.Problems
-	case len(damage) == 1:
-		h.State, h.Since, h.Reason = StateDamaged, now, damage[0]
-	case len(damage) > 1:
-		h.State, h.Since, h.Reason = StateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
-	}
-	return h
-}
-
 // damages caches the results of Survey by export, because surveying years of
 // snapshots takes a while.
 type damages struct {

@@ -1,10 +1,7 @@
 package daemon
 
 import (
-	"errors"
-	"os"
-	"strings"
-	"sync"
+	"fmt"
 	"time"
 
 	"oktasync/reconcile"
@@ -76,115 +73,43 @@ func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.
 	return h
 }
 
-// health returns HealthOf, with damage, and with failures that couldn't be written to
-// the journal, for example because the disk was full.
-func (s *service) health(export reconcile.Export) Health {
-	now := time.Now()
-	s.watch(export.Name)
-	history, err := s.histories.get(s.store, export.Name)
-	if err != nil {
-		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
+// Damaged returns h, changed to damaged if the last verify found problems or
+// Survey found damage.
+func (h Health) Damaged(v *Verified, damage []string, now time.Time) Health {
+	switch {
+	case v != nil && v.Problems != "":
+		h.State, h.Since, h.Reason = StateDamaged, v.Time.Time, "the last verify found "+v.Problems
+	case len(damage) == 1:
+		h.State, h.Since, h.Reason = StateDamaged, now, damage[0]
+	case len(damage) > 1:
+		h.State, h.Since, h.Reason = StateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
 	}
-	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now)
-	if h.State == StateUpToDate {
-		h = h.Damaged(LastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
-	}
-	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
-		h = f
-	}
-	return s.histories.sinceFirst(h)
+	return h
 }
 
-// watch takes over a checkpoint that another process has written. If it isn't
-// acceptable, for example because an older copy has replaced the export, watch records
-// this as a failed reconcile, and logs it once.
-func (s *service) watch(export string) {
-	err := s.store.Watch(export)
-	_, rollback := errors.AsType[*snapshot.RollbackError](err)
-	_, mismatch := errors.AsType[*snapshot.MismatchError](err)
-	if !rollback && !mismatch {
-		return
-	}
-	if f, ok := s.failures.of(export); ok && strings.Contains(f.Reason, err.Error()) {
-		return
-	}
-	s.failures.record(export, err)
-	s.log.Error("export not accepted", "export", export, "err", err)
+// Verified is the result of the daemon's last verify, from the journal.
+type Verified struct {
+	Time     snapshot.Time `json:"time"`
+	Problems string        `json:"problems"` // "" for none
 }
 
-// failures contains the failure of the last reconcile of each export.
-type failures struct {
-	mu   sync.Mutex
-	last map[string]Health
-}
-
-// record records the result of a reconcile. A locked export isn't a failure: another
-// process works on it.
-func (f *failures) record(export string, err error) {
-	if isLocked(err) {
-		return
+// LastVerified returns the last verify of a journal, and nil if there is none.
+func LastVerified(h snapshot.History) *Verified {
+	if h.LastVerified.Event == "" {
+		return nil
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.last, export)
-	if err != nil {
-		f.last[export] = Health{Export: export, State: StateFailing, Since: time.Now(), Reason: err.Error()}
+	return &Verified{Time: h.LastVerified.Time, Problems: h.LastVerified.Error}
+}
+
+// problems returns the number of problems.
+func (v *Verified) problems() (n int) {
+	fmt.Sscan(v.Problems, &n)
+	return n
+}
+
+func (v *Verified) String() string {
+	if v.Problems == "" {
+		return "no problems"
 	}
-}
-
-func isLocked(err error) bool {
-	_, locked := errors.AsType[*snapshot.LockedError](err)
-	return locked
-}
-
-func (f *failures) of(export string) (Health, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	h, ok := f.last[export]
-	return h, ok
-}
-
-// histories caches the journals by export, and the last state of each export.
-type histories struct {
-	mu    sync.Mutex
-	cache map[string]cachedHistory
-	last  map[string]Health
-}
-
-type cachedHistory struct {
-	path    string
-	size    int64
-	changed time.Time
-	history snapshot.History
-}
-
-// get returns the journal of an export. It reads the file only if that has changed.
-func (h *histories) get(store *snapshot.Store, export string) (snapshot.History, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now := cachedHistory{path: store.Path(export, snapshot.JournalFile)}
-	if info, err := os.Stat(now.path); err == nil {
-		now.size, now.changed = info.Size(), info.ModTime()
-	}
-	if c, ok := h.cache[export]; ok && c.path == now.path && c.size == now.size && c.changed.Equal(now.changed) {
-		return c.history, nil
-	}
-	var err error
-	if now.history, err = store.Journal(export); err != nil {
-		return snapshot.History{}, err
-	}
-	h.cache[export] = now
-	return now.history, nil
-}
-
-// sinceFirst returns h with the start of its state. The journal alone gives the time
-// of the last of several failures.
-func (h *histories) sinceFirst(now Health) Health {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if before := h.last[now.Export]; before.State == now.State && !before.Since.IsZero() {
-		now.Since = before.Since
-	}
-	h.last[now.Export] = now
-	return now
+	return v.Problems + " found; see `oktasync verify`"
 }

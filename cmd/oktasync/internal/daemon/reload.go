@@ -38,11 +38,3 @@ func (d *daemon) reload() {
 		d.log.Error("configuration not reloaded; the daemon continues with the old one", "err", err)
 	}
 }
-
-// rejectedAt returns the time of the last reload if it failed, otherwise zero.
-func (d *daemon) rejectedAt() time.Time {
-	if at := d.rejected.Load(); at != nil {
-		return *at
-	}
-	return time.Time{}
-}

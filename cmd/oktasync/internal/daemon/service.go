@@ -1,38 +1,15 @@
 package daemon
 
 import (
-	"slices"
-	"sync"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/web"
 	"oktasync/oktaclient"
-	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/scheduler"
 )
-
-// service runs one configuration. A reload replaces it.
-type service struct {
-	*daemon
-	cfg        *config.Config
-	read       time.Time         // when cfg was loaded
-	values     map[string]string // the values of cfg, to find what a reload changes
-	org        *org.Org
-	store      *snapshot.Store
-	unlock     func() error // unlocks the store; the next service may take it over
-	reconciler *reconcile.Reconciler
-	jobs       []scheduler.Job
-	schedules  map[string]scheduler.Schedule // by export; none for an export without a schedule
-	since      map[string]time.Time          // by export: from when its schedule applies
-	server     *web.Server                   // the next service may take it over
-	access     *web.Access
-	notifiers  []*notifier
-	heartbeat  *notifier    // nil: none
-	running    sync.RWMutex // read-locked by each job
-}
 
 // configure creates a service from cfg. It loads keys and certificates, opens and locks
 // the store, and listens. It takes over the lock, the server and the state of the
@@ -111,19 +88,6 @@ func (s *service) listen(before *service) error {
 	return err
 }
 
-// acquire returns the current service, which stays usable until the caller calls
-// release. It handles a job that starts while a reload replaces the service.
-func (d *daemon) acquire() (s *service, release func()) {
-	for {
-		s = d.current.Load()
-		s.running.RLock()
-		if s == d.current.Load() {
-			return s, s.running.RUnlock
-		}
-		s.running.RUnlock()
-	}
-}
-
 // use replaces the current service by s. After its last reconcile, the service before
 // releases what s hasn't taken over.
 func (d *daemon) use(s *service) {
@@ -189,12 +153,4 @@ func (s *service) close() error {
 		n.stop()
 	}
 	return s.release(nil)
-}
-
-// allNotifiers returns the notifiers and the heartbeat.
-func (s *service) allNotifiers() []*notifier {
-	if s.heartbeat == nil {
-		return s.notifiers
-	}
-	return append(slices.Clip(s.notifiers), s.heartbeat)
 }

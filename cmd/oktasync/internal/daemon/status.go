@@ -2,13 +2,11 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/config"
@@ -18,15 +16,6 @@ import (
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 )
-
-// statuses caches the last status and the record counts of snapshots.
-type statuses struct {
-	mu      sync.Mutex
-	service *service // of last
-	last    web.Status
-	made    time.Time
-	totals  map[string]map[string]int // records by snapshot, by the path of the export
-}
 
 // Status implements web.Source.
 func (d *daemon) Status(maxAge time.Duration) web.Status {
@@ -56,6 +45,50 @@ func (d *daemon) Ready() error {
 		return err
 	}
 	return f.Close()
+}
+
+// health returns HealthOf, with damage, and with failures that couldn't be written to
+// the journal, for example because the disk was full.
+func (s *service) health(export reconcile.Export) Health {
+	now := time.Now()
+	s.watch(export.Name)
+	history, err := s.histories.get(s.store, export.Name)
+	if err != nil {
+		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
+	}
+	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now)
+	if h.State == StateUpToDate {
+		h = h.Damaged(LastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
+	}
+	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
+		h = f
+	}
+	return s.histories.sinceFirst(h)
+}
+
+// watch takes over a checkpoint that another process has written. If it isn't
+// acceptable, for example because an older copy has replaced the export, watch records
+// this as a failed reconcile, and logs it once.
+func (s *service) watch(export string) {
+	err := s.store.Watch(export)
+	_, rollback := errors.AsType[*snapshot.RollbackError](err)
+	_, mismatch := errors.AsType[*snapshot.MismatchError](err)
+	if !rollback && !mismatch {
+		return
+	}
+	if f, ok := s.failures.of(export); ok && strings.Contains(f.Reason, err.Error()) {
+		return
+	}
+	s.failures.record(export, err)
+	s.log.Error("export not accepted", "export", export, "err", err)
+}
+
+// rejectedAt returns the time of the last reload if it failed, otherwise zero.
+func (d *daemon) rejectedAt() time.Time {
+	if at := d.rejected.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 func (s *service) status() web.Status {
@@ -230,41 +263,4 @@ func (s *service) runs(export string, ends []snapshot.Event) []web.Run {
 	}
 	s.statuses.totals[path] = now // without older snapshots
 	return runs
-}
-
-// storeSize caches the size of the store, because walking years of snapshots takes a
-// while.
-type storeSize struct {
-	mu        sync.Mutex
-	dir       string
-	measured  time.Time
-	bytes     int64
-	snapshots map[string]int
-}
-
-// sizeAge is the largest age of a cached size.
-const sizeAge = 5 * time.Minute
-
-func (z *storeSize) of(dir string) (bytes int64, snapshots map[string]int) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.dir == dir && time.Since(z.measured) < sizeAge {
-		return z.bytes, z.snapshots
-	}
-	z.dir, z.measured, z.bytes, z.snapshots = dir, time.Now(), 0, make(map[string]int)
-	filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // pruned or renamed meanwhile
-		}
-		folder := filepath.Dir(path)
-		export := filepath.Dir(folder)
-		if entry.Name() == "manifest.json" && filepath.Dir(export) == dir && filepath.Base(folder)[0] != '.' {
-			z.snapshots[filepath.Base(export)]++
-		}
-		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
-			z.bytes += info.Size()
-		}
-		return nil
-	})
-	return z.bytes, z.snapshots
 }

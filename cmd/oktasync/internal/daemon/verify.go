@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -65,33 +64,6 @@ func (d *daemon) verifyNow(ctx context.Context) error {
 	s, release := d.acquire()
 	defer release()
 	return s.verify(ctx)
-}
-
-// Verified is the result of the daemon's last verify, from the journal.
-type Verified struct {
-	Time     snapshot.Time `json:"time"`
-	Problems string        `json:"problems"` // "" for none
-}
-
-// LastVerified returns the last verify of a journal, and nil if there is none.
-func LastVerified(h snapshot.History) *Verified {
-	if h.LastVerified.Event == "" {
-		return nil
-	}
-	return &Verified{Time: h.LastVerified.Time, Problems: h.LastVerified.Error}
-}
-
-// problems returns the number of problems.
-func (v *Verified) problems() (n int) {
-	fmt.Sscan(v.Problems, &n)
-	return n
-}
-
-func (v *Verified) String() string {
-	if v.Problems == "" {
-		return "no problems"
-	}
-	return v.Problems + " found; see `oktasync verify`"
 }
 
 // lastVerify returns the time of the last verify by a daemon, zero for never, and the

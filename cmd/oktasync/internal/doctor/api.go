@@ -25,18 +25,6 @@ const (
 	apiTimeout = 30 * time.Second
 )
 
-// A page is the response to one request for records of a resource.
-type page struct {
-	declared reconcile.Declared
-	header   http.Header
-	path     string // of the list
-	records  int
-	first    string // ID of the first record; "" if there is none
-	next     string // URL of the next page; "": this is the last one
-	err      error  // an *oktaclient.Error, or an error of the transport
-	cause    string // the id of the check that reports err; "" if there is no error
-}
-
 // firstPages requests the first page of each declared resource, once for all checks. Of
 // a resource with one list for each group or app, it requests the list of the first
 // group or app.

@@ -168,17 +168,6 @@ func certificateNames(c *x509.Certificate) string {
 	return clean(cmp.Or(strings.Join(names, ", "), "no host"))
 }
 
-// clean removes what a terminal could interpret from text of another party.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text)
-	return text[:min(len(text), 100)]
-}
-
 // Limits of the difference between two clocks: the resolution of Okta's Date, and
 // the most that the client corrects (RFC 9449, section 11.1).
 const (

@@ -22,21 +22,6 @@ const (
 	probeTimeout = 30 * time.Second
 )
 
-// A probe is the first request to the org. It takes the same way as all others,
-// including the proxy.
-type probe struct {
-	caErr  error    // of okta.ca_file
-	proxy  *url.URL // nil: direct
-	denial int      // the proxy's status for CONNECT if it isn't 200
-	remote string   // the address of the connection
-
-	sent, received time.Time
-	resp           *http.Response // its body is in body
-	body           []byte
-	err            error
-	step           string // the id of the check that reports err; "" if there is no error
-}
-
 // probe sends the request once for all checks.
 func (x *checker) probe(ctx context.Context) *probe {
 	if x.probed == nil {

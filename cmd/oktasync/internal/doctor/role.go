@@ -15,12 +15,6 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// A count is the number of records of a resource that the app sees.
-type count struct {
-	n   int
-	all bool // there are no others
-}
-
 func (c count) text(r *snapshot.Resource) string {
 	if c.all {
 		return r.Plural(c.n)

@@ -30,10 +30,6 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-// TokenPath is the token endpoint of the org authorization server. Only this
-// server grants okta.* scopes.
-const TokenPath = "/oauth2/v1/token"
-
 // maxHeader is how many bytes of a response header the transport accepts. It is
 // more than the client accepts, so that the client's error can name the request.
 const maxHeader = 1 << 20

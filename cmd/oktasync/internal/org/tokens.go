@@ -114,3 +114,7 @@ func (s *tokenSink) flush() error {
 	}
 	return nil
 }
+
+// TokenPath is the token endpoint of the org authorization server. Only this
+// server grants okta.* scopes.
+const TokenPath = "/oauth2/v1/token"

@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // maxConnections is the largest number of open connections.
@@ -14,10 +13,10 @@ const maxConnections = 256
 
 // listener limits the number of open connections. At the limit, each new
 // connection replaces the oldest one that hasn't sent a valid password, so clients
-// without a password can't block others. It uses TLS if the current Access does.
+// without a password can't block others.
 type listener struct {
 	net.Listener
-	access *atomic.Pointer[Access]
+	config func() *tls.Config // for the next connection; nil: no TLS
 
 	mu   sync.Mutex
 	open []*connection // oldest first
@@ -33,7 +32,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if replaced := l.add(c); replaced != nil {
 		replaced.Close()
 	}
-	if config := l.access.Load().TLS; config != nil {
+	if config := l.config(); config != nil {
 		return tls.Server(c, config), nil
 	}
 	return c, nil

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -152,4 +154,30 @@ func statusBar(byStatus map[string]int) []segment {
 		left += bar[i].Width
 	}
 	return bar
+}
+
+// pageAge is how old the status of the page and of its JSON may be, so that many
+// requests cost no more than one each second.
+const pageAge = time.Second
+
+// pages are the endpoints that need the source.
+type pages struct {
+	source Source
+	log    *slog.Logger
+}
+
+// fresh answers 503 if an export is not up to date. Like the metrics, it reads the
+// current journals, so it includes the results of `apply`.
+func (p *pages) fresh(w http.ResponseWriter, _ *http.Request) {
+	status := p.source.Status(0)
+	if status.UpToDate {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, e := range status.Exports {
+		if e.State != stateUpToDate {
+			io.WriteString(w, e.problem())
+		}
+	}
 }

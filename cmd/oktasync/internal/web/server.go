@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,7 @@ func Listen(address string, access *Access, handler http.Handler, log *slog.Logg
 func newServer(l net.Listener, access *Access, handler http.Handler, log *slog.Logger) *Server {
 	s := &Server{log: log}
 	s.SetAccess(access)
-	s.listener = &listener{Listener: l, access: &s.access}
+	s.listener = &listener{Listener: l, config: func() *tls.Config { return s.access.Load().TLS }}
 	s.server = &http.Server{
 		Handler:           s.guard(handler),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -11,6 +11,14 @@ import (
 // stateUpToDate is the state of an export without a problem.
 const stateUpToDate = "up to date"
 
+// Source provides the data of the endpoints. Calls of a method never overlap.
+type Source interface {
+	// Status returns the status of the daemon, at most maxAge old.
+	Status(maxAge time.Duration) Status
+	// Ready returns an error if the store can't be written.
+	Ready() error
+}
+
 // Status is the status of the daemon: the content of the status page and of
 // /api/v1/status. It contains neither users' data nor secrets. A search can contain
 // users' data, so Status only contains that there is one.

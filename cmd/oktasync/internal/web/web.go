@@ -7,8 +7,6 @@ package web
 
 import (
 	"bytes"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -16,18 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
-
-// Source provides the data of the endpoints. Calls of a method never overlap.
-type Source interface {
-	// Status returns the status of the daemon, at most maxAge old.
-	Status(maxAge time.Duration) Status
-	// Ready returns an error if the store can't be written.
-	Ready() error
-}
-
-// pageAge is how old the status of the page and of its JSON may be, so that many
-// requests cost no more than one each second.
-const pageAge = time.Second
 
 // The paths of health checks, which need no password and have no body.
 const (
@@ -105,25 +91,3 @@ type bufferedResponse struct {
 func (b *bufferedResponse) Header() http.Header         { return b.header }
 func (b *bufferedResponse) WriteHeader(status int)      { b.status = status }
 func (b *bufferedResponse) Write(p []byte) (int, error) { return b.body.Write(p) }
-
-// pages are the endpoints that need the source.
-type pages struct {
-	source Source
-	log    *slog.Logger
-}
-
-// fresh answers 503 if an export is not up to date. Like the metrics, it reads the
-// current journals, so it includes the results of `apply`.
-func (p *pages) fresh(w http.ResponseWriter, _ *http.Request) {
-	status := p.source.Status(0)
-	if status.UpToDate {
-		fmt.Fprintln(w, "ok")
-		return
-	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	for _, e := range status.Exports {
-		if e.State != stateUpToDate {
-			io.WriteString(w, e.problem())
-		}
-	}
-}
