@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -53,23 +51,6 @@ the manifest and the journal record who did so, and why.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)
 	return cmd
-}
-
-// maxReason is how many characters a reason can have: enough for a sentence and
-// the number of a ticket.
-const maxReason = 1000
-
-// checkReason returns an error if a reason isn't one line of text.
-func checkReason(reason string) error {
-	switch n := utf8.RuneCountInString(reason); {
-	case !utf8.ValidString(reason):
-		return errors.New("--reason: is not UTF-8")
-	case strings.ContainsFunc(reason, unicode.IsControl):
-		return errors.New("--reason: must be one line")
-	case n > maxReason:
-		return fmt.Errorf("--reason: has %d characters, and at most %d are allowed: name a ticket that has the details", n, maxReason)
-	}
-	return nil
 }
 
 func (a *app) apply(ctx context.Context, names []string, reason string, asJSON bool) error {

@@ -140,15 +140,6 @@ func emptyDir(dir, what string) (string, error) {
 	return dir, makeDir(dir)
 }
 
-// makeDir creates the folder --dir.
-func makeDir(dir string) error {
-	err := os.MkdirAll(dir, 0o700)
-	if path := (*os.PathError)(nil); errors.As(err, &path) {
-		return fmt.Errorf("--dir %s: can't be created: %s: %w", dir, path.Path, path.Err)
-	}
-	return err
-}
-
 // demo runs the steps. After an error it prints nothing more.
 type demo struct {
 	app    *app

@@ -1,18 +1,23 @@
 package main
 
 import (
-	"cmp"
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/render"
 )
 
 func (a *app) diffCommand() *cobra.Command {
@@ -62,175 +67,236 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 	})
 }
 
-// difference describes the changes between two states of an export.
-type difference struct {
-	export    string
-	from      *snapshot.Snapshot
-	to        source
-	resources []comparison
-	skipped   []string // resources that only one of the states records
+// diffFormat is the output format of changes.
+type diffFormat struct {
+	name   string
+	asJSON bool
+	all    bool // all changes on a terminal
 }
 
-// comparison is how a resource of both states is compared.
-type comparison struct {
-	resource *snapshot.Resource
-	rules    diff.Rules
+// formatFlags adds --format and --json to a command that prints changes.
+func formatFlags(cmd *cobra.Command) *diffFormat {
+	f := new(diffFormat)
+	cmd.Flags().StringVar(&f.name, "format", "text", "text, json or csv")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "same as --format json")
+	cmd.PreRunE = func(*cobra.Command, []string) error { return f.check() }
+	return f
 }
 
-// newDifference returns the difference that the arguments EXPORT [FROM] [TO]
-// [RESOURCE...] select.
-func (a *app) newDifference(r *reader, args []string, nearest bool) (*difference, error) {
-	names, args := args[1:], args[:1]
-	for len(names) > 0 && snapshot.ResourceNamed(names[0]) == nil && len(args) < 3 {
-		args, names = append(slices.Clip(args), names[0]), names[1:]
-	}
-	to, err := a.snapshotAt(r, args[0], optional(args, 2), nearest)
-	if err != nil {
-		return nil, err
-	}
-	fromName := cmp.Or(optional(args, 1), "@-1")
-	if p := to.Manifest.Previous; len(args) == 1 && p != nil {
-		if _, err := r.Snapshot(args[0], p.Snapshot); err == nil {
-			fromName = p.Snapshot // also if a newer snapshot was published meanwhile
-		}
-	}
-	from, err := a.snapshotAt(r, args[0], fromName, nearest)
-	if err != nil {
-		if notFound := (*snapshot.NotFoundError)(nil); len(args) == 1 && errors.As(err, &notFound) {
-			return nil, fmt.Errorf("%s has only one snapshot, %s; there is nothing to compare it with", args[0], to.Name())
-		}
-		return nil, err
-	}
+func (f *diffFormat) check() error {
 	switch {
-	case from.Name() == to.Name():
-		return nil, fmt.Errorf("FROM and TO are the same snapshot, %s; there is nothing to compare", to.Name())
-	case from.Manifest.Sequence > to.Manifest.Sequence:
-		return nil, fmt.Errorf("%s is newer than %s; give the older one first", from.Name(), to.Name())
-	}
-	d, err := compare(args[0], from, to, to.Manifest.Declared, names)
-	if err != nil {
-		return nil, err
-	}
-	return d, d.addProofs(r, to.Manifest.Sequence)
-}
-
-// addProofs adds the proofs of removals in all snapshots after from, up to the
-// sequence last.
-func (d *difference) addProofs(r *reader, last int) error {
-	list, err := r.List(d.export)
-	if err != nil {
-		return err
-	}
-	for _, s := range list {
-		if s.Manifest.Sequence <= d.from.Manifest.Sequence || s.Manifest.Sequence > last {
-			continue
-		}
-		if err := d.addProofsOf(s); err != nil {
-			return err
-		}
+	case f.name != "text" && f.name != "json" && f.name != "csv":
+		return fmt.Errorf("--format %s: must be text, json or csv", term.Word(f.name))
+	case f.asJSON && f.name == "csv":
+		return errors.New("--json and --format csv are two formats; use one of them")
+	case f.asJSON:
+		f.name = "json"
 	}
 	return nil
 }
 
-func (d *difference) addProofsOf(s source) error {
-	for i := range d.resources {
-		c := &d.resources[i]
-		proofs, err := s.Proofs(c.resource)
+// printDifference returns the number of changes.
+func (a *app) printDifference(d *difference, f *diffFormat, zone *time.Location) (int, error) {
+	if len(d.skipped) > 0 {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s not compared: only one of the two snapshots records them\n", term.List(d.skipped))
+	}
+	switch f.name {
+	case "json":
+		return d.printJSON(a.stdout)
+	case "csv":
+		return d.printCSV(a.stdout)
+	}
+	return d.print(changeList{w: a.stdout, zone: zone, limit: a.limit(f.all)})
+}
+
+// print writes the changes under headings, each as a list like empty, with one pass
+// per heading, so that memory doesn't grow with them. It returns the number of changes.
+func (d *difference) print(empty changeList) (changes int, err error) {
+	w := empty.w
+	fmt.Fprintf(w, "%s: %s to %s\n", d.export, d.from.Name(), d.to.Name())
+	var summary []string
+	for _, c := range d.resources {
+		counts, err := d.printResource(c, empty)
 		if err != nil {
-			return err
+			return changes, err
 		}
-		if c.rules.Proofs == nil {
-			c.rules.Proofs = proofs
+		n := counts.Added + counts.Changed + counts.Removed
+		if changes += n; n > 0 {
+			summary = append(summary, fmt.Sprintf("%s before, %d after: %s", c.resource.Plural(counts.Before), counts.Total, report.KindCounts(c.resource, counts.Kinds)))
 		}
-		maps.Copy(c.rules.Proofs, proofs)
 	}
-	return nil
+	if changes == 0 {
+		fmt.Fprintln(w, "no changes")
+		return 0, nil
+	}
+	_, err = fmt.Fprintf(w, "\n%s\n", strings.Join(summary, "\n"))
+	return changes, err
 }
 
-// compare compares a snapshot with another state and its declaration. names selects
-// resources; by default, all resources that both record are compared.
-func compare(export string, from *snapshot.Snapshot, to source, toDeclared snapshot.Declaration, names []string) (*difference, error) {
-	d := &difference{export: export, from: from, to: to}
-	for _, name := range names {
-		for _, s := range []source{from, to} {
-			if _, err := resourceNamed(s, name); err != nil {
-				return nil, err
+func (d *difference) printResource(c comparison, empty changeList) (counts diff.Counts, err error) {
+	if empty.names, err = d.names(c, empty.limit); err != nil {
+		return counts, err
+	}
+	for _, heading := range headings(c.resource) {
+		list := empty
+		counts, err = d.each(c, func(change *diff.Change) error {
+			if c.resource.Heading(change.Kind) != heading {
+				return nil
+			}
+			if list.count == 0 {
+				fmt.Fprintf(list.w, "\n%s\n", strings.ToUpper(heading[:1])+strings.ReplaceAll(heading[1:], "_", " "))
+			}
+			return list.add(c.resource, change)
+		})
+		if err != nil {
+			return counts, err
+		}
+		list.end()
+		if counts.Added+counts.Changed+counts.Removed == 0 {
+			break // the other headings have no changes either
+		}
+	}
+	return counts, nil
+}
+
+// changesHeader is the first row of changes as CSV.
+const changesHeader = "group,kind,login,id,at,paths,before,after\r\n"
+
+// appendChangeRow appends a change as a row of CSV. Paths, before and after are
+// cells of JSON.
+func appendChangeRow(dst []byte, r *snapshot.Resource, c *diff.Change) ([]byte, error) {
+	cells := make([][]byte, 0, 8)
+	for _, value := range []any{r.Heading(c.Kind), c.Kind, c.Label(), c.ID(), c.At, c.Paths} {
+		b, err := json.Marshal(value)
+		if err != nil {
+			return dst, err
+		}
+		if string(b) == "[]" {
+			b = nil
+		}
+		cells = append(cells, b)
+	}
+	for _, object := range [][]byte{c.Before, c.After} {
+		if canonjson.IsNull(object) {
+			object = nil
+		}
+		cells = append(cells, object)
+	}
+	return render.AppendRow(dst, cells...), nil
+}
+
+// printCSV writes a row for each change, in the order of the headings. It returns
+// the number of changes.
+func (d *difference) printCSV(w io.Writer) (changes int, err error) {
+	if _, err := io.WriteString(w, changesHeader); err != nil {
+		return 0, err
+	}
+	var row []byte
+	for _, c := range d.resources {
+		for _, heading := range headings(c.resource) {
+			_, err := d.each(c, func(change *diff.Change) (err error) {
+				if c.resource.Heading(change.Kind) != heading {
+					return nil
+				}
+				changes++
+				if row, err = appendChangeRow(row[:0], c.resource, change); err == nil {
+					_, err = w.Write(row)
+				}
+				return err
+			})
+			if err != nil {
+				return changes, err
 			}
 		}
 	}
-	for _, r := range from.Recorded() {
-		if !slices.Contains(to.Recorded(), r) && len(names) == 0 {
-			d.skipped = append(d.skipped, r.Name)
+	return changes, nil
+}
+
+// printJSON writes one document with one change per line. It returns the number of
+// changes.
+func (d *difference) printJSON(w io.Writer) (changes int, err error) {
+	fmt.Fprintf(w, "{\"export\":%q,\"from\":%q,\"to\":%q,\"changes\":[", d.export, d.from.Name(), d.to.Name())
+	separator := "\n"
+	var line []byte
+	summary := make(map[string]any)
+	for _, c := range d.resources {
+		counts, err := d.each(c, func(change *diff.Change) (err error) {
+			if line, err = change.LineWithTime(line[:0]); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(w, "%s{\"resource\":%q,%s", separator, c.resource.Name, line[1:len(line)-1])
+			separator = ",\n"
+			return err
+		})
+		if err != nil {
+			return changes, err
+		}
+		changes += counts.Added + counts.Changed + counts.Removed
+		summary[c.resource.Name] = map[string]any{
+			"before": counts.Before, "after": counts.Total,
+			"added": counts.Added, "changed": counts.Changed, "removed": counts.Removed, "kinds": counts.Kinds,
 		}
 	}
-	for _, r := range to.Recorded() {
-		if len(names) > 0 && !slices.Contains(names, r.Name) {
+	text, err := canonjson.Marshal(summary)
+	if err != nil {
+		return changes, err
+	}
+	_, err = fmt.Fprintf(w, "\n],\"counts\":%s}\n", text)
+	return changes, err
+}
+
+// eachChange calls visit for each change of the records of r in s whose line contains
+// text, in any case.
+func eachChange(s *snapshot.Snapshot, r *snapshot.Resource, text string, visit func(*diff.Change)) error {
+	changes, err := s.Changes(r)
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
+	wanted := bytes.ToLower([]byte(text))
+	lines := bufio.NewScanner(changes)
+	lines.Buffer(nil, maxChange)
+	for lines.Scan() {
+		if !bytes.Contains(bytes.ToLower(lines.Bytes()), wanted) {
 			continue
 		}
-		rules, base := snapshot.RulesFor(r, &from.Manifest, toDeclared)
-		switch base {
-		case snapshot.BaseReset:
-			return nil, fmt.Errorf("%s and %s declare other %s (search, include_deprovisioned), so a comparison would report changes that didn't happen",
-				from.Name(), to.Name(), r.Name)
-		case snapshot.BasePrevious:
-			d.resources = append(d.resources, comparison{r, rules})
-		case snapshot.BaseNone:
-			d.skipped = append(d.skipped, r.Name)
+		c, err := diff.ParseChange(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
 		}
+		visit(c)
 	}
-	if len(d.resources) == 0 {
-		return nil, fmt.Errorf("%s and %s have no resource in common", from.Name(), to.Name())
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read changes of %s: %w", s.Name(), err)
 	}
-	return d, nil
+	return nil
 }
 
-// each calls visit for each change of a resource, in the order of keys.
-func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Counts, error) {
-	before, err := d.from.Records(c.resource)
-	if err != nil {
-		return diff.Counts{}, err
+const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice
+
+// loginOf returns a user's login.
+func loginOf(user []byte) string {
+	var login string
+	if json.Unmarshal([]byte(valueText(user, "profile.login")), &login) != nil {
+		return "" // no login
 	}
-	defer before.Close()
-	after, err := d.to.Records(c.resource)
-	if err != nil {
-		return diff.Counts{}, err
-	}
-	defer after.Close()
-	closeParents, err := snapshot.OpenParents(d.to, c.resource, &c.rules)
-	if err != nil {
-		return diff.Counts{}, err
-	}
-	defer closeParents()
-	return diff.Diff(before, after, c.rules, visit)
+	return login
 }
 
-// names returns the names of the ends of the first changed edges, as many as a list
-// with this limit has. They are those of the newer state, if it has them.
-func (d *difference) names(c comparison, limit int) (report.Names, error) {
-	if c.resource.Other == nil {
-		return nil, nil
+// eachUser calls visit for each user of s, until it returns false.
+func eachUser(s *snapshot.Snapshot, visit func(diff.Record) bool) error {
+	users, err := s.Records(snapshot.Users)
+	if err != nil {
+		return err
 	}
-	names, n := make(report.Names), 0
-	_, err := d.each(c, func(change *diff.Change) error {
-		if n++; limit == 0 || n <= limit {
-			names.Add(c.resource, change)
+	defer users.Close()
+	for {
+		u, err := users.Next()
+		if err == io.EOF {
+			return nil
 		}
-		return nil
-	})
-	for _, s := range []source{d.to, d.from} {
-		if err == nil {
-			err = names.ReadFrom(s)
-		}
-	}
-	return names, err
-}
-
-// all calls visit for each change of all resources.
-func (d *difference) all(visit func(*snapshot.Resource, *diff.Change) error) error {
-	for _, c := range d.resources {
-		if _, err := d.each(c, func(change *diff.Change) error { return visit(c.resource, change) }); err != nil {
+		if err != nil || !visit(u) {
 			return err
 		}
 	}
-	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,23 +82,6 @@ resource, and how to undo it.
 	f.StringVar(&in.newKey, "new-key", "", "only create a client key, in the new `FILE`")
 	f.BoolVar(&in.json, "json", false, "print one JSON document")
 	return cmd
-}
-
-var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// initializer has the flags of init and its results.
-type initializer struct {
-	orgURL, clientID               string
-	rsa, sign, changeRequest, json bool
-	newKey                         string
-	access                         bool
-
-	scopes          []string // none: the default
-	dpopKeyFile     string   // "": in memory
-	config, keyFile string
-	key             *keys.Key
-	signingKeyFile  string
-	signer          *sign.Signer // nil: none
 }
 
 // checkFlags checks the values of the flags.

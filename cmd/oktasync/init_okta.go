@@ -3,13 +3,33 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/dpopauth/keys"
 	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot/sign"
 )
+
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// initializer has the flags of init and its results.
+type initializer struct {
+	orgURL, clientID               string
+	rsa, sign, changeRequest, json bool
+	newKey                         string
+	access                         bool
+
+	scopes          []string // none: the default
+	dpopKeyFile     string   // "": in memory
+	config, keyFile string
+	key             *keys.Key
+	signingKeyFile  string
+	signer          *sign.Signer // nil: none
+}
 
 // checkIgnoredEnv reports a .env of Okta's DPoP guide that --env-file doesn't name.
 // It returns an error if no flag says what to use instead.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -65,4 +66,11 @@ func visibleEscape(_ []string, a slog.Attr) slog.Attr {
 func (a *app) color(w io.Writer) bool {
 	noColor, _ := a.getenv("NO_COLOR")
 	return !a.noColor && noColor == "" && term.IsTerminal(w)
+}
+
+func logLevel(name string) (level slog.Level, err error) {
+	if level.UnmarshalText([]byte(name)) != nil {
+		return 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", term.Word(name))
+	}
+	return level, nil
 }

@@ -2,40 +2,27 @@
 // compares them with the newest snapshot, and publishes a new one. It never changes
 // anything in Okta.
 //
-// Start reading here: main.go has the list of commands and the exit statuses. Each
-// command has a file. The packages below internal contain the configuration (config),
-// the connection to an org (org), and the daemon (daemon).
+// Start reading here: main.go has the list of commands, and app.go the exit statuses.
+// Each command has a file. The packages below internal contain the configuration
+// (config), the connection to an org (org), and the daemon (daemon).
 package main
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
-	"time"
 	_ "time/tzdata" // time zones for hosts that have none
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient"
-)
-
-// The exit statuses.
-const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitChanges     = 2 // plan and diff with --detailed-exitcode found changes
-	exitQuarantined = 3 // the guard stopped a read
 )
 
 func main() {
@@ -84,22 +71,6 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// app contains the output and the global flags, which the commands share.
-type app struct {
-	stdout, stderr io.Writer        // escape control characters on a terminal
-	statusLine     *term.StatusLine // of stderr; nil if stderr is no terminal
-	getenv         func(string) (string, bool)
-	jsonLog        *slog.Logger // nil: the log doesn't have JSON lines
-
-	membershipLag time.Duration // of the org; 0: Okta's
-
-	configFile string
-	envFile    string
-	logLevel   string
-	noColor    bool
-	quiet      bool
-}
-
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "oktasync",
@@ -139,47 +110,6 @@ and 2 if plan or diff with --detailed-exitcode found changes.`,
 	setVersion(root, versionLine())
 	a.complete(root, argumentsOf())
 	return root
-}
-
-// exitError ends the program with a status and without a message.
-type exitError struct{ status int }
-
-func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
-
-// exit prints err and returns the exit status.
-func (a *app) exit(err error) int {
-	var e exitError
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &e):
-		return e.status
-	}
-	a.printError(err)
-	return exitFailed
-}
-
-// printError prints an error, and its hint on the next line. If the log has JSON
-// lines, the error is one of them.
-func (a *app) printError(err error) {
-	if a.jsonLog != nil {
-		var hint []any
-		if text := hintFor(err); text != "" {
-			hint = []any{"hint", text}
-		}
-		a.jsonLog.Error(err.Error(), hint...)
-		return
-	}
-	priority := ""
-	if daemon.IsJournal(a.stderr) {
-		priority = "<3>" // an error, as in sd-daemon(3)
-	}
-	for _, line := range strings.Split(err.Error(), "\n") {
-		fmt.Fprintf(a.stderr, "%soktasync: error: %s\n", priority, term.Safe(line))
-	}
-	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(a.stderr, "oktasync: hint: %s\n", term.Safe(hint))
-	}
 }
 
 // checkFlags returns an error for an empty value, such as that of an unset shell

@@ -225,3 +225,12 @@ func (s *sandboxSite) write(dir string, dpop bool) error {
 	text := fmt.Sprintf(sandboxConfig, s.server.URL, sandboxClientID, mode)
 	return os.WriteFile(s.config, []byte(text), 0o600)
 }
+
+// makeDir creates the folder --dir.
+func makeDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return fmt.Errorf("--dir %s: can't be created: %s: %w", dir, path.Path, path.Err)
+	}
+	return err
+}

@@ -12,7 +12,6 @@ import (
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 func (a *app) showCommand() *cobra.Command {
@@ -79,31 +78,6 @@ records of members and assignments also have login, group_name and app_label.`,
 // nearestFlag adds --nearest to a command that accepts dates.
 func nearestFlag(cmd *cobra.Command, nearest *bool) {
 	cmd.Flags().BoolVar(nearest, "nearest", false, "accept a snapshot that is older than the date by more than one interval of the schedule")
-}
-
-// source is a snapshot or a quarantined read.
-type source interface {
-	Name() string
-	Recorded() []*snapshot.Resource
-	Records(*snapshot.Resource) (diff.Reader, error)
-	Proofs(*snapshot.Resource) (diff.Proofs, error)
-}
-
-// resourceNamed returns the resource of s with this name, or its first one if name
-// is "".
-func resourceNamed(s source, name string) (*snapshot.Resource, error) {
-	recorded := s.Recorded()
-	var names []string
-	for _, r := range recorded {
-		if r.Name == name || name == "" {
-			return r, nil
-		}
-		names = append(names, r.Name)
-	}
-	if snapshot.ResourceNamed(name) != nil {
-		return nil, fmt.Errorf("%s doesn't record %s, only %s", s.Name(), name, term.List(names))
-	}
-	return nil, fmt.Errorf("unknown resource %s; %s", term.Word(name), term.Suggestion(name, names))
 }
 
 // listingOptions are the flags of a command that prints records.

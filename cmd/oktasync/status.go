@@ -15,10 +15,8 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
-	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/sign"
-	"oktasync/scheduler"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -135,23 +133,6 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		st.Next = &next
 	}
 	return st, nil
-}
-
-// declared returns the declaration and the schedule of an export, if there is a
-// configuration.
-func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
-	export := reconcile.Export{Name: name}
-	if r.cfg == nil {
-		return export, nil
-	}
-	for _, e := range r.cfg.Exports {
-		if e.Name == name && e.Schedule != "" {
-			if when, err := daemon.Schedule(e, r.Store); err == nil {
-				return e, when
-			}
-		}
-	}
-	return export, nil
 }
 
 func (a *app) printStatus(r *reader, statuses []exportStatus) error {

@@ -15,9 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
+	"oktasync/scheduler"
 )
 
 // load loads the configuration and returns the logger of a command. Commands print
@@ -42,13 +45,6 @@ func (a *app) config() (*config.Config, slog.Level, error) {
 	}
 	level, err := logLevel(cmp.Or(a.logLevel, cfg.Log.Level))
 	return cfg, level, err
-}
-
-func logLevel(name string) (level slog.Level, err error) {
-	if level.UnmarshalText([]byte(name)) != nil {
-		return 0, fmt.Errorf("--log-level %s: must be debug, info, warn or error", term.Word(name))
-	}
-	return level, nil
 }
 
 // reader is a store for reading, with the configuration of its exports. With --store,
@@ -273,4 +269,21 @@ func (r *reader) snapshotNames(export string) []string {
 		names[i] = s.Name()
 	}
 	return names
+}
+
+// declared returns the declaration and the schedule of an export, if there is a
+// configuration.
+func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
+	export := reconcile.Export{Name: name}
+	if r.cfg == nil {
+		return export, nil
+	}
+	for _, e := range r.cfg.Exports {
+		if e.Name == name && e.Schedule != "" {
+			if when, err := daemon.Schedule(e, r.Store); err == nil {
+				return e, when
+			}
+		}
+	}
+	return export, nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -142,4 +144,21 @@ func valueOf(kind string) string {
 		return "true or false"
 	}
 	return "a " + kind
+}
+
+// maxReason is how many characters a reason can have: enough for a sentence and
+// the number of a ticket.
+const maxReason = 1000
+
+// checkReason returns an error if a reason isn't one line of text.
+func checkReason(reason string) error {
+	switch n := utf8.RuneCountInString(reason); {
+	case !utf8.ValidString(reason):
+		return errors.New("--reason: is not UTF-8")
+	case strings.ContainsFunc(reason, unicode.IsControl):
+		return errors.New("--reason: must be one line")
+	case n > maxReason:
+		return fmt.Errorf("--reason: has %d characters, and at most %d are allowed: name a ticket that has the details", n, maxReason)
+	}
+	return nil
 }
