@@ -4,7 +4,7 @@
 //	status eq "ACTIVE" and (lastLogin lt now-90d or not (profile.manager pr))
 //
 // The command show uses it. Start with [Parse]. The parser is in this file; match.go
-// compares records with an expression.
+// has the parts of an expression, which compare records with it.
 package filter
 
 import (
@@ -41,23 +41,9 @@ type Filter struct {
 // Paths returns the attributes in the expression, each once.
 func (f *Filter) Paths() []string { return slices.Clone(f.paths) }
 
-// A node is a part of an expression.
-type node interface {
-	match(record []byte) bool
-}
-
-type (
-	or  []node
-	and []node
-	not struct{ node }
-)
-
-// A comparison compares the values at a path with a value.
-type comparison struct {
-	path     string
-	operator string // in lower case
-	value    value  // of an operator other than pr
-}
+// Match reports whether a record in canonical form matches. A record that isn't
+// canonical can match or not.
+func (f *Filter) Match(record []byte) bool { return f.root.match(record) }
 
 // operators are the operators of a comparison, in the order of Okta's documentation.
 var operators = []string{"eq", "ne", "gt", "ge", "lt", "le", "co", "sw", "pr"}

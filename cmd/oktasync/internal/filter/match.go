@@ -11,9 +11,23 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// Match reports whether a record in canonical form matches. A record that isn't
-// canonical can match or not.
-func (f *Filter) Match(record []byte) bool { return f.root.match(record) }
+// A node is a part of an expression.
+type node interface {
+	match(record []byte) bool
+}
+
+type (
+	or  []node
+	and []node
+	not struct{ node }
+)
+
+// A comparison compares the values at a path with a value.
+type comparison struct {
+	path     string
+	operator string // in lower case
+	value    value  // of an operator other than pr
+}
 
 // Has reports whether a record in canonical form has an attribute, which may be null.
 func Has(record []byte, path string) bool {
