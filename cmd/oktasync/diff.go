@@ -163,10 +163,14 @@ func (d *difference) printResource(c comparison, empty changeList) (counts diff.
 const changesHeader = "group,kind,login,id,at,paths,before,after\r\n"
 
 // appendChangeRow appends a change as a row of CSV. Paths, before and after are
-// cells of JSON.
-func appendChangeRow(dst []byte, r *snapshot.Resource, c *diff.Change) ([]byte, error) {
+// cells of JSON. The login of an edge is the names of its ends.
+func appendChangeRow(dst []byte, names report.Names, r *snapshot.Resource, c *diff.Change) ([]byte, error) {
+	label := c.Label()
+	if r.Other != nil {
+		label = names.Of(r, c)
+	}
 	cells := make([][]byte, 0, 8)
-	for _, value := range []any{r.Heading(c.Kind), c.Kind, c.Label(), c.ID(), c.At, c.Paths} {
+	for _, value := range []any{r.Heading(c.Kind), c.Kind, label, c.ID(), c.At, c.Paths} {
 		b, err := json.Marshal(value)
 		if err != nil {
 			return dst, err
@@ -193,13 +197,17 @@ func (d *difference) printCSV(w io.Writer) (changes int, err error) {
 	}
 	var row []byte
 	for _, c := range d.resources {
+		names, err := d.names(c, 0)
+		if err != nil {
+			return changes, err
+		}
 		for _, heading := range headings(c.resource) {
 			_, err := d.each(c, func(change *diff.Change) (err error) {
 				if c.resource.Heading(change.Kind) != heading {
 					return nil
 				}
 				changes++
-				if row, err = appendChangeRow(row[:0], c.resource, change); err == nil {
+				if row, err = appendChangeRow(row[:0], names, c.resource, change); err == nil {
 					_, err = w.Write(row)
 				}
 				return err

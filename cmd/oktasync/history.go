@@ -312,6 +312,10 @@ func (u *userRecords) Next() (diff.Record, error) {
 // snapshot, and the change. A gap is a row of the kind pruned, with the names of the
 // pruned snapshots. A snapshot that can't be compared is a row of the kind present.
 func (h *history) printCSV(w io.Writer) error {
+	names, err := h.names()
+	if err != nil {
+		return err
+	}
 	text := "started,snapshot," + changesHeader
 	for _, e := range h.document.Entries {
 		if len(e.Pruned) > 0 {
@@ -322,14 +326,14 @@ func (h *history) printCSV(w io.Writer) error {
 			text += about + ",present,,,,,,\r\n"
 		}
 		for _, c := range e.changes() {
-			row, err := appendChangeRow([]byte(about), snapshot.ResourceNamed(c.Resource), c.Change)
+			row, err := appendChangeRow([]byte(about), names, snapshot.ResourceNamed(c.Resource), c.Change)
 			if err != nil {
 				return err
 			}
 			text += string(row)
 		}
 	}
-	_, err := io.WriteString(w, text)
+	_, err = io.WriteString(w, text)
 	return err
 }
 
