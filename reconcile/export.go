@@ -179,7 +179,7 @@ func (e Export) Validate() error {
 	e.Retain.check(f)
 	e.checkHold(f)
 	e.checkResources(f)
-	e.checkFormats(f)
+	checkFormats(f, "formats", e.Formats)
 	return f.err()
 }
 
@@ -217,12 +217,12 @@ func (e Export) checkHold(f *fieldErrors) {
 	}
 }
 
-func (e Export) checkFormats(f *fieldErrors) {
-	for i, format := range e.Formats {
-		switch field := fmt.Sprintf("formats[%d]", i); {
+func checkFormats(f *fieldErrors, field string, formats []string) {
+	for i, format := range formats {
+		switch field := fmt.Sprintf("%s[%d]", field, i); {
 		case format != snapshot.FormatNDJSON && format != snapshot.FormatCSV:
 			f.add(field, "unknown format %q; use ndjson or csv", format)
-		case slices.Contains(e.Formats[:i], format):
+		case slices.Contains(formats[:i], format):
 			f.add(field, "%q is listed twice", format)
 		}
 	}

@@ -28,6 +28,8 @@ type Users struct {
 	// Optional publishes a snapshot without the users if the app can't read them,
 	// because a scope, a role or a license is missing. The manifest says why.
 	Optional bool `yaml:"optional" example:"true"`
+	// Formats are the formats of the resource's files. Empty: those of the export.
+	Formats []string `yaml:"formats" example:"[ndjson]"`
 }
 
 // Resource declares which attributes of a resource are kept, which changes count,
@@ -40,6 +42,8 @@ type Resource struct {
 	// Optional publishes a snapshot without the resource if the app can't read it,
 	// because a scope, a role, a license or a feature is missing. The manifest says why.
 	Optional bool `yaml:"optional" example:"true"`
+	// Formats are the formats of the resource's files. Empty: those of the export.
+	Formats []string `yaml:"formats" example:"[ndjson]"`
 }
 
 // Attributes selects the attributes that are kept. A path consists of member
@@ -109,7 +113,8 @@ func defaultUsers() *Users {
 				"profile.managerId", "profile.manager", "profile.userType",
 			},
 		},
-		Guard: UserGuard{MaxRemoved: snapshot.Percent(1), MaxDeactivated: snapshot.Percent(5), AtLeast: 25, Min: 1},
+		Guard:   UserGuard{MaxRemoved: snapshot.Percent(1), MaxDeactivated: snapshot.Percent(5), AtLeast: 25, Min: 1},
+		Formats: []string{},
 	}
 }
 
@@ -132,6 +137,7 @@ func (r *Resource) SetDefaults(key string) {
 		Attributes: Attributes{Include: []string{}, Exclude: []string{"_links"}},
 		Changes:    Changes{Ignore: []string{"lastUpdated", "lastMembershipUpdated"}},
 		Guard:      defaultGuards[key],
+		Formats:    []string{},
 	}
 	if key == "app_users" {
 		r.Changes.Ignore = append(r.Changes.Ignore, "lastSync")
@@ -189,6 +195,7 @@ func (u *Users) declared() snapshot.DeclaredResource {
 			MaxRemoved: u.Guard.MaxRemoved, MaxDeactivated: &limit, AtLeast: u.Guard.AtLeast, Min: u.Guard.Min,
 		},
 		Optional: u.Optional,
+		Formats:  u.Formats,
 	}
 }
 
@@ -198,6 +205,7 @@ func (r *Resource) declared() snapshot.DeclaredResource {
 		Changes:    snapshot.Changes{Ignore: notNil(r.Changes.Ignore)},
 		Guard:      snapshot.Guard{MaxRemoved: r.Guard.MaxRemoved, AtLeast: r.Guard.AtLeast, Min: r.Guard.Min},
 		Optional:   r.Optional,
+		Formats:    r.Formats,
 	}
 }
 
@@ -248,6 +256,7 @@ func (e Export) checkResources(f *fieldErrors) {
 		}
 		checkAttributes(f, name+".attributes.", d)
 		checkPaths(f, name+".changes.ignore", d.Changes.Ignore)
+		checkFormats(f, name+".formats", d.Formats)
 		if n := d.Guard.AtLeast; n < 0 {
 			f.add(name+".guard.at_least", "%d is negative", n)
 		}

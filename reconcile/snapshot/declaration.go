@@ -64,6 +64,7 @@ type DeclaredResource struct {
 	Changes    Changes              `json:"changes"`
 	Guard      Guard                `json:"guard"`
 	Optional   bool                 `json:"optional,omitzero"` // a read without the resource is published
+	Formats    []string             `json:"formats,omitempty"` // empty: those of the declaration
 }
 
 // Narrowing restricts the users of an export.
@@ -93,9 +94,13 @@ const (
 	FormatCSV    = "csv"
 )
 
-// HasFormat reports whether snapshots are written in format.
-func (d Declaration) HasFormat(format string) bool {
-	return format == FormatNDJSON || slices.Contains(d.Formats, format)
+// HasFormat reports whether the records of r are written in format.
+func (d Declaration) HasFormat(r *Resource, format string) bool {
+	formats := d.Formats
+	if own := d.Resources[r.Name].Formats; len(own) > 0 {
+		formats = own
+	}
+	return format == FormatNDJSON || slices.Contains(formats, format)
 }
 
 // Equal reports whether two declarations are recorded in the same way.
