@@ -94,10 +94,10 @@ const (
 	FormatCSV    = "csv"
 )
 
-// HasFormat reports whether the records of r are written in format.
-func (d Declaration) HasFormat(r *Resource, format string) bool {
+// HasFormat reports whether the records of a resource are written in format.
+func (d Declaration) HasFormat(resource, format string) bool {
 	formats := d.Formats
-	if own := d.Resources[r.Name].Formats; len(own) > 0 {
+	if own := d.Resources[resource].Formats; len(own) > 0 {
 		formats = own
 	}
 	return format == FormatNDJSON || slices.Contains(formats, format)

@@ -267,7 +267,7 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 			continue
 		}
 		var columns *render.Columns
-		if d.Declared.HasFormat(r.Resource, FormatCSV) {
+		if d.Declared.HasFormat(r.Resource.Name, FormatCSV) {
 			columns = render.NewColumns(r.Resource.Schema(), d.Declared.Resources[r.Resource.Name].Attributes)
 		}
 		if r.Resource == GroupMembers {

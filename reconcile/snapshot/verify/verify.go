@@ -218,7 +218,7 @@ func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapsho
 	}
 	for _, r := range c.Manifest.Recorded() {
 		_, csv := c.Manifest.File(r.CSVFile())
-		if csv != c.Manifest.Declared.HasFormat(r, snapshot.FormatCSV) {
+		if csv != c.Manifest.Declared.HasFormat(r.Name, snapshot.FormatCSV) {
 			report(r.CSVFile(), "doesn't match the declared formats")
 		}
 		if c.wrong[r.RecordsFile()] {
