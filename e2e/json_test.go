@@ -54,6 +54,8 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {}\n    group_rules: {optional: true}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
+	config("    factors: {}\n")
+	show(0, "validation", "validate") // with a warning
 	config("")
 	show(0, "validation", "validate")
 	show(0, "list of finding", "doctor")

@@ -76,6 +76,8 @@ func orgCommand(ts *testscript.TestScript, _ bool, args []string) {
 			app.Role = value
 		case "scopes":
 			app.Scopes = strings.Split(value, ",")
+		case "permissions":
+			app.Permissions = strings.Split(value, ",")
 		case "dpop":
 			app.RequireDPoP = value != "off"
 		default:
@@ -198,7 +200,7 @@ func controlCommand(ts *testscript.TestScript, _ bool, args []string) {
 // idOf returns the id of the object with a login, name or label, or text if there is
 // none.
 func (s *site) idOf(text string) string {
-	for _, objects := range []iter.Seq2[string, []byte]{s.org.UsersJSON(), s.org.GroupsJSON(), s.org.AppsJSON(), s.org.RulesJSON()} {
+	for _, objects := range []iter.Seq2[string, []byte]{s.org.UsersJSON(), s.org.GroupsJSON(), s.org.AppsJSON(), s.org.RulesJSON(), s.org.APITokensJSON()} {
 		for id, json := range objects {
 			for _, member := range []string{"login", "name", "label"} {
 				if bytes.Contains(json, fmt.Appendf(nil, "%q:%q", member, text)) {

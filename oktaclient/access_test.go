@@ -64,6 +64,52 @@ func TestReadAccess(t *testing.T) {
 	})
 }
 
+// The lists of API tokens and of each user's factors have no pages. A request for them
+// has no limit, and a missing Link header is no error.
+func TestReadCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSandbox(t, settled(300))
+		c := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 2 })
+		tokens := &sink{}
+		if result, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.APITokens}, tokens); err != nil || result.Requests != 1 || !result.Settled {
+			t.Fatalf("API tokens: %+v, %v", result, err)
+		}
+		if got, want := slices.Sorted(maps.Keys(tokens.newest)), idsOf(b.org.APITokensJSON()); !slices.Equal(got, want) || len(want) != 5 {
+			t.Errorf("API tokens = %q, want %q", got, want)
+		}
+		users := idsOf(b.org.UsersJSON())
+		s := newParentSink()
+		if result, err := c.Read(t.Context(), oktaclient.Query{Resource: oktaclient.Factors, Parents: users}, s); err != nil || result.Requests != len(users) {
+			t.Fatalf("factors: %+v, %v", result, err)
+		}
+		missing := 0
+		for _, user := range users {
+			var got, want []string
+			for _, r := range s.of[user] {
+				got = append(got, string(r.JSON))
+			}
+			for json := range b.org.FactorsJSON(user) {
+				want = append(want, string(json))
+			}
+			if !s.ended[user] {
+				missing++
+				want = nil
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("factors of %s = %q, want %q", user, got, want)
+			}
+		}
+		if want := b.org.Count()["DEPROVISIONED"]; missing != want || want == 0 {
+			t.Errorf("%d users have no list, want the %d who are DEPROVISIONED", missing, want)
+		}
+		for _, r := range slices.Concat(tokens.requests, s.requests) {
+			if strings.Contains(r.Path, "?") {
+				t.Errorf("request for %s, want no query", r.Path)
+			}
+		}
+	})
+}
+
 // Apps and rules are one list each, which doesn't settle, because Okta can't filter
 // it. Find reads them by id, and only by id.
 func TestReadAppsAndRules(t *testing.T) {

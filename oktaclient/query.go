@@ -125,7 +125,11 @@ type listing struct {
 
 // path returns path and query of the first page.
 func (l listing) path(q Query, size int) string {
-	path := strings.Replace(q.Resource.Path, "{parent}", url.PathEscape(l.parent), 1) + "?limit=" + strconv.Itoa(size)
+	path := strings.Replace(q.Resource.Path, "{parent}", url.PathEscape(l.parent), 1)
+	if q.Resource.Unpaged {
+		return path
+	}
+	path += "?limit=" + strconv.Itoa(size)
 	if q.Stats {
 		path += "&expand=stats"
 	}

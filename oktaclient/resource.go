@@ -29,7 +29,8 @@ type Resource struct {
 	Name     string // "users", as in the transcript
 	Path     string // of the list: "/api/v1/users"
 	Strategy Strategy
-	PageSize int // most records per page
+	PageSize int  // most records per page
+	Unpaged  bool // Okta returns the whole list in one response, and ignores limit
 
 	hasStatus  bool   // each record has a status
 	omitted    string // the status of the records that the plain list omits
@@ -76,6 +77,18 @@ var AppUsers = Resource{Name: "app_users", Path: "/api/v1/apps/{parent}/users", 
 // of the group. Okta rejects pages of fewer than 20 records.
 // See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApplicationGroups/.
 var AppGroups = Resource{Name: "app_groups", Path: "/api/v1/apps/{parent}/groups", Strategy: PerParent, PageSize: 200, minPage: 20, minLimit: 20}
+
+// unpagedSize is more than the records of a list without pages.
+const unpagedSize = 10_000
+
+// Factors are the enrolled factors of each user, as far as Okta's policies list them. A
+// user with the status DEPROVISIONED has no list: Okta answers 404.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/UserFactor/.
+var Factors = Resource{Name: "factors", Path: "/api/v1/users/{parent}/factors", Strategy: PerParent, PageSize: unpagedSize, minPage: unpagedSize, minLimit: unpagedSize, Unpaged: true, hasStatus: true}
+
+// APITokens are the active API tokens of an org, without their values.
+// See https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApiToken/.
+var APITokens = Resource{Name: "api_tokens", Path: "/api/v1/api-tokens", PageSize: unpagedSize, minPage: unpagedSize, minLimit: unpagedSize, Unpaged: true}
 
 // timeLayout is how Okta writes times. Such texts sort like their times.
 const timeLayout = "2006-01-02T15:04:05.000Z"

@@ -31,7 +31,7 @@ type bearer struct {
 	err   error
 }
 
-const allScopes = "okta.users.read okta.groups.read okta.apps.read okta.roles.read"
+const allScopes = "okta.users.read okta.groups.read okta.apps.read okta.roles.read okta.apiTokens.read"
 
 // newSandbox returns a transport to a new org.
 func newSandbox(t testing.TB, cfg sandbox.Config) *bearer {
@@ -40,7 +40,7 @@ func newSandbox(t testing.TB, cfg sandbox.Config) *bearer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: strings.Fields(allScopes), Permissions: []string{"okta.iam.read"}, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
+	cfg.Clients = []sandbox.ClientApp{{ID: "0oa1", Scopes: strings.Fields(allScopes), Permissions: []string{"okta.iam.read", "okta.users.apitokens.read"}, Keys: []sandbox.PublicKey{{KID: "k", Key: key.Public()}}}}
 	b := &bearer{org: sandbox.NewOrg(cfg), key: key, ahead: cfg.ClockOffset}
 	b.err = b.grant()
 	return b

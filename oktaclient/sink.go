@@ -76,7 +76,7 @@ func (q *Query) check(sink Sink) error {
 		return errors.New("query without a resource")
 	case strategy == PerParent && !ok:
 		return fmt.Errorf("the sink of %s must be a ParentSink", q.Resource.Name)
-	case q.Filter != "" && (strategy != Pages || q.Search != ""):
+	case q.Filter != "" && (strategy != Pages || q.Search != "" || q.Resource.Unpaged):
 		return fmt.Errorf("%s can't be read with a filter", q.Resource.Name)
 	case q.Search != "" && !q.Resource.filterable:
 		return fmt.Errorf("%s can't be searched", q.Resource.Name)

@@ -136,7 +136,7 @@ func (a *access) Find(_ context.Context, q oktaclient.Query, ids []string, sink 
 	for _, id := range ids {
 		request := oktaclient.Request{Resource: q.Resource.Name, Time: time.Now(), Method: "GET", Path: q.Resource.Path + "/" + id, Status: 404, RequestID: "r2", Error: "E0000007"}
 		if json, ok := a.objects[q.Resource.Name][id]; ok {
-			request.Status, request.Rows, request.Error = 200, 1, ""
+			request.Status, request.Rows, request.Error, request.RecordStatus = 200, 1, "", member(json, "status")
 			if err := sink.Record(oktaclient.Record{ID: id, Status: member(json, "status"), LastUpdated: member(json, "lastUpdated"), JSON: []byte(json)}); err != nil {
 				return result, err
 			}
@@ -199,7 +199,7 @@ func edges(t *testing.T, s *snapshot.Snapshot, r *snapshot.Resource) string {
 // changesOf returns the changes of a snapshot as "granted 00g1-00u1", in their order.
 func changesOf(t *testing.T, s *snapshot.Snapshot) (all []string) {
 	t.Helper()
-	for _, r := range snapshot.Resources() {
+	for _, r := range s.Recorded() {
 		for line := range strings.Lines(storetest.Read(t, s.Dir(), r.ChangesFile())) {
 			c, err := diff.ParseChange([]byte(line))
 			if err != nil {

@@ -5,10 +5,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot/diff"
 )
+
+// parentsAtOnce is the most parents whose ids are in memory, of records without an index.
+const parentsAtOnce = 10_000
+
+// readChildrenOfAll reads the children of all records of a resource without an index: the
+// factors of users. Their lists are read once, in the order of the spooled records.
+func (c *chain) readChildrenOfAll(ctx context.Context, rp *ResourcePlan) error {
+	if len(rp.children) == 0 {
+		return nil
+	}
+	records, err := rp.records.merge()
+	if err != nil {
+		return err
+	}
+	for ids := []string(nil); ; ids = ids[:0] {
+		for len(ids) < parentsAtOnce && err == nil {
+			var record diff.Record
+			if record, err = records.Next(); err == nil && string(records.status) != deprovisioned {
+				ids = append(ids, string(record.Key))
+			}
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err := c.readChildren(ctx, rp, ids, PhaseReading); err != nil || len(ids) < parentsAtOnce {
+			return err
+		}
+	}
+}
+
+// deprovisioned is the status of users for whom Okta has no lists.
+const deprovisioned = "DEPROVISIONED"
 
 // readChildren reads the children of parents, which are ids: the members of groups, or
 // the users and groups of apps.
@@ -33,8 +67,8 @@ func (c *chain) readChildren(ctx context.Context, rp *ResourcePlan, parents []st
 }
 
 // readLists reads the list of each parent. If Okta has no list for a parent, the parent
-// is requested by id. A parent that doesn't exist is dropped with its children.
-// Otherwise its list is read once more.
+// is requested by id. A parent that doesn't exist is dropped with its children. A user
+// who was deactivated meanwhile has no list. Otherwise the list is read once more.
 func (c *chain) readLists(ctx context.Context, child *ResourcePlan, parents []string) error {
 	query := c.query(child)
 	for try := 0; len(parents) > 0; try++ {
@@ -52,7 +86,7 @@ func (c *chain) readLists(ctx context.Context, child *ResourcePlan, parents []st
 		}
 		parents = nil
 		for _, id := range missing {
-			if !child.parent.index.records[id].deleted {
+			if p := child.parent.rules.Proofs[id]; p.HTTPStatus != http.StatusNotFound && p.OktaStatus != deprovisioned {
 				parents = append(parents, id)
 			}
 		}
@@ -71,8 +105,10 @@ func (c *chain) confirm(ctx context.Context, rp *ResourcePlan, ids []string) err
 		}
 		for _, id := range some {
 			if rp.rules.Proofs[id].HTTPStatus == http.StatusNotFound {
-				rp.index.remove(id)
 				rp.compared = false
+				if rp.index != nil {
+					rp.index.remove(id)
+				}
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func (rp *ResourcePlan) diff(c *chain, after diff.Reader) error {
 		return err
 	}
 	defer closeParents()
-	if rp.parent != nil {
+	if rp.lists.newest != nil {
 		before = losses
 	}
 	sum := snapshot.NewDigest()

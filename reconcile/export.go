@@ -47,6 +47,12 @@ type Export struct {
 	AppUsers *Resource `yaml:"app_users"`
 	// AppGroups declares the groups of the apps. It needs apps.
 	AppGroups *Resource `yaml:"app_groups"`
+	// APITokens declares the API tokens, without their values.
+	APITokens *Resource `yaml:"api_tokens"`
+	// Factors declares the enrolled factors of the users, without phone numbers, questions
+	// and secrets. It needs users, and one request for each user: declare it in an export
+	// of its own.
+	Factors *Resource `yaml:"factors"`
 	// Formats are the formats of the files in a snapshot: ndjson and csv. ndjson is
 	// always written, because it is the snapshot.
 	Formats []string `yaml:"formats" example:"[ndjson]"`

@@ -25,7 +25,7 @@ func (p *ResourcePlan) stops() []string {
 		return reasons // there is no earlier snapshot to compare with
 	}
 	removed, before := c.Removed, c.Before
-	if p.parent != nil {
+	if p.lists.newest != nil {
 		removed, before = p.losses.removed, p.losses.before
 	}
 	if exceeds(g.MaxRemoved, removed, before, g.AtLeast) {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"oktasync/oktaclient"
@@ -98,13 +99,16 @@ func (rp *ResourcePlan) stamp(r oktaclient.Record) (string, error) {
 // lists numbers the lists of an edge resource. Each list is that of one parent, and a
 // parent's newest list replaces those before.
 type lists struct {
-	newest  map[string]string // number of the newest list, by the id of the parent
+	newest  map[string]string // number of the newest list, by the id of the parent; nil: each parent has one list
 	count   int
 	missing []string // parents for whose list Okta answered that there is no such parent
 }
 
 // begin numbers the next list of a parent. Numbers have the same order as text.
 func (l *lists) begin(parent string) {
+	if l.newest == nil {
+		return
+	}
 	l.count++
 	l.newest[parent] = fmt.Sprintf("%010d", l.count)
 }
@@ -114,6 +118,11 @@ func (l *lists) begin(parent string) {
 func (rp *ResourcePlan) countsEdge(key, updated []byte) bool {
 	parent, _, _ := bytes.Cut(key, zero)
 	return rp.lists.newest[string(parent)] == string(updated) && !rp.parent.index.records[string(parent)].deleted
+}
+
+// countsUser reports whether Okta didn't answer that the user doesn't exist.
+func (rp *ResourcePlan) countsUser(id, _ []byte) bool {
+	return rp.rules.Proofs[string(id)].HTTPStatus != http.StatusNotFound
 }
 
 // countsObject reports whether a record exists.

@@ -74,9 +74,13 @@ func (p *Plan) chains(r *Reconciler) (all []*chain) {
 func (rp *ResourcePlan) prepare(r *Reconciler) {
 	rp.records = newSpool(r.tempFile, rp.Declared)
 	switch {
+	case rp.parent != nil && rp.parent.index == nil:
+		// each list is one response, so that no later list replaces it
 	case rp.parent != nil:
 		rp.lists.newest = make(map[string]string)
 		rp.records.counts = rp.countsEdge
+	case rp.Declared.Resource == snapshot.Users:
+		rp.records.counts = rp.countsUser
 	case len(rp.children) > 0 || rp.Declared.Relist:
 		rp.index = &index{records: make(map[string]indexed)}
 		rp.records.counts = rp.countsObject
@@ -144,6 +148,8 @@ func (c *chain) resource(ctx context.Context, rp *ResourcePlan) error {
 		if err := c.settle(ctx, rp); err != nil {
 			return err
 		}
+	} else if err := c.readChildrenOfAll(ctx, rp); err != nil {
+		return err
 	}
 	for _, each := range append([]*ResourcePlan{rp}, rp.children...) {
 		if each.Unavailable != nil {
@@ -205,7 +211,7 @@ func (s sink) Record(r oktaclient.Record) error {
 	s.record()
 	rp := s.resource
 	rp.compared = false
-	if rp.parent != nil {
+	if rp.lists.newest != nil {
 		r.LastUpdated = rp.lists.newest[r.Parent]
 	}
 	if err := rp.records.add(r); err != nil || rp.index == nil {

@@ -126,6 +126,8 @@ var defaultGuards = map[string]Guard{
 	"apps":          {MaxRemoved: snapshot.Percent(5), AtLeast: 5},
 	"app_users":     {MaxRemoved: snapshot.Percent(10), AtLeast: 1000},
 	"app_groups":    {MaxRemoved: snapshot.Percent(10), AtLeast: 50},
+	"api_tokens":    {MaxRemoved: snapshot.Percent(100)}, // none
+	"factors":       {MaxRemoved: snapshot.Percent(100)}, // none: a policy decides which are listed
 }
 
 // SetDefaults sets u to the declaration for missing keys. The key is "users".
@@ -150,37 +152,53 @@ type Declared struct {
 	Resource *snapshot.Resource
 	Read     oktaclient.Resource
 	Scope    string // the OAuth 2.0 scope that reading needs
-	Role     string // the smallest standard admin role that reading needs
-	Relist   bool   // Okta can't list what changed during a read, so all records are listed again
+	Role     string // the smallest admin role that reading needs
+
+	// Permission is the permission that a custom role needs, because no small standard
+	// role sees the records. "": Role is a standard role.
+	Permission string
+
+	Relist bool // Okta can't list what changed during a read, so all records are listed again
 }
 
-// readOnlyAdmin is the smallest role that sees all users, groups and apps.
-const readOnlyAdmin = "Read-only Administrator"
+const (
+	readOnlyAdmin = "Read-only Administrator" // the smallest standard role that sees all users, groups and apps
+	usersScope    = "okta.users.read"
+)
 
 // Resources returns the resources that e declares, parents before their children, and
 // those of one scope together.
 func (e Export) Resources() []Declared {
 	var list []Declared
 	if u := e.Users; u != nil {
-		list = append(list, Declared{u.declared(), snapshot.Users, oktaclient.Users, "okta.users.read", readOnlyAdmin, false})
+		list = append(list, Declared{DeclaredResource: u.declared(), Resource: snapshot.Users, Read: oktaclient.Users, Scope: usersScope, Role: readOnlyAdmin})
 	}
 	for _, other := range []struct {
-		declared *Resource
-		resource *snapshot.Resource
-		read     oktaclient.Resource
-		scope    string
-		relist   bool
+		declared   *Resource
+		resource   *snapshot.Resource
+		read       oktaclient.Resource
+		scope      string
+		permission string
+		relist     bool
 	}{
-		{e.Groups, snapshot.Groups, oktaclient.Groups, "okta.groups.read", false},
-		{e.GroupMembers, snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", false},
-		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, "okta.groups.read", true},
-		{e.Apps, snapshot.Apps, oktaclient.Apps, "okta.apps.read", true},
-		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, "okta.apps.read", false},
-		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, "okta.apps.read", false},
+		{e.Factors, snapshot.Factors, oktaclient.Factors, usersScope, "", false},
+		{e.Groups, snapshot.Groups, oktaclient.Groups, "okta.groups.read", "", false},
+		{e.GroupMembers, snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", "", false},
+		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, "okta.groups.read", "", true},
+		{e.Apps, snapshot.Apps, oktaclient.Apps, "okta.apps.read", "", true},
+		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, "okta.apps.read", "", false},
+		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, "okta.apps.read", "", false},
+		{e.APITokens, snapshot.APITokens, oktaclient.APITokens, "okta.apiTokens.read", "okta.users.apitokens.read", false},
 	} {
-		if d := other.declared; d != nil {
-			list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, readOnlyAdmin, other.relist})
+		d := other.declared
+		if d == nil {
+			continue
 		}
+		role := readOnlyAdmin
+		if other.permission != "" {
+			role = "a custom role with " + other.permission
+		}
+		list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, role, other.permission, other.relist})
 	}
 	return list
 }

@@ -280,7 +280,7 @@ func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Co
 // names returns the names of the ends of the first changed edges, as many as a list
 // with this limit has. They are those of the newer state, if it has them.
 func (d *difference) names(c comparison, limit int) (report.Names, error) {
-	if c.resource.Other == nil {
+	if c.resource.Parent == nil {
 		return nil, nil
 	}
 	names, n := make(report.Names), 0

@@ -144,7 +144,11 @@ func (d *difference) printResource(c comparison, empty changeList) (counts diff.
 				return nil
 			}
 			if list.count == 0 {
-				fmt.Fprintf(list.w, "\n%s\n", strings.ToUpper(heading[:1])+strings.ReplaceAll(heading[1:], "_", " "))
+				title := heading
+				if heading == c.resource.Name {
+					title = c.resource.Noun + "s"
+				}
+				fmt.Fprintf(list.w, "\n%s\n", strings.ToUpper(title[:1])+title[1:])
 			}
 			return list.add(c.resource, change)
 		})

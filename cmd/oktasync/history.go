@@ -78,10 +78,10 @@ type historyEntry struct {
 	Present  bool          `json:"present"` // the first with records has the user, or one that can't be compared
 	Pruned   []string      `json:"pruned"`  // the pruned snapshots before it without changes files
 	Change   *diff.Change  `json:"change"`  // from the snapshot before it; null: none
-	Access   []edgeChange  `json:"access"`  // of the user's groups and apps
+	Access   []edgeChange  `json:"access"`  // of the user's groups, apps and factors
 }
 
-// edgeChange is a change of an edge from a group or an app to the user.
+// edgeChange is a change of a membership, an assignment or a factor of the user.
 type edgeChange struct {
 	Resource string `json:"resource"`
 	*diff.Change
@@ -206,7 +206,7 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 		add := func(c *diff.Change) { e.Access = append(e.Access, edgeChange{r.Name, c}) }
 		if r == snapshot.Users {
 			add = func(c *diff.Change) { e.Change = c }
-		} else if r.Other != snapshot.Users {
+		} else if r.Other != snapshot.Users && r.Parent != snapshot.Users {
 			continue
 		}
 		switch direct := before != nil && len(pruned) == 0; {
@@ -214,7 +214,7 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 			err = h.compare(&e, r, before, s, add)
 		case compared(s, r):
 			err = eachChange(s, r, h.document.ID, func(c *diff.Change) {
-				if c.Key[r.Key[len(r.Key)-1]] == h.document.ID {
+				if c.Key[userMember(r)] == h.document.ID {
 					add(c)
 				}
 			})
@@ -287,22 +287,36 @@ func (h *history) compare(e *historyEntry, r *snapshot.Resource, before, s *snap
 	return err
 }
 
-// userRecords reads the records of one user: the user, or the edges to the user.
+// userMember returns the member of the key of r that is the id of a user.
+func userMember(r *snapshot.Resource) string {
+	if r.Parent == snapshot.Users {
+		return r.Key[0]
+	}
+	return r.Key[len(r.Key)-1]
+}
+
+// userRecords reads the records of one user: the user, the edges to the user, or the
+// user's factors.
 type userRecords struct {
 	diff.Reader
-	id []byte
+	id       []byte
+	children bool // the id is the first part of the key, and not the last
 }
 
 // recordsOf returns the records of a user in s.
 func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource, id string) (*userRecords, error) {
 	records, err := s.Records(r)
-	return &userRecords{records, []byte(id)}, err
+	return &userRecords{records, []byte(id), r.Parent == snapshot.Users}, err
 }
 
 func (u *userRecords) Next() (diff.Record, error) {
 	for {
 		record, err := u.Reader.Next()
-		if err != nil || bytes.Equal(record.Key[bytes.LastIndexByte(record.Key, 0)+1:], u.id) {
+		key := record.Key[bytes.LastIndexByte(record.Key, 0)+1:]
+		if u.children {
+			key, _, _ = bytes.Cut(record.Key, []byte{0})
+		}
+		if err != nil || bytes.Equal(key, u.id) {
 			return record, err
 		}
 	}

@@ -126,6 +126,9 @@ func (a *app) printValidation(v validated) {
 	}
 	fmt.Fprintf(a.stdout, "%s is valid: %s; client key %s with thumbprint %s\n",
 		source, term.Plural(len(v.cfg.Exports), "export"), v.key.Algorithm(), v.key.Thumbprint())
+	for _, warning := range v.cfg.Warnings() {
+		fmt.Fprintf(a.stderr, "oktasync: warning: %s\n", warning)
+	}
 	if v.signer != nil {
 		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", v.signer.Fingerprint(), v.signer.PublicKey())
 	}
@@ -136,6 +139,7 @@ type validationDocument struct {
 	Valid     bool              `json:"valid"`
 	Config    string            `json:"config"` // "": the environment
 	Problems  []problemDocument `json:"problems"`
+	Warnings  []string          `json:"warnings"`
 	Exports   []string          `json:"exports"`
 	ClientKey *keyDocument      `json:"client_key"` // null if it can't be read
 	SignedBy  *string           `json:"signed_by"`
@@ -155,9 +159,9 @@ type keyDocument struct {
 }
 
 func (a *app) printValidationJSON(v validated, err error) error {
-	doc := validationDocument{Valid: err == nil, Config: a.configFile, Problems: problemsOf(err), Exports: []string{}}
+	doc := validationDocument{Valid: err == nil, Config: a.configFile, Problems: problemsOf(err), Warnings: []string{}, Exports: []string{}}
 	if v.cfg != nil {
-		doc.Config = v.cfg.File
+		doc.Config, doc.Warnings = v.cfg.File, append(doc.Warnings, v.cfg.Warnings()...)
 		for _, e := range v.cfg.Exports {
 			doc.Exports = append(doc.Exports, e.Name)
 		}

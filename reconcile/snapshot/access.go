@@ -242,3 +242,91 @@ func edgeKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, er
 	}
 	return diff.Changed, nil
 }
+
+// APITokens are the active API tokens of an org, without their values (Okta: API Tokens
+// API). expiresAt isn't recorded, because each use moves it.
+var APITokens = &Resource{
+	Name:    "api_tokens",
+	Noun:    "API token",
+	Key:     []string{"id"},
+	Label:   diff.Label{Member: "name", Path: "name"},
+	Kind:    apiTokenKind,
+	Allowed: []string{"id", "name", "userId", "clientName", "network", "tokenWindow", "created", "lastUpdated"},
+	Columns: []render.Column{
+		{Name: "name", Path: "name"},
+		{Name: "clientName", Path: "clientName"},
+		{Name: "userId", Path: "userId"},
+		{Name: "network", Path: "network"},
+		{Name: "tokenWindow", Path: "tokenWindow"},
+		{Name: "created", Path: "created"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "id", Path: "id"},
+	},
+	Dates: map[diff.Kind][]string{
+		diff.Created: {"created"},
+		diff.Changed: {"lastUpdated"},
+	},
+	Kinds: []diff.Kind{diff.Created, diff.Revoked, diff.NotListed, diff.Changed},
+}
+
+// apiTokenKind returns the kind of a change of an API token. Okta removes revoked and
+// expired tokens in the same way.
+func apiTokenKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+	switch {
+	case t.Op == diff.OpAdded:
+		return diff.Created, nil
+	case t.Op == diff.OpRemoved && t.Proof.HTTPStatus == http.StatusNotFound:
+		return diff.Revoked, nil
+	case t.Op == diff.OpRemoved:
+		return diff.NotListed, nil
+	}
+	return diff.Changed, nil
+}
+
+// Factors are the enrolled factors of users (Okta: User Factors API), without profiles,
+// phone numbers, questions and secrets.
+var Factors = &Resource{
+	Name:   "factors",
+	Noun:   "factor",
+	Key:    []string{"user_id", "id"},
+	Parent: Users,
+	Label:  diff.Label{Member: "name", Path: "factorType"},
+	Status: "status",
+	Kind:   factorKind,
+	members: []member{
+		{name: "created", from: "created"},
+		{name: "factorType", from: "factorType"},
+		{name: "id", from: "id"},
+		{name: "lastUpdated", from: "lastUpdated"},
+		{name: "provider", from: "provider"},
+		{name: "status", from: "status"},
+		{name: "user_id", parent: true},
+		{name: "vendorName", from: "vendorName"},
+	},
+	Columns: []render.Column{
+		{Name: "factorType", Path: "factorType"},
+		{Name: "provider", Path: "provider"},
+		{Name: "vendorName", Path: "vendorName"},
+		{Name: "status", Path: "status"},
+		{Name: "created", Path: "created"},
+		{Name: "lastUpdated", Path: "lastUpdated"},
+		{Name: "user_id", Path: "user_id"},
+		{Name: "id", Path: "id"},
+	},
+	Dates: map[diff.Kind][]string{
+		diff.Changed: {"lastUpdated"},
+	},
+	Kinds: []diff.Kind{diff.Listed, diff.NotListed, diff.Changed},
+}
+
+// factorKind returns the kind of a change of a factor. Okta lists only the factors that
+// its policies allow, so a factor that is no longer listed may still exist.
+func factorKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+	switch t.Op {
+	case diff.OpAdded:
+		return diff.Listed, nil
+	case diff.OpRemoved:
+		return diff.NotListed, nil
+	}
+	return diff.Changed, nil
+}

@@ -141,9 +141,12 @@ func OpenParents(s Source, r *Resource, rules *diff.Rules) (closeParents func() 
 	return parents.Close, nil
 }
 
-// Joiner returns a Joiner for the edges of r in s. The caller must close it.
+// Joiner returns a Joiner for the records of r, which has a parent, in s. The caller must close it.
 func Joiner(s Source, r *Resource) *edges.Joiner {
 	end := func(of *Resource) edges.End {
+		if of == nil {
+			return edges.End{}
+		}
 		e := edges.End{Label: of.Label.Path, Member: of.Beside}
 		if slices.Contains(s.Recorded(), of) {
 			e.Open = func() (diff.Reader, error) { return s.Records(of) }
@@ -153,11 +156,11 @@ func Joiner(s Source, r *Resource) *edges.Joiner {
 	return edges.New(func() (diff.Reader, error) { return s.Records(r) }, end(r.Parent), end(r.Other))
 }
 
-// NamedRecords opens the records of a resource as they are rendered: edges with the
-// names of their ends.
+// NamedRecords opens the records of a resource as they are rendered: with the names of
+// the parent and of the other end, if there are any.
 func NamedRecords(s Source, r *Resource) (diff.Reader, error) {
 	records, err := s.Records(r)
-	if err != nil || r.Other == nil {
+	if err != nil || r.Parent == nil {
 		return records, err
 	}
 	return &namedRecords{Reader: records, joiner: Joiner(s, r)}, nil

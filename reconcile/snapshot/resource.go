@@ -21,10 +21,10 @@ type Resource struct {
 	Noun    string          // one record, for people: "user"
 	Key     []string        // top-level members whose values identify a record; of an edge: its two ends
 	Parent  *Resource       // the records of which each have a list of this resource; nil: none
-	Other   *Resource       // to which an edge connects a record of Parent; nil: the records aren't edges
+	Other   *Resource       // to which an edge connects a record of Parent; nil: the records connect nothing else
 	Allowed []string        // paths of Okta's object that may be stored; empty: all
 	Label   diff.Label      // how people recognize a record
-	Beside  string          // the column of Label beside the record's id in the CSV file of edges
+	Beside  string          // the column of Label beside the record's id in the CSV files of other resources
 	Status  string          // top-level member by which records are counted; "": none
 	Columns []render.Column // the known columns of the CSV file
 	Open    []string        // objects whose members have their own CSV columns
@@ -41,7 +41,7 @@ type Resource struct {
 	Kinds []diff.Kind            // all kinds, in the order in which people read them
 
 	headings map[diff.Kind]string // nil: the name of the resource
-	members  []member             // of an edge, in their order; nil: a record is Okta's object
+	members  []member             // of a record with a parent, in their order; nil: a record is Okta's object
 	pool     sync.Pool            // of *recorder
 }
 
@@ -65,7 +65,7 @@ type member struct {
 }
 
 // resources are all resources, parents before their children.
-var resources = []*Resource{Users, Groups, GroupMembers, GroupRules, Apps, AppUsers, AppGroups}
+var resources = []*Resource{Users, Factors, Groups, GroupMembers, GroupRules, Apps, AppUsers, AppGroups, APITokens}
 
 // Resources returns all resources in the order in which they are read.
 func Resources() []*Resource { return slices.Clone(resources) }
@@ -126,14 +126,20 @@ func (r *Resource) ProvedBy() *Resource {
 	return r
 }
 
-// Schema returns the columns of the resource's CSV file. That of edges begins with
-// the names of their ends.
+// Schema returns the columns of the resource's CSV file. With a parent, it begins with
+// the names of the parent and of the other end.
 func (r *Resource) Schema() render.Schema {
 	s := render.Schema{Known: r.Columns, Open: r.Open, Always: r.Always()}
-	if r.Other != nil {
-		s.Names = []string{r.Parent.Beside, r.Other.Beside}
-		s.Known = slices.Concat([]render.Column{{Name: s.Names[0], Path: s.Names[0]}, {Name: s.Names[1], Path: s.Names[1]}}, r.Columns)
+	for _, end := range []*Resource{r.Parent, r.Other} {
+		if end != nil {
+			s.Names = append(s.Names, end.Beside)
+		}
 	}
+	var names []render.Column
+	for _, name := range s.Names {
+		names = append(names, render.Column{Name: name, Path: name})
+	}
+	s.Known = slices.Concat(names, r.Columns)
 	return s
 }
 

@@ -36,8 +36,9 @@ const (
 	OutOfScope  Kind = "out_of_scope" // an existing user that the declaration no longer selects
 	Moved       Kind = "moved"
 	Created     Kind = "created"
+	Listed      Kind = "listed"  // a factor that Okta lists now
 	Granted     Kind = "granted" // an edge
-	Revoked     Kind = "revoked" // an edge
+	Revoked     Kind = "revoked" // an edge, or an API token
 	Changed     Kind = "changed"
 	NotListed   Kind = "not_listed" // removed from the list, without a proof of the reason
 )

@@ -23,7 +23,8 @@ const (
 	maxNames = 128 << 20 // bytes
 )
 
-// An End is one of the two resources that edges connect.
+// An End is one of the two resources that edges connect. The zero value is an other end
+// without records.
 type End struct {
 	Open   func() (diff.Reader, error) // the records; nil: they aren't recorded
 	Label  string                      // the path of a record's name

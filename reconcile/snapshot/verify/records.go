@@ -51,7 +51,7 @@ func newRecordCheck(r *snapshot.Resource, attrs canonjson.Attributes, packed, cs
 		return c, nil
 	}
 	c.csv = render.NewCSVChecker(r.Schema(), attrs, csv)
-	if r.Other == nil {
+	if r.Parent == nil {
 		c.scanner = c.csv.Scanner(r.Always())
 		return c, nil
 	}
@@ -166,10 +166,10 @@ func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 	return m.CheckMembers(c.members)
 }
 
-// joiner returns a Joiner for the edges of r, or nil if r has no edges or if there is a
-// finding about the records of their ends.
+// joiner returns a Joiner for the records of r, or nil if r has no parent or if there is
+// a finding about the records of the ends.
 func (c *checkedSnapshot) joiner(r *snapshot.Resource) *edges.Joiner {
-	if r.Other == nil || c.wrong[r.Parent.RecordsFile()] || c.wrong[r.Other.RecordsFile()] {
+	if r.Parent == nil || c.wrong[r.Parent.RecordsFile()] || r.Other != nil && c.wrong[r.Other.RecordsFile()] {
 		return nil
 	}
 	return snapshot.Joiner(c.Snapshot, r)
@@ -195,7 +195,7 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 		csv = rendered
 	}
 	joiner := c.joiner(r)
-	if joiner == nil && r.Other != nil {
+	if joiner == nil && r.Parent != nil {
 		csv = nil // its names can't be compared
 	}
 	check, err := newRecordCheck(r, c.Manifest.Declared.Resources[r.Name].Attributes, packed, csv)

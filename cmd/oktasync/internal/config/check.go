@@ -312,3 +312,33 @@ func isWebAddress(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
+
+// Warnings returns what is valid in c, but probably a mistake.
+func (c *Config) Warnings() (all []string) {
+	for _, e := range c.Exports {
+		every := Interval(e, time.Now())
+		if e.Factors != nil && len(e.Resources()) > 2 && every > 0 && every <= 24*time.Hour {
+			all = append(all, fmt.Sprintf("export %s reads factors with one request per user, at each start of its schedule: declare users and factors in an export of their own, such as once a week", e.Name))
+		}
+	}
+	return all
+}
+
+// Interval returns the shortest time between the next scheduled starts of an export,
+// or 0 if it has no schedule.
+func Interval(e reconcile.Export, now time.Time) (shortest time.Duration) {
+	const starts = 10
+	schedule, err := scheduler.Parse(e.Schedule, e.Location())
+	if e.Schedule == "" || err != nil {
+		return 0
+	}
+	last := schedule.Next(now)
+	for range starts {
+		next := schedule.Next(last)
+		if gap := next.Sub(last); shortest == 0 || gap < shortest {
+			shortest = gap
+		}
+		last = next
+	}
+	return shortest
+}

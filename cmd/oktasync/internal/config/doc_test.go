@@ -64,6 +64,9 @@ func TestConfigurationExamples(t *testing.T) {
 				putAt(root, strings.Split("exports[]."+parent+"s", "."), map[string]any{})
 			}
 		}
+		if strings.HasPrefix(k.path, "exports[].factors.") {
+			putAt(root, strings.Split("exports[].users", "."), map[string]any{})
+		}
 		if strings.HasPrefix(k.path, "daemon.notify") {
 			putAt(root, strings.Split("daemon.notify[].url_file", "."), "hook.url")
 		}

@@ -17,9 +17,10 @@ import (
 // lastStart returns the last start of an export, for the scheduler. A reconcile that
 // was cancelled because the daemon stopped doesn't count, so that the next daemon runs
 // it again. A reconcile that was killed counts, because it may have killed the process.
-func lastStart(h snapshot.History) time.Time {
+// A reconcile that reads factors also counts, because it can take hours of the rate limit.
+func lastStart(h snapshot.History, export reconcile.Export) time.Time {
 	switch {
-	case h.LastEnd.Event != snapshot.EventCancelled || h.LastStarted.Time.After(h.LastEnd.Time.Time):
+	case export.Factors != nil, h.LastEnd.Event != snapshot.EventCancelled || h.LastStarted.Time.After(h.LastEnd.Time.Time):
 		return h.LastStarted.Time.Time
 	case !h.LastDone.Time.IsZero():
 		return h.LastDone.Time.Time
@@ -72,7 +73,7 @@ func (s *service) schedule(before *service) error {
 		s.jobs = append(s.jobs, scheduler.Job{
 			Name:     export.Name,
 			Schedule: when,
-			Last:     lastStart(history),
+			Last:     lastStart(history, export),
 			Failed:   lastFailed(history),
 			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
 			Run:      func(ctx context.Context) error { return s.reconcileNow(ctx, export.Name) },

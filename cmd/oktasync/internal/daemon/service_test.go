@@ -13,12 +13,22 @@ import (
 	"oktasync/scheduler"
 )
 
-// The next daemon repeats a cancelled reconcile, but not a killed one.
+// The next daemon repeats a cancelled reconcile, but not a killed one, and not one that
+// reads factors.
 func TestLastStart(t *testing.T) {
 	at := func(event string, hour int) snapshot.Event {
 		return snapshot.Event{Event: event, Time: snapshot.At(time.Date(2026, 11, 23, hour, 0, 0, 0, time.UTC))}
 	}
 	started, published, cancelled, failed := snapshot.EventStarted, snapshot.EventPublished, snapshot.EventCancelled, snapshot.EventFailed
+	factors := reconcile.Export{Factors: new(reconcile.Resource)}
+	for _, history := range []snapshot.History{
+		{LastStarted: at(started, 6), LastEnd: at(cancelled, 7), LastDone: at(published, 1), Undone: at(started, 6)},
+		{LastStarted: at(started, 6), LastEnd: at(cancelled, 7), Undone: at(started, 6)},
+	} {
+		if got, want := lastStart(history, factors), at("", 6).Time.Time; !got.Equal(want) {
+			t.Errorf("cancelled, with factors: last start = %s, want %s", got, want)
+		}
+	}
 	for _, test := range []struct {
 		name    string
 		history snapshot.History
@@ -36,7 +46,7 @@ func TestLastStart(t *testing.T) {
 		if got := lastFailed(test.history); got.IsZero() == (test.name == "failed") {
 			t.Errorf("%s: last failed = %s", test.name, got)
 		}
-		if got := lastStart(test.history); !got.Equal(test.want) {
+		if got := lastStart(test.history, reconcile.Export{}); !got.Equal(test.want) {
 			t.Errorf("%s: last start = %s, want %s", test.name, got, test.want)
 		}
 	}

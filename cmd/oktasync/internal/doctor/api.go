@@ -26,8 +26,8 @@ const (
 )
 
 // firstPages requests the first page of each declared resource, once for all checks. Of
-// a resource with one list for each group or app, it requests the list of the first
-// group or app.
+// a resource with one list for each record of another, it requests the list of the first
+// record.
 func (x *checker) firstPages(ctx context.Context) []*page {
 	if x.pages != nil {
 		return x.pages
@@ -80,12 +80,15 @@ func (p *page) optional(f Finding) Finding {
 // page requests the first page of a list that filter selects. Unlike a read, it
 // doesn't wait for a rate limit, so that doctor can report it.
 func (x *checker) page(ctx context.Context, d reconcile.Declared, path, filter string) *page {
-	query := url.Values{"limit": {fmt.Sprint(pageSize)}}
-	if filter != "" {
-		query.Set("filter", filter)
-	}
 	p := &page{declared: d, path: path}
-	p.err = p.request(ctx, x, path+"?"+query.Encode())
+	if !d.Read.Unpaged {
+		query := url.Values{"limit": {fmt.Sprint(pageSize)}}
+		if filter != "" {
+			query.Set("filter", filter)
+		}
+		path += "?" + query.Encode()
+	}
+	p.err = p.request(ctx, x, path)
 	p.cause = apiCause(p.err)
 	return p
 }

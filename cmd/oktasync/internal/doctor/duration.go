@@ -8,10 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
-	"oktasync/reconcile"
-	"oktasync/scheduler"
 )
 
 // checkReading estimates how long a read of each export takes with the allowed
@@ -32,7 +31,7 @@ func checkReading(ctx context.Context, x *checker) Finding {
 		took, text := duration(requests, shares)
 		text = e.Name + ": " + text
 		limit, key := e.Timeout, "timeout"
-		if every := interval(e, time.Now()); every > 0 && every < limit {
+		if every := config.Interval(e, time.Now()); every > 0 && every < limit {
 			limit, key = every, "schedule"
 		}
 		if took > limit {
@@ -74,23 +73,4 @@ func (x *checker) records() map[string]int {
 		}
 	}
 	return records
-}
-
-// interval returns the shortest time between the next scheduled starts of an export,
-// or 0 if it has no schedule.
-func interval(e reconcile.Export, now time.Time) (shortest time.Duration) {
-	const starts = 10
-	schedule, err := scheduler.Parse(e.Schedule, e.Location())
-	if e.Schedule == "" || err != nil {
-		return 0
-	}
-	last := schedule.Next(now)
-	for range starts {
-		next := schedule.Next(last)
-		if gap := next.Sub(last); shortest == 0 || gap < shortest {
-			shortest = gap
-		}
-		last = next
-	}
-	return shortest
 }

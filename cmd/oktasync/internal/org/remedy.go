@@ -184,7 +184,11 @@ func missing(err error, d reconcile.Declared) (reason, hint string) {
 	case code == "insufficient_scope":
 		return "the scope " + d.Scope + " is not granted", grantScope(these)
 	case code == "E0000006":
-		return "the app has no admin role for it", Needs(these) + ": assign the role to the app, not limited to groups (the app > Admin roles)"
+		assign := "assign the role to the app, not limited to groups (the app > Admin roles)"
+		if d.Permission != "" {
+			assign = AssignRoleOf(d)
+		}
+		return "the app has no admin role for it", Needs(these) + ": " + assign
 	case code == "E0000015":
 		return "the org has no license for it", "the org has no license for " + name + ": remove the resource from the export"
 	case status == http.StatusBadRequest && client != nil && client.Page == 1 && d.Narrowing == nil:
@@ -197,14 +201,26 @@ func grantScope(these []reconcile.Declared) string {
 	return Needs(these) + ": grant the scope to the app (the app > Okta API Scopes)"
 }
 
+// AssignRoleOf returns the action that gives the app the role that reading d needs.
+func AssignRoleOf(d reconcile.Declared) string {
+	if d.Permission == "" {
+		return AssignRole
+	}
+	return fmt.Sprintf("create a custom role with the permission %s, and a resource set of all users (Security > Administrators), and assign both to the app (the app > Admin roles)", d.Permission)
+}
+
 // Needs returns a clause with the scopes and the smallest admin roles that reading
 // these resources needs.
 func Needs(these []reconcile.Declared) string {
 	var names, scopes, roles []string
 	for _, d := range these {
-		names, scopes, roles = append(names, d.Resource.Name), append(scopes, d.Scope), append(roles, d.Role)
+		role := "the admin role " + d.Role
+		if d.Permission != "" {
+			role = d.Role
+		}
+		names, scopes, roles = append(names, d.Resource.Name), append(scopes, d.Scope), append(roles, role)
 	}
-	return fmt.Sprintf("reading %s needs the scope %s and the admin role %s", term.List(names), term.List(slices.Compact(scopes)), term.List(slices.Compact(roles)))
+	return fmt.Sprintf("reading %s needs the scope %s and %s", term.List(names), term.List(slices.Compact(scopes)), term.List(slices.Compact(roles)))
 }
 
 // networkRemedy returns the remedy for an error of TLS, DNS or TCP.

@@ -19,10 +19,13 @@ type Names map[*snapshot.Resource]map[string]string
 
 // Add adds the ends of a changed edge, whose names ReadFrom then sets.
 func (n Names) Add(r *snapshot.Resource, c *diff.Change) {
-	if r.Other == nil || len(n[r.Parent])+len(n[r.Other]) > maxNames {
+	if r.Parent == nil || len(n[r.Parent])+len(n[r.Other]) > maxNames {
 		return
 	}
 	for i, end := range []*snapshot.Resource{r.Parent, r.Other} {
+		if end == nil {
+			continue
+		}
 		if n[end] == nil {
 			n[end] = make(map[string]string)
 		}
@@ -67,14 +70,17 @@ func setNames(names map[string]string, r *snapshot.Resource, records diff.Reader
 	}
 }
 
-// Of returns the text for a changed record: its login or name, or its id; of an edge,
-// those of both ends, as in "app Payroll: group Sales".
+// Of returns the text for a changed record: its login or name, or its id; with a
+// parent, the names of both, as in "app Payroll: group Sales".
 func (n Names) Of(r *snapshot.Resource, c *diff.Change) string {
-	if r.Other == nil {
+	if r.Parent == nil {
 		return cmp.Or(c.Label(), c.ID())
 	}
 	parent, other := c.Key[r.Key[0]], c.Key[r.Key[1]]
 	text := r.Parent.Noun + " " + cmp.Or(n[r.Parent][parent], parent) + ": "
+	if r.Other == nil {
+		return text + cmp.Or(c.Label(), other)
+	}
 	if r.Other != snapshot.Users {
 		text += r.Other.Noun + " "
 	}
