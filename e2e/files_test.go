@@ -25,7 +25,7 @@ var mayDependUpwards = map[string]string{
 }
 
 // unordered are packages whose files still depend on each other both ways.
-var unordered = []string{"oktaclient/sandbox", "reconcile"}
+var unordered = []string{"oktaclient/sandbox"}
 
 // Within a package, files depend on each other in one direction. A file depends on the
 // files that declare the types, functions, methods, fields, variables and constants that

@@ -1,14 +1,11 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 
-	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -55,7 +52,7 @@ func (c *chain) readChildren(ctx context.Context, rp *ResourcePlan, parents []st
 		if phase == PhaseReading {
 			expected = child.expected()
 		}
-		c.enter(phase, child, child.read.Rows, expected)
+		c.enter(phase, child.Declared.Resource, child.read.Rows, expected)
 		if err := c.readLists(ctx, child, parents); err != nil {
 			err = fmt.Errorf("read %s: %w", child.Declared.Resource.Name, cause(ctx, err))
 			if err := c.allow(ctx, child, err); err != nil {
@@ -113,27 +110,4 @@ func (c *chain) confirm(ctx context.Context, rp *ResourcePlan, ids []string) err
 		}
 	}
 	return rp.records.finish()
-}
-
-// readInto reads query into the spool of a resource.
-func (c *chain) readInto(ctx context.Context, rp *ResourcePlan, query oktaclient.Query) error {
-	result, err := c.r.cfg.Source.Read(ctx, query, sink{c, rp})
-	if err != nil && result.Rows > 0 {
-		err = fmt.Errorf("%w, after %s in %d requests", err, rp.Declared.Resource.Plural(result.Rows), result.Requests)
-	}
-	if rp.read.Started.IsZero() {
-		rp.read = result
-	} else {
-		rp.read.Settled = rp.read.Settled && result.Settled
-		err = cmp.Or(err, addRequests(&rp.read, result))
-	}
-	return cmp.Or(err, rp.records.finish())
-}
-
-// cause returns the cause of the end of ctx if err is that end.
-func cause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
-		return cause
-	}
-	return err
 }

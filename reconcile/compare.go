@@ -17,7 +17,7 @@ func (c *chain) compare(ctx context.Context, rp *ResourcePlan) error {
 	if rp.compared {
 		return nil
 	}
-	c.enter(PhaseComparing, rp, 0, int(rp.records.records))
+	c.enter(PhaseComparing, rp.Declared.Resource, 0, int(rp.records.records))
 	if err := rp.compare(ctx, c); err != nil {
 		return fmt.Errorf("compare %s with newest snapshot: %w", rp.Declared.Resource.Name, err)
 	}

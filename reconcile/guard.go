@@ -41,14 +41,6 @@ func (p *ResourcePlan) stops() []string {
 	return reasons
 }
 
-// edgeLosses are the removals of an edge resource that the guard limits. Okta itself
-// removes the users of an inactive app, so these don't count.
-type edgeLosses struct {
-	before, removed int
-	groups          []string // reasons: groups that lost half of their members, and more than maxGroupLoss
-	more            int      // such groups that groups doesn't name
-}
-
 const (
 	maxGroupLoss   = 100
 	maxNamedGroups = 10 // in the reasons of a guard

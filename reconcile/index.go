@@ -1,14 +1,10 @@
 package reconcile
 
 import (
-	"bytes"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"oktasync/oktaclient"
-	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // index has an entry for each record of a resource that is read more than once: it
@@ -87,15 +83,6 @@ func (x *index) remove(id string) {
 	x.records[id] = known
 }
 
-// stamp returns a text that differs after a change of r. The members of a group have a
-// stamp of their own; no stamp shows a change of the users and groups of an app.
-func (rp *ResourcePlan) stamp(r oktaclient.Record) (string, error) {
-	if rp.Declared.Resource == snapshot.Groups {
-		return canonjson.Text(rp.records.canonical, "lastMembershipUpdated")
-	}
-	return r.LastUpdated + " " + r.Status, nil
-}
-
 // lists numbers the lists of an edge resource. Each list is that of one parent, and a
 // parent's newest list replaces those before.
 type lists struct {
@@ -112,18 +99,3 @@ func (l *lists) begin(parent string) {
 	l.count++
 	l.newest[parent] = fmt.Sprintf("%010d", l.count)
 }
-
-// countsEdge reports whether a copy of an edge is from the newest list of a parent that
-// exists. Its updated is the number of the list.
-func (rp *ResourcePlan) countsEdge(key, updated []byte) bool {
-	parent, _, _ := bytes.Cut(key, zero)
-	return rp.lists.newest[string(parent)] == string(updated) && !rp.parent.index.records[string(parent)].deleted
-}
-
-// countsUser reports whether Okta didn't answer that the user doesn't exist.
-func (rp *ResourcePlan) countsUser(id, _ []byte) bool {
-	return rp.rules.Proofs[string(id)].HTTPStatus != http.StatusNotFound
-}
-
-// countsObject reports whether a record exists.
-func (rp *ResourcePlan) countsObject(id, _ []byte) bool { return !rp.index.records[string(id)].deleted }

@@ -2,14 +2,12 @@ package reconcile
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
-	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
@@ -65,93 +63,27 @@ type ResourcePlan struct {
 	contentSHA256, changesSHA256 string // of records and changes, as they were compared
 }
 
-// Plan reads the org and compares it with the newest snapshot. It writes only
-// unnamed temporary files, and needs no lock. A read that takes longer than the
-// export's timeout is an error.
-func (r *Reconciler) Plan(ctx context.Context, export Export) (*Plan, error) {
-	previous, err := r.latest(export.Name)
-	if err != nil {
-		return nil, fmt.Errorf("open newest snapshot: %w", err)
-	}
-	return r.plan(ctx, export, previous, false)
+// edgeLosses are the removals of an edge resource that the guard limits. Okta itself
+// removes the users of an inactive app, so these don't count.
+type edgeLosses struct {
+	before, removed int
+	groups          []string // reasons: groups that lost half of their members, and more than maxGroupLoss
+	more            int      // such groups that groups doesn't name
 }
 
-// plan is Plan with the newest snapshot, or nil if there is none. With override, it
-// also proves removals if the guard stops the read.
-func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot.Snapshot, override bool) (plan *Plan, err error) {
-	if export.Timeout > 0 {
-		var cancel context.CancelFunc
-		cause := fmt.Errorf("the read took longer than the export's timeout of %s", export.Timeout)
-		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
-		defer cancel()
-	}
-	p := &Plan{Export: export, override: override, requests: transcript{began: time.Now()}, progress: progress{export: export.Name, report: r.cfg.Progress}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.Close())
-		}
-	}()
-	if err := p.open(r, previous); err != nil {
-		return nil, err
-	}
-	p.progress.expect = p.expectedBuckets()
-	if err := p.read(ctx, r); err != nil {
-		return nil, err
-	}
-	for _, rp := range p.Resources {
-		if rp.Unavailable == nil {
-			p.Stopped = append(p.Stopped, rp.stops()...)
-		}
-	}
-	return p, nil
+// An UnavailableError is the error of a [Source] if the app can't read a resource,
+// because a scope, a role, a license or a feature is missing. Other resources may be
+// readable.
+type UnavailableError struct {
+	Resource string // name
+	Reason   string // a clause, for the manifest
+	Err      error
 }
 
-// open decides how each resource is compared with the newest snapshot, or with the last
-// one in which it was available.
-func (p *Plan) open(r *Reconciler, previous *snapshot.Snapshot) (err error) {
-	p.Previous = previous
-	declaration := p.Export.Declaration()
-	if previous != nil {
-		p.DeclarationChanged = !previous.Manifest.Declared.Equal(declaration)
-		p.Missing = missing(previous)
-	}
-	for _, declared := range p.Export.Resources() {
-		rp := &ResourcePlan{Declared: declared}
-		if previous != nil {
-			if rp.previous, err = r.cfg.Store.BaseOf(previous, declared.Resource); err != nil {
-				return fmt.Errorf("open the last snapshot with %s: %w", declared.Resource.Name, err)
-			}
-		}
-		rp.rules, rp.Base = snapshot.RulesAfter(declared.Resource, rp.previous, declaration)
-		rp.rules.Proofs = make(diff.Proofs)
-		for _, parent := range p.Resources {
-			if parent.Declared.Resource == declared.Resource.Parent {
-				rp.parent, rp.rules.Proofs = parent, parent.rules.Proofs
-				parent.children = append(parent.children, rp)
-			}
-		}
-		p.Resources = append(p.Resources, rp)
-	}
-	return nil
-}
+func (e *UnavailableError) Error() string { return e.Err.Error() }
 
-func (r *Reconciler) latest(export string) (*snapshot.Snapshot, error) {
-	if r.cfg.Store == nil {
-		return nil, nil
-	}
-	latest, err := r.cfg.Store.Latest(export)
-	if errors.Is(err, snapshot.ErrNoSnapshot) {
-		return nil, nil
-	}
-	return latest, err
-}
-
-func (r *Reconciler) tempFile() (*os.File, error) {
-	if r.cfg.Store == nil {
-		return snapshot.TempFile(r.cfg.Spool)
-	}
-	return r.cfg.Store.TempFile()
-}
+// Unwrap returns the cause.
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // missing returns the files that the manifest of s lists and its folder lacks. It
 // doesn't check their content.
@@ -274,4 +206,12 @@ func (rp *ResourcePlan) closeChanges() error {
 	err := rp.changes.Close()
 	rp.changes = nil
 	return err
+}
+
+// expected returns the number of records in the newest snapshot; 0: unknown.
+func (rp *ResourcePlan) expected() int {
+	if rp.Base != snapshot.BasePrevious {
+		return 0
+	}
+	return rp.previous.Manifest.Resources[rp.Declared.Resource.Name].Total
 }

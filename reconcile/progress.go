@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -67,11 +68,11 @@ type step struct {
 
 const recordsPerReport = 1 << 10
 
-// enter begins a phase of a resource. rp is nil while publishing.
-func (s *step) enter(phase Phase, rp *ResourcePlan, records, expected int) {
+// enter begins a phase of a resource, which is nil while publishing.
+func (s *step) enter(phase Phase, r *snapshot.Resource, records, expected int) {
 	s.Phase, s.Records, s.Expected, s.Resource = phase, records, expected, ""
-	if rp != nil {
-		s.Resource = rp.Declared.Resource.Name
+	if r != nil {
+		s.Resource = r.Name
 	}
 	s.now()
 }

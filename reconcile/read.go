@@ -1,24 +1,16 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
 )
-
-// chain is the resources of one scope, parents before their children. They share
-// Okta's rate limits, so they are read one after another, and chains at the same
-// time.
-type chain struct {
-	*step
-	r         *Reconciler
-	plan      *Plan
-	resources []*ResourcePlan
-}
 
 // read reads all resources of the plan, and compares them with the newest snapshot.
 // The first error ends all chains.
@@ -87,6 +79,21 @@ func (rp *ResourcePlan) prepare(r *Reconciler) {
 	}
 }
 
+// countsEdge reports whether a copy of an edge is from the newest list of a parent that
+// exists. Its updated is the number of the list.
+func (rp *ResourcePlan) countsEdge(key, updated []byte) bool {
+	parent, _, _ := bytes.Cut(key, zero)
+	return rp.lists.newest[string(parent)] == string(updated) && !rp.parent.index.records[string(parent)].deleted
+}
+
+// countsObject reports whether a record exists.
+func (rp *ResourcePlan) countsObject(id, _ []byte) bool { return !rp.index.records[string(id)].deleted }
+
+// countsUser reports whether Okta didn't answer that the user doesn't exist.
+func (rp *ResourcePlan) countsUser(id, _ []byte) bool {
+	return rp.rules.Proofs[string(id)].HTTPStatus != http.StatusNotFound
+}
+
 // sum sets the read of the plan from the reads of its resources. The first resource that
 // is available decides about the clock, so that all times come from one estimate.
 func (p *Plan) sum() error {
@@ -107,21 +114,6 @@ func (p *Plan) sum() error {
 			p.Read.Started = read.Started
 		}
 		if err := addRequests(&p.Read, read); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addRequests adds the requests of a read to sum.
-func addRequests(sum *oktaclient.ReadResult, read oktaclient.ReadResult) error {
-	if read.Finished.After(sum.Finished) {
-		sum.Finished = read.Finished
-	}
-	sum.Requests += read.Requests
-	sum.Rows += read.Rows
-	for _, c := range read.Certificates {
-		if err := sum.Certificates.Add(c.Chain, c.Requests); err != nil {
 			return err
 		}
 	}
@@ -174,78 +166,6 @@ func (c *chain) list(ctx context.Context, rp *ResourcePlan) error {
 			query.KnownBefore = borders[len(borders)-1]
 		}
 	}
-	c.enter(PhaseReading, rp, 0, rp.expected())
+	c.enter(PhaseReading, rp.Declared.Resource, 0, rp.expected())
 	return c.readInto(ctx, rp, query)
-}
-
-// expected returns the number of records in the newest snapshot; 0: unknown.
-func (rp *ResourcePlan) expected() int {
-	if rp.Base != snapshot.BasePrevious {
-		return 0
-	}
-	return rp.previous.Manifest.Resources[rp.Declared.Resource.Name].Total
-}
-
-func (c *chain) query(rp *ResourcePlan) oktaclient.Query {
-	q := oktaclient.Query{
-		Resource: rp.Declared.Read,
-		OnPhase: func(phase oktaclient.Phase) {
-			if phase == oktaclient.PhaseSettle {
-				c.enter(PhaseSettling, rp, c.Records, 0)
-			}
-		},
-	}
-	if n := rp.Declared.Narrowing; n != nil {
-		q.IncludeDeprovisioned, q.Search = n.IncludeDeprovisioned, n.Search
-	}
-	return q
-}
-
-// sink passes a read to a plan. It is an oktaclient.ParentSink.
-type sink struct {
-	*chain
-	resource *ResourcePlan
-}
-
-func (s sink) Record(r oktaclient.Record) error {
-	s.record()
-	rp := s.resource
-	rp.compared = false
-	if rp.lists.newest != nil {
-		r.LastUpdated = rp.lists.newest[r.Parent]
-	}
-	if err := rp.records.add(r); err != nil || rp.index == nil {
-		return err
-	}
-	stamp, err := rp.stamp(r)
-	if err != nil {
-		return err
-	}
-	return rp.index.observe(r, stamp)
-}
-
-func (s sink) Outside(r oktaclient.Record) error {
-	s.resource.compared = false
-	return s.resource.records.addOutside(r)
-}
-
-func (s sink) Request(r oktaclient.Request) error {
-	request := requestOf(r)
-	if id, proof, ok := request.Proof(); ok {
-		s.resource.rules.Proofs[id] = proof
-	}
-	s.request(r)
-	return s.plan.requests.add(r, s.r.tempFile)
-}
-
-func (s sink) Begin(parent string) error {
-	s.resource.lists.begin(parent)
-	return nil
-}
-
-func (s sink) End(parent string, exists bool) error {
-	if !exists {
-		s.resource.lists.missing = append(s.resource.lists.missing, parent)
-	}
-	return nil
 }

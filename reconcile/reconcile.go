@@ -10,71 +10,21 @@
 // of two sorted streams. So memory doesn't grow with the users, members and
 // assignments; it has about 200 bytes per group and app.
 //
-// The files: read.go (the order of reads), children.go (lists of each group and app),
-// settle.go (changes during the read), removal.go (proof of removal), control.go (Okta's
-// counts), compare.go, spool.go, guard.go, draft.go (what is published).
+// The files: config.go (the input), read.go (the order of reads), chain.go (one read),
+// children.go (lists of each group and app), settle.go (changes during the read),
+// removal.go (proof of removal), control.go (Okta's counts), compare.go, spool.go,
+// guard.go, draft.go (what is published).
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
-	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 )
-
-// Source reads the resources of an org. [oktaclient.Client] is one.
-//
-// Read passes every record that the query selects to the sink at least once, in
-// any order, and every request that it made. Find does the same for the records
-// with these ids. A record that Find does not pass does not exist. Both return
-// an error unless the read is complete, after their retries; an [*UnavailableError] if
-// the app can't read the resource. Calls of the sink
-// are serialized, and none follows the return. Several reads may run at once.
-type Source interface {
-	Read(ctx context.Context, query oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error)
-	Find(ctx context.Context, query oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error)
-}
-
-// Config is shared by all reconciles of one org.
-type Config struct {
-	Store  *snapshot.Store // nil: there is none yet, and only Plan can be called
-	Spool  string          // folder of temporary files if Store is nil
-	Source Source
-	Org    snapshot.Org    // each read adds the certificate
-	Client snapshot.Client // the app that reads
-	Tool   snapshot.Tool   // the program that reads
-	Logger *slog.Logger    // nil: no log
-
-	// MembershipLag is how late Okta can show a change of a group's members in its
-	// lastMembershipUpdated. 0: 12 seconds. A negative lag is none, for tests.
-	MembershipLag time.Duration
-
-	// Progress, if not nil, receives the progress of each reconcile and plan, at
-	// most once per page. Calls for one reconcile are serialized.
-	Progress func(Progress)
-}
-
-// Reconciler publishes snapshots of what exports declare. Its methods are safe for
-// concurrent use. The store allows one writer per export at a time.
-type Reconciler struct {
-	cfg Config
-	log *slog.Logger
-}
-
-// New returns a Reconciler.
-func New(cfg Config) *Reconciler {
-	log := cfg.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	cfg.MembershipLag = cmp.Or(cfg.MembershipLag, membershipLag)
-	return &Reconciler{cfg: cfg, log: log}
-}
 
 // Outcome is how a reconcile ended. It is set once, by Reconcile. Log, journal,
 // metrics, notifications, status and exit status derive from it.
@@ -107,6 +57,17 @@ type QuarantinedError struct {
 }
 
 func (e *QuarantinedError) Error() string { return "quarantined: " + joinReasons(e.Reasons) }
+
+// Plan reads the org and compares it with the newest snapshot. It writes only
+// unnamed temporary files, and needs no lock. A read that takes longer than the
+// export's timeout is an error.
+func (r *Reconciler) Plan(ctx context.Context, export Export) (*Plan, error) {
+	previous, err := r.latest(export.Name)
+	if err != nil {
+		return nil, fmt.Errorf("open newest snapshot: %w", err)
+	}
+	return r.plan(ctx, export, previous, false)
+}
 
 // Reconcile reads what export declares, compares it with the newest snapshot,
 // checks it with the guard, publishes a snapshot, and prunes old ones. The newest
@@ -215,6 +176,76 @@ func overridden(o snapshot.Override, reasons []string) *snapshot.Override {
 	return &o
 }
 
+// plan is Plan with the newest snapshot, or nil if there is none. With override, it
+// also proves removals if the guard stops the read.
+func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot.Snapshot, override bool) (plan *Plan, err error) {
+	if export.Timeout > 0 {
+		var cancel context.CancelFunc
+		cause := fmt.Errorf("the read took longer than the export's timeout of %s", export.Timeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
+		defer cancel()
+	}
+	p := &Plan{Export: export, override: override, requests: transcript{began: time.Now()}, progress: progress{export: export.Name, report: r.cfg.Progress}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if err := p.open(r, previous); err != nil {
+		return nil, err
+	}
+	p.progress.expect = p.expectedBuckets()
+	if err := p.read(ctx, r); err != nil {
+		return nil, err
+	}
+	for _, rp := range p.Resources {
+		if rp.Unavailable == nil {
+			p.Stopped = append(p.Stopped, rp.stops()...)
+		}
+	}
+	return p, nil
+}
+
+// open decides how each resource is compared with the newest snapshot, or with the last
+// one in which it was available.
+func (p *Plan) open(r *Reconciler, previous *snapshot.Snapshot) (err error) {
+	p.Previous = previous
+	declaration := p.Export.Declaration()
+	if previous != nil {
+		p.DeclarationChanged = !previous.Manifest.Declared.Equal(declaration)
+		p.Missing = missing(previous)
+	}
+	for _, declared := range p.Export.Resources() {
+		rp := &ResourcePlan{Declared: declared}
+		if previous != nil {
+			if rp.previous, err = r.cfg.Store.BaseOf(previous, declared.Resource); err != nil {
+				return fmt.Errorf("open the last snapshot with %s: %w", declared.Resource.Name, err)
+			}
+		}
+		rp.rules, rp.Base = snapshot.RulesAfter(declared.Resource, rp.previous, declaration)
+		rp.rules.Proofs = make(diff.Proofs)
+		for _, parent := range p.Resources {
+			if parent.Declared.Resource == declared.Resource.Parent {
+				rp.parent, rp.rules.Proofs = parent, parent.rules.Proofs
+				parent.children = append(parent.children, rp)
+			}
+		}
+		p.Resources = append(p.Resources, rp)
+	}
+	return nil
+}
+
+func (r *Reconciler) latest(export string) (*snapshot.Snapshot, error) {
+	if r.cfg.Store == nil {
+		return nil, nil
+	}
+	latest, err := r.cfg.Store.Latest(export)
+	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		return nil, nil
+	}
+	return latest, err
+}
+
 // quarantine stores a read that the guard stopped apart from the snapshots.
 func (r *Reconciler) quarantine(ctx context.Context, w *snapshot.Writer, plan *Plan, run snapshot.Run) error {
 	draft, err := plan.draft(ctx, r.cfg, run)
@@ -226,12 +257,4 @@ func (r *Reconciler) quarantine(ctx context.Context, w *snapshot.Writer, plan *P
 		return fmt.Errorf("quarantine read: %w", err)
 	}
 	return &QuarantinedError{Export: plan.Export.Name, Name: name, Reasons: plan.Stopped}
-}
-
-// recoverPanic turns a panic into an error, so that it ends one reconcile and not
-// the daemon.
-func recoverPanic(err *error) {
-	if p := recover(); p != nil {
-		*err = errors.Join(*err, oktaclient.PanicError(p))
-	}
 }

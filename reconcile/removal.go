@@ -2,15 +2,11 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 
 	"oktasync/reconcile/snapshot/diff"
 )
 
-const (
-	findAtOnce    = 1000   // missing records that are requested together, to bound memory
-	maxOverridden = 10_000 // missing records that are requested if an override exceeds the guard
-)
+const maxOverridden = 10_000 // missing records that are requested if an override exceeds the guard
 
 // proveRemovals requests each record by id that the newest snapshot contains and
 // no page did, and repeats the comparison with Okta's responses. A page can skip a
@@ -27,7 +23,7 @@ func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 		return nil
 	}
 	most = min(rp.Counts.Removed, max(most, maxOverridden))
-	c.enter(PhaseProving, rp, 0, most)
+	c.enter(PhaseProving, rp.Declared.Resource, 0, most)
 	var ids []string
 	requested := 0
 	err := rp.eachChange(func(change *diff.Change) error {
@@ -50,13 +46,4 @@ func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	}
 	rp.compared = false
 	return c.compare(ctx, rp)
-}
-
-// find reads the records with these ids, as a part of the read. With an override,
-// the app's role can be limited to a part of the org.
-func (c *chain) find(ctx context.Context, rp *ResourcePlan, ids []string) error {
-	query := c.query(rp)
-	query.SkipForbidden = c.plan.override
-	found, err := c.r.cfg.Source.Find(ctx, query, ids, sink{c, rp})
-	return errors.Join(err, addRequests(&rp.read, found))
 }

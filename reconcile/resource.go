@@ -166,43 +166,6 @@ const (
 	usersScope    = "okta.users.read"
 )
 
-// Resources returns the resources that e declares, parents before their children, and
-// those of one scope together.
-func (e Export) Resources() []Declared {
-	var list []Declared
-	if u := e.Users; u != nil {
-		list = append(list, Declared{DeclaredResource: u.declared(), Resource: snapshot.Users, Read: oktaclient.Users, Scope: usersScope, Role: readOnlyAdmin})
-	}
-	for _, other := range []struct {
-		declared   *Resource
-		resource   *snapshot.Resource
-		read       oktaclient.Resource
-		scope      string
-		permission string
-		relist     bool
-	}{
-		{e.Factors, snapshot.Factors, oktaclient.Factors, usersScope, "", false},
-		{e.Groups, snapshot.Groups, oktaclient.Groups, "okta.groups.read", "", false},
-		{e.GroupMembers, snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", "", false},
-		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, "okta.groups.read", "", true},
-		{e.Apps, snapshot.Apps, oktaclient.Apps, "okta.apps.read", "", true},
-		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, "okta.apps.read", "", false},
-		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, "okta.apps.read", "", false},
-		{e.APITokens, snapshot.APITokens, oktaclient.APITokens, "okta.apiTokens.read", "okta.users.apitokens.read", false},
-	} {
-		d := other.declared
-		if d == nil {
-			continue
-		}
-		role := readOnlyAdmin
-		if other.permission != "" {
-			role = "a custom role with " + other.permission
-		}
-		list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, role, other.permission, other.relist})
-	}
-	return list
-}
-
 func (u *Users) declared() snapshot.DeclaredResource {
 	limit := u.Guard.MaxDeactivated
 	return snapshot.DeclaredResource{
@@ -254,35 +217,6 @@ func (f *fieldErrors) err() error { return errors.Join(f.errs...) }
 // maxSearch is the longest search expression, in bytes. Okta documents no limit,
 // but warns of long expressions and repeats them in its Link headers.
 const maxSearch = 2000
-
-// checkResources adds the problems of the declared resources.
-func (e Export) checkResources(f *fieldErrors) {
-	if u := e.Users; u != nil {
-		checkSearch(f, u.Search)
-		checkPaths(f, "users.changes.moved", u.Changes.Moved)
-	}
-	declared := e.Resources()
-	for _, d := range declared {
-		name := d.Resource.Name
-		if p := d.Resource.Parent; p != nil {
-			switch i := slices.IndexFunc(declared, func(d Declared) bool { return d.Resource == p }); {
-			case i < 0:
-				f.add(name, "needs %s in the same export", p.Name)
-			case declared[i].Optional && !d.Optional:
-				f.add(name+".optional", "must be true, because %s are optional", p.Name)
-			}
-		}
-		checkAttributes(f, name+".attributes.", d)
-		checkPaths(f, name+".changes.ignore", d.Changes.Ignore)
-		checkFormats(f, name+".formats", d.Formats)
-		if n := d.Guard.AtLeast; n < 0 {
-			f.add(name+".guard.at_least", "%d is negative", n)
-		}
-		if n := d.Guard.Min; n < 0 {
-			f.add(name+".guard.min", "%d is negative", n)
-		}
-	}
-}
 
 func checkSearch(f *fieldErrors, search string) {
 	switch {

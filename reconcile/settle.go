@@ -8,15 +8,8 @@ import (
 	"oktasync/reconcile/snapshot"
 )
 
-const (
-	// maxPasses is the most passes that read again what changed during the read.
-	maxPasses = 10
-
-	// membershipLag is how late a list of groups can show a change of members in
-	// lastMembershipUpdated, with the time of the change: up to 10 seconds, and the
-	// delay of Okta's index.
-	membershipLag = 12 * time.Second
-)
+// maxPasses is the most passes that read again what changed during the read.
+const maxPasses = 10
 
 // settle reads a resource again, and the children of the records that changed, in
 // passes, until a pass shows no change.
@@ -25,7 +18,7 @@ func (c *chain) settle(ctx context.Context, rp *ResourcePlan) error {
 		return err
 	}
 	for range maxPasses {
-		c.enter(PhaseSettling, rp, 0, rp.expected())
+		c.enter(PhaseSettling, rp.Declared.Resource, 0, rp.expected())
 		settled, err := c.listAgain(ctx, rp)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", rp.Declared.Resource.Name, cause(ctx, err))
@@ -74,21 +67,4 @@ func (c *chain) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
 		return sleep(ctx, time.Until(child.read.Started.Add(lag)))
 	}
 	return nil
-}
-
-// stampAt returns a time relative to the start of the read, in the form of Okta's
-// stamps.
-func (rp *ResourcePlan) stampAt(relative time.Duration) string {
-	return snapshot.At(rp.read.OktaTime(rp.read.Started).Add(relative)).String()
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -9,20 +9,6 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// An UnavailableError is the error of a [Source] if the app can't read a resource,
-// because a scope, a role, a license or a feature is missing. Other resources may be
-// readable.
-type UnavailableError struct {
-	Resource string // name
-	Reason   string // a clause, for the manifest
-	Err      error
-}
-
-func (e *UnavailableError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *UnavailableError) Unwrap() error { return e.Err }
-
 // allow returns err, unless it means that rp is unavailable, and rp is optional. Then it
 // drops what was read of rp and its children, which are unavailable too.
 func (c *chain) allow(ctx context.Context, rp *ResourcePlan, err error) error {

@@ -1,0 +1,151 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// chain is the resources of one scope, parents before their children. They share
+// Okta's rate limits, so they are read one after another, and chains at the same
+// time.
+type chain struct {
+	*step
+	r         *Reconciler
+	plan      *Plan
+	resources []*ResourcePlan
+}
+
+func (c *chain) query(rp *ResourcePlan) oktaclient.Query {
+	q := oktaclient.Query{
+		Resource: rp.Declared.Read,
+		OnPhase: func(phase oktaclient.Phase) {
+			if phase == oktaclient.PhaseSettle {
+				c.enter(PhaseSettling, rp.Declared.Resource, c.Records, 0)
+			}
+		},
+	}
+	if n := rp.Declared.Narrowing; n != nil {
+		q.IncludeDeprovisioned, q.Search = n.IncludeDeprovisioned, n.Search
+	}
+	return q
+}
+
+// readInto reads query into the spool of a resource.
+func (c *chain) readInto(ctx context.Context, rp *ResourcePlan, query oktaclient.Query) error {
+	result, err := c.r.cfg.Source.Read(ctx, query, sink{c, rp})
+	if err != nil && result.Rows > 0 {
+		err = fmt.Errorf("%w, after %s in %d requests", err, rp.Declared.Resource.Plural(result.Rows), result.Requests)
+	}
+	if rp.read.Started.IsZero() {
+		rp.read = result
+	} else {
+		rp.read.Settled = rp.read.Settled && result.Settled
+		err = cmp.Or(err, addRequests(&rp.read, result))
+	}
+	return cmp.Or(err, rp.records.finish())
+}
+
+const findAtOnce = 1000 // missing records that are requested together, to bound memory
+
+// find reads the records with these ids, as a part of the read. With an override,
+// the app's role can be limited to a part of the org.
+func (c *chain) find(ctx context.Context, rp *ResourcePlan, ids []string) error {
+	query := c.query(rp)
+	query.SkipForbidden = c.plan.override
+	found, err := c.r.cfg.Source.Find(ctx, query, ids, sink{c, rp})
+	return errors.Join(err, addRequests(&rp.read, found))
+}
+
+// sink passes a read to a plan. It is an oktaclient.ParentSink.
+type sink struct {
+	*chain
+	resource *ResourcePlan
+}
+
+func (s sink) Record(r oktaclient.Record) error {
+	s.record()
+	rp := s.resource
+	rp.compared = false
+	if rp.lists.newest != nil {
+		r.LastUpdated = rp.lists.newest[r.Parent]
+	}
+	if err := rp.records.add(r); err != nil || rp.index == nil {
+		return err
+	}
+	stamp, err := rp.stamp(r)
+	if err != nil {
+		return err
+	}
+	return rp.index.observe(r, stamp)
+}
+
+func (s sink) Outside(r oktaclient.Record) error {
+	s.resource.compared = false
+	return s.resource.records.addOutside(r)
+}
+
+func (s sink) Request(r oktaclient.Request) error {
+	request := requestOf(r)
+	if id, proof, ok := request.Proof(); ok {
+		s.resource.rules.Proofs[id] = proof
+	}
+	s.request(r)
+	return s.plan.requests.add(r, s.r.tempFile)
+}
+
+func (s sink) Begin(parent string) error {
+	s.resource.lists.begin(parent)
+	return nil
+}
+
+func (s sink) End(parent string, exists bool) error {
+	if !exists {
+		s.resource.lists.missing = append(s.resource.lists.missing, parent)
+	}
+	return nil
+}
+
+// stamp returns a text that differs after a change of r. The members of a group have a
+// stamp of their own; no stamp shows a change of the users and groups of an app.
+func (rp *ResourcePlan) stamp(r oktaclient.Record) (string, error) {
+	if rp.Declared.Resource == snapshot.Groups {
+		return canonjson.Text(rp.records.canonical, "lastMembershipUpdated")
+	}
+	return r.LastUpdated + " " + r.Status, nil
+}
+
+// stampAt returns a time relative to the start of the read, in the form of Okta's
+// stamps.
+func (rp *ResourcePlan) stampAt(relative time.Duration) string {
+	return snapshot.At(rp.read.OktaTime(rp.read.Started).Add(relative)).String()
+}
+
+// addRequests adds the requests of a read to sum.
+func addRequests(sum *oktaclient.ReadResult, read oktaclient.ReadResult) error {
+	if read.Finished.After(sum.Finished) {
+		sum.Finished = read.Finished
+	}
+	sum.Requests += read.Requests
+	sum.Rows += read.Rows
+	for _, c := range read.Certificates {
+		if err := sum.Certificates.Add(c.Chain, c.Requests); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cause returns the cause of the end of ctx if err is that end.
+func cause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
+		return cause
+	}
+	return err
+}
