@@ -74,6 +74,11 @@ var mayImport = map[string]imports{
 		},
 		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
+	"reconcile/snapshot/access": {
+		ours:   []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		others: []string{"github.com/go-json-experiment/json"}, // quotes a text as in records
+		tests:  []string{"reconcile/internal/recordtest", "reconcile/internal/storetest"},
+	},
 	"reconcile/snapshot/canonjson": {
 		others: []string{"github.com/go-json-experiment/json"},
 		tests:  []string{"reconcile/internal/recordtest"},
@@ -123,7 +128,7 @@ var mayImport = map[string]imports{
 	"cmd/oktasync": {
 		ours: []string{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "scheduler",
-			"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/sign",
+			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/sign",
 			"reconcile/snapshot/verify",
 			internal + "config", internal + "daemon", internal + "doctor", internal + "listing", internal + "org", internal + "report", internal + "term",
 		},

@@ -173,13 +173,13 @@ func (p *page) do(b block) {
 	p.start()
 	words := strings.Fields(b.directive)
 	switch words[0] {
-	case "register": // registers a public key with the app
+	case "register": // registers a public key with the app, and grants further scopes
 		key, err := keys.Load(filepath.Join(p.site.dir, words[1]))
 		if err != nil {
 			p.Fatalf("line %d: %v", b.line, err)
 		}
 		p.site.org.Register(sandbox.ClientApp{
-			ID: pageClient, RequireDPoP: true, Scopes: []string{"okta.users.read"},
+			ID: pageClient, RequireDPoP: true, Scopes: append([]string{"okta.users.read"}, words[2:]...),
 			Keys: []sandbox.PublicKey{{Key: key.Public(), KID: key.Thumbprint()}},
 		})
 	case "add-key", "remove-key": // adds a key to the app, or removes it
@@ -192,9 +192,13 @@ func (p *page) do(b block) {
 		if err != nil {
 			p.Fatalf("line %d: %v", b.line, err)
 		}
-	case "setup": // the files of an earlier page
-		p.sh(b.line, "oktasync init --org-url "+pageOrg+" --client-id "+pageClient)
-		p.do(block{line: b.line, directive: "register client-key.pem"})
+	case "setup": // the files of an earlier page: setup, or setup --access
+		p.sh(b.line, "oktasync init --org-url "+pageOrg+" --client-id "+pageClient+strings.TrimPrefix(b.directive, "setup"))
+		scopes := ""
+		if len(words) > 1 {
+			scopes = " okta.groups.read okta.apps.read"
+		}
+		p.do(block{line: b.line, directive: "register client-key.pem" + scopes})
 	case "env": // the file of Okta's walkthrough
 		p.sh(b.line, "oktasync init --config made.yaml && rm made.yaml && cat > .env <<EOF\nOKTA_ORG_URL="+pageOrg+
 			"\nOKTA_CLIENT_ID="+pageClient+"\nOKTA_SCOPES=okta.users.read\nOKTA_CC_PRIVATE_KEY_FILE=client-key.pem\nEOF")

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +92,10 @@ var examples = []example{
 	{line: "oktasync history all-users jane@acme.example", output: "^    present"},
 	{line: "oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json", output: `"sequence": 1,`},
 	{line: "oktasync history all-users jane@acme.example --format csv", output: ",present,"},
+	{line: "oktasync access workforce --user ada@acme.example", before: recordAccess, output: "^  Logbook +group Pilots +usable"},
+	{line: "oktasync access workforce --app Logbook --format csv > logbook.csv"},
+	{line: "oktasync access workforce --group Pilots --at 2026-06-30", output: "^  ada@acme.example +Logbook +group Pilots"},
+	{line: "oktasync access workforce --app Logbook --from @-7", output: "^none$"},
 	{line: "oktasync status", output: "all-users"},
 	{line: "oktasync status --heads", output: "^all-users=2:"},
 	{line: "oktasync status --store /var/lib/oktasync/snapshots", output: "all-users"},
@@ -112,6 +117,20 @@ var examples = []example{
 		check(t, os.RemoveAll(newest))
 	}, output: "all-users: adopted"},
 	{line: "oktasync run --config /etc/oktasync/oktasync.yaml", until: "daemon started"},
+}
+
+// recordAccess publishes two snapshots of an org in which Ada has Logbook through Pilots.
+func recordAccess(t *testing.T, s *site) {
+	check(t, os.RemoveAll(s.path("groups")))
+	other := newSite(t, sandbox.Config{}, append(usersAndGroups, "okta.apps.read")...)
+	check(t, other.putUser("00uada", `{"login":"ada@acme.example"}`, "ACTIVE"))
+	group, app := other.org.AddGroup("Pilots", ""), other.org.AddApp("Logbook")
+	check(t, errors.Join(other.org.AddMember(group, "00uada"), other.org.AssignGroup(app, group, 0)))
+	other.configure(t, "    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n", "all-users", "workforce")
+	other.must(t, 0, "apply")
+	other.org.SetClockOffset(2 * time.Second)
+	other.must(t, 0, "apply")
+	check(t, os.Rename(other.path("snapshots"), s.path("groups")))
 }
 
 // newClientKey registers a second key with the app.
@@ -248,6 +267,7 @@ func (s *site) realExample(t *testing.T, line string) string {
 		"/var/lib/oktasync/": func() string { return "" },
 		"/mnt/backup/":       func() string { return "" },
 		"workforce groups":   func() string { return "workforce groups --store groups" },
+		"access workforce":   func() string { return "access workforce --store groups" },
 		"@-7":                func() string { return "@-1" },
 		"oktasync sandbox":   func() string { return "exec oktasync sandbox --listen 127.0.0.1:0" },
 		"oktasync run":       func() string { return "exec oktasync run" },

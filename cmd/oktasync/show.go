@@ -53,26 +53,34 @@ records of members and assignments also have login, group_name and app_label.`,
 		if err != nil {
 			return err
 		}
-		pruned, err := r.PrunedFor(s, name+at, r.zone(export))
-		if err != nil {
+		if err := a.noteState(r, s, name+at); err != nil {
 			return err
-		}
-		if len(pruned) > 0 {
-			fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
-				s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
-		}
-		if !s.Manifest.Read.Settled {
-			fmt.Fprintf(a.stderr, "oktasync: note: %s is not settled: %s\n", s.Name(), report.Unsettled)
-		}
-		if why := report.Unreconciled(s.Manifest.Control); why != "" {
-			fmt.Fprintf(a.stderr, "oktasync: note: %s is not reconciled: %s\n", s.Name(), why)
-		}
-		if why := report.Unavailable(s.Manifest.Resources); why != "" {
-			fmt.Fprintf(a.stderr, "oktasync: note: %s is without %s\n", s.Name(), term.Safe(why))
 		}
 		options.Now = s.Manifest.Read.Started.Time
 		return a.show(s, s.Manifest.Declared, optional(args, 1), options)
 	})
+}
+
+// noteState prints what limits a snapshot that was asked for by a name or a date.
+func (a *app) noteState(r *reader, s *snapshot.Snapshot, asked string) error {
+	pruned, err := r.PrunedFor(s, asked, r.zone(s.Manifest.Export))
+	if err != nil {
+		return err
+	}
+	if len(pruned) > 0 {
+		fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
+			s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
+	}
+	if !s.Manifest.Read.Settled {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s is not settled: %s\n", s.Name(), report.Unsettled)
+	}
+	if why := report.Unreconciled(s.Manifest.Control); why != "" {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s is not reconciled: %s\n", s.Name(), why)
+	}
+	if why := report.Unavailable(s.Manifest.Resources); why != "" {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s is without %s\n", s.Name(), term.Safe(why))
+	}
+	return nil
 }
 
 // nearestFlag adds --nearest to a command that accepts dates.

@@ -232,7 +232,7 @@ type recordReader struct {
 	file     io.Closer
 	wrap     func(error) error // adds the export and path to an error; nil: the caller does
 	total    int               // expected records; -1: unknown
-	content  io.Closer
+	content  io.ReadCloser
 	sum      *Digest // of what was read of the file; nil: not computed
 	sha256   string  // expected digest of the file
 	lines    *LineReader
@@ -326,13 +326,27 @@ func (u *recordReader) Next() (diff.Record, error) {
 	if err == io.EOF && u.total >= 0 && u.total != u.lines.N {
 		err = fmt.Errorf("it has %d %s, and the manifest has %d", u.lines.N, u.resource.Name, u.total)
 	}
+	return record, u.check(err)
+}
+
+// check checks the digest of the file at its end.
+func (u *recordReader) check(err error) error {
 	if err == io.EOF && u.sum != nil && u.sum.String() != u.sha256 {
 		err = errors.New("its digest is not the one in the manifest")
 	}
 	if err != nil && err != io.EOF && u.wrap != nil {
 		err = u.wrap(err)
 	}
-	return record, err
+	return err
+}
+
+// Read reads the content of the file, instead of Next.
+func (u *recordReader) Read(p []byte) (int, error) {
+	n, err := u.content.Read(p)
+	if err != nil {
+		err = u.check(ContentError(err))
+	}
+	return n, err
 }
 
 func (u *recordReader) read() (diff.Record, error) {

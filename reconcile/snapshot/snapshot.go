@@ -129,6 +129,16 @@ func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
 	return records, nil
 }
 
+// Content opens the uncompressed records of a resource. Their end is an error unless the
+// file is the published one.
+func (s *Snapshot) Content(r *Resource) (io.ReadCloser, error) {
+	records, err := s.Records(r)
+	if err != nil {
+		return nil, err
+	}
+	return records.(*recordReader), nil
+}
+
 // Changes opens the changes file of a resource, see diff.ParseChange. If the base
 // of the resource isn't BasePrevious, there is no file, and Changes returns an
 // empty one.

@@ -1,0 +1,320 @@
+package access
+
+import (
+	"bytes"
+	"cmp"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+)
+
+// maxEdges is how many edges to users are in memory at a time. An app with more edges is
+// read in several passes.
+var maxEdges = 1 << 18
+
+// ofApps finds the paths to the app of the query, or to all apps that the group of the
+// query gives.
+func (f *finder) ofApps() error {
+	groupsOf := make(map[string][]string) // by app
+	f.groups = make(map[string]string)
+	err := f.eachAppGroup(func(app, group string) {
+		if (f.query.App == "" || app == f.query.App) && (f.query.Group == "" || group == f.query.Group) {
+			groupsOf[app] = append(groupsOf[app], group)
+			f.groups[group] = ""
+		}
+	})
+	if err == nil {
+		err = f.nameGroups()
+	}
+	if err != nil {
+		return err
+	}
+	assigned, err := f.appGroupsSince(func(group string) bool { _, wanted := f.groups[group]; return wanted })
+	if err != nil {
+		return err
+	}
+	return f.each(snapshot.Apps, func(record []byte) error {
+		a, err := appOf(record)
+		if err != nil || a.id != f.query.App && (f.query.App != "" || groupsOf[a.id] == nil) {
+			return err
+		}
+		if f.query.Group != "" {
+			a.implicit = false // only paths through the group are wanted
+		}
+		u := &appUsers{finder: f, app: a, groups: groupsOf[a.id], assigned: assigned}
+		return u.find()
+	})
+}
+
+// appUsers finds the users of an app, ordered by id. It merges the users, the rows of
+// app_users, and blocks of edges.
+type appUsers struct {
+	*finder
+	app      app
+	groups   []string // that give the app, sorted
+	assigned func(app, group string) moment
+
+	users cursor
+	rows  cursor // of app_users
+}
+
+// An edge connects a user to the app, or to a group that gives the app.
+type edge struct {
+	user  string
+	via   int // 0: the app; otherwise the group with the index via-1
+	since moment
+}
+
+func (e edge) compare(other edge) int {
+	return cmp.Or(strings.Compare(e.user, other.user), cmp.Compare(e.via, other.via))
+}
+
+func (u *appUsers) find() error {
+	var stops [2]func()
+	u.users, stops[0] = newCursor(recordsOf(u.s, snapshot.Users), "id")
+	u.rows, stops[1] = newCursor(childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}), "user_id")
+	defer stops[0]()
+	defer stops[1]()
+	for after := ""; ; {
+		block, complete, err := u.block(after)
+		if err == nil {
+			err = u.setSince(block)
+		}
+		if err == nil {
+			err = u.merge(block, complete)
+		}
+		if err != nil || complete {
+			return err
+		}
+		after = block[len(block)-1].user
+	}
+}
+
+// block returns the edges of the lowest users after a user, sorted. It has all edges of
+// each of its users. complete reports that no edges follow.
+func (u *appUsers) block(after string) (block []edge, complete bool, err error) {
+	upTo := "" // the last user of the block; "": unknown
+	add := func(user string, via int) {
+		if user <= after || upTo != "" && user > upTo {
+			return
+		}
+		if block = append(block, edge{user: user, via: via}); len(block) >= 2*maxEdges {
+			block = lowest(block)
+			upTo = block[len(block)-1].user
+		}
+	}
+	for record, err := range childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}) {
+		user, err := text(record, "user_id", err)
+		if err != nil {
+			return nil, false, err
+		}
+		add(user, 0)
+	}
+	via, group := 0, ""
+	for record, err := range childrenOf(u.s, snapshot.GroupMembers, u.groups) {
+		user, err := text(record, "user_id", err)
+		if err != nil {
+			return nil, false, err
+		}
+		if id, err := canonjson.Find(record, "group_id"); err != nil || string(id) != group {
+			group = string(id)
+			index, _ := slices.BinarySearch(u.groups, canonjson.Unquote(id))
+			via = index + 1
+		}
+		add(user, via)
+	}
+	slices.SortFunc(block, edge.compare)
+	return block, upTo == "", nil
+}
+
+// lowest returns the edges of the lowest users, about half of block.
+func lowest(block []edge) []edge {
+	slices.SortFunc(block, edge.compare)
+	last := block[len(block)/2].user
+	end, _ := slices.BinarySearchFunc(block, last, func(e edge, last string) int {
+		if e.user <= last {
+			return -1
+		}
+		return 1
+	})
+	return block[:end]
+}
+
+func text(record []byte, name string, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	value, err := canonjson.Find(record, name)
+	return canonjson.Unquote(value), err
+}
+
+// setSince sets since when the edges of a block exist.
+func (u *appUsers) setSince(block []edge) error {
+	set := func(user string, via int, m moment) {
+		i, found := slices.BinarySearchFunc(block, edge{user: user, via: via}, edge.compare)
+		if found && block[i].since.first == "" {
+			block[i].since = m
+		}
+	}
+	ofApp, err := u.seen.added(snapshot.AppUsers, func(line []byte) bool { return bytes.Contains(line, []byte(u.app.id)) }, func(c *diff.Change, m moment) {
+		if c.Key["app_id"] == u.app.id {
+			set(c.Key["user_id"], 0, m)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	ofGroups, err := u.seen.added(snapshot.GroupMembers, u.isWanted, func(c *diff.Change, m moment) {
+		if index, found := slices.BinarySearch(u.groups, c.Key["group_id"]); found {
+			set(c.Key["user_id"], index+1, m)
+		}
+	})
+	for i := range block {
+		e := &block[i]
+		if e.since.first == "" && e.via == 0 {
+			e.since = ofApp
+		} else if e.since.first == "" {
+			e.since = ofGroups
+		}
+		if e.via > 0 {
+			e.since = e.since.later(u.assigned(u.app.id, u.groups[e.via-1]))
+		}
+	}
+	return err
+}
+
+// isWanted reports whether a change of a member is in one of the groups.
+func (u *appUsers) isWanted(line []byte) bool {
+	_, rest, _ := bytes.Cut(line, []byte(`"group_id":"`))
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	_, found := slices.BinarySearchFunc(u.groups, id, func(group string, id []byte) int { return strings.Compare(group, string(id)) })
+	return found
+}
+
+// merge passes the paths of the users in a block. If the app is open to all users, the
+// users without an edge follow each other too. last reports that no block follows.
+func (u *appUsers) merge(block []edge, last bool) error {
+	upTo := ""
+	if len(block) > 0 {
+		upTo = block[len(block)-1].user
+	}
+	for {
+		id := ""
+		if len(block) > 0 {
+			id = block[0].user
+		}
+		if u.app.implicit {
+			if err := u.users.load(); err != nil && err != io.EOF {
+				return err
+			} else if next := u.users.key; err == nil && (id == "" || next < id) && (last || next <= upTo) {
+				id = next
+			}
+		}
+		if id == "" {
+			return nil
+		}
+		n := 0
+		for n < len(block) && block[n].user == id {
+			n++
+		}
+		if err := u.pass(id, block[:n]); err != nil {
+			return err
+		}
+		block = block[n:]
+	}
+}
+
+// pass passes the paths of a user with these edges.
+func (u *appUsers) pass(id string, edges []edge) error {
+	user, err := u.users.take(id)
+	if err == nil {
+		err = u.user(id, user)
+	}
+	if err != nil {
+		return err
+	}
+	var given *assignment
+	var since moment
+	if len(edges) > 0 && edges[0].via == 0 {
+		since, edges = edges[0].since, edges[1:]
+		row, err := u.rows.take(id)
+		if err == nil {
+			given, err = assignmentOf(row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	grants := make([]grant, len(edges))
+	for i, e := range edges {
+		grants[i] = grant{u.groups[e.via-1], e.since}
+	}
+	return u.emit(u.app, given, since, grants)
+}
+
+// recordsOf returns the records of r in s.
+func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		records, err := s.Records(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer records.Close()
+		snapshot.Records(records)(yield)
+	}
+}
+
+// A cursor finds records by ascending keys.
+type cursor struct {
+	next   func() ([]byte, error, bool)
+	name   string // of the member with the key
+	record []byte // the current one; nil: it was taken, or there is none
+	key    string
+	err    error // io.EOF at the end
+}
+
+func newCursor(records iter.Seq2[[]byte, error], name string) (c cursor, stop func()) {
+	next, stop := iter.Pull2(records)
+	return cursor{next: next, name: name}, stop
+}
+
+// load makes sure that there is a current record.
+func (c *cursor) load() error {
+	if c.record != nil || c.err != nil {
+		return c.err
+	}
+	record, err, ok := c.next()
+	if !ok {
+		err = io.EOF
+	}
+	if err == nil {
+		c.key, err = text(record, c.name, nil)
+	}
+	c.record, c.err = record, err
+	return err
+}
+
+// take returns the record with this key, or nil if there is none. It is valid until the
+// following call.
+func (c *cursor) take(key string) ([]byte, error) {
+	for {
+		err := c.load()
+		switch {
+		case err == io.EOF || err == nil && c.key > key:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		record := c.record
+		c.record = nil
+		if c.key == key {
+			return record, nil
+		}
+	}
+}

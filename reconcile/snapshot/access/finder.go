@@ -1,0 +1,171 @@
+package access
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// A finder finds the paths of one query.
+type finder struct {
+	s      *snapshot.Snapshot
+	query  Query
+	yield  func(*Row, error) bool
+	seen   *timeline
+	readAt string
+	groups map[string]string // names by id
+	row    Row
+}
+
+// errStopped means that the caller needs no more rows.
+var errStopped = errors.New("stopped")
+
+// An app is an app that paths lead to.
+type app struct {
+	id, label, status string
+	implicit          bool // it is open to all users
+}
+
+func appOf(record []byte) (app, error) {
+	var a app
+	for path, value := range map[string]*string{"id": &a.id, "label": &a.label, "status": &a.status} {
+		var err error
+		if *value, err = canonjson.Text(record, path); err != nil {
+			return a, err
+		}
+	}
+	implicit, err := canonjson.FindPath(record, "settings.implicitAssignment")
+	a.implicit = string(implicit) == "true"
+	return a, err
+}
+
+// An assignment is a row of app_users.
+type assignment struct {
+	scope, status, username, created string
+}
+
+func assignmentOf(record []byte) (*assignment, error) {
+	a := new(assignment)
+	m := canonjson.MembersOf(record)
+	for m.Next() {
+		switch string(m.Name) {
+		case "scope":
+			a.scope = canonjson.Unquote(m.Value)
+		case "status":
+			a.status = canonjson.Unquote(m.Value)
+		case "username":
+			a.username = canonjson.Unquote(m.Value)
+		case "created":
+			a.created = canonjson.Unquote(m.Value)
+		}
+	}
+	return a, m.Err
+}
+
+// A grant is a group through which a user has an app.
+type grant struct {
+	group string
+	since moment
+}
+
+// user sets the values of the row that a user decides. record is nil if the user isn't
+// recorded.
+func (f *finder) user(id string, record []byte) error {
+	f.row = Row{UserID: id, ReadAt: f.readAt}
+	if record == nil {
+		return nil
+	}
+	m := canonjson.MembersOf(record)
+	for m.Next() {
+		switch string(m.Name) {
+		case "status":
+			f.row.UserStatus = canonjson.Unquote(m.Value)
+		case "lastLogin":
+			f.row.LastLogin = canonjson.Unquote(m.Value)
+		case "profile":
+			if err := f.profile(m.Value); err != nil {
+				return err
+			}
+		}
+	}
+	return m.Err
+}
+
+func (f *finder) profile(profile []byte) error {
+	var first, last, managerID string
+	m := canonjson.MembersOf(profile)
+	for m.Next() {
+		switch string(m.Name) {
+		case "login":
+			f.row.Login = canonjson.Unquote(m.Value)
+		case "displayName":
+			f.row.Name = canonjson.Unquote(m.Value)
+		case "firstName":
+			first = canonjson.Unquote(m.Value)
+		case "lastName":
+			last = canonjson.Unquote(m.Value)
+		case "department":
+			f.row.Department = canonjson.Unquote(m.Value)
+		case "manager":
+			f.row.Manager = canonjson.Unquote(m.Value)
+		case "managerId":
+			managerID = canonjson.Unquote(m.Value)
+		}
+	}
+	f.row.Name = cmp.Or(f.row.Name, strings.TrimSpace(first+" "+last))
+	f.row.Manager = cmp.Or(f.row.Manager, managerID)
+	return m.Err
+}
+
+// emit passes the paths of the user in f.row to an app. given is the row of app_users, or
+// nil, and since is when it was first seen. grants are sorted by group.
+func (f *finder) emit(a app, given *assignment, since moment, grants []grant) error {
+	r := &f.row
+	r.AppID, r.AppLabel, r.AppStatus = a.id, a.label, a.status
+	r.AppUsername, r.AssignmentStatus = "", ""
+	if given != nil {
+		r.AppUsername, r.AssignmentStatus = given.username, given.status
+	}
+	throughGroup := given != nil && given.scope == "GROUP"
+	if given != nil && !throughGroup {
+		if err := f.path(Direct, "", given.created, since); err != nil {
+			return err
+		}
+	}
+	created := ""
+	if throughGroup {
+		created = given.created
+	}
+	for _, g := range grants {
+		if err := f.path(Group, g.group, created, g.since); err != nil {
+			return err
+		}
+	}
+	if throughGroup && len(grants) == 0 {
+		if err := f.path(Group, "", created, since); err != nil {
+			return err
+		}
+	}
+	if a.implicit {
+		return f.path(Implicit, "", "", moment{})
+	}
+	return nil
+}
+
+// path passes one path.
+func (f *finder) path(via, group, granted string, since moment) error {
+	if f.query.Group != "" && group != f.query.Group {
+		return nil
+	}
+	r := &f.row
+	r.Via, r.GroupID, r.GroupName, r.GrantedAtOkta = via, group, f.groups[group], granted
+	r.FirstSeen, r.AbsentIn = since.first, since.absent
+	r.Usable, r.UsableReason = usable(r)
+	if !f.yield(r, nil) {
+		return errStopped
+	}
+	return nil
+}
