@@ -46,10 +46,11 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/cenkalti/backoff/v5", "golang.org/x/sync", "github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox": {
-		ours:  []string{"dpopauth/verify", "oktaclient/sandbox/internal/edges", "oktaclient/sandbox/internal/ratelimit", "oktaclient/sandbox/internal/roles"},
+		ours:  []string{"dpopauth/verify", "oktaclient/sandbox/internal/edges", "oktaclient/sandbox/internal/people", "oktaclient/sandbox/internal/ratelimit", "oktaclient/sandbox/internal/roles"},
 		tests: []string{"github.com/go-json-experiment/json"},
 	},
 	"oktaclient/sandbox/internal/edges":     {},
+	"oktaclient/sandbox/internal/people":    {},
 	"oktaclient/sandbox/internal/ratelimit": {},
 	"oktaclient/sandbox/internal/roles":     {},
 	"reconcile/internal/recordtest": { // only for tests

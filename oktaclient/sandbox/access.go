@@ -10,19 +10,6 @@ import (
 	"oktasync/oktaclient/sandbox/internal/edges"
 )
 
-// An EdgeKind is a kind of edges, named after the resource that contains them.
-type EdgeKind string
-
-// The kinds of edges.
-const (
-	GroupMembers EdgeKind = "group_members" // from a group to a user
-	AppUsers     EdgeKind = "app_users"     // from an app to a user
-	AppGroups    EdgeKind = "app_groups"    // from an app to a group
-)
-
-// EdgeKinds returns all kinds of edges.
-func EdgeKinds() []EdgeKind { return []EdgeKind{GroupMembers, AppUsers, AppGroups} }
-
 // Edge is a version of an edge. Times are the org's.
 type Edge struct {
 	Parent, Child string    // ids
@@ -124,53 +111,6 @@ func (o *Org) changeEdge(c edgeChange) error {
 	c.apply(g, now)
 	o.log.add(now, c.event, &child, &parent)
 	return nil
-}
-
-// load sets obj to the object that has the id now.
-func (s *store) load(obj *object, id string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.findLocked(obj, id)
-}
-
-// changeEveryone adds a user to Everyone, or removes a deleted user from all
-// groups and apps. The store of users is locked.
-func (o *Org) changeEveryone(user string, joined bool, now time.Time) {
-	groups := []string{o.groupID(everyone)}
-	if g := o.access.graph.Load(); g != nil {
-		g.Lock()
-		defer g.Unlock()
-		if joined {
-			g.AddMember(groups[0], user, now.UnixNano())
-		} else {
-			groups = g.RemoveUser(user, now.UnixNano())
-		}
-	}
-	for _, group := range groups {
-		o.stampGroup(group, now)
-	}
-}
-
-// changeStatus follows a change of a user's status. The rows of a deactivated user
-// in apps with credentials of their own become SUSPENDED, and direct ones when the
-// user is active again (support.okta.com). The store of users is locked.
-func (o *Org) changeStatus(user string, op Op, now time.Time) {
-	g := o.access.graph.Load()
-	if g == nil || op != Deactivate && op != Reactivate {
-		return
-	}
-	active, suspended := uint8(0), uint8(slices.Index(appUserStatuses, "SUSPENDED"))
-	g.Lock()
-	defer g.Unlock()
-	if op == Reactivate {
-		g.SetStatus(user, now.UnixNano(), active, true, func(_ string, e *edges.Edge) bool { return e.Status == suspended })
-		return
-	}
-	apps := o.apps()
-	g.SetStatus(user, now.UnixNano(), suspended, false, func(id string, _ *edges.Edge) bool {
-		var app object
-		return apps.load(&app, id) && get(app.text(), "credentials.scheme") != nil
-	})
 }
 
 // table returns the edges of a kind.

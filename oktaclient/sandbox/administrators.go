@@ -24,10 +24,6 @@ type RoleTarget = roles.Target
 // needs. No standard role but Super Administrator has it.
 const readRoles = "okta.iam.read"
 
-// Roles returns the admin roles of the org. Principals that don't exist are accepted;
-// the API shows no roles of theirs.
-func (o *Org) Roles() *roles.Registry { return o.lazy.roles() }
-
 // roleTypes are the types of the roles at the start. Okta documents neither the last one
 // nor the first one with a resource set.
 var roleTypes = []string{"SUPER_ADMIN", "ORG_ADMIN", "APP_ADMIN", "USER_ADMIN", "HELP_DESK_ADMIN", "READ_ONLY_ADMIN", "REPORT_ADMIN",
@@ -217,9 +213,6 @@ func (o *Org) targetJSON(t RoleTarget) json.RawMessage {
 	text, _ := json.Marshal(object) // of strings
 	return text
 }
-
-// hasRole reports whether a group has a role.
-func (o *Org) hasRole(group string) bool { return len(o.Roles().Of(roles.Group, group)) > 0 }
 
 // listAssignees is "List all users with role assignments". Its last page has no links.
 // Whether users with roles only through groups are in it, isn't documented.

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"net/http"
 	"strconv"
@@ -13,9 +12,6 @@ import (
 // PlantedSecret is a part of every secret in apps and assignments, such as
 // client_secret: no client of the org should ever store it.
 const PlantedSecret = "planted-secret"
-
-// directoryID is the id of the app of Active Directory, which imports groups.
-const directoryID = "0oa1brightwaterAD000"
 
 // template is a kind of app.
 type template struct {
@@ -176,25 +172,6 @@ func (o *Org) SetAppActive(id string, active bool) error {
 	return err
 }
 
-// setActive sets the status of an app or a rule.
-func (o *Org) setActive(s *store, id string, active bool, event string) (now time.Time, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var obj object
-	if !s.findLocked(&obj, id) {
-		return now, fmt.Errorf("set status of %s %s: no such %s", s.name, id, s.name)
-	}
-	status := "INACTIVE"
-	event += "deactivate"
-	if active {
-		status, event = "ACTIVE", event[:len(event)-len("deactivate")]+"activate"
-	}
-	now = o.now()
-	json := set(obj.text(), "status", appendString(nil, status))
-	o.storeLocked(s, set(json, "lastUpdated", appendTime(nil, now.UnixMilli())), event, now)
-	return now, nil
-}
-
 // DeleteApp deletes an app and its assignments.
 func (o *Org) DeleteApp(id string) error {
 	g := o.edges()
@@ -205,23 +182,6 @@ func (o *Org) DeleteApp(id string) error {
 		g.RemoveApp(id, now.UnixNano())
 	}
 	return err
-}
-
-// deleteObject deletes a group, an app or a rule.
-func (o *Org) deleteObject(s *store, id, event string) (now time.Time, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var obj object
-	if !s.findLocked(&obj, id) {
-		return now, fmt.Errorf("delete %s %s: no such %s", s.name, id, s.name)
-	}
-	if text(obj.text(), "type") == typeBuiltIn {
-		return now, fmt.Errorf("delete %s %s: it is %s", s.name, id, typeBuiltIn)
-	}
-	now = o.now()
-	s.putLocked(id, nil, now)
-	o.log.add(now, event, &obj)
-	return now, nil
 }
 
 // App returns an app as a list shows it now, byte for byte.

@@ -9,12 +9,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"slices"
 	"strings"
 
 	"oktasync/dpopauth/verify"
+	"oktasync/oktaclient/sandbox/internal/roles"
 )
 
 // authorize checks the token and the proof of an API request, and the scope that
@@ -245,3 +247,42 @@ func (b *b64) UnmarshalJSON(data []byte) (err error) {
 	*b, err = base64.RawURLEncoding.DecodeString(text)
 	return err
 }
+
+// coveredUsers returns the users that [RoleHalf] includes.
+func (o *Org) coveredUsers() map[string]bool {
+	g := o.edges()
+	g.RLock()
+	defer g.RUnlock()
+	o.access.mu.Lock()
+	defer o.access.mu.Unlock()
+	if o.access.covered != nil && o.access.coveredVersion == g.Version() {
+		return o.access.covered
+	}
+	users, everyone, administrators := map[string]bool{}, o.groupID(everyone), o.groupID(administrators)
+	for _, group := range g.Members.Parents() {
+		if group != everyone && group != administrators && isCovered(group) {
+			maps.Copy(users, g.Members.Children(group))
+		}
+	}
+	o.access.covered, o.access.coveredVersion = users, g.Version()
+	return users
+}
+
+// hasRole reports whether a group has a role.
+func (o *Org) hasRole(group string) bool { return len(o.Roles().Of(roles.Group, group)) > 0 }
+
+// issuer returns the unverified issuer of a JWT.
+func issuer(assertion string) string {
+	part := strings.Split(assertion, ".")
+	if len(part) != 3 {
+		return ""
+	}
+	var claims struct{ Iss string }
+	b, _ := base64.RawURLEncoding.DecodeString(part[1])
+	_ = json.Unmarshal(b, &claims)
+	return claims.Iss
+}
+
+// Roles returns the admin roles of the org. Principals that don't exist are accepted;
+// the API shows no roles of theirs.
+func (o *Org) Roles() *roles.Registry { return o.lazy.roles() }

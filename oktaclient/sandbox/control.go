@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/edges"
+	"oktasync/oktaclient/sandbox/internal/people"
 )
 
 // An Op is a kind of change of a user.
@@ -174,10 +177,10 @@ func (o *Org) storeLocked(s *store, json []byte, event string, now time.Time) {
 
 // nextDepartment moves a user to the next department.
 func nextDepartment(json []byte) []byte {
-	at := slices.IndexFunc(departments, func(d department) bool { return d.name == text(json, "profile.department") })
-	to := departments[(at+1)%len(departments)]
-	json = set(json, "profile.department", appendString(nil, to.name))
-	return set(json, "profile.costCenter", appendString(nil, to.costCenter))
+	at := slices.IndexFunc(people.Departments, func(d people.Department) bool { return d.Name == text(json, "profile.department") })
+	to := people.Departments[(at+1)%len(people.Departments)]
+	json = set(json, "profile.department", appendString(nil, to.Name))
+	return set(json, "profile.costCenter", appendString(nil, to.CostCenter))
 }
 
 // Set sets one attribute of a user, such as profile.lastName, to a JSON value, and
@@ -301,4 +304,80 @@ func (o *Org) Count() map[string]int {
 		count[strings.Clone(obj.status)]++
 	}
 	return count
+}
+
+// deleteObject deletes a group, an app or a rule.
+func (o *Org) deleteObject(s *store, id, event string) (now time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var obj object
+	if !s.findLocked(&obj, id) {
+		return now, fmt.Errorf("delete %s %s: no such %s", s.name, id, s.name)
+	}
+	if text(obj.text(), "type") == typeBuiltIn {
+		return now, fmt.Errorf("delete %s %s: it is %s", s.name, id, typeBuiltIn)
+	}
+	now = o.now()
+	s.putLocked(id, nil, now)
+	o.log.add(now, event, &obj)
+	return now, nil
+}
+
+// setActive sets the status of an app or a rule.
+func (o *Org) setActive(s *store, id string, active bool, event string) (now time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var obj object
+	if !s.findLocked(&obj, id) {
+		return now, fmt.Errorf("set status of %s %s: no such %s", s.name, id, s.name)
+	}
+	status := "INACTIVE"
+	event += "deactivate"
+	if active {
+		status, event = "ACTIVE", event[:len(event)-len("deactivate")]+"activate"
+	}
+	now = o.now()
+	json := set(obj.text(), "status", appendString(nil, status))
+	o.storeLocked(s, set(json, "lastUpdated", appendTime(nil, now.UnixMilli())), event, now)
+	return now, nil
+}
+
+// changeEveryone adds a user to Everyone, or removes a deleted user from all
+// groups and apps. The store of users is locked.
+func (o *Org) changeEveryone(user string, joined bool, now time.Time) {
+	groups := []string{o.groupID(everyone)}
+	if g := o.access.graph.Load(); g != nil {
+		g.Lock()
+		defer g.Unlock()
+		if joined {
+			g.AddMember(groups[0], user, now.UnixNano())
+		} else {
+			groups = g.RemoveUser(user, now.UnixNano())
+		}
+	}
+	for _, group := range groups {
+		o.stampGroup(group, now)
+	}
+}
+
+// changeStatus follows a change of a user's status. The rows of a deactivated user
+// in apps with credentials of their own become SUSPENDED, and direct ones when the
+// user is active again (support.okta.com). The store of users is locked.
+func (o *Org) changeStatus(user string, op Op, now time.Time) {
+	g := o.access.graph.Load()
+	if g == nil || op != Deactivate && op != Reactivate {
+		return
+	}
+	active, suspended := uint8(0), uint8(slices.Index(appUserStatuses, "SUSPENDED"))
+	g.Lock()
+	defer g.Unlock()
+	if op == Reactivate {
+		g.SetStatus(user, now.UnixNano(), active, true, func(_ string, e *edges.Edge) bool { return e.Status == suspended })
+		return
+	}
+	apps := o.apps()
+	g.SetStatus(user, now.UnixNano(), suspended, false, func(id string, _ *edges.Edge) bool {
+		var app object
+		return apps.load(&app, id) && get(app.text(), "credentials.scheme") != nil
+	})
 }

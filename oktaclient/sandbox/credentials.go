@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -141,22 +140,6 @@ var factorKinds = []struct{ prefix, kind, provider, vendor string }{
 }
 
 var factorStatuses = []string{"ACTIVE", "PENDING_ACTIVATION", "INACTIVE", "ENROLLED", "NOT_SETUP", "DISABLED", "EXPIRED"}
-
-// factor is an enrollment of a user. Times are milliseconds since 1970.
-type factor struct {
-	id, status       string
-	kind             int // in factorKinds
-	created, updated int64
-}
-
-// factors are the factors of users that were changed, and the types that a policy
-// hides.
-type factors struct {
-	mu        sync.Mutex
-	changed   map[string][]factor // by user
-	hidden    map[string]bool     // types
-	additions int
-}
 
 // listFactors is "List all factors" of a user, who is given by id or login. A
 // DEPROVISIONED user has no such list.

@@ -11,6 +11,19 @@ import (
 	"oktasync/oktaclient/sandbox/internal/edges"
 )
 
+// An EdgeKind is a kind of edges, named after the resource that contains them.
+type EdgeKind string
+
+// The kinds of edges.
+const (
+	GroupMembers EdgeKind = "group_members" // from a group to a user
+	AppUsers     EdgeKind = "app_users"     // from an app to a user
+	AppGroups    EdgeKind = "app_groups"    // from an app to a group
+)
+
+// EdgeKinds returns all kinds of edges.
+func EdgeKinds() []EdgeKind { return []EdgeKind{GroupMembers, AppUsers, AppGroups} }
+
 // edgeList describes a list of edges, such as the members of a group.
 type edgeList struct {
 	kind               EdgeKind
@@ -289,10 +302,6 @@ func (o *Org) login(id string) string {
 	}
 	return text(user.text(), "profile.login")
 }
-
-// appUserStatuses are all statuses of a user of an app.
-var appUserStatuses = []string{"ACTIVE", "APPROVED", "DEPROVISIONED", "IMPLICIT", "IMPORTED", "INACTIVE", "MATCHED", "PENDING", "PROVISIONED",
-	"REVOKED", "STAGED", "SUSPENDED", "UNASSIGNED"}
 
 // appendAppUser appends a user of an app. The store of users and the edges are
 // locked.

@@ -7,67 +7,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"oktasync/oktaclient/sandbox/internal/ratelimit"
 )
-
-// Fault is a failure to inject. It occurs at the Nth request under Path after
-// Inject; Nth 0 means 1. With Every, it also occurs at each Every-th request after
-// that one, and with Forever at all of them. The other fields describe the failure,
-// and can be combined. Except with Reset, the org checks and serves the request
-// first: it records the proof as used, and counts violations.
-type Fault struct {
-	Path    string // a prefix, with {id} for any id, or a whole path with $ at its end; "": the API; "token": the org's own token endpoint
-	Nth     int
-	Every   int
-	Forever bool
-
-	Status     int           // an error with this status instead of the response
-	Code       string        // Okta's code of the error; "": the usual one of the status
-	RetryAfter time.Duration // with 429: time until Reset (0: 1 s), also as Retry-After, which Okta never sends
-	Busy       bool          // the 429 for too many concurrent requests: limit and remaining are 0
-	HTML       bool          // a page of a proxy in front of Okta; Status 0: 502
-	Redirect   string        // a 302 to this URL
-	Next       string        // the defect of the next link: NextLoop, …
-	BrokenJSON bool          // the body ends within a value, without an error of the connection
-	CutAfter   int           // the connection breaks after this number of bytes of the body as sent
-	Stall      time.Duration // delay of the response, or of the rest of it after CutAfter bytes; < 0: forever
-	Reset      bool          // the connection breaks, and the org serves nothing
-	Lose       bool          // the connection breaks after the org has served the request
-
-	RevokeToken bool // the request's token is revoked before it is served
-	RotateNonce bool // all nonces become stale before the request is served
-	NoNonce     bool // the response has no DPoP-Nonce
-	Bearer      bool // at the token endpoint: token_type is always Bearer
-}
-
-// Values of [Fault.Next].
-const (
-	NextLoop      = "loop"       // it points to the page that contains it
-	NextOtherHost = "other-host" // it points to [OtherHost]
-	NextEmpty     = "empty"      // the last page has one, to an empty page
-	NextShort     = "short"      // pages have fewer objects than the limit
-)
-
-// Nexts returns all values of [Fault.Next].
-func Nexts() []string { return []string{NextLoop, NextOtherHost, NextEmpty, NextShort} }
-
-// OtherHost is the host of a next link with [NextOtherHost]. It doesn't exist
-// (RFC 2606), and [Org.Client] counts each request to it as a violation.
-const OtherHost = "elsewhere.invalid"
-
-// faults are the faults that can still occur.
-type faults struct {
-	mu     sync.Mutex
-	active []*activeFault
-}
-
-type activeFault struct {
-	Fault
-	seen int // requests under its path
-}
 
 // Inject adds a fault.
 func (o *Org) Inject(f Fault) {
@@ -88,31 +31,6 @@ func (o *Org) ClearFaults() {
 	o.faults.mu.Lock()
 	defer o.faults.mu.Unlock()
 	o.faults.active = nil
-}
-
-// pick counts a request against all faults and returns the first that is due.
-func (f *faults) pick(path string) (due Fault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	found := false
-	pattern, _ := pathPattern(path)
-	kept := f.active[:0]
-	for _, a := range f.active {
-		if !strings.HasPrefix(path+"$", a.Path) && !strings.HasPrefix(pattern+"$", a.Path) {
-			kept = append(kept, a)
-			continue
-		}
-		a.seen++
-		after := a.seen - a.Nth
-		if !found && (after == 0 || after > 0 && (a.Forever || a.Every > 0 && after%a.Every == 0)) {
-			due, found = a.Fault, true
-		}
-		if after < 0 || a.Forever || a.Every > 0 {
-			kept = append(kept, a)
-		}
-	}
-	f.active = kept
-	return due
 }
 
 type faultKey struct{}

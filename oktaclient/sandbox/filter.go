@@ -32,8 +32,6 @@ type language struct {
 	profileAttributes map[string]bool // names of profile attributes
 }
 
-var dateAttributes = []string{"created", "activated", "statusChanged", "lastUpdated", "lastMembershipUpdated"}
-
 // syntaxError is the cause of an E0000031.
 type syntaxError string
 
@@ -283,43 +281,4 @@ var orderings = map[string]func(int) bool{
 	"ge": func(c int) bool { return c >= 0 },
 	"lt": func(c int) bool { return c < 0 },
 	"le": func(c int) bool { return c <= 0 },
-}
-
-func (obj *object) date(attr string) int64 {
-	switch attr {
-	case "created":
-		return obj.created
-	case "activated":
-		return obj.activated
-	case "statusChanged":
-		return obj.statusChanged
-	case "lastMembershipUpdated":
-		return obj.lastMembershipUpdated
-	}
-	return obj.lastUpdated
-}
-
-func (obj *object) present(attr string) bool {
-	value := get(obj.text(), attr)
-	return value != nil && string(value) != "null"
-}
-
-// absentKey is the sort key of an absent value: it sorts last. Okta's order is unknown.
-const absentKey = "\xff"
-
-// sortKey returns the value to sort by, case-insensitively like Okta.
-func (obj *object) sortKey(attr string) string {
-	if slices.Contains(dateAttributes, attr) {
-		if obj.date(attr) == 0 {
-			return absentKey
-		}
-		return time.UnixMilli(obj.date(attr)).UTC().Format(timeLayout)
-	}
-	if s := text(obj.text(), attr); s != "" {
-		return strings.ToLower(s)
-	}
-	if v := get(obj.text(), attr); v != nil && string(v) != "null" {
-		return string(v)
-	}
-	return absentKey
 }

@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strconv"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/people"
 )
 
 // generator creates the org's original users. Each user depends only on the seed
@@ -142,21 +144,21 @@ func (gen *generator) status(i int) string {
 
 // names are the names of a user, and their culture.
 type names struct {
-	culture       *culture
-	given, family name
+	culture       *people.Culture
+	given, family people.Name
 	display       string
 	login         string
 }
 
 func (gen *generator) names(i int) names {
 	rng := gen.random(4, i)
-	c := &cultures[rng.intN(len(cultures))]
-	n := names{culture: c, given: pick(&rng, c.given), family: pick(&rng, c.family)}
-	n.display = n.given.own + " " + n.family.own
-	if c.familyFirst {
-		n.display = n.family.own + " " + n.given.own
+	c := &people.Cultures[rng.intN(len(people.Cultures))]
+	n := names{culture: c, given: pick(&rng, c.Given), family: pick(&rng, c.Family)}
+	n.display = n.given.Own + " " + n.family.Own
+	if c.FamilyFirst {
+		n.display = n.family.Own + " " + n.given.Own
 	}
-	n.login = n.given.login + "." + n.family.login + strconv.Itoa(i+1) + "@" + domain
+	n.login = n.given.Login + "." + n.family.Login + strconv.Itoa(i+1) + "@" + people.Domain
 	return n
 }
 
@@ -216,8 +218,8 @@ func (gen *generator) appendUser(dst []byte, i int, f lifecycle, origin string) 
 // base writes the name and the address.
 func (gen *generator) base(w *writer, rng *random, i int, n names) {
 	c := n.culture
-	w.text("firstName", n.given.own)
-	w.text("lastName", n.family.own)
+	w.text("firstName", n.given.Own)
+	w.text("lastName", n.family.Own)
 	switch rng.intN(3) {
 	case 0:
 		w.raw("mobilePhone", "null")
@@ -230,47 +232,49 @@ func (gen *generator) base(w *writer, rng *random, i int, n names) {
 	case 1:
 		w.text("secondEmail", "")
 	default:
-		w.text("secondEmail", n.given.login+strconv.Itoa(i+1)+"@mailbox.example")
+		w.text("secondEmail", n.given.Login+strconv.Itoa(i+1)+"@mailbox.example")
 	}
 	w.text("login", n.login)
 	w.text("email", n.login)
 	w.text("displayName", n.display)
 	switch rng.intN(8) {
 	case 0:
-		w.text("nickName", "=\""+n.given.own+"\"") // a formula for a spreadsheet
+		w.text("nickName", "=\""+n.given.Own+"\"") // a formula for a spreadsheet
 	case 1:
 		w.text("honorificPrefix", "Dr.")
 	case 2:
-		w.text("middleName", pick(rng, c.given).own)
+		w.text("middleName", pick(rng, c.Given).Own)
 	case 3:
 		w.raw("nickName", "null")
 	}
 	w.text("primaryPhone", phone(c, rng))
-	street := pick(rng, c.streets) + " " + strconv.Itoa(1+rng.intN(180))
-	city := pick(rng, c.cities)
+	street := pick(rng, c.Streets) + " " + strconv.Itoa(1+rng.intN(180))
+	city := pick(rng, c.Cities)
 	w.text("streetAddress", street)
 	w.text("city", city)
 	if rng.intN(3) == 0 {
 		w.text("postalAddress", n.display+"\n"+street+"\n"+city)
 	}
 	w.text("zipCode", strconv.Itoa(10000+rng.intN(89999)))
-	w.text("countryCode", c.country)
-	w.text("preferredLanguage", c.language)
-	w.text("locale", c.locale)
-	w.text("timezone", c.zone)
+	w.text("countryCode", c.Country)
+	w.text("preferredLanguage", c.Language)
+	w.text("locale", c.Locale)
+	w.text("timezone", c.Zone)
 }
 
-func phone(c *culture, rng *random) string { return c.dial + strconv.Itoa(10000+rng.intN(89999)) }
+func phone(c *people.Culture, rng *random) string {
+	return c.Dial + strconv.Itoa(10000+rng.intN(89999))
+}
 
 // work writes the job. The manager of a user is an earlier user.
 func (gen *generator) work(w *writer, rng *random, i int) {
-	dept := pick(rng, departments)
-	w.text("organization", company)
-	w.text("division", dept.division)
-	w.text("department", dept.name)
-	w.text("costCenter", dept.costCenter)
-	w.text("title", pick(rng, dept.titles))
-	w.text("userType", pick(rng, userTypes))
+	dept := pick(rng, people.Departments)
+	w.text("organization", people.Company)
+	w.text("division", dept.Division)
+	w.text("department", dept.Name)
+	w.text("costCenter", dept.CostCenter)
+	w.text("title", pick(rng, dept.Titles))
+	w.text("userType", pick(rng, people.UserTypes))
 	w.text("employeeNumber", "BW"+strconv.Itoa(100_000+i))
 	if i > 0 {
 		w.text("managerId", gen.id(i/8))
@@ -304,7 +308,7 @@ func custom(w *writer, rng *random, i int) {
 		if k > 0 {
 			*w = append(*w, ',')
 		}
-		*w = appendString(*w, pick(rng, certifications))
+		*w = appendString(*w, pick(rng, people.Certifications))
 	}
 	*w = append(*w, ']')
 	w.raw("costSplit", pick(rng, []string{"[1.00]", "[0.50,0.50]", "[0.70,0.20,0.10]"}))
@@ -331,7 +335,7 @@ func credentials(w *writer, rng *random, n names, f lifecycle) {
 	*w = append(*w, `,"status":"VERIFIED","type":"PRIMARY"}]`...)
 	if rng.intN(3) > 0 {
 		w.open("recovery_question")
-		w.text("question", pick(rng, questions))
+		w.text("question", pick(rng, people.Questions))
 		w.close()
 	}
 	switch rng.intN(4) {
@@ -374,3 +378,7 @@ func userLinks(self string) []byte {
 	w.close()
 	return w
 }
+
+// appUserStatuses are all statuses of a user of an app.
+var appUserStatuses = []string{"ACTIVE", "APPROVED", "DEPROVISIONED", "IMPLICIT", "IMPORTED", "INACTIVE", "MATCHED", "PENDING", "PROVISIONED",
+	"REVOKED", "STAGED", "SUSPENDED", "UNASSIGNED"}

@@ -7,8 +7,9 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/people"
 )
 
 // Types of groups.
@@ -69,8 +70,8 @@ func (o *Org) newGroups() *store {
 	for i := range gen.n {
 		groups[everyone].members = max(groups[everyone].members, gen.lifecycle(i).created)
 	}
-	for _, d := range departments {
-		groups = append(groups, group{kind: typeOkta, name: d.name, description: d.division + ", " + d.costCenter})
+	for _, d := range people.Departments {
+		groups = append(groups, group{kind: typeOkta, name: d.Name, description: d.Division + ", " + d.CostCenter})
 	}
 	groups[len(groups)-1].description = ""
 	groups = append(groups, group{kind: typeApp, name: "Lab Access", description: "Badge readers of the labs"})
@@ -186,18 +187,6 @@ func (o *Org) Group(id string) ([]byte, bool) { return o.groups().read(id) }
 // GroupsJSON yields every group by id, as a list shows it, byte for byte.
 func (o *Org) GroupsJSON() iter.Seq2[string, []byte] { return o.groups().readAll() }
 
-// stamps are changes of lastMembershipUpdated that the groups don't show yet.
-type stamps struct {
-	mu      sync.Mutex
-	n       int
-	pending []stamp
-}
-
-type stamp struct {
-	group            string
-	changed, visible time.Time
-}
-
 // stampGroup sets lastMembershipUpdated of a group to now, up to [Config.StampLag]
 // later.
 func (o *Org) stampGroup(group string, now time.Time) {
@@ -241,9 +230,9 @@ func (o *Org) newRules() *store {
 	for i := range 3 {
 		rng := gen.random(16, i)
 		created := gen.epoch - int64(100+rng.intN(2000))*day
-		d := departments[i]
-		json := appendRule(nil, o.ruleID(i), "People of "+d.name, []string{"ACTIVE", "INACTIVE", "INVALID"}[i],
-			`user.department == "`+d.name+`"`, created, rng.timeBetween(created, gen.epoch), o.groupID(firstDepartment+i))
+		d := people.Departments[i]
+		json := appendRule(nil, o.ruleID(i), "People of "+d.Name, []string{"ACTIVE", "INACTIVE", "INVALID"}[i],
+			`user.department == "`+d.Name+`"`, created, rng.timeBetween(created, gen.epoch), o.groupID(firstDepartment+i))
 		s.putLocked(o.ruleID(i), s.newObject(json), time.UnixMilli(gen.epoch))
 		s.additions++
 	}
@@ -306,3 +295,6 @@ func (o *Org) DeleteRule(id string) error {
 
 // RulesJSON yields every rule by id, as a list shows it, byte for byte.
 func (o *Org) RulesJSON() iter.Seq2[string, []byte] { return o.rules().readAll() }
+
+// directoryID is the id of the app of Active Directory, which imports groups.
+const directoryID = "0oa1brightwaterAD000"

@@ -10,37 +10,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"oktasync/oktaclient/sandbox/internal/edges"
 )
 
 const maxQuery = 4 << 10 // bytes of a query that a Link header repeats; Okta gives no figure
-
-// resource describes a kind of object, and how the API lists it.
-type resource struct {
-	name  string // in errors of the control functions
-	kind  string // in E0000007, and as a target in the System Log
-	event string // of a changed profile
-
-	minLimit     int // the smallest valid limit
-	defaultLimit int // objects per page; 0: maxLimit
-	maxLimit     int
-	maxFound     int                      // most objects that q returns; it has no pages
-	found        []string                 // attributes whose beginning q compares
-	listOrder    string                   // attribute that lists are sorted by; "": the id
-	department   string                   // attribute that [RoleGroup] compares
-	login        string                   // attribute that GET by id also accepts; "": none
-	links        func(self string) []byte // the links of GET by id; nil: as in a list
-
-	profile  []string // attributes of a profile
-	filter   []string // attributes that filter accepts
-	search   []string // attributes that search accepts, besides those of the profile
-	contains []string // attributes that co accepts in a search
-
-	oneComparison bool // a filter has one
-}
 
 // get returns the handler of GET by id. Its response shows changes at once.
 func (o *Org) get(s *store, id string) handler {
@@ -223,13 +198,6 @@ func (obj *object) startsWith(q string, attributes []string) bool {
 	return false
 }
 
-// page describes the objects of one response.
-type page struct {
-	rows int
-	more bool
-	last position // after the last row
-}
-
 // page writes the requested objects. It renders and compresses a cached page only
 // once.
 func (o *Org) page(l *list, resp *response, compressed bool) page {
@@ -288,19 +256,6 @@ func (o *Org) render(l *list, resp *response) (p page) {
 	}
 	resp.body.WriteByte(']')
 	return p
-}
-
-// pageCache contains compressed pages until the next change, so that a benchmark
-// measures the client and not the org.
-type pageCache struct {
-	mu      sync.Mutex
-	version uint64
-	pages   map[string]cachedPage
-}
-
-type cachedPage struct {
-	page
-	gzipped []byte
 }
 
 // page writes the page with a key, which render writes if it isn't cached. A larger
@@ -374,4 +329,19 @@ func (o *Org) next(r *http.Request, query url.Values, p position) string {
 		next += "&" + query.Encode()
 	}
 	return next
+}
+
+// linkPage adds the links of a page, or wrong ones if a fault says so.
+func (o *Org) linkPage(resp *response, r *http.Request, query url.Values, p page, pages bool) {
+	fault := faultOf(r)
+	o.link(resp, "self", o.self(r))
+	next := o.next(r, query, p.last)
+	switch {
+	case fault.Next == NextLoop:
+		o.link(resp, "next", o.self(r))
+	case fault.Next == NextOtherHost:
+		o.link(resp, "next", "https://"+OtherHost+next)
+	case pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
+		o.link(resp, "next", o.URL()+next)
+	}
 }

@@ -2,13 +2,14 @@ package sandbox
 
 import (
 	"cmp"
-	"crypto/rand"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
+
+	"oktasync/oktaclient/sandbox/internal/people"
 )
 
 // A query without until polls the log ("System Log query"). It returns the events
@@ -106,7 +107,7 @@ func (e *event) appendJSON(w writer) writer {
 	w.text("eventType", e.eventType)
 	w.text("version", "0")
 	w.text("severity", "INFO")
-	w.raw("actor", `{"id":"00uSandboxControl0000","type":"User","alternateId":"control@`+domain+`","displayName":"Sandbox Control"}`)
+	w.raw("actor", `{"id":"00uSandboxControl0000","type":"User","alternateId":"control@`+people.Domain+`","displayName":"Sandbox Control"}`)
 	w.raw("outcome", `{"result":"SUCCESS","reason":null}`)
 	w.name("target")
 	w = append(w, '[')
@@ -126,39 +127,17 @@ func (e *event) appendJSON(w writer) writer {
 	return append(w, "]}"...)
 }
 
-// systemLog contains the events in the order in which they were stored.
-type systemLog struct {
-	mu     sync.Mutex
-	first  int // number of events[0] since the org's start
-	events []event
-}
-
-// event is one event of the System Log.
-type event struct {
-	uuid, eventType string
-	published       time.Time
-	targets         []target
-}
-
-// target is the object that an event is about: a user with a login, or another
-// with a name.
-type target struct{ kind, id, login, name string }
-
-const maxEvents = 100_000
-
-func (l *systemLog) add(now time.Time, eventType string, objects ...*object) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := event{uuid: rand.Text(), eventType: eventType, published: now}
-	for _, obj := range objects {
-		json := obj.text()
-		e.targets = append(e.targets, target{obj.store.kind, obj.id(), text(json, "profile.login"),
-			cmp.Or(text(json, "profile.name"), text(json, "label"), text(json, "name"))})
+// Stats returns the counts since the start or the last [Org.ResetStats].
+func (o *Org) Stats() Stats {
+	o.stats.mu.Lock()
+	defer o.stats.mu.Unlock()
+	s := o.stats.Stats
+	s.ByStatus, s.ByPath, s.Violations = maps.Clone(s.ByStatus), maps.Clone(s.ByPath), slices.Clone(s.Violations)
+	if s.Violations == nil {
+		s.Violations = []string{} // JSON: [] and not null
 	}
-	l.events = append(l.events, e)
-	if len(l.events) > maxEvents {
-		drop := len(l.events) / 2
-		l.first += drop
-		l.events = slices.Clone(l.events[drop:])
-	}
+	return s
 }
+
+// ResetStats sets all counts to 0.
+func (o *Org) ResetStats() { o.stats.add(func(s *Stats) { *s = Stats{} }) }

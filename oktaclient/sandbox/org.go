@@ -1,20 +1,22 @@
 package sandbox
 
 import (
-	"context"
+	"cmp"
+	"crypto/ecdsa"
 	"crypto/rand"
-	"errors"
-	"fmt"
-	"net"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"oktasync/dpopauth/verify"
+	"oktasync/oktaclient/sandbox/internal/edges"
 	"oktasync/oktaclient/sandbox/internal/ratelimit"
+	"oktasync/oktaclient/sandbox/internal/roles"
 )
 
 // Org is an Okta org. It is safe for concurrent use.
@@ -44,32 +46,6 @@ type Org struct {
 
 	mu         sync.Mutex
 	clientApps map[string]ClientApp
-}
-
-// NewOrg returns an org. It panics if cfg is invalid, such as an [AuthServer]
-// without an audience.
-func NewOrg(cfg Config) *Org {
-	cfg.setDefaults()
-	o := &Org{cfg: cfg, clientApps: map[string]ClientApp{}, cursorKey: make([]byte, 32),
-		endpoints: map[string]func(*response, *http.Request){}}
-	rand.Read(o.cursorKey) // never fails
-	o.SetURL(cfg.URL)
-	o.SetClockOffset(cfg.ClockOffset)
-	o.users = newStore(userResource(), generator{seed: uint64(cfg.Seed), n: cfg.Users, deprovisioned: cfg.Deprovisioned,
-		epoch: cfg.Epoch.UnixMilli(), imported: cfg.Imported}, cfg.IndexLag, o.URL)
-	o.lazy = lazyStores{groups: sync.OnceValue(o.newGroups), rules: sync.OnceValue(o.newRules), apps: sync.OnceValue(o.newApps),
-		apiTokens: sync.OnceValue(o.newAPITokens), roles: sync.OnceValue(o.newRoles)}
-	o.limits = ratelimit.New(cfg.RateLimit, cfg.ClientShare)
-	if cfg.APINonceEvery > 0 {
-		o.apiNonce = newNonces(cfg.NonceLife, cfg.APINonceEvery, o.now)
-	}
-	if err := o.setVerifiers(); err != nil {
-		panic(fmt.Errorf("make org: %w", err))
-	}
-	for _, app := range cfg.Clients {
-		o.Register(app)
-	}
-	return o
 }
 
 // URL returns the org's URL for clients, without a slash at the end.
@@ -120,97 +96,285 @@ func (h *hook) call(r *http.Request) {
 	}
 }
 
-// ServeHTTP serves a request: it checks the request completely and builds the
-// response. Then a fault that is due changes the response.
-func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !isPrivate(r) {
-		http.Error(w, "the sandbox accepts plain HTTP on loopback only", http.StatusForbidden)
+// lazyStores are created at their first use, when the URL is known.
+type lazyStores struct {
+	groups, rules, apps, apiTokens func() *store
+	roles                          func() *roles.Registry
+}
+
+// groups returns the groups, with the times that they show now. Don't call it with a
+// lock, except that of users or edges.
+func (o *Org) groups() *store {
+	s := o.lazy.groups()
+	o.applyStamps(s, o.now())
+	return s
+}
+
+func (o *Org) rules() *store { return o.lazy.rules() }
+
+func (o *Org) apps() *store { return o.lazy.apps() }
+
+func (o *Org) apiTokens() *store { return o.lazy.apiTokens() }
+
+// access contains the edges, which are generated at their first use. Locks are
+// taken in this order: users, edges, then another store.
+type access struct {
+	mu    sync.Mutex
+	graph atomic.Pointer[edges.Graph]
+	cache pageCache
+
+	numbers map[string]int           // of the original users, by id
+	json    []atomic.Pointer[[]byte] // of the original users, by number; see prebuilt
+
+	covered        map[string]bool // see coveredUsers
+	coveredVersion uint64
+}
+
+// factor is an enrollment of a user. Times are milliseconds since 1970.
+type factor struct {
+	id, status       string
+	kind             int // in factorKinds
+	created, updated int64
+}
+
+// factors are the factors of users that were changed, and the types that a policy
+// hides.
+type factors struct {
+	mu        sync.Mutex
+	changed   map[string][]factor // by user
+	hidden    map[string]bool     // types
+	additions int
+}
+
+// stamps are changes of lastMembershipUpdated that the groups don't show yet.
+type stamps struct {
+	mu      sync.Mutex
+	n       int
+	pending []stamp
+}
+
+type stamp struct {
+	group            string
+	changed, visible time.Time
+}
+
+// faults are the faults that can still occur.
+type faults struct {
+	mu     sync.Mutex
+	active []*activeFault
+}
+
+type activeFault struct {
+	Fault
+	seen int // requests under its path
+}
+
+// pick counts a request against all faults and returns the first that is due.
+func (f *faults) pick(path string) (due Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := false
+	pattern, _ := pathPattern(path)
+	kept := f.active[:0]
+	for _, a := range f.active {
+		if !strings.HasPrefix(path+"$", a.Path) && !strings.HasPrefix(pattern+"$", a.Path) {
+			kept = append(kept, a)
+			continue
+		}
+		a.seen++
+		after := a.seen - a.Nth
+		if !found && (after == 0 || after > 0 && (a.Forever || a.Every > 0 && after%a.Every == 0)) {
+			due, found = a.Fault, true
+		}
+		if after < 0 || a.Forever || a.Every > 0 {
+			kept = append(kept, a)
+		}
+	}
+	f.active = kept
+	return due
+}
+
+// systemLog contains the events in the order in which they were stored.
+type systemLog struct {
+	mu     sync.Mutex
+	first  int // number of events[0] since the org's start
+	events []event
+}
+
+// event is one event of the System Log.
+type event struct {
+	uuid, eventType string
+	published       time.Time
+	targets         []target
+}
+
+// target is the object that an event is about: a user with a login, or another
+// with a name.
+type target struct{ kind, id, login, name string }
+
+const maxEvents = 100_000
+
+func (l *systemLog) add(now time.Time, eventType string, objects ...*object) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := event{uuid: rand.Text(), eventType: eventType, published: now}
+	for _, obj := range objects {
+		json := obj.text()
+		e.targets = append(e.targets, target{obj.store.kind, obj.id(), text(json, "profile.login"),
+			cmp.Or(text(json, "profile.name"), text(json, "label"), text(json, "name"))})
+	}
+	l.events = append(l.events, e)
+	if len(l.events) > maxEvents {
+		drop := len(l.events) / 2
+		l.first += drop
+		l.events = slices.Clone(l.events[drop:])
+	}
+}
+
+// accessToken is an issued access token.
+type accessToken struct {
+	value       string
+	client      string
+	role        string
+	permissions []string // of [ClientApp]
+	scopes      []string
+	thumbprint  string // "": not bound
+	expires     time.Time
+	revoked     bool
+}
+
+// tokens are the access tokens for the org's API, until an hour after they expire.
+type tokens struct {
+	mu     sync.Mutex
+	issued map[string]*accessToken // by value
+}
+
+func (t *tokens) add(token *accessToken, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.issued == nil {
+		t.issued = map[string]*accessToken{}
+	}
+	maps.DeleteFunc(t.issued, func(_ string, old *accessToken) bool { return now.Sub(old.expires) > time.Hour })
+	t.issued[token.value] = token
+}
+
+// lookup returns a copy of the token with a value.
+func (t *tokens) lookup(value string) (accessToken, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	token, ok := t.issued[value]
+	if !ok {
+		return accessToken{}, false
+	}
+	return *token, true
+}
+
+// revoke revokes the token with a value, or all for "". It returns their number.
+func (t *tokens) revoke(value string) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, token := range t.issued {
+		if !token.revoked && (value == "" || value == token.value) {
+			token.revoked = true
+			n++
+		}
+	}
+	return n
+}
+
+// authServer is a running authorization server: the org's own, whose tokens the
+// org's API accepts, or a custom one.
+type authServer struct {
+	AuthServer
+	org    *Org
+	own    bool
+	path   string // of its endpoints
+	nonces *nonces
+	proofs *verify.Verifier
+
+	mu        sync.Mutex
+	rotations int          // number of keys so far
+	keys      []signingKey // newest first; the newest one signs, and all are published
+}
+
+type signingKey struct {
+	id  string
+	key *ecdsa.PrivateKey
+}
+
+// nonces is a source of nonces that can also change after a number of uses. Okta
+// renews its nonce every 24 hours and accepts the old one for three days from its
+// creation ("Configure DPoP: nonce").
+type nonces struct {
+	*verify.Nonces
+	every int
+
+	mu   sync.Mutex
+	uses int
+}
+
+func newNonces(life time.Duration, every int, now func() time.Time) *nonces {
+	return &nonces{every: every, Nonces: verify.NewNonces(verify.NonceConfig{Every: life, Valid: 3 * life, Now: now})}
+}
+
+// Check makes nonces a [verify.NonceSource].
+func (n *nonces) Check(nonce string) error {
+	if err := n.Nonces.Check(nonce); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.uses++; n.every > 0 && n.uses%n.every == 0 {
+		n.Rotate() // the one before stays valid
+	}
+	return nil
+}
+
+// invalidate makes all nonces stale.
+func (n *nonces) invalidate() {
+	n.Rotate()
+	n.Rotate()
+}
+
+// link adds a Link header. Each is a line of its own, unless [Config.JoinLinks].
+func (o *Org) link(resp *response, rel, target string) {
+	value := "<" + target + `>; rel="` + rel + `"`
+	name := "Link"
+	if o.cfg.LowerCaseLinks {
+		name = "link"
+	}
+	if have := resp.header[name]; o.cfg.JoinLinks && len(have) > 0 {
+		resp.header[name] = []string{have[0] + ", " + value}
 		return
 	}
-	if o.cfg.Control && strings.HasPrefix(r.URL.Path, controlPath) {
-		o.serveControl(w, r)
-		return
-	}
-	fault := o.faults.pick(r.URL.Path)
-	if isAPIRequest(r) {
-		o.hook.call(r)
-	}
-	inFlight := o.stats.begin(r)
-	defer o.stats.end()
-	if !sleep(r.Context(), o.cfg.Latency) || !o.beforeServing(r, fault) {
-		panic(http.ErrAbortHandler)
-	}
-	resp := newResponse()
-	defer resp.release()
-	r = r.WithContext(context.WithValue(r.Context(), faultKey{}, fault))
-	o.route(resp, r, inFlight > o.cfg.Concurrency)
-	o.applyFault(resp, r, fault)
-	body := resp.encode(r)
-	resp.header.Set("Date", o.now().UTC().Format(http.TimeFormat))
-	o.stats.addStatus(resp.status)
-	o.send(w, r, resp, body, fault)
+	resp.header[name] = append(resp.header[name], value)
 }
 
-// isPrivate reports whether the request came over TLS or from this machine.
-func isPrivate(r *http.Request) bool {
-	if r.TLS != nil {
-		return true
+// self returns the URL of the request, with the origin of the org's URL.
+func (o *Org) self(r *http.Request) string {
+	self := o.URL() + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		self += "?" + r.URL.RawQuery
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	return err == nil && net.ParseIP(host).IsLoopback()
+	return self
 }
 
-func isAPIRequest(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, clientsPath)
+// TakeRateLimit counts n requests of another client against the current window
+// of the bucket of path.
+func (o *Org) TakeRateLimit(path string, n int) {
+	pattern, _ := pathPattern(path)
+	o.limits.TakeOther(path, pattern, n, o.now())
 }
 
-// sleep waits for d, or until ctx ends if d is negative. It reports whether ctx
-// is still valid.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d == 0 {
-		return ctx.Err() == nil
-	}
-	var timer <-chan time.Time
-	if d > 0 {
-		timer = time.After(d)
-	}
-	select {
-	case <-timer:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// tokenPath is the token endpoint of the org's own authorization server.
-const tokenPath = ownPath + "/v1/token"
-
-// clientsPath is the prefix of the API of service clients.
-const clientsPath = ownPath + "/v1/clients/"
-
-// isTokenPath reports whether path is a token endpoint, also of a custom server.
-func isTokenPath(path string) bool {
-	return strings.HasPrefix(path, ownPath+"/") && strings.HasSuffix(path, "/v1/token")
-}
-
-// route calls the handler for the request's path.
-func (o *Org) route(resp *response, r *http.Request, busy bool) {
-	path := r.URL.Path
-	if r.Header.Get("Authorization") != "" && !isAPIRequest(r) && !isTokenPath(path) {
-		o.stats.addViolation("credentials at a path that needs none: " + path)
-	}
-	switch {
-	case isAPIRequest(r):
-		o.serveAPI(resp, r, busy)
-	case o.endpoints[path] != nil:
-		o.endpoints[path](resp, r)
-	case path == "/.well-known/okta-organization":
-		resp.writeJSON(http.StatusOK, map[string]any{"id": o.ID(), "pipeline": "idx",
-			"_links": map[string]any{"organization": map[string]string{"href": o.URL()}}})
-	case len(o.cfg.AuthServers) == 0 && strings.HasPrefix(path, ownPath+"/") && !strings.HasPrefix(path, ownPath+"/v1/"):
-		resp.writeError(newError("E0000015")) // custom authorization servers require another license
-	default:
-		resp.writeError(newError("E0000008"))
+// setRateHeaders sets Okta's headers. Reset is in epoch seconds.
+func (o *Org) setRateHeaders(resp *response, q ratelimit.Quota) {
+	for name, value := range map[string]int64{"Limit": int64(q.Limit), "Remaining": int64(q.Remaining), "Reset": q.Reset.Unix()} {
+		values := []string{strconv.FormatInt(value, 10)}
+		if o.cfg.DuplicateRateHeaders {
+			values = append(values, values[0])
+		}
+		resp.header["X-Rate-Limit-"+name] = values
 	}
 }
 
@@ -223,133 +387,4 @@ type endpoint struct {
 	serve      handler
 	list       bool   // without a role, it is empty
 	permission string // that the client's custom role needs; "": its standard role is enough
-}
-
-// endpoint returns the endpoint at path, or nil.
-func (o *Org) endpoint(path string) *endpoint {
-	const users, groups, apps = "okta.users.read", "okta.groups.read", "okta.apps.read"
-	pattern, ids := pathPattern(path)
-	if e := o.rolesEndpoint(pattern, ids); e != nil {
-		return e
-	}
-	switch pattern {
-	case "/api/v1/users":
-		return &endpoint{scope: users, serve: o.list(o.users), list: true}
-	case "/api/v1/users/{id}":
-		return &endpoint{scope: users, serve: o.get(o.users, ids[0])}
-	case "/api/v1/users/{id}/groups":
-		return &endpoint{scope: users, serve: o.listGroupsOf(ids[0]), list: true}
-	case "/api/v1/groups":
-		return &endpoint{scope: groups, serve: o.list(o.groups()), list: true}
-	case "/api/v1/groups/{id}":
-		return &endpoint{scope: groups, serve: o.get(o.groups(), ids[0])}
-	case "/api/v1/groups/{id}/users":
-		return &endpoint{scope: groups, serve: o.listEdges(o.members(), ids[0]), list: true}
-	case "/api/v1/groups/rules":
-		return &endpoint{scope: groups, serve: o.list(o.rules()), list: true}
-	case "/api/v1/groups/rules/{id}":
-		return &endpoint{scope: groups, serve: o.get(o.rules(), ids[0])}
-	case "/api/v1/apps":
-		return &endpoint{scope: apps, serve: o.list(o.apps()), list: true}
-	case "/api/v1/apps/{id}":
-		return &endpoint{scope: apps, serve: o.get(o.apps(), ids[0])}
-	case "/api/v1/apps/{id}/users":
-		return &endpoint{scope: apps, serve: o.listEdges(o.appUsers(), ids[0]), list: true}
-	case "/api/v1/apps/{id}/users/{id}":
-		return &endpoint{scope: apps, serve: o.getEdge(o.appUsers(), ids[0], ids[1])}
-	case "/api/v1/apps/{id}/groups":
-		return &endpoint{scope: apps, serve: o.listEdges(o.appGroups(), ids[0]), list: true}
-	case "/api/v1/apps/{id}/groups/{id}":
-		return &endpoint{scope: apps, serve: o.getEdge(o.appGroups(), ids[0], ids[1])}
-	case "/api/v1/apps/{id}/credentials/secrets":
-		return &endpoint{scope: apps, serve: o.showSecret}
-	case "/api/v1/logs":
-		return &endpoint{scope: "okta.logs.read", serve: o.listEvents}
-	case "/api/v1/users/{id}/factors":
-		return &endpoint{scope: users, serve: o.listFactors(ids[0]), list: true}
-	case "/api/v1/api-tokens":
-		return &endpoint{scope: "okta.apiTokens.read", serve: o.listAPITokens, permission: readAPITokens}
-	case "/api/v1/api-tokens/{id}":
-		return &endpoint{scope: "okta.apiTokens.read", serve: o.get(o.apiTokens(), ids[0]), permission: readAPITokens}
-	}
-	return nil
-}
-
-// pathPattern returns path with {id} instead of each id, and the ids.
-func pathPattern(path string) (pattern string, ids []string) {
-	part := strings.Split(path, "/") // "", api, v1, groups, an id, users, an id
-	at := 4
-	if len(part) <= at {
-		return path, nil
-	}
-	switch kind := part[3]; {
-	case strings.HasPrefix(path, clientsPath):
-	case part[1] != "api":
-		return path, nil
-	case kind == "groups" && part[at] == "rules", kind == "iam" && part[at] != "assignees":
-		at++
-	case !slices.Contains([]string{"users", "groups", "apps", "api-tokens"}, kind):
-		return path, nil
-	}
-	for ; at < len(part) && part[at] != ""; at += 2 {
-		if part[at-1] == "credentials" || part[at-1] == "targets" {
-			break
-		}
-		ids = append(ids, part[at])
-		part[at] = "{id}"
-	}
-	return strings.Join(part, "/"), ids
-}
-
-// serveAPI serves a request of the API. It checks the number of concurrent
-// requests, the token, the rate limit, the method and the role, in this order.
-func (o *Org) serveAPI(resp *response, r *http.Request, busy bool) {
-	if r.Method != http.MethodGet {
-		o.stats.addViolation("an API request other than GET: " + r.Method)
-	}
-	if busy {
-		o.stats.add(func(s *Stats) { s.TooMany++ })
-		o.setRateHeaders(resp, ratelimit.Quota{Reset: o.now().Add(time.Minute)})
-		resp.writeError(newError("E0000047"))
-		return
-	}
-	endpoint := o.endpoint(r.URL.Path)
-	token, err := o.authorize(r, endpoint)
-	if token != nil {
-		resp.client = token.client
-	}
-	pattern, _ := pathPattern(r.URL.Path)
-	quota := o.limits.Take(r.URL.Path, pattern, resp.client, o.now())
-	o.setRateHeaders(resp, quota)
-	switch {
-	case quota.Exceeded:
-		o.stats.add(func(s *Stats) { s.RateLimited++ })
-		err = newError("E0000047")
-	case err != nil:
-	case r.Method != http.MethodGet && o.cfg.ReadOnly:
-		err = newError("E0000010")
-	case endpoint != nil && slices.Contains(o.cfg.Unlicensed, pattern):
-		err = newError("E0000015")
-	case endpoint == nil:
-		err = newError("E0000008")
-	case r.Method != http.MethodGet:
-		err = newError("E0000022")
-	case token.role == RoleNone && endpoint.list:
-		resp.writeRaw([]byte("[]"))
-		o.link(resp, "self", o.self(r))
-	case endpoint.permission != "" && !slices.Contains(token.permissions, endpoint.permission):
-		err = newError("E0000006")
-	case endpoint.permission == "" && (token.role == RoleForbidden || token.role == RoleNone):
-		err = newError("E0000006")
-	default:
-		err = endpoint.serve(resp, r, token)
-	}
-	var challenge *challengeError
-	var failed *oktaError
-	switch {
-	case errors.As(err, &challenge):
-		o.writeChallenge(resp, r, challenge)
-	case errors.As(err, &failed):
-		resp.writeError(failed)
-	}
 }

@@ -4,46 +4,12 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"oktasync/oktaclient/sandbox/internal/edges"
-	"oktasync/oktaclient/sandbox/internal/roles"
+	"oktasync/oktaclient/sandbox/internal/people"
 )
-
-// lazyStores are created at their first use, when the URL is known.
-type lazyStores struct {
-	groups, rules, apps, apiTokens func() *store
-	roles                          func() *roles.Registry
-}
-
-// groups returns the groups, with the times that they show now. Don't call it with a
-// lock, except that of users or edges.
-func (o *Org) groups() *store {
-	s := o.lazy.groups()
-	o.applyStamps(s, o.now())
-	return s
-}
-
-func (o *Org) rules() *store { return o.lazy.rules() }
-func (o *Org) apps() *store  { return o.lazy.apps() }
-
-func (o *Org) apiTokens() *store { return o.lazy.apiTokens() }
-
-// access contains the edges, which are generated at their first use. Locks are
-// taken in this order: users, edges, then another store.
-type access struct {
-	mu    sync.Mutex
-	graph atomic.Pointer[edges.Graph]
-	cache pageCache
-
-	numbers map[string]int           // of the original users, by id
-	json    []atomic.Pointer[[]byte] // of the original users, by number; see prebuilt
-
-	covered        map[string]bool // see coveredUsers
-	coveredVersion uint64
-}
 
 // edges returns the edges. Don't call it with a lock.
 func (o *Org) edges() *edges.Graph {
@@ -133,10 +99,10 @@ func gcd(a, b int) int {
 func (p *population) addMembers() {
 	p.load(everyone, p.users) // cfg.Memberships doesn't count these
 	total := p.load(administrators, p.everyHundredth())
-	for i, d := range departments {
-		total += p.load(firstDepartment+i, p.departments[d.name])
+	for i, d := range people.Departments {
+		total += p.load(firstDepartment+i, p.departments[d.Name])
 	}
-	total += p.load(firstDepartment+len(departments), p.pick(12, 0, len(p.users)/7))
+	total += p.load(firstDepartment+len(people.Departments), p.pick(12, 0, len(p.users)/7))
 	extra := p.cfg.Groups - startGroups
 	for k := range max(extra, 0) {
 		size, left := 1+k%5, max(p.cfg.Memberships-total, 0)
@@ -273,24 +239,4 @@ func (a *assignment) add(user string, direct bool, created int64) {
 		e.Status = uint8(a.rng.intN(len(appUserStatuses)))
 	}
 	a.list = append(a.list, e)
-}
-
-// coveredUsers returns the users that [RoleHalf] includes.
-func (o *Org) coveredUsers() map[string]bool {
-	g := o.edges()
-	g.RLock()
-	defer g.RUnlock()
-	o.access.mu.Lock()
-	defer o.access.mu.Unlock()
-	if o.access.covered != nil && o.access.coveredVersion == g.Version() {
-		return o.access.covered
-	}
-	users, everyone, administrators := map[string]bool{}, o.groupID(everyone), o.groupID(administrators)
-	for _, group := range g.Members.Parents() {
-		if group != everyone && group != administrators && isCovered(group) {
-			maps.Copy(users, g.Members.Children(group))
-		}
-	}
-	o.access.covered, o.access.coveredVersion = users, g.Version()
-	return users
 }

@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"oktasync/dpopauth/verify"
-	"oktasync/oktaclient/sandbox/internal/ratelimit"
 )
 
 // response is built completely before it is sent, so that a fault can change it.
@@ -119,62 +119,6 @@ func compress(b []byte) []byte {
 	return out.Bytes()
 }
 
-// linkPage adds the links of a page, or wrong ones if a fault says so.
-func (o *Org) linkPage(resp *response, r *http.Request, query url.Values, p page, pages bool) {
-	fault := faultOf(r)
-	o.link(resp, "self", o.self(r))
-	next := o.next(r, query, p.last)
-	switch {
-	case fault.Next == NextLoop:
-		o.link(resp, "next", o.self(r))
-	case fault.Next == NextOtherHost:
-		o.link(resp, "next", "https://"+OtherHost+next)
-	case pages && (p.more || fault.Next == NextEmpty && p.rows > 0):
-		o.link(resp, "next", o.URL()+next)
-	}
-}
-
-// link adds a Link header. Each is a line of its own, unless [Config.JoinLinks].
-func (o *Org) link(resp *response, rel, target string) {
-	value := "<" + target + `>; rel="` + rel + `"`
-	name := "Link"
-	if o.cfg.LowerCaseLinks {
-		name = "link"
-	}
-	if have := resp.header[name]; o.cfg.JoinLinks && len(have) > 0 {
-		resp.header[name] = []string{have[0] + ", " + value}
-		return
-	}
-	resp.header[name] = append(resp.header[name], value)
-}
-
-// self returns the URL of the request, with the origin of the org's URL.
-func (o *Org) self(r *http.Request) string {
-	self := o.URL() + r.URL.EscapedPath()
-	if r.URL.RawQuery != "" {
-		self += "?" + r.URL.RawQuery
-	}
-	return self
-}
-
-// TakeRateLimit counts n requests of another client against the current window
-// of the bucket of path.
-func (o *Org) TakeRateLimit(path string, n int) {
-	pattern, _ := pathPattern(path)
-	o.limits.TakeOther(path, pattern, n, o.now())
-}
-
-// setRateHeaders sets Okta's headers. Reset is in epoch seconds.
-func (o *Org) setRateHeaders(resp *response, q ratelimit.Quota) {
-	for name, value := range map[string]int64{"Limit": int64(q.Limit), "Remaining": int64(q.Remaining), "Reset": q.Reset.Unix()} {
-		values := []string{strconv.FormatInt(value, 10)}
-		if o.cfg.DuplicateRateHeaders {
-			values = append(values, values[0])
-		}
-		resp.header["X-Rate-Limit-"+name] = values
-	}
-}
-
 // oktaError is an error in the JSON of Okta's API ("Okta API: errors").
 type oktaError struct {
 	Status  int     `json:"-"`
@@ -276,20 +220,6 @@ func (e *challengeError) challenge(orgURL string, r *http.Request) string {
 		cmp.Or(e.scheme, "Bearer"), algs, host, host, cmp.Or(e.scope, "okta.users.read"), e.code, e.description, r.URL.EscapedPath())
 }
 
-// writeChallenge writes the response to an API request that OAuth rejects.
-func (o *Org) writeChallenge(resp *response, r *http.Request, e *challengeError) {
-	if e.nonce != "" {
-		resp.header.Set("DPoP-Nonce", e.nonce)
-		resp.header.Set("Cache-Control", "no-store")
-		if o.cfg.APINonceBody {
-			resp.writeJSON(e.status, &oauthError{0, e.code, e.description})
-			return
-		}
-	}
-	resp.status = e.status
-	resp.header.Set("WWW-Authenticate", e.challenge(o.URL(), r))
-}
-
 // proofText returns Okta's text for a bad proof ("OAuth 2.0 error codes"). Those
 // for iat, jti, htu and ath are also in captured responses.
 func proofText(reason verify.Reason) string {
@@ -336,4 +266,25 @@ var assertionTexts = map[verify.Reason]string{
 	verify.AssertionKeyID:     "The client_assertion JWT kid is invalid.",
 	verify.AssertionAlgorithm: "The client_assertion JWT signature algorithm is invalid.",
 	verify.AssertionNoKeys:    "The client does not have a JWKSet configured, but the client_assertion requires one.",
+}
+
+// algorithms are those that Okta accepts for assertions and proofs: no PS*, no EdDSA.
+var algorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
+
+// sleep waits for d, or until ctx ends if d is negative. It reports whether ctx
+// is still valid.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	var timer <-chan time.Time
+	if d > 0 {
+		timer = time.After(d)
+	}
+	select {
+	case <-timer:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -53,16 +53,6 @@ type object struct {
 	store   *store
 }
 
-// lifecycle is the status and the times of an object. Times are milliseconds
-// since 1970; 0 is null.
-type lifecycle struct {
-	status                            string
-	created, activated, statusChanged int64
-	lastLogin, lastUpdated            int64
-	passwordChanged                   int64
-	lastMembershipUpdated             int64
-}
-
 // newStore returns a store of the generator's users.
 func newStore(r resource, originals generator, lag time.Duration, origin func() string) *store {
 	s := &store{resource: r, originals: originals, lag: lag, origin: origin, profileAttributes: map[string]bool{},
@@ -186,13 +176,6 @@ func (s *store) putLocked(id string, obj *object, now time.Time) {
 		}
 	}
 	s.version++
-}
-
-// A position is a place in a list: after the object with a sort key and an id,
-// or, with [Config.OffsetCursors], after a number of objects.
-type position struct {
-	key, id string
-	offset  int
 }
 
 func (obj *object) position(sortBy string) position {
@@ -323,32 +306,6 @@ func (s *store) by(attr string) []int32 {
 	return order
 }
 
-// span is a range of lastUpdated in milliseconds, both ends included.
-type span struct{ from, to int64 }
-
-var always = span{math.MinInt64, math.MaxInt64}
-
-// spanOf returns the range that fulfills a comparison of lastUpdated.
-func spanOf(op string, at int64) span {
-	switch op {
-	case "gt":
-		return span{at + 1, math.MaxInt64}
-	case "ge":
-		return span{at, math.MaxInt64}
-	case "lt":
-		return span{math.MinInt64, at - 1}
-	case "le":
-		return span{math.MinInt64, at}
-	}
-	return span{at, at}
-}
-
-func (s span) contains(at int64) bool { return s.from <= at && at <= s.to }
-
-// and is the intersection; or is the smallest range with both.
-func (s span) and(t span) span { return span{max(s.from, t.from), min(s.to, t.to)} }
-func (s span) or(t span) span  { return span{min(s.from, t.from), max(s.to, t.to)} }
-
 const (
 	narrowPart = 4  // a narrow span has at most this part of the originals
 	maxSpans   = 64 // that are cached
@@ -379,4 +336,50 @@ func (s *store) within(r span) ([]int32, bool) {
 		s.spans[r] = numbers
 	}
 	return numbers, true
+}
+
+func (obj *object) date(attr string) int64 {
+	switch attr {
+	case "created":
+		return obj.created
+	case "activated":
+		return obj.activated
+	case "statusChanged":
+		return obj.statusChanged
+	case "lastMembershipUpdated":
+		return obj.lastMembershipUpdated
+	}
+	return obj.lastUpdated
+}
+
+func (obj *object) present(attr string) bool {
+	value := get(obj.text(), attr)
+	return value != nil && string(value) != "null"
+}
+
+// sortKey returns the value to sort by, case-insensitively like Okta.
+func (obj *object) sortKey(attr string) string {
+	if slices.Contains(dateAttributes, attr) {
+		if obj.date(attr) == 0 {
+			return absentKey
+		}
+		return time.UnixMilli(obj.date(attr)).UTC().Format(timeLayout)
+	}
+	if s := text(obj.text(), attr); s != "" {
+		return strings.ToLower(s)
+	}
+	if v := get(obj.text(), attr); v != nil && string(v) != "null" {
+		return string(v)
+	}
+	return absentKey
+}
+
+// absentKey is the sort key of an absent value: it sorts last. Okta's order is unknown.
+const absentKey = "\xff"
+
+// load sets obj to the object that has the id now.
+func (s *store) load(obj *object, id string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.findLocked(obj, id)
 }

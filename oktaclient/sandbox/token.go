@@ -4,24 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"oktasync/dpopauth/verify"
 )
-
-// algorithms are those that Okta accepts for assertions and proofs: no PS*, no EdDSA.
-var algorithms = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 
 const (
 	maxProofAge   = 5 * time.Minute // "The DPoP proof JWT is issued more than five minutes in the past."
@@ -219,18 +213,6 @@ func (o *Org) authenticate(r *http.Request, form url.Values, s *authServer) (Cli
 	return app, nil
 }
 
-// issuer returns the unverified issuer of a JWT.
-func issuer(assertion string) string {
-	part := strings.Split(assertion, ".")
-	if len(part) != 3 {
-		return ""
-	}
-	var claims struct{ Iss string }
-	b, _ := base64.RawURLEncoding.DecodeString(part[1])
-	_ = json.Unmarshal(b, &claims)
-	return claims.Iss
-}
-
 // requestedScopes returns the scopes of a token request. It rejects scopes that
 // the server can't grant to any client.
 func (s *authServer) requestedScopes(form url.Values) ([]string, error) {
@@ -287,18 +269,6 @@ func (s *authServer) grantedScopes(requested []string, app ClientApp) ([]string,
 	return nil, badTokenRequest("access_denied", "Some of the requested scopes were denied by the policy. Denied scopes: ["+strings.Join(denied, ", ")+"].")
 }
 
-// accessToken is an issued access token.
-type accessToken struct {
-	value       string
-	client      string
-	role        string
-	permissions []string // of [ClientApp]
-	scopes      []string
-	thumbprint  string // "": not bound
-	expires     time.Time
-	revoked     bool
-}
-
 // issue returns a new token with the same claims as Okta's.
 func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *accessToken {
 	now := s.org.now()
@@ -317,42 +287,32 @@ func (s *authServer) issue(app ClientApp, scopes []string, thumbprint string) *a
 	return token
 }
 
-// tokens are the access tokens for the org's API, until an hour after they expire.
-type tokens struct {
-	mu     sync.Mutex
-	issued map[string]*accessToken // by value
-}
-
-func (t *tokens) add(token *accessToken, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.issued == nil {
-		t.issued = map[string]*accessToken{}
+// addAuthServer adds an authorization server. It checks proofs as configured, with
+// nonces of its own.
+func (o *Org) addAuthServer(s *authServer, proofs verify.Config) error {
+	s.org = o
+	if s.TokenLife <= 0 {
+		s.TokenLife = o.cfg.TokenLife
 	}
-	maps.DeleteFunc(t.issued, func(_ string, old *accessToken) bool { return now.Sub(old.expires) > time.Hour })
-	t.issued[token.value] = token
-}
-
-// lookup returns a copy of the token with a value.
-func (t *tokens) lookup(value string) (accessToken, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	token, ok := t.issued[value]
-	if !ok {
-		return accessToken{}, false
+	s.nonces = newNonces(o.cfg.NonceLife, o.cfg.NonceEvery, o.now)
+	proofs.Nonces = s.nonces
+	var err error
+	if s.proofs, err = verify.New(proofs); err != nil {
+		return err
 	}
-	return *token, true
-}
-
-// revoke revokes the token with a value, or all for "". It returns their number.
-func (t *tokens) revoke(value string) (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, token := range t.issued {
-		if !token.revoked && (value == "" || value == token.value) {
-			token.revoked = true
-			n++
+	s.rotateKey()
+	wellKnown := strings.TrimSuffix(s.path, ownPath) + "/.well-known/"
+	for path, serve := range map[string]func(*response, *http.Request){
+		s.path + "/v1/token":                     func(resp *response, r *http.Request) { o.serveToken(resp, r, s) },
+		s.path + "/v1/keys":                      func(resp *response, _ *http.Request) { resp.writeJSON(http.StatusOK, s.jwks()) },
+		wellKnown + "oauth-authorization-server": func(resp *response, _ *http.Request) { resp.writeJSON(http.StatusOK, s.metadata()) },
+		wellKnown + "openid-configuration":       func(resp *response, _ *http.Request) { resp.writeJSON(http.StatusOK, s.metadata()) },
+	} {
+		if o.endpoints[path] != nil {
+			return fmt.Errorf("authorization server %s: duplicate ID", s.ID)
 		}
+		o.endpoints[path] = serve
 	}
-	return n
+	o.servers = append(o.servers, s)
+	return nil
 }
