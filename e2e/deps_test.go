@@ -176,7 +176,7 @@ var mayImport = map[string]imports{
 		tests: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/verify"},
 	},
 	internal + "report": {
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
 	},
 	internal + "term": {
 		others: []string{"golang.org/x/term"},

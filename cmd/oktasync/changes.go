@@ -26,11 +26,12 @@ func allFlag(cmd *cobra.Command, all *bool) {
 
 // changeList prints changes as text.
 type changeList struct {
-	w     io.Writer
-	names report.Names
-	zone  *time.Location // of Okta's times; nil: the list has no times
-	limit int            // how many changes are printed; 0: all
-	count int
+	w      io.Writer
+	names  report.Names
+	people report.People  // who left
+	zone   *time.Location // of Okta's times; nil: the list has no times
+	limit  int            // how many changes are printed; 0: all
+	count  int
 }
 
 // shownOnTerminal is how many changes a list has on a terminal without --all.
@@ -51,6 +52,9 @@ func (l *changeList) add(r *snapshot.Resource, c *diff.Change) error {
 		return nil
 	}
 	fmt.Fprintf(l.w, "  %s %-11s  %s%s\n", opSigns[c.Op], c.Kind, term.Safe(l.names.Of(r, c)), l.at(c))
+	if text := l.people[c.ID()]; text != "" && r.Heading(c.Kind) == snapshot.Leavers {
+		fmt.Fprintf(l.w, "      %s\n", term.Safe(text))
+	}
 	for _, path := range c.Paths {
 		fmt.Fprintf(l.w, "      %s: %s -> %s\n", term.Safe(path), term.Safe(valueText(c.Before, path)), term.Safe(valueText(c.After, path)))
 	}
@@ -103,7 +107,7 @@ func valueText(object []byte, path string) string {
 // headings returns the headings of the changes of a resource, in their order.
 func headings(r *snapshot.Resource) []string {
 	var list []string
-	for _, heading := range []string{snapshot.Joiners, snapshot.Movers, snapshot.Leavers, snapshot.Others, r.Name} {
+	for _, heading := range []string{snapshot.Leavers, snapshot.Joiners, snapshot.Movers, snapshot.Others, r.Name} {
 		if slices.ContainsFunc(r.Kinds, func(k diff.Kind) bool { return r.Heading(k) == heading }) {
 			list = append(list, heading)
 		}
@@ -296,6 +300,24 @@ func (d *difference) names(c comparison, limit int) (report.Names, error) {
 		}
 	}
 	return names, err
+}
+
+// leavers describes the users who left, as they were in the older snapshot.
+func (d *difference) leavers(c comparison) (report.People, error) {
+	if c.resource != snapshot.Users {
+		return nil, nil
+	}
+	people := make(report.People)
+	_, err := d.each(c, func(change *diff.Change) error {
+		if c.resource.Heading(change.Kind) == snapshot.Leavers {
+			people.Add(change.ID())
+		}
+		return nil
+	})
+	if err == nil {
+		err = people.ReadFrom(d.from)
+	}
+	return people, err
 }
 
 // all calls visit for each change of all resources.

@@ -137,6 +137,9 @@ func (d *difference) printResource(c comparison, empty changeList) (counts diff.
 	if empty.names, err = d.names(c, empty.limit); err != nil {
 		return counts, err
 	}
+	if empty.people, err = d.leavers(c); err != nil {
+		return counts, err
+	}
 	for _, heading := range headings(c.resource) {
 		list := empty
 		counts, err = d.each(c, func(change *diff.Change) error {
@@ -164,42 +167,60 @@ func (d *difference) printResource(c comparison, empty changeList) (counts diff.
 }
 
 // changesHeader is the first row of changes as CSV.
-const changesHeader = "group,kind,login,id,at,paths,before,after\r\n"
+const changesHeader = "group,kind,login,id,at,path,before,after\r\n"
 
-// appendChangeRow appends a change as a row of CSV. Paths, before and after are
-// cells of JSON. The login of an edge is the names of its ends.
-func appendChangeRow(dst []byte, names report.Names, r *snapshot.Resource, c *diff.Change) ([]byte, error) {
+// appendChangeRows appends a change as rows of CSV that begin with prefix: one for each
+// path that differs, with its values. An added or removed record is one row with the whole
+// record and no path. The login of an edge is the names of its ends.
+func appendChangeRows(dst []byte, prefix string, names report.Names, r *snapshot.Resource, c *diff.Change) ([]byte, error) {
 	label := c.Label()
 	if r.Other != nil {
 		label = names.Of(r, c)
 	}
-	cells := make([][]byte, 0, 8)
-	for _, value := range []any{r.Heading(c.Kind), c.Kind, label, c.ID(), c.At, c.Paths} {
-		b, err := json.Marshal(value)
+	cells := make([][]byte, 8)
+	for i, value := range []string{r.Heading(c.Kind), string(c.Kind), label, c.ID(), c.At} {
+		var err error
+		if cells[i], err = json.Marshal(value); err != nil {
+			return dst, err
+		}
+	}
+	if len(c.Paths) == 0 {
+		cells[6], cells[7] = withoutNull(c.Before), withoutNull(c.After)
+		return render.AppendRow(append(dst, prefix...), cells...), nil
+	}
+	for _, path := range c.Paths {
+		before, err := canonjson.FindPath(c.Before, path)
 		if err != nil {
 			return dst, err
 		}
-		if string(b) == "[]" {
-			b = nil
+		after, err := canonjson.FindPath(c.After, path)
+		if err != nil {
+			return dst, err
 		}
-		cells = append(cells, b)
-	}
-	for _, object := range [][]byte{c.Before, c.After} {
-		if canonjson.IsNull(object) {
-			object = nil
+		if cells[5], err = json.Marshal(path); err != nil {
+			return dst, err
 		}
-		cells = append(cells, object)
+		cells[6], cells[7] = withoutNull(before), withoutNull(after)
+		dst = render.AppendRow(append(dst, prefix...), cells...)
 	}
-	return render.AppendRow(dst, cells...), nil
+	return dst, nil
 }
 
-// printCSV writes a row for each change, in the order of the headings. It returns
+// withoutNull returns value, or nil if it is null.
+func withoutNull(value []byte) []byte {
+	if canonjson.IsNull(value) {
+		return nil
+	}
+	return value
+}
+
+// printCSV writes rows for each change, in the order of the headings. It returns
 // the number of changes.
 func (d *difference) printCSV(w io.Writer) (changes int, err error) {
 	if _, err := io.WriteString(w, changesHeader); err != nil {
 		return 0, err
 	}
-	var row []byte
+	var rows []byte
 	for _, c := range d.resources {
 		names, err := d.names(c, 0)
 		if err != nil {
@@ -211,8 +232,8 @@ func (d *difference) printCSV(w io.Writer) (changes int, err error) {
 					return nil
 				}
 				changes++
-				if row, err = appendChangeRow(row[:0], names, c.resource, change); err == nil {
-					_, err = w.Write(row)
+				if rows, err = appendChangeRows(rows[:0], "", names, c.resource, change); err == nil {
+					_, err = w.Write(rows)
 				}
 				return err
 			})

@@ -340,11 +340,11 @@ func (h *history) printCSV(w io.Writer) error {
 			text += about + ",present,,,,,,\r\n"
 		}
 		for _, c := range e.changes() {
-			row, err := appendChangeRow([]byte(about), names, snapshot.ResourceNamed(c.Resource), c.Change)
+			rows, err := appendChangeRows(nil, about, names, snapshot.ResourceNamed(c.Resource), c.Change)
 			if err != nil {
 				return err
 			}
-			text += string(row)
+			text += string(rows)
 		}
 	}
 	_, err = io.WriteString(w, text)

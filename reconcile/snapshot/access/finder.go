@@ -1,9 +1,7 @@
 package access
 
 import (
-	"cmp"
 	"errors"
-	"strings"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
@@ -78,46 +76,10 @@ func (f *finder) user(id string, record []byte) error {
 	if record == nil {
 		return nil
 	}
-	m := canonjson.MembersOf(record)
-	for m.Next() {
-		switch string(m.Name) {
-		case "status":
-			f.row.UserStatus = canonjson.Unquote(m.Value)
-		case "lastLogin":
-			f.row.LastLogin = canonjson.Unquote(m.Value)
-		case "profile":
-			if err := f.profile(m.Value); err != nil {
-				return err
-			}
-		}
-	}
-	return m.Err
-}
-
-func (f *finder) profile(profile []byte) error {
-	var first, last, managerID string
-	m := canonjson.MembersOf(profile)
-	for m.Next() {
-		switch string(m.Name) {
-		case "login":
-			f.row.Login = canonjson.Unquote(m.Value)
-		case "displayName":
-			f.row.Name = canonjson.Unquote(m.Value)
-		case "firstName":
-			first = canonjson.Unquote(m.Value)
-		case "lastName":
-			last = canonjson.Unquote(m.Value)
-		case "department":
-			f.row.Department = canonjson.Unquote(m.Value)
-		case "manager":
-			f.row.Manager = canonjson.Unquote(m.Value)
-		case "managerId":
-			managerID = canonjson.Unquote(m.Value)
-		}
-	}
-	f.row.Name = cmp.Or(f.row.Name, strings.TrimSpace(first+" "+last))
-	f.row.Manager = cmp.Or(f.row.Manager, managerID)
-	return m.Err
+	p, err := PersonOf(record)
+	f.row.Login, f.row.Name, f.row.UserStatus, f.row.LastLogin = p.Login, p.Name, p.Status, p.LastLogin
+	f.row.Department, f.row.Manager = p.Department, p.Manager
+	return err
 }
 
 // emit passes the paths of the user in f.row to an app. given is the row of app_users, or
