@@ -139,6 +139,21 @@ var misconfigurations = map[string]misconfiguration{
 		s.edit("@daily\"\n", "@daily\"\n    groups: {}\n    group_members: {}\n")
 		s.app(func(a *sandbox.ClientApp) { a.Scopes = append(a.Scopes, "okta.apps.read") })
 	}, diagnosis{"failed", "scopes", "reading groups and group_members needs the scope okta.groups.read and the admin role Read-only Administrator", "okta", "grant okta.groups.read"}},
+	"scope-of-api-tokens": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    api_tokens: {}\n")
+		s.app(func(a *sandbox.ClientApp) { a.Permissions = []string{"okta.users.apitokens.read"} })
+	}, diagnosis{"failed", "scopes", "not granted: okta.apiTokens.read; reading api_tokens needs the scope okta.apiTokens.read and a custom role with okta.users.apitokens.read", "okta", "grant okta.apiTokens.read"}},
+	"role-of-api-tokens": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    api_tokens: {}\n")
+		s.app(func(a *sandbox.ClientApp) { a.Scopes = append(a.Scopes, "okta.apiTokens.read") })
+	}, diagnosis{"failed", "role", " users; the app has no admin role for api_tokens: okta: 403 E0000006", "okta", "create a custom role with the permission okta.users.apitokens.read"}},
+	"role-of-factors": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    factors: {}\n")
+		s.fault("path=/api/v1/users/{id}/factors,status=403,code=E0000006,forever")
+	}, diagnosis{"failed", "role", "the app has no admin role for factors: okta: 403 E0000006", "okta", "Read-only Administrator"}},
+	"timeout-of-factors": {func(c *sandbox.Config) { c.RateLimit, c.Users = sandbox.Limits(100), 2000 },
+		func(s *badSite) { s.edit("@daily\"\n", "@daily\"\n    timeout: 10m\n    users: {}\n    factors: {}\n") },
+		diagnosis{"failed", "reading", "the timeout of all-users allows 10m\nall-users: up to ", "config", "set the timeout of all-users to "}},
 	"store-on-a-file": {nil, func(s *badSite) { s.edit("path: snapshots", "path: ca.pem/snapshots") },
 		diagnosis{"failed", "store", "not a directory", "config", "store.path"}},
 	"store-of-another-org": {nil, func(s *badSite) {

@@ -51,6 +51,7 @@ var examples = []example{
 	{line: "oktasync demo --dir ./demo", output: "OK. "},
 	{line: "oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9", fresh: true, output: `"kty": "EC"`},
 	{line: "oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9 --access", fresh: true, output: `"kty": "EC"`},
+	{line: "oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9 --access --admins --factors", fresh: true, output: `"kty": "EC"`},
 	{line: "oktasync init --env-file .env", fresh: true, output: "wrote oktasync.yaml"},
 	{line: "oktasync init --org-url https://acme.okta.com --change-request > change-request.txt", fresh: true, output: "oktasync.yaml"},
 	{line: "oktasync init --new-key new-client-key.pem", fresh: true, output: "^wrote new-client-key.pem "},

@@ -147,7 +147,13 @@ func (s *site) putUser(id, profile, status string) error {
 func roleCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(siteOf(ts).register(func(app *sandbox.ClientApp) {
 		app.Role = args[0]
-		app.Scopes = append(app.Scopes, args[1:]...)
+		for _, arg := range args[1:] {
+			if permission, ok := strings.CutPrefix(arg, "permission="); ok {
+				app.Permissions = append(app.Permissions, permission)
+			} else {
+				app.Scopes = append(app.Scopes, arg)
+			}
+		}
 	}))
 }
 

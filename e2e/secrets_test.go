@@ -120,6 +120,57 @@ func TestNoSecretsOfApps(t *testing.T) {
 	s.noViolations(t)
 }
 
+// No token, secret, phone number or answer of an API token or a factor is stored or
+// printed: not in a snapshot, not in a quarantined read, not in the log, and not in an
+// error.
+func TestNoSecretsOfCredentials(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 120, Seed: 5})
+	check(t, s.register(func(app *sandbox.ClientApp) {
+		app.Scopes, app.Permissions = append(app.Scopes, "okta.apiTokens.read"), []string{"okta.users.apitokens.read"}
+	}))
+	s.configure(t, "    users: {}\n    api_tokens: {}\n    factors: {}\n")
+	var output strings.Builder
+	run := func(status int, args ...string) {
+		r := s.must(t, status, append(args, "--log-level", "debug")...)
+		output.WriteString(r.stdout + r.stderr)
+	}
+	run(0, "plan")
+	run(0, "apply")
+	for id := range s.org.UsersJSON() {
+		for _, status := range []string{"PENDING_ACTIVATION", "ACTIVE"} {
+			_, err := s.org.EnrollFactor(id, "question", status)
+			check(t, err)
+		}
+		break
+	}
+	for _, path := range []string{"/api/v1/api-tokens", "/api/v1/users/{id}/factors"} {
+		s.org.Inject(sandbox.Fault{Path: path, BrokenJSON: true})
+		run(0, "apply")
+		s.org.Inject(sandbox.Fault{Path: path, Forever: true, Status: 403, Code: "E0000006"})
+		run(1, "apply")
+		s.org.ClearFaults()
+	}
+	run(0, "apply")
+	s.org.Delete(40)
+	run(3, "apply")
+	for _, args := range [][]string{{"show", "all-users", "api_tokens"}, {"show", "all-users", "factors", "--format", "csv"}, {"diff", "all-users"},
+		{"quarantine", "show", "all-users"}, {"quarantine", "diff", "all-users"}, {"status"}, {"list"}, {"verify"}} {
+		run(0, args...)
+	}
+	run(1, "doctor")
+	stored := s.sh(t, "find snapshots -type f -size +0 -exec zstd -dcf {} +")
+	if !strings.Contains(stored, `"name":"Terraform"`) || !strings.Contains(stored, `"factorType":"question"`) || !strings.Contains(stored, "PENDING_ACTIVATION") {
+		t.Error("the store has no API tokens and factors")
+	}
+	for where, text := range map[string]string{"the store": stored, "the output": output.String()} {
+		if at := strings.Index(text, sandbox.PlantedSecret); at >= 0 {
+			t.Errorf("%s contains a secret of an API token or a factor: %.60q", where, text[at:])
+		}
+	}
+	s.noViolations(t)
+}
+
 // keyPieces returns 16-byte pieces of a key in PEM, both of its text and of its
 // bytes.
 func keyPieces(t *testing.T, path string) [][]byte {

@@ -50,8 +50,9 @@ With --env-file, it takes the org, the client, the scopes and the keys from the 
 file of Okta's DPoP guide, and creates no key. It ignores a .env file that isn't passed
 with --env-file, and prints a note.
 
---access also declares groups, members, group rules, apps and assignments to apps. It
-names the export workforce.
+--access also declares groups, members, group rules, apps and assignments to apps.
+--admins also declares API tokens. With one of them, the export is named workforce.
+--factors adds a weekly export, because factors need one request per user.
 
 --signing-key also creates a key that signs snapshots, and prints the line for the
 auditor's allowed_signers. --change-request prints a page for a Super Admin of the org:
@@ -62,11 +63,12 @@ resource, and how to undo it.
 		Example: `  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9
   oktasync init --env-file .env
   oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9 --access
+  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9 --access --admins --factors
   oktasync init --org-url https://acme.okta.com --change-request > change-request.txt
   oktasync init --new-key new-client-key.pem`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if in.newKey != "" && (in.orgURL != "" || in.clientID != "" || in.changeRequest || in.sign || in.access) {
+			if in.newKey != "" && (in.orgURL != "" || in.clientID != "" || in.changeRequest || in.sign || in.access || in.admins || in.factors) {
 				return &usageError{"--new-key only creates a key: use only --rsa and --json with it", cmd.CommandPath()}
 			}
 			return a.init(in)
@@ -76,6 +78,8 @@ resource, and how to undo it.
 	f.StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
 	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, if it exists already")
 	f.BoolVar(&in.access, "access", false, "also record groups, members, group rules, apps and assignments")
+	f.BoolVar(&in.admins, "admins", false, "also record API tokens")
+	f.BoolVar(&in.factors, "factors", false, "also record factors, once a week")
 	f.BoolVar(&in.rsa, "rsa", false, "create an RSA key (RS256) instead of P-256 (ES256)")
 	f.BoolVar(&in.sign, "signing-key", false, "also create a key that signs snapshots")
 	f.BoolVar(&in.changeRequest, "change-request", false, "print a change request for Okta's administrator")
@@ -222,18 +226,15 @@ func (in *initializer) writeConfig() error {
 	if in.signer != nil {
 		store = "  # Signs snapshots. Only oktasync should be able to read it.\n  signing_key_file: " + beside(in.signingKeyFile) + "\n"
 	}
-	name, access := "all-users", ""
-	if in.access {
-		name, access = "workforce", "    # Who is a member of what, and who is assigned which app.\n"
-		for _, d := range in.declared()[1:] {
-			access += "    " + d.Resource.Name + ": {}\n"
-		}
+	name := "all-users"
+	if in.access || in.admins {
+		name = "workforce"
 	}
 	text := strings.NewReplacer(
 		"@org_url@", cmp.Or(in.orgURL, "${OKTA_ORG_URL}"),
 		"@client_id@", cmp.Or(in.clientID, "${OKTA_CLIENT_ID}"),
 		"@private_key_file@", beside(in.keyFile),
-		"@okta@", okta, "@store@", store, "@name@", name, "@access@", access,
+		"@okta@", okta, "@store@", store, "@name@", name, "@more@", in.moreResources(),
 	).Replace(configTemplate)
 	f, err := os.OpenFile(in.config, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -288,7 +289,8 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	}
 	if in.changeRequest {
 		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
-			"@origin@", asSentence(doctor.Origin(in.orgURL)), "@records@", in.records(), "@custom@", in.customRole(), "@needs@", in.needs(),
+			"@origin@", asSentence(doctor.Origin(in.orgURL)), "@records@", in.records(), "@no_other@", in.noOtherRole(),
+			"@standard@", in.standardRecords(), "@custom@", in.customRole(), "@needs@", in.needs(),
 			"@scopes@", asSentence("Okta API Scopes: grant "+term.List(in.neededScopes())+", and no other scope")).Replace(changeRequestTemplate)
 	}
 	for _, needed := range []struct{ value, key string }{{in.orgURL, "okta.org_url"}, {in.clientID, "okta.client_id"}} {

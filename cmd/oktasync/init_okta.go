@@ -9,6 +9,7 @@ import (
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/dpopauth/keys"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot/sign"
@@ -21,7 +22,7 @@ type initializer struct {
 	orgURL, clientID               string
 	rsa, sign, changeRequest, json bool
 	newKey                         string
-	access                         bool
+	access, admins, factors        bool // what the configuration declares besides users
 
 	scopes          []string // none: the default
 	dpopKeyFile     string   // "": in memory
@@ -94,14 +95,57 @@ func (in *initializer) useEnv(env *config.Environment) error {
 	return errors.Join(errs...)
 }
 
-// declared returns the resources that the configuration declares, users first.
-func (in *initializer) declared() []reconcile.Declared {
-	e := reconcile.DefaultExport()
+// export returns the export that the configuration declares, without factors.
+func (in *initializer) export() reconcile.Export {
+	e, r := reconcile.DefaultExport(), new(reconcile.Resource)
 	if in.access {
-		r := new(reconcile.Resource)
 		e.Groups, e.GroupMembers, e.GroupRules, e.Apps, e.AppUsers, e.AppGroups = r, r, r, r, r, r
 	}
+	if in.admins {
+		e.APITokens = r
+	}
+	return e
+}
+
+// declared returns the resources that the configuration declares, those of one scope
+// together.
+func (in *initializer) declared() []reconcile.Declared {
+	e := in.export()
+	if in.factors {
+		e.Factors = new(reconcile.Resource)
+	}
 	return e.Resources()
+}
+
+// factorsExport declares factors. It is an export of its own, because a read takes hours
+// in a large org.
+const factorsExport = `
+  # The factors of each user: one request per user. oktasync doctor compares the
+  # timeout with an estimate for your org.
+  - name: factors
+    schedule: "0 20 * * 6"
+    time_zone: UTC
+    timeout: 24h
+    retain: {last: 30, monthly: 84}
+    users:
+      attributes:
+        include: [id, status, profile.login]
+    factors: {}
+`
+
+// moreResources returns the part of the configuration after the users.
+func (in *initializer) moreResources() string {
+	text := ""
+	for _, d := range in.export().Resources()[1:] {
+		text += "    " + d.Resource.Name + ": {}\n"
+	}
+	if text != "" {
+		text = "    # Who has access to what.\n" + text
+	}
+	if in.factors {
+		text += factorsExport
+	}
+	return text
 }
 
 // neededScopes returns the scopes that the declared resources need.
@@ -129,26 +173,64 @@ func (in *initializer) extraScopes() []string {
 
 // records names the objects that the configuration declares, for the change request.
 func (in *initializer) records() string {
+	list := []string{"users"}
+	if in.access {
+		list = append(list, "groups", "apps")
+	}
+	if in.admins {
+		list = append(list, "API tokens")
+	}
+	if in.factors {
+		list = append(list, "factors")
+	}
+	return term.List(list)
+}
+
+// standardRecords names the objects that Read-only Administrator sees.
+func (in *initializer) standardRecords() string {
 	if in.access {
 		return "users, groups and apps"
 	}
 	return "users"
 }
 
-// customRole returns the sentence of the change request about a smaller role for users
-// alone.
+// noOtherRole says which other role the app needs.
+func (in *initializer) noOtherRole() string {
+	if in.admins {
+		return "and the\n     custom role below"
+	}
+	return "and no other role"
+}
+
+// customRole returns the sentences of the change request about a custom role: one that
+// is needed, or a smaller one for users alone.
 func (in *initializer) customRole() string {
-	if in.access {
+	switch {
+	case in.admins:
+		return customAdminRole
+	case in.access:
 		return ""
 	}
 	return "     A custom role with only \"View users and their details\" also works, if its\n     resource set contains all users.\n"
 }
 
+// customAdminRole says how to create the custom role. In parentheses is Okta's name of
+// the permission in its API.
+const customAdminRole = `
+     API tokens need a custom role. Of the standard roles, only Super Administrator
+     sees all of them: don't assign it.
+     - Security > Administrators > Roles > Create new role: oktasync, with only the
+       permission to view API tokens (okta.users.apitokens.read).
+     - Resources > Create new resource set: oktasync, with all users.
+     - Applications > oktasync > Admin roles > Edit assignments > Add assignment:
+       this role, with this resource set.
+`
+
 // needs returns the table of the change request: what each resource needs.
 func (in *initializer) needs() string {
 	var b strings.Builder
 	for _, d := range in.declared() {
-		fmt.Fprintf(&b, "     %-14s %-17s %s\n", d.Resource.Name, d.Scope, d.Role)
+		fmt.Fprintf(&b, "     %-16s %-20s %s\n", d.Resource.Name, d.Scope, d.Role)
 	}
 	return b.String()
 }

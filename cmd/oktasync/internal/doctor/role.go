@@ -27,8 +27,8 @@ func (c count) text(r *snapshot.Resource) string {
 // and with the newest snapshot.
 func checkRole(ctx context.Context, x *checker) Finding {
 	refused := x.failedPage(ctx, causeRole)
-	if refused != nil && !refused.declared.Optional {
-		return refusedRole(refused)
+	if refused != nil && !refused.declared.Optional && refused.declared.Permission == "" {
+		return refusedRole(refused, "")
 	}
 	var parts []string
 	x.counts = make(map[*snapshot.Resource]count)
@@ -53,7 +53,7 @@ func checkRole(ctx context.Context, x *checker) Finding {
 		f = x.checkUsers(ctx, p, x.counts[snapshot.Users], seen)
 	}
 	if refused != nil && f.Status == OK {
-		return refusedRole(refused)
+		return refusedRole(refused, seen+"; ")
 	}
 	if name := x.unreconciled(); name != "" && f.Status == OK {
 		return warning(org.InOkta, org.AssignRole+", and read again", "%s; in snapshot %s, Okta counts other members than the app sees: the app's role is probably limited", seen, name)
@@ -61,8 +61,10 @@ func checkRole(ctx context.Context, x *checker) Finding {
 	return f
 }
 
-func refusedRole(p *page) Finding {
-	return p.optional(failedWith(p.err, org.Remedy{}, "the app has no admin role for %s: %v", p.declared.Resource.Name, p.err))
+// refusedRole returns the finding for a page that the app's role doesn't allow. seen is
+// what the role allows.
+func refusedRole(p *page, seen string) Finding {
+	return p.optional(failed(org.InOkta, org.AssignRoleOf(p.declared), seen+"the app has no admin role for %s: %v", p.declared.Resource.Name, p.err))
 }
 
 // unreconciled returns the name of a newest snapshot whose control totals differ, or
