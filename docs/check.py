@@ -8,10 +8,10 @@ It prints what it checked, and exits with status 1 at the first problem. Without
 ALLOWED_SIGNERS, it checks signatures but accepts every key. check_records.py, in the
 same folder, checks the files of one snapshot.
 """
-import glob, os, sys, tempfile
+import glob, os, sys, tempfile, urllib.parse
 
 sys.dont_write_bytecode = True  # the folder of this script can be read-only
-from check_records import Problem, check_snapshot, lines, parse, parse_line, read, require, run, sha256, time
+from check_records import Problem, canonical, check_snapshot, lines, parse, parse_line, read, require, run, sha256, time
 
 EVENTS = set("started published unchanged quarantined released dropped failed cancelled".split() +
              "pruned repaired verified adopted review_recorded".split())
@@ -203,6 +203,34 @@ def check_control(folder, m, records):
         require(same, where, "control: has other numbers of members")
 
 
+# The last read of each group: the transcript has the reads of this snapshot, and the
+# snapshot before has the same line for the other groups.
+def check_parents(folder, m, records, before):
+    name = "group_members.parents.ndjson"
+    if all(f["name"] != name for f in m["files"]):
+        return {}
+    where, members, read_at = os.path.join(folder, name), {}, {}
+    for edge in records["group_members"]:
+        members.setdefault(edge["group_id"], []).append(canonical(edge).encode() + b"\n")
+    for line in lines(read(folder, "requests.ndjson"), folder):
+        request = parse_line(line, folder)
+        url = urllib.parse.urlsplit(request["path"])
+        first = request["resource"] == "group_members" and request["status"] == "200" and "after" not in urllib.parse.parse_qs(url.query)
+        if first:
+            read_at[urllib.parse.unquote(url.path.split("/")[4])] = request["time"]
+    parents = {p["group_id"]: p for p in (parse_line(line, where) for line in lines(read(where), where))}
+    require(list(parents) == [g["id"] for g in records["groups"]], where, "has other groups")
+    for id, p in parents.items():
+        edges = members.get(id, [])
+        require((len(edges), sha256(b"".join(edges))) == (int(p["rows"]), p["sha256"]), where, id, "has other members")
+        was_read = p["snapshot"] == m["snapshot"] and p["read"] == read_at.get(id)
+        carried = id not in read_at and p["snapshot"] < m["snapshot"] and p == before.get(id, p)
+        require(was_read or carried, where, id, "was not read as the line says")
+    carried = sum(int(p["rows"]) for p in parents.values() if p["snapshot"] != m["snapshot"])
+    require(carried == int(m["resources"]["group_members"].get("carried", 0)), where, "the manifest has another number of carried members")
+    return parents
+
+
 # The changes files of a pruned snapshot: each is there, or an event pruned names it.
 def check_kept(folder, m, events):
     removed = {file for e in events if e["event"] == "pruned" and e["snapshot"] == m["snapshot"] for file in e["files"]}
@@ -218,7 +246,7 @@ def check_export(export, store_id, signers):
     events, digests = check_journal(export, c)
     accepted = max([int(e["new_head"].split(":")[0]) for e in events if e["event"] == "adopted"], default=0)
     folders = sorted(glob.glob(export + "/pruned/2*") + glob.glob(export + "/2*"), key=os.path.basename)
-    manifests, previous, before, since = {}, None, {}, None
+    manifests, previous, before, since, parents = {}, None, {}, None, {}
     checked = {"manifests": 0, "snapshots": 0, "records": 0, "changes": 0}
     for folder in folders:
         name = os.path.basename(folder)
@@ -227,7 +255,7 @@ def check_export(export, store_id, signers):
             note(folder + ": the checkpoint doesn't cover it, so it proves nothing")
             continue
         m, digest = check_manifest(folder, signers, accepted)
-        base, before = before, {}
+        base, before, carried, parents = before, {}, parents, {}
         try:
             check_link(export, folder, m, previous, store_id, digests)
             if os.path.dirname(folder) != export:
@@ -235,6 +263,7 @@ def check_export(export, store_id, signers):
             else:
                 before = check_snapshot(folder, m, base, since, checked)
                 check_control(folder, m, before)
+                parents = check_parents(folder, m, before, carried)
         except Problem as problem:
             if int(m["sequence"]) > accepted:
                 raise
@@ -257,7 +286,9 @@ def check(path, signers):
     if os.path.exists(os.path.join(path, "manifest.json")):
         checked = {"snapshots": 0, "records": 0, "changes": 0}
         m, _ = check_manifest(path, signers)
-        check_control(path, m, check_snapshot(path, m, {}, None, checked))
+        records = check_snapshot(path, m, {}, None, checked)
+        check_control(path, m, records)
+        check_parents(path, m, records, {})
         note("this is one snapshot: the chain and the journal were not checked")
         report(m["export"] + "@" + m["snapshot"], checked)
         return

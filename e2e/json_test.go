@@ -51,7 +51,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	authority := newStampingAuthority(t)
 	store := "  signing_key_file: signing-key\n  timestamp_url: " + authority.url + "\n  timestamp_ca_file: " + authority.ca + "\n"
 	config := func(more string) {
-		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {}\n    group_rules: {optional: true}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
+		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {refresh: incremental}\n    group_rules: {optional: true}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("    factors: {}\n")

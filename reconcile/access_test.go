@@ -167,11 +167,13 @@ func newAccessFixture(t *testing.T, a reconcile.Source) *fixture {
 
 // declareAll declares all resources besides users, with their defaults.
 func declareAll(e *reconcile.Export) {
-	for name, r := range map[string]**reconcile.Resource{"groups": &e.Groups, "group_members": &e.GroupMembers,
+	for name, r := range map[string]**reconcile.Resource{"groups": &e.Groups,
 		"group_rules": &e.GroupRules, "apps": &e.Apps, "app_users": &e.AppUsers, "app_groups": &e.AppGroups} {
 		*r = new(reconcile.Resource)
 		(*r).SetDefaults(name)
 	}
+	e.GroupMembers = new(reconcile.GroupMembers)
+	e.GroupMembers.SetDefaults("group_members")
 }
 
 // smallAccess has two groups, two apps and a rule.

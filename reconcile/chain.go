@@ -79,11 +79,11 @@ func (s sink) Record(r oktaclient.Record) error {
 	if err := rp.records.add(r); err != nil || rp.index == nil {
 		return err
 	}
-	stamp, err := rp.stamp(r)
+	stamp, kind, err := rp.stamp(r)
 	if err != nil {
 		return err
 	}
-	return rp.index.observe(r, stamp)
+	return rp.index.observe(r, stamp, kind)
 }
 
 func (s sink) Outside(r oktaclient.Record) error {
@@ -101,6 +101,7 @@ func (s sink) Request(r oktaclient.Request) error {
 }
 
 func (s sink) Begin(parent string) error {
+	s.resource.compared = false
 	s.resource.lists.begin(parent)
 	return nil
 }
@@ -113,12 +114,37 @@ func (s sink) End(parent string, exists bool) error {
 }
 
 // stamp returns a text that differs after a change of r. The members of a group have a
-// stamp of their own; no stamp shows a change of the users and groups of an app.
-func (rp *ResourcePlan) stamp(r oktaclient.Record) (string, error) {
-	if rp.Declared.Resource == snapshot.Groups {
-		return canonjson.Text(rp.records.canonical, "lastMembershipUpdated")
+// stamp of their own; no stamp shows a change of the users and groups of an app. kind is
+// that of a group, see indexed.
+func (rp *ResourcePlan) stamp(r oktaclient.Record) (stamp, kind string, err error) {
+	if rp.Declared.Resource != snapshot.Groups {
+		return r.LastUpdated + " " + r.Status, "", nil
 	}
-	return r.LastUpdated + " " + r.Status, nil
+	if kind, err = kindOf(rp.records.canonical); err != nil {
+		return "", "", err
+	}
+	stamp, err = canonjson.Text(rp.records.canonical, "lastMembershipUpdated")
+	return stamp, kind, err
+}
+
+// The types of groups whose members can be carried. Members of an APP_GROUP come from an
+// import, which may not change lastMembershipUpdated. Groups of other types are always
+// read: the stamp of Everyone shows who joined, and may not show who was deleted.
+const (
+	oktaGroup = "OKTA_GROUP"
+	appGroup  = "APP_GROUP"
+)
+
+// kindOf returns the type of a group in canonical form, for indexed.kind.
+func kindOf(group []byte) (string, error) {
+	kind, err := canonjson.Text(group, "type")
+	switch kind {
+	case oktaGroup:
+		return oktaGroup, err // the constant, so that the index has no copies
+	case appGroup:
+		return appGroup, err
+	}
+	return "", err
 }
 
 // stampAt returns a time relative to the start of the read, in the form of Okta's

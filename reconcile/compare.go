@@ -26,11 +26,12 @@ func (c *chain) compare(ctx context.Context, rp *ResourcePlan) error {
 }
 
 func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
-	records, err := rp.records.merge()
+	records, all, err := rp.reader()
 	if err != nil {
 		return err
 	}
-	after := &counting{merge: records, content: snapshot.NewDigest()}
+	defer all.Close()
+	after := &counting{Reader: all, records: records, content: snapshot.NewDigest()}
 	if rp.Declared.Resource.Status != "" {
 		after.byStatus = make(map[string]int)
 	}
@@ -48,6 +49,12 @@ func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
 	rp.ByStatus, rp.Counts.Total, rp.byParent = after.byStatus, after.total, after.byParent
 	rp.Duplicates, rp.Outside = records.duplicates, records.outside
 	rp.contentSHA256 = after.content.String()
+	rp.Carried = 0
+	for group, n := range rp.byParent {
+		if rp.lists.isCarried(group) {
+			rp.Carried += n
+		}
+	}
 	return nil
 }
 

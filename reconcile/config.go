@@ -35,6 +35,9 @@ type Config struct {
 	Tool   snapshot.Tool   // the program that reads
 	Logger *slog.Logger    // nil: no log
 
+	// Full reads the members of all groups, also if they could be carried.
+	Full bool
+
 	// MembershipLag is how late Okta can show a change of a group's members in its
 	// lastMembershipUpdated. 0: 12 seconds. A negative lag is none, for tests.
 	MembershipLag time.Duration

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,6 +49,9 @@ func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
 	if err := c.readCounts(ctx, groups, filter, t.counts); err != nil {
 		return err
 	}
+	if err := c.readDifferent(ctx, groups, t); err != nil {
+		return err
+	}
 	if unexplained := t.unexplained(); 0 < len(unexplained) && len(unexplained) <= snapshot.MaxDifferent {
 		if err := sleep(ctx, c.r.cfg.MembershipLag); err != nil {
 			return err
@@ -57,11 +61,30 @@ func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
 			if err := c.readCounts(ctx, groups, filterOf(ids), again); err != nil {
 				return err
 			}
+			for _, id := range ids {
+				delete(t.counts, id) // a group that isn't listed now was deleted after the read
+			}
 			maps.Copy(t.counts, again)
 		}
 	}
 	c.plan.Control = t.control()
 	return nil
+}
+
+// readDifferent reads the carried groups whose counts differ: Okta has not shown their
+// changes in lastMembershipUpdated.
+func (c *chain) readDifferent(ctx context.Context, groups *ResourcePlan, t *totals) error {
+	if t.members == nil {
+		return nil
+	}
+	ids := slices.DeleteFunc(t.unexplained(), func(id string) bool { return !t.members.lists.isCarried(id) })
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := c.readChildren(ctx, groups, ids, PhaseSettling); err != nil {
+		return err
+	}
+	return cmp.Or(c.compare(ctx, groups), c.compare(ctx, t.members))
 }
 
 // filterOf returns the filter expression that selects groups by id.

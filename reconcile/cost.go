@@ -21,12 +21,12 @@ func (e Export) EstimateRequests(records map[string]int) map[string]int {
 }
 
 // expectedBuckets estimates the requests of the read from the newest snapshot. It
-// returns nil if that doesn't contain each resource.
+// returns nil if that doesn't contain each resource, or if unchanged groups are not read.
 func (p *Plan) expectedBuckets() map[string]int {
 	records := make(map[string]int)
 	for _, rp := range p.Resources {
 		name := rp.Declared.Resource.Name
-		if records[name] = rp.expected(); rp.Base != snapshot.BasePrevious {
+		if records[name] = rp.expected(); rp.Base != snapshot.BasePrevious || rp.Declared.Incremental() {
 			return nil
 		}
 	}

@@ -27,14 +27,18 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 			d.Resources = append(d.Resources, snapshot.ResourceDraft{Resource: rp.Declared.Resource, Unavailable: u.Reason, Rows: rp.Outside, Outside: rp.Outside})
 			continue
 		}
-		records, err := rp.records.merge()
+		_, records, err := rp.reader()
 		if err != nil {
 			return d, err
 		}
+		rp.carrying = records
 		draft := snapshot.ResourceDraft{
 			Resource: rp.Declared.Resource, ByStatus: rp.ByStatus, Counts: rp.Counts, Base: rp.Base,
 			Records: observed{ctx, records, step}, Rows: rp.read.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside,
 			ContentSHA256: rp.contentSHA256,
+		}
+		if rp.Declared.Incremental() {
+			draft.Stamp = func(group string) string { return rp.parent.index.records[group].stamp }
 		}
 		if rp.changes != nil {
 			if _, err := rp.changes.Seek(0, io.SeekStart); err != nil {

@@ -38,7 +38,7 @@ type Export struct {
 	// Groups declares the groups, without their members.
 	Groups *Resource `yaml:"groups"`
 	// GroupMembers declares the members of the groups. It needs groups.
-	GroupMembers *Resource `yaml:"group_members"`
+	GroupMembers *GroupMembers `yaml:"group_members"`
 	// GroupRules declares the membership rules of groups.
 	GroupRules *Resource `yaml:"group_rules"`
 	// Apps declares the app instances, without credentials, keys and provisioning
@@ -133,7 +133,7 @@ func (e Export) Resources() []Declared {
 	}{
 		{e.Factors, snapshot.Factors, oktaclient.Factors, usersScope, "", false},
 		{e.Groups, snapshot.Groups, oktaclient.Groups, "okta.groups.read", "", false},
-		{e.GroupMembers, snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", "", false},
+		{e.GroupMembers.resource(), snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", "", false},
 		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, "okta.groups.read", "", true},
 		{e.Apps, snapshot.Apps, oktaclient.Apps, "okta.apps.read", "", true},
 		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, "okta.apps.read", "", false},
@@ -149,6 +149,9 @@ func (e Export) Resources() []Declared {
 			role = "a custom role with " + other.permission
 		}
 		list = append(list, Declared{d.declared(), other.resource, other.read, other.scope, role, other.permission, other.relist})
+		if other.resource == snapshot.GroupMembers {
+			list[len(list)-1].Refreshing = e.GroupMembers.refreshing()
+		}
 	}
 	return list
 }
@@ -232,6 +235,9 @@ func (e Export) checkResources(f *fieldErrors) {
 	if u := e.Users; u != nil {
 		checkSearch(f, u.Search)
 		checkPaths(f, "users.changes.moved", u.Changes.Moved)
+	}
+	if e.GroupMembers != nil {
+		e.GroupMembers.check(f)
 	}
 	declared := e.Resources()
 	for _, d := range declared {

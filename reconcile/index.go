@@ -22,6 +22,7 @@ type index struct {
 
 type indexed struct {
 	stamp    string // differs after a change of the record, or of its children if Okta shows that
+	kind     string // of a group: its type if its members can be carried; "": they are always read
 	pass     int    // the newest read that has the record
 	inactive bool
 	deleted  bool // Okta's 404 for the id proved it
@@ -34,7 +35,7 @@ const (
 )
 
 // observe compares a copy of a record with the copy before.
-func (x *index) observe(r oktaclient.Record, stamp string) error {
+func (x *index) observe(r oktaclient.Record, stamp, kind string) error {
 	known, ok := x.records[r.ID]
 	switch {
 	case len(stamp) > maxStamp:
@@ -45,7 +46,7 @@ func (x *index) observe(r oktaclient.Record, stamp string) error {
 	if !ok || known.stamp != stamp || x.recent != "" && stamp >= x.recent {
 		x.changed = append(x.changed, r.ID)
 	}
-	known.stamp, known.pass, known.inactive = stamp, x.pass, r.Status == "INACTIVE"
+	known.stamp, known.kind, known.pass, known.inactive = stamp, kind, x.pass, r.Status == "INACTIVE"
 	x.records[r.ID] = known
 	return nil
 }
@@ -89,6 +90,15 @@ type lists struct {
 	newest  map[string]string // number of the newest list, by the id of the parent; nil: each parent has one list
 	count   int
 	missing []string // parents for whose list Okta answered that there is no such parent
+}
+
+// carried is the number of a list that isn't read, because the newest snapshot has it.
+const carried = ""
+
+// isCarried reports whether the list of a parent isn't read.
+func (l *lists) isCarried(parent string) bool {
+	number, ok := l.newest[parent]
+	return ok && number == carried
 }
 
 // begin numbers the next list of a parent. Numbers have the same order as text.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
@@ -40,6 +41,7 @@ type ResourcePlan struct {
 	Counts     diff.Counts
 	ByStatus   map[string]int // nil if the resource has no status
 	Duplicates int            // further copies of records
+	Carried    int            // records of unchanged groups, which are those of the newest snapshot
 	Outside    int            // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 
 	// Unavailable says why the resource, which is optional, could not be read; nil: it
@@ -59,6 +61,9 @@ type ResourcePlan struct {
 	index    *index          // of the records, if they are read more than once; otherwise nil
 	lists    lists           // of an edge resource
 	byParent map[string]int  // number of members by group
+	carries  bool            // some groups were not read
+	renewed  bool            // lists were read because their last read was long ago
+	carrying diff.Reader     // the records for the draft, if some are carried; Close closes it
 
 	contentSHA256, changesSHA256 string // of records and changes, as they were compared
 }
@@ -115,6 +120,44 @@ func (p *Plan) Changed() bool {
 	return changed
 }
 
+// Renewed reports whether lists were read again because their last read was long ago. A
+// snapshot records that.
+func (p *Plan) Renewed() bool {
+	return slices.ContainsFunc(p.Resources, func(rp *ResourcePlan) bool { return rp.renewed })
+}
+
+// SavedRequests returns the number of requests for the lists of carried groups.
+func (p *Plan) SavedRequests() int {
+	saved := 0
+	for _, rp := range p.Resources {
+		for group := range rp.lists.newest {
+			if rp.lists.isCarried(group) {
+				saved += max(1, (rp.byParent[group]+rp.Declared.Read.PageSize-1)/rp.Declared.Read.PageSize)
+			}
+		}
+	}
+	return saved
+}
+
+// reader returns the records of the read, and a reader over these and the carried ones.
+// If the records of the newest snapshot don't have their digest, it ends with an error.
+func (rp *ResourcePlan) reader() (*merge, diff.Reader, error) {
+	records, err := rp.records.merge()
+	if err != nil || !rp.carries {
+		return records, records, err
+	}
+	before, err := rp.previous.Records(rp.Declared.Resource)
+	if err != nil {
+		return nil, nil, err
+	}
+	return records, &union{readers: [2]diff.Reader{records, &selected{Reader: before, selects: rp.carriesGroup}}}, nil
+}
+
+// carriesGroup reports whether the members of a group are those of the newest snapshot.
+func (rp *ResourcePlan) carriesGroup(id string) bool {
+	return rp.lists.isCarried(id) && !rp.parent.index.records[id].deleted
+}
+
 // Recorded returns the resources that are available.
 func (p *Plan) Recorded() (all []*snapshot.Resource) {
 	for _, rp := range p.Resources {
@@ -131,7 +174,8 @@ func (p *Plan) Records(r *snapshot.Resource) (diff.Reader, error) {
 	if rp == nil {
 		return nil, fmt.Errorf("%s were not read", r.Name)
 	}
-	return rp.records.merge()
+	_, records, err := rp.reader()
+	return records, err
 }
 
 // available returns the plan for a resource, or nil if it isn't declared or available.
@@ -193,6 +237,10 @@ func (p *Plan) Close() error {
 	for _, rp := range p.Resources {
 		if rp.records != nil {
 			err = errors.Join(err, rp.records.close())
+		}
+		if rp.carrying != nil {
+			err = errors.Join(err, rp.carrying.Close())
+			rp.carrying = nil
 		}
 		err = errors.Join(err, rp.closeChanges())
 	}

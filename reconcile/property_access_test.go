@@ -25,7 +25,8 @@ import (
 
 // Groups, apps and their edges change while they are read, and Okta shows changes of
 // members late. Each edge of the snapshot existed during the read, no edge is missing
-// that existed all the time, and a snapshot of an org at rest equals the org.
+// that existed all the time, and a snapshot of an org at rest equals the org, also if the
+// members of unchanged groups are carried.
 func TestAccessOfAChangingOrg(t *testing.T) {
 	seeds := uint64(20)
 	switch {
@@ -55,6 +56,8 @@ type accessWorld struct {
 
 	users, groups, apps, rules []string
 	touched                    map[string]bool // ids of the objects that changed
+	cycles                     int             // further reads of an export that can carry members
+	carried                    int             // members that were carried, in all snapshots
 }
 
 func newAccessWorld(t *testing.T, seed uint64, dir string) *accessWorld {
@@ -62,7 +65,7 @@ func newAccessWorld(t *testing.T, seed uint64, dir string) *accessWorld {
 	w := &accessWorld{T: t, random: random, offset: time.Duration(random.IntN(3)-1) * time.Hour, touched: map[string]bool{}}
 	cfg := sandbox.Config{
 		Users: 200, Seed: int64(seed), Epoch: time.Date(1999, 6, 1, 0, 0, 0, 0, time.UTC), RateLimit: sandbox.Limits(1 << 20),
-		Latency: time.Duration(1+random.IntN(100)) * time.Millisecond, ClockOffset: w.offset,
+		Latency: time.Duration(1+random.IntN(100)) * time.Millisecond, ClockOffset: w.offset, TokenLife: 1000 * time.Hour,
 	}
 	if seed%2 == 1 {
 		cfg.IndexLag = time.Duration(random.IntN(1000)) * time.Millisecond
@@ -86,15 +89,24 @@ func newAccessWorld(t *testing.T, seed uint64, dir string) *accessWorld {
 	w.export.Users.Attributes = reconcile.Attributes{Include: []string{"profile.login"}}
 	w.export.Users.Guard = reconcile.UserGuard{MaxRemoved: snapshot.Percent(100), MaxDeactivated: snapshot.Percent(100)}
 	declareAll(&w.export)
-	for _, r := range []*reconcile.Resource{w.export.Groups, w.export.GroupMembers, w.export.GroupRules, w.export.Apps, w.export.AppUsers, w.export.AppGroups} {
+	for _, r := range []*reconcile.Resource{w.export.Groups, w.export.GroupRules, w.export.Apps, w.export.AppUsers, w.export.AppGroups} {
 		r.Guard = reconcile.Guard{MaxRemoved: snapshot.Percent(100)}
 		r.Attributes = reconcile.Attributes{Exclude: []string{"_links", "lastMembershipUpdated"}}
+	}
+	w.export.GroupMembers.Guard = w.export.Groups.Guard
+	if seed%4 > 1 {
+		w.export.GroupMembers.Refresh = snapshot.RefreshIncremental
+		w.export.GroupMembers.Full = time.Duration(1+random.IntN(48)) * time.Hour
+		if w.cycles = 5; seed >= 20 {
+			w.cycles = 1
+		}
 	}
 	w.r = reconcile.New(reconcile.Config{Store: w.store, Source: client, Org: of, Tool: snapshot.Tool{Name: "oktasync"}})
 	return w
 }
 
-// run reads the org at rest, then while it changes, then at rest again.
+// run reads the org at rest, then while it changes, then at rest again. It does that more
+// often if members can be carried.
 func (w *accessWorld) run() {
 	for ids, objects := range map[*[]string]iter.Seq2[string, []byte]{
 		&w.users: w.org.UsersJSON(), &w.groups: w.org.GroupsJSON(), &w.apps: w.org.AppsJSON(), &w.rules: w.org.RulesJSON(),
@@ -108,7 +120,28 @@ func (w *accessWorld) run() {
 		w.reconcile()
 		time.Sleep(20 * time.Minute)
 	}
+	w.readWhileChanging()
+	w.readAtRest()
+	if w.export.GroupMembers.Refresh == snapshot.RefreshIncremental {
+		for range w.cycles {
+			time.Sleep(time.Duration(w.random.IntN(40)) * time.Minute)
+			w.readWhileChanging()
+			time.Sleep(time.Duration(w.random.IntN(2)*20) * time.Minute)
+			w.readAtRest()
+		}
+		if w.carried == 0 {
+			w.Error("no members were carried")
+		}
+	}
+	if v := w.org.Stats().Violations; len(v) > 0 {
+		w.Errorf("violations: %v", v)
+	}
+	storetest.CheckOK(w.T, w.store)
+}
+
+func (w *accessWorld) readWhileChanging() {
 	before := w.objects()
+	clear(w.touched)
 	ctx, stop := context.WithCancel(w.Context())
 	var changing sync.WaitGroup
 	random := rand.New(rand.NewPCG(w.random.Uint64(), 7))
@@ -123,20 +156,18 @@ func (w *accessWorld) run() {
 	if c := s.Manifest.Control; c == nil || !c.Reconciled {
 		w.Errorf("the changes don't explain the control totals %+v", c)
 	}
+}
 
+func (w *accessWorld) readAtRest() {
 	time.Sleep(time.Minute)
-	rest := w.reconcile()
-	if !rest.Manifest.Read.Settled {
+	s := w.reconcile()
+	if !s.Manifest.Read.Settled {
 		w.Error("a read of an org at rest did not settle")
 	}
-	if c := rest.Manifest.Control; c == nil || !c.Reconciled || c.Everyone == nil || len(c.Groups.Different) > 0 {
+	if c := s.Manifest.Control; c == nil || !c.Reconciled || c.Everyone == nil || len(c.Groups.Different) > 0 {
 		w.Errorf("the control totals of an org at rest are %+v", c)
 	}
-	w.equals(rest)
-	if v := w.org.Stats().Violations; len(v) > 0 {
-		w.Errorf("violations: %v", v)
-	}
-	storetest.CheckOK(w.T, w.store)
+	w.equals(s)
 }
 
 // now returns the time of the org's clock.
@@ -148,6 +179,7 @@ func (w *accessWorld) reconcile() *snapshot.Snapshot {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.carried += result.Snapshot.Manifest.Resources["group_members"].Carried
 	return result.Snapshot
 }
 

@@ -83,7 +83,8 @@ func (rp *ResourcePlan) prepare(r *Reconciler) {
 // exists. Its updated is the number of the list.
 func (rp *ResourcePlan) countsEdge(key, updated []byte) bool {
 	parent, _, _ := bytes.Cut(key, zero)
-	return rp.lists.newest[string(parent)] == string(updated) && !rp.parent.index.records[string(parent)].deleted
+	number, ok := rp.lists.newest[string(parent)]
+	return ok && number == string(updated) && !rp.parent.index.records[string(parent)].deleted
 }
 
 // countsObject reports whether a record exists.
@@ -134,7 +135,11 @@ func (c *chain) resource(ctx context.Context, rp *ResourcePlan) error {
 		return fmt.Errorf("read missing %s: %w", name, cause(ctx, err))
 	}
 	if rp.index != nil {
-		if err := c.readChildren(ctx, rp, rp.index.changedIDs(), PhaseReading); err != nil {
+		ids, err := c.carry(rp, rp.index.changedIDs())
+		if err != nil {
+			return err
+		}
+		if err := c.readChildren(ctx, rp, ids, PhaseReading); err != nil {
 			return err
 		}
 		if err := c.settle(ctx, rp); err != nil {

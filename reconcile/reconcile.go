@@ -11,7 +11,8 @@
 // assignments; it has about 200 bytes per group and app.
 //
 // The files: config.go (the input), read.go (the order of reads), chain.go (one read),
-// children.go (lists of each group and app), settle.go (changes during the read),
+// children.go (lists of each group and app), incremental.go (lists that are not read
+// again), settle.go (changes during the read),
 // removal.go (proof of removal), control.go (Okta's counts), compare.go, spool.go,
 // guard.go, draft.go (what is published).
 package reconcile
@@ -152,7 +153,7 @@ func (r *Reconciler) reconcile(ctx context.Context, w *snapshot.Writer, export E
 	if len(plan.Stopped) > 0 && run.Override == nil {
 		return result, r.quarantine(ctx, w, plan, run)
 	}
-	if export.Snapshot == OnChange && !plan.Changed() {
+	if export.Snapshot == OnChange && !plan.Changed() && !plan.Renewed() {
 		return result, w.Journal(snapshot.Event{Event: snapshot.EventUnchanged, Snapshot: plan.Previous.Name()})
 	}
 	if run.Override != nil {

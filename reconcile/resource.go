@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -44,6 +45,24 @@ type Resource struct {
 	Optional bool `yaml:"optional" example:"true"`
 	// Formats are the formats of the resource's files. Empty: those of the export.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
+}
+
+// GroupMembers declares the members of groups. It has the keys of the other resources,
+// and these:
+type GroupMembers struct {
+	Attributes Attributes `yaml:"attributes"`
+	Changes    Changes    `yaml:"changes"`
+	Guard      Guard      `yaml:"guard"`
+	// Optional is the same as for the other resources.
+	Optional bool `yaml:"optional" example:"true"`
+	// Formats is the same as for the other resources.
+	Formats []string `yaml:"formats" example:"[ndjson]"`
+	// Refresh selects the lists that are read: `full` all of them, `incremental` those of
+	// groups whose members have changed since their last read.
+	Refresh string `yaml:"refresh" example:"incremental"`
+	// Full is the longest time between two reads of all lists, if refresh is
+	// incremental.
+	Full time.Duration `yaml:"full" example:"24h"`
 }
 
 // Attributes selects the attributes that are kept. A path consists of member
@@ -146,6 +165,15 @@ func (r *Resource) SetDefaults(key string) {
 	}
 }
 
+// SetDefaults sets g to the declaration for missing keys. The key is "group_members".
+func (g *GroupMembers) SetDefaults(key string) {
+	var r Resource
+	r.SetDefaults(key)
+	*g = GroupMembers{
+		Attributes: r.Attributes, Changes: r.Changes, Guard: r.Guard, Formats: r.Formats, Refresh: snapshot.RefreshFull, Full: 168 * time.Hour,
+	}
+}
+
 // Declared is one resource that an export declares.
 type Declared struct {
 	snapshot.DeclaredResource
@@ -187,6 +215,28 @@ func (r *Resource) declared() snapshot.DeclaredResource {
 		Guard:      snapshot.Guard{MaxRemoved: r.Guard.MaxRemoved, AtLeast: r.Guard.AtLeast, Min: r.Guard.Min},
 		Optional:   r.Optional,
 		Formats:    r.Formats,
+	}
+}
+
+// resource returns the keys that other resources have too, or nil.
+func (g *GroupMembers) resource() *Resource {
+	if g == nil {
+		return nil
+	}
+	return &Resource{Attributes: g.Attributes, Changes: g.Changes, Guard: g.Guard, Optional: g.Optional, Formats: g.Formats}
+}
+
+func (g *GroupMembers) refreshing() *snapshot.Refreshing {
+	return &snapshot.Refreshing{Refresh: g.Refresh, Full: snapshot.Interval{Duration: g.Full}}
+}
+
+// check adds the problems of the keys that only group members have.
+func (g *GroupMembers) check(f *fieldErrors) {
+	if g.Refresh != snapshot.RefreshFull && g.Refresh != snapshot.RefreshIncremental {
+		f.add("group_members.refresh", "%q is neither full nor incremental", g.Refresh)
+	}
+	if g.Full < time.Hour {
+		f.add("group_members.full", "%s is too short; use at least 1h", g.refreshing().Full)
 	}
 }
 

@@ -60,11 +60,15 @@ func (c *chain) listAgain(ctx context.Context, rp *ResourcePlan) (settled bool, 
 func (c *chain) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
 	lag := max(c.r.cfg.MembershipLag, 0)
 	for _, child := range groups.children {
-		if child.Declared.Resource != snapshot.GroupMembers || child.read.Started.IsZero() {
+		began := child.read.Started
+		if began.IsZero() && child.carries { // no list was read
+			began = groups.read.Started
+		}
+		if child.Declared.Resource != snapshot.GroupMembers || began.IsZero() {
 			continue
 		}
 		groups.index.recent = groups.stampAt(-lag)
-		return sleep(ctx, time.Until(child.read.Started.Add(lag)))
+		return sleep(ctx, time.Until(began.Add(lag)))
 	}
 	return nil
 }

@@ -329,7 +329,8 @@ func unexpected(err error) error {
 // counting counts records, by status and by parent unless these maps are nil, and
 // computes the digest of their lines.
 type counting struct {
-	*merge
+	diff.Reader
+	records            *merge // of the read
 	content            *snapshot.Digest
 	total              int
 	byStatus, byParent map[string]int
@@ -341,13 +342,13 @@ var (
 )
 
 func (c *counting) Next() (diff.Record, error) {
-	record, err := c.merge.Next()
+	record, err := c.Reader.Next()
 	if err == nil {
 		c.content.Write(record.JSON)
 		c.content.Write(lineFeed)
 		c.total++
 		if c.byStatus != nil {
-			c.byStatus[string(c.status)]++
+			c.byStatus[string(c.records.status)]++
 		}
 		if c.byParent != nil {
 			parent, _, _ := bytes.Cut(record.Key, zero)

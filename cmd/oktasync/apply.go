@@ -21,6 +21,7 @@ func (a *app) applyCommand() *cobra.Command {
 	var (
 		publishAnyway bool
 		reason        string
+		full          bool
 		asJSON        bool
 	)
 	cmd := &cobra.Command{
@@ -32,7 +33,10 @@ a change ticket. It changes nothing in Okta.
 
 If the guard stops a read, apply keeps the read in quarantine, the newest
 snapshot stays, and the exit status is 3. --publish-anyway publishes such a read;
-the manifest and the journal record who did so, and why.`,
+the manifest and the journal record who did so, and why.
+
+With refresh: incremental, the members of unchanged groups are carried over from the
+newest snapshot. --full reads all of them.`,
 		Example: `  oktasync apply
   oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -43,17 +47,18 @@ the manifest and the journal record who did so, and why.`,
 			if publishAnyway != (reason != "") {
 				return errors.New("use --publish-anyway and --reason TEXT together: the manifest records who overrode the guard, and why")
 			}
-			return a.apply(cmd.Context(), names, reason, asJSON)
+			return a.apply(cmd.Context(), names, reason, full, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish a read that the guard stops")
 	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the manifest and the journal")
+	cmd.Flags().BoolVar(&full, "full", false, "read the members of all groups, also with refresh: incremental")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)
 	return cmd
 }
 
-func (a *app) apply(ctx context.Context, names []string, reason string, asJSON bool) error {
+func (a *app) apply(ctx context.Context, names []string, reason string, full, asJSON bool) error {
 	r, err := a.connect(names)
 	if err != nil {
 		return err
@@ -66,6 +71,7 @@ func (a *app) apply(ctx context.Context, names []string, reason string, asJSON b
 	if reason != "" {
 		facts.Override = &snapshot.Override{User: facts.User, Reason: reason}
 	}
+	r.org.Full = full
 	reconciler, stop := r.reconciler(store)
 	defer stop()
 	var outcomes outcomes
@@ -130,6 +136,9 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 	}
 	if why := report.Unreconciled(m.Control); why != "" {
 		row("reconciled", "no: %s", why)
+	}
+	if carried := report.Carried(m.Resources, zone); carried != "" {
+		row("carried", "%s", carried)
 	}
 	if why := report.Unavailable(m.Resources); why != "" {
 		row("unavailable", "%s", why)

@@ -99,7 +99,8 @@ func (in *initializer) useEnv(env *config.Environment) error {
 func (in *initializer) export() reconcile.Export {
 	e, r := reconcile.DefaultExport(), new(reconcile.Resource)
 	if in.access {
-		e.Groups, e.GroupMembers, e.GroupRules, e.Apps, e.AppUsers, e.AppGroups = r, r, r, r, r, r
+		e.Groups, e.GroupRules, e.Apps, e.AppUsers, e.AppGroups = r, r, r, r, r
+		e.GroupMembers = new(reconcile.GroupMembers)
 	}
 	if in.admins {
 		e.APITokens = r

@@ -58,6 +58,9 @@ func (a *app) printList(manifests []snapshot.Manifest) error {
 		if report.Unreconciled(m.Control) != "" {
 			records += ", not reconciled"
 		}
+		if n := m.Resources[snapshot.GroupMembers.Name].Carried; n > 0 {
+			records += fmt.Sprintf(", %d carried", n)
+		}
 		for _, r := range m.Unavailable() {
 			records += ", " + r.Name + " unavailable"
 		}

@@ -123,6 +123,7 @@ type planResource struct {
 	Base     string            `json:"base"`
 	Reason   string            `json:"unavailable,omitempty"` // why it could not be read
 	Total    int               `json:"total"`
+	Carried  int               `json:"carried,omitzero"` // of these: not read, because they are unchanged
 	ByStatus map[string]int    `json:"by_status"`
 	Added    int               `json:"added"`
 	Modified int               `json:"modified"`
@@ -146,7 +147,7 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	}
 	for _, r := range p.Resources {
 		resource := planResource{
-			Base: r.Base, Total: r.Counts.Total, ByStatus: r.ByStatus,
+			Base: r.Base, Total: r.Counts.Total, Carried: r.Carried, ByStatus: r.ByStatus,
 			Added: r.Counts.Added, Modified: r.Counts.Changed, Removed: r.Counts.Removed, Kinds: map[diff.Kind]int{},
 		}
 		if r.Unavailable != nil {
@@ -175,6 +176,8 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 		totals = append(totals, total)
 		if r.ByStatus != nil {
 			total = fmt.Sprintf("%s read: %s", total, term.Safe(report.Statuses(r.ByStatus)))
+		} else if r.Carried > 0 {
+			total = fmt.Sprintf("%s: %d read, %d carried", total, r.Counts.Total-r.Carried, r.Carried)
 		} else {
 			total += " read"
 		}
@@ -182,6 +185,9 @@ func printPlan(list changeList, p *reconcile.Plan, due []string) error {
 	}
 	if buckets := p.Buckets(); len(p.Export.EstimateRequests(nil)) > 1 {
 		fmt.Fprintf(w, "%s: %s by rate-limit bucket: %s\n", p.Export.Name, term.Plural(sumOf(buckets), "request"), bucketsText(buckets, nil))
+	}
+	if saved := p.SavedRequests(); saved > 0 {
+		fmt.Fprintf(w, "%s: the members of unchanged groups were not read: about %s saved\n", p.Export.Name, term.Plural(saved, "request"))
 	}
 	if !p.Read.Settled {
 		fmt.Fprintf(w, "%s: not settled: %s\n", p.Export.Name, report.Unsettled)
@@ -271,6 +277,9 @@ func planSentence(p *reconcile.Plan) string {
 	}
 	if p.DeclarationChanged {
 		parts = append(parts, "the declaration has changed")
+	}
+	if p.Export.Snapshot == reconcile.OnChange && p.Renewed() {
+		parts = append(parts, "members that had not been read for long were read again")
 	}
 	if len(p.Missing) > 0 {
 		parts = append(parts, "the store lacks "+strings.Join(p.Missing, ", "))

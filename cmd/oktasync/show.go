@@ -77,6 +77,9 @@ func (a *app) noteState(r *reader, s *snapshot.Snapshot, asked string) error {
 	if why := report.Unreconciled(s.Manifest.Control); why != "" {
 		fmt.Fprintf(a.stderr, "oktasync: note: %s is not reconciled: %s\n", s.Name(), why)
 	}
+	if carried := report.Carried(s.Manifest.Resources, r.zone(s.Manifest.Export)); carried != "" {
+		fmt.Fprintf(a.stderr, "oktasync: note: %s carries %s\n", s.Name(), carried)
+	}
 	if why := report.Unavailable(s.Manifest.Resources); why != "" {
 		fmt.Fprintf(a.stderr, "oktasync: note: %s is without %s\n", s.Name(), term.Safe(why))
 	}

@@ -65,23 +65,26 @@ type statusDocument struct {
 }
 
 type exportStatus struct {
-	Export      string            `json:"export"`
-	State       daemon.State      `json:"state"`
-	Since       *time.Time        `json:"since"`
-	Snapshots   int               `json:"snapshots"`
-	Newest      string            `json:"newest"` // "" if there is none
-	Sequence    int               `json:"sequence"`
-	Records     map[string]int    `json:"records"`     // by resource
-	Settled     *bool             `json:"settled"`     // the newest snapshot; null if there is none
-	Reconciled  *bool             `json:"reconciled"`  // the same; null if nothing was compared
-	Unavailable map[string]string `json:"unavailable"` // why resources of the newest snapshot could not be read, by resource
-	LastSuccess *snapshot.Time    `json:"last_success"`
-	LastEvent   string            `json:"last_event"`
-	LastError   string            `json:"last_error"`
-	Next        *time.Time        `json:"next"`     // null without a schedule, or with --store
-	Verified    *daemon.Verified  `json:"verified"` // null: never
-	Damage      []string          `json:"damage"`   // found without hashing
+	Export       string            `json:"export"`
+	State        daemon.State      `json:"state"`
+	Since        *time.Time        `json:"since"`
+	Snapshots    int               `json:"snapshots"`
+	Newest       string            `json:"newest"` // "" if there is none
+	Sequence     int               `json:"sequence"`
+	Records      map[string]int    `json:"records"`       // by resource
+	Settled      *bool             `json:"settled"`       // the newest snapshot; null if there is none
+	Reconciled   *bool             `json:"reconciled"`    // the same; null if nothing was compared
+	Carried      int               `json:"carried"`       // records of the newest snapshot that were not read
+	CarriedSince *snapshot.Time    `json:"carried_since"` // the oldest read of these; null: all were read
+	Unavailable  map[string]string `json:"unavailable"`   // why resources of the newest snapshot could not be read, by resource
+	LastSuccess  *snapshot.Time    `json:"last_success"`
+	LastEvent    string            `json:"last_event"`
+	LastError    string            `json:"last_error"`
+	Next         *time.Time        `json:"next"`     // null without a schedule, or with --store
+	Verified     *daemon.Verified  `json:"verified"` // null: never
+	Damage       []string          `json:"damage"`   // found without hashing
 
+	carried      string // describes Carried and CarriedSince; "": all were read
 	unreconciled string // why the newest snapshot isn't reconciled; "": it is, or nothing was compared
 }
 
@@ -98,6 +101,8 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 		if c := newest.Manifest.Control; c != nil {
 			st.Reconciled, st.unreconciled = &c.Reconciled, report.Unreconciled(c)
 		}
+		members := newest.Manifest.Resources[snapshot.GroupMembers.Name]
+		st.Carried, st.CarriedSince, st.carried = members.Carried, members.CarriedSince, report.Carried(newest.Manifest.Resources, r.zone(name))
 		for name, counts := range newest.Manifest.Resources {
 			if counts.IsAvailable() {
 				st.Records[name] = counts.Total
@@ -165,6 +170,9 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		}
 		if st.unreconciled != "" {
 			fmt.Fprintf(a.stdout, "%s: %s is not reconciled: %s\n", st.Export, st.Newest, st.unreconciled)
+		}
+		if st.carried != "" {
+			fmt.Fprintf(a.stdout, "%s: %s carries %s\n", st.Export, st.Newest, st.carried)
 		}
 		for _, name := range slices.Sorted(maps.Keys(st.Unavailable)) {
 			fmt.Fprintf(a.stdout, "%s: %s doesn't record %s: %s\n", st.Export, st.Newest, name, term.Safe(st.Unavailable[name]))

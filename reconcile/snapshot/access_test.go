@@ -2,14 +2,13 @@ package snapshot_test
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
@@ -155,33 +154,69 @@ func TestPublishRejectsEdges(t *testing.T) {
 	}
 }
 
-// An incremental refresh needs a base, and its carried members have no rows in the
-// transcript.
+// The groups that the transcript doesn't have are carried: their members must be those
+// of the newest snapshot, and the file of parents has their last read.
 func TestCarriedMembers(t *testing.T) {
 	s := storetest.New(t)
-	publish := func(day, total, rows int) error {
-		d := storetest.Draft(t, s, storetest.Day(day), storetest.Access(day)...)
-		d.Resources[2].Refresh, d.Resources[2].Carried, d.Resources[2].Rows = snapshot.RefreshIncremental, 2, rows
-		requests, err := io.ReadAll(d.Requests)
-		storetest.Must(t, err)
-		d.Requests = strings.NewReader(strings.Replace(string(requests), fmt.Sprintf(`group_members","rows":%d`, total), fmt.Sprintf(`group_members","rows":%d`, rows), 1))
+	publish := func(day int, records []string, read ...string) (*snapshot.Snapshot, error) {
+		d := storetest.Draft(t, s, storetest.Day(day), records...)
+		storetest.Incremental(t, &d, read...)
 		w := storetest.Writer(t, s)
-		_, err = w.Publish(t.Context(), d)
+		snap, err := w.Publish(t.Context(), d)
 		storetest.Must(t, w.Close())
-		return err
+		return snap, err
 	}
-	if err := publish(1, 6, 4); err == nil || !strings.Contains(err.Error(), "impossible counts of group_members") {
-		t.Errorf("Publish() without a base = %v, want an error", err)
+	fails := func(want string, records []string, read ...string) {
+		t.Helper()
+		if _, err := publish(2, records, read...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Publish() = %v, want %s", err, want)
+		}
 	}
-	first := storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
-	if got := first.Manifest.Resources["group_members"].Refresh; got != snapshot.RefreshFull {
-		t.Errorf("refresh = %q, want full", got)
+	all := []string{"00g0001", "00g0002", "00g0003"}
+	fails(`group "00g0003": its members were not read, and there is no earlier snapshot`, storetest.Access(1), all[:2]...)
+	first, err := publish(1, storetest.Access(1), all...)
+	storetest.Must(t, err)
+	if got := first.Manifest.Resources["group_members"]; got.Refresh != snapshot.RefreshFull || got.CarriedSince != nil {
+		t.Errorf("counts of the first snapshot = %+v, want a full refresh", got)
 	}
-	if err := publish(2, 4, 4); err == nil || !strings.Contains(err.Error(), "group_members with duplicates and outside: the manifest has 6, and there are 4") {
-		t.Errorf("Publish() with too many rows = %v, want an error", err)
+	fails(`group "00g0002": its members were not read, and aren't those of the newest snapshot`, storetest.Access(2), "00g0001")
+	second, err := publish(2, storetest.Access(2), "00g0002", "00g0001")
+	storetest.Must(t, err)
+	third, err := publish(3, storetest.Access(2), "00g0002")
+	storetest.Must(t, err)
+	got := third.Manifest.Resources["group_members"]
+	if since := second.Manifest.Read.Started.Add(time.Second); got.Refresh != snapshot.RefreshIncremental || got.Carried != 2 || got.Rows != 2 || !got.CarriedSince.Equal(since) {
+		t.Errorf("counts = %+v, want an incremental refresh with 2 of 4 records carried since %s", got, since)
 	}
-	if err := publish(2, 4, 2); err != nil {
-		t.Fatal(err)
+	var lines []string
+	for line := range strings.Lines(storetest.Read(t, filepath.Join(third.Dir(), "group_members.parents.ndjson"))) {
+		_, line, _ = strings.Cut(line, `"read":`)
+		lines = append(lines, line[:strings.Index(line, `,"sha256"`)])
+	}
+	want := []string{`"2026-11-24T06:00:01.000Z","rows":2`, `"2026-11-25T06:00:00.000Z","rows":2`}
+	if !slices.Equal(lines, want) {
+		t.Errorf("reads and rows = %q, want %q", lines, want)
+	}
+	storetest.CheckOK(t, s)
+	checker(t, s)
+}
+
+// A released read carries the members of the newest snapshot.
+func TestReleaseOfCarriedMembers(t *testing.T) {
+	s := storetest.New(t)
+	w := storetest.Writer(t, s)
+	d := storetest.Draft(t, s, storetest.Day(1), storetest.Access(2)...)
+	storetest.Incremental(t, &d, "00g0001", "00g0002")
+	_, err := w.Publish(t.Context(), d)
+	storetest.Must(t, err)
+	d = storetest.Draft(t, s, storetest.Day(2), append(storetest.Access(2), storetest.Member(2, 6))...)
+	storetest.Incremental(t, &d, "00g0002")
+	name, err := w.Quarantine(t.Context(), d, "too many members")
+	storetest.Must(t, err)
+	snap, err := w.Release(t.Context(), name, snapshot.Override{User: "ops", Reason: "checked"}, snapshot.Tool{Name: "oktasync"})
+	storetest.Must(t, err)
+	if got := snap.Manifest.Resources["group_members"]; got.Carried != 2 || got.Refresh != snapshot.RefreshIncremental {
+		t.Errorf("counts = %+v, want 2 carried", got)
 	}
 	storetest.CheckOK(t, s)
 }

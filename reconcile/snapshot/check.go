@@ -87,6 +87,9 @@ func (m *Manifest) checkResources(listed map[string]bool) error {
 		if !listed[r.RecordsFile()] {
 			return errors.New("files: there is no " + r.RecordsFile())
 		}
+		if listed[r.ParentsFile()] != m.Declared.Resources[name].Incremental() {
+			return fmt.Errorf("files: %s doesn't match the declared refresh", r.ParentsFile())
+		}
 		if !counts.possible() || !counts.refreshed(r) || counts.Unresolved > 0 && r.Other == nil {
 			return fmt.Errorf("resources: impossible counts of %s", name)
 		}
@@ -106,7 +109,7 @@ func (m *Manifest) checkUnavailable(r *Resource, listed map[string]bool) error {
 		return fmt.Errorf("resources: %s are not available, and not optional", r.Name)
 	case is.Reason == "" || is.Kinds == nil || len(is.Kinds) > 0 || is.Rows < 0 || is.Rows != is.Outside || !reflect.DeepEqual(is, zero):
 		return fmt.Errorf("resources: impossible counts of %s", r.Name)
-	case listed[r.RecordsFile()] || listed[r.CSVFile()] || listed[r.ChangesFile()]:
+	case listed[r.RecordsFile()] || listed[r.CSVFile()] || listed[r.ChangesFile()] || listed[r.ParentsFile()]:
 		return fmt.Errorf("files: there are files of %s, which are not available", r.Name)
 	}
 	return nil
@@ -180,12 +183,12 @@ func (c Counts) possible() bool {
 // refreshed reports whether c can be the counts of r as to its refresh.
 func (c Counts) refreshed(r *Resource) bool {
 	switch {
-	case r != GroupMembers:
-		return c.Refresh == "" && c.Carried == 0
-	case c.Refresh == RefreshIncremental:
-		return c.Base == BasePrevious && c.Carried >= 0 && c.Carried <= c.Total
+	case r == GroupMembers && c.Refresh == RefreshIncremental:
+		return c.Base == BasePrevious && c.CarriedSince != nil && c.Carried >= 0 && c.Carried <= c.Total
+	case r == GroupMembers && c.Refresh != RefreshFull, r != GroupMembers && c.Refresh != "":
+		return false
 	}
-	return c.Refresh == RefreshFull && c.Carried == 0
+	return c.Carried == 0 && c.CarriedSince == nil
 }
 
 // MemberCounter returns a counter for CheckMembers, or nil if no members of single
@@ -261,13 +264,17 @@ type Transcript struct {
 	Requests int
 	Rows     map[string]int         // by resource
 	Proofs   map[string]diff.Proofs // of removals, by resource
+	Lists    map[string]Time        // when the list of members was last read from its start, by group
 }
 
 // Add adds a line of requests.ndjson.
 func (t *Transcript) Add(line []byte) error {
 	r, err := ParseRequest(line)
 	if t.Rows == nil {
-		t.Rows, t.Proofs = make(map[string]int), make(map[string]diff.Proofs)
+		t.Rows, t.Proofs, t.Lists = make(map[string]int), make(map[string]diff.Proofs), make(map[string]Time)
+	}
+	if group := r.startOfMembers(); group != "" {
+		t.Lists[group] = r.Time
 	}
 	t.Requests++
 	t.Rows[r.Resource] += r.Rows

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,7 +59,8 @@ func (d *Declaration) UnmarshalJSON(data []byte) error {
 // DeclaredResource says what is read of a resource, which attributes are kept,
 // which changes count, and what the guard allows.
 type DeclaredResource struct {
-	*Narrowing // nil if the resource can't be narrowed
+	*Narrowing  // nil if the resource can't be narrowed
+	*Refreshing // nil if the resource is always read as a whole
 
 	Attributes canonjson.Attributes `json:"attributes"`
 	Changes    Changes              `json:"changes"`
@@ -71,6 +73,46 @@ type DeclaredResource struct {
 type Narrowing struct {
 	IncludeDeprovisioned bool   `json:"include_deprovisioned"`
 	Search               string `json:"search"` // an Okta search expression; "": all users
+}
+
+// Refreshing says how often the members of all groups are read.
+type Refreshing struct {
+	Refresh string   `json:"refresh"` // RefreshFull, or RefreshIncremental: unchanged groups can be carried
+	Full    Interval `json:"full"`    // the longest time between two reads of a group
+}
+
+// Kinds of a refresh.
+const (
+	RefreshFull        = "full"        // the lists of all parents were read
+	RefreshIncremental = "incremental" // the records of unchanged parents were carried
+)
+
+// Incremental reports whether records can be carried.
+func (d DeclaredResource) Incremental() bool {
+	return d.Refreshing != nil && d.Refresh == RefreshIncremental
+}
+
+// An Interval is a duration. Its text is "168h" or "1h30m".
+type Interval struct{ time.Duration }
+
+// String returns the text that UnmarshalText parses.
+func (i Interval) String() string {
+	text := i.Duration.String()
+	for _, zero := range []string{"0s", "0m"} {
+		if short, ok := strings.CutSuffix(text, zero); ok && short != "" && !strings.ContainsAny(short[len(short)-1:], "0123456789.") {
+			text = short
+		}
+	}
+	return text
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (i Interval) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (i *Interval) UnmarshalText(text []byte) (err error) {
+	i.Duration, err = time.ParseDuration(string(text))
+	return err
 }
 
 // Changes says which differences between two states of a record count. A path

@@ -16,6 +16,7 @@
 //	    NAME/                       a snapshot: 20261123T060000Z, when its read began by Okta's clock
 //	      RESOURCE.ndjson.zst       the records
 //	      RESOURCE.csv              the records as CSV, if the declaration includes it
+//	      group_members.parents.ndjson  the last read of each group, if members can be carried, see Parent
 //	      RESOURCE.changes.ndjson   the changes since the previous snapshot, see diff.Change
 //	      requests.ndjson           the transcript: every request of the read, see Request
 //	      manifest.json             the declaration, the counts, the digest of every file, see Manifest
@@ -57,6 +58,12 @@
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
 // first line. The manifest has the number of lines and the digest of the last one.
 // Both are from the time between the events "started" and "published".
+//
+// An incremental refresh carries the members of unchanged groups over from the previous
+// snapshot. group_members.parents.ndjson has a line for each group: the time and the
+// snapshot of its last read, and the number and the digest of its members. A group was
+// read if the transcript has a response to the first page of its list, and the last of
+// these is its read. The line of a carried group is that of the previous snapshot.
 //
 // Counts add up, for each resource: the rows of its requests in requests.ndjson =
 // rows = total - carried + duplicates + outside. Token requests have the resource "token".

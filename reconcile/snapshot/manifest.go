@@ -117,9 +117,11 @@ type Counts struct {
 
 	// Refresh is RefreshFull or RefreshIncremental for group_members, "" for the other
 	// resources. Carried is the number of records that an incremental refresh has taken
-	// over from the previous snapshot.
-	Refresh string `json:"refresh,omitempty"`
-	Carried int    `json:"carried,omitzero"`
+	// over from the previous snapshot, and CarriedSince is the oldest read of the groups
+	// that were not read; nil: all were read.
+	Refresh      string `json:"refresh,omitempty"`
+	Carried      int    `json:"carried,omitzero"`
+	CarriedSince *Time  `json:"carried_since,omitempty"`
 
 	// Available is false, and Reason says why, if the resource could not be read. Then
 	// there are no files of it, and the counts are 0 apart from Rows and Outside. Last
@@ -168,12 +170,6 @@ const MaxDifferent = 100
 
 // IsAvailable reports whether the resource was read.
 func (c Counts) IsAvailable() bool { return c.Available == nil || *c.Available }
-
-// Kinds of a refresh.
-const (
-	RefreshFull        = "full"        // all records were read
-	RefreshIncremental = "incremental" // records whose parents are unchanged can be carried
-)
 
 // Bases of the comparison of a resource.
 const (
@@ -251,6 +247,23 @@ func (q *Request) Proof() (id string, proof diff.Proof, ok bool) {
 		return id, proof, true
 	}
 	return id, proof, q.Status == http.StatusOK && q.Rows == 1
+}
+
+// startOfMembers returns the id of the group whose list of members r has read from its
+// start, or "".
+func (r *Request) startOfMembers() string {
+	path, query, _ := strings.Cut(r.Path, "?")
+	path, ofGroup := strings.CutPrefix(path, "/api/v1/groups/")
+	path, ofUsers := strings.CutSuffix(path, "/users")
+	values, err := url.ParseQuery(query)
+	if r.Resource != GroupMembers.Name || r.Status != http.StatusOK || !ofGroup || !ofUsers || err != nil || values.Has("after") {
+		return ""
+	}
+	group, err := url.PathUnescape(path)
+	if err != nil {
+		return ""
+	}
+	return group
 }
 
 // ParseRequest parses a line of a requests.ndjson, with its line feed, as strictly as

@@ -276,15 +276,12 @@ func (s *stage) fill(ctx context.Context, m *Manifest, d Draft) error {
 		if err := s.resource(ctx, r, columns); err != nil {
 			return err
 		}
-		counts := m.Resources[r.Resource.Name]
-		counts.Unresolved = r.unresolved
-		m.Resources[r.Resource.Name] = counts
 	}
-	transcript, err := s.requests(ctx, d)
+	transcript, err := s.requestsAndParents(ctx, m.Snapshot, d)
 	if err != nil {
 		return err
 	}
-	m.Read.Requests = transcript.Requests
+	m.Resources, m.Read.Requests = d.counts(), transcript.Requests
 	return cmp.Or(m.CheckMembers(members), m.CheckRows(s.files, transcript))
 }
 

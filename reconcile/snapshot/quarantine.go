@@ -287,7 +287,7 @@ func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft
 			return "", err
 		}
 	}
-	transcript, err := s.requests(ctx, d)
+	transcript, err := s.requestsAndParents(ctx, name, d)
 	if err != nil {
 		return "", err
 	}

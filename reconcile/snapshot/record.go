@@ -189,6 +189,20 @@ func (n *namedRecords) Next() (diff.Record, error) {
 
 func (n *namedRecords) Close() error { return errors.Join(n.joiner.Close(), n.Reader.Close()) }
 
+// summedRecords passes edges to sums.
+type summedRecords struct {
+	diff.Reader
+	sums *edges.Sums
+}
+
+func (s summedRecords) Next() (diff.Record, error) {
+	record, err := s.Reader.Next()
+	if err == nil {
+		s.sums.Add(record.Key, record.JSON)
+	}
+	return record, err
+}
+
 // countedRecords passes the keys of edges to a counter.
 type countedRecords struct {
 	diff.Reader

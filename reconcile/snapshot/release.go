@@ -141,8 +141,13 @@ func (w *Writer) resourceDraftOf(ctx context.Context, q *QuarantinedRead, r *Res
 	counts := q.Resources[r.Name]
 	d = ResourceDraft{
 		Resource: r, ByStatus: counts.ByStatus, Counts: diff.Counts{Total: counts.Total},
-		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside, Refresh: counts.Refresh, Carried: counts.Carried,
+		Rows: counts.Rows, Duplicates: counts.Duplicates, Outside: counts.Outside,
 		ContentSHA256: fileNamed(q.Files, r.RecordsFile()).ContentSHA256,
+	}
+	if q.Declared.Resources[r.Name].Incremental() {
+		if d.Stamp, err = q.stamps(r); err != nil {
+			return d, nil, err
+		}
 	}
 	base, err := w.store.BaseOf(w.newest, r)
 	if err != nil {
@@ -196,4 +201,24 @@ func (w *Writer) changesTo(ctx context.Context, base *Snapshot, q *QuarantinedRe
 	}
 	_, err = to.Seek(0, io.SeekStart)
 	return counts, err
+}
+
+// stamps returns the function Stamp for the release of q.
+func (q *QuarantinedRead) stamps(r *Resource) (func(string) string, error) {
+	lines, err := openParents(q.dir, "", fileNamed(q.Files, r.ParentsFile()))
+	if err != nil {
+		return nil, err
+	}
+	defer lines.Close()
+	stamps := make(map[string]string)
+	for {
+		p, err := lines.Next()
+		if err == io.EOF {
+			return func(group string) string { return stamps[group] }, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		stamps[p.GroupID] = p.LastMembershipUpdated
+	}
 }

@@ -162,6 +162,9 @@ func (r *Resource) ChangesFile() string { return r.Name + changesSuffix }
 
 const changesSuffix = ".changes.ndjson"
 
+// ParentsFile returns the name of the file with the last read of each list, see Parent.
+func (r *Resource) ParentsFile() string { return r.Name + ".parents.ndjson" }
+
 // AppendKey appends the key of a record in canonical form to dst: the values of
 // its key members, with a zero byte between them.
 func (r *Resource) AppendKey(dst, record []byte) ([]byte, error) {

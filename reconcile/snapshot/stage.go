@@ -3,7 +3,6 @@ package snapshot
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/edges"
 	"oktasync/reconcile/snapshot/render"
 )
 
@@ -68,8 +68,11 @@ type ResourceDraft struct {
 	Rows       int         // records in all responses
 	Duplicates int         // further copies of records
 	Outside    int         // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
-	Refresh    string      // of group_members: RefreshFull or RefreshIncremental; "": RefreshFull
-	Carried    int         // records taken over from the newest snapshot
+
+	// Stamp returns lastMembershipUpdated of a group, if records can be carried; nil: they
+	// can't. The groups whose lists aren't in the transcript are carried: their records
+	// must be those of the newest snapshot.
+	Stamp func(group string) string
 
 	// Unavailable says why the resource, which is optional, could not be read; "": it was.
 	// If it is set, there is nothing but Resource, Rows, and Outside, which equals Rows.
@@ -79,8 +82,13 @@ type ResourceDraft struct {
 	// "", what is published must have them.
 	ContentSHA256, ChangesSHA256 string
 
-	last       *Link // to the newest snapshot with the records of a resource that is unavailable
-	unresolved int   // edges whose other end isn't recorded; counted when the records are written
+	last *Link // to the newest snapshot with the records of a resource that is unavailable
+
+	// These are set when the files are written.
+	unresolved   int         // edges whose other end isn't recorded
+	sums         *edges.Sums // of the records; nil without Stamp
+	carried      int         // records of groups that were not read
+	carriedSince *Time       // the oldest read of these groups; nil: all were read
 }
 
 func (d Draft) read() Read {
@@ -99,15 +107,18 @@ func (d Draft) counts() map[string]Counts {
 			}
 			continue
 		}
-		refresh := r.Refresh
-		if r.Resource == GroupMembers {
-			refresh = cmp.Or(refresh, RefreshFull)
+		refresh := ""
+		switch {
+		case r.carriedSince != nil:
+			refresh = RefreshIncremental
+		case r.Resource == GroupMembers:
+			refresh = RefreshFull
 		}
 		counts[r.Resource.Name] = Counts{
 			Total: r.Counts.Total, ByStatus: r.ByStatus,
 			Added: r.Counts.Added, Changed: r.Counts.Changed, Removed: r.Counts.Removed,
 			Kinds: kinds, Base: r.Base, Rows: r.Rows, Duplicates: r.Duplicates, Outside: r.Outside,
-			Refresh: refresh, Carried: r.Carried,
+			Refresh: refresh, Carried: r.carried, CarriedSince: r.carriedSince, Unresolved: r.unresolved,
 		}
 	}
 	return counts
@@ -178,6 +189,10 @@ var errChanged = errors.New("its content has changed since it was written")
 // they are nil.
 func (s *stage) records(ctx context.Context, d *ResourceDraft, columns *render.Columns) error {
 	content := NewDigest()
+	if d.Stamp != nil {
+		d.sums = new(edges.Sums)
+		d.Records = summedRecords{d.Records, d.sums}
+	}
 	err := s.create(File{Name: d.Resource.RecordsFile(), Resource: d.Resource.Name}, func(w *bufio.Writer, file *File) error {
 		encoder, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithZeroFrames(true))
 		if err != nil {

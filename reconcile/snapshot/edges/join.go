@@ -2,7 +2,8 @@
 // records of two other resources, such as a group and a user.
 //
 // Package snapshot uses it for CSV files, and package verify to compare them. Start
-// with [Joiner]. [Counter] counts the members of groups for control totals.
+// with [Joiner]. [Counter] counts the members of groups for control totals, and [Sums]
+// has digests of them for incremental reads.
 package edges
 
 import (

@@ -15,6 +15,7 @@ import (
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/edges"
 )
 
 // A checkedSnapshot is a snapshot whose files Verify has read.
@@ -25,6 +26,9 @@ type checkedSnapshot struct {
 	wrong      map[string]bool // files with a finding
 	opened     map[string]bool // files that have been read
 	passed     func()          // is called for each record
+	sums       *edges.Sums     // of the members, if they can be carried
+	reads      *reads          // of the groups, in the snapshots before
+	alone      bool            // it is verified without its store
 
 	last map[string]*checkedSnapshot // by resource that is unavailable: the last one with its records
 }

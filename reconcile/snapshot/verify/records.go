@@ -26,6 +26,7 @@ type recordCheck struct {
 	scanner   *canonjson.Scanner
 	csv       *render.CSVChecker // nil: there is no CSV file to compare
 	members   *edges.Counter     // nil: the manifest has no control totals for the records
+	sums      *edges.Sums        // nil: the records can't be carried
 	joiner    *edges.Joiner      // nil: the records aren't edges, or the resources of their ends are wrong
 	named     []byte             // an edge with the names of its ends, and a line feed
 	namedScan *canonjson.Scanner // passes named to csv; nil: the records themselves are passed
@@ -99,6 +100,9 @@ func (c *recordCheck) read() (diff.Record, error) {
 	c.passed()
 	c.members.Add(c.key)
 	record := diff.Record{Key: c.key, JSON: line[:len(line)-1]}
+	if c.sums != nil {
+		c.sums.Add(record.Key, record.JSON)
+	}
 	if c.joiner != nil {
 		if err := c.join(record); err != nil {
 			return diff.Record{}, err
@@ -208,6 +212,10 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	}
 	if r == snapshot.GroupMembers {
 		check.members = c.Manifest.MemberCounter()
+	}
+	if c.Manifest.Declared.Resources[r.Name].Incremental() {
+		check.sums = new(edges.Sums)
+		c.sums = check.sums
 	}
 	d, diffErr := c.compare(ctx, r, before, check)
 	problem := check.end(&c.Manifest, packed.entry)

@@ -107,6 +107,7 @@ type verifier struct {
 	alone       bool                      // one snapshot is verified without its store
 	accepted    map[string]snapshot.Event // by the digests of findings, for the current export
 	linked      map[[2]uint64]string      // digests of files with several names, by device and inode
+	reads       *reads                    // of the groups, for the current export
 	report      func(Finding)
 	sum         Summary
 
@@ -118,6 +119,7 @@ func newVerifier(s *snapshot.Store, o Options, report func(Finding)) *verifier {
 	v := &verifier{
 		store: s, signers: o.Signers, principals: o.Principals, signed: o.Signed, now: o.Time,
 		authorities: o.Authorities, heads: o.Heads, adopts: o.adopts, void: o.void, report: report, progress: o.Progress,
+		reads: newReads(),
 	}
 	if o.Time.IsZero() {
 		v.now = time.Now()
@@ -137,4 +139,16 @@ func (v *verifier) checkedRecord() {
 	if v.at.Records++; v.at.Records%progressInterval == 0 {
 		v.reportProgress()
 	}
+}
+
+// reads are the last reads of groups in the snapshots that were checked so far. They
+// have about 300 bytes for each group.
+type reads struct {
+	published map[string]*snapshot.Read  // by the name of the snapshot; a value is nil if the manifest is lost
+	last      map[string]snapshot.Parent // by group
+	known     map[string]bool            // snapshots whose reads are all in last, or were
+}
+
+func newReads() *reads {
+	return &reads{published: make(map[string]*snapshot.Read), last: make(map[string]snapshot.Parent), known: make(map[string]bool)}
 }

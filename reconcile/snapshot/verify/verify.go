@@ -102,6 +102,7 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 	}
 	v.sum.Exports++
 	checked, erased := make(map[string]*checkedSnapshot), c.ledger.Erased()
+	v.reads = c.newReads()
 	v.at = Progress{Export: export}
 	for _, snap := range c.links {
 		v.at.Expected += snap.total()
@@ -169,7 +170,7 @@ func (s *link) total() int {
 
 // checkSnapshot checks the folder of snap. before is the previous snapshot, or nil.
 func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checkedSnapshot) (*checkedSnapshot, error) {
-	c := &checkedSnapshot{link: snap, correct: make(map[string]bool), wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedRecord}
+	c := &checkedSnapshot{link: snap, correct: make(map[string]bool), wrong: make(map[string]bool), opened: make(map[string]bool), passed: v.checkedRecord, reads: v.reads, alone: v.alone}
 	report := func(file, format string, args ...any) {
 		c.wrong[file] = true
 		v.add(snap.finding(file, format, args...))
@@ -203,7 +204,7 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checke
 		}
 		c.checkChanges(r, before, differences[r.Name], report)
 	}
-	c.transcript = snapshot.Transcript{} // the next snapshot needs only the records
+	c.transcript, c.sums = snapshot.Transcript{}, nil // the next snapshot needs only the records
 	return c, nil
 }
 
@@ -229,6 +230,9 @@ func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapsho
 			return nil, err
 		}
 		differences[r.Name] = d
+	}
+	if err := c.checkParents(ctx, report); err != nil {
+		return nil, err
 	}
 	for _, file := range c.Manifest.Files {
 		if c.wrong[file.Name] || c.opened[file.Name] {

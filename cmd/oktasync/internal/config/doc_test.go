@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,8 @@ func declareAll(export *reconcile.Export) {
 			v.Field(i).Set(reflect.ValueOf(r))
 		}
 	}
+	export.GroupMembers = new(reconcile.GroupMembers)
+	export.GroupMembers.SetDefaults("group_members")
 }
 
 // walkConfig visits every field that is a key without keys below it.
@@ -276,6 +279,7 @@ var sections = []struct{ prefix, title, owner string }{
 	{"exports[].groups.attributes.", "exports: groups and other resources: attributes", "Attributes"},
 	{"exports[].groups.changes.", "exports: groups and other resources: changes", "Changes"},
 	{"exports[].groups.guard.", "exports: groups and other resources: guard", "Guard"},
+	{"exports[].group_members.", "exports: group_members", "GroupMembers"},
 	{"exports[].retain.", "exports: retain", "Retain"},
 	{"daemon.", "daemon", "DaemonConfig"},
 	{"daemon.notify[].", "daemon.notify", "NotifyConfig"},
@@ -305,7 +309,7 @@ oktasync uses `+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../confi
 		heading := "\n| key | type | default | meaning | example |\n| --- | --- | --- | --- | --- |\n"
 		for _, k := range keys {
 			name, ok := strings.CutPrefix(k.path, s.prefix)
-			if !ok || strings.Contains(name, ".") {
+			if !ok || strings.Contains(name, ".") || s.owner == "GroupMembers" && ofEveryResource(keys, k.path) {
 				continue
 			}
 			shown++
@@ -344,12 +348,18 @@ func resourceTable(b *bytes.Buffer, types map[string]string, keys []configKey) (
 		guard := fmt.Sprintf("{max_removed: %s, at_least: %d, min: %d}", r.Guard.MaxRemoved, r.Guard.AtLeast, r.Guard.Min)
 		fmt.Fprintf(b, "| `%s` | %s | `[%s]` | `%s` |\n", name, meaning, strings.Join(r.Changes.Ignore, ", "), guard)
 		for _, k := range keys {
-			if name != "groups" && strings.HasPrefix(k.path, "exports[]."+name+".") {
+			if name != "groups" && strings.HasPrefix(k.path, "exports[]."+name+".") && ofEveryResource(keys, k.path) {
 				shown++
 			}
 		}
 	}
 	return shown
+}
+
+// ofEveryResource reports whether groups have the key of another resource too.
+func ofEveryResource(keys []configKey, path string) bool {
+	_, key, _ := strings.Cut(strings.TrimPrefix(path, "exports[]."), ".")
+	return slices.ContainsFunc(keys, func(k configKey) bool { return k.path == "exports[].groups."+key })
 }
 
 func code(text string) string {

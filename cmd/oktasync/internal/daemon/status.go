@@ -155,6 +155,9 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 		Settled: m.Read.Settled, Unavailable: []web.Unavailable{},
 		Changes: report.Changes(m.Resources, m.Previous == nil),
 	}
+	if c := m.Resources[snapshot.GroupMembers.Name]; c.CarriedSince != nil {
+		n.Carried, n.CarriedSince = c.Carried, new(web.At(c.CarriedSince.Time))
+	}
 	if c := m.Control; c != nil {
 		n.Reconciled, n.Unreconciled = &c.Reconciled, report.Unreconciled(c)
 	}

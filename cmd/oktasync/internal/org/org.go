@@ -45,6 +45,8 @@ type Org struct {
 	KeyFiles map[string]string
 	// MembershipLag is that of reconcile.Config, for a sandbox org. 0: Okta's.
 	MembershipLag time.Duration
+	// Full is that of reconcile.Config.
+	Full bool
 
 	tool     snapshot.Tool
 	declared []reconcile.Declared // by all exports
@@ -252,6 +254,7 @@ func (o *Org) Reconciler(cfg *config.Config, store *snapshot.Store, log *slog.Lo
 		Logger:   log,
 		Progress: progress,
 
+		Full:          o.Full,
 		MembershipLag: cmp.Or(o.MembershipLag, lag),
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -143,6 +144,16 @@ func Unavailable(resources map[string]snapshot.Counts) string {
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// Carried describes the records of groups that an incremental refresh has not read: "90
+// of 100 group members, read since 2026-11-23 06:00 UTC". It returns "" if all were read.
+func Carried(resources map[string]snapshot.Counts, zone *time.Location) string {
+	counts := resources[snapshot.GroupMembers.Name]
+	if counts.CarriedSince == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d of %s, read since %s", counts.Carried, snapshot.GroupMembers.Plural(counts.Total), counts.CarriedSince.In(zone).Format("2006-01-02 15:04 MST"))
 }
 
 // KindCounts lists the changes of a resource by kind: "3 moved, 2 joined". It

@@ -24,6 +24,8 @@ var (
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
 	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be outdated.", "export")
 	descReconciled  = desc("snapshot_reconciled", "1 if the newest snapshot agrees with Okta's counts; 0 if the app may not see all records.", "export")
+	descCarried     = desc("snapshot_carried_records", "Records in the newest snapshot that an incremental refresh has not read.", "export")
+	descCarriedFrom = desc("snapshot_carried_since_timestamp_seconds", "Oldest read of these records; 0 if all were read.", "export")
 	descAvailable   = desc("snapshot_available", "1 if the newest snapshot has the resource; 0 if the app can't read it, and it is optional.", "export", "resource")
 	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
 	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")
@@ -63,7 +65,7 @@ func isBucketName(name string) bool {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descSettled, descReconciled, descAvailable, descLastSuccess, descNext,
+		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descSettled, descReconciled, descCarried, descCarriedFrom, descAvailable, descLastSuccess, descNext,
 		descLimit, descRemaining, descUsed, descShare, descWaiting, descReset,
 		descTokens, descTokenErrors, descExpiry, descChallenges, descResent, descOffset, descSnapshots, descBytes,
 	} {
@@ -100,6 +102,8 @@ func (c *collector) export(ch chan<- prometheus.Metric, e Export) {
 	if r := e.Newest.Reconciled; r != nil {
 		gauge(ch, descReconciled, oneIf(*r), e.Export)
 	}
+	gauge(ch, descCarried, float64(e.Newest.Carried), e.Export)
+	gauge(ch, descCarriedFrom, unix(e.Newest.CarriedSince), e.Export)
 	for _, u := range e.Newest.Unavailable {
 		gauge(ch, descAvailable, 0, e.Export, u.Resource)
 	}

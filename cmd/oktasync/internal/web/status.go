@@ -99,12 +99,14 @@ type Newest struct {
 	Snapshot       string        `json:"snapshot"`
 	Sequence       int           `json:"sequence"`
 	ManifestSHA256 string        `json:"manifest_sha256"`
-	SignedBy       string        `json:"signed_by"`  // "": not signed
-	Head           string        `json:"head"`       // as verify --head expects it
-	Finished       Time          `json:"finished"`   // the end of the read
-	Settled        bool          `json:"settled"`    // false: some records can be outdated
-	Reconciled     *bool         `json:"reconciled"` // false: the app may not see all records; nil: not compared
-	Unreconciled   string        `json:"-"`          // why it isn't reconciled
+	SignedBy       string        `json:"signed_by"`     // "": not signed
+	Head           string        `json:"head"`          // as verify --head expects it
+	Finished       Time          `json:"finished"`      // the end of the read
+	Settled        bool          `json:"settled"`       // false: some records can be outdated
+	Reconciled     *bool         `json:"reconciled"`    // false: the app may not see all records; nil: not compared
+	Unreconciled   string        `json:"-"`             // why it isn't reconciled
+	Carried        int           `json:"carried"`       // records that were not read, because they are unchanged
+	CarriedSince   *Time         `json:"carried_since"` // the oldest read of these; nil: all were read
 	Unavailable    []Unavailable `json:"unavailable"`
 	Changes        string        `json:"changes"` // as text
 	Records        []Records     `json:"records"`
