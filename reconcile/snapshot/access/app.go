@@ -257,19 +257,6 @@ func (u *appUsers) pass(id string, edges []edge) error {
 	return u.emit(u.app, given, since, grants)
 }
 
-// recordsOf returns the records of r in s.
-func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		records, err := s.Records(r)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer records.Close()
-		snapshot.Records(records)(yield)
-	}
-}
-
 // A cursor finds records by ascending keys.
 type cursor struct {
 	next   func() ([]byte, error, bool)

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"oktasync/reconcile/snapshot"
@@ -27,30 +28,15 @@ func nameOf(r *snapshot.Resource) string {
 // label. Case counts, except in logins. Several records with the name are an error that
 // lists their ids.
 func Find(s *snapshot.Snapshot, r *snapshot.Resource, text string) (id string, err error) {
-	records, err := s.Records(r)
+	if r == snapshot.Users { // logins are unique, and few people write them in another case
+		ids, err := matching(containing(s, r, "", text), r, text)
+		if err != nil || len(ids) == 1 {
+			return strings.Join(ids, ""), err
+		}
+	}
+	ids, err := matching(recordsOf(s, r), r, text)
 	if err != nil {
 		return "", err
-	}
-	defer records.Close()
-	var ids []string
-	for record, err := range snapshot.Records(records) {
-		if err != nil {
-			return "", err
-		}
-		id, err := canonjson.Text(record, r.Key[0])
-		if err != nil {
-			return "", err
-		}
-		if id == text {
-			return id, nil
-		}
-		name, err := canonjson.Text(record, r.Label.Path)
-		if err != nil {
-			return "", err
-		}
-		if name == text || r == snapshot.Users && strings.EqualFold(name, text) {
-			ids = append(ids, id)
-		}
 	}
 	switch len(ids) {
 	case 0:
@@ -59,4 +45,28 @@ func Find(s *snapshot.Snapshot, r *snapshot.Resource, text string) (id string, e
 		return ids[0], nil
 	}
 	return "", fmt.Errorf("%d %ss have the %s %q; use one of the ids %s", len(ids), r.Noun, nameOf(r), text, strings.Join(ids, ", "))
+}
+
+// matching returns the ids of the records that have the name, or only the id if it is one.
+func matching(records iter.Seq2[[]byte, error], r *snapshot.Resource, text string) (ids []string, err error) {
+	for record, err := range records {
+		if err != nil {
+			return nil, err
+		}
+		id, err := canonjson.Text(record, r.Key[0])
+		if err != nil {
+			return nil, err
+		}
+		if id == text {
+			return []string{id}, nil
+		}
+		name, err := canonjson.Text(record, r.Label.Path)
+		if err != nil {
+			return nil, err
+		}
+		if name == text || r == snapshot.Users && strings.EqualFold(name, text) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }

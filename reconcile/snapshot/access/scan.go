@@ -12,11 +12,15 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// containing returns the records of r in which a member with this name has a text value,
-// at any depth. It parses no record, which takes a quarter of the time of
-// snapshot.Records.
+// containing returns the records of r in which a member with this name, or any value if
+// name is "", is a text, at any depth. It parses no record, which takes a quarter of the
+// time of snapshot.Records.
 func containing(s *snapshot.Snapshot, r *snapshot.Resource, name, value string) iter.Seq2[[]byte, error] {
-	text, err := jsontext.AppendQuote(fmt.Appendf(nil, "%q:", name), value)
+	var text []byte
+	if name != "" {
+		text = fmt.Appendf(nil, "%q:", name)
+	}
+	text, err := jsontext.AppendQuote(text, value)
 	if err != nil {
 		return func(yield func([]byte, error) bool) { yield(nil, fmt.Errorf("find %s: %w", r.Name, err)) }
 	}
@@ -36,6 +40,19 @@ func containing(s *snapshot.Snapshot, r *snapshot.Resource, name, value string) 
 			from++
 		}
 	})
+}
+
+// recordsOf returns the records of r in s.
+func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		records, err := s.Records(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer records.Close()
+		snapshot.Records(records)(yield)
+	}
 }
 
 // childrenOf returns the edges of r whose parent has one of these sorted keys, in their

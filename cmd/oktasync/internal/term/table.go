@@ -6,6 +6,10 @@ import (
 	"unicode/utf8"
 )
 
+// maxCell is the widest cell that widens its column, so that a long text doesn't add
+// spaces to each row.
+const maxCell = 80
+
 // A Table aligns columns of text, and keeps only their widths in memory. Pass each row
 // to Measure, and then each row to Write. An empty cell is printed as a hyphen, and
 // control characters are escaped. The zero Table is empty.
@@ -20,7 +24,7 @@ func (t *Table) Measure(cells []string) {
 		if i == len(t.widths) {
 			t.widths = append(t.widths, 0)
 		}
-		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell(text)))
+		t.widths[i] = max(t.widths[i], min(utf8.RuneCountInString(cell(text)), maxCell))
 	}
 }
 
@@ -31,7 +35,7 @@ func (t *Table) Write(w io.Writer, cells []string) error {
 		text = cell(text)
 		t.line.WriteString(text)
 		if i < len(cells)-1 {
-			t.line.WriteString(strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(text)+2))
+			t.line.WriteString(strings.Repeat(" ", max(t.widths[i]-utf8.RuneCountInString(text), 0)+2))
 		}
 	}
 	t.line.WriteByte('\n')
