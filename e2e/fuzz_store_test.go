@@ -38,6 +38,7 @@ func FuzzStoreReaders(f *testing.F) {
 	base.must(f, 3, "apply") // leaves a quarantined read
 	readers := [][]string{
 		{"verify"}, {"verify", "--json"}, {"list"}, {"list", "all-users"}, {"status"}, {"show", "all-users"}, {"show", "all-users@-1", "groups"},
+		{"show", "all-users", "--filter", "status pr or profile.login co \"a\"", "--format", "table"}, {"access", "all-users", "--user", "x"},
 		{"diff", "all-users"}, {"quarantine", "list"}, {"__complete", "show", "all-users@"}, {"__complete", "quarantine", "show", ""},
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
