@@ -131,12 +131,12 @@ type messageSite struct {
 func newMessageSite(t *testing.T) *messageSite {
 	t.Helper()
 	m := &messageSite{site: newSite(t, sandbox.Config{Seed: 1, Users: 60})}
-	m.org.SetClockOffset(-2 * time.Second) // the names of reads differ by a second
+	m.org.SetClockOffset(-5 * time.Second) // the names of reads differ by seconds
 	m.must(t, 0, "apply")
-	m.org.SetClockOffset(-time.Second)
+	m.org.SetClockOffset(-4 * time.Second)
 	m.org.Move(1)
 	m.must(t, 0, "apply")
-	m.org.SetClockOffset(0)
+	m.org.SetClockOffset(-3 * time.Second)
 	m.org.Wipe()
 	m.must(t, 3, "apply")
 	m.org.Restore()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -44,6 +45,32 @@ func BenchmarkApplyAccess(b *testing.B) {
 		}
 	})
 	compareEdges(b, org, filepath.Join(dir, "snapshots"))
+	b.Run("size", func(b *testing.B) {
+		for b.Loop() {
+		}
+		size := sizeOfLatest(b, filepath.Join(dir, "snapshots"))
+		b.ReportMetric(float64(size)/1e6, "MB")
+		b.ReportMetric(0, "ns/op")
+		if size > 30_000_000 {
+			b.Errorf("the snapshot has %d bytes, want at most 30 MB", size)
+		}
+	})
+}
+
+// sizeOfLatest returns the number of bytes of the files of the newest snapshot.
+func sizeOfLatest(b *testing.B, path string) (size int64) {
+	entries, err := os.ReadDir(filepath.Join(path, "people", "latest"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			b.Fatal(err)
+		}
+		size += info.Size()
+	}
+	return size
 }
 
 // compareEdges checks that the newest snapshot has exactly the edges of the org.

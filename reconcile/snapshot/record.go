@@ -231,6 +231,7 @@ func Records(r diff.Reader) iter.Seq2[[]byte, error] {
 
 const (
 	window       = 1 << 20 // bytes before the current one that the compression refers to
+	maxWindow    = 8 << 20 // the same, of edges
 	maxExpansion = 1000    // uncompressed bytes for each compressed one, see MaxContent
 )
 
@@ -302,7 +303,7 @@ func RecordsIn(content io.ReadCloser, r *Resource) diff.Reader { return recordsI
 func Decompress(packed io.Reader) (io.ReadCloser, error) {
 	d := &decompressor{packed: packed}
 	var err error
-	d.decoder, err = zstd.NewReader((*packedReader)(d), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
+	d.decoder, err = zstd.NewReader((*packedReader)(d), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	return d, err
 }
 
