@@ -95,23 +95,27 @@ def columns(text):
 
 # Each resource, parents before their children: the members that identify a record, the
 # path of its name and the member of a change that has it, the known columns, and for an
-# edge the resources of its two ends. A resource with a status is counted by status.
+# edge the resources of its two ends. A resource is counted by the member status, if any.
 RESOURCES = {
-    "users": dict(key=["id"], name="profile.login", label="login", status=True, open="profile", columns=columns(
+    "users": dict(key=["id"], name="profile.login", label="login", status="status", open="profile", columns=columns(
         "login=profile.login email=profile.email firstName=profile.firstName lastName=profile.lastName status title=profile.title "
         "department=profile.department manager=profile.manager employeeNumber=profile.employeeNumber userType=profile.userType "
         "created activated lastLogin statusChanged passwordChanged id")),
     "groups": dict(key=["id"], name="profile.name", label="name", open="profile", columns=columns(
         "name=profile.name description=profile.description type created lastUpdated lastMembershipUpdated id")),
     "group_members": dict(key=["group_id", "user_id"], ends=["groups", "users"], columns=columns("group_name login group_id user_id")),
-    "group_rules": dict(key=["id"], name="name", label="name", status=True, columns=columns(
+    "group_rules": dict(key=["id"], name="name", label="name", status="status", columns=columns(
         "name status expression=conditions.expression.value groupIds=actions.assignUserToGroups.groupIds created lastUpdated id")),
-    "apps": dict(key=["id"], name="label", label="name", status=True, columns=columns(
+    "apps": dict(key=["id"], name="label", label="name", status="status", columns=columns(
         "label name status signOnMode implicitAssignment=settings.implicitAssignment created lastUpdated id")),
-    "app_users": dict(key=["app_id", "user_id"], ends=["apps", "users"], status=True, columns=columns(
+    "app_users": dict(key=["app_id", "user_id"], ends=["apps", "users"], status="status", columns=columns(
         "app_label login scope status username created lastUpdated statusChanged passwordChanged externalId syncState lastSync app_id user_id")),
     "app_groups": dict(key=["app_id", "group_id"], ends=["apps", "groups"], columns=columns(
         "app_label group_name priority lastUpdated app_id group_id")),
+    "role_assignments": dict(key=["principal_type", "principal_id", "role_type", "role_id", "resource_set_id"], name="label", label="name",
+        status="role_type", names=["login", "user_id", "group_name", "app_label"], columns=columns(
+        "login user_id group_name app_label role_type label status targets permissions resources principal_type principal_id role_id "
+        "resource_set_id assignment_id")),
 }
 NAMES = {"users": "login", "groups": "group_name", "apps": "app_label"}  # columns of an edge
 
@@ -135,7 +139,8 @@ def check_records(folder, m, listed, resource):
         last = key
         records.append(record)
         if "status" in RESOURCES[resource]:
-            by_status[record["status"]] = by_status.get(record["status"], 0) + 1
+            status = record[RESOURCES[resource]["status"]]
+            by_status[status] = by_status.get(status, 0) + 1
     counts = m["resources"][resource]
     require(len(records) == int(counts["total"]) == int(listed[name]["rows"]), where, "the manifest has another number of records")
     require(by_status == {s: int(n) for s, n in counts.get("by_status", {}).items()}, where, "the manifest has other counts by status")
@@ -146,6 +151,8 @@ def check_records(folder, m, listed, resource):
 # that are not. It returns the records with the names of their ends.
 def check_ends(folder, m, resource, records):
     spec = RESOURCES[resource]
+    if resource == "role_assignments":
+        return holders(records)
     if "ends" not in spec:
         return records[resource]
     where, named, unresolved = os.path.join(folder, resource + ".ndjson.zst"), [dict(r) for r in records[resource]], 0
@@ -160,6 +167,24 @@ def check_ends(folder, m, resource, records):
                 record[NAMES[end]] = name
     require(unresolved == int(m["resources"][resource].get("unresolved", 0)), where, "the manifest has another number of unresolved edges")
     return named
+
+
+# The roles with the names of their holders. After the role of a group follows a row for
+# each of its members.
+def holders(records):
+    names = {end: {r["id"]: value_at(r, RESOURCES[end]["name"]) for r in records.get(end, [])} for end in NAMES}
+    rows = []
+    for role in records["role_assignments"]:
+        id = role["principal_id"]
+        if role["principal_type"] == "USER":
+            rows.append({**role, "user_id": id, "login": names["users"].get(id)})
+        elif role["principal_type"] == "CLIENT":
+            rows.append({**role, "app_label": names["apps"].get(id)})
+        else:
+            rows.append({**role, "group_name": names["groups"].get(id)})
+            rows += [{**rows[-1], "user_id": m["user_id"], "login": names["users"].get(m["user_id"])}
+                     for m in records.get("group_members", []) if m["group_id"] == id]
+    return rows
 
 
 # The transcript: for each resource, rows of all pages = records that were not carried +
@@ -200,9 +225,9 @@ def value_at(value, path):
 # CSV = NDJSON: every value of every record in the right column, and no others.
 def check_csv(folder, resource, records, attributes):
     spec = RESOURCES[resource]
-    names = [NAMES[end] for end in spec.get("ends", [])]
+    names = spec.get("names", []) + [NAMES[end] for end in spec.get("ends", [])]
     known = [(n, p) for n, p in spec["columns"]
-             if p in spec["key"] + names + ["status"] * ("status" in spec) or not covers(attributes["exclude"], p)]
+             if p in spec["key"] + names + [spec.get("status")] or not covers(attributes["exclude"], p)]
     where = os.path.join(folder, resource + ".csv")
     with open(where, encoding="utf-8", newline="") as f:
         head, *rows = csv.reader(f, strict=True)
@@ -300,6 +325,8 @@ def proofs(requests, resource):
 
 
 def kind(resource, op, before, after, paths, declared, since, proof, parent_exists):
+    if resource == "role_assignments":
+        return {"added": "granted", "changed": "changed", "removed": "revoked"}[op]
     if "ends" in RESOURCES[resource]:
         gone = "revoked" if parent_exists or proof.get("http_status") == "404" else "not_listed"
         return {"added": "granted", "changed": "changed", "removed": gone}[op]

@@ -90,8 +90,9 @@ var mayImport = map[string]imports{
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot"},
 	},
 	"reconcile/snapshot/edges": {
-		ours:  []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
-		tests: []string{"reconcile/internal/recordtest"},
+		ours:   []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		others: []string{"github.com/go-json-experiment/json"},
+		tests:  []string{"reconcile/internal/recordtest"},
 	},
 	"reconcile/snapshot/render": {
 		ours:   []string{"reconcile/snapshot/canonjson"},

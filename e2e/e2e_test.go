@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -137,6 +138,9 @@ func serveSite(dir string, cfg sandbox.Config, app sandbox.ClientApp) (*site, er
 	app.ID, app.Keys = clientID, []sandbox.PublicKey{{Key: key.Public()}}
 	if app.Scopes == nil {
 		app.Scopes = []string{"okta.users.read"}
+	}
+	if slices.Contains(app.Scopes, "okta.roles.read") {
+		app.Permissions = append(app.Permissions, "okta.iam.read")
 	}
 	cfg.Clients = []sandbox.ClientApp{app}
 	s := &site{org: sandbox.NewOrg(cfg), dir: dir}

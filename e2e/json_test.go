@@ -22,7 +22,7 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	schema := readSchema(t, read(t, "../docs/json.md"))
-	s := newSite(t, sandbox.Config{Seed: 1, Users: 120}, append(usersAndGroups, "okta.apps.read")...)
+	s := newSite(t, sandbox.Config{Seed: 1, Users: 120}, append(usersAndGroups, "okta.apps.read", "okta.roles.read")...)
 	show := func(status int, kind string, args ...string) any {
 		t.Helper()
 		args = append(args, "--json")
@@ -51,7 +51,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	authority := newStampingAuthority(t)
 	store := "  signing_key_file: signing-key\n  timestamp_url: " + authority.url + "\n  timestamp_ca_file: " + authority.ca + "\n"
 	config := func(more string) {
-		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {refresh: incremental}\n    group_rules: {optional: true}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n"+more, "store:\n", "store:\n"+store)
+		s.configure(t, "    schedule: \"@daily\"\n    users: {}\n    groups: {}\n    group_members: {refresh: incremental}\n    group_rules: {optional: true}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n    role_assignments: {}\n"+more, "store:\n", "store:\n"+store)
 	}
 	show(0, "initialization", "init", "--config", "made.yaml", "--signing-key", "--change-request")
 	config("    factors: {}\n")
@@ -61,12 +61,14 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	show(0, "list of finding", "doctor")
 	for _, role := range []string{sandbox.RoleHalf, sandbox.RoleReadOnly} {
 		check(t, s.register(func(app *sandbox.ClientApp) {
-			app.Role, app.Scopes = role, append(app.Scopes, "okta.groups.read", "okta.apps.read")
+			app.Role, app.Scopes = role, append(app.Scopes, "okta.groups.read", "okta.apps.read", "okta.roles.read")
+			app.Permissions = []string{"okta.iam.read"}
 		}))
 		show(0, "list of plan", "plan")
 	}
 	show(0, "list of manifest", "apply")
-	s.org.Join(2)
+	joined := s.org.Join(2)
+	check(t, s.org.Roles().Grant(sandbox.RoleAssignment{PrincipalType: "USER", Principal: joined[0], Type: "READ_ONLY_ADMIN"}))
 	moved := s.org.Move(2)
 	s.org.Deactivate(1)
 	s.org.Delete(1)

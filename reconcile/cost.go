@@ -1,6 +1,9 @@
 package reconcile
 
-import "oktasync/reconcile/snapshot"
+import (
+	"oktasync/oktaclient"
+	"oktasync/reconcile/snapshot"
+)
 
 // EstimateRequests estimates the requests of a read by rate-limit bucket. records has
 // the number of records of each resource, by name. It doesn't count requests for
@@ -8,6 +11,10 @@ import "oktasync/reconcile/snapshot"
 func (e Export) EstimateRequests(records map[string]int) map[string]int {
 	buckets := make(map[string]int)
 	for _, d := range e.Resources() {
+		if d.Read.Strategy == oktaclient.Roles {
+			addRoleRequests(buckets, records)
+			continue
+		}
 		requests := records[d.Resource.Name]/d.Read.PageSize + 1
 		if p := d.Resource.Parent; p != nil {
 			requests += records[p.Name] // each parent has a list
@@ -18,6 +25,17 @@ func (e Export) EstimateRequests(records map[string]int) map[string]int {
 		buckets[d.Read.Bucket()] += requests
 	}
 	return buckets
+}
+
+// addRoleRequests adds the requests for admin roles: two passes over the lists in which
+// their holders are found, and for each role that of its holder and one for its targets.
+func addRoleRequests(buckets, records map[string]int) {
+	roles := records[snapshot.RoleAssignments.Name]
+	for _, list := range []oktaclient.Resource{oktaclient.RoleAssignments, oktaclient.Groups, oktaclient.Apps} {
+		buckets[list.Bucket()] += 2 * (records[list.Name]/list.PageSize + 1)
+	}
+	buckets[oktaclient.Users.Bucket()] += 2 * roles
+	buckets[oktaclient.RoleAssignments.Bucket()] += 4 // resource sets and bindings, in an org with few of them
 }
 
 // expectedBuckets estimates the requests of the read from the newest snapshot. It

@@ -54,6 +54,10 @@ type Export struct {
 	// and secrets. It needs users, and one request for each user: declare it in an export
 	// of its own.
 	Factors *Resource `yaml:"factors"`
+	// RoleAssignments declares the admin roles of users, groups and service apps, with
+	// their targets and permissions. A role through a group is recorded for the group; with
+	// group_members, the CSV file also lists its members.
+	RoleAssignments *Resource `yaml:"role_assignments"`
 	// Formats are the formats of the files in a snapshot: ndjson and csv. ndjson is
 	// always written, because it is the snapshot.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
@@ -132,13 +136,14 @@ func (e Export) Resources() []Declared {
 		relist     bool
 	}{
 		{e.Factors, snapshot.Factors, oktaclient.Factors, usersScope, "", false},
-		{e.Groups, snapshot.Groups, oktaclient.Groups, "okta.groups.read", "", false},
-		{e.GroupMembers.resource(), snapshot.GroupMembers, oktaclient.GroupMembers, "okta.groups.read", "", false},
-		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, "okta.groups.read", "", true},
-		{e.Apps, snapshot.Apps, oktaclient.Apps, "okta.apps.read", "", true},
-		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, "okta.apps.read", "", false},
-		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, "okta.apps.read", "", false},
+		{e.Groups, snapshot.Groups, oktaclient.Groups, groupsScope, "", false},
+		{e.GroupMembers.resource(), snapshot.GroupMembers, oktaclient.GroupMembers, groupsScope, "", false},
+		{e.GroupRules, snapshot.GroupRules, oktaclient.GroupRules, groupsScope, "", true},
+		{e.Apps, snapshot.Apps, oktaclient.Apps, appsScope, "", true},
+		{e.AppUsers, snapshot.AppUsers, oktaclient.AppUsers, appsScope, "", false},
+		{e.AppGroups, snapshot.AppGroups, oktaclient.AppGroups, appsScope, "", false},
 		{e.APITokens, snapshot.APITokens, oktaclient.APITokens, "okta.apiTokens.read", "okta.users.apitokens.read", false},
+		{e.RoleAssignments, snapshot.RoleAssignments, oktaclient.RoleAssignments, "okta.roles.read", "okta.iam.read", false},
 	} {
 		d := other.declared
 		if d == nil {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 
+	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -14,12 +15,14 @@ const maxOverridden = 10_000 // missing records that are requested if an overrid
 // that still exist. So a record counts as deleted only if Okta answers that it
 // doesn't exist. If the declaration selects it, it is added to the read.
 //
+// Admin roles have no ids that Okta could be asked for. Their read requests each holder.
+//
 // If more records are missing than the guard allows, none is requested: the guard
 // stops the read, and a missing role is the most likely cause. An override requests
 // them, up to a bound. The others have no proof.
 func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	most := maxRemoved(rp.Declared.Guard, rp.Counts.Before)
-	if rp.Counts.Removed == 0 || rp.Counts.Removed > most && !c.plan.override {
+	if rp.Counts.Removed == 0 || rp.Declared.Read.Strategy == oktaclient.Roles || rp.Counts.Removed > most && !c.plan.override {
 		return nil
 	}
 	most = min(rp.Counts.Removed, max(most, maxOverridden))

@@ -147,6 +147,8 @@ var defaultGuards = map[string]Guard{
 	"app_groups":    {MaxRemoved: snapshot.Percent(10), AtLeast: 50},
 	"api_tokens":    {MaxRemoved: snapshot.Percent(100)}, // none
 	"factors":       {MaxRemoved: snapshot.Percent(100)}, // none: a policy decides which are listed
+
+	"role_assignments": {MaxRemoved: snapshot.Percent(25), AtLeast: 5, Min: 1},
 }
 
 // SetDefaults sets u to the declaration for missing keys. The key is "users".
@@ -192,7 +194,18 @@ type Declared struct {
 const (
 	readOnlyAdmin = "Read-only Administrator" // the smallest standard role that sees all users, groups and apps
 	usersScope    = "okta.users.read"
+	groupsScope   = "okta.groups.read"
+	appsScope     = "okta.apps.read"
 )
+
+// Scopes returns all OAuth 2.0 scopes that reading needs, Scope first.
+func (d Declared) Scopes() []string {
+	scopes := []string{d.Scope}
+	if d.Resource == snapshot.RoleAssignments { // the holders of roles are found in lists of groups and apps
+		scopes = append(scopes, usersScope, groupsScope, appsScope)
+	}
+	return scopes
+}
 
 func (u *Users) declared() snapshot.DeclaredResource {
 	limit := u.Guard.MaxDeactivated

@@ -39,6 +39,9 @@ type spool struct {
 	project func(dst, canonical []byte) ([]byte, error)
 	runSize int
 
+	// keyOf appends the key of a record. nil: the ids of its parent and of itself.
+	keyOf func(dst, record []byte) ([]byte, error)
+
 	// counts reports whether a copy of a record is a part of the read. nil: all are.
 	counts func(key, updated []byte) bool
 
@@ -76,7 +79,11 @@ type run struct {
 
 // newSpool returns an empty spool for the records of a resource.
 func newSpool(temp func() (*os.File, error), d Declared) *spool {
-	return &spool{temp: temp, record: d.Resource.Record, project: d.Attributes.Projector(d.Resource.Always()).Project, runSize: runSize(d)}
+	s := &spool{temp: temp, record: d.Resource.Record, project: d.Attributes.Projector(d.Resource.Always()).Project, runSize: runSize(d)}
+	if len(d.Resource.Key) > 2 {
+		s.keyOf = d.Resource.AppendKey
+	}
+	return s
 }
 
 // runSize returns the bytes of records of a resource that are sorted in memory.
@@ -108,10 +115,9 @@ func (s *spool) addOutside(r oktaclient.Record) error { return s.put(r, nil) }
 
 // put adds a record. Its json is nil if the declaration doesn't select it.
 func (s *spool) put(r oktaclient.Record, json []byte) error {
-	if s.key = s.key[:0]; r.Parent != "" {
-		s.key = append(append(s.key, r.Parent...), 0) // as snapshot.Resource.AppendKey
+	if err := s.setKey(r, json); err != nil {
+		return err
 	}
-	s.key = append(s.key, r.ID...)
 	if len(s.arena)+len(s.key)+len(r.LastUpdated)+len(r.Status)+len(json)+maxLengths > s.runSize {
 		if err := s.flush(); err != nil {
 			return err
@@ -132,6 +138,19 @@ func (s *spool) put(r oktaclient.Record, json []byte) error {
 	// If the arena has grown, earlier entries still point into the old array, whose
 	// bytes don't change.
 	s.index = append(s.index, entry{key: key, updated: updated, arrival: s.records, record: s.arena[start:]})
+	return nil
+}
+
+// setKey sets s.key to the key of a record.
+func (s *spool) setKey(r oktaclient.Record, json []byte) (err error) {
+	if s.key = s.key[:0]; s.keyOf != nil {
+		s.key, err = s.keyOf(s.key, json)
+		return err
+	}
+	if r.Parent != "" {
+		s.key = append(append(s.key, r.Parent...), 0) // as snapshot.Resource.AppendKey
+	}
+	s.key = append(s.key, r.ID...)
 	return nil
 }
 

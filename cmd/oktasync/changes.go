@@ -107,7 +107,7 @@ func valueText(object []byte, path string) string {
 // headings returns the headings of the changes of a resource, in their order.
 func headings(r *snapshot.Resource) []string {
 	var list []string
-	for _, heading := range []string{snapshot.Leavers, snapshot.Joiners, snapshot.Movers, snapshot.Others, r.Name} {
+	for _, heading := range []string{snapshot.Administrators, snapshot.Leavers, snapshot.Joiners, snapshot.Movers, snapshot.Others, r.Name} {
 		if slices.ContainsFunc(r.Kinds, func(k diff.Kind) bool { return r.Heading(k) == heading }) {
 			list = append(list, heading)
 		}
@@ -255,6 +255,10 @@ func compare(export string, from *snapshot.Snapshot, to source, toDeclared snaps
 			d.skipped = append(d.skipped, r.Name)
 		}
 	}
+	if i := slices.IndexFunc(d.resources, func(c comparison) bool { return c.resource == snapshot.RoleAssignments }); i > 0 {
+		roles := d.resources[i] // administrators come first
+		d.resources = slices.Insert(slices.Delete(d.resources, i, i+1), 0, roles)
+	}
 	if len(d.resources) == 0 {
 		return nil, fmt.Errorf("%s and %s have no resource in common", from.Name(), to.Name())
 	}
@@ -284,7 +288,7 @@ func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Co
 // names returns the names of the ends of the first changed edges, as many as a list
 // with this limit has. They are those of the newer state, if it has them.
 func (d *difference) names(c comparison, limit int) (report.Names, error) {
-	if c.resource.Parent == nil {
+	if c.resource.Parent == nil && c.resource != snapshot.RoleAssignments {
 		return nil, nil
 	}
 	names, n := make(report.Names), 0

@@ -152,7 +152,7 @@ func (in *initializer) moreResources() string {
 // neededScopes returns the scopes that the declared resources need.
 func (in *initializer) neededScopes() (scopes []string) {
 	for _, d := range in.declared() {
-		scopes = append(scopes, d.Scope)
+		scopes = append(scopes, d.Scopes()...)
 	}
 	return slices.Compact(scopes)
 }

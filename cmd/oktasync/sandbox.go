@@ -23,8 +23,8 @@ import (
 const sandboxClientID = "0oa1sandboxapp000001"
 
 var (
-	sandboxScopes      = []string{config.UsersScope, "okta.groups.read", "okta.apps.read", "okta.apiTokens.read"}
-	sandboxPermissions = []string{"okta.users.apitokens.read"}
+	sandboxScopes      = []string{config.UsersScope, "okta.groups.read", "okta.apps.read", "okta.apiTokens.read", "okta.roles.read"}
+	sandboxPermissions = []string{"okta.users.apitokens.read", "okta.iam.read"}
 )
 
 const sandboxLong = `Serves an Okta org of made-up people over TLS until a signal stops it. It has a

@@ -7,6 +7,7 @@ import (
 
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/edges"
 	"oktasync/reconcile/snapshot/render"
 )
 
@@ -327,6 +328,48 @@ func factorKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, 
 		return diff.Listed, nil
 	case diff.OpRemoved:
 		return diff.NotListed, nil
+	}
+	return diff.Changed, nil
+}
+
+// RoleAssignments are the admin roles of users, groups and service clients (Okta: Role
+// Assignments API). A role of a group isn't repeated for its members, except in the CSV
+// file.
+var RoleAssignments = &Resource{
+	Name:    "role_assignments",
+	Noun:    "role assignment",
+	Key:     []string{"principal_type", "principal_id", "role_type", "role_id", "resource_set_id"},
+	blank:   []string{"role_id", "resource_set_id"},
+	holders: edges.HolderMembers,
+	Label:   diff.Label{Member: "name", Path: "label"},
+	Status:  "role_type",
+	Kind:    roleKind,
+	Allowed: []string{"principal_type", "principal_id", "role_type", "role_id", "resource_set_id", "label", "status", "assignment_id", "targets", "permissions", "resources"},
+	Columns: []render.Column{
+		{Name: "role_type", Path: "role_type"},
+		{Name: "label", Path: "label"},
+		{Name: "status", Path: "status"},
+		{Name: "targets", Path: "targets"},
+		{Name: "permissions", Path: "permissions"},
+		{Name: "resources", Path: "resources"},
+		{Name: "principal_type", Path: "principal_type"},
+		{Name: "principal_id", Path: "principal_id"},
+		{Name: "role_id", Path: "role_id"},
+		{Name: "resource_set_id", Path: "resource_set_id"},
+		{Name: "assignment_id", Path: "assignment_id"},
+	},
+	Kinds:    []diff.Kind{diff.Granted, diff.Revoked, diff.Changed},
+	headings: map[diff.Kind]string{diff.Granted: Administrators, diff.Revoked: Administrators, diff.Changed: Administrators},
+}
+
+// roleKind returns the kind of a change of a role. A read is complete, so a role that is
+// missing was revoked.
+func roleKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+	switch t.Op {
+	case diff.OpAdded:
+		return diff.Granted, nil
+	case diff.OpRemoved:
+		return diff.Revoked, nil
 	}
 	return diff.Changed, nil
 }

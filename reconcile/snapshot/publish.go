@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/edges"
 	"oktasync/reconcile/snapshot/render"
 	"oktasync/reconcile/snapshot/sign"
 )
@@ -355,4 +357,18 @@ func (w *Writer) signed(d Draft) Time {
 		signed = later(signed, w.newest.Manifest.Signed)
 	}
 	return signed
+}
+
+// countedRecords passes the keys of edges to a counter.
+type countedRecords struct {
+	diff.Reader
+	counter *edges.Counter
+}
+
+func (c countedRecords) Next() (diff.Record, error) {
+	record, err := c.Reader.Next()
+	if err == nil {
+		c.counter.Add(record.Key)
+	}
+	return record, err
 }

@@ -143,27 +143,32 @@ func OpenParents(s Source, r *Resource, rules *diff.Rules) (closeParents func() 
 
 // Joiner returns a Joiner for the records of r, which has a parent, in s. The caller must close it.
 func Joiner(s Source, r *Resource) *edges.Joiner {
-	end := func(of *Resource) edges.End {
-		if of == nil {
-			return edges.End{}
-		}
-		e := edges.End{Label: of.Label.Path, Member: of.Beside}
-		if slices.Contains(s.Recorded(), of) {
-			e.Open = func() (diff.Reader, error) { return s.Records(of) }
-		}
-		return e
+	return edges.New(func() (diff.Reader, error) { return s.Records(r) }, endNamed(s, r.Parent), endNamed(s, r.Other))
+}
+
+func endNamed(s Source, r *Resource) (e edges.End) {
+	if r != nil {
+		e.Label, e.Member = r.Label.Path, r.Beside
 	}
-	return edges.New(func() (diff.Reader, error) { return s.Records(r) }, end(r.Parent), end(r.Other))
+	if slices.Contains(s.Recorded(), r) {
+		e.Open = func() (diff.Reader, error) { return s.Records(r) }
+	}
+	return e
 }
 
 // NamedRecords opens the records of a resource as they are rendered: with the names of
-// the parent and of the other end, if there are any.
+// the parent and of the other end, if there are any, and of the holders of admin roles.
 func NamedRecords(s Source, r *Resource) (diff.Reader, error) {
 	records, err := s.Records(r)
-	if err != nil || r.Parent == nil {
-		return records, err
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Parent != nil:
+		return &namedRecords{Reader: records, joiner: Joiner(s, r)}, nil
+	case len(r.holders) > 0:
+		return &edges.Holders{Assignments: records, Users: endNamed(s, Users), Groups: endNamed(s, Groups), Apps: endNamed(s, Apps), Members: endNamed(s, GroupMembers).Open}, nil
 	}
-	return &namedRecords{Reader: records, joiner: Joiner(s, r)}, nil
+	return records, nil
 }
 
 type namedRecords struct {
@@ -199,20 +204,6 @@ func (s summedRecords) Next() (diff.Record, error) {
 	record, err := s.Reader.Next()
 	if err == nil {
 		s.sums.Add(record.Key, record.JSON)
-	}
-	return record, err
-}
-
-// countedRecords passes the keys of edges to a counter.
-type countedRecords struct {
-	diff.Reader
-	counter *edges.Counter
-}
-
-func (c countedRecords) Next() (diff.Record, error) {
-	record, err := c.Reader.Next()
-	if err == nil {
-		c.counter.Add(record.Key)
 	}
 	return record, err
 }

@@ -40,6 +40,8 @@ type Resource struct {
 	Dates map[diff.Kind][]string // attributes with the time of a change
 	Kinds []diff.Kind            // all kinds, in the order in which people read them
 
+	blank    []string             // members of Key that can be ""
+	holders  []string             // of admin roles: members that the CSV file adds; see edges.Holders
 	headings map[diff.Kind]string // nil: the name of the resource
 	members  []member             // of a record with a parent, in their order; nil: a record is Okta's object
 	pool     sync.Pool            // of *recorder
@@ -65,7 +67,7 @@ type member struct {
 }
 
 // resources are all resources, parents before their children.
-var resources = []*Resource{Users, Factors, Groups, GroupMembers, GroupRules, Apps, AppUsers, AppGroups, APITokens}
+var resources = []*Resource{Users, Factors, Groups, GroupMembers, GroupRules, Apps, AppUsers, AppGroups, APITokens, RoleAssignments}
 
 // Resources returns all resources in the order in which they are read.
 func Resources() []*Resource { return slices.Clone(resources) }
@@ -83,7 +85,7 @@ func ResourceNamed(name string) *Resource {
 // Always returns the paths that every record keeps. They identify it, and give its
 // status.
 func (r *Resource) Always() []string {
-	if r.Status == "" {
+	if r.Status == "" || slices.Contains(r.Key, r.Status) {
 		return r.Key
 	}
 	return append(slices.Clone(r.Key), r.Status)
@@ -126,10 +128,14 @@ func (r *Resource) ProvedBy() *Resource {
 	return r
 }
 
+// RowsThroughGroups reports whether the CSV file has, after the record of a group, a row
+// for each member of the group.
+func (r *Resource) RowsThroughGroups() bool { return len(r.holders) > 0 }
+
 // Schema returns the columns of the resource's CSV file. With a parent, it begins with
-// the names of the parent and of the other end.
+// the names of the parent and of the other end; for admin roles, with those of the holder.
 func (r *Resource) Schema() render.Schema {
-	s := render.Schema{Known: r.Columns, Open: r.Open, Always: r.Always()}
+	s := render.Schema{Known: r.Columns, Open: r.Open, Always: r.Always(), Names: r.holders}
 	for _, end := range []*Resource{r.Parent, r.Other} {
 		if end != nil {
 			s.Names = append(s.Names, end.Beside)
@@ -182,7 +188,7 @@ func (r *Resource) AppendKey(dst, record []byte) ([]byte, error) {
 
 // AppendKeyPart appends the value of the ith key member to the key in dst.
 func (r *Resource) AppendKeyPart(dst []byte, i int, value []byte) ([]byte, error) {
-	if len(value) <= 2 || value[0] != '"' {
+	if len(value) < 2 || value[0] != '"' || len(value) == 2 && !slices.Contains(r.blank, r.Key[i]) {
 		return dst, fmt.Errorf("a %s without %s", r.Noun, r.Key[i])
 	}
 	if i > 0 {
@@ -252,6 +258,9 @@ const (
 	Leavers = "leavers"
 	Others  = "others"
 )
+
+// Administrators is the heading of the changes of admin roles.
+const Administrators = "administrators"
 
 // The statuses of Okta that decide about kinds.
 const (

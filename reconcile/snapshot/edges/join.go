@@ -2,8 +2,9 @@
 // records of two other resources, such as a group and a user.
 //
 // Package snapshot uses it for CSV files, and package verify to compare them. Start
-// with [Joiner]. [Counter] counts the members of groups for control totals, and [Sums]
-// has digests of them for incremental reads.
+// with [Joiner]. [Holders] does the same for the holders of admin roles. [Counter] counts
+// the members of groups for control totals, and [Sums] has digests of them for
+// incremental reads.
 package edges
 
 import (
@@ -189,12 +190,16 @@ func (j *Joiner) fill() (err error) {
 			j.names[string(other)] = ""
 		}
 	}
-	return j.readNames()
+	return j.other.readNames(j.names)
 }
 
-// readNames reads all records of the other ends.
-func (j *Joiner) readNames() error {
-	records, err := j.other.Open()
+// readNames sets the names of the records with the keys of names, as JSON; "null" if a
+// record has none. It reads all records.
+func (e End) readNames(names map[string]string) error {
+	if e.Open == nil {
+		return nil
+	}
+	records, err := e.Open()
 	if err != nil {
 		return err
 	}
@@ -207,10 +212,10 @@ func (j *Joiner) readNames() error {
 		if err != nil {
 			return err
 		}
-		if _, ok := j.names[string(record.Key)]; !ok {
+		if _, ok := names[string(record.Key)]; !ok {
 			continue
 		}
-		name, err := canonjson.FindPath(record.JSON, j.other.Label)
+		name, err := canonjson.FindPath(record.JSON, e.Label)
 		if err != nil {
 			return err
 		}
@@ -218,9 +223,9 @@ func (j *Joiner) readNames() error {
 			name = []byte("null")
 		}
 		if size += len(name); size > maxNames {
-			return fmt.Errorf("the %s of %d records have over %d bytes", j.other.Member, len(j.names), maxNames)
+			return fmt.Errorf("the %s of %d records have over %d bytes", e.Member, len(names), maxNames)
 		}
-		j.names[string(record.Key)] = string(name)
+		names[string(record.Key)] = string(name)
 	}
 }
 

@@ -2,11 +2,13 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
@@ -20,6 +22,7 @@ import (
 // Reader for the comparison with the previous snapshot.
 type recordCheck struct {
 	resource  *snapshot.Resource
+	always    []string // resource.Always
 	lines     *snapshot.LineReader
 	content   *readAhead
 	sum       *snapshot.Digest // of content
@@ -44,19 +47,19 @@ func newRecordCheck(r *snapshot.Resource, attrs canonjson.Attributes, packed, cs
 	if err != nil {
 		return nil, err
 	}
-	c := &recordCheck{resource: r, sum: snapshot.NewDigest(), byStatus: make(map[string]*int)}
+	c := &recordCheck{resource: r, always: r.Always(), sum: snapshot.NewDigest(), byStatus: make(map[string]*int)}
 	c.content = newReadAhead(content, c.sum)
 	c.lines = snapshot.NewLineReader(c.content)
 	if csv == nil {
-		c.scanner = canonjson.NewScanner(r.Always(), nil)
+		c.scanner = canonjson.NewScanner(c.always, nil)
 		return c, nil
 	}
 	c.csv = render.NewCSVChecker(r.Schema(), attrs, csv)
-	if r.Parent == nil {
-		c.scanner = c.csv.Scanner(r.Always())
+	if r.Parent == nil && !r.RowsThroughGroups() {
+		c.scanner = c.csv.Scanner(c.always)
 		return c, nil
 	}
-	c.scanner, c.namedScan = canonjson.NewScanner(r.Always(), nil), c.csv.Scanner(nil)
+	c.scanner, c.namedScan = canonjson.NewScanner(c.always, nil), c.csv.Scanner(nil)
 	return c, nil
 }
 
@@ -95,7 +98,7 @@ func (c *recordCheck) read() (diff.Record, error) {
 	}
 	c.key, c.next = c.next, c.key
 	if c.resource.Status != "" {
-		c.count(c.scanner.Values[len(c.resource.Key)])
+		c.count(c.scanner.Values[slices.Index(c.always, c.resource.Status)])
 	}
 	c.passed()
 	c.members.Add(c.key)
@@ -108,7 +111,7 @@ func (c *recordCheck) read() (diff.Record, error) {
 			return diff.Record{}, err
 		}
 	}
-	if c.csv != nil {
+	if c.csv != nil && !c.resource.RowsThroughGroups() {
 		c.csv.Add()
 	}
 	return record, nil
@@ -173,10 +176,40 @@ func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 // joiner returns a Joiner for the records of r, or nil if r has no parent or if there is
 // a finding about the records of the ends.
 func (c *checkedSnapshot) joiner(r *snapshot.Resource) *edges.Joiner {
-	if r.Parent == nil || c.wrong[r.Parent.RecordsFile()] || r.Other != nil && c.wrong[r.Other.RecordsFile()] {
+	if r.Parent == nil || c.anyWrong(r.Parent) || r.Other != nil && c.anyWrong(r.Other) {
 		return nil
 	}
 	return snapshot.Joiner(c.Snapshot, r)
+}
+
+// anyWrong reports whether there is a finding about the records of one of the resources.
+func (c *checkedSnapshot) anyWrong(all ...*snapshot.Resource) bool {
+	return slices.ContainsFunc(all, func(r *snapshot.Resource) bool { return c.wrong[r.RecordsFile()] })
+}
+
+// checkRows compares the CSV file of admin roles with all its rows, and returns their
+// number.
+func (c *checkedSnapshot) checkRows(ctx context.Context, check *recordCheck) (rows int, err error) {
+	named, err := snapshot.NamedRecords(c.Snapshot, check.resource)
+	if err != nil {
+		return 0, err
+	}
+	defer named.Close()
+	for ; ; rows++ {
+		record, err := named.Next()
+		if err == io.EOF {
+			return rows, nil
+		}
+		if err := cmp.Or(err, ctx.Err()); err != nil {
+			return rows, err
+		}
+		check.csv.Begin()
+		check.named = append(append(check.named[:0], record.JSON...), '\n')
+		if err := check.namedScan.Scan(check.named); err != nil {
+			return rows, err
+		}
+		check.csv.Add()
+	}
 }
 
 // checkRecords checks the records and the CSV file of a resource, and compares the
@@ -199,7 +232,7 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 		csv = rendered
 	}
 	joiner := c.joiner(r)
-	if joiner == nil && r.Parent != nil {
+	if joiner == nil && r.Parent != nil || r.RowsThroughGroups() && c.anyWrong(snapshot.Users, snapshot.Groups, snapshot.GroupMembers, snapshot.Apps) {
 		csv = nil // its names can't be compared
 	}
 	check, err := newRecordCheck(r, c.Manifest.Declared.Resources[r.Name].Attributes, packed, csv)
@@ -224,12 +257,17 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	}
 	wrong := c.wrong[r.RecordsFile()]
 	if rendered != nil {
-		equal := true
+		equal, rows := true, c.Manifest.Resources[r.Name].Total
+		if check.csv != nil && r.RowsThroughGroups() && !wrong {
+			if rows, err = c.checkRows(ctx, check); err != nil {
+				return nil, err
+			}
+		}
 		if check.csv != nil {
 			equal, _ = check.csv.Close() // rendered.check returns the error
 		}
 		var problem error
-		if !wrong && (!equal || rendered.entry.Rows != c.Manifest.Resources[r.Name].Total) {
+		if !wrong && (!equal || check.csv != nil && rendered.entry.Rows != rows) {
 			problem = fmt.Errorf("doesn't match the %s of the snapshot", r.Name)
 		}
 		if err := rendered.check(problem, report); err != nil {

@@ -145,12 +145,14 @@ type requiredScope struct {
 func (c *Config) requiredScopes() []requiredScope {
 	var required []requiredScope
 	for _, d := range c.Declared() {
-		i := slices.IndexFunc(required, func(r requiredScope) bool { return r.scope == d.Scope })
-		if i < 0 {
-			i, required = len(required), append(required, requiredScope{scope: d.Scope, optional: true})
+		for _, scope := range d.Scopes() {
+			i := slices.IndexFunc(required, func(r requiredScope) bool { return r.scope == scope })
+			if i < 0 {
+				i, required = len(required), append(required, requiredScope{scope: scope, optional: true})
+			}
+			required[i].resources = append(required[i].resources, d.Resource.Name)
+			required[i].optional = required[i].optional && d.Optional
 		}
-		required[i].resources = append(required[i].resources, d.Resource.Name)
-		required[i].optional = required[i].optional && d.Optional
 	}
 	return required
 }

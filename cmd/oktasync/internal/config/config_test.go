@@ -125,7 +125,7 @@ func marshalled(t *testing.T, cfg *Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^ *(groups|apps|group_members|group_rules|app_users|app_groups|api_tokens|factors): null\n`).ReplaceAllString(string(data), "")
+	text := regexp.MustCompile(`(?m)^ *(groups|apps|group_members|group_rules|app_users|app_groups|api_tokens|factors|role_assignments): null\n`).ReplaceAllString(string(data), "")
 	return strings.ReplaceAll(text, "${", "$${")
 }
 

@@ -126,6 +126,14 @@ func (p *page) request(ctx context.Context, x *checker, path string) error {
 // parse counts the records of a response, and finds the next page.
 func (p *page) parse(resp *http.Response, body []byte) (err error) {
 	var records []struct{ ID string }
+	if p.declared.Read.Strategy == oktaclient.Roles { // the list of administrators is in an object
+		var object struct {
+			Value json.RawMessage
+			Links struct{ Next struct{ Href string } } `json:"_links"`
+		}
+		json.Unmarshal(body, &object) // otherwise, body is no list
+		body, p.next = object.Value, object.Links.Next.Href
+	}
 	if json.Unmarshal(body, &records) != nil {
 		return errors.New("the response is not a list of " + p.declared.Resource.Name)
 	}
@@ -133,7 +141,9 @@ func (p *page) parse(resp *http.Response, body []byte) (err error) {
 	if len(records) > 0 {
 		p.first = records[0].ID
 	}
-	p.next, err = oktaclient.NextPage(resp)
+	if p.declared.Read.Strategy != oktaclient.Roles {
+		p.next, err = oktaclient.NextPage(resp)
+	}
 	return err
 }
 

@@ -16,10 +16,14 @@ import (
 )
 
 func (c count) text(r *snapshot.Resource) string {
-	if c.all {
-		return r.Plural(c.n)
+	text := r.Plural(c.n)
+	if r == snapshot.RoleAssignments { // Okta lists their holders
+		text = term.Plural(c.n, "administrator")
 	}
-	return "at least " + r.Plural(c.n)
+	if c.all {
+		return text
+	}
+	return "at least " + text
 }
 
 // checkRole checks which users and other records the app sees. Okta's lists silently

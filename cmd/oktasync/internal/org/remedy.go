@@ -159,7 +159,9 @@ func explain(err error, resource string, declared []reconcile.Declared) error {
 	these := needed(func(d reconcile.Declared) bool { return d.Resource.Name == resource })
 	partly, isPartly := errors.AsType[*dpopauth.ScopeError](err)
 	if isPartly {
-		these = needed(func(d reconcile.Declared) bool { return slices.Contains(partly.Missing, d.Scope) })
+		these = needed(func(d reconcile.Declared) bool {
+			return slices.ContainsFunc(d.Scopes(), func(s string) bool { return slices.Contains(partly.Missing, s) })
+		})
 	}
 	switch {
 	case len(these) == 0:
@@ -218,7 +220,7 @@ func Needs(these []reconcile.Declared) string {
 		if d.Permission != "" {
 			role = d.Role
 		}
-		names, scopes, roles = append(names, d.Resource.Name), append(scopes, d.Scope), append(roles, role)
+		names, scopes, roles = append(names, d.Resource.Name), append(scopes, d.Scopes()...), append(roles, role)
 	}
 	return fmt.Sprintf("reading %s needs the scope %s and %s", term.List(names), term.List(slices.Compact(scopes)), term.List(slices.Compact(roles)))
 }

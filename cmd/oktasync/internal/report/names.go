@@ -11,26 +11,45 @@ import (
 	"oktasync/reconcile/snapshot/diff"
 )
 
-// maxNames bounds the memory of Names. Further edges are printed with ids.
+// maxNames bounds the memory of Names, for each resource. Further edges are printed with ids.
 const maxNames = 200_000
 
 // Names are the names of the records that changed edges connect, by their ids.
 type Names map[*snapshot.Resource]map[string]string
 
-// Add adds the ends of a changed edge, whose names ReadFrom then sets.
+// Add adds the ends of a changed edge, or the holder of a changed role, whose names
+// ReadFrom then sets.
 func (n Names) Add(r *snapshot.Resource, c *diff.Change) {
-	if r.Parent == nil || len(n[r.Parent])+len(n[r.Other]) > maxNames {
+	if r == snapshot.RoleAssignments {
+		n.addEnd(holderOf(c), c.Key["principal_id"])
 		return
 	}
 	for i, end := range []*snapshot.Resource{r.Parent, r.Other} {
-		if end == nil {
-			continue
+		if end != nil {
+			n.addEnd(end, c.Key[r.Key[i]])
 		}
-		if n[end] == nil {
-			n[end] = make(map[string]string)
-		}
-		n[end][c.Key[r.Key[i]]] = ""
 	}
+}
+
+func (n Names) addEnd(r *snapshot.Resource, id string) {
+	if n[r] == nil {
+		n[r] = make(map[string]string)
+	}
+	if len(n[r]) < maxNames {
+		n[r][id] = ""
+	}
+}
+
+// holderOf returns the resource with the holder of a role. The client ID of a service app
+// is mostly the id of the app.
+func holderOf(c *diff.Change) *snapshot.Resource {
+	switch c.Key["principal_type"] {
+	case "GROUP":
+		return snapshot.Groups
+	case "CLIENT":
+		return snapshot.Apps
+	}
+	return snapshot.Users
 }
 
 // ReadFrom sets the names that aren't set, of the records that s has.
@@ -71,8 +90,13 @@ func setNames(names map[string]string, r *snapshot.Resource, records diff.Reader
 }
 
 // Of returns the text for a changed record: its login or name, or its id; with a
-// parent, the names of both, as in "app Payroll: group Sales".
+// parent, the names of both, as in "app Payroll: group Sales"; of a role, that of its
+// holder.
 func (n Names) Of(r *snapshot.Resource, c *diff.Change) string {
+	if r == snapshot.RoleAssignments {
+		holder, id := holderOf(c), c.Key["principal_id"]
+		return cmp.Or(c.Label(), c.ID()) + ": " + holder.Noun + " " + cmp.Or(n[holder][id], id)
+	}
 	if r.Parent == nil {
 		return cmp.Or(c.Label(), c.ID())
 	}
