@@ -4,8 +4,10 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"oktasync/oktaclient/sandbox"
@@ -294,4 +296,31 @@ func TestAdministratorsNeedAPermission(t *testing.T) {
 		t.Errorf("manifest = %s", m)
 	}
 	s.must(t, 0, "verify")
+}
+
+// The daemon notifies of changes of administrators, without names, and shows their number
+// and the time of the last change.
+func TestDaemonReportsAdministrators(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 150, Seed: 74}, "okta.users.read", "okta.groups.read", "okta.apps.read", "okta.roles.read")
+	messages := s.newHook(t)
+	d := s.start(t, everySecond+"    snapshot: on_change\n    users: {}\n    role_assignments: {guard: {max_removed: 100%}}\n", "notify: [{url_file: hook.url, on: [privileged]}]")
+	d.wait("snapshot published")
+	d.wantPage("/", http.StatusOK, "2 roles, no change is recorded")
+	d.wantPage("/metrics", http.StatusOK, `oktasync_admin_roles{export="all-users",role="SUPER_ADMIN"} 1`)
+	user := s.org.Join(1)[0]
+	role := sandbox.RoleAssignment{PrincipalType: "USER", Principal: user, Type: "FRONTIER_ADMIN"}
+	check(t, s.org.Roles().Grant(role))
+	d.wait("snapshot published") // the first can be of the user alone
+	m := wantMessage(t, messages, "privileged", "has snapshot 20")
+	if want := ": 1 administrator role granted, 0 revoked; to see them: oktasync diff all-users role_assignments"; !strings.HasSuffix(m.Text, want) {
+		t.Errorf("message = %q, want it to end with %q", m.Text, want)
+	}
+	d.wantPage("/", http.StatusOK, "3 roles, last changed ")
+	d.wantPage("/metrics", http.StatusOK, `oktasync_admin_roles{export="all-users",role="other"} 1`)
+	check(t, s.org.Roles().Revoke(role))
+	if m := wantMessage(t, messages, "privileged", "has snapshot 20"); !strings.Contains(m.Text, ": 0 administrator roles granted, 1 revoked;") {
+		t.Errorf("message = %q", m.Text)
+	}
+	d.stop(syscall.SIGTERM)
 }

@@ -20,12 +20,12 @@ import (
 // labels and its help, and no other. promtool finds no problem with them.
 func TestDaemonMetrics(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, sandbox.Config{Users: 50, Seed: 51}, usersAndGroups...)
+	s := newSite(t, sandbox.Config{Users: 50, Seed: 51}, append(usersAndGroups, "okta.apps.read", "okta.roles.read")...)
 	s.org.Join(1)
 	heartbeats := make(chan struct{}, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heartbeats <- struct{}{} }))
 	defer server.Close()
-	d := s.start(t, everySecond+"    users: {}\n    groups: {}\n", "heartbeat_url: "+server.URL)
+	d := s.start(t, everySecond+"    users: {}\n    groups: {}\n    role_assignments: {}\n", "heartbeat_url: "+server.URL)
 	d.wait("snapshot published")
 	<-heartbeats
 	<-heartbeats // the first has been counted

@@ -28,7 +28,7 @@ const (
 )
 
 // Events are the events of daemon.notify.
-var Events = []string{"published", "failed", "quarantined", "overdue", "damaged", "unsettled", "unreconciled", "recovered"}
+var Events = []string{"published", "failed", "quarantined", "overdue", "damaged", "unsettled", "unreconciled", "privileged", "recovered"}
 
 // fieldProblem is a problem with the value of a field.
 type fieldProblem struct{ field, text string }

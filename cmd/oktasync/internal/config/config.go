@@ -130,7 +130,7 @@ type NotifyConfig struct {
 	// owner.
 	URLFile string `yaml:"url_file" example:"/etc/oktasync/hook.url"`
 	// On lists events: published, failed, quarantined, overdue, damaged, unsettled,
-	// unreconciled, recovered. Empty: all except published.
+	// unreconciled, privileged, recovered. Empty: all except published.
 	On []string `yaml:"on" example:"[failed, quarantined, overdue, recovered]"`
 }
 

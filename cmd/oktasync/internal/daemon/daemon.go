@@ -57,7 +57,7 @@ func newDaemon(o Options, log *slog.Logger) *daemon {
 		histories: histories{cache: make(map[string]cachedHistory), last: make(map[string]Health)},
 		damages:   damages{cache: make(map[string]survey)},
 		failures:  failures{last: make(map[string]Health)},
-		statuses:  statuses{totals: make(map[string]map[string]int)},
+		statuses:  statuses{totals: make(map[string]map[string]int), roles: make(map[string]roleChange)},
 		notified:  notified{states: make(map[string]State), published: make(map[string]string)},
 	}
 	kinds := make(map[string][]string)

@@ -68,6 +68,8 @@ func (m message) text() string {
 		return "has been overdue since " + m.Since.Format(time.RFC3339)
 	case "unreconciled":
 		return fmt.Sprintf("has snapshot %s, which is not reconciled: %s", m.Snapshot, m.Error)
+	case "privileged":
+		return fmt.Sprintf("has snapshot %s: %s; to see them: oktasync diff %s role_assignments", m.Snapshot, m.Error, m.Export)
 	case "unsettled":
 		return fmt.Sprintf("has snapshot %s, which is not settled: %s", m.Snapshot, report.Unsettled)
 	}
@@ -135,6 +137,11 @@ func (s *service) notifyPublished(export string, events []snapshot.Event, last s
 		}
 		m.Sequence = manifest.Sequence
 		s.notify(m)
+		if text := report.RoleChanges(manifest.Resources); text != "" {
+			changed := m
+			changed.Event, changed.Error = "privileged", text
+			s.notify(changed)
+		}
 		if !manifest.Read.Settled {
 			m.Event = "unsettled"
 			s.notify(m)

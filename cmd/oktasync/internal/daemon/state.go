@@ -71,6 +71,13 @@ type statuses struct {
 	last    web.Status
 	made    time.Time
 	totals  map[string]map[string]int // records by snapshot, by the path of the export
+	roles   map[string]roleChange     // by the path of the export
+}
+
+// roleChange is when admin roles last changed, up to a snapshot.
+type roleChange struct {
+	snapshot string
+	at       time.Time // zero: unknown
 }
 
 // notified contains what was notified of each export, by the path of the export.

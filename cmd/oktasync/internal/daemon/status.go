@@ -134,6 +134,7 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 	}
 	if newest, err := s.store.Latest(export.Name); err == nil {
 		e.Newest = newestStatus(newest)
+		e.Newest.RolesChanged = web.AtOrNull(s.rolesChanged(newest))
 		if c, err := s.store.Checkpoint(export.Name); err == nil {
 			e.Newest.Head = c.Head().String()
 		}
@@ -181,6 +182,35 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 		n.Records = append(n.Records, records)
 	}
 	return n
+}
+
+// maxManifests is the most manifests that rolesChanged reads.
+const maxManifests = 1000
+
+// rolesChanged returns the end of the newest read with a change of admin roles; zero: no
+// snapshot in the store has one. Calls don't overlap.
+func (s *service) rolesChanged(newest *snapshot.Snapshot) (at time.Time) {
+	path, m := s.store.Path(newest.Manifest.Export), &newest.Manifest
+	for range maxManifests {
+		counts, recorded := m.Resources[snapshot.RoleAssignments.Name]
+		if known := s.statuses.roles[path]; known.snapshot == m.Snapshot {
+			at = known.at
+			break
+		}
+		if recorded && len(counts.Kinds) > 0 {
+			at = m.Read.Finished.Time
+			break
+		}
+		if !recorded || m.Previous == nil {
+			break
+		}
+		var err error
+		if m, err = s.store.Manifest(m.Export, m.Previous.Snapshot); err != nil {
+			break
+		}
+	}
+	s.statuses.roles[path] = roleChange{newest.Manifest.Snapshot, at}
+	return at
 }
 
 // declaration returns the declaration of an export, without its search.

@@ -175,3 +175,21 @@ func Span(names []string) string {
 	}
 	return names[0] + " to " + names[len(names)-1]
 }
+
+// RoleChanges returns the number of changes of admin roles as text, or "" if there are
+// none.
+func RoleChanges(resources map[string]snapshot.Counts) string {
+	kinds := resources[snapshot.RoleAssignments.Name].Kinds
+	if len(kinds) == 0 {
+		return ""
+	}
+	noun := "administrator roles"
+	if kinds[diff.Granted] == 1 {
+		noun = "administrator role"
+	}
+	text := fmt.Sprintf("%d %s granted, %d revoked", kinds[diff.Granted], noun, kinds[diff.Revoked])
+	if n := kinds[diff.Changed]; n > 0 {
+		text += fmt.Sprintf(", %d changed", n)
+	}
+	return text
+}

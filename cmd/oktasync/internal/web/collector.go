@@ -21,6 +21,7 @@ var (
 	descRunning     = desc("export_running", "1 while the daemon reconciles the export.", "export")
 	descRecords     = desc("records", "Records in the newest snapshot, by resource.", "export", "resource")
 	descUsers       = desc("users", "Users in the newest snapshot, by status in Okta.", "export", "status")
+	descRoles       = desc("admin_roles", "Admin roles in the newest snapshot, by type.", "export", "role")
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
 	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be outdated.", "export")
 	descReconciled  = desc("snapshot_reconciled", "1 if the newest snapshot agrees with Okta's counts; 0 if the app may not see all records.", "export")
@@ -56,6 +57,12 @@ var userStatuses = []string{
 	"STAGED", "PROVISIONED", "ACTIVE", "PASSWORD_EXPIRED", "LOCKED_OUT", "RECOVERY", "SUSPENDED", "DEPROVISIONED",
 }
 
+// roleTypes are Okta's types of admin roles. The label of any other type is "other".
+var roleTypes = []string{
+	"SUPER_ADMIN", "ORG_ADMIN", "APP_ADMIN", "USER_ADMIN", "HELP_DESK_ADMIN", "READ_ONLY_ADMIN", "REPORT_ADMIN", "API_ACCESS_MANAGEMENT_ADMIN",
+	"GROUP_MEMBERSHIP_ADMIN", "MOBILE_ADMIN", "ACCESS_CERTIFICATIONS_ADMIN", "ACCESS_REQUESTS_ADMIN", "WORKFLOWS_ADMIN", "CUSTOM",
+}
+
 // isBucketName reports whether name looks like one of Okta's rate limits, such as
 // "users/*". Others have no metrics.
 func isBucketName(name string) bool {
@@ -65,7 +72,7 @@ func isBucketName(name string) bool {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descState, descStateSince, descRunning, descUsers, descRecords, descSequence, descSettled, descReconciled, descCarried, descCarriedFrom, descAvailable, descLastSuccess, descNext,
+		descState, descStateSince, descRunning, descUsers, descRoles, descRecords, descSequence, descSettled, descReconciled, descCarried, descCarriedFrom, descAvailable, descLastSuccess, descNext,
 		descLimit, descRemaining, descUsed, descShare, descWaiting, descReset,
 		descTokens, descTokenErrors, descExpiry, descChallenges, descResent, descOffset, descSnapshots, descBytes,
 	} {
@@ -110,20 +117,28 @@ func (c *collector) export(ch chan<- prometheus.Metric, e Export) {
 	for _, r := range e.Newest.Records {
 		gauge(ch, descAvailable, 1, e.Export, r.Resource)
 		gauge(ch, descRecords, float64(r.Total), e.Export, r.Resource)
-		if r.Resource != "users" {
-			continue
+		switch r.Resource {
+		case "users":
+			byLabel(ch, descUsers, e.Export, r.ByStatus, userStatuses)
+		case "role_assignments":
+			byLabel(ch, descRoles, e.Export, r.ByStatus, roleTypes)
 		}
-		other := 0
-		for status, n := range r.ByStatus {
-			if slices.Contains(userStatuses, status) {
-				gauge(ch, descUsers, float64(n), e.Export, status)
-			} else {
-				other += n
-			}
+	}
+}
+
+// byLabel exports the counts of an export by their names. Counts with other names than
+// the known ones are added up.
+func byLabel(ch chan<- prometheus.Metric, d *prometheus.Desc, export string, counts map[string]int, known []string) {
+	other := 0
+	for name, n := range counts {
+		if slices.Contains(known, name) {
+			gauge(ch, d, float64(n), export, name)
+		} else {
+			other += n
 		}
-		if other > 0 {
-			gauge(ch, descUsers, float64(other), e.Export, "other")
-		}
+	}
+	if other > 0 {
+		gauge(ch, d, float64(other), export, "other")
 	}
 }
 

@@ -110,6 +110,17 @@ type Newest struct {
 	Unavailable    []Unavailable `json:"unavailable"`
 	Changes        string        `json:"changes"` // as text
 	Records        []Records     `json:"records"`
+	RolesChanged   *Time         `json:"roles_changed"` // the read with the last change of an admin role; null: unknown, or not recorded
+}
+
+// Roles returns the number of admin roles, or nil if they aren't recorded.
+func (n Newest) Roles() *int {
+	for _, r := range n.Records {
+		if r.Resource == "role_assignments" {
+			return &r.Total
+		}
+	}
+	return nil
 }
 
 // Unavailable is a resource that could not be read, although it is declared.
