@@ -204,6 +204,12 @@ func TestAdministrators(t *testing.T) {
 	changed("revoked Help Desk Administrator []")
 	s.noViolations(t)
 
+	check(t, s.org.Roles().Grant(sandbox.RoleAssignment{PrincipalType: "USER", Principal: users[110], Type: "SUPER_ADMIN"}))
+	changed("granted Super Organization Administrator []")
+	if r := s.must(t, 0, "history", "all-users", users[110]); !strings.Contains(r.stdout, "  + granted      Super Organization Administrator: user ") || strings.Count(r.stdout, "granted") != 1 {
+		t.Errorf("history = %s", r.stdout)
+	}
+
 	check(t, s.org.Change(sandbox.Delete, users[8])) // the org keeps the role, but shows it no longer
 	s.must(t, 0, "apply")
 	if got := s.changesOf(t); !slices.Equal(got, []string{"revoked Group Administrator []"}) {

@@ -22,10 +22,10 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one user in all snapshots",
 		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If the
-export records groups or apps, it also shows the changes of those of the user. It
-also reads the changes files that retention keeps of pruned snapshots. Where they are
-missing, it compares the snapshots before and after the gap, and shows the gap. A
-change that was reversed within the gap is not visible.`,
+export records groups, apps or admin roles, it also shows the changes of those of the
+user. It also reads the changes files that retention keeps of pruned snapshots. Where
+they are missing, it compares the snapshots before and after the gap, and shows the
+gap. A change that was reversed within the gap is not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),
@@ -140,10 +140,10 @@ func (h *history) addPruned() error {
 }
 
 // hasChanges reports whether the changes files of a pruned snapshot have all changes of
-// users and of their groups and apps.
+// users and of their groups, apps and admin roles.
 func hasChanges(pruned *snapshot.Snapshot) bool {
 	for _, r := range pruned.Recorded() {
-		if r != snapshot.Users && r.Other != snapshot.Users {
+		if r.UserPart() < 0 {
 			continue
 		}
 		if _, err := os.Lstat(filepath.Join(pruned.Dir(), r.ChangesFile())); err != nil {
@@ -206,7 +206,7 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 		add := func(c *diff.Change) { e.Access = append(e.Access, edgeChange{r.Name, c}) }
 		if r == snapshot.Users {
 			add = func(c *diff.Change) { e.Change = c }
-		} else if r.Other != snapshot.Users && r.Parent != snapshot.Users {
+		} else if r.UserPart() < 0 {
 			continue
 		}
 		switch direct := before != nil && len(pruned) == 0; {
@@ -214,7 +214,7 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 			err = h.compare(&e, r, before, s, add)
 		case compared(s, r):
 			err = eachChange(s, r, h.document.ID, func(c *diff.Change) {
-				if c.Key[userMember(r)] == h.document.ID {
+				if c.Key[r.Key[r.UserPart()]] == h.document.ID {
 					add(c)
 				}
 			})
@@ -287,36 +287,29 @@ func (h *history) compare(e *historyEntry, r *snapshot.Resource, before, s *snap
 	return err
 }
 
-// userMember returns the member of the key of r that is the id of a user.
-func userMember(r *snapshot.Resource) string {
-	if r.Parent == snapshot.Users {
-		return r.Key[0]
-	}
-	return r.Key[len(r.Key)-1]
-}
-
 // userRecords reads the records of one user: the user, the edges to the user, or the
-// user's factors.
+// user's factors and admin roles.
 type userRecords struct {
 	diff.Reader
-	id       []byte
-	children bool // the id is the first part of the key, and not the last
+	part int // of the key that is the id
+	id   []byte
 }
 
 // recordsOf returns the records of a user in s.
 func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource, id string) (*userRecords, error) {
 	records, err := s.Records(r)
-	return &userRecords{records, []byte(id), r.Parent == snapshot.Users}, err
+	return &userRecords{records, r.UserPart(), []byte(id)}, err
 }
 
 func (u *userRecords) Next() (diff.Record, error) {
 	for {
 		record, err := u.Reader.Next()
-		key := record.Key[bytes.LastIndexByte(record.Key, 0)+1:]
-		if u.children {
-			key, _, _ = bytes.Cut(record.Key, []byte{0})
+		id := record.Key
+		for range u.part {
+			_, id, _ = bytes.Cut(id, []byte{0})
 		}
-		if err != nil || bytes.Equal(key, u.id) {
+		id, _, _ = bytes.Cut(id, []byte{0})
+		if err != nil || bytes.Equal(id, u.id) {
 			return record, err
 		}
 	}

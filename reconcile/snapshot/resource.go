@@ -128,6 +128,20 @@ func (r *Resource) ProvedBy() *Resource {
 	return r
 }
 
+// UserPart returns the index of the member of Key that is the id of a user; negative:
+// there is none.
+func (r *Resource) UserPart() int {
+	switch {
+	case r.Parent == Users:
+		return 0
+	case r == Users || r.Other == Users:
+		return len(r.Key) - 1
+	case len(r.holders) > 0:
+		return slices.Index(r.Key, "principal_id")
+	}
+	return -1
+}
+
 // RowsThroughGroups reports whether the CSV file has, after the record of a group, a row
 // for each member of the group.
 func (r *Resource) RowsThroughGroups() bool { return len(r.holders) > 0 }
