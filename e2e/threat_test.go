@@ -200,7 +200,7 @@ func TestThreats(t *testing.T) {
 		r.must(t, 0, "apply")
 		r.verifies(t, "", "sequence 2 has another manifest: there are two chains")
 	})
-	threat("put another store in its place that the same key signed", func(t *testing.T) {
+	threat("replace the store with another one that the same key signed", func(t *testing.T) {
 		r := newRollback(t)
 		r.sh(t, "rm -r snapshots")
 		r.must(t, 0, "apply")
