@@ -203,7 +203,7 @@ func (s *sender) diagnose(fail *Error, c challenge, seen observation) retryCause
 	}
 	if skew := seen.clock.skewError(); skew != nil {
 		fail.Err = skew
-		fail.hint = "set this machine's clock (NTP): its difference to the server's clock is too large to correct"
+		fail.hint = "set this machine's clock (NTP): its difference from the server's clock is too large to correct"
 	}
 	algs := strings.Fields(c.params["algs"])
 	if s.key != nil && len(algs) > 0 && !slices.Contains(algs, s.key.Algorithm()) {

@@ -22,10 +22,12 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one user in all snapshots",
 		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If the
-export records groups, apps or admin roles, it also shows the changes of those of the
-user. It also reads the changes files that retention keeps of pruned snapshots. Where
-they are missing, it compares the snapshots before and after the gap, and shows the
-gap. A change that was reversed within the gap is not visible.`,
+export records groups, apps or admin roles, it also shows the changes of the user's
+groups, apps and roles.
+
+It also reads the changes files of pruned snapshots, for as long as retention keeps
+them. If such a file is missing, it compares the snapshots before and after the gap,
+and shows the gap. A change that was reversed within the gap is not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),

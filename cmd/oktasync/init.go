@@ -51,7 +51,7 @@ file of Okta's DPoP guide, and creates no key. It ignores a .env file that isn't
 with --env-file, and prints a note.
 
 --access also declares groups, members, group rules, apps and assignments to apps.
---admins also declares API tokens. With one of them, the export is named workforce.
+--admins also declares API tokens. With either flag, the export is named workforce.
 --factors adds a weekly export, because factors need one request per user.
 
 --signing-key also creates a key that signs snapshots, and prints the line for the

@@ -39,10 +39,9 @@ With --store, it verifies a copy of the store, or the folder of one snapshot alo
 without the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
-come from the store. The file must accept the key of each checkpoint now, and the
-key of each snapshot at the time when it was signed. If you
-verify the folder of one snapshot, no checkpoint covers it. The file must then also
-accept its key now.
+come from the store. The file must accept the key of each checkpoint now, and the key
+of each snapshot at the time when it was signed. If you verify the folder of one
+snapshot, no checkpoint covers it. The file must then also accept its key now.
 
 --head compares the store with a head that was kept outside it. status --heads and the
 log of a publish contain heads.`,
