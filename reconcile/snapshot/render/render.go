@@ -1,8 +1,8 @@
 // Package render writes records as CSV, NDJSON and JSON.
 //
-// Package snapshot renders the CSV files of a snapshot, package verify compares
-// them with the records, and the commands show and diff print records. Start
-// with [WriteCSV] and [Columns].
+// Package snapshot renders the CSV files of a snapshot, package verify compares them
+// with the records, package listing prints records, and the commands that print CSV use
+// [AppendRow]. Start with [WriteCSV] and [Columns].
 package render
 
 import (

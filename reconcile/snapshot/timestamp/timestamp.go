@@ -4,8 +4,9 @@
 //
 //	openssl ts -verify -in STAMP -data MESSAGE -CAfile AUTHORITIES
 //
-// oktasync stamps the signatures of snapshots. Start reading at [Request], which obtains a
-// stamp, and [Verify], which checks it. Both are safe for concurrent use.
+// Package org requests a stamp for the signature of each snapshot, and package
+// snapshot/verify checks the stamps. Start reading at [Request], which obtains a stamp, and
+// [Verify], which checks it. Both are safe for concurrent use.
 package timestamp
 
 import (

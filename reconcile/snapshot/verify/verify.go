@@ -3,9 +3,11 @@
 // the journal.
 //
 // The commands verify and adopt use it, and so does the daemon on schedule. Start
-// reading at [Verify]. The files: chain.go (names and manifests), checkpoint.go,
-// journal.go, pruned.go, content.go and records.go (the files of a snapshot),
-// difference.go (changes), signatures.go, quarantine.go, heads.go, and adopted.go.
+// reading at [Verify], then at survey.go, which compares the parts of an export. The files:
+// verifier.go (findings and the summary), chain.go (names and manifests), checkpoint.go,
+// journal.go, pruned.go, content.go and records.go (the files of a snapshot), difference.go
+// (changes), signatures.go, timestamps.go, quarantine.go, heads.go, adopted.go, and folder.go
+// (one snapshot without its store).
 package verify
 
 import (

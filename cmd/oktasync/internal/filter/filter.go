@@ -3,7 +3,7 @@
 //
 //	status eq "ACTIVE" and (lastLogin lt now-90d or not (profile.manager pr))
 //
-// The command show uses it. Start with [Parse]. The parser is in this file; match.go
+// Package listing uses it. Start with [Parse]. The parser is in this file; match.go
 // has the parts of an expression, which compare records with it.
 package filter
 

@@ -1,7 +1,8 @@
 // Package listing prints the records of a snapshot: all of them, or those that a filter
 // selects, as JSON, CSV or a table.
 //
-// The command show uses it. Start with [New]. It keeps no records in memory.
+// The commands show and quarantine show use it. Start with [New]. It keeps no records in
+// memory.
 package listing
 
 import (

@@ -1,7 +1,7 @@
 // Package report describes snapshots in words: counts, changes and queries.
 //
-// The commands and the daemon use it. Start with report.go. names.go has the names of the
-// ends of edges.
+// The commands and the daemon use it. Start reading at [Changes]. names.go finds the names
+// of the two ends of an edge, and people.go the name, department and manager of users.
 package report
 
 import (

@@ -1,6 +1,7 @@
 // Package people contains the names, departments and places of the sandbox's company.
 //
-// Package sandbox makes users and groups of them.
+// Package sandbox generates users and groups from them. Start reading at [Culture] and
+// [Department].
 package people
 
 // All names are fictitious. As at Okta, characters have at most three bytes in

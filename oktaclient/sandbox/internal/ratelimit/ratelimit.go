@@ -1,4 +1,6 @@
 // Package ratelimit counts the requests of a sandbox org against Okta's rate limits.
+//
+// Package sandbox uses it for each request. Start reading at [Limiter].
 package ratelimit
 
 import (
