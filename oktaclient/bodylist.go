@@ -1,12 +1,16 @@
 package oktaclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/maphash"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A bodyList is a list that is read page by page, in order. Its next link can be in the
@@ -29,13 +33,13 @@ func (l bodyList[E]) read(ctx context.Context, r *read, visit func([]E) error) e
 	if l.size > 0 {
 		query.Set("limit", strconv.Itoa(l.size))
 	}
-	seen := make(map[string]bool)
+	seen := make(map[uint64]bool) // hashes of the cursors
 	for {
 		var elements []E
 		cursor := ""
 		a, err := r.fetch(ctx, &call{tries: l.tries, accept: func(a *attempt) (err error) {
 			if elements, err = l.parse(a); err == nil {
-				cursor, err = nextCursor(a)
+				cursor, err = l.nextCursor(a)
 			}
 			return err
 		}}, l.path, query)
@@ -45,27 +49,38 @@ func (l bodyList[E]) read(ctx context.Context, r *read, visit func([]E) error) e
 		if err := visit(elements); err != nil || cursor == "" {
 			return err
 		}
-		if seen[cursor] || len(seen) == maxPages {
+		hash := maphash.String(r.seed, cursor)
+		if seen[hash] || len(seen) == maxPages {
 			return &Error{RequestID: a.request.RequestID, Path: l.path, Tries: 1,
 				Err: &rejection{class: "endless", final: true, err: errors.New("list does not end")}}
 		}
-		seen[cursor] = true
+		seen[hash] = true
 		query.Set("after", cursor)
 	}
 }
 
 // parse returns the elements of a page.
 func (l bodyList[E]) parse(a *attempt) (elements []E, err error) {
-	list := json.RawMessage(a.body)
-	if l.member != "" {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(a.body, &object) != nil || object[l.member] == nil {
-			return nil, brokenJSON(0)
-		}
-		list = object[l.member]
+	d := jsontext.NewDecoder(bytes.NewBuffer(a.body), jsontext.AllowDuplicateNames(true))
+	if !json.Valid(a.body) || l.member != "" && !seekMember(d, l.member) {
+		return nil, brokenJSON(d.InputOffset())
 	}
-	if json.Unmarshal(list, &elements) != nil || elements == nil {
-		return nil, brokenJSON(0)
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
+		return nil, brokenJSON(d.InputOffset())
+	}
+	for d.PeekKind() == '{' {
+		if len(elements) == maxRecords {
+			return nil, tooLarge("a page of over %d elements", maxRecords)
+		}
+		var e E
+		value, err := d.ReadValue()
+		if err != nil || json.Unmarshal(value, &e) != nil {
+			return nil, brokenJSON(d.InputOffset())
+		}
+		elements = append(elements, e)
+	}
+	if t, err := d.ReadToken(); err != nil || t.Kind() != ']' {
+		return nil, brokenJSON(d.InputOffset())
 	}
 	if l.size > 0 && len(elements) >= l.size && len(a.resp.Header.Values("Link")) == 0 {
 		return nil, &rejection{class: "broken Link", err: errors.New("a full page without a Link header")}
@@ -73,14 +88,32 @@ func (l bodyList[E]) parse(a *attempt) (elements []E, err error) {
 	return elements, nil
 }
 
+// seekMember moves d to the value of a member of an object.
+func seekMember(d *jsontext.Decoder, name string) bool {
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return false
+	}
+	for d.PeekKind() == '"' {
+		if t, err := d.ReadToken(); err != nil || t.String() == name {
+			return err == nil
+		}
+		if d.SkipValue() != nil {
+			return false
+		}
+	}
+	return false
+}
+
 // nextCursor returns the cursor of the next page, or "" after the last one.
-func nextCursor(a *attempt) (string, error) {
+func (l bodyList[E]) nextCursor(a *attempt) (string, error) {
 	var body struct {
 		Links struct {
 			Next struct{ Href string }
 		} `json:"_links"`
 	}
-	json.Unmarshal(a.body, &body) // a list has no such member
+	if l.member != "" && json.Unmarshal(a.body, &body) != nil {
+		return "", brokenJSON(0)
+	}
 	target := body.Links.Next.Href
 	if headers := a.resp.Header.Values("Link"); target == "" {
 		if len(strings.Join(headers, "")) > maxLinks {
@@ -100,7 +133,7 @@ func nextCursor(a *attempt) (string, error) {
 		return "", nil
 	}
 	next, err := url.Parse(target)
-	if err != nil || next.Query().Get("after") == "" {
+	if err != nil || len(target) > maxLinks || next.Query().Get("after") == "" {
 		return "", &rejection{class: "broken Link", err: errors.New("next link without a cursor")}
 	}
 	return next.Query().Get("after"), nil

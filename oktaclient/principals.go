@@ -31,7 +31,7 @@ func (p principal) path() string { return principalPaths[p.kind] + url.PathEscap
 func principalOf(href string) (principal, error) {
 	if u, err := url.Parse(href); err == nil {
 		for kind, prefix := range principalPaths {
-			if id, ok := strings.CutPrefix(u.Path, prefix); ok && id != "" && id != "." && id != ".." && !strings.Contains(id, "/") {
+			if id, ok := strings.CutPrefix(u.Path, prefix); ok && validID(id) {
 				return principal{kind, id}, nil
 			}
 		}
@@ -39,11 +39,25 @@ func principalOf(href string) (principal, error) {
 	return principal{}, errors.New("okta: the holder of a role is neither a user nor a group nor a client")
 }
 
+// validID reports whether id is safe in a path and in an error: it has no control
+// characters and no slash, and is no dot segment.
+func validID(id string) bool {
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' || id[i] == '/' {
+			return false
+		}
+	}
+	return id != "" && id != "." && id != ".." && len(id) <= maxMember
+}
+
 // add adds a principal whose roles are to be read.
 func (x *roleReader) add(p principal) error {
+	if !validID(p.id) {
+		return fmt.Errorf("okta: a %s that can have roles has no valid id", strings.ToLower(p.kind))
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if p.id == "" || x.seen[p] {
+	if x.seen[p] {
 		return nil
 	}
 	if len(x.seen) == maxPrincipals {
@@ -101,6 +115,12 @@ func (x *roleReader) ids(ctx context.Context, path, member string) (paths []stri
 	type object struct{ ID string }
 	err = bodyList[object]{path: path, member: member}.read(ctx, x.read, func(objects []object) error {
 		for _, o := range objects {
+			if !validID(o.ID) {
+				return errors.New("okta: an element of " + member + " has no valid id")
+			}
+			if len(paths) == maxRecords {
+				return tooLarge("over %d %s", maxRecords, member)
+			}
 			paths = append(paths, path+"/"+url.PathEscape(o.ID))
 		}
 		return nil
@@ -208,5 +228,6 @@ type roleReader struct {
 	mu      sync.Mutex // guards the fields below
 	seen    map[principal]bool
 	pending []principal                         // whose roles were not read yet
-	details map[string]func() ([]string, error) // permissions and resources by path, each read once
+	details map[string]func() ([]string, error) // permissions and resources by path
+	size    int                                 // of details, in bytes
 }

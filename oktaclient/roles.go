@@ -60,7 +60,12 @@ var targetKinds = map[string]string{
 	"ACCESS_CERTIFICATIONS_ADMIN": "", "ACCESS_REQUESTS_ADMIN": "", "WORKFLOWS_ADMIN": "",
 }
 
-const maxRoleTries = 3 // reads of the roles of a principal, if these change meanwhile
+const (
+	maxRoleTries = 3        // reads of the roles of a principal, if these change meanwhile
+	maxRoles     = 8 << 20  // bytes of the records of a principal
+	elementSize  = 24       // bytes of a target, a permission or a resource besides its text
+	maxDetails   = 16 << 20 // bytes of details that are kept, so that they aren't read again
+)
 
 // listRoles reads all roles, and reports whether the last pass found no new principal.
 func (r *read) listRoles(ctx context.Context) (settled bool, err error) {
@@ -149,7 +154,8 @@ func (x *roleReader) assignments(ctx context.Context, p principal) (list []oktaA
 	a, err = x.request(ctx, &call{accept: func(a *attempt) (err error) {
 		list, err = bodyList[oktaAssignment]{}.parse(a)
 		for _, one := range list {
-			if one.ID == "" || one.Type == "" {
+			custom := one.Type == customRole
+			if !validID(one.ID) || !validID(one.Type) || custom && !(validID(one.Role) && validID(one.ResourceSet)) {
 				return brokenJSON(0)
 			}
 		}
@@ -161,6 +167,7 @@ func (x *roleReader) assignments(ctx context.Context, p principal) (list []oktaA
 // records returns the records of a principal's own roles. Of a role through a group, it
 // adds the group.
 func (x *roleReader) records(ctx context.Context, p principal, assignments []oktaAssignment) (records []Record, err error) {
+	size := 0
 	for _, is := range assignments {
 		if p.kind == kindUser && is.AssignmentType == kindGroup {
 			group, err := principalOf(is.Links.Assignee.Href)
@@ -177,6 +184,9 @@ func (x *roleReader) records(ctx context.Context, p principal, assignments []okt
 		text, err := json.Marshal(record)
 		if err != nil {
 			return nil, err
+		}
+		if size += len(text); len(text) > maxRecord || size > maxRoles {
+			return nil, tooLarge("over %d bytes of a role, or %d of all roles of a principal", maxRecord, maxRoles)
 		}
 		records = append(records, Record{ID: p.id, Status: is.Type, JSON: text})
 	}
@@ -208,13 +218,18 @@ func (x *roleReader) detail(ctx context.Context, path, member string) ([]string,
 	read, ok := x.details[path]
 	if !ok {
 		read = sync.OnceValues(func() (all []string, err error) {
+			size := len(path)
 			err = bodyList[object]{path: path, member: member}.read(ctx, x.read, func(objects []object) error {
 				for _, o := range objects {
+					if size += len(o.Label) + len(o.ORN) + elementSize; size > maxRecord {
+						return tooLarge("over %d bytes of %s", maxRecord, member)
+					}
 					all = append(all, cmp.Or(o.Label, o.ORN))
 				}
 				return nil
 			})
 			slices.Sort(all)
+			x.keep(size)
 			return all, err
 		})
 		x.details[path] = read
@@ -223,10 +238,20 @@ func (x *roleReader) detail(ctx context.Context, path, member string) ([]string,
 	return read()
 }
 
+// keep counts the bytes of a detail. It forgets all details that are too large together.
+func (x *roleReader) keep(size int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.size += size; x.size > maxDetails {
+		clear(x.details)
+		x.size = 0
+	}
+}
+
 // targets returns the groups or apps to which a role is limited, sorted.
 func (x *roleReader) targets(ctx context.Context, path string) ([]roleTarget, error) {
 	type object struct{ ID, Name string }
-	all := []roleTarget{}
+	all, size := []roleTarget{}, 0
 	err := bodyList[object]{path: path, size: 200}.read(ctx, x.read, func(objects []object) error {
 		for _, o := range objects {
 			t := roleTarget{Type: kindGroup, ID: o.ID}
@@ -235,6 +260,9 @@ func (x *roleReader) targets(ctx context.Context, path string) ([]roleTarget, er
 			}
 			if t.ID == "" && t.Name == "" {
 				return errors.New("okta: a target of a role without an id and a name")
+			}
+			if size += len(t.ID) + len(t.Name) + elementSize; size > maxRecord {
+				return tooLarge("over %d bytes of targets of a role", maxRecord)
 			}
 			all = append(all, t)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"oktasync/oktaclient"
 	"oktasync/oktaclient/sandbox"
@@ -209,32 +210,116 @@ func TestReadRolesThatChangeMeanwhile(t *testing.T) {
 	}
 }
 
-// A list that doesn't end, a link without a cursor, and a holder of an unknown kind end
-// the read.
+// Each list is read to its end: the first page of each is empty.
+func TestReadRolesOfAllPages(t *testing.T) {
+	const iam, user = "/api/v1/iam/", "/api/v1/users/00u1/roles"
+	second := map[string]string{
+		iam + "assignees/users": `"value":[{"id":"00u1"}]`, iam + "resource-sets": `"resource-sets":[{"id":"iam1"}]`, iam + "resource-sets/iam1/bindings": `"roles":[{"id":"cr1"}]`,
+		iam + "resource-sets/iam1/bindings/cr1/members": `"members":[{"_links":{"self":{"href":"https://acme.okta.example/oauth2/v1/clients/0oa1"}}}]`,
+		iam + "resource-sets/iam1/resources":            `"resources":[{"orn":"orn1"}]`, iam + "roles/cr1/permissions": `"permissions":[{"label":"okta.users.read"}]`,
+		"/api/v1/groups": `{"id":"00g1"}`, "/api/v1/apps": `{"settings":{"oauthClient":{"application_type":"service"}},"credentials":{"oauthClient":{"client_id":"0oa2"}}}`,
+		user + "/t/targets/groups": `{"id":"00g2"}`,
+	}
+	roles := map[string]string{
+		user: `[{"id":"t","type":"USER_ADMIN"},{"id":"irb1","type":"CUSTOM","role":"cr1","resource-set":"iam1"}]`, "/api/v1/groups/00g1/roles": `[{"id":"r","type":"ORG_ADMIN"}]`,
+		"/oauth2/v1/clients/0oa1/roles": `[{"id":"r","type":"REPORT_ADMIN"}]`, "/oauth2/v1/clients/0oa2/roles": `[{"id":"r","type":"MOBILE_ADMIN"}]`,
+	}
+	o := newOrg(0)
+	o.hook = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		list, isList := second[r.URL.Path]
+		member, _, inObject := strings.Cut(list, ":[")
+		first, next := r.URL.Query().Get("after") == "", "https://acme-admin.okta.example"+r.URL.Path+"?after=2"
+		switch inObject = inObject && member[0] == '"'; {
+		case !isList:
+			w.Write([]byte(roles[r.URL.Path]))
+		case first && inObject:
+			fmt.Fprintf(w, `{%s:[],"_links":{"next":{"href":%q}}}`, member, next)
+		case inObject:
+			fmt.Fprintf(w, "{%s}", list)
+		case first:
+			w.Header().Set("Link", "<"+next+`>; rel="next"`)
+			w.Write([]byte("[]"))
+		default:
+			fmt.Fprintf(w, "[%s]", list)
+		}
+		return true
+	}
+	got, _, _ := readRoles(t, o.client(t, nil))
+	var text []string
+	for _, r := range got {
+		text = append(text, fmt.Sprint(r["principal_id"], r["role_type"], r["targets"], r["permissions"], r["resources"]))
+	}
+	slices.Sort(text)
+	const want = "00g1ORG_ADMIN[]<nil><nil>, 00u1CUSTOM<nil>[okta.users.read][orn1], 00u1USER_ADMIN[map[id:00g2 type:GROUP]]<nil><nil>, 0oa1REPORT_ADMIN[]<nil><nil>, 0oa2MOBILE_ADMIN[]<nil><nil>"
+	if strings.ReplaceAll(strings.Join(text, ", "), " ", "") != strings.ReplaceAll(want, " ", "") {
+		t.Errorf("roles = %s", strings.Join(text, ", "))
+	}
+}
+
+// Responses that are no list of administrators, and those that are too large, end the
+// read with an error without control characters.
 func TestReadRolesRejects(t *testing.T) {
-	const iam = "/api/v1/iam/"
-	for path, test := range map[string]struct{ body, class string }{
-		iam + "assignees/users":                       {`{"value":[{"id":"00u1"}],"_links":{"next":{"href":"https://acme.okta.example/api/v1/iam/assignees/users?after=x"}}}`, "endless"},
-		iam + "assignees/users ":                      {`{"value":[],"_links":{"next":{"href":"https://acme.okta.example/"}}}`, "broken Link"},
-		iam + "resource-sets/iam1/bindings/b/members": {`{"members":[{"id":"irb1","_links":{"self":{"href":"https://acme.okta.example/api/v1/realms/guo1"}}}]}`, "neither a user nor a group nor a client"},
-		iam + "resource-sets":                         {`{"roles":[]}`, "broken JSON"},
-		"/api/v1/users/00u1/roles":                    {`[{"id":"x","assignmentType":"USER"}]`, "broken JSON"},
-		"/api/v1/groups":                              {`{}`, "broken JSON"},
+	const iam, members = "/api/v1/iam/", "/api/v1/iam/resource-sets/iam1/bindings/b/members"
+	member := func(href string) string {
+		return `{"members":[{"id":"irb1","_links":{"self":{"href":"` + href + `"}}}]}`
+	}
+	list := func(n int, format string) string { return "[" + strings.Repeat(format+",", n-1) + format + "]" }
+	next := func(list, cursor string) string {
+		return `{` + list + `,"_links":{"next":{"href":"https://acme.okta.example/x?after=` + cursor + `"}}}`
+	}
+	var numbered strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&numbered, `%c{"id":"00u~-%d"}`, "[,"[min(i, 1)], i)
+	}
+	custom := `{"id":"irb1","type":"CUSTOM","role":"cr1","resource-set":"iam1"}`
+	for _, test := range []struct{ path, body, want string }{
+		{iam + "assignees/users", next(`"value":[{"id":"00u1"}]`, "x"), "endless"},
+		{iam + "assignees/users", `{"value":[],"_links":{"next":{"href":"https://acme.okta.example/"}}}`, "broken Link"},
+		{iam + "assignees/users", `{"value":[],"_links":{"next":"https://acme.okta.example/?after=x"}}`, "broken JSON"},
+		{iam + "assignees/users", next(`"value":[]`, strings.Repeat("x", 33<<10)), "broken Link"},
+		{iam + "assignees/users", `{"value":[null]}`, "broken JSON"},
+		{iam + "assignees/users", `{"value":` + list(10_001, `{"id":"00u1"}`) + `}`, "too large"},
+		{iam + "assignees/users", `{"value":[{}]}`, "a user that can have roles has no valid id"},
+		{iam + "assignees/users", `{"value":[{"id":".."}]}`, "a user that can have roles has no valid id"},
+		{iam + "assignees/users", `{"value":[{"id":"00u\u0000"}]}`, "a user that can have roles has no valid id"},
+		{iam + "assignees/users", `{"value":[{"id":"\u001b[2J"}]}`, "a user that can have roles has no valid id"},
+		{iam + "assignees/users", next(`"value":`+numbered.String()+"]", "~"), "over 100000 users, groups and clients"},
+		{members, member("https://acme.okta.example/api/v1/realms/guo1"), "neither a user nor a group nor a client"},
+		{members, member("https://acme.okta.example/api/v1/users/..%2f..%2fx"), "neither a user nor a group nor a client"},
+		{members, member("https://acme.okta.example/api/v1/groups/.."), "neither a user nor a group nor a client"},
+		{members, member("https://acme.okta.example/api/v1/users/%1b"), "neither a user nor a group nor a client"},
+		{iam + "resource-sets", `{"roles":[]}`, "broken JSON"},
+		{iam + "resource-sets", `{"resource-sets":[{"id":""}]}`, "an element of resource-sets has no valid id"},
+		{iam + "resource-sets/iam1/bindings", next(`"roles":`+list(9_000, `{"id":"b"}`), "~"), "over 10000 roles"},
+		{"/api/v1/users/00u1/roles", `[{"id":"x","assignmentType":"USER"}]`, "broken JSON"},
+		{"/api/v1/users/00u1/roles", `[{"id":"..","type":"USER_ADMIN"}]`, "broken JSON"},
+		{"/api/v1/users/00u1/roles", `[{"id":"x","type":"CUSTOM"}]`, "broken JSON"},
+		{"/api/v1/users/00u1/roles", `[{"id":"x","type":"` + strings.Repeat("X", 257) + `"}]`, "broken JSON"},
+		{"/api/v1/users/00u1/roles", list(9_000, custom), "of all roles of a principal"},
+		{"/api/v1/users/00u1/roles/t/targets/groups", list(10_000, `{"id":"`+strings.Repeat("x", 100)+`"}`), "bytes of targets"},
+		{iam + "resource-sets/iam1/resources", next(`"resources":`+list(9_000, `{"orn":"orn:okta:directory:o:users"}`), "~"), "bytes of resources"},
+		{"/api/v1/users/00u1/roles", `{"errorCode":"E0000007"}`, "changed during each try"}, // of a user that exists
+		{"/api/v1/groups", `{}`, "broken JSON"},
 	} {
 		bodies := map[string]string{iam + "assignees/users": `{"value":[{"id":"00u1"}]}`, iam + "resource-sets": `{"resource-sets":[{"id":"iam1"}]}`,
-			iam + "resource-sets/iam1/bindings": `{"roles":[{"id":"b"}]}`, iam + "resource-sets/iam1/bindings/b/members": `{"members":[]}`,
-			"/api/v1/groups": `[]`, "/api/v1/apps": `[]`, "/api/v1/users/00u1/roles": `[]`}
-		bodies[strings.TrimSpace(path)] = test.body
+			iam + "resource-sets/iam1/bindings": `{"roles":[{"id":"b"}]}`, members: `{"members":[]}`,
+			"/api/v1/groups": `[]`, "/api/v1/apps": `[]`, "/api/v1/users/00u1": `{}`, "/api/v1/users/00u1/roles": `[` + custom + `,{"id":"t","type":"USER_ADMIN"}]`, "/api/v1/users/00u1/roles/t/targets/groups": `[]`,
+			iam + "roles/cr1/permissions": `{"permissions":[{"label":"` + strings.Repeat("x", 1000) + `"}]}`, iam + "resource-sets/iam1/resources": `{"resources":[]}`}
+		bodies[test.path] = test.body
 		o := newOrg(0)
-		o.hook = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Link", `<https://acme.okta.example/>; rel="self"`)
-			w.Write([]byte(bodies[r.URL.Path]))
+			if strings.Contains(bodies[r.URL.Path], "E0000007") {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			w.Write([]byte(strings.ReplaceAll(bodies[r.URL.Path], "~", fmt.Sprint(n)))) // a number in each response
 			return true
 		}
 		_, err := o.client(t, func(cfg *oktaclient.Config) { cfg.Tries, cfg.BaseWait = 1, time.Nanosecond }).
 			Read(t.Context(), oktaclient.Query{Resource: oktaclient.RoleAssignments}, &sink{})
-		if err == nil || !strings.Contains(fmt.Sprint(err, classOf(err)), test.class) {
-			t.Errorf("%s: Read() = %v, class %s, want %s", path, err, classOf(err), test.class)
+		text := fmt.Sprint(err, " ", classOf(err))
+		if err == nil || !strings.Contains(text, test.want) || strings.ContainsFunc(text, unicode.IsControl) || len(text) > 200 {
+			t.Errorf("%s: %.60s: Read() = %.300s, want %s", test.path, test.body, text, test.want)
 		}
 	}
 }
