@@ -37,7 +37,7 @@ func (a *access) user(id, status string) {
 }
 
 func (a *access) factors(user string, ids ...string) {
-	a.list("factors/"+user, `{"id":%q,"factorType":"push","status":"ACTIVE","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"credentialId":"s3cret"}}`, ids...)
+	a.list("factors/"+user, `{"id":%q,"factorType":"push","status":"ACTIVE","lastUpdated":"2026-01-01T00:00:00.000Z","profile":{"credentialId":"s3cret"},"_embedded":{"activation":{"sharedSecret":"s3cret"}}}`, ids...)
 }
 
 // Okta lists the factors that its policies allow, so that a factor that is no longer
@@ -63,6 +63,11 @@ func TestFactors(t *testing.T) {
 	}
 	if c := s.Manifest.Resources["factors"]; c.ByStatus["ACTIVE"] != 1 || c.ByStatus["INACTIVE"] != 1 {
 		t.Errorf("factors by status = %v", c.ByStatus)
+	}
+	for record := range snapshot.Records(must(s.Records(snapshot.Factors))) {
+		if text := string(record); strings.Contains(text, "s3cret") {
+			t.Errorf("factor = %s", text)
+		}
 	}
 }
 
