@@ -147,6 +147,18 @@ var misconfigurations = map[string]misconfiguration{
 		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    api_tokens: {}\n")
 		s.app(func(a *sandbox.ClientApp) { a.Scopes = append(a.Scopes, "okta.apiTokens.read") })
 	}, diagnosis{"failed", "role", " users; the app has no admin role for api_tokens: okta: 403 E0000006", "okta", "create a custom role with the permission okta.users.apitokens.read"}},
+	"scope-of-role-assignments": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    role_assignments: {}\n")
+		s.app(func(a *sandbox.ClientApp) {
+			a.Scopes, a.Permissions = []string{"okta.users.read", "okta.groups.read", "okta.roles.read"}, []string{"okta.iam.read"}
+		})
+	}, diagnosis{"failed", "scopes", "not granted: okta.apps.read; reading role_assignments needs the scopes okta.roles.read, okta.users.read, okta.groups.read and okta.apps.read and a custom role with okta.iam.read", "okta", "grant okta.apps.read (the app > Okta API Scopes)"}},
+	"role-of-role-assignments": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    role_assignments: {}\n")
+		s.app(func(a *sandbox.ClientApp) {
+			a.Scopes = []string{"okta.users.read", "okta.groups.read", "okta.apps.read", "okta.roles.read"}
+		})
+	}, diagnosis{"failed", "role", " users; the app has no admin role for role_assignments: okta: 403 E0000006", "okta", "create a custom role with the permission okta.iam.read, and a resource set of all Identity and Access Management resources"}},
 	"role-of-factors": {nil, func(s *badSite) {
 		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    factors: {}\n")
 		s.fault("path=/api/v1/users/{id}/factors,status=403,code=E0000006,forever")

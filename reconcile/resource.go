@@ -207,6 +207,18 @@ func (d Declared) Scopes() []string {
 	return scopes
 }
 
+// ScopesOf returns the OAuth 2.0 scopes that reading these resources needs, each once.
+func ScopesOf(declared []Declared) (scopes []string) {
+	for _, d := range declared {
+		for _, scope := range d.Scopes() {
+			if !slices.Contains(scopes, scope) {
+				scopes = append(scopes, scope)
+			}
+		}
+	}
+	return scopes
+}
+
 func (u *Users) declared() snapshot.DeclaredResource {
 	limit := u.Guard.MaxDeactivated
 	return snapshot.DeclaredResource{

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -287,34 +286,6 @@ func (h *history) compare(e *historyEntry, r *snapshot.Resource, before, s *snap
 		return err
 	})
 	return err
-}
-
-// userRecords reads the records of one user: the user, the edges to the user, or the
-// user's factors and admin roles.
-type userRecords struct {
-	diff.Reader
-	part int // of the key that is the id
-	id   []byte
-}
-
-// recordsOf returns the records of a user in s.
-func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource, id string) (*userRecords, error) {
-	records, err := s.Records(r)
-	return &userRecords{records, r.UserPart(), []byte(id)}, err
-}
-
-func (u *userRecords) Next() (diff.Record, error) {
-	for {
-		record, err := u.Reader.Next()
-		id := record.Key
-		for range u.part {
-			_, id, _ = bytes.Cut(id, []byte{0})
-		}
-		id, _, _ = bytes.Cut(id, []byte{0})
-		if err != nil || bytes.Equal(id, u.id) {
-			return record, err
-		}
-	}
 }
 
 // printCSV writes a row for each entry: the start of the read, the name of the

@@ -51,7 +51,8 @@ file of Okta's DPoP guide, and creates no key. It ignores a .env file that isn't
 with --env-file, and prints a note.
 
 --access also declares groups, members, group rules, apps and assignments to apps.
---admins also declares API tokens. With either flag, the export is named workforce.
+--admins also declares API tokens and admin roles. With either flag, the export is
+named workforce.
 --factors adds a weekly export, because factors need one request per user.
 
 --signing-key also creates a key that signs snapshots, and prints the line for the
@@ -78,7 +79,7 @@ resource, and how to undo it.
 	f.StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
 	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, if it exists already")
 	f.BoolVar(&in.access, "access", false, "also record groups, members, group rules, apps and assignments")
-	f.BoolVar(&in.admins, "admins", false, "also record API tokens")
+	f.BoolVar(&in.admins, "admins", false, "also record API tokens and admin roles")
 	f.BoolVar(&in.factors, "factors", false, "also record factors, once a week")
 	f.BoolVar(&in.rsa, "rsa", false, "create an RSA key (RS256) instead of P-256 (ES256)")
 	f.BoolVar(&in.sign, "signing-key", false, "also create a key that signs snapshots")

@@ -103,7 +103,7 @@ func (in *initializer) export() reconcile.Export {
 		e.GroupMembers = new(reconcile.GroupMembers)
 	}
 	if in.admins {
-		e.APITokens = r
+		e.APITokens, e.RoleAssignments = r, r
 	}
 	return e
 }
@@ -150,12 +150,7 @@ func (in *initializer) moreResources() string {
 }
 
 // neededScopes returns the scopes that the declared resources need.
-func (in *initializer) neededScopes() (scopes []string) {
-	for _, d := range in.declared() {
-		scopes = append(scopes, d.Scopes()...)
-	}
-	return slices.Compact(scopes)
-}
+func (in *initializer) neededScopes() []string { return reconcile.ScopesOf(in.declared()) }
 
 // extraScopes returns the needed scopes and those of the environment file, or nil if
 // the needed ones are all.
@@ -179,7 +174,7 @@ func (in *initializer) records() string {
 		list = append(list, "groups", "apps")
 	}
 	if in.admins {
-		list = append(list, "API tokens")
+		list = append(list, "API tokens", "admin roles")
 	}
 	if in.factors {
 		list = append(list, "factors")
@@ -189,7 +184,7 @@ func (in *initializer) records() string {
 
 // standardRecords names the objects that Read-only Administrator sees.
 func (in *initializer) standardRecords() string {
-	if in.access {
+	if in.access || in.admins { // roles are found in lists of groups and apps
 		return "users, groups and apps"
 	}
 	return "users"
@@ -215,14 +210,16 @@ func (in *initializer) customRole() string {
 	return "     A custom role with only \"View users and their details\" also works, if its\n     resource set contains all users.\n"
 }
 
-// customAdminRole says how to create the custom role. In parentheses is Okta's name of
-// the permission in its API.
+// customAdminRole says how to create the custom role. In parentheses are Okta's names of
+// the permissions in its API.
 const customAdminRole = `
-     API tokens need a custom role. Of the standard roles, only Super Administrator
-     sees all of them: don't assign it.
+     API tokens and admin roles need a custom role. Of the standard roles, only
+     Super Administrator sees all of them: don't assign it.
      - Security > Administrators > Roles > Create new role: oktasync, with only the
-       permission to view API tokens (okta.users.apitokens.read).
-     - Resources > Create new resource set: oktasync, with all users.
+       permissions to view API tokens (okta.users.apitokens.read), and to view
+       roles, resources, and admin assignments (okta.iam.read).
+     - Resources > Create new resource set: oktasync, with all users, and with all
+       Identity and Access Management resources.
      - Applications > oktasync > Admin roles > Edit assignments > Add assignment:
        this role, with this resource set.
 `
@@ -232,6 +229,9 @@ func (in *initializer) needs() string {
 	var b strings.Builder
 	for _, d := range in.declared() {
 		fmt.Fprintf(&b, "     %-16s %-20s %s\n", d.Resource.Name, d.Scope, d.Role)
+		for _, scope := range d.Scopes()[1:] {
+			fmt.Fprintf(&b, "     %-16s %s\n", "", scope)
+		}
 	}
 	return b.String()
 }

@@ -23,7 +23,9 @@ func checkScopes(ctx context.Context, x *checker) Finding {
 		missing := strings.Join(partly.Missing, " ")
 		needed := slices.DeleteFunc(slices.Clone(partly.Missing), func(s string) bool { return !slices.Contains(required, s) })
 		if len(needed) > 0 {
-			declared = slices.DeleteFunc(declared, func(d reconcile.Declared) bool { return !slices.Contains(needed, d.Scope) })
+			declared = slices.DeleteFunc(declared, func(d reconcile.Declared) bool {
+				return !slices.ContainsFunc(d.Scopes(), func(s string) bool { return slices.Contains(needed, s) })
+			})
 			return failed(org.InOkta, grant(needed...), "not granted: %s; %s", missing, org.Needs(declared))
 		}
 		return failed(org.InConfig, "remove "+missing+" from okta.scopes; oktasync needs only "+strings.Join(required, " "), "requested, but not granted: %s", missing)
@@ -32,7 +34,7 @@ func checkScopes(ctx context.Context, x *checker) Finding {
 		return failed(org.InOkta, grant(required...), "no requested scope is granted: %s; %s", requested, org.Needs(declared))
 	}
 	if p := x.failedPage(ctx, causeScopes); p != nil {
-		return p.optional(failed(org.InOkta, grant(p.declared.Scope), "the token lacks the scope to read %s: %v", p.declared.Resource.Name, p.err))
+		return p.optional(failed(org.InOkta, grant(p.declared.Scopes()...), "the token lacks the scope to read %s: %v", p.declared.Resource.Name, p.err))
 	}
 	return ok("granted: %s", requested)
 }

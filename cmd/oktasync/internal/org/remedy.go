@@ -15,6 +15,7 @@ import (
 	"oktasync/dpopauth"
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
 )
 
 // The places where a remedy is applied.
@@ -184,6 +185,9 @@ func missing(err error, d reconcile.Declared) (reason, hint string) {
 	client, _ := errors.AsType[*oktaclient.Error](err)
 	switch {
 	case code == "insufficient_scope":
+		if scopes := d.Scopes(); len(scopes) > 1 {
+			return "one of the scopes " + term.List(scopes) + " is not granted", grantScope(these)
+		}
 		return "the scope " + d.Scope + " is not granted", grantScope(these)
 	case code == "E0000006":
 		assign := "assign the role to the app, not limited to groups (the app > Admin roles)"
@@ -200,7 +204,7 @@ func missing(err error, d reconcile.Declared) (reason, hint string) {
 }
 
 func grantScope(these []reconcile.Declared) string {
-	return Needs(these) + ": grant the scope to the app (the app > Okta API Scopes)"
+	return Needs(these) + ": grant the " + scopeNoun(reconcile.ScopesOf(these)) + " to the app (the app > Okta API Scopes)"
 }
 
 // AssignRoleOf returns the action that gives the app the role that reading d needs.
@@ -208,21 +212,33 @@ func AssignRoleOf(d reconcile.Declared) string {
 	if d.Permission == "" {
 		return AssignRole
 	}
-	return fmt.Sprintf("create a custom role with the permission %s, and a resource set of all users (Security > Administrators), and assign both to the app (the app > Admin roles)", d.Permission)
+	resources := "all users"
+	if d.Resource == snapshot.RoleAssignments {
+		resources = "all Identity and Access Management resources"
+	}
+	return fmt.Sprintf("create a custom role with the permission %s, and a resource set of %s (Security > Administrators), and assign both to the app (the app > Admin roles)", d.Permission, resources)
 }
 
 // Needs returns a clause with the scopes and the smallest admin roles that reading
 // these resources needs.
 func Needs(these []reconcile.Declared) string {
-	var names, scopes, roles []string
+	var names, roles []string
 	for _, d := range these {
 		role := "the admin role " + d.Role
 		if d.Permission != "" {
 			role = d.Role
 		}
-		names, scopes, roles = append(names, d.Resource.Name), append(scopes, d.Scopes()...), append(roles, role)
+		names, roles = append(names, d.Resource.Name), append(roles, role)
 	}
-	return fmt.Sprintf("reading %s needs the scope %s and %s", term.List(names), term.List(slices.Compact(scopes)), term.List(slices.Compact(roles)))
+	scopes := reconcile.ScopesOf(these)
+	return fmt.Sprintf("reading %s needs the %s %s and %s", term.List(names), scopeNoun(scopes), term.List(scopes), term.List(slices.Compact(roles)))
+}
+
+func scopeNoun(scopes []string) string {
+	if len(scopes) == 1 {
+		return "scope"
+	}
+	return "scopes"
 }
 
 // networkRemedy returns the remedy for an error of TLS, DNS or TCP.
