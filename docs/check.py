@@ -208,7 +208,7 @@ def check_control(folder, m, records):
 def check_parents(folder, m, records, before):
     name = "group_members.parents.ndjson"
     if all(f["name"] != name for f in m["files"]):
-        return {}
+        return None  # the next snapshot can carry nothing
     where, members, read_at = os.path.join(folder, name), {}, {}
     for edge in records["group_members"]:
         members.setdefault(edge["group_id"], []).append(canonical(edge).encode() + b"\n")
@@ -224,7 +224,7 @@ def check_parents(folder, m, records, before):
         edges = members.get(id, [])
         require((len(edges), sha256(b"".join(edges))) == (int(p["rows"]), p["sha256"]), where, id, "has other members")
         was_read = p["snapshot"] == m["snapshot"] and p["read"] == read_at.get(id)
-        carried = id not in read_at and p["snapshot"] < m["snapshot"] and p == before.get(id, p)
+        carried = id not in read_at and p["snapshot"] < m["snapshot"] and before is not None and p == before.get(id, p)
         require(was_read or carried, where, id, "was not read as the line says")
     carried = sum(int(p["rows"]) for p in parents.values() if p["snapshot"] != m["snapshot"])
     require(carried == int(m["resources"]["group_members"].get("carried", 0)), where, "the manifest has another number of carried members")

@@ -17,6 +17,9 @@ import (
 // with the transcript, and with the snapshots that read the carried groups.
 func (c *checkedSnapshot) checkParents(ctx context.Context, report reportFunc) error {
 	members := snapshot.GroupMembers
+	if _, ok := c.Manifest.File(members.ParentsFile()); !ok {
+		clear(c.reads.last) // the next snapshot can carry nothing
+	}
 	if c.sums == nil || c.wrong[members.ParentsFile()] || c.wrong[members.RecordsFile()] || c.wrong[members.Parent.RecordsFile()] || c.wrong[snapshot.RequestsFile] {
 		return nil
 	}
@@ -38,7 +41,8 @@ func (c *checkedSnapshot) checkParents(ctx context.Context, report reportFunc) e
 	return nil
 }
 
-// newReads returns the reads before the first snapshot of a chain.
+// newReads returns the reads before the first snapshot of a chain. A snapshot without last
+// reads can't be the origin of carried records.
 func (c *chain) newReads() *reads {
 	r := newReads()
 	for _, e := range c.ledger.Events() {
@@ -47,7 +51,11 @@ func (c *chain) newReads() *reads {
 		}
 	}
 	for name, snap := range c.read {
-		r.published[name] = &snap.Manifest.Read
+		if _, ok := snap.Manifest.File(snapshot.GroupMembers.ParentsFile()); ok {
+			r.published[name] = &snap.Manifest.Read
+		} else {
+			delete(r.published, name)
+		}
 	}
 	return r
 }

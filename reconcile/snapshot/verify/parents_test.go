@@ -127,3 +127,32 @@ func TestVerifyFindsForgedParentsOfPrunedSnapshots(t *testing.T) {
 		}, want)
 	}
 }
+
+// A snapshot carries only what the snapshot before it has. One without last reads, because
+// the declared refresh is full, has nothing to carry.
+func TestVerifyFindsRecordsCarriedPastAFullRead(t *testing.T) {
+	s := storetest.New(t)
+	for day := 1; day <= 3; day++ {
+		d := storetest.Draft(t, s, storetest.Day(day), storetest.Access(2)...)
+		if day != 2 {
+			storetest.Incremental(t, &d, "00g0001", "00g0002")
+		}
+		w := storetest.Writer(t, s)
+		_, err := w.Publish(t.Context(), d)
+		storetest.Must(t, err, w.Close())
+	}
+	storetest.CheckOK(t, s)
+	for _, origin := range []string{"20261123T060000Z", "20261124T060000Z"} {
+		testForgery(t, s, "carried from "+origin, func(f *forger) {
+			read := origin[:4] + "-" + origin[4:6] + "-" + origin[6:8] + "T06:00:00.000Z"
+			f.replace("group_members.parents.ndjson", `"read":"2026-11-25T06:00:00.000Z"`, `"read":"`+read+`"`)
+			f.replace("group_members.parents.ndjson", `"snapshot":"20261125T060000Z"`, `"snapshot":"`+origin+`"`)
+			f.replace("requests.ndjson", "groups/00g0001/users", "groups/00g0009/users")
+			f.count("group_members", func(c *snapshot.Counts) {
+				since, err := time.Parse(time.RFC3339, read)
+				storetest.Must(f, err)
+				c.Refresh, c.Carried, c.Outside, c.CarriedSince = snapshot.RefreshIncremental, 2, 2, new(snapshot.At(since))
+			})
+		}, `staff@20261125T060000Z/group_members.parents.ndjson: group "00g0001": it was carried from `+origin+`, which has no such read`)
+	}
+}
