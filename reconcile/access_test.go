@@ -27,6 +27,7 @@ type access struct {
 	before  func(list string)            // is called before a list is read, with the mutex
 	again   map[string]bool              // the first list of these is read from its start twice
 	counts  string                       // JSON of usersCount of each group; "": absent
+	refuse  string                       // the resource that the app can't read
 }
 
 func newAccess() *access {
@@ -71,6 +72,9 @@ func (a *access) Read(_ context.Context, q oktaclient.Query, sink oktaclient.Sin
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	result := oktaclient.ReadResult{Started: time.Now(), Settled: true}
+	if q.Resource.Name == a.refuse {
+		return result, &reconcile.UnavailableError{Resource: a.refuse, Reason: "okta: 403 E0000006", Err: errors.New("forbidden")}
+	}
 	if q.Stats {
 		var list []string
 		for _, id := range slices.Sorted(maps.Keys(a.objects["groups"])) {

@@ -84,6 +84,9 @@ func (c *chain) readDifferent(ctx context.Context, groups *ResourcePlan, t *tota
 	if err := c.readChildren(ctx, groups, ids, PhaseSettling); err != nil {
 		return err
 	}
+	if t.members = c.plan.available(snapshot.GroupMembers); t.members == nil {
+		return c.compare(ctx, groups)
+	}
 	return cmp.Or(c.compare(ctx, groups), c.compare(ctx, t.members))
 }
 

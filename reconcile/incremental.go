@@ -13,7 +13,8 @@ const appGroupAge = 24 * time.Hour
 
 // carry decides which groups are carried: their members are those of the newest snapshot,
 // because Okta's lastMembershipUpdated is the same as at their last read. It returns the
-// parents whose lists must be read.
+// parents whose lists must be read. No records of an adopted snapshot are carried, because
+// verify may have found them changed.
 //
 // Okta can show a change late, with the time of the change. So a group whose stamp is
 // less than stampOverlap before its last read is read again.
@@ -25,6 +26,9 @@ func (c *chain) carry(groups *ResourcePlan, parents []string) ([]string, error) 
 	members := groups.children[i]
 	if c.r.cfg.Full || !members.sameBase(c.plan) {
 		return parents, nil
+	}
+	if adopted, err := c.r.cfg.Store.WasAdopted(members.previous); err != nil || adopted {
+		return parents, err
 	}
 	age := ages(groups, members.previous)
 	if members.renewed = age.due(oldestRead(members.previous), members.Declared.Full.Duration); members.renewed {

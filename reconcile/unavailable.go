@@ -35,7 +35,7 @@ func (rp *ResourcePlan) drop(reason string, cause error) error {
 	}
 	rp.Unavailable = &UnavailableError{rp.Declared.Resource.Name, reason, cause}
 	rp.Base, rp.Counts, rp.ByStatus = snapshot.BaseNone, diff.Counts{}, nil
-	rp.Duplicates, rp.Outside = 0, rp.read.Rows
+	rp.Duplicates, rp.Outside, rp.Carried, rp.lists = 0, rp.read.Rows, 0, lists{}
 	return errors.Join(rp.closeChanges(), rp.records.close())
 }
 

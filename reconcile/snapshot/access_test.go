@@ -180,6 +180,9 @@ func TestCarriedMembers(t *testing.T) {
 		t.Errorf("counts of the first snapshot = %+v, want a full refresh", got)
 	}
 	fails(`group "00g0002": its members were not read, and aren't those of the newest snapshot`, storetest.Access(2), "00g0001")
+	other := storetest.Access(1)
+	other[slices.Index(other, storetest.Member(1, 99))] = storetest.Member(1, 98)
+	fails(`group "00g0001": its members were not read, and aren't those of the newest snapshot`, other, "00g0002", "00g0003")
 	second, err := publish(2, storetest.Access(2), "00g0002", "00g0001")
 	storetest.Must(t, err)
 	third, err := publish(3, storetest.Access(2), "00g0002")
@@ -212,7 +215,15 @@ func TestReleaseOfCarriedMembers(t *testing.T) {
 	d = storetest.Draft(t, s, storetest.Day(2), append(storetest.Access(2), storetest.Member(2, 6))...)
 	storetest.Incremental(t, &d, "00g0002")
 	name, err := w.Quarantine(t.Context(), d, "too many members")
-	storetest.Must(t, err)
+	storetest.Must(t, err, w.Close())
+	adopted := storetest.Copy(t, s.Dir(), t.TempDir())
+	storetest.Write(t, adopted.Path(staff, "notes.txt"), "x")
+	storetest.Adopt(t, adopted)
+	_, err = storetest.Release(t, adopted, name)
+	if want := "it carries members of 20261123T060000Z, which was adopted since the read"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Release() = %v, want %s", err, want)
+	}
+	w = storetest.Writer(t, s)
 	snap, err := w.Release(t.Context(), name, snapshot.Override{User: "ops", Reason: "checked"}, snapshot.Tool{Name: "oktasync"})
 	storetest.Must(t, err)
 	if got := snap.Manifest.Resources["group_members"]; got.Carried != 2 || got.Refresh != snapshot.RefreshIncremental {

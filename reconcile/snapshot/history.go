@@ -19,6 +19,7 @@ type History struct {
 	LastDone      Event // the same without cancelled
 	Undone        Event // the first started since LastDone
 	LastPublished Event
+	LastAdopted   Event
 	LastSuccess   Event   // published or unchanged
 	LastVerified  Event   // its Error has the number of problems, if there were any
 	Recent        []Event // the last thirty ends, oldest first
@@ -39,6 +40,8 @@ func (h *History) add(line []byte) {
 		h.started(e)
 	case EventPublished:
 		h.LastPublished = e
+	case EventAdopted:
+		h.LastAdopted = e
 	case EventVerified:
 		h.LastVerified = e
 	}
@@ -90,6 +93,13 @@ func (s *Store) Journal(export string) (History, error) {
 		}
 	}
 	return h, err
+}
+
+// WasAdopted reports whether the last Adopt accepted snap as the newest snapshot. Then
+// verify may have had findings about its records.
+func (s *Store) WasAdopted(snap *Snapshot) (bool, error) {
+	h, err := s.Journal(snap.Manifest.Export)
+	return h.LastAdopted.ManifestSHA256 == snap.Digest, err
 }
 
 // A Ledger gathers the events of a journal that have an effect on the store. A line

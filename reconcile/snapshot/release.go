@@ -41,6 +41,9 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 	if err := w.checkQuarantined(q); err != nil {
 		return nil, err
 	}
+	if err := w.checkCarried(q); err != nil {
+		return nil, err
+	}
 	d, closeDraft, err := w.draftOf(ctx, q)
 	if err != nil {
 		return nil, err
@@ -89,6 +92,19 @@ func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
 		return errors.New("it has changed since the read")
 	}
 	return nil
+}
+
+// checkCarried returns an error if a quarantined read has records of the newest snapshot,
+// and that was adopted since the read.
+func (w *Writer) checkCarried(q *QuarantinedRead) error {
+	if q.Resources[GroupMembers.Name].CarriedSince == nil {
+		return nil
+	}
+	adopted, err := w.store.WasAdopted(w.newest)
+	if err == nil && adopted {
+		err = fmt.Errorf("it carries members of %s, which was adopted since the read", w.newest.Name())
+	}
+	return err
 }
 
 // draftOf compares a quarantined read with the newest snapshot, and returns a
