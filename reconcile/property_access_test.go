@@ -130,7 +130,7 @@ func (w *accessWorld) run() {
 			time.Sleep(time.Duration(w.random.IntN(2)*20) * time.Minute)
 			w.readAtRest()
 		}
-		if w.carried == 0 {
+		if w.carried == 0 && w.cycles > 1 { // in one cycle, all stamps can be recent
 			w.Error("no members were carried")
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,7 +14,8 @@ import (
 
 // BenchmarkApplyAccess is BenchmarkApply for all resources of an org of 50,000 users,
 // 2,000 groups with 1,000,000 memberships besides Everyone, and 300 apps with 400,000
-// users. It checks that the snapshot has exactly the edges of the org.
+// users. It checks that the snapshot has exactly the edges of the org, also after an
+// incremental read.
 // OKTASYNC_BENCH_PERCENT=10 makes the org smaller.
 func BenchmarkApplyAccess(b *testing.B) {
 	of := func(n int) int { return n * benchSetting("PERCENT", 100) / 100 }
@@ -55,6 +57,49 @@ func BenchmarkApplyAccess(b *testing.B) {
 			b.Errorf("the snapshot has %d bytes, want at most 30 MB", size)
 		}
 	})
+	b.Run("incremental", func(b *testing.B) { benchIncremental(b, dir, org) })
+}
+
+// benchIncremental reads the members of all groups, changes 1 % of the groups, and reads
+// incrementally: that sends at most 5 % of the requests for members.
+func benchIncremental(b *testing.B, dir string, org *sandbox.Org) {
+	file := filepath.Join(dir, "oktasync.yaml")
+	config, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.Replace(config, []byte("group_members: {}"), []byte("group_members: {refresh: incremental}"), 1), 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	requests := func() float64 {
+		benchChild(b, dir, "apply")
+		transcript, err := os.ReadFile(filepath.Join(dir, "snapshots", "people", "latest", snapshot.RequestsFile))
+		if err != nil {
+			b.Fatal(err)
+		}
+		return float64(bytes.Count(transcript, []byte(`"resource":"group_members"`)))
+	}
+	var full, incremental float64
+	for b.Loop() {
+		full = requests() // the declaration has changed
+		groups, changed := 0, 0
+		for group := range org.GroupsJSON() {
+			groups++
+			members := org.EdgesOf(sandbox.GroupMembers, group)
+			if changed*100 < groups && len(members) > 0 && org.RemoveMember(group, members[0].Child) == nil { // no app group
+				changed++
+			}
+		}
+		b.Logf("%d of %d groups changed", changed, groups)
+		incremental = requests()
+	}
+	b.ReportMetric(full, "requests-full")
+	b.ReportMetric(incremental, "requests-incremental")
+	b.ReportMetric(0, "ns/op")
+	if incremental > full/20 {
+		b.Errorf("%v of %v requests for members, want at most 5 %%", incremental, full)
+	}
+	compareEdges(b, org, filepath.Join(dir, "snapshots"))
 }
 
 // sizeOfLatest returns the number of bytes of the files of the newest snapshot.
