@@ -19,7 +19,7 @@ import (
 // the goroutines that call them belong to a reconcile.
 var panicPlaces = map[string]string{
 	"oktaclient/page.go":            "func (p *page) parse(",
-	"oktaclient/read.go":            "func (r *read) deliver(",
+	"oktaclient/sink.go":            "func (r *read) deliver(",
 	"dpopauth/tokenrequest.go":      "func (e *tokenEndpoint) requestToken(",
 	"reconcile/spool.go":            "func (s *spool) merge(",
 	"reconcile/snapshot/publish.go": "func (w *Writer) Publish(",
