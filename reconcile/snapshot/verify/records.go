@@ -257,20 +257,7 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 	}
 	wrong := c.wrong[r.RecordsFile()]
 	if rendered != nil {
-		equal, rows := true, c.Manifest.Resources[r.Name].Total
-		if check.csv != nil && r.RowsThroughGroups() && !wrong {
-			if rows, err = c.checkRows(ctx, check); err != nil {
-				return nil, err
-			}
-		}
-		if check.csv != nil {
-			equal, _ = check.csv.Close() // rendered.check returns the error
-		}
-		var problem error
-		if !wrong && (!equal || check.csv != nil && rendered.entry.Rows != rows) {
-			problem = fmt.Errorf("doesn't match the %s of the snapshot", r.Name)
-		}
-		if err := rendered.check(problem, report); err != nil {
+		if err := c.checkCSV(ctx, check, rendered, wrong, report); err != nil {
 			return nil, err
 		}
 	}
@@ -278,4 +265,24 @@ func (c *checkedSnapshot) checkRecords(ctx context.Context, r *snapshot.Resource
 		return nil, nil
 	}
 	return d, diffErr
+}
+
+// checkCSV checks that a CSV file contains the records that check has passed on, unless
+// those are wrong.
+func (c *checkedSnapshot) checkCSV(ctx context.Context, check *recordCheck, rendered *hashedFile, wrong bool, report reportFunc) (err error) {
+	r := check.resource
+	equal, rows := true, c.Manifest.Resources[r.Name].Total
+	if check.csv != nil && r.RowsThroughGroups() && !wrong {
+		if rows, err = c.checkRows(ctx, check); err != nil {
+			return err
+		}
+	}
+	if check.csv != nil {
+		equal, _ = check.csv.Close() // rendered.check returns the error
+	}
+	var problem error
+	if !wrong && (!equal || check.csv != nil && rendered.entry.Rows != rows) {
+		problem = fmt.Errorf("doesn't match the %s of the snapshot", r.Name)
+	}
+	return rendered.check(problem, report)
 }
