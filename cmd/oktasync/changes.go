@@ -24,6 +24,12 @@ func allFlag(cmd *cobra.Command, all *bool) {
 	cmd.Flags().BoolVar(all, "all", false, "don't shorten the output on a terminal")
 }
 
+// resourceChange is a change of a record, with the name of its resource.
+type resourceChange struct {
+	Resource string `json:"resource"`
+	*diff.Change
+}
+
 // changeList prints changes as text.
 type changeList struct {
 	w      io.Writer
@@ -285,20 +291,27 @@ func (d *difference) each(c comparison, visit func(*diff.Change) error) (diff.Co
 	return diff.Diff(before, after, c.rules, visit)
 }
 
-// names returns the names of the ends of the first changed edges, as many as a list
-// with this limit has. They are those of the newer state, if it has them.
+// names is edgeNames for the changes of a resource. The newer state comes first.
 func (d *difference) names(c comparison, limit int) (report.Names, error) {
 	if c.resource.Parent == nil && c.resource != snapshot.RoleAssignments {
 		return nil, nil
 	}
+	only := *d
+	only.resources = []comparison{c}
+	return edgeNames(only.all, limit, d.to, d.from)
+}
+
+// edgeNames returns the names of the ends of the first changed edges, as many as a list
+// with this limit has. Each name is from the first of the states that has it.
+func edgeNames(changes func(visit func(*snapshot.Resource, *diff.Change) error) error, limit int, states ...snapshot.Source) (report.Names, error) {
 	names, n := make(report.Names), 0
-	_, err := d.each(c, func(change *diff.Change) error {
+	err := changes(func(r *snapshot.Resource, c *diff.Change) error {
 		if n++; limit == 0 || n <= limit {
-			names.Add(c.resource, change)
+			names.Add(r, c)
 		}
 		return nil
 	})
-	for _, s := range []source{d.to, d.from} {
+	for _, s := range states {
 		if err == nil {
 			err = names.ReadFrom(s)
 		}

@@ -73,19 +73,13 @@ type historyDocument struct {
 
 // historyEntry is the user in one snapshot.
 type historyEntry struct {
-	Snapshot string        `json:"snapshot"`
-	Sequence int           `json:"sequence"`
-	Started  snapshot.Time `json:"started"`
-	Present  bool          `json:"present"` // the first with records has the user, or one that can't be compared
-	Pruned   []string      `json:"pruned"`  // the pruned snapshots before it without changes files
-	Change   *diff.Change  `json:"change"`  // from the snapshot before it; null: none
-	Access   []edgeChange  `json:"access"`  // of the user's groups, apps and factors
-}
-
-// edgeChange is a change of a membership, an assignment or a factor of the user.
-type edgeChange struct {
-	Resource string `json:"resource"`
-	*diff.Change
+	Snapshot string           `json:"snapshot"`
+	Sequence int              `json:"sequence"`
+	Started  snapshot.Time    `json:"started"`
+	Present  bool             `json:"present"` // the first with records has the user, or one that can't be compared
+	Pruned   []string         `json:"pruned"`  // the pruned snapshots before it without changes files
+	Change   *diff.Change     `json:"change"`  // from the snapshot before it; null: none
+	Access   []resourceChange `json:"access"`  // of the user's groups, apps, roles and factors
 }
 
 func (h *history) read(user string) (err error) {
@@ -193,7 +187,7 @@ func compared(s *snapshot.Snapshot, r *snapshot.Resource) bool {
 
 // entry returns the user in s. before is the snapshot before it, nil for the first.
 func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error) {
-	e = historyEntry{Snapshot: s.Name(), Sequence: s.Manifest.Sequence, Started: s.Manifest.Read.Started, Pruned: []string{}, Access: []edgeChange{}}
+	e = historyEntry{Snapshot: s.Name(), Sequence: s.Manifest.Sequence, Started: s.Manifest.Read.Started, Pruned: []string{}, Access: []resourceChange{}}
 	after := ""
 	if before != nil {
 		after = before.Name()
@@ -204,7 +198,7 @@ func (h *history) entry(before, s *snapshot.Snapshot) (e historyEntry, err error
 	}
 	e.Pruned = append(e.Pruned, pruned...)
 	for _, r := range s.Recorded() {
-		add := func(c *diff.Change) { e.Access = append(e.Access, edgeChange{r.Name, c}) }
+		add := func(c *diff.Change) { e.Access = append(e.Access, resourceChange{r.Name, c}) }
 		if r == snapshot.Users {
 			add = func(c *diff.Change) { e.Change = c }
 		} else if r.UserPart() < 0 {
@@ -318,11 +312,11 @@ func (h *history) printCSV(w io.Writer) error {
 }
 
 // changes returns the changes of the user, and of the user's groups and apps.
-func (e *historyEntry) changes() []edgeChange {
+func (e *historyEntry) changes() []resourceChange {
 	if e.Change == nil {
 		return e.Access
 	}
-	return append([]edgeChange{{snapshot.Users.Name, e.Change}}, e.Access...)
+	return append([]resourceChange{{snapshot.Users.Name, e.Change}}, e.Access...)
 }
 
 func (h *history) print(w io.Writer) error {

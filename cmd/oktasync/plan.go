@@ -116,7 +116,7 @@ type planDocument struct {
 	Missing   []string                `json:"missing"`
 	Guard     []string                `json:"guard"` // why the guard would stop the read
 	Prune     []string                `json:"prune"` // snapshots that retention would remove
-	Changes   []planChange            `json:"changes"`
+	Changes   []resourceChange        `json:"changes"`
 }
 
 type planResource struct {
@@ -131,16 +131,11 @@ type planResource struct {
 	Kinds    map[diff.Kind]int `json:"kinds"`
 }
 
-type planChange struct {
-	Resource string `json:"resource"`
-	*diff.Change
-}
-
 func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 	doc := planDocument{
 		Export: p.Export.Name, Changed: p.Changed(), Resources: make(map[string]planResource),
 		Requests: p.Buckets(), Settled: p.Read.Settled, Control: p.Control, Declared: p.DeclarationChanged, Missing: append([]string{}, p.Missing...), Guard: append([]string{}, p.Stopped...),
-		Prune: []string{}, Changes: []planChange{},
+		Prune: []string{}, Changes: []resourceChange{},
 	}
 	if p.Previous != nil {
 		doc.Previous = p.Previous.Name()
@@ -157,7 +152,7 @@ func newPlanDocument(p *reconcile.Plan) (planDocument, error) {
 		doc.Resources[r.Declared.Resource.Name] = resource
 	}
 	err := p.Changes(func(r *snapshot.Resource, c *diff.Change) error {
-		doc.Changes = append(doc.Changes, planChange{r.Name, c})
+		doc.Changes = append(doc.Changes, resourceChange{r.Name, c})
 		return nil
 	})
 	return doc, err
@@ -221,7 +216,7 @@ func printPlanChanges(list changeList, p *reconcile.Plan) (err error) {
 		return nil
 	}
 	fmt.Fprintf(w, "compared with %s\n\n", p.Previous.Name())
-	if list.names, err = planNames(p, list.limit); err != nil {
+	if list.names, err = edgeNames(p.Changes, list.limit, p, p.Previous); err != nil {
 		return err
 	}
 	if err := p.Changes(list.add); err != nil {
@@ -233,25 +228,6 @@ func printPlanChanges(list changeList, p *reconcile.Plan) (err error) {
 	}
 	fmt.Fprintf(w, "Plan: %s.\n", planSentence(p))
 	return nil
-}
-
-// planNames returns the names of the ends of the first changed edges, as many as a list
-// with this limit has.
-func planNames(p *reconcile.Plan, limit int) (report.Names, error) {
-	names, n := make(report.Names), 0
-	err := p.Changes(func(r *snapshot.Resource, c *diff.Change) error {
-		if n++; limit == 0 || n <= limit {
-			names.Add(r, c)
-		}
-		return nil
-	})
-	if err == nil {
-		err = names.ReadFrom(p)
-	}
-	if err == nil {
-		err = names.ReadFrom(p.Previous)
-	}
-	return names, err
 }
 
 // planSentence sums up what apply would do for reasons of change.
