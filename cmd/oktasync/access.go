@@ -19,7 +19,7 @@ import (
 	"oktasync/reconcile/snapshot/render"
 )
 
-// accessQuery is what access is asked for.
+// accessQuery contains the flags of access.
 type accessQuery struct {
 	user, group, app string // ids, logins, names or labels
 	at, from, to     string // snapshots; "": the newest
@@ -59,14 +59,14 @@ that was granted and revoked in between isn't visible.`,
 	q.diffFormat = formatFlags(cmd)
 	allFlag(cmd, &q.all)
 	return a.reads(cmd, func(r *reader, args []string) error {
-		if err := q.checkDates(); err != nil {
+		if err := q.checkFlags(); err != nil {
 			return err
 		}
 		return a.access(r, args[0], q)
 	})
 }
 
-func (q *accessQuery) checkDates() error {
+func (q *accessQuery) checkFlags() error {
 	switch {
 	case q.user == "" && q.group == "" && q.app == "":
 		return errors.New("one of --user, --group and --app is needed")
@@ -169,7 +169,7 @@ func (q *accessQuery) print(w io.Writer, snapshots []*snapshot.Snapshot, paths i
 		if total++; total == 1 {
 			fmt.Fprintln(w)
 		}
-		counts[path.Change+path.Usable]++
+		counts[cmp.Or(path.Change, path.Usable)]++
 		if limit > 0 && total > limit {
 			continue
 		}
@@ -185,14 +185,9 @@ func (q *accessQuery) print(w io.Writer, snapshots []*snapshot.Snapshot, paths i
 		return err
 	}
 	parts := []string{}
-	for _, kind := range []struct{ key, text string }{{"yes", "usable"}, {"no", "not usable"}, {"unknown", "unknown"}} {
+	for _, kind := range []struct{ key, text string }{{"yes", "usable"}, {"no", "not usable"}, {"unknown", "unknown"}, {"granted", "granted"}, {"revoked", "revoked"}} {
 		if n := counts[kind.key]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, kind.text))
-		}
-	}
-	for _, change := range []string{"granted", "revoked"} {
-		if n := counts[change+"yes"] + counts[change+"no"] + counts[change+"unknown"]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, change))
 		}
 	}
 	_, err := fmt.Fprintf(w, "\n%s: %s\n", term.Plural(total, "path"), strings.Join(parts, ", "))
@@ -207,7 +202,7 @@ func span(snapshots []*snapshot.Snapshot) string {
 	return snapshots[1].Name() + " to " + snapshots[0].Name()
 }
 
-// objects names what was asked for.
+// objects names the selected user, group and app.
 func (q *accessQuery) objects() (text string) {
 	if q.user != "" {
 		text += " of the user " + q.user

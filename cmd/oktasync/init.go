@@ -290,7 +290,7 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	}
 	if in.changeRequest {
 		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
-			"@origin@", asSentence(doctor.Origin(in.orgURL)), "@records@", in.records(), "@no_other@", in.noOtherRole(),
+			"@origin@", asSentence(doctor.Origin(in.orgURL)), "@records@", in.records(), "@other_role@", in.otherRole(),
 			"@standard@", in.standardRecords(), "@custom@", in.customRole(), "@needs@", in.needs(),
 			"@scopes@", asSentence("Okta API Scopes: grant "+term.List(in.neededScopes())+", and no other scope")).Replace(changeRequestTemplate)
 	}

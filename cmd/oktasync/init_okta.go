@@ -190,8 +190,8 @@ func (in *initializer) standardRecords() string {
 	return "users"
 }
 
-// noOtherRole says which other role the app needs.
-func (in *initializer) noOtherRole() string {
+// otherRole returns a clause about other roles for the change request.
+func (in *initializer) otherRole() string {
 	if in.admins {
 		return "and the\n     custom role below"
 	}
@@ -210,8 +210,8 @@ func (in *initializer) customRole() string {
 	return "     A custom role with only \"View users and their details\" also works, if its\n     resource set contains all users.\n"
 }
 
-// customAdminRole says how to create the custom role. In parentheses are Okta's names of
-// the permissions in its API.
+// customAdminRole contains the steps that create the custom role. In parentheses are the
+// names of the permissions in Okta's API.
 const customAdminRole = `
      API tokens and admin roles need a custom role. Of the standard roles, only
      Super Administrator sees all of them: don't assign it.

@@ -61,7 +61,7 @@ records of members and assignments also have login, group_name and app_label.`,
 	})
 }
 
-// noteState prints what limits a snapshot that was asked for by a name or a date.
+// noteState prints the limits of s. asked is the name or the date that selected it.
 func (a *app) noteState(r *reader, s *snapshot.Snapshot, asked string) error {
 	pruned, err := r.PrunedFor(s, asked, r.zone(s.Manifest.Export))
 	if err != nil {

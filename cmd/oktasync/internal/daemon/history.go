@@ -42,7 +42,7 @@ func (h *histories) get(store *snapshot.Store, export string) (snapshot.History,
 	return now.history, nil
 }
 
-// sinceFirst returns h with the start of its state. The journal alone gives the time
+// sinceFirst returns now with the start of its state. The journal alone gives the time
 // of the last of several failures.
 func (h *histories) sinceFirst(now Health) Health {
 	h.mu.Lock()

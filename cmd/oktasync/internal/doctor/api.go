@@ -187,7 +187,7 @@ func (x *checker) share(p *page) int {
 	return max(1, int(float64(limit)*x.cfg.Okta.RateLimitShare))
 }
 
-// answered returns the first pages that have records, or none in the whole org.
+// answered returns the first pages without an error.
 func (x *checker) answered(ctx context.Context) []*page {
 	return slices.DeleteFunc(slices.Clone(x.firstPages(ctx)), func(p *page) bool { return p.err != nil })
 }

@@ -11,14 +11,14 @@ import (
 // People are the name, department and manager of users, by their ids.
 type People map[string]string
 
-// Add adds a user, whom ReadFrom then describes.
+// Add adds a user without a description, which ReadFrom sets.
 func (p People) Add(id string) {
 	if len(p) < maxNames {
 		p[id] = ""
 	}
 }
 
-// ReadFrom describes the users that s has.
+// ReadFrom sets the descriptions of the users that s has.
 func (p People) ReadFrom(s snapshot.Source) error {
 	if len(p) == 0 {
 		return nil
