@@ -60,3 +60,19 @@ func TestPageEscapes(t *testing.T) {
 		t.Errorf("page = %s", &page)
 	}
 }
+
+// Only users have a bar of their statuses.
+func TestPageShowsTheStatusesOfUsers(t *testing.T) {
+	newest := &Newest{Records: []Records{
+		{Resource: "users", Total: 3, ByStatus: map[string]int{"SUSPENDED": 3}},
+		{Resource: "apps", Total: 2, ByStatus: map[string]int{"INACTIVE": 2}},
+		{Resource: "role_assignments", Total: 1, ByStatus: map[string]int{"SUPER_ADMIN": 1}},
+	}}
+	var page strings.Builder
+	if err := pageTemplate().ExecuteTemplate(&page, "status.html", Status{Exports: []Export{{Export: "staff", State: "up to date", Newest: newest}}}); err != nil {
+		t.Fatal(err)
+	}
+	if text := page.String(); strings.Count(text, "Users by status") != 1 || !strings.Contains(text, "<span>SUSPENDED</span>") {
+		t.Errorf("page = %s", text)
+	}
+}
