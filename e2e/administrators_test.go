@@ -99,7 +99,7 @@ func (s *site) recordedRoles(t *testing.T) (all []string) {
 		var r role
 		check(t, json.Unmarshal([]byte(line), &r))
 		slices.SortFunc(r.Targets, byID)
-		all = append(all, fmt.Sprintf("%+v", r))
+		all = append(all, fmt.Sprintf("%#v", r)) // shows whether targets are missing or empty
 	}
 	slices.Sort(all)
 	return all
@@ -134,12 +134,10 @@ func (s *site) rolesOfOrg(t *testing.T) (all []string) {
 		if a.IsPolicy() {
 			r.RoleID, r.ResourceSetID = a.Type, a.Type+"_IAM_POLICY"
 		}
-		if len(r.Targets) == 0 && (a.Type == "CUSTOM" || a.Type == "FRONTIER_ADMIN") {
-			r.Targets = nil
-		} else if len(r.Targets) == 0 {
+		if len(r.Targets) == 0 && a.Type != "CUSTOM" && a.Type != "FRONTIER_ADMIN" {
 			r.Targets = []roleTarget{}
 		}
-		all = append(all, fmt.Sprintf("%+v", r))
+		all = append(all, fmt.Sprintf("%#v", r))
 	}
 	slices.Sort(all)
 	return all
