@@ -307,17 +307,8 @@ func eachChange(s *snapshot.Snapshot, r *snapshot.Resource, text string, visit f
 
 const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice
 
-// loginOf returns a user's login.
-func loginOf(user []byte) string {
-	var login string
-	if json.Unmarshal([]byte(valueText(user, "profile.login")), &login) != nil {
-		return "" // no login
-	}
-	return login
-}
-
-// eachUser calls visit for each user of s, until it returns false.
-func eachUser(s *snapshot.Snapshot, visit func(diff.Record) bool) error {
+// eachUser calls visit with the id and the login of each user of s.
+func eachUser(s *snapshot.Snapshot, visit func(id, login string)) error {
 	users, err := s.Records(snapshot.Users)
 	if err != nil {
 		return err
@@ -328,9 +319,14 @@ func eachUser(s *snapshot.Snapshot, visit func(diff.Record) bool) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil || !visit(u) {
+		if err != nil {
 			return err
 		}
+		login, err := canonjson.Text(u.JSON, snapshot.Users.Label.Path)
+		if err != nil {
+			return err
+		}
+		visit(string(u.Key), login)
 	}
 }
 

@@ -164,8 +164,7 @@ func (h *history) identify(user string) error {
 		s := h.steps[i]
 		changesSuffice := i > 0 && i < len(h.steps)-1 && h.steps[i-1].Manifest.Sequence+1 == s.Manifest.Sequence && compared(s, snapshot.Users)
 		if !changesSuffice && !s.Erased() {
-			err := eachUser(s, func(u diff.Record) bool { add(string(u.Key), loginOf(u.JSON)); return true })
-			if err != nil {
+			if err := eachUser(s, add); err != nil {
 				return err
 			}
 		}
