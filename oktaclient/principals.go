@@ -95,18 +95,21 @@ func (x *roleReader) findUsers(ctx context.Context) error {
 func (x *roleReader) findMembers(ctx context.Context) error {
 	const sets = "/api/v1/iam/resource-sets"
 	paths, err := x.ids(ctx, sets, "resource-sets")
+	if err != nil {
+		return err
+	}
 	for _, set := range paths {
-		var bindings []string
-		if bindings, err = x.ids(ctx, set+"/bindings", "roles"); err != nil {
-			break
+		bindings, err := x.ids(ctx, set+"/bindings", "roles")
+		if err != nil {
+			return err
 		}
 		for _, binding := range bindings {
-			if err = x.findMembersOf(ctx, binding+"/members"); err != nil {
+			if err := x.findMembersOf(ctx, binding+"/members"); err != nil {
 				return err
 			}
 		}
 	}
-	return err
+	return nil
 }
 
 // ids returns the paths of the objects in a list. A list that doesn't exist any more is

@@ -289,6 +289,7 @@ func TestReadRolesRejects(t *testing.T) {
 		{members, member("https://acme.okta.example/api/v1/groups/.."), "neither a user nor a group nor a client"},
 		{members, member("https://acme.okta.example/api/v1/users/%1b"), "neither a user nor a group nor a client"},
 		{iam + "resource-sets", `{"roles":[]}`, "broken JSON"},
+		{iam + "resource-sets", next(`"resource-sets":[{"id":"iam1"}]`, "x"), "endless"}, // after a page with a set
 		{iam + "resource-sets", `{"resource-sets":[{"id":""}]}`, "an element of resource-sets has no valid id"},
 		{iam + "resource-sets/iam1/bindings", next(`"roles":`+list(9_000, `{"id":"b"}`), "~"), "over 10000 roles"},
 		{"/api/v1/users/00u1/roles", `[{"id":"x","assignmentType":"USER"}]`, "broken JSON"},
