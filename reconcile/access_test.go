@@ -251,6 +251,26 @@ func TestEdges(t *testing.T) {
 	}
 }
 
+// Apps are compared once to find those that are missing, and once after all other reads.
+func TestAppsAreComparedTwice(t *testing.T) {
+	a := smallAccess()
+	f := newFixture(t)
+	f.export.Users, f.export.Apps = nil, new(reconcile.Resource)
+	f.export.Apps.SetDefaults("apps")
+	compared := 0
+	f.use(a, func(p reconcile.Progress) {
+		if p.Phase == reconcile.PhaseComparing {
+			compared++
+		}
+	})
+	f.publish()
+	compared = 0
+	a.delete("apps", "0oa1")
+	if apps := f.publish().Manifest.Resources["apps"]; apps.Kinds[diff.Deleted] != 1 || compared != 2 {
+		t.Errorf("apps = %+v, compared %d times, want one deleted, and two times", apps, compared)
+	}
+}
+
 // A count of members that is no such number is not compared.
 func TestWrongCounts(t *testing.T) {
 	a := smallAccess()

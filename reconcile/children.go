@@ -38,7 +38,7 @@ func (c *chain) readChildrenOfAll(ctx context.Context, rp *ResourcePlan) error {
 	}
 }
 
-// deprovisioned is the status of users for whom Okta has no lists.
+// deprovisioned is a status of users. Okta has no factors of such users.
 const deprovisioned = "DEPROVISIONED"
 
 // readChildren reads the children of parents, which are ids: the members of groups, or

@@ -10,9 +10,9 @@ import (
 const maxOverridden = 10_000 // missing records that are requested if an override exceeds the guard
 
 // proveRemovals requests each record by id that the newest snapshot contains and
-// no page did, and repeats the comparison with Okta's responses. A page can skip a
-// record, since Okta's lists have no isolation, and a narrowed list omits records
-// that still exist. So a record counts as deleted only if Okta answers that it
+// no page did. The records must then be compared again, with Okta's responses. A page
+// can skip a record, since Okta's lists have no isolation, and a narrowed list omits
+// records that still exist. So a record counts as deleted only if Okta answers that it
 // doesn't exist. If the declaration selects it, it is added to the read.
 //
 // Admin roles have no ids that Okta could be asked for. Their read requests each holder.
@@ -44,9 +44,6 @@ func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	if err != nil {
 		return err
 	}
-	if err := rp.records.finish(); err != nil {
-		return err
-	}
-	rp.compared = false
-	return c.compare(ctx, rp)
+	rp.compared = false // a proof changes the comparison
+	return rp.records.finish()
 }
