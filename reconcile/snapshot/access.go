@@ -36,16 +36,23 @@ var Groups = &Resource{
 	Kinds: []diff.Kind{diff.Created, diff.Deleted, diff.NotListed, diff.Changed},
 }
 
-func groupKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
-	switch {
-	case t.Op == diff.OpAdded:
-		return diff.Created, nil
-	case t.Op == diff.OpRemoved && t.Proof.HTTPStatus == http.StatusNotFound:
-		return diff.Deleted, nil
-	case t.Op == diff.OpRemoved:
-		return diff.NotListed, nil
+var groupKind = kinds(diff.Created, diff.Deleted, diff.NotListed)
+
+// kinds returns the Kind of a resource. A record that is no longer listed has the kind
+// removed if Okta answered that it or its parent doesn't exist, or if its parent exists.
+// Otherwise it has the kind missing.
+func kinds(added, removed, missing diff.Kind) func(diff.Transition, DeclaredResource, time.Time) (diff.Kind, error) {
+	return func(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
+		switch {
+		case t.Op == diff.OpAdded:
+			return added, nil
+		case t.Op == diff.OpRemoved && (t.ParentExists || t.Proof.HTTPStatus == http.StatusNotFound):
+			return removed, nil
+		case t.Op == diff.OpRemoved:
+			return missing, nil
+		}
+		return diff.Changed, nil
 	}
-	return diff.Changed, nil
 }
 
 // GroupRules are the membership rules of groups (Okta: Group Rules API).
@@ -230,19 +237,7 @@ var AppGroups = &Resource{
 
 var edgeKinds = []diff.Kind{diff.Granted, diff.Revoked, diff.NotListed, diff.Changed}
 
-// edgeKind returns the kind of a change of an edge. An edge was revoked if its parent
-// still exists, or was deleted.
-func edgeKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
-	switch {
-	case t.Op == diff.OpAdded:
-		return diff.Granted, nil
-	case t.Op == diff.OpRemoved && (t.ParentExists || t.Proof.HTTPStatus == http.StatusNotFound):
-		return diff.Revoked, nil
-	case t.Op == diff.OpRemoved:
-		return diff.NotListed, nil
-	}
-	return diff.Changed, nil
-}
+var edgeKind = kinds(diff.Granted, diff.Revoked, diff.NotListed)
 
 // APITokens are the active API tokens of an org, without their values (Okta: API Tokens
 // API). expiresAt isn't recorded, because each use moves it.
@@ -251,7 +246,7 @@ var APITokens = &Resource{
 	Noun:    "API token",
 	Key:     []string{"id"},
 	Label:   diff.Label{Member: "name", Path: "name"},
-	Kind:    apiTokenKind,
+	Kind:    kinds(diff.Created, diff.Revoked, diff.NotListed), // Okta removes revoked and expired tokens in the same way
 	Allowed: []string{"id", "name", "userId", "clientName", "network", "tokenWindow", "created", "lastUpdated"},
 	Columns: []render.Column{
 		{Name: "name", Path: "name"},
@@ -270,20 +265,6 @@ var APITokens = &Resource{
 	Kinds: []diff.Kind{diff.Created, diff.Revoked, diff.NotListed, diff.Changed},
 }
 
-// apiTokenKind returns the kind of a change of an API token. Okta removes revoked and
-// expired tokens in the same way.
-func apiTokenKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
-	switch {
-	case t.Op == diff.OpAdded:
-		return diff.Created, nil
-	case t.Op == diff.OpRemoved && t.Proof.HTTPStatus == http.StatusNotFound:
-		return diff.Revoked, nil
-	case t.Op == diff.OpRemoved:
-		return diff.NotListed, nil
-	}
-	return diff.Changed, nil
-}
-
 // Factors are the enrolled factors of users (Okta: User Factors API), without profiles,
 // phone numbers, questions and secrets.
 var Factors = &Resource{
@@ -293,7 +274,7 @@ var Factors = &Resource{
 	Parent: Users,
 	Label:  diff.Label{Member: "name", Path: "factorType"},
 	Status: "status",
-	Kind:   factorKind,
+	Kind:   kinds(diff.Listed, diff.NotListed, diff.NotListed), // a policy hides factors that still exist
 	members: []member{
 		{name: "created", from: "created"},
 		{name: "factorType", from: "factorType"},
@@ -320,18 +301,6 @@ var Factors = &Resource{
 	Kinds: []diff.Kind{diff.Listed, diff.NotListed, diff.Changed},
 }
 
-// factorKind returns the kind of a change of a factor. Okta lists only the factors that
-// its policies allow, so a factor that is no longer listed may still exist.
-func factorKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
-	switch t.Op {
-	case diff.OpAdded:
-		return diff.Listed, nil
-	case diff.OpRemoved:
-		return diff.NotListed, nil
-	}
-	return diff.Changed, nil
-}
-
 // RoleAssignments are the admin roles of users, groups and service clients (Okta: Role
 // Assignments API). A role of a group isn't repeated for its members, except in the CSV
 // file.
@@ -343,7 +312,7 @@ var RoleAssignments = &Resource{
 	holders: edges.HolderMembers,
 	Label:   diff.Label{Member: "name", Path: "label"},
 	Status:  "role_type",
-	Kind:    roleKind,
+	Kind:    kinds(diff.Granted, diff.Revoked, diff.Revoked), // a read is complete, so a role that is missing was revoked
 	Allowed: []string{"principal_type", "principal_id", "role_type", "role_id", "resource_set_id", "label", "status", "assignment_id", "targets", "permissions", "resources"},
 	Columns: []render.Column{
 		{Name: "role_type", Path: "role_type"},
@@ -360,16 +329,4 @@ var RoleAssignments = &Resource{
 	},
 	Kinds:    []diff.Kind{diff.Granted, diff.Revoked, diff.Changed},
 	headings: map[diff.Kind]string{diff.Granted: Administrators, diff.Revoked: Administrators, diff.Changed: Administrators},
-}
-
-// roleKind returns the kind of a change of a role. A read is complete, so a role that is
-// missing was revoked.
-func roleKind(t diff.Transition, _ DeclaredResource, _ time.Time) (diff.Kind, error) {
-	switch t.Op {
-	case diff.OpAdded:
-		return diff.Granted, nil
-	case diff.OpRemoved:
-		return diff.Revoked, nil
-	}
-	return diff.Changed, nil
 }

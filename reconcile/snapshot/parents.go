@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
@@ -89,17 +88,9 @@ func (s *Snapshot) Parents() (*ParentReader, error) {
 // openParents opens file in dir. It belongs to an export, or to a quarantined read if
 // export is "".
 func openParents(dir, export string, file File) (*ParentReader, error) {
-	path := filepath.Join(dir, file.Name)
-	wrap := func(err error) error {
-		err = damaged(path, err)
-		if e, ok := errors.AsType[*DamagedError](err); ok {
-			e.Export = export
-		}
-		return err
-	}
-	f, err := OpenPlain(path)
+	f, wrap, err := openFile(dir, export, file.Name)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, err
 	}
 	sum := NewDigest()
 	r := NewParentReader(io.TeeReader(io.LimitReader(f, file.Bytes+1), sum))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -250,17 +251,9 @@ type recordReader struct {
 // belong to an export, or to a quarantined read if export is "". The end of the
 // records is an error unless both are right.
 func openRecords(dir, export string, r *Resource, total int, sha256 string) (*recordReader, error) {
-	path := filepath.Join(dir, r.RecordsFile())
-	wrap := func(err error) error {
-		err = damaged(path, err)
-		if e, ok := errors.AsType[*DamagedError](err); ok {
-			e.Export = export
-		}
-		return err
-	}
-	f, err := OpenPlain(path)
+	f, wrap, err := openFile(dir, export, r.RecordsFile())
 	if err != nil {
-		return nil, wrap(err)
+		return nil, err
 	}
 	sum := NewDigest()
 	u, err := newRecordReader(io.TeeReader(f, sum), r)
@@ -270,6 +263,23 @@ func openRecords(dir, export string, r *Resource, total int, sha256 string) (*re
 	}
 	u.file, u.wrap, u.total, u.sum, u.sha256 = f, wrap, total, sum, sha256
 	return u, nil
+}
+
+// openFile opens a file of a snapshot of an export, or of a quarantined read if export
+// is "". wrap adds the export and the path to an error.
+func openFile(dir, export, name string) (f *os.File, wrap func(error) error, err error) {
+	path := filepath.Join(dir, name)
+	wrap = func(err error) error {
+		err = damaged(path, err)
+		if e, ok := errors.AsType[*DamagedError](err); ok {
+			e.Export = export
+		}
+		return err
+	}
+	if f, err = OpenPlain(path); err != nil {
+		err = wrap(err)
+	}
+	return f, wrap, err
 }
 
 // newRecordReader reads records from the compressed file r in the calling

@@ -159,12 +159,7 @@ func (f *finder) record(r *snapshot.Resource, id string) (found []byte, err erro
 
 // each calls visit for each record of r.
 func (f *finder) each(r *snapshot.Resource, visit func(record []byte) error) error {
-	records, err := f.s.Records(r)
-	if err != nil {
-		return err
-	}
-	defer records.Close()
-	for record, err := range snapshot.Records(records) {
+	for record, err := range recordsOf(f.s, r) {
 		if err == nil {
 			err = visit(record)
 		}
