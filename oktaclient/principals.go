@@ -171,7 +171,7 @@ func (x *roleReader) findGroups(ctx context.Context) error {
 	}
 	return readSmaller(ctx, x, bodyList[group]{path: Groups.Path, query: "expand=stats"}, Groups, func(groups []group) error {
 		for _, g := range groups {
-			if is := cmp.Or(g.Embedded.Stats.HasAdminPrivilege, g.Embedded.Stats.HasAdminPrivilege2); is != nil && !*is {
+			if admin := cmp.Or(g.Embedded.Stats.HasAdminPrivilege, g.Embedded.Stats.HasAdminPrivilege2); admin != nil && !*admin {
 				continue
 			}
 			if err := x.add(principal{kindGroup, g.ID}); err != nil {

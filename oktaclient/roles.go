@@ -168,16 +168,16 @@ func (x *roleReader) assignments(ctx context.Context, p principal) (list []oktaA
 // adds the group.
 func (x *roleReader) records(ctx context.Context, p principal, assignments []oktaAssignment) (records []Record, err error) {
 	size := 0
-	for _, is := range assignments {
-		if p.kind == kindUser && is.AssignmentType == kindGroup {
-			group, err := principalOf(is.Links.Assignee.Href)
+	for _, a := range assignments {
+		if p.kind == kindUser && a.AssignmentType == kindGroup {
+			group, err := principalOf(a.Links.Assignee.Href)
 			if err := cmp.Or(err, x.add(group)); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		record := roleAssignment{PrincipalType: p.kind, PrincipalID: p.id, RoleType: is.Type, RoleID: is.Role, ResourceSetID: is.ResourceSet,
-			Label: is.Label, Status: is.Status, AssignmentID: is.ID}
+		record := roleAssignment{PrincipalType: p.kind, PrincipalID: p.id, RoleType: a.Type, RoleID: a.Role, ResourceSetID: a.ResourceSet,
+			Label: a.Label, Status: a.Status, AssignmentID: a.ID}
 		if err := x.addDetails(ctx, p, &record); err != nil {
 			return nil, err
 		}
@@ -188,7 +188,7 @@ func (x *roleReader) records(ctx context.Context, p principal, assignments []okt
 		if size += len(text); len(text) > maxRecord || size > maxRoles {
 			return nil, tooLarge("over %d bytes of a role, or %d of all roles of a principal", maxRecord, maxRoles)
 		}
-		records = append(records, Record{ID: p.id, Status: is.Type, JSON: text})
+		records = append(records, Record{ID: p.id, Status: a.Type, JSON: text})
 	}
 	return records, nil
 }
@@ -238,7 +238,7 @@ func (x *roleReader) detail(ctx context.Context, path, member string) ([]string,
 	return read()
 }
 
-// keep counts the bytes of a detail. It forgets all details that are too large together.
+// keep counts the bytes of a detail. If all details are too large together, it drops them.
 func (x *roleReader) keep(size int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -121,8 +121,10 @@ func (o *Org) RevokeAPIToken(id string) error {
 // APITokensJSON yields every API token by id, as a list shows it, byte for byte.
 func (o *Org) APITokensJSON() iter.Seq2[string, []byte] { return o.apiTokens().readAll() }
 
+type factorKind struct{ prefix, kind, provider, vendor string }
+
 // factorKinds are the kinds of factors of the users at the start.
-var factorKinds = []struct{ prefix, kind, provider, vendor string }{
+var factorKinds = []factorKind{
 	{"opf", "push", "OKTA", "OKTA"},
 	{"sms", "sms", "OKTA", "OKTA"},
 	{"ufs", "question", "OKTA", "OKTA"},
@@ -237,7 +239,7 @@ func (f factor) appendJSON(dst []byte, user, origin string) []byte {
 // EnrollFactor adds a factor of a type to a user, and returns its id. status "" is
 // ACTIVE.
 func (o *Org) EnrollFactor(user, kind, status string) (id string, err error) {
-	number := slices.IndexFunc(factorKinds, func(k struct{ prefix, kind, provider, vendor string }) bool { return k.kind == kind })
+	number := slices.IndexFunc(factorKinds, func(k factorKind) bool { return k.kind == kind })
 	if status = cmp.Or(status, "ACTIVE"); number < 0 || !slices.Contains(factorStatuses, status) {
 		return "", fmt.Errorf("enroll factor of user %s: no type %q or no status %q", user, kind, status)
 	}
@@ -299,7 +301,7 @@ func (o *Org) changeFactors(user, event string, change func(list []factor, now i
 func (o *Org) ShowFactors(kind string, shown bool) error {
 	o.factors.mu.Lock()
 	defer o.factors.mu.Unlock()
-	if !slices.ContainsFunc(factorKinds, func(k struct{ prefix, kind, provider, vendor string }) bool { return k.kind == kind }) {
+	if !slices.ContainsFunc(factorKinds, func(k factorKind) bool { return k.kind == kind }) {
 		return fmt.Errorf("show factors: no type %q", kind)
 	}
 	if o.factors.hidden == nil {
