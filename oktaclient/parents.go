@@ -58,7 +58,7 @@ func (r *read) listWhole(ctx context.Context, of listing) error {
 		}
 		_, err := l.read(ctx)
 		e, ok := errors.AsType[*Error](err)
-		if size == smallest || !ok || !e.slow() && e.Class() != classTooLarge {
+		if ctx.Err() != nil || size == smallest || !ok || !e.slow() && e.Class() != classTooLarge {
 			return err
 		}
 		r.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", size, "err", err)

@@ -1,9 +1,11 @@
 package oktaclient_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -222,6 +224,26 @@ func TestParentThatTakesTooLong(t *testing.T) {
 		}
 		o.checkParents(t, s)
 	})
+}
+
+// If another read fails and cancels this one, its error is no reason for smaller pages.
+func TestCanceledListIsNotReadAgain(t *testing.T) {
+	for _, q := range []oktaclient.Query{{Resource: oktaclient.GroupMembers, Parents: []string{"00g00000"}}, {Resource: oktaclient.RoleAssignments}} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		o := newParents(oktaclient.GroupMembers, 5)
+		o.hook = func(_ int, _ http.ResponseWriter, r *http.Request) bool {
+			cancel(&oktaclient.Error{Status: http.StatusGatewayTimeout, Path: "/api/v1/apps"})
+			<-r.Context().Done()
+			return true
+		}
+		var logged bytes.Buffer
+		c := o.client(t, func(cfg *oktaclient.Config) {
+			cfg.PageSize, cfg.Logger = 0, slog.New(slog.NewTextHandler(&logged, nil))
+		})
+		if _, err := c.Read(ctx, q, newParentSink()); err == nil || logged.Len() > 0 {
+			t.Errorf("Read(%s) = %v, and logs %s", q.Resource.Name, err, logged.String())
+		}
+	}
 }
 
 // After a rejected cursor, the list of the parent begins again.

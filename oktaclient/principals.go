@@ -217,7 +217,7 @@ func readSmaller[E any](ctx context.Context, x *roleReader, l bodyList[E], of Re
 			l.tries = 2
 		}
 		err := l.read(ctx, x.read, visit)
-		if e, ok := errors.AsType[*Error](err); !ok || l.size == of.minPage || !e.slow() && e.Class() != classTooLarge {
+		if e, ok := errors.AsType[*Error](err); ctx.Err() != nil || !ok || l.size == of.minPage || !e.slow() && e.Class() != classTooLarge {
 			return err
 		}
 		x.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", l.size, "err", err)
