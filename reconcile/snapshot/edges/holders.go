@@ -17,8 +17,12 @@ import (
 // their columns.
 var HolderMembers = []string{"login", "user_id", "group_name", "app_label"}
 
-// maxRows is the most rows of Holders that are in memory. Each has about 500 bytes.
-const maxRows = 32 << 10
+// Bounds of the rows of Holders that are in memory. A row has about 500 bytes, but a role
+// with many targets has up to 1 MiB.
+const (
+	maxRows  = 32 << 10
+	maxBytes = 16 << 20 // of the assignments
+)
 
 // Holders reads role assignments with the names of their holders. After the role of a
 // group follows a row for each member of the group. Users, groups and apps have the
@@ -71,7 +75,7 @@ func (h *Holders) Next() (diff.Record, error) {
 func (h *Holders) fill() error {
 	h.rows = h.rows[:0:0]
 	most := cmp.Or(h.MaxRows, maxRows)
-	for len(h.rows) < most {
+	for size := 0; len(h.rows) < most && size < maxBytes; {
 		if len(h.rest) > 0 {
 			h.rows = append(h.rows, holder{record: h.record, user: h.rest[0], group: string(h.group)})
 			h.rest = h.rest[1:]
@@ -87,6 +91,7 @@ func (h *Holders) fill() error {
 		if err := h.add(assignment); err != nil {
 			return err
 		}
+		size += len(assignment.JSON)
 	}
 	return h.names()
 }

@@ -1,6 +1,7 @@
 package edges_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -49,5 +50,36 @@ func TestHolders(t *testing.T) {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// counted counts the records that were read.
+type counted struct {
+	diff.Reader
+	n int
+}
+
+func (c *counted) Next() (diff.Record, error) {
+	c.n++
+	return c.Reader.Next()
+}
+
+// Few roles with many targets are in memory at a time.
+func TestHoldersOfLargeRoles(t *testing.T) {
+	list := &recordtest.List{}
+	for i := range 100 {
+		r := record("USER", fmt.Sprintf("u%02d", i), "A")
+		r.JSON = []byte(`{"label":"` + strings.Repeat("x", 1<<20) + `"}`)
+		list.Records = append(list.Records, r)
+	}
+	roles := &counted{Reader: list}
+	h := &edges.Holders{Assignments: roles}
+	for i := range list.Records {
+		if r, err := h.Next(); err != nil || len(r.JSON) < 1<<20 || roles.n > i+16 {
+			t.Fatalf("row %d has %d bytes, %v; %d roles were read", i, len(r.JSON), err, roles.n)
+		}
+	}
+	if _, err := h.Next(); err != io.EOF {
+		t.Errorf("Next() = %v, want io.EOF", err)
 	}
 }
