@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"errors"
+	"io"
 	"os"
 	"time"
 
@@ -22,6 +24,16 @@ func NewSpool(dir string, runSize int) *Spool {
 	s := newSpool(temp, Declared{Resource: snapshot.Users})
 	s.runSize = runSize
 	return &Spool{s}
+}
+
+// Spooled returns what a spool writes to its temporary file for a record.
+func Spooled(r *snapshot.Resource, record oktaclient.Record, dir string) ([]byte, error) {
+	s := newSpool(func() (*os.File, error) { return snapshot.TempFile(dir) }, Declared{Resource: r})
+	defer s.close()
+	if err := errors.Join(s.add(record), s.finish()); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(s.runs[0].file, 0, s.runs[0].size))
 }
 
 func (s *Spool) Add(u oktaclient.Record) error { return s.s.add(u) }

@@ -13,7 +13,7 @@ import (
 )
 
 // newIncrementalFixture declares an incremental refresh. The org returns no counts of
-// members. Its group has one member, and a stamp of that age.
+// members. Its group has one member, and a stamp of that age; 0: none.
 func newIncrementalFixture(t *testing.T, kind string, age time.Duration) (*access, *fixture) {
 	a := newAccess()
 	f := newAccessFixture(t, a)
@@ -28,8 +28,11 @@ func newIncrementalFixture(t *testing.T, kind string, age time.Duration) (*acces
 
 // stampedGroup sets a group whose members have changed age ago, and its members.
 func (a *access) stampedGroup(kind string, age time.Duration, members ...string) {
-	a.set("groups", "00g1", fmt.Sprintf(`{"id":"00g1","type":%q,"lastMembershipUpdated":%q,"lastUpdated":"1999-01-01T00:00:00.000Z"}`,
-		kind, snapshot.At(time.Now().Add(-age))))
+	stamp := ""
+	if age > 0 {
+		stamp = fmt.Sprintf(`"lastMembershipUpdated":%q,`, snapshot.At(time.Now().Add(-age)))
+	}
+	a.set("groups", "00g1", fmt.Sprintf(`{"id":"00g1","type":%q,%s"lastUpdated":"1999-01-01T00:00:00.000Z"}`, kind, stamp))
 	a.list("group_members/00g1", `{"id":%q}`, members...)
 }
 
@@ -49,6 +52,7 @@ func TestIncrementalReadsGroups(t *testing.T) {
 		{"stamp that was late", "OKTA_GROUP", time.Hour, time.Hour, func(a *access, _ *fixture) { a.stampedGroup("OKTA_GROUP", 80*time.Minute) }, true},
 		{"stamp shortly before the last read", "OKTA_GROUP", 14 * time.Minute, time.Hour, nil, true},
 		{"stamp not so shortly before", "OKTA_GROUP", 16 * time.Minute, time.Hour, nil, false},
+		{"no stamp", "OKTA_GROUP", 0, time.Hour, nil, true},
 		{"built-in group", "BUILT_IN", time.Hour, time.Hour, nil, true},
 		{"app group", "APP_GROUP", time.Hour, 11 * time.Hour, nil, false},
 		{"app group that would be older than a day at the next read", "APP_GROUP", time.Hour, 13 * time.Hour, nil, true},

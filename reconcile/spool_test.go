@@ -5,10 +5,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
+	"oktasync/reconcile/snapshot"
 )
 
 // A merge returns each id once, ascending, in its newest version, and of equal
@@ -74,5 +76,18 @@ func TestSpoolRejectsBrokenRecords(t *testing.T) {
 	}
 	if err := spool.Add(oktaclient.Record{ID: "00g\x00", JSON: []byte(`{"id":"00g\u0000"}`)}); err == nil {
 		t.Error("the spool accepts a zero byte, which separates the parts of a key, in an id")
+	}
+}
+
+// What a resource never stores isn't written to a temporary file either.
+func TestSpoolHasNoSecrets(t *testing.T) {
+	for _, r := range []*snapshot.Resource{snapshot.Apps, snapshot.AppUsers} {
+		record := oktaclient.Record{ID: "00u1", Parent: "0oa1", Status: "ACTIVE", JSON: []byte(
+			`{"id":"00u1","status":"ACTIVE","credentials":{"password":{"value":"s3cret"},"oauthClient":{"client_secret":"s3cret"}},` +
+				`"profile":{"pin":"s3cret"},"settings":{"app":{"apiKey":"s3cret"}}}`)}
+		got, err := reconcile.Spooled(r, record, t.TempDir())
+		if err != nil || !strings.Contains(string(got), "ACTIVE") || strings.Contains(string(got), "s3cret") {
+			t.Errorf("%s: spooled %q, %v", r.Name, got, err)
+		}
 	}
 }

@@ -122,3 +122,15 @@ func TestLocationOfAnUnknownZoneIsUTC(t *testing.T) {
 		t.Errorf("Location() = %v, want UTC", got)
 	}
 }
+
+// Changes files outlive their snapshots for as many months as monthly says, unless
+// changes says another number.
+func TestRetentionOfChangesByDefault(t *testing.T) {
+	e := reconcile.DefaultExport()
+	for changes, want := range map[int]int{0: 84, 12: 12} {
+		e.Retain = reconcile.Retain{Monthly: 84, Changes: changes}
+		if got := e.Retention().Changes; got != want {
+			t.Errorf("with changes: %d, changes files are kept for %d months, want %d", changes, got, want)
+		}
+	}
+}
