@@ -108,8 +108,10 @@ var misconfigurations = map[string]misconfiguration{
 	"scope-not-granted": {nil, func(s *badSite) { s.edit("  ca_file:", "  scopes: [okta.users.read, okta.groups.read]\n  ca_file:") },
 		diagnosis{"failed", "scopes", "requested, but not granted: okta.groups.read", "config", "remove okta.groups.read from okta.scopes"}},
 	"too-many-scopes": {nil, func(s *badSite) {
-		s.app(func(a *sandbox.ClientApp) { a.Scopes = append(a.Scopes, "okta.users.manage", "okta.apps.read") })
-	}, diagnosis{"warning", "extra_scopes", "not needed: okta.apps.read okta.users.manage", "okta", "revoke them"}},
+		s.app(func(a *sandbox.ClientApp) {
+			a.Scopes = append(a.Scopes, "okta.users.manage", "okta.apps.read", "okta.apiTokens.manage")
+		})
+	}, diagnosis{"warning", "extra_scopes", "not needed: okta.apiTokens.manage okta.apps.read okta.users.manage", "okta", "revoke them"}},
 	"api-down": {nil, func(s *badSite) { s.fault("status=503,forever") },
 		diagnosis{"failed", "api", "503 E0000100", "", "status.okta.com"}},
 	"limit-used-up": {nil, func(s *badSite) { s.useLimit(1_000_000) },

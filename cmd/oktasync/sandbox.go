@@ -28,8 +28,9 @@ var (
 )
 
 const sandboxLong = `Serves an Okta org of made-up people over TLS until a signal stops it. It has a
-token endpoint, and an API for users, groups and apps. Both are as strict as Okta's. It
-writes a matching configuration, client key and CA certificate to the folder --dir.
+token endpoint, and an API for all resources. Both are as strict as Okta's. It writes
+a matching configuration, client key and CA certificate to the folder --dir. The next
+start writes the configuration again, so copy it before you edit it.
 
 POST requests to paths below /sandbox/ change the org:
 

@@ -104,6 +104,9 @@ func listingFlags(cmd *cobra.Command) *listingOptions {
 	cmd.Flags().StringSliceVar(&o.Columns, "columns", nil, "`PATHS` of the columns of csv and table, such as profile.login,status")
 	allFlag(cmd, &o.all)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("columns") && len(o.Columns) == 0 {
+			return &usageError{"--columns is empty", cmd.CommandPath()}
+		}
 		if len(o.Columns) > 0 && !cmd.Flags().Changed("format") {
 			o.Format = "table"
 		}

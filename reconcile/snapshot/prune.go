@@ -152,7 +152,7 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 		_, err := w.remove(ctx, []string{name}, none, Event{User: user, Reason: reason})
 		return err
 	}
-	if _, err := w.store.Snapshot(w.export, name); err != nil {
+	if _, err := w.store.Find(w.export, name, nil); err != nil {
 		return err
 	}
 	known, err := w.known([]string{name})

@@ -43,7 +43,7 @@ func checkScopes(ctx context.Context, x *checker) Finding {
 // that every org has, because one unknown scope fails the whole request
 // (developer.okta.com, OAuth 2.0 scopes).
 func otherScopes(required []string) (scopes []string) {
-	for resource := range strings.FieldsSeq(`apps authenticators authorizationServers brands clients devices domains eventHooks
+	for resource := range strings.FieldsSeq(`apiTokens apps authenticators authorizationServers brands clients devices domains eventHooks
 		groups idps inlineHooks linkedObjects policies profileMappings roles schemas sessions trustedOrigins userTypes users`) {
 		scopes = append(scopes, "okta."+resource+".read", "okta."+resource+".manage")
 	}
