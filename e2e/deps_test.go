@@ -178,7 +178,10 @@ var mayImport = map[string]imports{
 		tests: []string{"reconcile/snapshot/canonjson", "reconcile/snapshot/verify"},
 	},
 	internal + "report": {
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		ours: []string{
+			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
+			"reconcile/snapshot/sign", "reconcile/snapshot/timestamp", internal + "document",
+		},
 	},
 	internal + "term": {
 		others: []string{"golang.org/x/term"},

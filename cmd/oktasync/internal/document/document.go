@@ -25,6 +25,7 @@ type Section struct {
 	Title   string
 	Method  []string // how the rows were computed, and what they don't show
 	Columns []Column
+	Missing string // why the rows can't be computed, such as an attribute that isn't recorded; "": Rows is set
 
 	// Rows are the rows in their order. They can be read several times, and are the same
 	// each time. A row is valid until the following one.
