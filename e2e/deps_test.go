@@ -159,7 +159,7 @@ var mayImport = map[string]imports{
 			"scheduler", internal + "config", internal + "org", internal + "term",
 		},
 	},
-	internal + "document": {},
+	internal + "document": {ours: []string{internal + "term"}},
 	internal + "filter": {
 		ours:  []string{"reconcile/snapshot/canonjson"},
 		tests: []string{"github.com/scim2/filter-parser/v2"}, // an independent implementation

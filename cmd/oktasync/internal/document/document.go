@@ -1,10 +1,16 @@
 // Package document writes a report for people: a cover, and sections with tables.
 //
-// The commands report and review use it. Start with [Document]. A writer reads the rows of
-// a section one by one, so that memory doesn't grow with them.
+// The commands report and review use it. Start with [Document], then [WriteHTML] and
+// [WriteXLSX]. A writer reads the rows of a section one by one, so that memory doesn't
+// grow with them. It reads them twice, because it writes their number first.
 package document
 
-import "iter"
+import (
+	"fmt"
+	"iter"
+	"strconv"
+	"unicode/utf8"
+)
 
 // A Document is a report. Its texts can be hostile: a writer escapes them.
 type Document struct {
@@ -21,8 +27,8 @@ type Fact struct {
 
 // A Section is a table with a title.
 type Section struct {
-	ID      string // a-z and hyphens: the anchor, and the name of the sheet
-	Title   string
+	ID      string   // unique; a-z, 0-9 and hyphens: the anchor
+	Title   string   // the name of the sheet is its start
 	Method  []string // how the rows were computed, and what they don't show
 	Columns []Column
 	Missing string // why the rows can't be computed, such as an attribute that isn't recorded; "": Rows is set
@@ -42,5 +48,89 @@ type Column struct {
 type Row struct {
 	Key   string   // identifies the row in its section, and is the same in each report
 	Cells []string // one for each column
-	Link  string   // the address of the first cell's page in the Admin Console; "": none
+	Link  string   // the https address of the first cell's page in the Admin Console; "": none
+}
+
+// The names of the columns that a writer adds to those of each section.
+const (
+	KeyColumn  = "key"
+	LinkColumn = "link" // only in XLSX
+)
+
+// size is what a writer states or needs before it writes the rows of a section.
+type size struct {
+	rows   int
+	widths []int    // of the cells and the key: the greatest number of characters
+	links  []string // of the rows, if there are at most maxLinks
+}
+
+// measure reads the rows of a section, and checks them.
+func measure(s *Section) (size, error) {
+	m := size{widths: make([]int, len(s.Columns)+1)}
+	if s.Missing != "" {
+		return m, nil
+	}
+	for row, err := range s.Rows {
+		switch {
+		case err != nil:
+			return m, err
+		case len(row.Cells) != len(s.Columns):
+			return m, fmt.Errorf("section %s: row %q has %d cells, want %d", s.ID, row.Key, len(row.Cells), len(s.Columns))
+		}
+		for i, cell := range row.Cells {
+			m.widths[i] = max(m.widths[i], utf8.RuneCountInString(cell))
+		}
+		m.widths[len(row.Cells)] = max(m.widths[len(row.Cells)], len(row.Key))
+		if m.rows++; m.rows <= maxLinks {
+			m.links = append(m.links, row.Link)
+		}
+	}
+	if m.rows > maxLinks {
+		m.links = nil
+	}
+	return m, nil
+}
+
+// compare returns an error if a section had another number of rows when they were written.
+func (s *Section) compare(measured, written int) error {
+	if measured == written {
+		return nil
+	}
+	return fmt.Errorf("section %s: %d rows when they were counted, %d when they were written", s.ID, measured, written)
+}
+
+// maxLinks is the greatest number of rows of a sheet with hyperlinks. Rows of a longer
+// sheet have the address as text, because excelize keeps the hyperlinks in memory.
+const maxLinks = 1000
+
+// check returns an error if the IDs of the sections can't be anchors.
+func check(d *Document) error {
+	seen := make(map[string]bool)
+	for _, s := range d.Sections {
+		if !isID(s.ID) || seen[s.ID] {
+			return fmt.Errorf("section ID %q is empty, repeated, or has other characters than a-z, 0-9 and hyphens", s.ID)
+		}
+		seen[s.ID] = true
+	}
+	return nil
+}
+
+func isID(id string) bool {
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return id != ""
+}
+
+// count returns a number of rows as text.
+func count(n int) string {
+	switch n {
+	case 0:
+		return "none"
+	case 1:
+		return "1 row"
+	}
+	return strconv.Itoa(n) + " rows"
 }
