@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -281,31 +280,16 @@ func (d *difference) printJSON(w io.Writer) (changes int, err error) {
 // eachChange calls visit for each change of the records of r in s whose line contains
 // text, in any case.
 func eachChange(s *snapshot.Snapshot, r *snapshot.Resource, text string, visit func(*diff.Change)) error {
-	changes, err := s.Changes(r)
-	if err != nil {
-		return err
-	}
-	defer changes.Close()
 	wanted := bytes.ToLower([]byte(text))
-	lines := bufio.NewScanner(changes)
-	lines.Buffer(nil, maxChange)
-	for lines.Scan() {
-		if !bytes.Contains(bytes.ToLower(lines.Bytes()), wanted) {
-			continue
-		}
-		c, err := diff.ParseChange(lines.Bytes())
+	contains := func(line []byte) bool { return bytes.Contains(bytes.ToLower(line), wanted) }
+	for c, err := range s.EachChange(r, contains) {
 		if err != nil {
-			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
+			return err
 		}
 		visit(c)
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read changes of %s: %w", s.Name(), err)
-	}
 	return nil
 }
-
-const maxChange = 16 << 20 // bytes of a line, which can have the longest user twice
 
 // eachUser calls visit with the id and the login of each user of s.
 func eachUser(s *snapshot.Snapshot, visit func(id, login string)) error {

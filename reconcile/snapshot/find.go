@@ -294,18 +294,43 @@ func (s *Store) BaseOf(newest *Snapshot, r *Resource) (*Snapshot, error) {
 	if last == nil {
 		return nil, nil
 	}
-	export := newest.Manifest.Export
-	snap, err := s.Snapshot(export, last.Snapshot)
+	return s.linked(newest, last)
+}
+
+// linked returns the snapshot that a link in the manifest of snap names. Its records may
+// be erased.
+func (s *Store) linked(snap *Snapshot, link *Link) (*Snapshot, error) {
+	export := snap.Manifest.Export
+	before, err := s.Snapshot(export, link.Snapshot)
 	if err != nil {
-		if erased, erasedErr := ReadFolder(s.Path(export, PrunedDir, last.Snapshot)); erasedErr == nil {
-			snap, err = erased, nil
+		if erased, erasedErr := ReadFolder(s.Path(export, PrunedDir, link.Snapshot)); erasedErr == nil {
+			before, err = erased, nil
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if snap.Digest != last.ManifestSHA256 {
-		return nil, &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that %s names", last.Snapshot, newest.Name())}
+	if before.Digest != link.ManifestSHA256 {
+		return nil, &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that %s names", link.Snapshot, snap.Name())}
 	}
-	return snap, nil
+	return before, nil
+}
+
+// Chain returns the snapshots of an export up to last, oldest first, also those whose
+// records were pruned. It begins after a manifest that is missing, or that isn't the one
+// that its successor names.
+func (s *Store) Chain(last *Snapshot) ([]*Snapshot, error) {
+	chain := []*Snapshot{last}
+	for last.Manifest.Previous != nil {
+		before, err := s.linked(last, last.Manifest.Previous)
+		if _, other := errors.AsType[*MismatchError](err); other || errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		chain, last = append(chain, before), before
+	}
+	slices.Reverse(chain)
+	return chain, nil
 }

@@ -98,7 +98,7 @@ func openParents(dir, export string, file File) (*ParentReader, error) {
 	r.wrap = func(err error) error {
 		switch {
 		case err == io.EOF && sum.String() != file.SHA256:
-			return wrap(errors.New("its digest is not the one in the manifest"))
+			return wrap(errWrongDigest)
 		case err == io.EOF:
 			return err
 		}

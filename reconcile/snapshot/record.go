@@ -345,10 +345,12 @@ func (u *recordReader) Next() (diff.Record, error) {
 	return record, u.check(err)
 }
 
+var errWrongDigest = errors.New("its digest is not the one in the manifest")
+
 // check checks the digest of the file at its end.
 func (u *recordReader) check(err error) error {
 	if err == io.EOF && u.sum != nil && u.sum.String() != u.sha256 {
-		err = errors.New("its digest is not the one in the manifest")
+		err = errWrongDigest
 	}
 	if err != nil && err != io.EOF && u.wrap != nil {
 		err = u.wrap(err)

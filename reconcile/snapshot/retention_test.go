@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,43 @@ func TestPruneKeepsTheLastUndamaged(t *testing.T) {
 	}
 	if list, err := s.List(staff); err != nil || len(list) != 3 {
 		t.Errorf("%d snapshots left, %v", len(list), err)
+	}
+}
+
+// A chain has pruned snapshots too. It begins after a manifest that isn't the one that its
+// successor names.
+func TestChain(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	storetest.Publish(t, s, storetest.Day(4), storetest.People(4)...)
+	storetest.MustPrune(t, s, 2)
+	chain := func() (names []string) {
+		snapshots, err := s.Chain(storetest.Find(t, s, "latest"))
+		storetest.Must(t, err)
+		for _, snap := range snapshots {
+			names = append(names, snap.Name()[6:8])
+		}
+		return names
+	}
+	if got := strings.Join(chain(), " "); got != "23 24 25 26" {
+		t.Errorf("the chain is %s", got)
+	}
+	storetest.Must(t, storetest.Edit(s.Path(staff, snapshot.PrunedDir, storetest.Day(2).Format("20060102T150405Z"), "manifest.json"), `"trigger":"apply"`, `"trigger":"other"`))
+	if got := strings.Join(chain(), " "); got != "25 26" {
+		t.Errorf("the chain with a changed manifest is %s", got)
+	}
+}
+
+// The end of a changes file that isn't the published one is an error.
+func TestChangedChanges(t *testing.T) {
+	snap := storetest.Find(t, storetest.ThreeDays(t), "latest")
+	path := filepath.Join(snap.Dir(), snapshot.Users.ChangesFile())
+	storetest.Write(t, path, strings.Replace(storetest.Read(t, path), `"activated"`, `"deactivated"`, 1))
+	var last error
+	for _, err := range snap.EachChange(snapshot.Users, nil) {
+		last = err
+	}
+	if _, damaged := errors.AsType[*snapshot.DamagedError](last); !damaged {
+		t.Errorf("the last error is %v", last)
 	}
 }
 

@@ -1,12 +1,14 @@
 package snapshot
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,17 +143,66 @@ func (s *Snapshot) Content(r *Resource) (io.ReadCloser, error) {
 
 // Changes opens the changes file of a resource, see diff.ParseChange. If the base
 // of the resource isn't BasePrevious, there is no file, and Changes returns an
-// empty one.
+// empty one. The end of the file is an error unless it is the published one.
 func (s *Snapshot) Changes(r *Resource) (io.ReadCloser, error) {
-	f, err := OpenPlain(filepath.Join(s.dir, r.ChangesFile()))
+	f, wrap, err := openFile(s.dir, s.Manifest.Export, r.ChangesFile())
 	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources[r.Name].Base != BasePrevious {
 		return io.NopCloser(strings.NewReader("")), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read changes of %s@%s: %w", s.Manifest.Export, s.Name(), err)
 	}
-	return f, nil
+	return &checkedFile{f, NewDigest(), fileNamed(s.Manifest.Files, r.ChangesFile()).SHA256, wrap}, nil
 }
+
+// A checkedFile is a file whose end is an error unless it has a digest.
+type checkedFile struct {
+	*os.File
+	sum    *Digest
+	sha256 string
+	wrap   func(error) error
+}
+
+func (f *checkedFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.sum.Write(p[:n])
+	if err == io.EOF && f.sum.String() != f.sha256 {
+		err = f.wrap(errWrongDigest)
+	}
+	return n, err
+}
+
+// EachChange returns the changes in the changes file of a resource, in the order of their
+// keys, whose lines wanted accepts; nil accepts all. An error ends it.
+func (s *Snapshot) EachChange(r *Resource, wanted func(line []byte) bool) iter.Seq2[*diff.Change, error] {
+	return func(yield func(*diff.Change, error) bool) {
+		changes, err := s.Changes(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer changes.Close()
+		lines := bufio.NewScanner(changes)
+		lines.Buffer(nil, maxChange)
+		for lines.Scan() {
+			if wanted != nil && !wanted(lines.Bytes()) {
+				continue
+			}
+			c, err := diff.ParseChange(lines.Bytes())
+			if err != nil {
+				err = fmt.Errorf("read changes of %s: %w", s.Name(), err)
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(nil, fmt.Errorf("read changes of %s: %w", s.Name(), err))
+		}
+	}
+}
+
+const maxChange = 16 << 20 // bytes of a line, which can have the longest record twice
 
 // Stamped returns the message of the time stamp of s: its signature, or its manifest
 // if it isn't signed.

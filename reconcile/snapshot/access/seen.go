@@ -1,12 +1,9 @@
 package access
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
-	"slices"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -33,24 +30,8 @@ func (m moment) later(other moment) moment {
 type timeline struct{ snapshots []*snapshot.Snapshot }
 
 func newTimeline(store *snapshot.Store, s *snapshot.Snapshot) (*timeline, error) {
-	t := &timeline{snapshots: []*snapshot.Snapshot{s}}
-	for export := s.Manifest.Export; s.Manifest.Previous != nil; {
-		name := s.Manifest.Previous.Snapshot
-		before, err := store.Snapshot(export, name)
-		if err != nil && store.WasPruned(export, name) {
-			before, err = snapshot.ReadFolder(store.Path(export, snapshot.PrunedDir, name))
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		t.snapshots = append(t.snapshots, before)
-		s = before
-	}
-	slices.Reverse(t.snapshots)
-	return t, nil
+	chain, err := store.Chain(s)
+	return &timeline{chain}, err
 }
 
 // added calls visit for the added records of r whose line wanted accepts, the newest first,
@@ -82,29 +63,14 @@ func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, vi
 }
 
 func eachAdded(s *snapshot.Snapshot, r *snapshot.Resource, wanted func([]byte) bool, visit func(*diff.Change)) error {
-	changes, err := s.Changes(r)
-	if err != nil {
-		return err
-	}
-	defer changes.Close()
-	lines := bufio.NewScanner(changes)
-	lines.Buffer(nil, maxChange)
-	for lines.Scan() {
-		if !bytes.Contains(lines.Bytes(), []byte(`"op":"added"`)) || !wanted(lines.Bytes()) {
-			continue
-		}
-		c, err := diff.ParseChange(lines.Bytes())
+	added := func(line []byte) bool { return bytes.Contains(line, []byte(`"op":"added"`)) && wanted(line) }
+	for c, err := range s.EachChange(r, added) {
 		if err != nil {
-			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
+			return err
 		}
 		if c.Op == diff.OpAdded {
 			visit(c)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read changes of %s: %w", s.Name(), err)
-	}
 	return nil
 }
-
-const maxChange = 16 << 20 // bytes of a line, which can have the longest record twice
