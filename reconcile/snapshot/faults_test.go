@@ -168,12 +168,15 @@ func stopAt(t testing.TB, s *snapshot.Store, stop disk, act func(testing.TB, *sn
 }
 
 // TestFaults fails each call of the file system in each way. Afterwards no file is
-// torn or lost, and the next run works and leaves no temporary files. The short
-// form fails every eighth call, and other calls in each scenario.
+// torn or lost, and the next run works and leaves no temporary files. The short form fails
+// every eighth call, CI every third one, and other calls in each scenario.
 func TestFaults(t *testing.T) {
 	step, least := 8, 80
-	if storetest.Long() {
-		step, least = 1, 600
+	switch {
+	case storetest.Long():
+		step, least = 1, 2000
+	case os.Getenv("OKTASYNC_FAULTS") == "ci":
+		step, least = 3, 600
 	}
 	var points atomic.Int64
 	t.Run("points", func(t *testing.T) {
