@@ -123,6 +123,54 @@ func (s *Store) newest(c *Checkpoint) (*Snapshot, error) {
 	return snap, nil
 }
 
+// coveredManifests returns the digests of the manifests that c covers, by the names of their
+// snapshots: those in the chain of the newest snapshot, and those that a covered line of
+// the journal names.
+func (s *Store) coveredManifests(export string, c *Checkpoint, newest *Snapshot) (map[string]string, error) {
+	covered, err := s.ledger(export, c)
+	if err != nil {
+		return nil, err
+	}
+	published := make(map[string]string)
+	for _, e := range covered.Events() {
+		if e.Event == EventPublished {
+			published[e.Snapshot] = e.ManifestSHA256
+		}
+	}
+	for link := newest.link(); link != nil; {
+		published[link.Snapshot] = link.ManifestSHA256
+		m, err := s.Manifest(export, link.Snapshot)
+		if err != nil || m.digest() != link.ManifestSHA256 {
+			break
+		}
+		link = m.Previous
+	}
+	return published, nil
+}
+
+// CheckCovered returns a *MismatchError unless the checkpoint covers each of the
+// snapshots of an export.
+func (s *Store) CheckCovered(export string, snapshots ...*Snapshot) error {
+	c, err := s.Checkpoint(export)
+	if err != nil {
+		return err
+	}
+	newest, err := s.newest(c)
+	if err != nil {
+		return err
+	}
+	published, err := s.coveredManifests(export, c, newest)
+	if err != nil {
+		return err
+	}
+	for _, snap := range snapshots {
+		if published[snap.Name()] != snap.Digest {
+			return &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that its checkpoint covers", snap.Name())}
+		}
+	}
+	return nil
+}
+
 // back returns the nth snapshot before the newest.
 func (s *Store) back(export string, n int) (*Snapshot, error) {
 	names, err := s.names(export)

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -147,6 +148,30 @@ func (l *Ledger) Add(line []byte) error {
 	l.Last = DigestOf(line)
 	l.all.Write(line)
 	return err
+}
+
+// ledger returns the ledger of the lines that c covers. It checks the chain of lines. A
+// break in the chain is an error, unless a later line adopts it.
+func (s *Store) ledger(export string, c *Checkpoint) (*Ledger, error) {
+	l := new(Ledger)
+	f, err := OpenPlain(s.Path(export, JournalFile))
+	if errors.Is(err, fs.ErrNotExist) && c.Lines == 0 {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := readLines(io.LimitReader(f, c.Bytes), func(line []byte) error {
+		l.Add(line) // l.Broken keeps the error
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if l.Broken || l.Last != c.LineSHA256 {
+		return nil, &MismatchError{export, "a journal line that its checkpoint covers is missing or changed"}
+	}
+	return l, nil
 }
 
 // adopt removes the events that e doesn't go on from.

@@ -102,32 +102,14 @@ func (w *Writer) changesOf(name string) []string {
 // none keeps no changes files.
 func none(string) bool { return false }
 
-// known returns those of names whose manifest is the one that the chain of the newest
-// snapshot contains, or that a covered line of the journal names. A folder that
-// a person copied into the export isn't among them.
+// known returns those of names that the checkpoint covers. A folder that a person copied
+// into the export isn't among them.
 func (w *Writer) known(names []string) ([]string, error) {
-	covered, err := w.covered()
+	published, err := w.store.coveredManifests(w.export, w.checkpoint, w.newest)
 	if err != nil {
 		return nil, err
 	}
-	published := make(map[string]string)
-	for _, e := range covered.Events() {
-		if e.Event == EventPublished {
-			published[e.Snapshot] = e.ManifestSHA256
-		}
-	}
-	for link := w.newest.link(); link != nil; {
-		published[link.Snapshot] = link.ManifestSHA256
-		m, err := w.store.Manifest(w.export, link.Snapshot)
-		if err != nil || m.digest() != link.ManifestSHA256 {
-			break
-		}
-		link = m.Previous
-	}
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		if published[name] == "" {
-			return true
-		}
 		snap, err := w.store.Snapshot(w.export, name)
 		return err != nil || snap.Digest != published[name]
 	}), nil

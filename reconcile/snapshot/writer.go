@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -136,29 +135,8 @@ func (w *Writer) newestErased() error {
 	return err
 }
 
-// covered returns the ledger of the covered lines of the journal. It checks the chain
-// of lines. A break in the chain is an error, unless a later line adopts it.
-func (w *Writer) covered() (*Ledger, error) {
-	l := new(Ledger)
-	f, err := OpenPlain(w.path(JournalFile))
-	if errors.Is(err, fs.ErrNotExist) && w.checkpoint.Lines == 0 {
-		return l, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if _, err := readLines(io.LimitReader(f, w.checkpoint.Bytes), func(line []byte) error {
-		l.Add(line) // l.Broken keeps the error
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if l.Broken || l.Last != w.checkpoint.LineSHA256 {
-		return nil, w.mismatch("a journal line that its checkpoint covers is missing or changed")
-	}
-	return l, nil
-}
+// covered returns the ledger of the lines that the checkpoint in memory covers.
+func (w *Writer) covered() (*Ledger, error) { return w.store.ledger(w.export, w.checkpoint) }
 
 // cover replaces the checkpoint by one that covers the journal and the newest
 // snapshot as the writer has them in memory. Before, it checks that the checkpoint
