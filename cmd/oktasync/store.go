@@ -17,6 +17,7 @@ import (
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/daemon"
 	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
@@ -219,7 +220,7 @@ func (a *app) snapshotAt(r *reader, export, name string, nearest bool) (*snapsho
 		end, what = now, "now"
 	}
 	started := s.Manifest.Read.Started.Time
-	before := distanceText(max(end.Sub(started), 0)) + " before " + what
+	before := report.Distance(max(end.Sub(started), 0)) + " before " + what
 	if !nearest && begin.Sub(started) > r.interval(export, started) {
 		return nil, config.WithHint(fmt.Errorf("%s has no snapshot of %s; the last one before is %s, %s", export, name, s.Name(), before),
 			"--nearest accepts this snapshot")
@@ -237,17 +238,6 @@ func dateOf(name string, zone *time.Location) (begin, end time.Time, what string
 		return t, t, name
 	}
 	return begin, end, ""
-}
-
-// distanceText returns a distance in days, or in hours, minutes and seconds.
-func distanceText(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	case d >= time.Minute:
-		return term.Duration(d.Round(time.Minute))
-	}
-	return term.Duration(d.Round(time.Second))
 }
 
 // interval returns the interval of an export's schedule after t, and a day if it has

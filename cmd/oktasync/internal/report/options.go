@@ -15,27 +15,22 @@ type Options struct {
 	From     *snapshot.Snapshot // the start of the period; nil: the report is about Snapshot only
 	Zone     *time.Location     // of the times
 
-	// Requested is what the user selected, such as "the end of 2026-06-30", and
-	// RequestedTime is its instant; zero: the user selected no time.
-	Requested     string
-	RequestedTime time.Time
+	// Asked is how the user selected Snapshot, and AskedFrom how the user selected From.
+	Asked, AskedFrom Asked
 
 	// Next returns the next scheduled run after a time; nil: the schedule is unknown.
 	Next func(time.Time) time.Time
 
-	Signers     *sign.AllowedSigners // nil: unknown
-	Authorities []*x509.Certificate  // of time stamps; nil: unknown
+	Signers     *sign.AllowedSigners // nil: none are configured
+	Authorities []*x509.Certificate  // of time stamps; nil: none are configured
 
 	Generated  time.Time
 	PreparedBy string
-	Tool       string // the version that generates the report
-
-	Sample []Sample // replace the rows of sections
-	Seed   string   // of the samples
+	Tool       snapshot.Tool // that generates the report
 }
 
-// A Sample is a number of rows to draw from a section.
-type Sample struct {
-	Section string // its ID
-	Rows    int
+// Asked is how the user selected a snapshot.
+type Asked struct {
+	Text string    // such as "the end of 30 June 2026"
+	Time time.Time // the selected time; zero: the user selected a snapshot by its name
 }

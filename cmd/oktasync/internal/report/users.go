@@ -1,0 +1,131 @@
+package report
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+
+	"oktasync/cmd/oktasync/internal/document"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/access"
+	"oktasync/reconcile/snapshot/canonjson"
+)
+
+// A user is a row of the sections about users. Attributes that aren't recorded are "".
+type user struct {
+	access.Person
+	id, created, statusChanged string
+}
+
+func userOf(record []byte) (*user, error) {
+	u := new(user)
+	m := canonjson.MembersOf(record)
+	for m.Next() {
+		switch string(m.Name) {
+		case "id":
+			u.id = canonjson.Unquote(m.Value)
+		case "created":
+			u.created = canonjson.Unquote(m.Value)
+		case "statusChanged":
+			u.statusChanged = canonjson.Unquote(m.Value)
+		}
+	}
+	if m.Err != nil {
+		return nil, m.Err
+	}
+	var err error
+	u.Person, err = access.PersonOf(record)
+	return u, err
+}
+
+// isOpen reports whether the user can sign in, or can after a new password or an unlock.
+func (u *user) isOpen() bool { return slices.Contains(openStatuses, u.Status) }
+
+var openStatuses = []string{"ACTIVE", "PASSWORD_EXPIRED", "RECOVERY", "LOCKED_OUT"}
+
+// userColumns are the first columns of the sections about users.
+var userColumns = []string{"login", "name", "status", "department", "manager", "last_login", "created"}
+
+func (u *user) cells() []string {
+	return []string{u.Login, u.Name, u.Status, u.Department, u.Manager, u.LastLogin, u.created}
+}
+
+// recordsOf calls visit for each record of r in s. The record is valid during the call.
+func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource, visit func(record []byte) error) error {
+	records, err := s.Records(r)
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	for record, err := range snapshot.Records(records) {
+		if err == nil {
+			err = visit(record)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A userTable is a section whose rows are users. It keeps them in memory.
+type userTable struct {
+	id, title string
+	method    []string
+	columns   []string // after userColumns
+	missing   string   // see document.Section
+
+	// accepts reports whether the user of a record has a row. since is its time, and cells
+	// are those of columns.
+	accepts func(u *user, record []byte) (since string, cells []string, ok bool)
+
+	rows []userRow
+}
+
+type userRow struct {
+	user  *user
+	time  string // Okta's; the rows with the earliest time come first; "": none
+	cells []string
+}
+
+// section returns t with its rows in their order.
+func (t *userTable) section(l links) document.Section {
+	s := document.Section{ID: t.id, Title: t.title, Method: t.method, Missing: t.missing}
+	for _, name := range slices.Concat(userColumns, t.columns) {
+		s.Columns = append(s.Columns, document.Column{Name: name})
+	}
+	if t.missing != "" {
+		return s
+	}
+	slices.SortStableFunc(t.rows, func(a, b userRow) int { return cmp.Compare(a.time, b.time) })
+	s.Rows = t.each(l)
+	return s
+}
+
+func (t *userTable) each(l links) iter.Seq2[document.Row, error] {
+	return func(yield func(document.Row, error) bool) {
+		for _, r := range t.rows {
+			row := document.Row{Key: r.user.id, Cells: slices.Concat(r.user.cells(), r.cells), Link: l.user(r.user.id)}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// days returns the whole days from a time of Okta to now, or "" if the time is "".
+func days(since string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339, since)
+	if err != nil {
+		return ""
+	}
+	return strconv.Itoa(int(now.Sub(t) / (24 * time.Hour)))
+}
+
+// before reports whether a time of Okta is before t. "" isn't.
+func before(since string, t time.Time) bool {
+	at, err := time.Parse(time.RFC3339, since)
+	return err == nil && at.Before(t)
+}
