@@ -132,7 +132,7 @@ var mayImport = map[string]imports{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "scheduler",
 			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/sign",
 			"reconcile/snapshot/verify",
-			internal + "config", internal + "daemon", internal + "doctor", internal + "listing", internal + "org", internal + "report", internal + "term",
+			internal + "config", internal + "daemon", internal + "doctor", internal + "document", internal + "listing", internal + "org", internal + "report", internal + "term",
 		},
 		others: []string{
 			"github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
@@ -180,7 +180,7 @@ var mayImport = map[string]imports{
 	internal + "report": {
 		ours: []string{
 			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
-			"reconcile/snapshot/sign", "reconcile/snapshot/timestamp", internal + "document",
+			"reconcile/snapshot/sign", "reconcile/snapshot/timestamp", internal + "document", internal + "term",
 		},
 	},
 	internal + "term": {

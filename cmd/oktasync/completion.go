@@ -55,7 +55,7 @@ func argumentsOf() map[string]candidates {
 	return map[string]candidates{
 		"plan": manyExports, "apply": manyExports, "verify": manyExports,
 		"list": oneExport, "history": oneExport, "access": oneExport, "adopt": oneExport,
-		"show": exportAt(snapshotNames), "prune": exportAt(snapshotNames), "diff": exportThenSnapshots,
+		"show": exportAt(snapshotNames), "report": exportAt(snapshotNames), "prune": exportAt(snapshotNames), "diff": exportThenSnapshots,
 		"quarantine list": oneExport, "quarantine show": read, "quarantine diff": read,
 		"quarantine release": read, "quarantine drop": requiredRead,
 	}
@@ -65,6 +65,7 @@ func argumentsOf() map[string]candidates {
 var flagWords = map[string][]string{
 	"format":      {"ndjson", "csv", "json", "table"},
 	"format text": {"text", "json", "csv"}, // with text as the default
+	"format html": {"html", "xlsx"},
 	"log-level":   {"debug", "info", "warn", "error"},
 }
 

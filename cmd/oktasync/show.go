@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,12 +41,9 @@ records of members and assignments also have login, group_name and app_label.`,
 	nearestFlag(cmd, &nearest)
 	options := listingFlags(cmd)
 	return a.reads(cmd, func(r *reader, args []string) error {
-		export, name, named := strings.Cut(args[0], "@")
-		if named && at != "" {
+		export, name := cutSnapshot(args[0])
+		if name != "" && at != "" {
 			return errors.New("EXPORT@SNAPSHOT and --at both name a snapshot; use one of them")
-		}
-		if named && strings.HasPrefix(name, "-") {
-			name = "@" + name
 		}
 		s, err := a.snapshotAt(r, export, name+at, nearest)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -180,6 +181,15 @@ func (r *reader) verifiable(names []string) (exports, absent []string, err error
 		}
 	}
 	return exports, absent, nil
+}
+
+// cutSnapshot splits EXPORT@SNAPSHOT, also for EXPORT@-1.
+func cutSnapshot(arg string) (export, name string) {
+	export, name, _ = strings.Cut(arg, "@")
+	if strings.HasPrefix(name, "-") {
+		name = "@" + name
+	}
+	return export, name
 }
 
 // snapshot finds a snapshot by folder, date or position.

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/document"
@@ -49,27 +47,6 @@ func state(o *Options) ([]document.Section, error) {
 		sections = append(sections, t.section(linksOf(o.Snapshot.Manifest.Org.URL)))
 	}
 	return sections, nil
-}
-
-// stateOf computes the sections about the users of a snapshot.
-type stateOf struct {
-	s   *snapshot.Snapshot
-	now time.Time // when the read began
-
-	before, after []func() error // steps before and after the users are read
-}
-
-func (s *stateOf) records(r *snapshot.Resource) bool { return slices.Contains(s.s.Recorded(), r) }
-
-// missing returns why the users have none of these attributes, or "" if they can have one.
-func (s *stateOf) missing(paths ...string) string {
-	declared := s.s.Manifest.Declared.Resources[snapshot.Users.Name].Attributes
-	for _, path := range paths {
-		if snapshot.Users.CanHave(path, declared) {
-			return ""
-		}
-	}
-	return "Not recorded: " + strings.Join(paths, ", ") + "."
 }
 
 // readUsers adds the rows of tables.

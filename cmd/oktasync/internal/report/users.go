@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/document"
@@ -68,6 +69,27 @@ func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource, visit func(record []b
 		}
 	}
 	return nil
+}
+
+// stateOf computes the sections about the users of a snapshot.
+type stateOf struct {
+	s   *snapshot.Snapshot
+	now time.Time // when the read began
+
+	before, after []func() error // steps before and after the users are read
+}
+
+func (s *stateOf) records(r *snapshot.Resource) bool { return slices.Contains(s.s.Recorded(), r) }
+
+// missing returns why the users have none of these attributes, or "" if they can have one.
+func (s *stateOf) missing(paths ...string) string {
+	declared := s.s.Manifest.Declared.Resources[snapshot.Users.Name].Attributes
+	for _, path := range paths {
+		if snapshot.Users.CanHave(path, declared) {
+			return ""
+		}
+	}
+	return "Not recorded: " + strings.Join(paths, ", ") + "."
 }
 
 // A userTable is a section whose rows are users. It keeps them in memory.

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oktasync/cmd/oktasync/internal/config"
+	"oktasync/cmd/oktasync/internal/document"
+	"oktasync/cmd/oktasync/internal/org"
+	"oktasync/cmd/oktasync/internal/report"
+	"oktasync/cmd/oktasync/internal/term"
+)
+
+// reportFlags are the flags of report.
+type reportFlags struct {
+	at, from, to          string // snapshots; "": the newest
+	nearest, allowCarried bool
+	format, output        string
+	samples               []string
+	seed, preparedBy      string
+}
+
+func (a *app) reportCommand() *cobra.Command {
+	f := new(reportFlags)
+	cmd := &cobra.Command{
+		Use:   "report EXPORT[@SNAPSHOT]",
+		Short: "Write a report for people, as HTML or XLSX",
+		Long: `Writes one file for people: a cover with the source of the data, and tables of the
+administrators and of the accounts that a review asks for, such as dormant accounts and
+accounts without a manager. The default is the newest snapshot.
+
+With --from, the report also has what changed between two snapshots: accounts that were
+closed, joiners, movers, access, and the reads in between. --from DATE is the state at the
+end of that day. For a quarter, use --from 2026-03-31 --to 2026-06-30.
+
+The report uses only snapshots that the checkpoint covers, and whose signatures are
+valid. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
+		Example: `  oktasync report workforce --output report.html
+  oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx
+  oktasync report workforce --from @-7 > week.html
+  oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html`,
+		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.at, "at", "", "the last snapshot of `DATE` or before")
+	flags.StringVar(&f.from, "from", "", "what changed since the last snapshot of `DATE` or before")
+	flags.StringVar(&f.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
+	nearestFlag(cmd, &f.nearest)
+	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that the last read didn't read")
+	flags.StringVar(&f.format, "format", "html", "html or xlsx")
+	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")
+	flags.StringArrayVar(&f.samples, "sample", nil, "`SECTION:N`: only N rows of a section, such as dormant:25, drawn with --seed")
+	flags.StringVar(&f.seed, "seed", "", "any `TEXT`: another seed draws other rows")
+	flags.StringVar(&f.preparedBy, "prepared-by", "", "`TEXT` for the cover (default the user of this process)")
+	return a.reads(cmd, func(r *reader, args []string) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		return a.report(cmd.Context(), r, args[0], f)
+	})
+}
+
+func (f *reportFlags) check() error {
+	switch {
+	case f.at != "" && f.from+f.to != "":
+		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
+	case f.to != "" && f.from == "":
+		return errors.New("--to needs --from; --at is for one snapshot")
+	case f.format != "html" && f.format != "xlsx":
+		return fmt.Errorf("--format %s: must be html or xlsx", term.Word(f.format))
+	case len(f.samples) > 0 && f.seed == "":
+		return errors.New("--sample needs --seed TEXT, which makes the sample repeatable")
+	case len(f.samples) == 0 && f.seed != "":
+		return errors.New("--seed needs --sample SECTION:N")
+	}
+	return nil
+}
+
+func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags) error {
+	if f.format == "xlsx" && f.output == "" && term.IsTerminal(a.stdout) {
+		return errors.New("an XLSX file can't be written to a terminal; add --output FILE")
+	}
+	o, err := a.reportOptions(r, arg, f)
+	if err != nil {
+		return err
+	}
+	if err := report.Check(o); err != nil {
+		return err
+	}
+	d, err := report.Build(o)
+	if err != nil {
+		return err
+	}
+	if err := drawSamples(d, f.samples, f.seed); err != nil {
+		return err
+	}
+	write := document.WriteHTML
+	if f.format == "xlsx" {
+		write = document.WriteXLSX
+	}
+	if f.output != "" {
+		return writeAtomically(ctx, f.output, func(w io.Writer) error { return write(w, d) })
+	}
+	w := bufio.NewWriter(canceledWriter{ctx, a.stdout})
+	if err := write(w, d); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// reportOptions finds the snapshots, and what the cover needs.
+func (a *app) reportOptions(r *reader, arg string, f *reportFlags) (*report.Options, error) {
+	export, name := cutSnapshot(arg)
+	if name != "" && f.at+f.from+f.to != "" {
+		return nil, errors.New("EXPORT@SNAPSHOT names a snapshot, and so do --at, --from and --to; use one of them")
+	}
+	name += f.at + f.to
+	o := &report.Options{
+		Store: r.Store, Zone: r.zone(export), Asked: asked(name, r.zone(export)), AskedFrom: asked(f.from, r.zone(export)),
+		PreparedBy: cmp.Or(f.preparedBy, config.CurrentUser()), Tool: toolVersion(),
+	}
+	var err error
+	if o.Generated, err = a.generated(); err != nil {
+		return nil, err
+	}
+	if err := r.checkSigner(export); err != nil {
+		return nil, err
+	}
+	if o.Snapshot, err = a.snapshotAt(r, export, name, f.nearest); err != nil {
+		return nil, err
+	}
+	if f.from != "" {
+		if o.From, err = a.snapshotAt(r, export, f.from, f.nearest); err != nil {
+			return nil, err
+		}
+		if o.From.Manifest.Sequence >= o.Snapshot.Manifest.Sequence {
+			return nil, fmt.Errorf("--from %s isn't older than %s", o.From.Name(), o.Snapshot.Name())
+		}
+		if carried := report.Carried(o.Snapshot.Manifest.Resources, o.Zone); carried != "" && !f.allowCarried {
+			return nil, config.WithHint(fmt.Errorf("%s@%s, the end of the period, carries %s", export, o.Snapshot.Name(), carried),
+				"--allow-carried accepts them, and the cover states them; `oktasync apply --full` reads all members")
+		}
+	}
+	if _, when := r.declared(export); when != nil {
+		o.Next = when.Next
+	}
+	if r.cfg != nil {
+		if o.Signers, err = org.AllowedSigners(r.cfg.Store.AllowedSignersFile); err != nil {
+			return nil, err
+		}
+		if o.Authorities, err = org.Authorities(r.cfg); err != nil {
+			return nil, err
+		}
+	}
+	return o, a.noteState(r, o.Snapshot, name)
+}
+
+// asked describes how the user selected a snapshot.
+func asked(name string, zone *time.Location) report.Asked {
+	day, end, what := dateOf(name, zone)
+	switch {
+	case name == "":
+		return report.Asked{Text: "the newest snapshot"}
+	case what == "":
+		return report.Asked{Text: "the snapshot " + name}
+	case day.Equal(end):
+		return report.Asked{Text: what, Time: end}
+	}
+	return report.Asked{Text: "the end of " + day.Format("2 January 2006") + " (" + zone.String() + ")", Time: end}
+}
+
+// generated returns the time of the report: now, or SOURCE_DATE_EPOCH, which makes the
+// same file again (https://reproducible-builds.org/specs/source-date-epoch/).
+func (a *app) generated() (time.Time, error) {
+	text, set := a.getenv("SOURCE_DATE_EPOCH")
+	if !set || text == "" {
+		return time.Now(), nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: must be a number of seconds since 1970", term.Word(text))
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// drawSamples replaces sections of d by samples of their rows.
+func drawSamples(d *document.Document, samples []string, seed string) error {
+	var ids []string
+	for _, s := range d.Sections {
+		ids = append(ids, s.ID)
+	}
+	for _, sample := range samples {
+		id, number, _ := strings.Cut(sample, ":")
+		n, err := strconv.Atoi(number)
+		i := slices.Index(ids, id)
+		switch {
+		case err != nil || n < 1:
+			return fmt.Errorf("--sample %s: must be SECTION:N, such as dormant:25", term.Word(sample))
+		case i < 0:
+			return fmt.Errorf("--sample %s: the report has no such section; %s", term.Word(sample), term.Suggestion(id, ids))
+		}
+		if d.Sections[i], err = document.Sample(d.Sections[i], n, seed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeAtomically replaces the file at path by what write writes. Only its owner can read
+// it. If write fails or ctx ends, the file stays as it was.
+func writeAtomically(ctx context.Context, path string, write func(io.Writer) error) (err error) {
+	dir, name := filepath.Split(path)
+	partial := filepath.Join(dir, "."+name+".partial")
+	f, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return config.WithHint(fmt.Errorf("write %s: %w", path, err), "another command writes this file; if none does, remove "+partial)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(partial))
+		}
+	}()
+	w := bufio.NewWriter(canceledWriter{ctx, f})
+	err = write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(partial, path)
+}
+
+// canceledWriter is a writer that fails when its context ends.
+type canceledWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c canceledWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
+}
