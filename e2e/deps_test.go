@@ -159,7 +159,10 @@ var mayImport = map[string]imports{
 			"scheduler", internal + "config", internal + "org", internal + "term",
 		},
 	},
-	internal + "document": {ours: []string{internal + "term"}},
+	internal + "document": {
+		ours:   []string{internal + "term"},
+		others: []string{"github.com/xuri/excelize/v2"}, // XLSX
+	},
 	internal + "filter": {
 		ours:  []string{"reconcile/snapshot/canonjson"},
 		tests: []string{"github.com/scim2/filter-parser/v2"}, // an independent implementation

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -57,11 +58,15 @@ const (
 	LinkColumn = "link" // only in XLSX
 )
 
+// maxLinks is the greatest number of hyperlinks in a workbook. excelize keeps them in
+// memory; the other rows have only the text of their address.
+const maxLinks = 10_000
+
 // size is what a writer states or needs before it writes the rows of a section.
 type size struct {
 	rows   int
 	widths []int    // of the cells and the key: the greatest number of characters
-	links  []string // of the rows, if there are at most maxLinks
+	links  []string // of the rows; nil if there are more than maxLinks
 }
 
 // measure reads the rows of a section, and checks them.
@@ -74,6 +79,8 @@ func measure(s *Section) (size, error) {
 		switch {
 		case err != nil:
 			return m, err
+		case row.Link != "" && !strings.HasPrefix(row.Link, "https://"):
+			return m, fmt.Errorf("section %s: row %q has the address %q, want https", s.ID, row.Key, row.Link)
 		case len(row.Cells) != len(s.Columns):
 			return m, fmt.Errorf("section %s: row %q has %d cells, want %d", s.ID, row.Key, len(row.Cells), len(s.Columns))
 		}
@@ -98,10 +105,6 @@ func (s *Section) compare(measured, written int) error {
 	}
 	return fmt.Errorf("section %s: %d rows when they were counted, %d when they were written", s.ID, measured, written)
 }
-
-// maxLinks is the greatest number of rows of a sheet with hyperlinks. Rows of a longer
-// sheet have the address as text, because excelize keeps the hyperlinks in memory.
-const maxLinks = 1000
 
 // check returns an error if the IDs of the sections can't be anchors.
 func check(d *Document) error {

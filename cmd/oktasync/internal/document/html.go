@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"html"
 	"io"
-	"strings"
 
 	"oktasync/cmd/oktasync/internal/term"
 )
@@ -21,19 +20,18 @@ func WriteHTML(w io.Writer, d *Document) error {
 	if err := check(d); err != nil {
 		return err
 	}
-	rows := make([]int, len(d.Sections))
+	sizes := make([]size, len(d.Sections))
 	for i := range d.Sections {
-		m, err := measure(&d.Sections[i])
-		if err != nil {
+		var err error
+		if sizes[i], err = measure(&d.Sections[i]); err != nil {
 			return err
 		}
-		rows[i] = m.rows
 	}
 	p := &page{bufio.NewWriterSize(w, 64<<10)}
 	p.head(d)
-	p.contents(d, rows)
+	p.contents(d, sizes)
 	for i := range d.Sections {
-		if err := p.section(&d.Sections[i], rows[i]); err != nil {
+		if err := p.section(&d.Sections[i], &sizes[i]); err != nil {
 			return err
 		}
 	}
@@ -76,10 +74,10 @@ func (p *page) head(d *Document) {
 	p.put("</dl>\n</section>\n")
 }
 
-func (p *page) contents(d *Document, rows []int) {
+func (p *page) contents(d *Document, sizes []size) {
 	p.put(`<nav aria-labelledby="contents">`, "\n", `<h2 id="contents">Contents</h2>`, "\n<ol>\n")
 	for i, s := range d.Sections {
-		number := count(rows[i])
+		number := count(sizes[i].rows)
 		if s.Missing != "" {
 			number = "not computed"
 		}
@@ -88,8 +86,8 @@ func (p *page) contents(d *Document, rows []int) {
 	p.put("</ol>\n</nav>\n")
 }
 
-// section writes a section with n rows.
-func (p *page) section(s *Section, n int) error {
+// section writes a section.
+func (p *page) section(s *Section, m *size) error {
 	p.put(`<section aria-labelledby="`, s.ID, `">`, "\n", `<h2 id="`, s.ID, `">`, text(s.Title), "</h2>\n")
 	p.put(`<div class="method">`, "\n")
 	for _, m := range s.Method {
@@ -99,10 +97,10 @@ func (p *page) section(s *Section, n int) error {
 	switch {
 	case s.Missing != "":
 		p.put(`<p class="missing">Not computed: `, text(s.Missing), "</p>\n")
-	case n == 0:
+	case m.rows == 0:
 		p.put(`<p class="none">none</p>`, "\n")
 	default:
-		if err := p.table(s, n); err != nil {
+		if err := p.table(s, m); err != nil {
 			return err
 		}
 	}
@@ -110,11 +108,18 @@ func (p *page) section(s *Section, n int) error {
 	return nil
 }
 
-// table writes the n rows of a section.
-func (p *page) table(s *Section, n int) error {
-	p.put(`<div class="rows" role="region" tabindex="0" aria-labelledby="`, s.ID, `">`, "\n<table>\n<caption>", count(n), "</caption>\n<thead>\n<tr>")
-	for _, c := range s.Columns {
-		p.put(`<th scope="col">`, text(c.Name), "</th>")
+// table writes the rows of a section.
+func (p *page) table(s *Section, m *size) error {
+	p.put(`<div class="rows" role="region" tabindex="0" aria-labelledby="`, s.ID, `">`, "\n<table>\n<caption>", count(m.rows), "</caption>\n<thead>\n<tr>")
+	attributes := make([]string, len(s.Columns)) // of the cells
+	for i, c := range s.Columns {
+		attributes[i] = ` dir="auto"`
+		if width := max(m.widths[i], len(c.Name)); width <= 12 {
+			attributes[i] += ` class="short"`
+		} else if width <= 24 {
+			attributes[i] += ` class="medium"`
+		}
+		p.put(`<th scope="col"`, attributes[i], ">", text(c.Name), "</th>")
 	}
 	p.put(`<th scope="col">`, KeyColumn, "</th></tr>\n</thead>\n<tbody>\n")
 	written := 0
@@ -122,23 +127,23 @@ func (p *page) table(s *Section, n int) error {
 		if err != nil {
 			return err
 		}
-		p.row(&row)
+		p.row(&row, attributes)
 		written++
 	}
 	p.put("</tbody>\n</table>\n</div>\n")
-	return s.compare(n, written)
+	return s.compare(m.rows, written)
 }
 
-func (p *page) row(r *Row) {
+func (p *page) row(r *Row, attributes []string) {
 	p.put("<tr>")
 	for i, cell := range r.Cells {
 		switch {
 		case i > 0:
-			p.put(`<td dir="auto">`, text(cell), "</td>")
-		case strings.HasPrefix(r.Link, "https://"):
-			p.put(`<th scope="row" dir="auto"><a rel="noreferrer" href="`, text(r.Link), `">`, text(cmp.Or(cell, "(empty)")), "</a></th>")
+			p.put("<td", attributes[i], ">", text(cell), "</td>")
+		case r.Link != "":
+			p.put(`<th scope="row"`, attributes[i], `><a rel="noreferrer" href="`, text(r.Link), `">`, text(cmp.Or(cell, "(empty)")), "</a></th>")
 		default:
-			p.put(`<th scope="row" dir="auto">`, text(cell), "</th>")
+			p.put(`<th scope="row"`, attributes[i], ">", text(cell), "</th>")
 		}
 	}
 	p.put(`<td class="key">`, text(r.Key), "</td></tr>\n")
