@@ -136,6 +136,7 @@ var mayImport = map[string]imports{
 		},
 		others: []string{
 			"github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
+			"github.com/go-json-experiment/json", // quotes a text
 		},
 	},
 	internal + "config": {

@@ -101,6 +101,8 @@ var examples = []example{
 	{line: "oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx"},
 	{line: "oktasync report workforce --from @-7 > week.html"},
 	{line: "oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html"},
+	{line: "oktasync access workforce --role all", output: "^  Super Organization Administrator +ada@acme.example +direct +ALL$"},
+	{line: "oktasync access workforce --role SUPER_ADMIN --from @-7", output: "^none$"},
 	{line: "oktasync status", output: "all-users"},
 	{line: "oktasync status --heads", output: "^all-users=2:"},
 	{line: "oktasync status --store /var/lib/oktasync/snapshots", output: "all-users"},
@@ -124,14 +126,16 @@ var examples = []example{
 	{line: "oktasync run --config /etc/oktasync/oktasync.yaml", until: "daemon started"},
 }
 
-// recordAccess publishes two snapshots of an org in which Ada has Logbook through Pilots.
+// recordAccess publishes two snapshots of an org in which Ada has Logbook through Pilots, and
+// is an administrator.
 func recordAccess(t *testing.T, s *site) {
 	check(t, os.RemoveAll(s.path("groups")))
-	other := newSite(t, sandbox.Config{}, append(usersAndGroups, "okta.apps.read")...)
+	other := newSite(t, sandbox.Config{}, append(usersAndGroups, "okta.apps.read", "okta.roles.read")...)
 	check(t, other.putUser("00uada", `{"login":"ada@acme.example"}`, "ACTIVE"))
 	group, app := other.org.AddGroup("Pilots", ""), other.org.AddApp("Logbook")
 	check(t, errors.Join(other.org.AddMember(group, "00uada"), other.org.AssignGroup(app, group, 0)))
-	other.configure(t, "    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n", "all-users", "workforce")
+	check(t, other.org.Roles().Grant(sandbox.RoleAssignment{PrincipalType: "USER", Principal: "00uada", Type: "SUPER_ADMIN"}))
+	other.configure(t, "    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n    role_assignments: {}\n", "all-users", "workforce")
 	other.must(t, 0, "apply")
 	other.org.SetClockOffset(2 * time.Second)
 	other.must(t, 0, "apply")

@@ -84,6 +84,7 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	show(0, "history", "history", "all-users", moved[0])
 	show(0, "access", "access", "all-users", "--app", "Archive")
 	show(0, "access", "access", "all-users", "--user", moved[0], "--from", "@-1")
+	show(0, "access", "access", "all-users", "--role", "all", "--from", "@-1")
 	show(0, "status", "status")
 
 	s.org.Delete(40)

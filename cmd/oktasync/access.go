@@ -3,13 +3,14 @@ package main
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
+
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"oktasync/cmd/oktasync/internal/config"
@@ -22,6 +23,7 @@ import (
 // accessQuery contains the flags of access.
 type accessQuery struct {
 	user, group, app string // ids, logins, names or labels
+	role             string // a type, a label or an id; "all"; "": paths to apps are wanted
 	at, from, to     string // snapshots; "": the newest
 	nearest          bool
 	*diffFormat
@@ -31,7 +33,7 @@ func (a *app) accessCommand() *cobra.Command {
 	q := new(accessQuery)
 	cmd := &cobra.Command{
 		Use:   "access EXPORT",
-		Short: "Show who is assigned which app, and through what",
+		Short: "Show who is assigned which app or admin role, and through what",
 		Long: `Prints one row for each path from a user to an app: a direct assignment, a group of
 the user that gives the app, or implicit if the app is open to all users. --user,
 --group and --app select the paths by an id, a login, or an exact name or label.
@@ -41,17 +43,25 @@ record doesn't show it. first_seen is the snapshot in which the path appeared, a
 absent_in the one before it. If absent_in is empty, the path can be older. Sign-in
 policies and permissions inside the apps aren't recorded.
 
+With --role, it prints the holders of admin roles: users, groups, service apps, and
+each member of a group with a role. Super Administrators come first. ROLE is a type
+such as SUPER_ADMIN, a label, the id of a custom role, or all. --user, --group and
+--app select a holder. The note says why a holder may be unable to use the role.
+
 With --from and --to, it prints the paths that only one of two snapshots has. A path
 that was granted and revoked in between isn't visible.`,
 		Example: `  oktasync access workforce --user ada@acme.example
   oktasync access workforce --app Logbook --format csv > logbook.csv
   oktasync access workforce --group Pilots --at 2026-06-30
-  oktasync access workforce --app Logbook --from @-7`,
+  oktasync access workforce --app Logbook --from @-7
+  oktasync access workforce --role all
+  oktasync access workforce --role SUPER_ADMIN --from @-7`,
 		Args: args(1, 1, "EXPORT"),
 	}
 	cmd.Flags().StringVar(&q.user, "user", "", "paths of this `USER`")
 	cmd.Flags().StringVar(&q.group, "group", "", "paths through this `GROUP`")
-	cmd.Flags().StringVar(&q.app, "app", "", "paths to this `APP`")
+	cmd.Flags().StringVar(&q.app, "app", "", "paths to this `APP`; with --role: roles of this service app")
+	cmd.Flags().StringVar(&q.role, "role", "", "paths to the admin `ROLE`: a type, label or id, or all")
 	cmd.Flags().StringVar(&q.at, "at", "", "in the last snapshot of `DATE` or before; the default is the newest")
 	cmd.Flags().StringVar(&q.from, "from", "", "what was granted and revoked since the last snapshot of `DATE` or before")
 	cmd.Flags().StringVar(&q.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
@@ -68,8 +78,8 @@ that was granted and revoked in between isn't visible.`,
 
 func (q *accessQuery) checkFlags() error {
 	switch {
-	case q.user == "" && q.group == "" && q.app == "":
-		return errors.New("one of --user, --group and --app is needed")
+	case q.user+q.group+q.app+q.role == "":
+		return errors.New("one of --user, --group, --app and --role is needed")
 	case q.at != "" && q.from+q.to != "":
 		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
 	case q.to != "" && q.from == "":
@@ -101,27 +111,33 @@ func (a *app) access(r *reader, export string, q *accessQuery) error {
 	if err != nil {
 		return err
 	}
-	paths := unchanged(access.Paths(r.Store, s, ids))
-	if q.from != "" {
-		paths = access.Between(access.Paths(r.Store, snapshots[1], ids), access.Paths(r.Store, s, ids))
-	}
-	w := bufio.NewWriter(a.stdout)
-	switch q.name {
-	case "csv":
-		err = q.printCSV(w, paths)
-	case "json":
-		err = q.printJSON(w, snapshots, paths)
-	default:
-		err = q.print(w, snapshots, paths, a.limit(q.all))
+	p := &accessPrinter{query: q, snapshots: snapshots, limit: a.limit(q.all), w: bufio.NewWriter(a.stdout)}
+	if q.role == "" {
+		err = printAccess(p, q.pathTable(), func(s *snapshot.Snapshot) iter.Seq2[*access.Row, error] { return access.Paths(r.Store, s, ids) })
+	} else {
+		roles := access.RoleQuery{Role: q.role, User: ids.User, Group: ids.Group, App: ids.App}
+		if q.role == "all" {
+			roles.Role = ""
+		}
+		err = printAccess(p, roleTable, func(s *snapshot.Snapshot) iter.Seq2[*access.RoleRow, error] { return access.Roles(r.Store, s, roles) })
 	}
 	if err != nil {
 		return err
 	}
-	return w.Flush()
+	return p.w.Flush()
 }
 
 // find returns the ids of the objects of the query, from the first snapshot that has them.
 func (q *accessQuery) find(snapshots []*snapshot.Snapshot) (ids access.Query, err error) {
+	check, hint := access.Check, "`oktasync init --access` declares the resources that this needs"
+	if q.role != "" {
+		check, hint = access.CheckRoles, "`oktasync init --admins` declares the resources that this needs"
+	}
+	for _, s := range snapshots {
+		if err := check(s); err != nil {
+			return ids, config.WithHint(err, hint)
+		}
+	}
 	for _, wanted := range []struct {
 		resource *snapshot.Resource
 		text     string
@@ -131,9 +147,6 @@ func (q *accessQuery) find(snapshots []*snapshot.Snapshot) (ids access.Query, er
 			continue
 		}
 		for _, s := range snapshots {
-			if err = access.Check(s); err != nil {
-				return ids, config.WithHint(err, "`oktasync init --access` declares the resources that this needs")
-			}
 			notFound := (*access.NotFoundError)(nil)
 			if *wanted.id, err = access.Find(s, wanted.resource, wanted.text); !errors.As(err, &notFound) {
 				break
@@ -143,54 +156,153 @@ func (q *accessQuery) find(snapshots []*snapshot.Snapshot) (ids access.Query, er
 			return ids, fmt.Errorf("%s@%s: %w", snapshots[0].Manifest.Export, snapshots[0].Name(), err)
 		}
 	}
-	return ids, nil
+	if q.role == "" || q.role == "all" {
+		return ids, nil
+	}
+	for _, s := range snapshots {
+		if has, err := access.HasRole(s, q.role); has || err != nil {
+			return ids, err
+		}
+	}
+	return ids, fmt.Errorf("%s@%s: no role has the type, label or id %q", snapshots[0].Manifest.Export, snapshots[0].Name(), q.role)
 }
 
-// unchanged returns paths of one snapshot.
-func unchanged(paths iter.Seq2[*access.Row, error]) iter.Seq2[access.Change, error] {
-	return func(yield func(access.Change, error) bool) {
-		for row, err := range paths {
-			if !yield(access.Change{Row: row}, err) {
+// pathTable prints paths to apps.
+func (q *accessQuery) pathTable() accessTable[*access.Row] {
+	return accessTable[*access.Row]{
+		name:    "paths",
+		columns: access.Columns(),
+		text:    q.text,
+		state:   func(r *access.Row) string { return map[string]string{"yes": "usable", "no": "not usable"}[r.Usable] },
+	}
+}
+
+// text returns a path to an app in one line.
+func (q *accessQuery) text(r *access.Row) (text string) {
+	if q.user == "" {
+		text = fmt.Sprintf("%-44s  ", cmp.Or(r.Login, r.UserID))
+	}
+	if q.app == "" {
+		text += fmt.Sprintf("%-24s  ", cmp.Or(r.AppLabel, r.AppID))
+	}
+	usable := map[string]string{"yes": "usable", "no": "not usable: ", "unknown": "unknown: "}[r.Usable]
+	return text + fmt.Sprintf("%-28s  ", viaText(r.Via, cmp.Or(r.GroupName, r.GroupID))) + usable + r.UsableReason + seenText(r.FirstSeen, r.AbsentIn)
+}
+
+func viaText(via, group string) string {
+	if via == access.Group {
+		return "group " + cmp.Or(group, "not recorded")
+	}
+	return via
+}
+
+func seenText(first, absent string) string {
+	if absent == "" {
+		return ""
+	}
+	return "; first seen " + first
+}
+
+// roleTable prints paths to admin roles.
+var roleTable = accessTable[*access.RoleRow]{
+	name:    "roles",
+	columns: access.RoleColumns(),
+	text:    roleText,
+	state: func(r *access.RoleRow) string {
+		if r.Note == "" {
+			return "active"
+		}
+		return "with a note"
+	},
+}
+
+// roleText returns a path to an admin role in one line.
+func roleText(r *access.RoleRow) string {
+	holder, group := cmp.Or(r.Login, r.UserID), cmp.Or(r.GroupName, r.GroupID)
+	switch {
+	case r.ClientID != "":
+		holder = "service app " + cmp.Or(r.Name, r.ClientID)
+	case holder == "":
+		holder = "group " + group
+	}
+	text := fmt.Sprintf("%-32s  %-44s  %-28s  %s", cmp.Or(r.RoleLabel, r.RoleType), holder, viaText(r.Via, group), r.Scope)
+	if r.Note != "" {
+		text += "; " + r.Note
+	}
+	return text + seenText(r.FirstSeen, r.AbsentIn)
+}
+
+// An accessTable is how rows of type R are printed.
+type accessTable[R any] struct {
+	name    string // of the list in the JSON document
+	columns []string
+	text    func(R) string // a row in one line
+	state   func(R) string // what is counted; "": unknown
+}
+
+// An accessPrinter prints the rows of one snapshot, or those that only one of two has.
+type accessPrinter struct {
+	query     *accessQuery
+	snapshots []*snapshot.Snapshot // the later one first
+	limit     int                  // of rows as text; 0: none
+	w         *bufio.Writer
+}
+
+func printAccess[R access.AnyRow[R]](p *accessPrinter, t accessTable[R], of func(*snapshot.Snapshot) iter.Seq2[R, error]) error {
+	rows := func(yield func(access.Change[R], error) bool) {
+		for row, err := range of(p.snapshots[0]) {
+			if !yield(access.Change[R]{Row: row}, err) {
 				return
 			}
 		}
 	}
+	if len(p.snapshots) > 1 {
+		rows = access.Between(of(p.snapshots[1]), of(p.snapshots[0]))
+	}
+	switch p.query.name {
+	case "csv":
+		return printCSV(p, t, rows)
+	case "json":
+		return printJSON(p, t, rows)
+	}
+	return printText(p, t, rows)
 }
 
-// print writes the paths as text, at most limit of them unless it is 0.
-func (q *accessQuery) print(w io.Writer, snapshots []*snapshot.Snapshot, paths iter.Seq2[access.Change, error], limit int) error {
-	fmt.Fprintf(w, "%s, %s: paths%s\n", snapshots[0].Manifest.Export, span(snapshots), term.Safe(q.objects()))
+// printText prints at most p.limit rows.
+func printText[R access.AnyRow[R]](p *accessPrinter, t accessTable[R], rows iter.Seq2[access.Change[R], error]) error {
+	fmt.Fprintf(p.w, "%s, %s: paths%s\n", p.snapshots[0].Manifest.Export, span(p.snapshots), term.Safe(p.query.objects()))
 	counts := make(map[string]int)
 	total := 0
-	for path, err := range paths {
+	for c, err := range rows {
 		if err != nil {
 			return err
 		}
 		if total++; total == 1 {
-			fmt.Fprintln(w)
+			fmt.Fprintln(p.w)
 		}
-		counts[cmp.Or(path.Change, path.Usable)]++
-		if limit > 0 && total > limit {
+		counts[cmp.Or(c.Change, t.state(c.Row), "unknown")]++
+		if p.limit > 0 && total > p.limit {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "  %s\n", term.Safe(q.text(path))); err != nil {
+		sign := map[string]string{"granted": "+ granted  ", "revoked": "- revoked  "}[c.Change]
+		if _, err := fmt.Fprintf(p.w, "  %s%s\n", sign, term.Safe(t.text(c.Row))); err != nil {
 			return err
 		}
 	}
-	if limit > 0 && total > limit {
-		fmt.Fprintf(w, "  … and %d more; --all prints them\n", total-limit)
+	if p.limit > 0 && total > p.limit {
+		fmt.Fprintf(p.w, "  … and %d more; --all prints them\n", total-p.limit)
 	}
 	if total == 0 {
-		_, err := fmt.Fprintln(w, "none")
+		_, err := fmt.Fprintln(p.w, "none")
 		return err
 	}
-	parts := []string{}
-	for _, kind := range []struct{ key, text string }{{"yes", "usable"}, {"no", "not usable"}, {"unknown", "unknown"}, {"granted", "granted"}, {"revoked", "revoked"}} {
-		if n := counts[kind.key]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, kind.text))
+	var parts []string
+	for _, state := range []string{"usable", "not usable", "active", "with a note", "unknown", "granted", "revoked"} {
+		if n := counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%s: %s\n", term.Plural(total, "path"), strings.Join(parts, ", "))
+	_, err := fmt.Fprintf(p.w, "\n%s: %s\n", term.Plural(total, "path"), strings.Join(parts, ", "))
 	return err
 }
 
@@ -202,7 +314,7 @@ func span(snapshots []*snapshot.Snapshot) string {
 	return snapshots[1].Name() + " to " + snapshots[0].Name()
 }
 
-// objects names the selected user, group and app.
+// objects names the selected user, group, app and role.
 func (q *accessQuery) objects() (text string) {
 	if q.user != "" {
 		text += " of the user " + q.user
@@ -210,103 +322,76 @@ func (q *accessQuery) objects() (text string) {
 	if q.group != "" {
 		text += " through the group " + q.group
 	}
-	if q.app != "" {
+	switch {
+	case q.app != "" && q.role != "":
+		text += " of the service app " + q.app
+	case q.app != "":
 		text += " to the app " + q.app
 	}
-	return text
+	switch q.role {
+	case "":
+		return text
+	case "all":
+		return text + " to admin roles"
+	}
+	return text + " to the admin role " + q.role
 }
 
-// text returns a path in one line.
-func (q *accessQuery) text(path access.Change) string {
-	var b strings.Builder
-	switch path.Change {
-	case "granted":
-		b.WriteString("+ granted  ")
-	case "revoked":
-		b.WriteString("- revoked  ")
+// printCSV prints a row for each path. With --from, the first column is the change.
+func printCSV[R access.AnyRow[R]](p *accessPrinter, t accessTable[R], rows iter.Seq2[access.Change[R], error]) error {
+	columns := t.columns
+	if p.query.from != "" {
+		columns = append([]string{"change"}, columns...)
 	}
-	if q.user == "" {
-		fmt.Fprintf(&b, "%-44s  ", cmp.Or(path.Login, path.UserID))
-	}
-	if q.app == "" {
-		fmt.Fprintf(&b, "%-24s  ", cmp.Or(path.AppLabel, path.AppID))
-	}
-	via := path.Via
-	if via == access.Group {
-		via = "group " + cmp.Or(path.GroupName, path.GroupID, "not recorded")
-	}
-	fmt.Fprintf(&b, "%-28s  ", via)
-	switch path.Usable {
-	case "yes":
-		b.WriteString("usable")
-	case "no":
-		b.WriteString("not usable: " + path.UsableReason)
-	default:
-		b.WriteString("unknown: " + path.UsableReason)
-	}
-	if path.AbsentIn != "" {
-		b.WriteString("; first seen " + path.FirstSeen)
-	}
-	return b.String()
-}
-
-// printCSV writes a row for each path. With --from, the first column is the change.
-func (q *accessQuery) printCSV(w io.Writer, paths iter.Seq2[access.Change, error]) error {
-	changes := q.from != ""
-	header := access.Columns()
-	if changes {
-		header = append([]string{"change"}, header...)
-	}
-	if _, err := io.WriteString(w, strings.Join(header, ",")+"\r\n"); err != nil {
-		return err
-	}
-	var row []byte
-	for path, err := range paths {
+	line := render.AppendTexts(nil, columns)
+	for c, err := range rows {
 		if err != nil {
 			return err
 		}
-		values := path.Values()
-		if changes {
-			values = append([]string{path.Change}, values...)
+		if _, err := p.w.Write(line); err != nil {
+			return err
 		}
-		cells := make([][]byte, len(values))
-		for i, value := range values {
-			if value == "" {
-				continue
+		values := c.Row.Values()
+		if c.Change != "" {
+			values = append([]string{c.Change}, values...)
+		}
+		line = render.AppendTexts(line[:0], values)
+	}
+	_, err := p.w.Write(line)
+	return err
+}
+
+// printJSON prints one document with one path per line.
+func printJSON[R access.AnyRow[R]](p *accessPrinter, t accessTable[R], rows iter.Seq2[access.Change[R], error]) error {
+	from := "null"
+	if len(p.snapshots) > 1 {
+		from = fmt.Sprintf("%q", p.snapshots[1].Name())
+	}
+	fmt.Fprintf(p.w, "{\"export\":%q,\"from\":%s,\"snapshot\":%q,\"%s\":[", p.snapshots[0].Manifest.Export, from, p.snapshots[0].Name(), t.name)
+	separator := "\n"
+	var line []byte
+	for c, err := range rows {
+		if err != nil {
+			return err
+		}
+		line = append(append(line[:0], separator...), '{')
+		if c.Change != "" {
+			line = append(append(append(line, `"change":"`...), c.Change...), `",`...)
+		}
+		for i, value := range c.Row.Values() {
+			if i > 0 {
+				line = append(line, ',')
 			}
-			if cells[i], err = json.Marshal(value); err != nil {
+			line = append(append(append(line, '"'), t.columns[i]...), `":`...)
+			if line, err = jsontext.AppendQuote(line, value); err != nil {
 				return err
 			}
 		}
-		row = render.AppendRow(row[:0], cells...)
-		if _, err := w.Write(row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// printJSON writes one document with one path per line.
-func (q *accessQuery) printJSON(w io.Writer, snapshots []*snapshot.Snapshot, paths iter.Seq2[access.Change, error]) error {
-	from := "null"
-	if len(snapshots) > 1 {
-		from = fmt.Sprintf("%q", snapshots[1].Name())
-	}
-	fmt.Fprintf(w, "{\"export\":%q,\"from\":%s,\"snapshot\":%q,\"paths\":[", snapshots[0].Manifest.Export, from, snapshots[0].Name())
-	separator := "\n"
-	for path, err := range paths {
-		if err != nil {
-			return err
-		}
-		line, err := json.Marshal(path)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "%s%s", separator, line); err != nil {
+		if _, err := p.w.Write(append(line, '}')); err != nil {
 			return err
 		}
 		separator = ",\n"
 	}
-	_, err := io.WriteString(w, "\n]}\n")
+	_, err := io.WriteString(p.w, "\n]}\n")
 	return err
 }

@@ -1,17 +1,17 @@
-// Package access finds who is assigned which app in a snapshot, and through what: directly,
-// through a group, or because an app is open to all users.
+// Package access finds who is assigned which app or admin role in a snapshot, and through
+// what: directly, through a group, or because an app is open to all users.
 //
-// The command access uses it. Start with [Row] and [Paths] (paths.go). The files: user.go
-// and app.go find the paths of a user and of an app, finder.go has what they share, scan.go
-// finds records without parsing the others, seen.go finds since when a path exists, and
-// find.go finds objects by their names. Memory grows with the groups and apps, but not with
-// users, memberships and assignments.
+// The commands access and report use it. Start with [Paths] and [Roles] (paths.go), and their
+// rows, [Row] and [RoleRow] (roles.go). The files: user.go and app.go find the paths of a user
+// and of an app, finder.go has what they share, holders.go finds the holders of roles, scan.go
+// finds records without parsing the others, seen.go finds since when a path exists, and find.go
+// finds objects by their names. Memory grows with the groups, apps and role assignments, but
+// not with users, memberships and app assignments.
 package access
 
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -21,27 +21,51 @@ import (
 // A Row is one path from a user to an app. The values of an attribute that isn't recorded
 // are empty.
 type Row struct {
-	Login            string `json:"login"`
-	Name             string `json:"name"`
-	UserStatus       string `json:"user_status"`
-	Department       string `json:"department"`
-	Manager          string `json:"manager"`
-	LastLogin        string `json:"last_login"`
-	AppLabel         string `json:"app_label"`
-	AppStatus        string `json:"app_status"`
-	AppUsername      string `json:"app_username"`
-	AssignmentStatus string `json:"assignment_status"` // of the row in app_users; "": there is none
-	Usable           string `json:"usable"`            // yes, no or unknown
-	UsableReason     string `json:"usable_reason"`     // why it isn't yes
-	Via              string `json:"via"`               // direct, group or implicit
-	GroupName        string `json:"group_name"`
-	GrantedAtOkta    string `json:"granted_at_okta"` // when Okta made the row in app_users
-	FirstSeen        string `json:"first_seen"`      // the snapshot
-	AbsentIn         string `json:"absent_in"`       // the snapshot before FirstSeen; "": there is none to compare with
-	ReadAt           string `json:"read_at"`         // when the read of the snapshot began
-	UserID           string `json:"user_id"`
-	AppID            string `json:"app_id"`
-	GroupID          string `json:"group_id"` // "" also if Okta names no group for a row with the scope GROUP
+	Login            string
+	Name             string
+	UserStatus       string
+	Department       string
+	Manager          string
+	LastLogin        string
+	AppLabel         string
+	AppStatus        string
+	AppUsername      string
+	AssignmentStatus string // of the row in app_users; "": there is none
+	Usable           string // yes, no or unknown
+	UsableReason     string // why it isn't yes
+	Via              string // direct, group or implicit
+	GroupName        string
+	GrantedAtOkta    string // when Okta made the row in app_users
+	FirstSeen        string // the snapshot
+	AbsentIn         string // the snapshot before FirstSeen; "": there is none to compare with
+	ReadAt           string // when the read of the snapshot began
+	UserID           string
+	AppID            string
+	GroupID          string // "" also if Okta names no group for a row with the scope GROUP
+}
+
+var columns = []column[Row]{
+	{"login", func(r *Row) string { return r.Login }},
+	{"name", func(r *Row) string { return r.Name }},
+	{"user_status", func(r *Row) string { return r.UserStatus }},
+	{"department", func(r *Row) string { return r.Department }},
+	{"manager", func(r *Row) string { return r.Manager }},
+	{"last_login", func(r *Row) string { return r.LastLogin }},
+	{"app_label", func(r *Row) string { return r.AppLabel }},
+	{"app_status", func(r *Row) string { return r.AppStatus }},
+	{"app_username", func(r *Row) string { return r.AppUsername }},
+	{"assignment_status", func(r *Row) string { return r.AssignmentStatus }},
+	{"usable", func(r *Row) string { return r.Usable }},
+	{"usable_reason", func(r *Row) string { return r.UsableReason }},
+	{"via", func(r *Row) string { return r.Via }},
+	{"group_name", func(r *Row) string { return r.GroupName }},
+	{"granted_at_okta", func(r *Row) string { return r.GrantedAtOkta }},
+	{"first_seen", func(r *Row) string { return r.FirstSeen }},
+	{"absent_in", func(r *Row) string { return r.AbsentIn }},
+	{"read_at", func(r *Row) string { return r.ReadAt }},
+	{"user_id", func(r *Row) string { return r.UserID }},
+	{"app_id", func(r *Row) string { return r.AppID }},
+	{"group_id", func(r *Row) string { return r.GroupID }},
 }
 
 // How a user has an app.
@@ -52,22 +76,31 @@ const (
 )
 
 // Columns returns the names of the values of a Row, in their order.
-func Columns() []string {
-	var names []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[Row]()) {
-		names = append(names, field.Tag.Get("json"))
-	}
-	return names
-}
+func Columns() []string { return names(columns) }
 
 // Values returns the values of r, in the order of Columns.
-func (r *Row) Values() []string {
-	row := reflect.ValueOf(r).Elem()
-	values := make([]string, row.NumField())
-	for i := range values {
-		values[i] = row.Field(i).String()
+func (r *Row) Values() []string { return values(columns, r) }
+
+// A column is a value of the rows of type R.
+type column[R any] struct {
+	name string
+	of   func(*R) string
+}
+
+func names[R any](columns []column[R]) []string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = c.name
 	}
-	return values
+	return list
+}
+
+func values[R any](columns []column[R], row *R) []string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = c.of(row)
+	}
+	return list
 }
 
 // compare returns the order of two rows: by app, user, kind of path and group.
@@ -80,17 +113,21 @@ func (r *Row) compare(other *Row) int {
 // A Query selects paths by the ids of their objects. At least one is set.
 type Query struct{ User, Group, App string }
 
-// resources are the resources that paths consist of.
-var resources = []*snapshot.Resource{
-	snapshot.Users, snapshot.Groups, snapshot.GroupMembers, snapshot.Apps, snapshot.AppUsers, snapshot.AppGroups,
-}
-
 // Check returns an error if s doesn't record all resources that paths consist of.
 func Check(s *snapshot.Snapshot) error {
+	return check(s, "who is assigned which app", snapshot.Users, snapshot.Groups, snapshot.GroupMembers, snapshot.Apps, snapshot.AppUsers, snapshot.AppGroups)
+}
+
+// check returns an error if s doesn't record all of these resources.
+func check(s *snapshot.Snapshot, question string, resources ...*snapshot.Resource) error {
 	for _, r := range resources {
-		if !slices.Contains(s.Recorded(), r) {
-			return fmt.Errorf("%s@%s doesn't record %s, so it can't answer who is assigned which app", s.Manifest.Export, s.Name(), r.Name)
+		if !isRecorded(s, r) {
+			return fmt.Errorf("%s@%s doesn't record %s, so it can't answer %s", s.Manifest.Export, s.Name(), r.Name, question)
 		}
 	}
 	return nil
+}
+
+func isRecorded(s *snapshot.Snapshot, r *snapshot.Resource) bool {
+	return slices.Contains(s.Recorded(), r)
 }

@@ -234,7 +234,7 @@ func TestBetween(t *testing.T) {
 	got := map[path]string{}
 	for change, err := range access.Between(access.Paths(store, before, q), access.Paths(store, after, q)) {
 		storetest.Must(t, err)
-		got[path{change.AppID, change.UserID, change.Via, change.GroupID}] = change.Change
+		got[path{change.Row.AppID, change.Row.UserID, change.Row.Via, change.Row.GroupID}] = change.Change
 	}
 	want := map[path]string{}
 	for p := range was {

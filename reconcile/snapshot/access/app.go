@@ -38,7 +38,7 @@ func (f *finder) ofApps() error {
 	if err != nil {
 		return err
 	}
-	return f.each(snapshot.Apps, func(record []byte) error {
+	return each(f.s, snapshot.Apps, func(record []byte) error {
 		a, err := appOf(record)
 		if err != nil || a.id != f.query.App && (f.query.App != "" || groupsOf[a.id] == nil) {
 			return err
@@ -169,7 +169,7 @@ func (u *appUsers) setSince(block []edge) error {
 	if err != nil {
 		return err
 	}
-	ofGroups, err := u.seen.added(snapshot.GroupMembers, u.isWanted, func(c *diff.Change, m moment) {
+	ofGroups, err := u.seen.added(snapshot.GroupMembers, isMemberOf(u.groups), func(c *diff.Change, m moment) {
 		if index, found := slices.BinarySearch(u.groups, c.Key["group_id"]); found {
 			set(c.Key["user_id"], index+1, m)
 		}
@@ -186,14 +186,6 @@ func (u *appUsers) setSince(block []edge) error {
 		}
 	}
 	return err
-}
-
-// isWanted reports whether a change of a member is in one of the groups.
-func (u *appUsers) isWanted(line []byte) bool {
-	_, rest, _ := bytes.Cut(line, []byte(`"group_id":"`))
-	id, _, _ := bytes.Cut(rest, []byte(`"`))
-	_, found := slices.BinarySearchFunc(u.groups, id, func(group string, id []byte) int { return strings.Compare(group, string(id)) })
-	return found
 }
 
 // merge passes the paths of the users in a block. If the app is open to all users, the

@@ -2,16 +2,22 @@ package access
 
 import "iter"
 
-// A Change is a path that one of two snapshots has, and the other hasn't.
-type Change struct {
-	Change string `json:"change,omitempty"` // granted or revoked
-	*Row
+// A Change is a row that one of two snapshots has, and the other hasn't.
+type Change[R any] struct {
+	Change string // granted or revoked
+	Row    R
 }
 
-// Between returns the paths that are only in the second sequence (granted), or only in the
-// first one (revoked). Both come from Paths with the same query.
-func Between(before, after iter.Seq2[*Row, error]) iter.Seq2[Change, error] {
-	return func(yield func(Change, error) bool) {
+// An AnyRow is a *Row or a *RoleRow.
+type AnyRow[R any] interface {
+	Values() []string
+	compare(R) int
+}
+
+// Between returns the rows that are only in the second sequence (granted), or only in the
+// first one (revoked). Both come from Paths, or both from Roles, with the same query.
+func Between[R AnyRow[R]](before, after iter.Seq2[R, error]) iter.Seq2[Change[R], error] {
+	return func(yield func(Change[R], error) bool) {
 		nextBefore, stopBefore := iter.Pull2(before)
 		defer stopBefore()
 		nextAfter, stopAfter := iter.Pull2(after)
@@ -23,7 +29,7 @@ func Between(before, after iter.Seq2[*Row, error]) iter.Seq2[Change, error] {
 				if oldErr == nil {
 					oldErr = err
 				}
-				yield(Change{}, oldErr)
+				yield(Change[R]{}, oldErr)
 				return
 			}
 			order := 0
@@ -35,7 +41,7 @@ func Between(before, after iter.Seq2[*Row, error]) iter.Seq2[Change, error] {
 			default:
 				order = old.compare(current)
 			}
-			if order < 0 && !yield(Change{"revoked", old}, nil) || order > 0 && !yield(Change{"granted", current}, nil) {
+			if order < 0 && !yield(Change[R]{"revoked", old}, nil) || order > 0 && !yield(Change[R]{"granted", current}, nil) {
 				return
 			}
 			if order <= 0 {

@@ -4,7 +4,7 @@ import "testing"
 
 // UseSmallBlocks makes few edges and few bytes be in memory at a time during a test.
 func UseSmallBlocks(t *testing.T) {
-	edges, bytes := maxEdges, scanBlock
-	maxEdges, scanBlock = 3, 100
-	t.Cleanup(func() { maxEdges, scanBlock = edges, bytes })
+	edges, holders, bytes := maxEdges, maxHolders, scanBlock
+	maxEdges, maxHolders, scanBlock = 3, 3, 100
+	t.Cleanup(func() { maxEdges, maxHolders, scanBlock = edges, holders, bytes })
 }

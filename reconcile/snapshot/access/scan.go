@@ -55,6 +55,27 @@ func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource) iter.Seq2[[]byte, err
 	}
 }
 
+// each calls visit for each record of r in s.
+func each(s *snapshot.Snapshot, r *snapshot.Resource, visit func(record []byte) error) error {
+	for record, err := range recordsOf(s, r) {
+		if err == nil {
+			err = visit(record)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachIfRecorded is like each. It does nothing if s doesn't record r.
+func eachIfRecorded(s *snapshot.Snapshot, r *snapshot.Resource, visit func(record []byte) error) error {
+	if !isRecorded(s, r) {
+		return nil
+	}
+	return each(s, r, visit)
+}
+
 // childrenOf returns the edges of r whose parent has one of these sorted keys, in their
 // order. Like containing, it parses few of the other edges.
 func childrenOf(s *snapshot.Snapshot, r *snapshot.Resource, parents []string) iter.Seq2[[]byte, error] {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -73,4 +75,15 @@ func eachAdded(s *snapshot.Snapshot, r *snapshot.Resource, wanted func([]byte) b
 		}
 	}
 	return nil
+}
+
+// isMemberOf returns a function that reports whether a change of a member is in one of
+// these sorted groups.
+func isMemberOf(groups []string) func(line []byte) bool {
+	return func(line []byte) bool {
+		_, rest, _ := bytes.Cut(line, []byte(`"group_id":"`))
+		id, _, _ := bytes.Cut(rest, []byte(`"`))
+		_, found := slices.BinarySearchFunc(groups, id, func(group string, id []byte) int { return strings.Compare(group, string(id)) })
+		return found
+	}
 }

@@ -39,7 +39,7 @@ func (f *finder) ofUser() error {
 	if err != nil {
 		return err
 	}
-	return f.each(snapshot.Apps, func(record []byte) error {
+	return each(f.s, snapshot.Apps, func(record []byte) error {
 		a, err := appOf(record)
 		if err != nil || f.query.App != "" && a.id != f.query.App {
 			return err
@@ -120,7 +120,7 @@ func (f *finder) appGroupsSince(wanted func(group string) bool) (func(app, group
 
 // eachAppGroup calls visit for each group that is assigned to an app.
 func (f *finder) eachAppGroup(visit func(app, group string)) error {
-	return f.each(snapshot.AppGroups, func(record []byte) error {
+	return each(f.s, snapshot.AppGroups, func(record []byte) error {
 		app, err := canonjson.Text(record, "app_id")
 		if err != nil {
 			return err
@@ -133,7 +133,7 @@ func (f *finder) eachAppGroup(visit func(app, group string)) error {
 
 // nameGroups sets the names of f.groups.
 func (f *finder) nameGroups() error {
-	return f.each(snapshot.Groups, func(record []byte) error {
+	return each(f.s, snapshot.Groups, func(record []byte) error {
 		id, err := canonjson.Text(record, "id")
 		if _, wanted := f.groups[id]; !wanted || err != nil {
 			return err
@@ -155,17 +155,4 @@ func (f *finder) record(r *snapshot.Resource, id string) (found []byte, err erro
 		found = bytes.Clone(record)
 	}
 	return found, nil
-}
-
-// each calls visit for each record of r.
-func (f *finder) each(r *snapshot.Resource, visit func(record []byte) error) error {
-	for record, err := range recordsOf(f.s, r) {
-		if err == nil {
-			err = visit(record)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -320,6 +320,27 @@ func appendCell(dst, value []byte) []byte {
 	} else if dst = append(dst, value...); len(value) > 0 && value[0] != '[' && value[0] != '{' {
 		return dst
 	}
+	return quote(dst, start)
+}
+
+// AppendTexts appends a CSV row of texts to dst.
+func AppendTexts(dst []byte, texts []string) []byte {
+	for i, text := range texts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		start := len(dst)
+		dst = append(dst, text...)
+		if text != "" && !harmless[text[0]] && needsApostrophe(dst[start:]) {
+			dst = slices.Insert(dst, start, '\'')
+		}
+		dst = quote(dst, start)
+	}
+	return append(dst, '\r', '\n')
+}
+
+// quote quotes the cell that begins at dst[start], if it needs quotes.
+func quote(dst []byte, start int) []byte {
 	if !bytes.ContainsAny(dst[start:], separators) {
 		return dst
 	}
