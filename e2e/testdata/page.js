@@ -1,4 +1,4 @@
-// Returns a list of problems of the status page.
+// Returns a list of problems of a page: the status page, or a report.
 (() => {
   const problems = [];
   const wrong = (problem) => problems.push(problem);
@@ -8,7 +8,7 @@
   if (root.scrollWidth > root.clientWidth) wrong(`the page has ${root.scrollWidth} pixels in a window of ${root.clientWidth}`);
   for (const e of document.querySelectorAll("main *, header *, footer *")) {
     const box = e.getBoundingClientRect();
-    if (box.width > 0 && (box.right > root.clientWidth + 0.5 || box.left < -0.5) && !e.closest(".skip"))
+    if (box.width > 0 && (box.right > root.clientWidth + 0.5 || box.left < -0.5) && !e.closest(".skip, .rows table"))
       wrong(`<${e.tagName} class="${e.getAttribute("class")}"> extends from ${box.left} to ${box.right}`);
   }
 
@@ -37,7 +37,7 @@
   for (const svg of document.querySelectorAll("svg"))
     if (svg.getAttribute("aria-hidden") !== "true" && !svg.getAttribute("aria-label")) wrong("a drawing has no text");
 
-  for (const e of document.querySelectorAll("script, [style], [onclick], iframe, img, object, embed, form, input, base, meta[http-equiv]"))
+  for (const e of document.querySelectorAll("script, [style], [onclick], iframe, img, object, embed, form, input, base, meta[http-equiv]:not([http-equiv=Content-Security-Policy])"))
     wrong(`<${e.tagName}> isn't allowed`);
   for (const e of document.querySelectorAll("[src], link[href]"))
     if (new URL(e.src || e.href, location).origin !== location.origin) wrong(`${e.src || e.href} is on another origin`);

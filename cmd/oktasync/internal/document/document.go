@@ -55,7 +55,7 @@ type Row struct {
 // The names of the columns that a writer adds to those of each section.
 const (
 	KeyColumn  = "key"
-	LinkColumn = "link" // only in XLSX
+	LinkColumn = "link" // only in XLSX, and only if rows have addresses
 )
 
 // maxLinks is the greatest number of hyperlinks in a workbook. excelize keeps them in
@@ -66,6 +66,7 @@ const maxLinks = 10_000
 type size struct {
 	rows   int
 	widths []int    // of the cells and the key: the greatest number of characters
+	linked bool     // rows have addresses
 	links  []string // of the rows; nil if there are more than maxLinks
 }
 
@@ -88,6 +89,7 @@ func measure(s *Section) (size, error) {
 			m.widths[i] = max(m.widths[i], utf8.RuneCountInString(cell))
 		}
 		m.widths[len(row.Cells)] = max(m.widths[len(row.Cells)], len(row.Key))
+		m.linked = m.linked || row.Link != ""
 		if m.rows++; m.rows <= maxLinks {
 			m.links = append(m.links, row.Link)
 		}

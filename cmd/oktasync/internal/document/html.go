@@ -35,7 +35,7 @@ func WriteHTML(w io.Writer, d *Document) error {
 			return err
 		}
 	}
-	p.put("</main>\n</body>\n</html>\n")
+	p.put("</main>\n<footer>End of the report</footer>\n</body>\n</html>\n")
 	return p.w.Flush() // the first error of all writes
 }
 
@@ -75,7 +75,7 @@ func (p *page) head(d *Document) {
 }
 
 func (p *page) contents(d *Document, sizes []size) {
-	p.put(`<nav aria-labelledby="contents">`, "\n", `<h2 id="contents">Contents</h2>`, "\n<ol>\n")
+	p.put(`<nav aria-label="Contents">`, "\n", `<h2 id="contents">Contents</h2>`, "\n<ol>\n")
 	for i, s := range d.Sections {
 		number := count(sizes[i].rows)
 		if s.Missing != "" {

@@ -27,6 +27,7 @@ type sheet struct {
 	name    string
 	columns []Column
 	widths  []int    // of the columns and the key
+	linked  bool     // rows have addresses
 	links   []string // of the rows; nil: too many
 	rows    int
 	lines   lines
@@ -93,7 +94,10 @@ func (b *workbook) addTable(s *sheet) error {
 	for _, c := range s.columns {
 		header = append(header, c.Name)
 	}
-	header = append(header, KeyColumn, LinkColumn)
+	header = append(header, KeyColumn)
+	if s.linked {
+		header = append(header, LinkColumn)
+	}
 	widths := make([]float64, len(header))
 	for i, name := range header {
 		widths[i] = float64(len(name) + 5) // and the button of the filter
@@ -180,7 +184,7 @@ func (b *workbook) addDropDowns(s *sheet) error {
 
 // linkRows adds the hyperlinks of all rows, or none if there are too many.
 func (b *workbook) linkRows(s *sheet) (linked bool, err error) {
-	if len(s.links) != s.rows || len(s.links) > b.links {
+	if !s.linked || len(s.links) != s.rows || len(s.links) > b.links {
 		return false, nil
 	}
 	for i, address := range s.links {

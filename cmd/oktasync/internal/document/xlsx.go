@@ -82,7 +82,7 @@ func split(s *Section, m *size, limit int, names sheetNames) []*sheet {
 	for first := 0; first == 0 || first < m.rows; first += limit {
 		end := min(first+limit, m.rows)
 		sheets = append(sheets, &sheet{
-			name: names.add(s.Title), columns: s.Columns, widths: m.widths, links: m.links,
+			name: names.add(s.Title), columns: s.Columns, widths: m.widths, linked: m.linked, links: m.links,
 			rows: end - first, lines: s.lines(first, end, m.rows),
 		})
 	}
