@@ -209,7 +209,7 @@ func drawSamples(d *document.Document, samples []string, seed string) error {
 		case err != nil || n < 1:
 			return fmt.Errorf("--sample %s: must be SECTION:N, such as dormant:25", term.Word(sample))
 		case i < 0:
-			return fmt.Errorf("--sample %s: the report has no such section; %s", term.Word(sample), term.Suggestion(id, ids))
+			return fmt.Errorf("--sample: the report has no section %s; %s", term.Word(id), term.Suggestion(id, ids))
 		}
 		if d.Sections[i], err = document.Sample(d.Sections[i], n, seed); err != nil {
 			return err

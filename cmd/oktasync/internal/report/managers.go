@@ -177,7 +177,9 @@ func (ms managers) method() []string {
 	}
 	text := fmt.Sprintf("Of %d different ids and names of managers, ", len(ms))
 	for i, path := range managerKeys {
-		text += fmt.Sprintf("%d are the %s of a user, ", counts[i], path)
+		if counts[i] > 0 {
+			text += fmt.Sprintf("%d are the %s of a user, ", counts[i], path)
+		}
 	}
 	text += fmt.Sprintf("and %d belong to no recorded user.", counts[len(managerKeys)])
 	return []string{
