@@ -101,3 +101,39 @@ func TestReportOfASnapshotEqualsItsRecords(t *testing.T) {
 		t.Error("the report doesn't name the resources that aren't recorded")
 	}
 }
+
+// Outputs don't have words that promise more than a snapshot can show. A configuration or
+// a certificate can be valid, and a group can have the name Everyone.
+func TestNoOutputPromisesTooMuch(t *testing.T) {
+	t.Parallel()
+	s := newOddOrg(t)
+	s.configure(t, withFactors+"    app_groups: {}\n")
+	outputs := map[string]string{"messages.txt": read(t, messagesFile), "apply": s.must(t, 0, "apply").stdout}
+	s.org.Move(3)
+	s.org.Delete(2)
+	s.org.SetClockOffset(2 * time.Second)
+	for _, command := range []string{
+		"apply", "plan", "status", "list", "verify", "diff all-users", "access all-users --app Logbook", "validate", "doctor",
+		"report all-users --from @-1", "report all-users@-1",
+	} {
+		outputs[command] = s.must(t, 0, strings.Fields(command)...).stdout
+	}
+	s.must(t, 0, "man", "--dir", "man1")
+	pages, err := filepath.Glob(s.path("man1/*.1"))
+	check(t, err)
+	for _, page := range pages {
+		outputs[filepath.Base(page)] = read(t, page)
+	}
+	promise := regexp.MustCompile(`(?i)\b(complete|completely|completeness|valid|validated|certified|everyone|approved)\b`)
+	permitted := regexp.MustCompile(`oktasync\.yaml is valid|"valid": (true|false)|, valid until |(no|not|isn't) valid|` +
+		`group Everyone|["“][Ee]veryone|&#34;Everyone|\\\(dqEveryone|"everyone"|It doesn&#39;t show that Okta&#39;s answers were right, that access was approved|` +
+		`They don&#39;t show that Okta&#39;s answers were right, that access was approved`)
+	for name, output := range outputs {
+		for line := range strings.Lines(output) {
+			rest := permitted.ReplaceAllString(line, "")
+			if !strings.HasPrefix(line, "# ") && promise.MatchString(rest) {
+				t.Errorf("%s: %q in %s", name, promise.FindString(rest), line)
+			}
+		}
+	}
+}

@@ -375,3 +375,14 @@ func TestLogOnATerminal(t *testing.T) {
 		t.Errorf("a pipe has %q", piped)
 	}
 }
+
+// An XLSX file isn't written to a terminal.
+func TestReportOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 20, Seed: 97})
+	s.must(t, 0, "apply")
+	out := s.record(t, 1, 120, 40, "report", "all-users", "--format", "xlsx").bytes.String()
+	if !strings.Contains(out, "error: an XLSX file can't be written to a terminal; add --output FILE") || strings.Contains(out, "PK\x03") {
+		t.Errorf("report --format xlsx prints %q", out)
+	}
+}

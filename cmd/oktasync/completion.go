@@ -24,7 +24,7 @@ func (a *app) completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
 		Short: "Print the completion script for a shell",
-		Long: `Prints a script that makes a shell complete commands, flags, and the names of exports
+		Long: `Prints a script with which a shell completes commands, flags, and the names of exports
 and snapshots in the store. The Debian package installs these scripts.`,
 		Example: `  source <(oktasync completion bash)
   oktasync completion zsh > ~/.zfunc/_oktasync

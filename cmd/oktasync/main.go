@@ -80,7 +80,7 @@ requests to the token endpoint.
 
 A YAML file declares exports. For each one, oktasync reads users, groups and apps with
 a DPoP-bound token, compares them with the newest snapshot, and publishes a new one:
-complete, dated, and verifiable with sha256sum and zstd.
+dated, chained, and verifiable with sha256sum and zstd.
 
 To see all steps without an Okta account: oktasync demo
 

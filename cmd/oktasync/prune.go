@@ -17,7 +17,7 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use:   "prune EXPORT@SNAPSHOT",
 		Short: "Erase the records of one snapshot or quarantined read",
 		Long: `Removes the records, the changes and the transcript of one snapshot. Its manifest, its
-signature and its time stamp stay, so that the chain is still complete. The journal
+signature and its time stamp stay, so that the chain has no gap. The journal
 records who erased the records, and why. If you name a quarantined read, the whole read
 is removed. If you erase the newest snapshot, the next one isn't compared with it.
 

@@ -45,8 +45,8 @@ With --from, the report also has what changed between two snapshots: accounts th
 closed, joiners, movers, access, and the reads in between. --from DATE is the state at the
 end of that day. For a quarter, use --from 2026-03-31 --to 2026-06-30.
 
-The report uses only snapshots that the checkpoint covers, and whose signatures are
-valid. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
+The report uses only snapshots that the checkpoint covers, and whose signatures
+verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
   oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx
   oktasync report workforce --from @-7 > week.html

@@ -97,7 +97,7 @@ func (a *app) sandboxCommand() *cobra.Command {
 	f.IntVar(&cfg.Users, "users", 1000, "the number of people at the start")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "the number of deprovisioned people (default 5 %)")
 	f.IntVar(&cfg.Groups, "groups", 0, "the number of groups at the start (default 13, which is the minimum)")
-	f.IntVar(&cfg.Memberships, "memberships", 0, "the number of memberships at the start, without those of the group Everyone (default a few per group)")
+	f.IntVar(&cfg.Memberships, "memberships", 0, "the number of memberships at the start, without those of the group \"Everyone\" (default a few per group)")
 	f.IntVar(&cfg.Apps, "apps", 0, "the number of apps at the start (default 12)")
 	f.IntVar(&cfg.Assignments, "assignments", 0, "the number of assignments of people to apps at the start (default a few per app)")
 	f.Int64Var(&cfg.Seed, "seed", 1, "seed of the people: the same seed creates the same people")

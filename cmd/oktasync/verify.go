@@ -57,7 +57,7 @@ log of a publish contain heads.`,
 	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
-	flags.StringVar(&f.time, "verify-time", "", "require keys of checkpoints, and of a snapshot alone, to be valid at `TIME` (RFC 3339) instead of now")
+	flags.StringVar(&f.time, "verify-time", "", "accept keys of checkpoints, and of a snapshot alone, as at `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd
@@ -223,7 +223,7 @@ func (a *app) printVerified(s verify.Summary, folder *snapshot.Snapshot) {
 	fmt.Fprintf(a.stdout, "%s of %s: %s, %s, %d bytes read\n", term.Plural(s.Snapshots, "snapshot"), term.Plural(s.Exports, "export"),
 		term.Plural(s.Files, "file"), recordsText(s.Records), s.Bytes)
 	if s.Pruned > 0 {
-		fmt.Fprintf(a.stdout, "%s of pruned snapshots keep the chain complete\n", term.Plural(s.Pruned, "manifest"))
+		fmt.Fprintf(a.stdout, "%s of pruned snapshots keep the chain without a gap\n", term.Plural(s.Pruned, "manifest"))
 	}
 	switch {
 	case s.Problems > 0:

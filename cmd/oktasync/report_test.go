@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A signal or an error during a write leaves the file as it was, and no other file.
+func TestWriteAtomically(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	path := filepath.Join(t.TempDir(), "report.html")
+	expect := func(when, content string) {
+		t.Helper()
+		got, err := os.ReadFile(path)
+		files, globErr := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+		hidden, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))
+		if err := errors.Join(err, globErr); err != nil || string(got) != content || len(files)+len(hidden) != 1 {
+			t.Errorf("after %s, the content is %q, want %q; files %q %q, %v", when, got, content, files, hidden, err)
+		}
+	}
+	write := func(text string, failure error) func(io.Writer) error {
+		return func(w io.Writer) error {
+			_, err := io.WriteString(w, text)
+			return errors.Join(err, failure)
+		}
+	}
+	if err := writeAtomically(ctx, path, write("first", nil)); err != nil {
+		t.Fatal(err)
+	}
+	expect("a write", "first")
+	failure := errors.New("damaged")
+	if err := writeAtomically(ctx, path, write("second", failure)); !errors.Is(err, failure) {
+		t.Errorf("writeAtomically() = %v, want %v", err, failure)
+	}
+	expect("an error", "first")
+	cancel()
+	if err := writeAtomically(ctx, path, write("third", nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("writeAtomically() = %v, want %v", err, context.Canceled)
+	}
+	expect("a signal", "first")
+}
