@@ -2,13 +2,11 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +60,7 @@ func (l *changeList) add(r *snapshot.Resource, c *diff.Change) error {
 		fmt.Fprintf(l.w, "      %s\n", term.Safe(text))
 	}
 	for _, path := range c.Paths {
-		fmt.Fprintf(l.w, "      %s: %s -> %s\n", term.Safe(path), term.Safe(valueText(c.Before, path)), term.Safe(valueText(c.After, path)))
+		fmt.Fprintf(l.w, "      %s: %s -> %s\n", term.Safe(path), term.Safe(report.ValueText(c.Before, path)), term.Safe(report.ValueText(c.After, path)))
 	}
 	return nil
 }
@@ -92,22 +90,6 @@ func (l *changeList) end() {
 	if n := l.short(); n > 0 {
 		fmt.Fprintf(l.w, "  … and %d more; --all prints them\n", n)
 	}
-}
-
-// valueText returns the JSON value at a dotted path, or "none".
-func valueText(object []byte, path string) string {
-	value := json.RawMessage(object)
-	for _, member := range strings.Split(path, ".") {
-		var members map[string]json.RawMessage
-		if json.Unmarshal(value, &members) != nil {
-			return "none"
-		}
-		value = members[member]
-	}
-	if len(value) == 0 || string(value) == "null" {
-		return "none"
-	}
-	return string(value)
 }
 
 // headings returns the headings of the changes of a resource, in their order.

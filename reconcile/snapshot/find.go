@@ -127,7 +127,7 @@ func (s *Store) newest(c *Checkpoint) (*Snapshot, error) {
 // snapshots: those in the chain of the newest snapshot, and those that a covered line of
 // the journal names.
 func (s *Store) coveredManifests(export string, c *Checkpoint, newest *Snapshot) (map[string]string, error) {
-	covered, err := s.ledger(export, c)
+	covered, err := s.ledger(export, c, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -49,7 +50,7 @@ func (h *History) add(line []byte) {
 	if e.Event == EventPublished || e.Event == EventUnchanged {
 		h.LastSuccess = e
 	}
-	if e.ends() {
+	if e.Ends() {
 		h.LastEnd = e
 		if h.Recent = append(h.Recent, e); len(h.Recent) > recentEnds {
 			h.Recent = h.Recent[1:]
@@ -114,6 +115,7 @@ type Ledger struct {
 	// adopts it.
 	Broken bool
 
+	event  Event // of the last line
 	events []Event
 	at     []int // the numbers of their lines
 	all    *Digest
@@ -131,6 +133,7 @@ func (l *Ledger) Add(line []byte) error {
 	}
 	l.Lines++
 	e, err := ParseEvent(line)
+	l.event = e
 	if err == nil && !e.follows(l.Last) {
 		err = errors.New("does not follow the line before it")
 	}
@@ -150,9 +153,27 @@ func (l *Ledger) Add(line []byte) error {
 	return err
 }
 
+// Events returns the events of an export that its checkpoint covers, oldest first. A line
+// that isn't an event, and that a later line adopts, is the zero Event. The end is an error
+// if a line is missing or changed.
+func (s *Store) Events(export string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		c, err := s.Checkpoint(export)
+		if err == nil {
+			_, err = s.ledger(export, c, func(e Event) bool { return yield(e, nil) })
+		}
+		if err != nil && err != errEnough {
+			yield(Event{}, err)
+		}
+	}
+}
+
+var errEnough = errors.New("the caller needs no more events")
+
 // ledger returns the ledger of the lines that c covers. It checks the chain of lines. A
-// break in the chain is an error, unless a later line adopts it.
-func (s *Store) ledger(export string, c *Checkpoint) (*Ledger, error) {
+// break in the chain is an error, unless a later line adopts it. visit, if not nil, gets
+// the event of each line. If it returns false, the error is errEnough.
+func (s *Store) ledger(export string, c *Checkpoint, visit func(Event) bool) (*Ledger, error) {
 	l := new(Ledger)
 	f, err := OpenPlain(s.Path(export, JournalFile))
 	if errors.Is(err, fs.ErrNotExist) && c.Lines == 0 {
@@ -164,6 +185,9 @@ func (s *Store) ledger(export string, c *Checkpoint) (*Ledger, error) {
 	defer f.Close()
 	if _, err := readLines(io.LimitReader(f, c.Bytes), func(line []byte) error {
 		l.Add(line) // l.Broken keeps the error
+		if visit != nil && !visit(l.event) {
+			return errEnough
+		}
 		return nil
 	}); err != nil {
 		return nil, err

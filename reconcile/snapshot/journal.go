@@ -51,8 +51,8 @@ type Event struct {
 	PreviousLineSHA256 *string `json:"previous_line_sha256"` // null in the first line
 }
 
-// ends reports whether e ends a reconcile.
-func (e Event) ends() bool {
+// Ends reports whether e ends a reconcile.
+func (e Event) Ends() bool {
 	switch e.Event {
 	case EventPublished, EventUnchanged, EventQuarantined, EventFailed, EventCancelled:
 		return true

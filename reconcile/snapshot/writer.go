@@ -136,7 +136,7 @@ func (w *Writer) newestErased() error {
 }
 
 // covered returns the ledger of the lines that the checkpoint in memory covers.
-func (w *Writer) covered() (*Ledger, error) { return w.store.ledger(w.export, w.checkpoint) }
+func (w *Writer) covered() (*Ledger, error) { return w.store.ledger(w.export, w.checkpoint, nil) }
 
 // cover replaces the checkpoint by one that covers the journal and the newest
 // snapshot as the writer has them in memory. Before, it checks that the checkpoint

@@ -130,30 +130,12 @@ func (c *coverText) source(s *snapshot.Snapshot, asked Asked) string {
 	return text + ", " + Distance(max(asked.Time.Sub(from), 0)) + " earlier"
 }
 
-const day = "2 January 2006"
-
-// time returns a time for people.
-func (c *coverText) time(t time.Time) string {
-	return t.In(c.o.Zone).Format(day+" 15:04:05") + " (" + c.o.Zone.String() + ")"
-}
-
-// Distance returns a duration in days, or in hours, minutes and seconds.
-func Distance(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	case d >= time.Minute:
-		return term.Duration(d.Round(time.Minute))
-	}
-	return term.Duration(d.Round(time.Second))
-}
-
 // reading adds what the read left out.
 func (c *coverText) reading() {
 	var text []string
 	if counts := c.m.Resources[snapshot.GroupMembers.Name]; counts.CarriedSince != nil {
 		text = append(text, fmt.Sprintf("%s (%.1f %%), the oldest read on %s; Okta reported no change of their groups; they were not checked individually.",
-			plural(snapshot.GroupMembers, counts.Carried), 100*float64(counts.Carried)/float64(max(counts.Total, 1)), c.time(counts.CarriedSince.Time)))
+			plural(snapshot.GroupMembers, counts.Carried), 100*float64(counts.Carried)/float64(max(counts.Total, 1)), c.o.text(counts.CarriedSince.Time)))
 	}
 	for _, r := range c.m.Unavailable() {
 		text = append(text, r.Name+": "+c.m.Resources[r.Name].Reason)
@@ -251,7 +233,7 @@ func (c *coverText) evidence() error {
 		return err
 	}
 	if e := journal.LastAdopted; e.Event != "" {
-		c.add("Adopted", fmt.Sprintf("%s accepted the export as it was on %s, with %s as its newest snapshot. Reason: %s", e.User, c.time(e.Time.Time), cmp.Or(e.Snapshot, "no snapshot"), e.Reason))
+		c.add("Adopted", fmt.Sprintf("%s accepted the export as it was on %s, with %s as its newest snapshot. Reason: %s", e.User, c.o.text(e.Time.Time), cmp.Or(e.Snapshot, "no snapshot"), e.Reason))
 	}
 	if by := c.m.Run.Override; by != nil {
 		c.add("Guard", fmt.Sprintf("The guard stopped the read: %s. %s published it. Reason: %s", by.Guard, by.User, by.Reason))
@@ -296,13 +278,11 @@ func (c *coverText) origin() error {
 	c.add("Host", fmt.Sprintf("%s, run by %s (%s)", c.m.Run.Host, c.m.Run.User, c.m.Run.Trigger))
 	c.add("Digests", "manifest.json: "+c.o.Snapshot.Digest, "head of the export: "+checkpoint.Head().String())
 	c.add("Time stamp", stamp)
-	c.add("Generated", c.time(c.o.Generated))
+	c.add("Generated", c.o.text(c.o.Generated))
 	c.add("Prepared by", c.o.PreparedBy)
 	c.add("Tool", "the read: "+toolText(c.m.Tool)+"; this report: "+toolText(c.o.Tool))
 	return nil
 }
-
-func toolText(t snapshot.Tool) string { return t.Name + " " + t.Version + ", commit " + t.Commit }
 
 // stamp describes the time stamp. A stamp that fails its check is an error.
 func (c *coverText) stamp() (string, error) {
@@ -324,5 +304,5 @@ func (c *coverText) stamp() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s@%s: %w", c.m.Export, c.m.Snapshot, err)
 	}
-	return "manifest.json.tsr (RFC 3161) of " + c.time(at) + ", checked with the configured authorities", nil
+	return "manifest.json.tsr (RFC 3161) of " + c.o.text(at) + ", checked with the configured authorities", nil
 }

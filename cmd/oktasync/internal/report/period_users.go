@@ -1,0 +1,190 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"oktasync/cmd/oktasync/internal/document"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
+)
+
+// userEvents has the users of the events that reports list.
+type userEvents struct {
+	*period
+	users map[string]*user
+}
+
+func newUserEvents(p *period) (*userEvents, error) {
+	u := &userEvents{p, make(map[string]*user)}
+	for e, err := range p.events(nil, snapshot.Users) {
+		if err == nil && snapshot.Users.Heading(e.Kind) != snapshot.Others {
+			err = u.add(e)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !slices.Contains(p.o.Snapshot.Recorded(), snapshot.Users) {
+		return u, nil
+	}
+	return u, recordsOf(p.o.Snapshot, snapshot.Users, func(record []byte) error {
+		id, err := canonjson.Text(record, "id")
+		if _, wanted := u.users[id]; !wanted || err != nil {
+			return err
+		}
+		u.users[id], err = userOf(record)
+		return err
+	})
+}
+
+// add adds the user of an event, as far as the event has attributes.
+func (u *userEvents) add(e *event) (err error) {
+	id := e.ID()
+	switch e.Op {
+	case diff.OpAdded:
+		u.users[id], err = userOf(e.After)
+	case diff.OpRemoved:
+		u.users[id], err = userOf(e.Before)
+	default:
+		if u.users[id] == nil {
+			u.users[id] = &user{id: id}
+			u.users[id].Login = e.Login
+		}
+	}
+	if err == nil {
+		u.users[id].Status = "" // not in the last snapshot
+	}
+	return err
+}
+
+// An eventTable is a section whose rows are events of users.
+type eventTable struct {
+	id, title string
+	method    []string
+	columns   []string                                            // between those of the person, and status and seen_in
+	cells     func(e *event) (cells []string, ok bool, err error) // of columns
+}
+
+// section returns a section. start, if not nil, is called before the rows are read.
+func (u *userEvents) section(t eventTable, start func()) document.Section {
+	s := document.Section{ID: t.id, Title: t.title, Method: append(t.method, u.gaps(snapshot.Users)...), Missing: u.missing(snapshot.Users)}
+	s.Columns = columns(slices.Concat([]string{"login", "name", "department", "manager"}, t.columns, []string{"status", "seen_in"})...)
+	s.Rows = func(yield func(document.Row, error) bool) {
+		if start != nil {
+			start()
+		}
+		for e, err := range u.events(nil, snapshot.Users) {
+			var cells []string
+			wanted := false
+			if err == nil {
+				cells, wanted, err = t.cells(e)
+			}
+			if err != nil {
+				yield(document.Row{}, err)
+				return
+			}
+			if !wanted {
+				continue
+			}
+			person := u.users[e.ID()]
+			row := document.Row{Key: e.key(), Link: u.links.user(e.ID())}
+			row.Cells = slices.Concat([]string{person.Login, person.Name, person.Department, person.Manager}, cells, []string{person.Status, e.seen.Name()})
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+	return s
+}
+
+func columns(names ...string) []document.Column {
+	list := make([]document.Column, len(names))
+	for i, name := range names {
+		list[i].Name = name
+	}
+	return list
+}
+
+// personMethod explains the columns of each section of users.
+const personMethod = "The attributes and the status are those of the last snapshot. An account that it doesn't have is listed as it was before, without a status. " +
+	"seen_in is the snapshot whose read saw the event first."
+
+func (u *userEvents) joiners() document.Section {
+	return u.section(eventTable{
+		id: "joiners", title: "Joiners",
+		method:  []string{"Accounts that joined (were created), were activated or were reactivated. One row is one event. at_okta is the time in Okta's record.", personMethod},
+		columns: []string{"event", "at_okta"},
+		cells: func(e *event) ([]string, bool, error) {
+			at, err := e.atOkta()
+			return []string{string(e.Kind), at}, snapshot.Users.Heading(e.Kind) == snapshot.Joiners, err
+		},
+	}, nil)
+}
+
+// atOkta returns the time of the event in the record, or "".
+func (e *event) atOkta() (at string, err error) {
+	if e.Op == diff.OpRemoved {
+		return "", nil
+	}
+	for _, path := range e.resource.Dates[e.Kind] {
+		if at, err = canonjson.Text(e.After, path); at != "" || err != nil {
+			break
+		}
+	}
+	return at, err
+}
+
+// managerPaths are the attributes with the manager of a user.
+var managerPaths = []string{"profile.manager", "profile.managerId"}
+
+func (u *userEvents) movers() document.Section {
+	return u.moves("movers", "Movers", "Accounts of which an attribute that the declaration lists under moved has changed, unless only the manager changed. One row is one event.", false)
+}
+
+func (u *userEvents) managerChanges() document.Section {
+	return u.moves("manager-changes", "Changes of only the manager", "Movers of which only profile.manager or profile.managerId has changed. One row is one event.", true)
+}
+
+func (u *userEvents) moves(id, title, method string, managerOnly bool) document.Section {
+	return u.section(eventTable{
+		id: id, title: title,
+		method:  []string{method, "An account that moved, and also joined or was closed between the same two reads, is listed only there.", personMethod},
+		columns: []string{"changes"},
+		cells: func(e *event) ([]string, bool, error) {
+			if e.Kind != diff.Moved {
+				return nil, false, nil
+			}
+			paths := movedPaths(e)
+			only := !slices.ContainsFunc(paths, func(path string) bool { return !slices.Contains(managerPaths, path) })
+			return []string{changesText(e.Change, paths)}, only == managerOnly, nil
+		},
+	}, nil)
+}
+
+// movedPaths returns the changed attributes that make e a move.
+func movedPaths(e *event) []string {
+	moved := e.seen.Manifest.Declared.Resources[snapshot.Users.Name].Changes.Moved
+	return slices.DeleteFunc(slices.Clone(e.Paths), func(path string) bool { return !canonjson.CoversAny(moved, path) })
+}
+
+// changesText returns the values of paths before and after c.
+func changesText(c *diff.Change, paths []string) string {
+	var parts []string
+	for _, path := range paths {
+		parts = append(parts, path+": "+ValueText(c.Before, path)+" -> "+ValueText(c.After, path))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// ValueText returns the JSON value at a dotted path of an object in canonical form, or
+// "none".
+func ValueText(object []byte, path string) string {
+	value, err := canonjson.FindPath(object, path)
+	if err != nil || string(value) == "null" {
+		return "none"
+	}
+	return cmp.Or(string(value), "none")
+}
