@@ -114,7 +114,7 @@ RESOURCES = {
         "app_label group_name priority lastUpdated app_id group_id")),
     "role_assignments": dict(key=["principal_type", "principal_id", "role_type", "role_id", "resource_set_id"], name="label", label="name",
         status="role_type", names=["login", "user_id", "group_name", "app_label"], columns=columns(
-        "login user_id group_name app_label role_type label status targets permissions resources principal_type principal_id role_id "
+        "login user_id group_name app_label role_type label status targets permissions resources created principal_type principal_id role_id "
         "resource_set_id assignment_id")),
 }
 NAMES = {"users": "login", "groups": "group_name", "apps": "app_label"}  # columns of an edge

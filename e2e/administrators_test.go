@@ -83,6 +83,7 @@ type role struct {
 	ResourceSetID string `json:"resource_set_id"`
 	AssignmentID  string `json:"assignment_id"`
 	Status        string
+	Created       string
 	Targets       []roleTarget
 	Permissions   []string
 	Resources     []string
@@ -109,7 +110,8 @@ func (s *site) recordedRoles(t *testing.T) (all []string) {
 func (s *site) rolesOfOrg(t *testing.T) (all []string) {
 	t.Helper()
 	for _, a := range s.org.Roles().Assignments() {
-		r := role{PrincipalType: a.PrincipalType, PrincipalID: a.Principal, RoleType: a.Type, RoleID: a.Role, ResourceSetID: a.ResourceSet, AssignmentID: a.ID(), Status: "ACTIVE"}
+		r := role{PrincipalType: a.PrincipalType, PrincipalID: a.Principal, RoleType: a.Type, RoleID: a.Role, ResourceSetID: a.ResourceSet, AssignmentID: a.ID(), Status: "ACTIVE",
+			Created: a.Created.UTC().Format("2006-01-02T15:04:05.000Z")}
 		var user struct{ Status string }
 		if text, ok := s.org.User(a.Principal); ok && json.Unmarshal(text, &user) == nil && (user.Status == "DEPROVISIONED" || user.Status == "SUSPENDED") {
 			r.Status = "INACTIVE"
@@ -186,7 +188,7 @@ func TestAdministrators(t *testing.T) {
 	check(t, s.org.Roles().Grant(help))
 	changed("granted Help Desk Administrator []")
 	out := s.must(t, 0, "diff", "all-users").stdout
-	if !strings.Contains(out, "\nAdministrators\n  + granted      Help Desk Administrator: group Night Shift\n\n") || strings.Count(out, "granted ") != 1 {
+	if !strings.Contains(out, "\nAdministrators\n  + granted      Help Desk Administrator: group Night Shift  20") || strings.Count(out, "granted ") != 1 {
 		t.Errorf("diff = %s", out)
 	}
 	s.derivedRows(t, group, users[60:100])
@@ -229,19 +231,19 @@ func (s *site) derivedRows(t *testing.T, group string, members []string) {
 	}
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	check(t, err)
-	if want := "login,user_id,group_name,app_label,role_type,label,status,targets,permissions,resources,principal_type,principal_id,role_id,resource_set_id,assignment_id"; strings.Join(rows[0], ",") != want {
+	if want := "login,user_id,group_name,app_label,role_type,label,status,targets,permissions,resources,created,principal_type,principal_id,role_id,resource_set_id,assignment_id"; strings.Join(rows[0], ",") != want {
 		t.Errorf("header = %q, want %q", rows[0], want)
 	}
 	var got []string
 	kinds := map[string]int{}
 	for _, row := range rows[1:] {
 		switch {
-		case row[10] == "CLIENT":
+		case row[11] == "CLIENT":
 			kinds["client "+row[3]]++
 		case row[2] == "'=Empty":
 			kinds["empty"]++
 		}
-		if row[11] != group {
+		if row[12] != group {
 			continue
 		}
 		if row[2] != "Night Shift" || row[4] != "HELP_DESK_ADMIN" || (row[0] == "") != (row[1] == "") {
@@ -254,6 +256,44 @@ func (s *site) derivedRows(t *testing.T, group string, members []string) {
 	}
 	if kinds["client Backup"] != 2 || kinds["client "] != 8 || kinds["empty"] != 1 {
 		t.Errorf("rows = %v, want 2 of Backup, 8 of integrations, and one of the empty group", kinds)
+	}
+	s.holders(t, rows[1:])
+}
+
+// holders compares access --role all with the rows of the CSV file. Super Administrators
+// come first.
+func (s *site) holders(t *testing.T, rows [][]string) {
+	t.Helper()
+	listed, err := csv.NewReader(strings.NewReader(s.must(t, 0, "access", "all-users", "--role", "all", "--format", "csv").stdout)).ReadAll()
+	check(t, err)
+	column := func(row []string, names ...string) (values []string) {
+		for _, name := range names {
+			values = append(values, row[slices.Index(listed[0], name)])
+		}
+		return values
+	}
+	var got, want []string
+	others := false
+	for _, row := range listed[1:] {
+		if super := column(row, "role_type")[0] == "SUPER_ADMIN"; super && others {
+			t.Errorf("a Super Administrator comes after other roles: %q", row)
+		} else if !super {
+			others = true
+		}
+		if note := column(row, "note")[0]; (column(row, "status")[0] == "INACTIVE") && note == "" {
+			t.Errorf("an inactive holder has no note: %q", row)
+		}
+		got = append(got, fmt.Sprint(column(row, "login", "user_id", "group_name", "role_type", "role_label", "status", "granted_at_okta", "principal_type", "role_id", "resource_set_id")))
+	}
+	for _, row := range rows {
+		if row[11] == "GROUP" && row[1] != "" {
+			row[10] = "" // the time is that of the group
+		}
+		want = append(want, fmt.Sprint([]string{row[0], row[1], row[2], row[4], row[5], row[6], row[10], row[11], row[13], row[14]}))
+	}
+	slices.Sort(got)
+	if slices.Sort(want); !slices.Equal(got, want) || !others {
+		t.Errorf("access --role all has %d rows, and the CSV file %d:\n%s\nwant\n%s", len(got), len(want), strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -35,7 +35,8 @@ type roleAssignment struct {
 	ResourceSetID string       `json:"resource_set_id"` // with a custom role, else mostly ""
 	Label         string       `json:"label"`
 	Status        string       `json:"status"`
-	AssignmentID  string       `json:"assignment_id"`         // not unique
+	AssignmentID  string       `json:"assignment_id"` // not unique
+	Created       string       `json:"created,omitempty"`
 	Targets       []roleTarget `json:"targets,omitzero"`      // empty: the whole org; nil: not known, or limited by the resource set
 	Permissions   []string     `json:"permissions,omitempty"` // of a custom role
 	Resources     []string     `json:"resources,omitempty"`   // ORNs of the resource set
@@ -143,7 +144,7 @@ func (x *roleReader) readPrincipal(ctx context.Context, p principal) error {
 
 // oktaAssignment is a role in the list of a principal.
 type oktaAssignment struct {
-	ID, Label, Type, Status, AssignmentType string
+	ID, Label, Type, Status, AssignmentType, Created string
 
 	Role        string
 	ResourceSet string `json:"resource-set"`
@@ -177,7 +178,7 @@ func (x *roleReader) records(ctx context.Context, p principal, assignments []okt
 			continue
 		}
 		record := roleAssignment{PrincipalType: p.kind, PrincipalID: p.id, RoleType: a.Type, RoleID: a.Role, ResourceSetID: a.ResourceSet,
-			Label: a.Label, Status: a.Status, AssignmentID: a.ID}
+			Label: a.Label, Status: a.Status, AssignmentID: a.ID, Created: a.Created}
 		if err := x.addDetails(ctx, p, &record); err != nil {
 			return nil, err
 		}

@@ -64,7 +64,7 @@ func administrators(t *testing.T, cfg sandbox.Config) (*bearer, map[string]map[s
 	want := map[string]map[string]any{}
 	for _, a := range roles.Assignments() {
 		r := map[string]any{"principal_type": a.PrincipalType, "principal_id": a.Principal, "role_type": a.Type, "role_id": a.Role,
-			"resource_set_id": a.ResourceSet, "assignment_id": a.ID(), "status": "ACTIVE", "targets": []any{}}
+			"resource_set_id": a.ResourceSet, "assignment_id": a.ID(), "status": "ACTIVE", "created": a.Created.UTC().Format("2006-01-02T15:04:05.000Z"), "targets": []any{}}
 		var user struct{ Status string }
 		if text, ok := org.User(a.Principal); ok && json.Unmarshal(text, &user) == nil && (user.Status == "DEPROVISIONED" || user.Status == "SUSPENDED") {
 			r["status"] = "INACTIVE"

@@ -313,7 +313,7 @@ var RoleAssignments = &Resource{
 	Label:   diff.Label{Member: "name", Path: "label"},
 	Status:  "role_type",
 	Kind:    kinds(diff.Granted, diff.Revoked, diff.Revoked), // a read is complete, so a role that is missing was revoked
-	Allowed: []string{"principal_type", "principal_id", "role_type", "role_id", "resource_set_id", "label", "status", "assignment_id", "targets", "permissions", "resources"},
+	Allowed: []string{"principal_type", "principal_id", "role_type", "role_id", "resource_set_id", "label", "status", "assignment_id", "created", "targets", "permissions", "resources"},
 	Columns: []render.Column{
 		{Name: "role_type", Path: "role_type"},
 		{Name: "label", Path: "label"},
@@ -321,12 +321,14 @@ var RoleAssignments = &Resource{
 		{Name: "targets", Path: "targets"},
 		{Name: "permissions", Path: "permissions"},
 		{Name: "resources", Path: "resources"},
+		{Name: "created", Path: "created"},
 		{Name: "principal_type", Path: "principal_type"},
 		{Name: "principal_id", Path: "principal_id"},
 		{Name: "role_id", Path: "role_id"},
 		{Name: "resource_set_id", Path: "resource_set_id"},
 		{Name: "assignment_id", Path: "assignment_id"},
 	},
+	Dates:    map[diff.Kind][]string{diff.Granted: {"created"}},
 	Kinds:    []diff.Kind{diff.Granted, diff.Revoked, diff.Changed},
 	headings: map[diff.Kind]string{diff.Granted: Administrators, diff.Revoked: Administrators, diff.Changed: Administrators},
 }
