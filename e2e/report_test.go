@@ -14,7 +14,7 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-const withFactors = "    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    factors: {}\n"
+const withFactors = withRoles + "    app_users: {}\n    factors: {}\n"
 
 // oddUser creates a user. The members of profile and of more replace the usual ones.
 func (s *site) oddUser(t *testing.T, id, status string, profile, more map[string]any) {
@@ -40,7 +40,7 @@ func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format("2006-
 // outside of it.
 func newOddOrg(t *testing.T) *site {
 	t.Helper()
-	s := newSite(t, sandbox.Config{Users: 60, Seed: 5, Deprovisioned: 4}, "okta.users.read", "okta.groups.read", "okta.apps.read")
+	s := newSite(t, sandbox.Config{Users: 60, Seed: 5, Deprovisioned: 4}, "okta.users.read", "okta.groups.read", "okta.apps.read", "okta.roles.read")
 	type m = map[string]any
 	s.oddUser(t, "00uboss", "ACTIVE", m{"login": "Boss@acme.example", "email": "the.boss@acme.example", "employeeNumber": "E-1", "displayName": "Ada Boss"}, m{"lastLogin": nil})
 	s.oddUser(t, "00ugone", "DEPROVISIONED", m{"login": "gone@acme.example", "email": "was.here@acme.example", "employeeNumber": "E-2", "displayName": "Eve Gone"}, nil)
@@ -67,6 +67,20 @@ func newOddOrg(t *testing.T) *site {
 		if i == 0 {
 			check(t, s.org.AddMember(group, "00utwin1"))
 		}
+	}
+	roles, operators := s.org.Roles(), s.org.AddGroup("Operators", "")
+	for _, user := range []string{"00uboss", "00udormant0", "00udormant7"} {
+		check(t, s.org.AddMember(operators, user))
+	}
+	check(t, s.org.PutApp([]byte(`{"id":"0oaservice","status":"ACTIVE","label":"Backup","settings":{"oauthClient":{"application_type":"service"}},"credentials":{"oauthClient":{"client_id":"0oaservice"}}}`)))
+	targets := []sandbox.RoleTarget{{Type: "GROUP", ID: operators}}
+	for _, grant := range []sandbox.RoleAssignment{
+		{PrincipalType: "USER", Principal: "00ugone", Type: "SUPER_ADMIN"},
+		{PrincipalType: "USER", Principal: "00udormant4", Type: "HELP_DESK_ADMIN", Targets: targets},
+		{PrincipalType: "GROUP", Principal: operators, Type: "ORG_ADMIN"},
+		{PrincipalType: "CLIENT", Principal: "0oaservice", Type: "READ_ONLY_ADMIN"},
+	} {
+		check(t, roles.Grant(grant))
 	}
 	check(t, s.org.AddMember(s.org.AddGroup("Everyone", "not the one of Okta"), "00unever7"))
 	app := s.org.AddApp("Logbook")

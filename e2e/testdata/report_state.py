@@ -60,7 +60,7 @@ class Snapshot:
     def __init__(self, folder):
         with open(os.path.join(folder, "manifest.json")) as f:
             self.started = time_of(json.load(f)["read"]["started"])
-        for resource in ("users", "factors", "groups", "group_members", "apps", "app_users"):
+        for resource in ("users", "factors", "groups", "group_members", "apps", "app_users", "role_assignments"):
             setattr(self, resource, records(folder, resource))
 
     def days(self, text):
@@ -114,6 +114,38 @@ class Snapshot:
             result["no-factor"] = None
         return result
 
+    def administrators(self):
+        """The paths to admin roles, without the columns that need earlier snapshots."""
+        if self.role_assignments is None:
+            return None
+        rows = []
+        users = {u["id"]: u for u in self.users}
+        groups = {g["id"]: g["profile"]["name"] for g in self.groups}
+        apps = {a["credentials"]["oauthClient"]["client_id"]: a["label"] for a in self.apps if (a.get("credentials") or {}).get("oauthClient")}
+        for r in self.role_assignments:
+            scope = "resource set" if r.get("resource_set_id") else "targets" if r.get("targets") else "ALL"
+            kind, id = r["principal_type"], r["principal_id"]
+
+            def add(holder, name, user, via, group):
+                rows.append([str(c or "") for c in (holder, kind, name, user and user["status"], user and user.get("lastLogin"), r["role_type"],
+                                                   r.get("label"), scope, via, group, r.get("status"))])
+
+            def add_user(id, via, group):
+                user = users[id]
+                login, name = self.row(user)[:2]
+                add(login, name, user, via, group)
+
+            if kind == "USER":
+                add_user(id, "direct", "")
+            elif kind == "CLIENT":
+                add(apps.get(id, id), apps.get(id), None, "direct", "")
+            else:
+                add(groups[id], "", None, "direct", groups[id])
+                for m in self.group_members:
+                    if m["group_id"] == id:
+                        add_user(m["user_id"], "group", groups[id])
+        return rows
+
     def held(self):
         """The names of the groups and apps of each user."""
         held = {}
@@ -155,6 +187,17 @@ def main():
     with open(sys.argv[2], encoding="utf-8") as f:
         report.feed(f.read())
     different = False
+    paths = snapshot.administrators()
+    shown = report.sections["administrators"]
+    print("administrators", "not computed" if paths is None else len(paths))
+    if (shown is None) != (paths is None) or paths and sorted(r[:11] for r in shown[1:]) != sorted(paths):
+        different = True
+        for row in shown or []:
+            if row[:11] not in paths:
+                print("  only in the report: ", row)
+        for row in paths or []:
+            if row not in [r[:11] for r in shown or []]:
+                print("  only in the records:", row)
     for id, rows in snapshot.expected().items():
         want = None if rows is None else [row for _, row in sorted(rows, key=lambda r: r[0] or "")]
         got = report.sections.get(id, "no section")

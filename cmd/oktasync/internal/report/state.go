@@ -13,9 +13,6 @@ const (
 	unusedAfter  = 30 * 24 * time.Hour
 )
 
-// administrators returns the section about the holders of admin roles.
-func administrators(o *Options) ([]document.Section, error) { return nil, nil }
-
 // state returns the sections about the users of o.Snapshot.
 func state(o *Options) ([]document.Section, error) {
 	s := &stateOf{s: o.Snapshot, now: o.Snapshot.Manifest.Read.Started.Time}

@@ -1,0 +1,66 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"oktasync/cmd/oktasync/internal/document"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/access"
+)
+
+// administrators returns the section about the holders of admin roles.
+func administrators(o *Options) ([]document.Section, error) {
+	s := document.Section{
+		ID: "administrators", Title: "Administrators",
+		Method: []string{
+			"Paths from a holder to an admin role: the role of a user, of a group, of a service app, and of each member of a group with a role. " +
+				"Super Administrators come first. note says why a holder may be unable to use the role.",
+			"first_seen is the snapshot in which the path appeared, and absent_in the one before it. If absent_in is empty, the path can be older. " +
+				"Permissions of custom roles and members of resource sets aren't listed.",
+		},
+	}
+	for _, name := range []string{
+		"holder", "principal_type", "name", "user_status", "last_login", "role_type", "role_label", "scope", "via", "group_name", "status", "note",
+		"granted_at_okta", "first_seen", "absent_in",
+	} {
+		s.Columns = append(s.Columns, document.Column{Name: name})
+	}
+	recorded := o.Snapshot.Recorded()
+	if !slices.Contains(recorded, snapshot.RoleAssignments) {
+		s.Missing = "Not recorded: role_assignments."
+	} else if !slices.Contains(recorded, snapshot.GroupMembers) {
+		s.Method = append(s.Method, "Not recorded: group_members. So a role of a group has no rows for its members.")
+	}
+	l := linksOf(o.Snapshot.Manifest.Org.URL)
+	s.Rows = func(yield func(document.Row, error) bool) {
+		for r, err := range access.Roles(o.Store, o.Snapshot, access.RoleQuery{}) {
+			var row document.Row
+			if err == nil {
+				row = roleRow(r, l)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+	return []document.Section{s}, nil
+}
+
+// roleRow returns the row of a path to an admin role.
+func roleRow(r *access.RoleRow, l links) document.Row {
+	row := document.Row{
+		Key: strings.Join([]string{r.PrincipalType, r.RoleType, r.RoleID, r.ResourceSetID, r.GroupID + r.ClientID, r.UserID}, "/"),
+		Cells: []string{
+			cmp.Or(r.Login, r.UserID), r.PrincipalType, r.Name, r.UserStatus, r.LastLogin, r.RoleType, r.RoleLabel, r.Scope, r.Via, r.GroupName,
+			r.Status, r.Note, r.GrantedAtOkta, r.FirstSeen, r.AbsentIn,
+		},
+		Link: l.user(r.UserID),
+	}
+	if r.UserID == "" {
+		row.Cells[0] = cmp.Or(r.GroupName, r.Name, r.GroupID+r.ClientID)
+		row.Link = l.group(r.GroupID)
+	}
+	return row
+}
