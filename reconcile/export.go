@@ -3,7 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
@@ -195,11 +194,6 @@ func (e Export) Location() *time.Location {
 
 const maxRetries = 100
 
-var (
-	exportName   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	snapshotName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z$`)
-)
-
 // Validate returns all problems of e, as *[FieldError] values joined by
 // errors.Join. It doesn't check the schedule.
 func (e Export) Validate() error {
@@ -207,7 +201,7 @@ func (e Export) Validate() error {
 	switch {
 	case e.Name == "":
 		f.add("name", "is missing")
-	case !exportName.MatchString(e.Name):
+	case !snapshot.IsExportName(e.Name):
 		f.add("name", "%q: a name has up to 63 lower-case letters, digits and hyphens, and begins with a letter or digit", e.Name)
 	}
 	if problem := zoneProblem(e.TimeZone); problem != "" {
@@ -292,8 +286,9 @@ func (r Retain) check(f *fieldErrors) {
 
 func (e Export) checkHold(f *fieldErrors) {
 	for i, name := range e.Hold {
+		_, err := snapshot.ParseName(name)
 		switch field := fmt.Sprintf("hold[%d]", i); {
-		case !snapshotName.MatchString(name):
+		case err != nil:
 			f.add(field, "%q is not the name of a snapshot; one looks like 20261123T060000Z", name)
 		case slices.Contains(e.Hold[:i], name):
 			f.add(field, "%q is listed twice", name)

@@ -30,7 +30,7 @@ var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 
 // check rejects a manifest that no writer writes.
 func (m *Manifest) check() error {
-	if !ExportName.MatchString(m.Export) {
+	if !IsExportName(m.Export) {
 		return errors.New("export: not the name of an export")
 	}
 	if _, err := ParseName(m.Snapshot); err != nil {

@@ -166,11 +166,10 @@ func (h Head) String() string {
 	return fmt.Sprintf("%d:%s:%d:%s", h.Sequence, h.Digest, h.Lines, h.Line)
 }
 
-var headForm = regexp.MustCompile(`^([0-9]{1,9}):([0-9a-f]{64}|):([0-9]{1,9}):([0-9a-f]{64}|)$`)
-
 // ParseHead parses what [Head.String] returns.
 func ParseHead(text string) (Head, error) {
-	parts := headForm.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	form := regexp.MustCompile(`^([0-9]{1,9}):([0-9a-f]{64}|):([0-9]{1,9}):([0-9a-f]{64}|)$`) // here, because it is large and few commands need it
+	parts := form.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if parts == nil {
 		return Head{}, errors.New("not a head: SEQUENCE:MANIFEST:LINES:LINE")
 	}

@@ -31,7 +31,7 @@ func (s *Store) Writer(ctx context.Context, export string, h Holder) (*Writer, e
 
 // lockExport returns a writer that has the lock of an export and no state.
 func (s *Store) lockExport(export string, h Holder) (*Writer, error) {
-	if !ExportName.MatchString(export) {
+	if !IsExportName(export) {
 		return nil, fmt.Errorf("write %q: not the name of an export", export)
 	}
 	w := &Writer{store: s, export: export, holder: h}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,7 +74,11 @@ func PartialOf(name string) (string, bool) {
 	return name, hidden && ok
 }
 
-var ExportName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+// IsExportName reports whether name is the name of an export: up to 63 lower-case
+// letters, digits and hyphens that don't begin with a hyphen.
+func IsExportName(name string) bool {
+	return len(name) > 0 && len(name) <= 63 && name[0] != '-' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
 
 // Store is a folder of snapshots. Its methods may be called concurrently.
 type Store struct {
@@ -269,7 +272,7 @@ func (s *Store) Exports() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		if entry.IsDir() && ExportName.MatchString(entry.Name()) {
+		if entry.IsDir() && IsExportName(entry.Name()) {
 			names = append(names, entry.Name())
 		}
 	}

@@ -83,7 +83,7 @@ func (v *verifier) checkRoot() ([]string, error) {
 		name := entry.Name()
 		switch {
 		case name == snapshot.StoreFile, name == "lost+found", strings.HasPrefix(name, "."):
-		case entry.IsDir() && snapshot.ExportName.MatchString(name):
+		case entry.IsDir() && snapshot.IsExportName(name):
 			exports = append(exports, name)
 		default:
 			v.add(Finding{File: name, Problem: "is no part of a store"})

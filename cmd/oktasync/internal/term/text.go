@@ -57,12 +57,14 @@ func Duration(d time.Duration) string {
 	return text
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.\[\]@-]{1,60}$`)
+const maxWord = 60 // characters
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.\[\]@-]+$`)
 
 // Word returns a word from the user for a message. It quotes and shortens a word with
 // special characters.
 func Word(s string) string {
-	if plainWord.MatchString(s) {
+	if len(s) <= maxWord && plainWord.MatchString(s) {
 		return s
 	}
 	return Quoted(s)
@@ -74,8 +76,8 @@ func Quoted(s string) string {
 	if strings.Contains(s, "-----BEGIN") {
 		return "of a key"
 	}
-	if r := []rune(s); len(r) > 60 {
-		s = string(r[:57]) + "..."
+	if r := []rune(s); len(r) > maxWord {
+		s = string(r[:maxWord-3]) + "..."
 	}
 	return fmt.Sprintf("%q", s)
 }
