@@ -350,7 +350,7 @@ func TestDaemonReportsAdministrators(t *testing.T) {
 	messages := s.newHook(t)
 	d := s.start(t, everySecond+"    snapshot: on_change\n    users: {}\n    role_assignments: {guard: {max_removed: 100%}}\n", "notify: [{url_file: hook.url, on: [privileged]}]")
 	d.wait("snapshot published")
-	d.wantPage("/", http.StatusOK, "2 roles, no change is recorded")
+	d.wantPage("/exports/all-users", http.StatusOK, "2 roles, no change is recorded")
 	d.wantPage("/metrics", http.StatusOK, `oktasync_admin_roles{export="all-users",role="SUPER_ADMIN"} 1`)
 	user := s.org.Join(1)[0]
 	role := sandbox.RoleAssignment{PrincipalType: "USER", Principal: user, Type: "FRONTIER_ADMIN"}
@@ -360,7 +360,8 @@ func TestDaemonReportsAdministrators(t *testing.T) {
 	if want := ": 1 administrator role granted, 0 revoked; to see them: oktasync diff all-users role_assignments"; !strings.HasSuffix(m.Text, want) {
 		t.Errorf("message = %q, want it to end with %q", m.Text, want)
 	}
-	d.wantPage("/", http.StatusOK, "3 roles, last changed ")
+	d.wantPage("/", http.StatusOK, ">role_assignments<", "last change ")
+	d.wantPage("/exports/all-users", http.StatusOK, "3 roles, last changed ")
 	d.wantPage("/metrics", http.StatusOK, `oktasync_admin_roles{export="all-users",role="other"} 1`)
 	check(t, s.org.Roles().Revoke(role))
 	if m := wantMessage(t, messages, "privileged", "has snapshot 20"); !strings.Contains(m.Text, ": 0 administrator roles granted, 1 revoked;") {

@@ -24,6 +24,7 @@ reconcile. If one of them has an error, the daemon keeps the old configuration.`
 			return daemon.Run(cmd.Context(), daemon.Options{
 				Load:      a.config,
 				NewLogger: a.daemonLogger,
+				Hint:      hintFor,
 				Tool:      toolVersion(),
 			})
 		},

@@ -2,7 +2,6 @@
 (() => {
   const problems = [];
   const wrong = (problem) => problems.push(problem);
-  for (const details of document.querySelectorAll("details")) details.open = true;
 
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth) wrong(`the page has ${root.scrollWidth} pixels in a window of ${root.clientWidth}`);
@@ -76,13 +75,13 @@
   if (texts < 40) wrong(`only ${texts} texts`);
   const drawn = (selector, property) => {
     for (const e of document.querySelectorAll(selector)) {
-      const back = behind(e.closest("article"));
+      const back = behind(e.closest(".card"));
       const ratio = contrast(color(getComputedStyle(e)[property]), back);
       if (ratio < 3) wrong(`${selector} ${e.getAttribute("class")} has a contrast of ${ratio.toFixed(2)}`);
     }
   };
   drawn(".trend .line", "stroke");
-  drawn(".trend rect", "fill");
+  drawn(".marks rect", "fill");
   drawn(".bar rect", "fill");
   return problems;
 })();

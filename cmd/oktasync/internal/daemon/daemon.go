@@ -56,7 +56,7 @@ func newDaemon(o Options, log *slog.Logger) *daemon {
 		Options: o, level: new(slog.LevelVar), log: log, scheduler: scheduler.New(), started: time.Now(),
 		histories: histories{cache: make(map[string]cachedHistory), last: make(map[string]Health)},
 		damages:   damages{cache: make(map[string]survey)},
-		failures:  failures{last: make(map[string]Health)},
+		failures:  failures{last: make(map[string]failure)},
 		statuses:  statuses{totals: make(map[string]map[string]int), roles: make(map[string]roleChange)},
 		notified:  notified{states: make(map[string]State), published: make(map[string]string)},
 	}

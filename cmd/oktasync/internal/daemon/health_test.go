@@ -80,7 +80,7 @@ func TestHealthDamaged(t *testing.T) {
 
 // A failure stays until the next success. A locked export isn't a failure.
 func TestFailures(t *testing.T) {
-	f := failures{last: make(map[string]Health)}
+	f := failures{last: make(map[string]failure)}
 	for _, test := range []struct {
 		name string
 		err  error

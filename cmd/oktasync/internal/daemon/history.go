@@ -57,7 +57,13 @@ func (h *histories) sinceFirst(now Health) Health {
 // failures contains the failure of the last reconcile of each export.
 type failures struct {
 	mu   sync.Mutex
-	last map[string]Health
+	last map[string]failure
+}
+
+// failure is the state of an export after a failed reconcile, and its cause.
+type failure struct {
+	Health
+	err error
 }
 
 // record records the result of a reconcile. A locked export isn't a failure: another
@@ -70,15 +76,15 @@ func (f *failures) record(export string, err error) {
 	defer f.mu.Unlock()
 	delete(f.last, export)
 	if err != nil {
-		f.last[export] = Health{Export: export, State: StateFailing, Since: time.Now(), Reason: err.Error()}
+		f.last[export] = failure{Health{Export: export, State: StateFailing, Since: time.Now(), Reason: err.Error()}, err}
 	}
 }
 
-func (f *failures) of(export string) (Health, bool) {
+func (f *failures) of(export string) (failure, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h, ok := f.last[export]
-	return h, ok
+	last, ok := f.last[export]
+	return last, ok
 }
 
 func isLocked(err error) bool {

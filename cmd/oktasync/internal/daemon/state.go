@@ -21,7 +21,9 @@ type Options struct {
 	Load func() (*config.Config, slog.Level, error)
 	// NewLogger returns the logger for a log.format.
 	NewLogger func(level slog.Leveler, format string) *slog.Logger
-	Tool      snapshot.Tool
+	// Hint returns what a person can do about an error, and "" if unknown.
+	Hint func(error) string
+	Tool snapshot.Tool
 }
 
 // daemon runs until the process ends.

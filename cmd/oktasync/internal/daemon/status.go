@@ -61,7 +61,7 @@ func (s *service) health(export reconcile.Export) Health {
 		h = h.Damaged(LastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
 	}
 	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
-		h = f
+		h = f.Health
 	}
 	return s.histories.sinceFirst(h)
 }
@@ -124,6 +124,10 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 		Running: s.scheduler.Running(export.Name), Next: web.AtOrNull(s.scheduler.Next(export.Name)),
 		Runs: []web.Run{}, Quarantined: []web.Quarantined{},
 	}
+	e.Remedy, e.Command = s.remedy(h)
+	if h.State == StateOverdue {
+		e.Reason = "no run has ended since it was due"
+	}
 	if history, err := s.histories.get(s.store, export.Name); err == nil {
 		e.LastStarted, e.LastEnded = web.AtOrNull(history.LastStarted.Time.Time), web.AtOrNull(history.LastEnd.Time.Time)
 		e.LastOutcome, e.LastSuccess = history.LastEnd.Event, web.AtOrNull(history.LastSuccess.Time.Time)
@@ -147,6 +151,27 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 		})
 	}
 	return e
+}
+
+// remedy returns what to do about a state, and the command that shows more. The cause
+// of a failure that only the journal contains isn't available as an error.
+func (s *service) remedy(h Health) (text, command string) {
+	switch h.State {
+	case StateFailing:
+		text = "run the command: it checks the setup, and prints what to change"
+		if f, ok := s.failures.of(h.Export); ok && strings.Contains(f.Reason, h.Reason) {
+			text = cmp.Or(s.Hint(f.err), text)
+		}
+		return text, "oktasync doctor"
+	case StateQuarantined:
+		return fmt.Sprintf("compare the changes; if they are right, run `oktasync quarantine release %s --reason TEXT`; otherwise, correct the cause, and the next run reads again", h.Export),
+			"oktasync quarantine diff " + h.Export
+	case StateOverdue:
+		return "read the log for a run that doesn't end, or for a program that locks the export; the command starts a run", "oktasync apply " + h.Export
+	case StateDamaged, StateUnknown:
+		return "run the command: it lists the damaged files; restore them from a backup", "oktasync verify " + h.Export
+	}
+	return "", ""
 }
 
 func newestStatus(newest *snapshot.Snapshot) *web.Newest {

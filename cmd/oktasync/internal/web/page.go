@@ -31,8 +31,10 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"at": newMoment, "number": term.Grouped, "bytes": term.Bytes, "plural": term.Plural, "trend": newTrend, "capital": capital, "statuses": statusBar,
 		"list": func(words []string) string { return strings.Join(words, ", ") }, "lower": strings.ToLower, "hyphens": func(s string) string { return strings.ReplaceAll(s, " ", "-") },
-		"card": func(e Export, now Time) card { return card{e, now} },
-		"host": func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
+		"card":  func(e Export, now Time) card { return card{e, now} },
+		"host":  func(url string) string { return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://") },
+		"codes": func(text string) []string { return strings.Split(text, "`") },
+		"odd":   func(i int) bool { return i%2 == 1 },
 		"percent": func(part, of int) int {
 			if of <= 0 {
 				return 0
@@ -47,10 +49,31 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 	}).ParseFS(assets, "assets/*.html"))
 })
 
+// view is the argument of the templates of the two pages.
+type view struct {
+	Status
+	Export *Export // of the page of one export
+}
+
 // html answers with the status page.
 func (p *pages) html(w http.ResponseWriter, _ *http.Request) {
+	p.render(w, "status.html", view{Status: p.source.Status(pageAge)})
+}
+
+// export answers with the page of one export.
+func (p *pages) export(w http.ResponseWriter, r *http.Request) {
+	status := p.source.Status(pageAge)
+	i := slices.IndexFunc(status.Exports, func(e Export) bool { return e.Export == r.PathValue("export") })
+	if i < 0 {
+		http.Error(w, "the configuration doesn't declare this export", http.StatusNotFound)
+		return
+	}
+	p.render(w, "export.html", view{status, &status.Exports[i]})
+}
+
+func (p *pages) render(w http.ResponseWriter, name string, data view) {
 	var page bytes.Buffer // so that an error doesn't leave half a page
-	if err := pageTemplate().ExecuteTemplate(&page, "status.html", p.source.Status(pageAge)); err != nil {
+	if err := pageTemplate().ExecuteTemplate(&page, name, data); err != nil {
 		p.log.Error("status page not rendered", "err", err)
 		http.Error(w, "the page can't be rendered; the log contains the error", http.StatusInternalServerError)
 		return
@@ -101,11 +124,7 @@ func newMoment(t any, zone string, now Time) moment {
 	case *Time:
 		at = t.Time
 	}
-	place, err := time.LoadLocation(zone)
-	if err != nil {
-		place = time.UTC
-	}
-	return moment{at.UTC().Format(time.RFC3339), at.In(place).Format("2 Jan 2006, 15:04:05 MST"), relative(at.Sub(now.Time))}
+	return moment{at.UTC().Format(time.RFC3339), at.In(location(zone)).Format("2 Jan 2006, 15:04:05 MST"), relative(at.Sub(now.Time))}
 }
 
 // relative returns "in 5 min" or "3 h ago".
@@ -137,21 +156,33 @@ type segment struct {
 	Left, Width float64
 }
 
-// statusBar returns a bar of the counts by status, the largest first.
+// statusOrder are Okta's user statuses, in the order in which an account usually has
+// them. See https://developer.okta.com/docs/concepts/user-lifecycle/.
+var statusOrder = []string{"STAGED", "PROVISIONED", "ACTIVE", "RECOVERY", "PASSWORD_EXPIRED", "LOCKED_OUT", "SUSPENDED", "DEPROVISIONED"}
+
+// statusBar returns a bar of the counts by status. Unknown statuses are the last.
 func statusBar(byStatus map[string]int) []segment {
-	var bar []segment
-	total := 0
-	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
-		if n := byStatus[status]; n > 0 {
-			bar = append(bar, segment{Word: status, Count: n})
-			total += n
+	rank := func(status string) int {
+		if i := slices.Index(statusOrder, status); i >= 0 {
+			return i
 		}
+		return len(statusOrder)
 	}
-	slices.SortStableFunc(bar, func(a, b segment) int { return cmp.Compare(b.Count, a.Count) })
+	words := slices.SortedFunc(maps.Keys(byStatus), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+	total := 0
+	for _, n := range byStatus {
+		total += n
+	}
+	var bar []segment
 	left := 0.0
-	for i := range bar {
-		bar[i].Left, bar[i].Width = left, 100*float64(bar[i].Count)/float64(total)
-		left += bar[i].Width
+	for _, word := range words {
+		if n := byStatus[word]; n > 0 {
+			width := 100 * float64(n) / float64(total)
+			bar = append(bar, segment{word, n, left, width})
+			left += width
+		}
 	}
 	return bar
 }

@@ -15,36 +15,43 @@ func TestRelative(t *testing.T) {
 	}
 }
 
-// A run without a count has a mark, but no point on the line. If all counts are equal,
-// the line is in the middle.
+// The vertical axis begins at zero, and the horizontal one is linear in time. A run
+// without a count has a mark, but no point on the line.
 func TestTrend(t *testing.T) {
-	run := func(outcome string, users int) Run {
-		r := Run{Outcome: outcome, Ended: At(time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC))}
+	run := func(outcome string, hour, users int) Run {
+		r := Run{Outcome: outcome, Ended: At(time.Date(2026, 11, 23, hour, 0, 0, 0, time.UTC))}
 		if users >= 0 {
 			r.Records = &users
 		}
 		return r
 	}
-	published, failed := "published", "failed"
+	const published, failed = "published", "failed"
 	for _, test := range []struct {
-		name string
-		runs []Run
-		line string
-		text string
+		name            string
+		runs            []Run
+		line, axes, top string
+		text            string
 	}{
-		{"none", nil, "", ""},
-		{"one", []Run{run(published, 5)}, "", "Users over the last 1 run: between 5 and 5, now 5."},
-		{"only failures", []Run{run(failed, -1), run(failed, -1)}, "", ""},
-		{"the same", []Run{run(published, 7), run(published, 7)}, "M285 30.0L295 30.0", "Users over the last 2 runs: between 7 and 7, now 7."},
-		{"a gap", []Run{run(published, 1000), run(failed, -1), run(published, 3000)}, "M275 56.0L295 4.0",
-			"Users over the last 3 runs: between 1,000 and 3,000, now 3,000. 1 failed."},
+		{"none", nil, "", "", "", ""},
+		{"one", []Run{run(published, 6, 5)}, "M297.0 16.7h0.1", " to 23 Nov, 07:00:00", "6", "Users, last 1 run: 5 to 5, now 5"},
+		{"only failures", []Run{run(failed, 6, -1), run(failed, 7, -1)}, "", "23 Nov, 07:00 to 23 Nov, 08:00", "", "No run has published a snapshot yet."},
+		{"no records", []Run{run(published, 6, 0)}, "M297.0 100.0h0.1", " to 23 Nov, 07:00:00", "2", "Users, last 1 run: 0 to 0, now 0"},
+		{"a gap", []Run{run(published, 6, 1000), run(failed, 7, -1), run(published, 9, 1500)}, "M3.0 50.0L297.0 25.0h0.1", "23 Nov, 07:00 to 23 Nov, 10:00", "2,000",
+			"Users, last 3 runs: 1,000 to 1,500, now 1,500"},
 	} {
-		got := newTrend("users", test.runs)
-		if got.Line != test.line || got.Text != test.text || len(got.Marks) != len(test.runs) {
-			t.Errorf("%s: %q, %q and %d marks, want %q and %q", test.name, got.Line, got.Text, len(got.Marks), test.line, test.text)
+		got := newTrend("users", "Europe/Berlin", test.runs)
+		axes, top := "", ""
+		if len(got.Marks) > 0 {
+			axes = got.From + " to " + got.To
 		}
-		if len(got.Marks) > 0 && got.Marks[len(got.Marks)-1].X != trendWidth-trendStep {
-			t.Errorf("%s: the newest is at %g", test.name, got.Marks[len(got.Marks)-1].X)
+		if len(got.Ticks) > 0 {
+			top = got.Ticks[0]
+		}
+		if got.Line != test.line || got.Text != test.text || axes != test.axes || top != test.top || len(got.Marks) != len(test.runs) {
+			t.Errorf("%s: %+v, want %+v", test.name, got, test)
+		}
+		if n := len(got.Marks); n > 0 && got.Marks[n-1].X != trendWidth-markWidth {
+			t.Errorf("%s: the newest mark is at %g", test.name, got.Marks[n-1].X)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/term"
@@ -55,6 +54,8 @@ type Export struct {
 	LastEnded   *Time         `json:"last_ended"`
 	LastOutcome string        `json:"last_outcome"` // "": never
 	Reason      string        `json:"reason"`       // of the state; "": none
+	Remedy      string        `json:"remedy"`       // of the state; "": up to date. Commands are in backticks
+	Command     string        `json:"command"`      // shows more about the state; "": up to date
 	LastSuccess *Time         `json:"last_success"`
 	Next        *Time         `json:"next"` // including retries; null: only by apply
 	Snapshots   int           `json:"snapshots"`
@@ -123,15 +124,14 @@ func (n Newest) Roles() *int {
 	return nil
 }
 
+// Unchanged reports whether the last run published no snapshot, because nothing had
+// changed.
+func (e Export) Unchanged() bool { return e.LastOutcome == "unchanged" }
+
 // Unavailable is a resource that could not be read, although it is declared.
 type Unavailable struct {
 	Resource string `json:"resource"`
 	Reason   string `json:"reason"`
-}
-
-// HasChanges reports whether a resource has changed since the snapshot before.
-func (n Newest) HasChanges() bool {
-	return slices.ContainsFunc(n.Records, func(r Records) bool { return len(r.KindCounts) > 0 })
 }
 
 // Records counts the records of one resource, and their changes.
@@ -276,18 +276,7 @@ func (e Export) problem() string {
 	if e.Reason != "" {
 		text += ": " + term.Safe(e.Reason[:min(len(e.Reason), maxReason)])
 	}
-	return text + "\n  run: " + e.command() + "\n"
-}
-
-// command returns the command that shows more about a state.
-func (e Export) command() string {
-	switch e.State {
-	case "quarantined":
-		return "oktasync quarantine diff " + e.Export
-	case "damaged", "unknown":
-		return "oktasync verify " + e.Export
-	}
-	return "oktasync status"
+	return text + "\n  run: " + e.Command + "\n"
 }
 
 // Clock returns the difference between Okta's clock and this host's as text.

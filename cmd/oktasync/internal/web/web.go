@@ -30,6 +30,7 @@ func Handler(source Source, metrics *Metrics, log *slog.Logger) http.Handler {
 	serialize := newSerializer()
 	mux.HandleFunc("GET /fresh", serialize(p.fresh))
 	mux.HandleFunc("GET /{$}", serialize(p.html))
+	mux.HandleFunc("GET /exports/{export}", serialize(p.export))
 	mux.HandleFunc("GET /api/v1/status", serialize(p.json))
 	mux.HandleFunc("GET /metrics", serialize(promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{Timeout: 20 * time.Second}).ServeHTTP))
 	mux.HandleFunc("GET /style.css", asset("style.css", "text/css; charset=utf-8"))
