@@ -2,11 +2,17 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -15,8 +21,8 @@ import (
 const withAccess = "    schedule: \"0 6 * * *\"\n    users: {}\n    groups: {}\n    group_members: {}\n    apps: {}\n    app_users: {}\n    app_groups: {}\n    role_assignments: {}\n"
 
 // newPeriod returns a site whose store has seven snapshots with every kind of event, and
-// failed, cancelled and quarantined reads. Three snapshots are pruned. It returns the
-// first snapshot too.
+// the first of them. One read failed, one was quarantined, and a guard was overridden.
+// Three snapshots are pruned, and their changes files are kept.
 func newPeriod(t *testing.T) (s *site, first string) {
 	t.Helper()
 	s = newSite(t, sandbox.Config{Seed: 7, Users: 80}, "okta.users.read", "okta.groups.read", "okta.apps.read", "okta.roles.read")
@@ -79,15 +85,15 @@ func newPeriod(t *testing.T) (s *site, first string) {
 	change(sandbox.Deactivate, active[5])
 	change(sandbox.Delete, active[4], active[7])
 	check(t, org.UnassignUser(logbook, active[0]))
-	s.configure(t, withAccess, "group_members: {}", "group_members: {guard: {max_removed: 20%}}")
-	apply(0)
+	s.configure(t, withAccess, "users: {}", "users: {guard: {min: 1000}}")
+	s.must(t, 0, "apply", "--publish-anyway", "--reason", "CHG-7")
 
 	change(sandbox.Suspend, active[11])
 	change(sandbox.Reactivate, active[8])
 	set(active[12], "profile.manager", `"Ada"`)
+	s.configure(t, withAccess+"    retain: {last: 3, changes: 84}\n    hold: ["+first+"]\n")
 	apply(0)
 	change(sandbox.Deactivate, active[11])
-	s.configure(t, withAccess+"    retain: {last: 3, changes: 84}\n    hold: ["+first+"]\n")
 	apply(0)
 	return s, first
 }
@@ -98,25 +104,80 @@ func TestReportOfAPeriod(t *testing.T) {
 	t.Parallel()
 	needs(t, "python3", "zstd")
 	s, first := newPeriod(t)
-	s.must(t, 0, "report", "all-users", "--from", first, "--output", "report.html")
-	out := s.periodRows(t, first, "latest", "report.html")
-	for _, want := range []string{"administrator-changes 3\n", "movers 2\n", "manager-changes 2\n"} {
+	out := s.periodRows(t, first)
+	for _, want := range []string{
+		"administrator-changes 3\n", "leavers 9\n", "joiners 4\n", "movers 2\n", "manager-changes 2\n", "reads 8\n", "declarations 7\n",
+		"app_groups.granted", "app_users.granted", "app_users.revoked", "group_members.granted", "group_members.revoked", "role_assignments.granted", "role_assignments.revoked",
+		"users.activated", "users.deactivated", "users.deleted", "users.joined", "users.moved", "users.reactivated", "users.suspended", "users.unsuspended",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in %s", want, out)
 		}
 	}
-	t.Log(out)
+	s.checkSample(t, first)
 	s.noViolations(t)
+
+	gap := s.command(t.Context(), "report", "all-users", "--from", first, "--to", time.Now().AddDate(0, 0, 4).Format(time.DateOnly), "--nearest")
+	gap.Env = append(os.Environ(), fmt.Sprint("SOURCE_DATE_EPOCH=", time.Now().AddDate(0, 0, 4).Unix()))
+	page, err := gap.Output()
+	if check(t, err); !regexp.MustCompile(`<dt>Gaps</dt>\s*<dd>(<p>)?No read was published or unchanged from .*, 4 days, with 4 due reads\.`).Match(page) {
+		t.Errorf("the cover has no gap: %.3000s", page)
+	}
+
+	changes := strings.Fields(s.sh(t, "ls snapshots/all-users/pruned/*/users.changes.ndjson"))[0]
+	s.sh(t, "sed -i s/ACTIVE/ACTIVF/ "+changes)
+	if r := s.must(t, 1, "report", "all-users", "--from", first); !strings.Contains(r.stderr, "users.changes.ndjson: its digest is not the one in the manifest") {
+		t.Errorf("a changed changes file: %s", r.stderr)
+	}
+	s.sh(t, "rm "+changes+" snapshots/all-users/pruned/*/group_members.changes.ndjson snapshots/all-users/pruned/*/app_users.changes.ndjson")
+	report := s.must(t, 0, "report", "all-users", "--from", first).stdout
+	pruned := strings.Split(changes, "/")[3]
+	for _, want := range []string{"users: the changes file of " + pruned + " wasn&#39;t kept.", "group_members: the changes file of 3 snapshots (" + pruned + " to ", ">unknown<"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("with missing changes files, the report doesn't have %q", want)
+		}
+	}
+}
+
+// checkSample checks that a sample has the rows that its method describes.
+func (s *site) checkSample(t *testing.T, from string) {
+	t.Helper()
+	keys := func(args ...string) (section string, keys []string) {
+		page := s.must(t, 0, append([]string{"report", "all-users", "--from", from}, args...)...).stdout
+		_, section, _ = strings.Cut(page, `<section aria-labelledby="leavers">`)
+		section, _, _ = strings.Cut(section, "</section>")
+		for _, key := range regexp.MustCompile(`<td class="key">([^<]*)</td>`).FindAllStringSubmatch(section, -1) {
+			keys = append(keys, key[1])
+		}
+		return section, keys
+	}
+	_, all := keys()
+	slices.Sort(all)
+	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(all, "\n")+"\n")))
+	slices.SortFunc(all, func(a, b string) int {
+		x, y := sha256.Sum256([]byte("audit 2026\n"+digest+"\n"+a)), sha256.Sum256([]byte("audit 2026\n"+digest+"\n"+b))
+		return bytes.Compare(x[:], y[:])
+	})
+	section, drawn := keys("--sample", "leavers:3", "--seed", "audit 2026")
+	if !slices.Equal(drawn, all[:3]) {
+		t.Errorf("the sample is %q, want %q", drawn, all[:3])
+	}
+	for _, want := range []string{"3 of 9 rows", "audit 2026", digest} {
+		if !strings.Contains(section, want) {
+			t.Errorf("the sample doesn't state %q", want)
+		}
+	}
 }
 
 // periodRows compares the sections of a report with the files of the store, and returns
 // the number of rows of each section.
-func (s *site) periodRows(t *testing.T, from, to, report string) string {
+func (s *site) periodRows(t *testing.T, from string) string {
 	t.Helper()
+	s.must(t, 0, "report", "all-users", "--from", from, "--output", "report.html")
 	script, err := filepath.Abs("testdata/report_period.py")
 	check(t, err)
 	var out bytes.Buffer
-	cmd := exec.Command("python3", script, "snapshots/all-users", from, to, report)
+	cmd := exec.Command("python3", script, "snapshots/all-users", from, "latest", "report.html")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, &out, &out
 	if err := cmd.Run(); err != nil {
 		t.Errorf("%v\n%s", err, out.String())

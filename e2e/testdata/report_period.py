@@ -264,5 +264,7 @@ for event, n in totals.items():
 if problems == 0:
     for row in expected["leavers"]:
         print("leaver", " | ".join(row[k] or "-" for k in ("event", "suspended_at", "deactivated_at", "access_ended_at", "still_assigned", "status")))
+    for row in expected["declarations"]:
+        print("declaration", " | ".join(row[k] or "-" for k in ("what", "before", "after", "by", "reason")))
 print("events", " ".join(sorted({f"{r}.{c['kind']}" for _, r, c in changes("users", "group_members", "app_users", "app_groups", "role_assignments")})))
 sys.exit(1 if problems else 0)
