@@ -98,22 +98,11 @@ func (s *stateOf) keepHolders(t *userTable, members, apps bool) error {
 
 // addGroups adds the groups of users. A group "Everyone" that an org created counts.
 func (s *stateOf) addGroups(holders map[string]*held) error {
-	names := make(map[string]string)
-	everyone := ""
-	err := recordsOf(s.s, snapshot.Groups, func(record []byte) error {
-		id, err := canonjson.Text(record, "id")
-		if err != nil {
-			return err
-		}
-		kind, err := canonjson.Text(record, "type")
-		if err != nil {
-			return err
-		}
-		if names[id], err = canonjson.Text(record, snapshot.Groups.Label.Path); kind == "BUILT_IN" && names[id] == "Everyone" {
-			everyone = id
-		}
+	everyone, err := everyoneOf(s.s)
+	if err != nil {
 		return err
-	})
+	}
+	names, err := s.labels(snapshot.Groups)
 	if err != nil {
 		return err
 	}
@@ -125,22 +114,43 @@ func (s *stateOf) addGroups(holders map[string]*held) error {
 	})
 }
 
-// addApps adds the apps of users.
-func (s *stateOf) addApps(holders map[string]*held) error {
-	labels := make(map[string]string)
-	err := recordsOf(s.s, snapshot.Apps, func(record []byte) error {
-		id, err := canonjson.Text(record, "id")
-		if err == nil {
-			labels[id], err = canonjson.Text(record, snapshot.Apps.Label.Path)
+// everyoneOf returns the id of the group of all users, or "" if s doesn't have it.
+func everyoneOf(s *snapshot.Snapshot) (everyone string, err error) {
+	err = recordsOf(s, snapshot.Groups, func(record []byte) error {
+		kind, err := canonjson.Text(record, "type")
+		if err != nil || kind != "BUILT_IN" {
+			return err
+		}
+		name, err := canonjson.Text(record, snapshot.Groups.Label.Path)
+		if err == nil && name == "Everyone" {
+			everyone, err = canonjson.Text(record, "id")
 		}
 		return err
 	})
+	return everyone, err
+}
+
+// addApps adds the apps of users.
+func (s *stateOf) addApps(holders map[string]*held) error {
+	labels, err := s.labels(snapshot.Apps)
 	if err != nil {
 		return err
 	}
 	return s.edges(snapshot.AppUsers, holders, func(h *held, app string) {
 		h.apps++
 		h.name("app " + cmp.Or(labels[app], app))
+	})
+}
+
+// labels returns the names of the records of r, by their ids.
+func (s *stateOf) labels(r *snapshot.Resource) (map[string]string, error) {
+	labels := make(map[string]string)
+	return labels, recordsOf(s.s, r, func(record []byte) error {
+		id, err := canonjson.Text(record, "id")
+		if err == nil {
+			labels[id], err = canonjson.Text(record, r.Label.Path)
+		}
+		return err
 	})
 }
 

@@ -134,9 +134,12 @@ func newClosedAccess(u *userEvents) (*closedAccess, error) {
 
 // addLost sets when the accounts lost an app or a group, and the last gap.
 func (a *closedAccess) addLost(p *period) error {
-	everyone, err := everyoneOf(p.o.Snapshot)
-	if err != nil {
-		return err
+	everyone := ""
+	if slices.Contains(a.recorded, snapshot.GroupMembers) {
+		var err error
+		if everyone, err = everyoneOf(p.o.Snapshot); err != nil {
+			return err
+		}
 	}
 	for e, err := range p.events(removals, a.recorded...) {
 		if err != nil {
@@ -154,24 +157,6 @@ func (a *closedAccess) addLost(p *period) error {
 		}
 	}
 	return nil
-}
-
-// everyoneOf returns the id of the group of all users, or "" if s doesn't have it.
-func everyoneOf(s *snapshot.Snapshot) (everyone string, err error) {
-	if !slices.Contains(s.Recorded(), snapshot.Groups) {
-		return "", nil
-	}
-	return everyone, recordsOf(s, snapshot.Groups, func(record []byte) error {
-		kind, err := canonjson.Text(record, "type")
-		if err != nil || kind != "BUILT_IN" {
-			return err
-		}
-		name, err := canonjson.Text(record, snapshot.Groups.Label.Path)
-		if err == nil && name == "Everyone" {
-			everyone, err = canonjson.Text(record, "id")
-		}
-		return err
-	})
 }
 
 // method returns what the columns with the access don't show.
