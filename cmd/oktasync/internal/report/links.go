@@ -31,11 +31,6 @@ func linksOf(orgURL string) links {
 func (l links) user(id string) string  { return l.to("/admin/user/profile/view/", id) }
 func (l links) group(id string) string { return l.to("/admin/group/", id) }
 
-// app returns the address of the app with an id. name is the app's name in Okta's catalog.
-func (l links) app(name, id string) string {
-	return l.to("/admin/app/"+url.PathEscape(name)+"/instance/", id)
-}
-
 func (l links) to(path, id string) string {
 	if l.base == "" || id == "" {
 		return ""
