@@ -179,7 +179,7 @@ func (p *page) do(b block) {
 			p.Fatalf("line %d: %v", b.line, err)
 		}
 		p.site.org.Register(sandbox.ClientApp{
-			ID: pageClient, RequireDPoP: true, Scopes: append([]string{"okta.users.read"}, words[2:]...),
+			ID: pageClient, RequireDPoP: true, Scopes: append([]string{"okta.users.read"}, words[2:]...), Permissions: []string{"okta.iam.read", "okta.users.apitokens.read"},
 			Keys: []sandbox.PublicKey{{Key: key.Public(), KID: key.Thumbprint()}},
 		})
 	case "add-key", "remove-key": // adds a key to the app, or removes it
@@ -192,11 +192,11 @@ func (p *page) do(b block) {
 		if err != nil {
 			p.Fatalf("line %d: %v", b.line, err)
 		}
-	case "setup": // the files of an earlier page: setup, or setup --access
+	case "setup": // the files of an earlier page: setup, or setup with flags of init
 		p.sh(b.line, "oktasync init --org-url "+pageOrg+" --client-id "+pageClient+strings.TrimPrefix(b.directive, "setup"))
 		scopes := ""
 		if len(words) > 1 {
-			scopes = " okta.groups.read okta.apps.read"
+			scopes = " okta.groups.read okta.apps.read okta.roles.read okta.apiTokens.read"
 		}
 		p.do(block{line: b.line, directive: "register client-key.pem" + scopes})
 	case "env": // the file of Okta's walkthrough
@@ -212,6 +212,18 @@ func (p *page) do(b block) {
 			if err := changePeople(p.site.org, word, n); err != nil {
 				p.Fatalf("line %d: %v", b.line, err)
 			}
+		}
+	case "grant", "revoke": // an admin role of a user or group: grant SUPER_ADMIN ada@acme.example
+		role := sandbox.RoleAssignment{PrincipalType: "USER", Principal: p.site.idOf(strings.Join(words[2:], " ")), Type: words[1]}
+		if strings.HasPrefix(role.Principal, "00g") {
+			role.PrincipalType = "GROUP"
+		}
+		change := p.site.org.Roles().Grant
+		if words[0] == "revoke" {
+			change = p.site.org.Roles().Revoke
+		}
+		if err := change(role); err != nil {
+			p.Fatalf("line %d: %v", b.line, err)
 		}
 	case "clean": // begins with an empty folder again
 		p.end()

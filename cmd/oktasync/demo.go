@@ -106,9 +106,10 @@ const accessExport = `  - name: access
     apps: {}
     app_users: {}
     app_groups: {}
+    role_assignments: {}
 `
 
-// showAccess shows how a user gets an app through a group.
+// showAccess shows how a user gets an app and an admin role through a group.
 func (d *demo) showAccess(site *sandboxSite, user string) {
 	text, err := os.ReadFile(site.config)
 	group, payroll := site.org.AddGroup("Payroll team", ""), site.org.AddApp("Payroll")
@@ -117,12 +118,14 @@ func (d *demo) showAccess(site *sandboxSite, user string) {
 	if d.err = errors.Join(d.err, err); d.err != nil {
 		return
 	}
-	d.step("A second export, access, also records groups, apps, members and assignments.")
+	d.step("A second export, access, also records groups, apps, members, assignments and admin roles.")
 	d.run(exitDone, "apply", "access")
-	d.err = errors.Join(d.err, site.org.AddMember(group, user))
-	d.step("An administrator adds a person to the group Payroll team. The app Payroll is assigned to\nthis group, so the person gets the app. diff shows both changes.")
+	d.err = errors.Join(d.err, site.org.AddMember(group, user),
+		site.org.Roles().Grant(sandbox.RoleAssignment{PrincipalType: "GROUP", Principal: group, Type: "HELP_DESK_ADMIN"}))
+	d.step("An administrator adds a person to the group Payroll team, and gives the group an admin\nrole. The app Payroll is assigned to this group, so the person gets the app and the role.\ndiff shows the three changes, and access lists all administrators.")
 	d.run(exitDone, "apply", "access")
 	d.run(exitDone, "diff", "access")
+	d.run(exitDone, "access", "access", "--role", "all")
 }
 
 // emptyDir returns an empty folder: dir, or a new one if dir is "".
