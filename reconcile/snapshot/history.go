@@ -104,8 +104,8 @@ func (s *Store) WasAdopted(snap *Snapshot) (bool, error) {
 	return h.LastAdopted.ManifestSHA256 == snap.Digest, err
 }
 
-// A Ledger gathers the events of a journal that have an effect on the store. A line
-// adopted removes the events after the head from which it goes on: these lines were
+// A Ledger gathers the events of a journal that have an effect on the store, and the
+// reviews. A line adopted removes the events after the head from which it goes on: these lines were
 // not verified.
 type Ledger struct {
 	Lines int
@@ -145,7 +145,7 @@ func (l *Ledger) Add(line []byte) error {
 		}
 	}
 	switch e.Event {
-	case EventPublished, EventQuarantined, EventReleased, EventDropped, EventPruned, EventAdopted:
+	case EventPublished, EventQuarantined, EventReleased, EventDropped, EventPruned, EventAdopted, EventReview:
 		l.events, l.at = append(l.events, e), append(l.at, l.Lines)
 	}
 	l.Last = DigestOf(line)

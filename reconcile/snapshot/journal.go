@@ -26,6 +26,7 @@ const (
 	EventPruned      = "pruned"
 	EventRepaired    = "repaired"
 	EventVerified    = "verified"
+	EventReview      = "review_recorded"
 )
 
 // An Event is a line of the journal.
@@ -38,6 +39,7 @@ type Event struct {
 	TimestampSHA256 string   `json:"timestamp_sha256,omitempty"` // published: of manifest.json.tsr
 	ReadSHA256      string   `json:"read_sha256,omitempty"`      // of a quarantined read's read.json
 	CutSHA256       string   `json:"cut_sha256,omitempty"`       // repaired: of the bytes that were cut off
+	ReviewSHA256    string   `json:"review_sha256,omitempty"`    // review_recorded: of the file with the decisions about the snapshot
 	Files           []string `json:"files,omitempty"`            // pruned, dropped: the files that are removed; adopted: those that the newest snapshot lacks
 	OldHead         string   `json:"old_head,omitempty"`         // adopted: the head before
 	NewHead         string   `json:"new_head,omitempty"`         // adopted: the head that the writer goes on from

@@ -77,6 +77,28 @@ func (w *Writer) Journal(e Event) error {
 	return nil
 }
 
+// RecordReview appends the event that a user had a file with the decisions of a review of
+// snap checked, unless a covered line already has it. digest is the digest of the file.
+// RecordReview returns the event. earlier reports that it was there before.
+func (w *Writer) RecordReview(snap *Snapshot, digest, user string) (e Event, earlier bool, err error) {
+	covered, err := w.covered()
+	if err != nil {
+		return e, false, err
+	}
+	for _, e := range covered.Events() {
+		if e.Event == EventReview && e.ReviewSHA256 == digest && e.ManifestSHA256 == snap.Digest {
+			return e, true, nil
+		}
+	}
+	if w.failed {
+		return e, false, errHalfway
+	}
+	e = Event{Event: EventReview, Snapshot: snap.Name(), ManifestSHA256: snap.Digest, ReviewSHA256: digest, User: user}
+	err = w.Journal(e)
+	e.Time = w.journal.time
+	return e, false, err
+}
+
 // append completes e and appends it.
 func (w *Writer) append(e Event) error {
 	e.Time, e.Export = At(w.store.now()), w.export

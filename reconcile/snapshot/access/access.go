@@ -110,7 +110,7 @@ func (r *Row) compare(other *Row) int {
 		strings.Compare(r.Via, other.Via), strings.Compare(r.GroupID, other.GroupID))
 }
 
-// A Query selects paths by the ids of their objects. At least one is set.
+// A Query selects paths by the ids of their objects. The zero Query selects all paths.
 type Query struct{ User, Group, App string }
 
 // Check returns an error if s doesn't record all resources that paths consist of.

@@ -18,7 +18,7 @@ import (
 var maxEdges = 1 << 18
 
 // ofApps finds the paths to the app of the query, or to all apps that the group of the
-// query gives.
+// query gives, or to all apps.
 func (f *finder) ofApps() error {
 	groupsOf := make(map[string][]string) // by app
 	f.groups = make(map[string]string)
@@ -40,7 +40,7 @@ func (f *finder) ofApps() error {
 	}
 	return each(f.s, snapshot.Apps, func(record []byte) error {
 		a, err := appOf(record)
-		if err != nil || a.id != f.query.App && (f.query.App != "" || groupsOf[a.id] == nil) {
+		if err != nil || f.query.App != "" && a.id != f.query.App || f.query.Group != "" && groupsOf[a.id] == nil {
 			return err
 		}
 		if f.query.Group != "" {
