@@ -132,7 +132,7 @@ var mayImport = map[string]imports{
 			"dpopauth", "dpopauth/keys", "oktaclient", "oktaclient/sandbox", "reconcile", "scheduler",
 			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/render", "reconcile/snapshot/sign",
 			"reconcile/snapshot/verify",
-			internal + "config", internal + "daemon", internal + "doctor", internal + "document", internal + "listing", internal + "org", internal + "report", internal + "term",
+			internal + "config", internal + "daemon", internal + "doctor", internal + "document", internal + "listing", internal + "org", internal + "report", internal + "review", internal + "term",
 		},
 		others: []string{
 			"github.com/lmittmann/tint", "github.com/spf13/cobra", "github.com/spf13/pflag", // cobra's flags
@@ -185,6 +185,12 @@ var mayImport = map[string]imports{
 		ours: []string{
 			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
 			"reconcile/snapshot/sign", "reconcile/snapshot/timestamp", internal + "document", internal + "term",
+		},
+	},
+	internal + "review": {
+		ours: []string{
+			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/render", "reconcile/snapshot/tempfile",
+			internal + "document",
 		},
 	},
 	internal + "term": {

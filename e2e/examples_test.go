@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"os"
@@ -103,6 +105,11 @@ var examples = []example{
 	{line: "oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html"},
 	{line: "oktasync access workforce --role all", output: "^  Super Organization Administrator +ada@acme.example +direct +ALL$"},
 	{line: "oktasync access workforce --role SUPER_ADMIN --from @-7", output: "^none$"},
+	{line: "oktasync report workforce --review manager --format xlsx --output review.xlsx"},
+	{line: "oktasync report workforce --review manager --app Logbook --format csv > review.csv"},
+	{line: "oktasync review check review.csv --against workforce@2026-06-30", status: 1, output: "^review.csv:2: undecided: ada@acme.example, Logbook, group, Pilots: has no decision"},
+	{line: "oktasync review check sheets/*.csv --against workforce@2026-06-30 --due 2026-07-31", before: recordDecision, output: "^decided by boss@acme.example: 1 keep, 0 revoke"},
+	{line: "oktasync review check campaign.csv --against workforce@2026-06-30 --column decision=Outcome", output: "^decided by boss@acme.example: 1 keep, 0 revoke"},
 	{line: "oktasync status", output: "all-users"},
 	{line: "oktasync status --heads", output: "^all-users=2:"},
 	{line: "oktasync status --store /var/lib/oktasync/snapshots", output: "all-users"},
@@ -131,7 +138,7 @@ var examples = []example{
 func recordAccess(t *testing.T, s *site) {
 	check(t, os.RemoveAll(s.path("groups")))
 	other := newSite(t, sandbox.Config{}, append(usersAndGroups, "okta.apps.read", "okta.roles.read")...)
-	check(t, other.putUser("00uada", `{"login":"ada@acme.example"}`, "ACTIVE"))
+	check(t, errors.Join(other.putUser("00uada", `{"login":"ada@acme.example"}`, "ACTIVE"), other.putUser("00uboss", `{"login":"boss@acme.example"}`, "ACTIVE")))
 	group, app := other.org.AddGroup("Pilots", ""), other.org.AddApp("Logbook")
 	check(t, errors.Join(other.org.AddMember(group, "00uada"), other.org.AssignGroup(app, group, 0)))
 	check(t, other.org.Roles().Grant(sandbox.RoleAssignment{PrincipalType: "USER", Principal: "00uada", Type: "SUPER_ADMIN"}))
@@ -140,6 +147,30 @@ func recordAccess(t *testing.T, s *site) {
 	other.org.SetClockOffset(2 * time.Second)
 	other.must(t, 0, "apply")
 	check(t, os.Rename(other.path("snapshots"), s.path("groups")))
+}
+
+// recordDecision writes files in which the boss decides that Ada keeps Logbook.
+func recordDecision(t *testing.T, s *site) {
+	rows, err := csv.NewReader(strings.NewReader(read(t, s.path("review.csv")))).ReadAll()
+	check(t, err)
+	row := make(map[string]string)
+	for i, name := range rows[0] {
+		switch name {
+		case "decision":
+			rows[1][i] = "keep"
+		case "decided_at":
+			rows[1][i] = time.Now().UTC().Format(time.DateOnly)
+		case "decided_by":
+			rows[1][i] = "boss@acme.example"
+		}
+		row[name] = rows[1][i]
+	}
+	var sheet bytes.Buffer
+	check(t, csv.NewWriter(&sheet).WriteAll(rows))
+	check(t, os.Mkdir(s.path("sheets"), 0o700))
+	write(t, s.path("sheets/boss.csv"), sheet.String())
+	write(t, s.path("campaign.csv"), "User Id;Resource id;Reviewer email;Outcome;Certified\n"+
+		strings.Join([]string{row["user_id"], row["app_id"], row["decided_by"], "APPROVE", row["decided_at"]}, ";")+"\n")
 }
 
 // newClientKey registers a second key with the app.
@@ -278,6 +309,7 @@ func (s *site) realExample(t *testing.T, line string) string {
 		"workforce groups":   func() string { return "workforce groups --store groups" },
 		"access workforce":   func() string { return "access workforce --store groups" },
 		"report workforce":   func() string { return "report workforce --store groups" },
+		"review check":       func() string { return "review check --store groups --no-record" },
 		"@-7":                func() string { return "@-1" },
 		"oktasync sandbox":   func() string { return "exec oktasync sandbox --listen 127.0.0.1:0" },
 		"oktasync run":       func() string { return "exec oktasync run" },
@@ -286,6 +318,7 @@ func (s *site) realExample(t *testing.T, line string) string {
 		},
 		"jane@acme.example":    func() string { return s.user(t).Profile.Login },
 		"00u1a2b3c4d5e6f7g8h9": func() string { return s.user(t).ID },
+		"2026-07-31":           func() string { return time.Now().AddDate(0, 0, 1).Format(time.DateOnly) },
 		"2026-03-31":           func() string { return s.started(t, 0).Format(time.RFC3339) },
 		"2026-06-30":           func() string { return s.started(t, 1).Format(time.DateOnly) },
 		"20261123T060000Z":     func() string { return filepath.Base(s.only(t, "snapshots/.quarantine/all-users/*Z")) },

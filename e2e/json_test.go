@@ -85,6 +85,9 @@ func runCommands(t *testing.T, s *site, show func(status int, kind string, args 
 	show(0, "access", "access", "all-users", "--app", "Archive")
 	show(0, "access", "access", "all-users", "--user", moved[0], "--from", "@-1")
 	show(0, "access", "access", "all-users", "--role", "all", "--from", "@-1")
+	rows := s.must(t, 0, "report", "all-users", "--review", "manager", "--format", "csv").stdout
+	write(t, s.path("review.csv"), regexp.MustCompile(`,,,,,(\d+T\d+Z)`).ReplaceAllString(rows, ",keep,,2020-02-02,"+moved[0]+",$1"))
+	show(1, "review", "review", "check", "review.csv", "--against", "all-users@@")
 	show(0, "status", "status")
 
 	s.org.Delete(40)

@@ -102,7 +102,7 @@ and 2 if plan or diff with --detailed-exitcode found changes.`,
 	root.AddCommand(
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(),
 		a.planCommand(), a.applyCommand(), a.runCommand(),
-		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.accessCommand(), a.reportCommand(), a.verifyCommand(), a.quarantineCommand(), a.pruneCommand(), a.adoptCommand(),
+		a.statusCommand(), a.listCommand(), a.showCommand(), a.diffCommand(), a.historyCommand(), a.accessCommand(), a.reportCommand(), a.reviewCommand(), a.verifyCommand(), a.quarantineCommand(), a.pruneCommand(), a.adoptCommand(),
 		a.apiCommand(), a.completionCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetHelpCommand(helpCommand())

@@ -30,6 +30,7 @@ type reportFlags struct {
 	format, output        string
 	samples               []string
 	seed, preparedBy      string
+	review                reviewFlags
 }
 
 func (a *app) reportCommand() *cobra.Command {
@@ -45,12 +46,18 @@ With --from, the report also has what changed between two snapshots: accounts th
 closed, joiners, movers, access, and the reads in between. --from DATE is the state at the
 end of that day. For a quarter, use --from 2026-03-31 --to 2026-06-30.
 
+With --review, it writes the rows that people review instead, with columns for their
+decisions: an XLSX file with a sheet for each reviewer, or one CSV file. review check
+compares the decisions with the snapshot.
+
 The report uses only snapshots that the checkpoint covers, and whose signatures
 verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
   oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx
   oktasync report workforce --from @-7 > week.html
-  oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html`,
+  oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html
+  oktasync report workforce --review manager --format xlsx --output review.xlsx
+  oktasync report workforce --review manager --app Logbook --format csv > review.csv`,
 		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
 	}
 	flags := cmd.Flags()
@@ -59,11 +66,12 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 	flags.StringVar(&f.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that the last read didn't read")
-	flags.StringVar(&f.format, "format", "html", "html or xlsx")
+	flags.StringVar(&f.format, "format", "html", "html or xlsx; with --review: xlsx or csv")
 	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")
 	flags.StringArrayVar(&f.samples, "sample", nil, "`SECTION:N`: only N rows of a section, such as dormant:25, drawn with --seed")
 	flags.StringVar(&f.seed, "seed", "", "any `TEXT`: another seed draws other rows")
 	flags.StringVar(&f.preparedBy, "prepared-by", "", "`TEXT` for the cover (default the user of this process)")
+	f.review.add(cmd)
 	return a.reads(cmd, func(r *reader, args []string) error {
 		if err := f.check(); err != nil {
 			return err
@@ -78,14 +86,14 @@ func (f *reportFlags) check() error {
 		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
 	case f.to != "" && f.from == "":
 		return errors.New("--to needs --from; --at is for one snapshot")
-	case f.format != "html" && f.format != "xlsx":
-		return fmt.Errorf("--format %s: must be html or xlsx", term.Word(f.format))
+	case !slices.Contains([]string{"html", "xlsx", "csv"}, f.format):
+		return fmt.Errorf("--format %s: must be html or xlsx, or csv with --review", term.Word(f.format))
 	case len(f.samples) > 0 && f.seed == "":
 		return errors.New("--sample needs --seed TEXT, which makes the sample repeatable")
 	case len(f.samples) == 0 && f.seed != "":
 		return errors.New("--seed needs --sample SECTION:N")
 	}
-	return nil
+	return f.review.check(f.format, f.from, f.seed)
 }
 
 func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags) error {
@@ -99,25 +107,36 @@ func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags)
 	if err := report.Check(o); err != nil {
 		return err
 	}
-	d, err := report.Build(o)
+	write, err := f.writer(o)
 	if err != nil {
 		return err
 	}
-	if err := drawSamples(d, f.samples, f.seed); err != nil {
-		return err
-	}
-	write := document.WriteHTML
-	if f.format == "xlsx" {
-		write = document.WriteXLSX
-	}
 	if f.output != "" {
-		return writeAtomically(ctx, f.output, func(w io.Writer) error { return write(w, d) })
+		return writeAtomically(ctx, f.output, write)
 	}
 	w := bufio.NewWriter(canceledWriter{ctx, a.stdout})
-	if err := write(w, d); err != nil {
+	if err := write(w); err != nil {
 		return err
 	}
 	return w.Flush()
+}
+
+// writer returns the function that writes the report.
+func (f *reportFlags) writer(o *report.Options) (func(io.Writer) error, error) {
+	if f.review.by != "" {
+		return f.review.writer(o, f.format)
+	}
+	d, err := report.Build(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := drawSamples(d, f.samples, f.seed); err != nil {
+		return nil, err
+	}
+	if f.format == "xlsx" {
+		return func(w io.Writer) error { return document.WriteXLSX(w, d) }, nil
+	}
+	return func(w io.Writer) error { return document.WriteHTML(w, d) }, nil
 }
 
 // reportOptions finds the snapshots, and what the cover needs.

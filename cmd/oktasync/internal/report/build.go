@@ -18,6 +18,6 @@ func Build(o *Options) (*document.Document, error) {
 		d.Sections = slices.Concat(d.Sections, list)
 	}
 	var err error
-	d.Cover, err = cover(o)
+	d.Cover, err = Cover(o)
 	return d, err
 }

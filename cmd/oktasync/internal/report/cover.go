@@ -57,8 +57,8 @@ func signer(o *Options, s *snapshot.Snapshot) (principal string, err error) {
 	return o.Signers.Check(key, sign.Snapshot, s.Manifest.Signed.Time)
 }
 
-// cover returns the facts of the cover.
-func cover(o *Options) ([]document.Fact, error) {
+// Cover returns the facts of the cover.
+func Cover(o *Options) ([]document.Fact, error) {
 	m := &o.Snapshot.Manifest
 	c := &coverText{o: o, m: m}
 	c.add("Okta listing", fmt.Sprintf("%s, export %s, snapshot %s, number %d of its chain", org(m), m.Export, m.Snapshot, m.Sequence))

@@ -1,0 +1,97 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+
+	"oktasync/cmd/oktasync/internal/document"
+	"oktasync/reconcile/snapshot"
+)
+
+// MaxSheets is the greatest number of reviewers that Sheets accepts.
+const MaxSheets = 500
+
+// A TooManyError means that a population has more than MaxSheets reviewers.
+type TooManyError struct{ By string }
+
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("the column %s has more than %d different values, and each needs a sheet", e.By, MaxSheets)
+}
+
+// Sheets returns a section for each reviewer of the population in s, ordered by their
+// names. They are valid until the caller closes c.
+func (p *Population) Sheets(store *snapshot.Store, s *snapshot.Snapshot) (sections []document.Section, c io.Closer, err error) {
+	spool, err := newSpool()
+	if err != nil {
+		return nil, nil, err
+	}
+	lists, err := p.spoolTo(spool, store, s)
+	if err != nil {
+		return nil, nil, cmp.Or(err, spool.Close())
+	}
+	for i, reviewer := range slices.Sorted(maps.Keys(lists)) {
+		sections = append(sections, p.sheet(i+1, reviewer, lists[reviewer]))
+	}
+	return sections, spool, nil
+}
+
+// spoolTo writes the rows of each reviewer to a list.
+func (p *Population) spoolTo(spool *spool, store *snapshot.Store, s *snapshot.Snapshot) (map[string]*list, error) {
+	lists := make(map[string]*list)
+	for item, err := range p.items(store, s, nil) {
+		if err != nil {
+			return nil, err
+		}
+		cells := p.cells(item, s)
+		l := lists[cells[0]]
+		if l == nil {
+			if len(lists) == MaxSheets {
+				return nil, &TooManyError{p.By}
+			}
+			l = spool.newList()
+			lists[cells[0]] = l
+		}
+		if err := l.add(append(cells, item.key)); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range lists {
+		if err := l.done(); err != nil {
+			return nil, err
+		}
+	}
+	return lists, nil
+}
+
+// sheet returns the section with the rows of a reviewer.
+func (p *Population) sheet(n int, reviewer string, l *list) document.Section {
+	section := document.Section{
+		ID:    "reviewer-" + strconv.Itoa(n),
+		Title: cmp.Or(reviewer, "no reviewer"),
+		Method: []string{
+			"One row for each path whose " + p.By + " has this value. Enter keep or revoke in the column decision, a date such as " +
+				"2026-11-23 in decided_at, and the login of the person who decides in decided_by. Don't change the other columns: the row is then reported as altered.",
+		},
+	}
+	names := p.columns()
+	for _, name := range names {
+		column := document.Column{Name: name}
+		if name == decisionColumn {
+			column.Choices = []string{keep, revoke}
+		}
+		section.Columns = append(section.Columns, column)
+	}
+	section.Rows = func(yield func(document.Row, error) bool) {
+		err := l.each(len(names)+1, func(cells []string) bool {
+			return yield(document.Row{Key: cells[len(names)], Cells: cells[:len(names)]}, nil)
+		})
+		if err != nil {
+			yield(document.Row{}, err)
+		}
+	}
+	return section
+}
