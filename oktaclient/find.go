@@ -97,14 +97,19 @@ func (r *read) byID(ctx context.Context, id string) (record Record, a *attempt, 
 
 // listOf returns the list of the records with these ids that q selects.
 func listOf(q Query, ids []string) listing {
-	var terms []string
-	for _, id := range ids {
-		quoted, _ := json.Marshal(id) // a string has no encoding error
-		terms = append(terms, "id eq "+string(quoted))
-	}
-	any := strings.Join(terms, " or ")
+	any := IDFilter(ids)
 	if q.Search != "" {
 		return listing{search: "(" + q.Search + ") and (" + any + ")"}
 	}
 	return listing{filter: any}
+}
+
+// IDFilter returns the filter expression that selects records by id.
+func IDFilter(ids []string) string {
+	terms := make([]string, len(ids))
+	for i, id := range ids {
+		quoted, _ := json.Marshal(id) // a string has no encoding error
+		terms[i] = "id eq " + string(quoted)
+	}
+	return strings.Join(terms, " or ")
 }

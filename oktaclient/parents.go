@@ -47,16 +47,25 @@ func (r *read) listParent(ctx context.Context, parent string) error {
 	return r.end(parent, true)
 }
 
-// listWhole reads a list that can't be divided into spans. If Okta can't return a
-// page, it reads the list again from its start with pages of half the size.
+// listWhole reads a list that can't be divided into spans.
 func (r *read) listWhole(ctx context.Context, of listing) error {
 	smallest := min(r.size, max(r.query.Resource.minPage, 1))
-	for size := r.size; ; size = max(size/2, smallest) {
-		l := &list{r: r, listing: of, size: size}
+	return r.withSmallerPages(ctx, r.size, smallest, func(size, tries int) error {
+		_, err := (&list{r: r, listing: of, size: size, tries: tries}).read(ctx)
+		return err
+	})
+}
+
+// withSmallerPages calls read, which reads a list with pages of this size. If Okta can't
+// return a page, it calls read again with half the size, but not less than smallest.
+// tries is the most tries of a slow page; 0: as configured.
+func (r *read) withSmallerPages(ctx context.Context, size, smallest int, read func(size, tries int) error) error {
+	for ; ; size = max(size/2, smallest) {
+		tries := 0
 		if size > smallest {
-			l.tries = 2
+			tries = 2
 		}
-		_, err := l.read(ctx)
+		err := read(size, tries)
 		e, ok := errors.AsType[*Error](err)
 		if ctx.Err() != nil || size == smallest || !ok || !e.slow() && e.Class() != classTooLarge {
 			return err

@@ -209,19 +209,12 @@ func (x *roleReader) findClients(ctx context.Context) error {
 	})
 }
 
-// readSmaller reads the list of a resource. If Okta can't return a page, it reads the
-// list again from its start with pages of half the size.
+// readSmaller reads the list of a resource, in smaller pages if Okta can't return one.
 func readSmaller[E any](ctx context.Context, x *roleReader, l bodyList[E], of Resource, visit func([]E) error) error {
-	for l.size = of.PageSize; ; l.size = max(l.size/2, of.minPage) {
-		if l.tries = 0; l.size > of.minPage {
-			l.tries = 2
-		}
-		err := l.read(ctx, x.read, visit)
-		if e, ok := errors.AsType[*Error](err); ctx.Err() != nil || !ok || l.size == of.minPage || !e.slow() && e.Class() != classTooLarge {
-			return err
-		}
-		x.c.log.WarnContext(ctx, "page failed, list will be read again with smaller pages", "size", l.size, "err", err)
-	}
+	return x.withSmallerPages(ctx, of.PageSize, of.minPage, func(size, tries int) error {
+		l.size, l.tries = size, tries
+		return l.read(ctx, x.read, visit)
+	})
 }
 
 // roleReader is the state of a read of roles.

@@ -3,13 +3,11 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"oktasync/oktaclient"
@@ -58,7 +56,7 @@ func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
 		}
 		for ids := range slices.Chunk(unexplained, countsAtOnce) {
 			again := make(map[string]oktaCount)
-			if err := c.readCounts(ctx, groups, filterOf(ids), again); err != nil {
+			if err := c.readCounts(ctx, groups, oktaclient.IDFilter(ids), again); err != nil {
 				return err
 			}
 			for _, id := range ids {
@@ -88,16 +86,6 @@ func (c *chain) readDifferent(ctx context.Context, groups *ResourcePlan, t *tota
 		return c.compare(ctx, groups)
 	}
 	return cmp.Or(c.compare(ctx, groups), c.compare(ctx, t.members))
-}
-
-// filterOf returns the filter expression that selects groups by id.
-func filterOf(ids []string) string {
-	terms := make([]string, len(ids))
-	for i, id := range ids {
-		quoted, _ := json.Marshal(id) // a string has no encoding error
-		terms[i] = "id eq " + string(quoted)
-	}
-	return strings.Join(terms, " or ")
 }
 
 // readCounts sets the counts of the groups that filter selects, or none if Okta can't

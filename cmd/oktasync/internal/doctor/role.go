@@ -3,10 +3,8 @@ package doctor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
@@ -98,10 +96,7 @@ func (x *checker) checkUsers(ctx context.Context, p *page, c count, seen string)
 	if len(ids) == 0 {
 		return ok("%s; Okta's responses can't prove that this is all, so compare with --people N", seen)
 	}
-	for i, id := range ids {
-		ids[i] = fmt.Sprintf("id eq %q", id)
-	}
-	found := x.page(ctx, p.declared, p.path, strings.Join(ids, " or "))
+	found := x.page(ctx, p.declared, p.path, oktaclient.IDFilter(ids))
 	switch missing := len(ids) - found.records; {
 	case found.err != nil:
 		return failedWith(found.err, org.Wait, "users of snapshot %s can't be requested: %v", name, found.err)
