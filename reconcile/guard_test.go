@@ -12,10 +12,14 @@ import (
 // least at_least. Removals are proved up to the number before.
 func TestGuardLimits(t *testing.T) {
 	const atLeast = 25
+	var thirty snapshot.Limit
+	if err := thirty.UnmarshalText([]byte("30")); err != nil {
+		t.Fatal(err)
+	}
 	for limit, of := range map[snapshot.Limit]func(total int) int{
 		snapshot.Percent(1):  func(total int) int { return total / 100 },
 		snapshot.Percent(0):  func(int) int { return 0 },
-		snapshot.Count(30):   func(int) int { return 30 },
+		thirty:               func(int) int { return 30 },
 		snapshot.Percent(50): func(total int) int { return total / 2 },
 	} {
 		for _, total := range []int{24, 25, 60, 2499, 2500, 2599, 2600} {

@@ -169,9 +169,6 @@ type Limit struct {
 // Percent returns the limit of n percent.
 func Percent(n int) Limit { return Limit{n: n * perPercent, percent: true} }
 
-// Count returns the limit of n records.
-func Count(n int) Limit { return Limit{n: n} }
-
 const perPercent = 1000 // thousandths of a percent in one percent
 
 // Of returns how many of total records the limit allows, rounded down.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -280,10 +281,7 @@ func (r Retention) Drop(names []string) []string {
 	if len(rules) == 0 || len(names) == 0 {
 		return nil
 	}
-	zone := r.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
+	zone := cmp.Or(r.Zone, time.UTC)
 	var drop []string
 	for i, name := range slices.Backward(names) {
 		t, _ := ParseName(name) // names are valid
@@ -307,12 +305,8 @@ func (r Retention) keepsChanges(name, newest string) bool {
 
 // month returns the number of the month of a snapshot.
 func (r Retention) month(name string) int {
-	zone := r.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
 	t, _ := ParseName(name)
-	t = t.In(zone)
+	t = t.In(cmp.Or(r.Zone, time.UTC))
 	return t.Year()*12 + int(t.Month())
 }
 
