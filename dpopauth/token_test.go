@@ -212,28 +212,6 @@ func TestD63_RevokedToken(t *testing.T) {
 	})
 }
 
-// Okta's 401 for a feature that the org doesn't have is returned with its body, and
-// the token is kept.
-func TestNotLicensedIsNoRejectionOfTheToken(t *testing.T) {
-	const body = `{"errorCode":"E0000015","errorSummary":"You do not have permission to access the feature you are requesting"}`
-	o := newOrg(t)
-	o.demand("api", "n1")
-	o.api = func(w http.ResponseWriter, s *seen) bool {
-		w.Header().Set("DPoP-Nonce", "n1")
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(401)
-		io.WriteString(w, body)
-		return true
-	}
-	tr := o.transport()
-	for range 2 {
-		if status, got, err := get(t, tr, o.URL+"/a"); err != nil || status != 401 || got != body {
-			t.Errorf("response = %d %q, %v; want Okta's 401", status, got, err)
-		}
-	}
-	o.wantRequests(1, 2)
-}
-
 func TestD64_ManyRejectionsOneRenewal(t *testing.T) {
 	bubble(t, "at once", func(t *testing.T, o *org, tr *dpopauth.Transport) {
 		mustGet(t, tr, o.URL+"/a")

@@ -3,7 +3,6 @@ package scheduler_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -280,50 +279,4 @@ func TestTimesHaveNoMonotonicReading(t *testing.T) {
 	}
 	stop()
 	<-done
-}
-
-// 40 jobs run every 15 minutes for a day, and each fails every fourth time. Each
-// due time has one run, each failure one retry, and nothing leaks.
-func TestManyJobsForADay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var jobs []scheduler.Job
-		var regular, retries [40]int
-		for i := range regular {
-			jobs = append(jobs, scheduler.Job{
-				Name: string(rune('A' + i)), Schedule: parse(t, "*/15 * * * *"), Retry: scheduler.Retry{Most: 1, FirstWait: 5 * m},
-				Run: func(context.Context) error {
-					if time.Since(midnight)%(15*m) != 0 {
-						retries[i]++
-						return nil
-					}
-					regular[i]++
-					time.Sleep(m)
-					if regular[i]%4 == 0 {
-						return errDown
-					}
-					return nil
-				},
-			})
-		}
-		usage := func() (goroutines int, heap uint64) {
-			runtime.GC()
-			var stats runtime.MemStats
-			runtime.ReadMemStats(&stats)
-			return runtime.NumGoroutine(), stats.HeapAlloc
-		}
-		var goroutines int
-		var heap uint64
-		time.AfterFunc(h+10*m, func() { goroutines, heap = usage() })
-		time.AfterFunc(24*h, func() {
-			if g, h := usage(); g > goroutines+40 || h > heap+1<<20 { // 40 runs are starting
-				t.Errorf("after a day %d goroutines and %d bytes, after an hour %d and %d", g, h, goroutines, heap)
-			}
-		})
-		runFor(t, scheduler.New(jobs...), 24*h+time.Second)
-		for i := range regular {
-			if regular[i] != 96 || retries[i] != 24-1 { // the last retry would be on the next day
-				t.Errorf("job %d had %d runs and %d retries in a day, want 96 and 23", i, regular[i], retries[i])
-			}
-		}
-	})
 }

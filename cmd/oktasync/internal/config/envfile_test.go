@@ -110,20 +110,6 @@ func TestWalkThroughIsAConfiguration(t *testing.T) {
 	}
 }
 
-func TestEnvironmentHasPriority(t *testing.T) {
-	project(t, walkThrough)
-	getenv := func(name string) (string, bool) {
-		return "other.pem", name == "OKTA_CC_PRIVATE_KEY_FILE"
-	}
-	cfg, err := Load(Options{EnvFile: "project/.env", Getenv: getenv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := cfg.Okta.PrivateKeyFile, "other.pem"; got != want {
-		t.Errorf("PrivateKeyFile = %q, want %q", got, want)
-	}
-}
-
 func TestEnvironmentAloneIsAConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	values, err := parseEnv("", []byte(walkThrough))
