@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -71,6 +72,13 @@ func (p *period) events(wanted func(line []byte) bool, resources ...*snapshot.Re
 // removals accepts the lines of removed records, and few others.
 func removals(line []byte) bool { return bytes.Contains(line, []byte(`"op":"removed"`)) }
 
+// otherThanChanged accepts the lines of users, except those of the kind changed, which
+// sections don't list.
+func otherThanChanged(line []byte) bool {
+	kind, err := canonjson.Find(line, "kind")
+	return err != nil || string(kind) != `"changed"`
+}
+
 // A gap is a reason why a snapshot has no changes file of a resource.
 type gap string
 
@@ -107,6 +115,9 @@ func (p *period) gaps(resources ...*snapshot.Resource) (text []string) {
 		text = append(text, p.brokenText())
 	}
 	for _, r := range resources {
+		if gapOf(p.o.From, r) == notRead {
+			text = append(text, fmt.Sprintf("%s: not read in %s, so the first changes can be from before the period.", r.Name, p.o.From.Name()))
+		}
 		names := make(map[gap][]string)
 		for _, s := range p.snapshots {
 			reason := gapOf(s, r)

@@ -55,7 +55,8 @@ func (p *period) administratorChanges() document.Section {
 	return p.edgeSection(edgeTable{
 		id: "administrator-changes", title: "Changes of administrators",
 		method: []string{
-			"Admin roles that were granted, revoked or changed. One row is one event. A role of a group is one row, and isn't repeated for its members. Okta has no time of these events.",
+			"Admin roles that were granted, revoked or changed. One row is one event.",
+			"A role of a group is one row, and isn't repeated for its members. A user who becomes a member of such a group is only in the section about access.",
 			"scope is ALL for the whole org, targets for single groups or apps, or resource set. It is empty for a changed role whose scope stayed the same.",
 		},
 		resources: []*snapshot.Resource{snapshot.RoleAssignments},

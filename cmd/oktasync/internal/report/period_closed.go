@@ -102,7 +102,7 @@ type closedAccess struct {
 
 func newClosedAccess(u *userEvents) (*closedAccess, error) {
 	a := &closedAccess{lost: make(map[string]*snapshot.Snapshot), held: make(map[string]*held)}
-	for e, err := range u.events(nil, snapshot.Users) {
+	for e, err := range u.events(otherThanChanged, snapshot.Users) {
 		if err != nil {
 			return nil, err
 		}

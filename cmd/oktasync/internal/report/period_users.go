@@ -19,7 +19,7 @@ type userEvents struct {
 
 func newUserEvents(p *period) (*userEvents, error) {
 	u := &userEvents{p, make(map[string]*user)}
-	for e, err := range p.events(nil, snapshot.Users) {
+	for e, err := range p.events(otherThanChanged, snapshot.Users) {
 		if err == nil && snapshot.Users.Heading(e.Kind) != snapshot.Others {
 			err = u.add(e)
 		}
@@ -76,7 +76,7 @@ func (u *userEvents) section(t eventTable, start func()) document.Section {
 		if start != nil {
 			start()
 		}
-		for e, err := range u.events(nil, snapshot.Users) {
+		for e, err := range u.events(otherThanChanged, snapshot.Users) {
 			var cells []string
 			wanted := false
 			if err == nil {
