@@ -143,7 +143,8 @@ for name, resource, c in changes("role_assignments"):
         scope = "resource set"
     expected["administrator-changes"].append({
         "holder": name_of.get(c["key"]["principal_id"], c["key"]["principal_id"]), "holder_type": c["key"]["principal_type"].lower(), "event": c["kind"],
-        "role": c["name"], "role_type": c["key"]["role_type"], "scope": scope, "changes": changed(c, c["paths"]), "seen_in": name})
+        "role": c["name"], "role_type": c["key"]["role_type"], "scope": scope, "changes": changed(c, c["paths"]),
+        "at_okta": whole.get("created", "") if c["kind"] == "granted" else "", "seen_in": name})
 
 ends = {"group_members": ("group", "user"), "app_users": ("app", "user"), "app_groups": ("app", "group")}
 for name, resource, c in changes("group_members", "app_users", "app_groups"):

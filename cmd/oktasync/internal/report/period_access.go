@@ -57,14 +57,18 @@ func (p *period) administratorChanges() document.Section {
 		method: []string{
 			"Admin roles that were granted, revoked or changed. One row is one event.",
 			"A role of a group is one row, and isn't repeated for its members. A user who becomes a member of such a group is only in the section about access.",
-			"scope is ALL for the whole org, targets for single groups or apps, or resource set. It is empty for a changed role whose scope stayed the same.",
+			"scope is ALL for the whole org, targets for single groups or apps, or resource set. It is empty for a changed role whose scope stayed the same. at_okta is the time in Okta's record.",
 		},
 		resources: []*snapshot.Resource{snapshot.RoleAssignments},
-		columns:   []string{"holder", "holder_type", "event", "role", "role_type", "scope", "changes"},
+		columns:   []string{"holder", "holder_type", "event", "role", "role_type", "scope", "changes", "at_okta"},
 		row: func(e *event, names Names) ([]string, string, error) {
 			holder, id := holderOf(e.Change), e.Key["principal_id"]
 			scope, err := e.scope()
-			cells := []string{cmp.Or(names[holder][id], id), strings.ToLower(e.Key["principal_type"]), string(e.Kind), e.Label(), e.Key["role_type"], scope, changesText(e.Change, e.Paths)}
+			if err != nil {
+				return nil, "", err
+			}
+			at, err := e.atOkta()
+			cells := []string{cmp.Or(names[holder][id], id), strings.ToLower(e.Key["principal_type"]), string(e.Kind), e.Label(), e.Key["role_type"], scope, changesText(e.Change, e.Paths), at}
 			return cells, p.link(holder, id), err
 		},
 	})

@@ -35,13 +35,10 @@ func (u *userEvents) accountsClosed() (document.Section, error) {
 		id: "leavers", title: "Accounts closed", method: method,
 		columns: []string{"event", "suspended_at", "deactivated_at", "days_suspended", "access_ended_at", "still_assigned"},
 		cells: func(e *event) ([]string, bool, error) {
-			switch e.Kind {
-			case diff.Suspended:
+			if e.Kind == diff.Suspended {
 				at, err := e.atOkta()
 				suspended[e.ID()] = cmp.Or(at, e.seen.Manifest.Read.Started.String())
 				return nil, false, err
-			case diff.Unsuspended, diff.Reactivated:
-				delete(suspended, e.ID())
 			}
 			if snapshot.Users.Heading(e.Kind) != snapshot.Leavers {
 				return nil, false, nil
