@@ -103,4 +103,19 @@ func TestTimestamps(t *testing.T) {
 	if r := s.must(t, 1, "verify", "--timestamp-ca", other.ca); !strings.Contains(r.stdout, "manifest.json.tsr: ") {
 		t.Errorf("verify accepts another authority:\n%s", r.stdout)
 	}
+	for _, test := range []struct {
+		args, want string
+	}{
+		{"report all-users", "manifest.json.tsr (RFC 3161) of "},
+		{"report all-users --store snapshots", "manifest.json.tsr (RFC 3161); not checked, because no certificates of time-stamping authorities are configured"},
+		{"report all-users@-1", "<dt>Time stamp</dt><dd>none</dd>"},
+	} {
+		if r := s.must(t, 0, strings.Fields(test.args)...); !strings.Contains(r.stdout, test.want) {
+			t.Errorf("%s doesn't contain %q", test.args, test.want)
+		}
+	}
+	s.sh(t, "sed -i 's|timestamp_ca_file: .*|timestamp_ca_file: "+other.ca+"|' oktasync.yaml")
+	if r := s.must(t, 1, "report", "all-users"); !strings.Contains(r.stderr, "error: all-users@"+strings.TrimSpace(second)+": verify time stamp: ") || r.stdout != "" {
+		t.Errorf("report accepts another authority:\n%s", r.stderr)
+	}
 }

@@ -61,7 +61,7 @@ func signer(o *Options, s *snapshot.Snapshot) (principal string, err error) {
 func Cover(o *Options) ([]document.Fact, error) {
 	m := &o.Snapshot.Manifest
 	c := &coverText{o: o, m: m}
-	c.add("Okta listing", fmt.Sprintf("%s, export %s, snapshot %s, number %d of its chain", org(m), m.Export, m.Snapshot, m.Sequence))
+	c.add("Okta listing", fmt.Sprintf("%s, export %s, snapshot %s, sequence %d", org(m), m.Export, m.Snapshot, m.Sequence))
 	c.selection()
 	c.add("What is listed", "Lists every record that Okta returned for the query below. Okta has no frozen view: a change during the read may appear as before or after.")
 	c.reading()
@@ -192,7 +192,7 @@ func notRecorded(m *snapshot.Manifest) []string {
 	list := []string{"permissions inside applications", "sign-in policies"}
 	for _, r := range snapshot.Resources() {
 		if _, declared := m.Resources[r.Name]; !declared {
-			list = append(list, strings.ReplaceAll(r.Name, "_", " "))
+			list = append(list, r.Noun+"s")
 		}
 	}
 	return list
