@@ -161,6 +161,13 @@ var misconfigurations = map[string]misconfiguration{
 			a.Scopes = []string{"okta.users.read", "okta.groups.read", "okta.apps.read", "okta.roles.read"}
 		})
 	}, diagnosis{"failed", "role", " users; the app has no admin role for role_assignments: okta: 403 E0000006", "okta", "create a custom role with the permission okta.iam.read, and a resource set of all Identity and Access Management resources"}},
+	"roles-of-administrators": {nil, func(s *badSite) {
+		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    api_tokens: {}\n    role_assignments: {}\n")
+		s.app(func(a *sandbox.ClientApp) {
+			a.Scopes = []string{"okta.users.read", "okta.groups.read", "okta.apps.read", "okta.roles.read", "okta.apiTokens.read"}
+		})
+	}, diagnosis{"failed", "role", " users; the app has no admin role for api_tokens and role_assignments: okta: 403 E0000006", "okta",
+		"create a custom role with the permissions okta.users.apitokens.read and okta.iam.read, and a resource set of all users and all Identity and Access Management resources"}},
 	"role-of-factors": {nil, func(s *badSite) {
 		s.edit("@daily\"\n", "@daily\"\n    users: {}\n    factors: {}\n")
 		s.fault("path=/api/v1/users/{id}/factors,status=403,code=E0000006,forever")

@@ -169,7 +169,7 @@ func TestDoctorChecksEveryDeclaredResource(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/api/v1/groups,status=403,code=E0000006":            "role            the app has no admin role for groups: okta: 403 E0000006",
+		"/api/v1/groups,status=403,code=E0000006":            "role            the app has no admin role for groups and group_rules: okta: 403 E0000006",
 		"/api/v1/groups/{id}/users,status=403,code=E0000006": "role            the app has no admin role for group_members: okta: 403 E0000006",
 		"/api/v1/apps/{id}/groups,status=403,code=E0000006":  "role            the app has no admin role for app_groups: okta: 403 E0000006",
 		"/api/v1/groups/rules,status=401,code=E0000015":      "api             GET /api/v1/groups/rules: okta: 401 E0000015",

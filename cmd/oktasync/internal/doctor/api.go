@@ -55,18 +55,30 @@ func (x *checker) pageOf(r *snapshot.Resource) *page {
 	return nil
 }
 
-// failedPage returns a first page whose error the check with the id cause reports,
-// or nil. Pages of optional resources come last.
-func (x *checker) failedPage(ctx context.Context, cause string) (failed *page) {
+// failedPages returns the first pages whose error the check with the id cause reports.
+// Pages of optional resources come last.
+func (x *checker) failedPages(ctx context.Context, cause string) (failed []*page) {
 	if x.requestToken(ctx).cause != "" {
 		return nil
 	}
+	var optional []*page
 	for _, p := range x.firstPages(ctx) {
-		if p.cause == cause && (failed == nil || failed.declared.Optional && !p.declared.Optional) {
-			failed = p
+		switch {
+		case p.cause == cause && p.declared.Optional:
+			optional = append(optional, p)
+		case p.cause == cause:
+			failed = append(failed, p)
 		}
 	}
-	return failed
+	return append(failed, optional...)
+}
+
+// failedPage returns the first of failedPages, or nil.
+func (x *checker) failedPage(ctx context.Context, cause string) *page {
+	if pages := x.failedPages(ctx, cause); len(pages) > 0 {
+		return pages[0]
+	}
+	return nil
 }
 
 // optional returns f, as a warning if the resource of p is optional.

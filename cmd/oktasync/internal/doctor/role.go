@@ -9,6 +9,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/oktaclient"
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
 )
@@ -28,8 +29,8 @@ func (c count) text(r *snapshot.Resource) string {
 // omit what the app's role doesn't cover, so the check compares users with --people
 // and with the newest snapshot.
 func checkRole(ctx context.Context, x *checker) Finding {
-	refused := x.failedPage(ctx, causeRole)
-	if refused != nil && !refused.declared.Optional && refused.declared.Permission == "" {
+	refused := x.failedPages(ctx, causeRole)
+	if len(refused) > 0 && !refused[0].declared.Optional && refused[0].declared.Permission == "" {
 		return refusedRole(refused, "")
 	}
 	var parts []string
@@ -54,7 +55,7 @@ func checkRole(ctx context.Context, x *checker) Finding {
 	if p := x.pageOf(snapshot.Users); p != nil {
 		f = x.checkUsers(ctx, p, x.counts[snapshot.Users], seen)
 	}
-	if refused != nil && f.Status == OK {
+	if len(refused) > 0 && f.Status == OK {
 		return refusedRole(refused, seen+"; ")
 	}
 	if name := x.unreconciled(); name != "" && f.Status == OK {
@@ -63,10 +64,16 @@ func checkRole(ctx context.Context, x *checker) Finding {
 	return f
 }
 
-// refusedRole returns the finding for a page that the app's role doesn't allow. seen is
+// refusedRole returns the finding for pages that the app's role doesn't allow. seen is
 // what the role allows.
-func refusedRole(p *page, seen string) Finding {
-	return p.optional(failed(org.InOkta, org.AssignRoleOf(p.declared), seen+"the app has no admin role for %s: %v", p.declared.Resource.Name, p.err))
+func refusedRole(refused []*page, seen string) Finding {
+	var names []string
+	var declared []reconcile.Declared
+	for _, p := range refused {
+		names, declared = append(names, p.declared.Resource.Name), append(declared, p.declared)
+	}
+	first := refused[0]
+	return first.optional(failed(org.InOkta, org.AssignRoles(declared), seen+"the app has no admin role for %s: %v", term.List(names), first.err))
 }
 
 // unreconciled returns the name of a newest snapshot whose control totals differ, or

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 
 	"oktasync/cmd/oktasync/internal/config"
@@ -192,7 +193,7 @@ func missing(err error, d reconcile.Declared) (reason, hint string) {
 	case code == "E0000006":
 		assign := "assign the role to the app, not limited to groups (the app > Admin roles)"
 		if d.Permission != "" {
-			assign = AssignRoleOf(d)
+			assign = AssignRoles(these)
 		}
 		return "the app has no admin role for it", Needs(these) + ": " + assign
 	case code == "E0000015":
@@ -207,16 +208,31 @@ func grantScope(these []reconcile.Declared) string {
 	return Needs(these) + ": grant the " + scopeNoun(reconcile.ScopesOf(these)) + " to the app (the app > Okta API Scopes)"
 }
 
-// AssignRoleOf returns the action that gives the app the role that reading d needs.
-func AssignRoleOf(d reconcile.Declared) string {
-	if d.Permission == "" {
-		return AssignRole
+// AssignRoles returns the actions that give the app the roles that reading these resources
+// needs.
+func AssignRoles(these []reconcile.Declared) string {
+	var actions, permissions, resources []string
+	for _, d := range these {
+		switch {
+		case d.Permission == "":
+			actions = []string{AssignRole}
+			continue
+		case d.Resource == snapshot.RoleAssignments:
+			resources = append(resources, "all Identity and Access Management resources")
+		default:
+			resources = append(resources, "all users")
+		}
+		permissions = append(permissions, d.Permission)
 	}
-	resources := "all users"
-	if d.Resource == snapshot.RoleAssignments {
-		resources = "all Identity and Access Management resources"
+	if len(permissions) > 0 {
+		noun := "permission"
+		if len(permissions) > 1 {
+			noun = "permissions"
+		}
+		actions = append(actions, fmt.Sprintf("create a custom role with the %s %s, and a resource set of %s (Security > Administrators), and assign both to the app (the app > Admin roles)",
+			noun, term.List(permissions), term.List(resources)))
 	}
-	return fmt.Sprintf("create a custom role with the permission %s, and a resource set of %s (Security > Administrators), and assign both to the app (the app > Admin roles)", d.Permission, resources)
+	return strings.Join(actions, "; ")
 }
 
 // Needs returns a clause with the scopes and the smallest admin roles that reading
