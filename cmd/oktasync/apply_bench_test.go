@@ -197,7 +197,7 @@ func TestBenchChild(t *testing.T) {
 	case "http1", "http2":
 		err = benchProtocol(t.Context(), what)
 	default:
-		if status := run(t.Context(), []string{what}, io.Discard, os.Stderr); status != 0 {
+		if status := run(t.Context(), strings.Fields(what), io.Discard, os.Stderr); status != 0 {
 			t.Fatalf("status %d", status)
 		}
 	}
