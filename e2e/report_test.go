@@ -111,7 +111,7 @@ func TestReportOfASnapshotEqualsItsRecords(t *testing.T) {
 			t.Errorf("a section has no rows: %s", empty)
 		}
 	}
-	if out := s.must(t, 0, "report", "all-users").stdout; !strings.Contains(out, "Not computed: Not recorded: factors.") || !strings.Contains(out, "So groups is empty.") {
+	if out := s.must(t, 0, "report", "all-users").stdout; !strings.Contains(out, "Not recorded: factors.") || !strings.Contains(out, "So groups is empty.") {
 		t.Error("the report doesn't name the resources that aren't recorded")
 	}
 }

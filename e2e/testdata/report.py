@@ -7,7 +7,7 @@ import sys
 import xml.etree.ElementTree as xml
 import zipfile
 
-VOID = {"meta", "br", "hr", "img", "link", "input", "col"}
+VOID = {"meta", "br", "hr", "img", "link", "input", "col", "wbr"}
 PARENTS = {  # of elements that have only some
     "head": {"html"}, "body": {"html"}, "title": {"head"}, "meta": {"head"}, "style": {"head"}, "main": {"body"}, "tr": {"thead", "tbody"},
     "thead": {"table"}, "tbody": {"table"}, "caption": {"table"}, "th": {"tr"}, "td": {"tr"}, "li": {"ol"}, "dt": {"div"}, "dd": {"div"},

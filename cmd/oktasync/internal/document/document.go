@@ -32,7 +32,7 @@ type Section struct {
 	Title   string   // the name of the sheet is its start
 	Method  []string // how the rows were computed, and what they don't show
 	Columns []Column
-	Missing string // why the rows can't be computed, such as an attribute that isn't recorded; "": Rows is set
+	Missing string // why the rows can't be computed, as a sentence; "": Rows is set
 
 	// Rows are the rows in their order. They can be read several times, and are the same
 	// each time. A row is valid until the following one.

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"html"
 	"io"
+	"strings"
 
 	"oktasync/cmd/oktasync/internal/term"
 )
@@ -96,7 +97,7 @@ func (p *page) section(s *Section, m *size) error {
 	p.put("</div>\n")
 	switch {
 	case s.Missing != "":
-		p.put(`<p class="missing">Not computed: `, text(s.Missing), "</p>\n")
+		p.put(`<p class="missing">`, text(s.Missing), "</p>\n")
 	case m.rows == 0:
 		p.put(`<p class="none">none</p>`, "\n")
 	default:
@@ -114,12 +115,16 @@ func (p *page) table(s *Section, m *size) error {
 	attributes := make([]string, len(s.Columns)) // of the cells
 	for i, c := range s.Columns {
 		attributes[i] = ` dir="auto"`
-		if width := max(m.widths[i], len(c.Name)); width <= 12 {
+		switch width := max(m.widths[i], len(c.Name)); {
+		case width <= 12:
 			attributes[i] += ` class="short"`
-		} else if width <= 24 {
+		case width <= 24:
 			attributes[i] += ` class="medium"`
+		case width > 48:
+			attributes[i] += ` class="long"`
 		}
-		p.put(`<th scope="col"`, attributes[i], ">", text(c.Name), "</th>")
+		name := strings.ReplaceAll(text(c.Name), "_", "_<wbr>") // a narrow column breaks there
+		p.put(`<th scope="col"`, attributes[i], ">", name, "</th>")
 	}
 	p.put(`<th scope="col">`, KeyColumn, "</th></tr>\n</thead>\n<tbody>\n")
 	written := 0

@@ -65,7 +65,7 @@ func describe(s *Section, m *size, sheets []*sheet) []line {
 	number := count(m.rows)
 	switch {
 	case s.Missing != "":
-		number = "not computed: " + s.Missing
+		number = s.Missing
 	case len(sheets) > 1:
 		number += fmt.Sprintf(", in %d sheets", len(sheets))
 	}
@@ -94,7 +94,7 @@ func (s *Section) lines(first, end, all int) lines {
 	return func(yield func(line, error) bool) {
 		switch {
 		case s.Missing != "":
-			yield(line{cells: []string{"not computed: " + s.Missing}}, nil)
+			yield(line{cells: []string{s.Missing}}, nil)
 			return
 		case all == 0:
 			yield(line{cells: []string{"none"}}, nil)
