@@ -46,7 +46,8 @@ policies and permissions inside the apps aren't recorded.
 With --role, it prints the holders of admin roles: users, groups, service apps, and
 each member of a group with a role. Super Administrators come first. ROLE is a type
 such as SUPER_ADMIN, a label, the id of a custom role, or all. --user, --group and
---app select a holder. The note says why a holder may be unable to use the role.
+--app select a holder. If a holder may be unable to use the role, the column note has
+the reason.
 
 With --from and --to, it prints the paths that only one of two snapshots has. A path
 that was granted and revoked in between isn't visible.`,
@@ -79,7 +80,7 @@ that was granted and revoked in between isn't visible.`,
 func (q *accessQuery) checkFlags() error {
 	switch {
 	case q.user+q.group+q.app+q.role == "":
-		return errors.New("one of --user, --group, --app and --role is needed")
+		return errors.New("access needs --user, --group, --app or --role")
 	case q.at != "" && q.from+q.to != "":
 		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
 	case q.to != "" && q.from == "":

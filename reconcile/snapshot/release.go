@@ -36,7 +36,7 @@ func (w *Writer) release(ctx context.Context, name string, by Override, tool Too
 		return nil, err
 	}
 	if newest := w.newest; newest != nil && (q.Previous == nil || *q.Previous != *newest.link()) {
-		return nil, fmt.Errorf("there is a newer snapshot, %s; an older state can't follow it", newest.Name())
+		return nil, fmt.Errorf("there is a newer snapshot, %s; an older read can't be released", newest.Name())
 	}
 	if err := w.checkQuarantined(q); err != nil {
 		return nil, err

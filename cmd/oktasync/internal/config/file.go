@@ -119,7 +119,7 @@ func WrapFileError(file string, err error) error {
 	case errors.Is(err, syscall.EISDIR):
 		text = file + " is a folder, not a file"
 	case errors.Is(err, syscall.ELOOP):
-		text = fmt.Sprintf("there is no %s: its links form a loop", file)
+		text = fmt.Sprintf("the links of %s form a loop", file)
 	default:
 		return err
 	}
