@@ -44,8 +44,8 @@ type ResourcePlan struct {
 	Carried    int            // records of unchanged groups, which are those of the newest snapshot
 	Outside    int            // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 
-	// Unavailable says why the resource, which is optional, could not be read; nil: it
-	// was. Then there are no records, and the counts are 0 apart from Outside.
+	// Unavailable is the reason why an optional resource could not be read; nil: it was
+	// read. If it is set, there are no records, and the counts are 0 apart from Outside.
 	Unavailable *UnavailableError
 
 	previous *snapshot.Snapshot // with which the records are compared; nil: none

@@ -27,7 +27,7 @@ type Users struct {
 	Changes    UserChanges `yaml:"changes"`
 	Guard      UserGuard   `yaml:"guard"`
 	// Optional publishes a snapshot without the users if the app can't read them,
-	// because a scope, a role or a license is missing. The manifest says why.
+	// because a scope, a role or a license is missing. The manifest has the reason.
 	Optional bool `yaml:"optional" example:"true"`
 	// Formats are the formats of the resource's files. Empty: those of the export.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
@@ -41,7 +41,7 @@ type Resource struct {
 	Changes    Changes    `yaml:"changes"`
 	Guard      Guard      `yaml:"guard"`
 	// Optional publishes a snapshot without the resource if the app can't read it,
-	// because a scope, a role, a license or a feature is missing. The manifest says why.
+	// because a scope, a role, a license or a feature is missing. The manifest has the reason.
 	Optional bool `yaml:"optional" example:"true"`
 	// Formats are the formats of the resource's files. Empty: those of the export.
 	Formats []string `yaml:"formats" example:"[ndjson]"`

@@ -33,7 +33,7 @@ type initializer struct {
 }
 
 // checkIgnoredEnv reports a .env of Okta's DPoP guide that --env-file doesn't name.
-// It returns an error if no flag says what to use instead.
+// It returns an error if no flag replaces the values of the file.
 func (a *app) checkIgnoredEnv(in initializer) error {
 	names := strings.Join(config.IgnoredEnvFile(a.envFile), ", ")
 	switch {

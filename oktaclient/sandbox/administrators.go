@@ -215,7 +215,7 @@ func (o *Org) targetJSON(t RoleTarget) json.RawMessage {
 }
 
 // listAssignees is "List all users with role assignments". Its last page has no links.
-// Whether users with roles only through groups are in it, isn't documented.
+// Okta doesn't document whether it contains users with roles only through groups.
 func (o *Org) listAssignees(resp *response, r *http.Request, _ *accessToken) error {
 	users := map[string]bool{}
 	for _, a := range o.Roles().Assignments() {

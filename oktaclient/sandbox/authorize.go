@@ -122,7 +122,7 @@ func (o *Org) noteRejection(where string, err error) {
 // coverage is the part of the org that a client's role includes.
 type coverage struct {
 	role  string
-	users map[string]bool // nil: as the role says
+	users map[string]bool // nil: role decides
 }
 
 // coverage returns the coverage of a token's role. Don't call it with a lock.

@@ -101,7 +101,7 @@ func (o *Org) AddAPIToken(name, user string) (id string) {
 	return o.apiTokenID(i)
 }
 
-// UseAPIToken moves lastUpdated and expiresAt of an API token, as each use does.
+// UseAPIToken changes lastUpdated and expiresAt of an API token, as each use does.
 func (o *Org) UseAPIToken(id string) error {
 	return o.SetAPIToken(id, "expiresAt", appendTime(nil, o.now().UnixMilli()+tokenWindow))
 }

@@ -187,8 +187,8 @@ func (o *Org) getEdge(l *edgeList, parent, child string) handler {
 	}
 }
 
-// withStats returns a group with its counts, or with wrong or without counts if
-// [Config.GroupStats] says so. They count members that the role doesn't include.
+// withStats returns a group with its counts. With [Config.GroupStats], some counts
+// are wrong or missing. They include members that the role doesn't include.
 func (o *Org) withStats(group []byte, id string, g *edges.Graph) []byte {
 	count, third := g.Members.Count(id), id[len(id)-1]%3 == 0
 	if third && o.cfg.GroupStats.Missing {

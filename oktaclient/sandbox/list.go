@@ -331,7 +331,7 @@ func (o *Org) next(r *http.Request, query url.Values, p position) string {
 	return next
 }
 
-// linkPage adds the links of a page, or wrong ones if a fault says so.
+// linkPage adds the links of a page, or wrong ones for a fault.
 func (o *Org) linkPage(resp *response, r *http.Request, query url.Values, p page, pages bool) {
 	fault := faultOf(r)
 	o.link(resp, "self", o.self(r))

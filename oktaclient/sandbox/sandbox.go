@@ -8,7 +8,7 @@
 // apps, memberships and assignments are generated from a seed ([Config.Seed]). Methods
 // such as [Org.Join], [Org.Move] and [Org.AddMember] change the org. [Org.Edges] returns
 // the memberships and assignments that existed at a time, and [Org.EdgesOf] returns
-// every version of them. [Org.Inject] makes requests fail. [Org.Stats] contains the
+// every version of them. [Org.Inject] makes requests fail. [Org.Stats] returns the
 // violations: requests that a correct client never sends.
 //
 // Start reading at Org.ServeHTTP in routes.go. rules_test.go lists the rules that the
@@ -129,14 +129,14 @@ const (
 	RoleForbidden = "forbidden" // none: the API returns 403 E0000006. Live orgs return one or the other
 
 	// RoleHalf covers the BUILT_IN groups, about half of the other groups, and the
-	// members of those. Lists contain nothing else, and no response says so.
+	// members of those. Lists contain nothing else, and no response shows this.
 	RoleHalf = "half"
 )
 
 const groupRole = "group:"
 
 // RoleGroup is a role over one department: lists contain only its people and its
-// group, and no response says that they are partial.
+// group, and no response shows that they are partial.
 func RoleGroup(department string) string { return groupRole + department }
 
 // WorkforceLimits returns Okta's last published limits for Workforce orgs, in

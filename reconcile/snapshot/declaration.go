@@ -56,7 +56,7 @@ func (d *Declaration) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// DeclaredResource says what is read of a resource, which attributes are kept,
+// DeclaredResource declares what is read of a resource, which attributes are kept,
 // which changes count, and what the guard allows.
 type DeclaredResource struct {
 	*Narrowing  // nil if the resource can't be narrowed
@@ -75,7 +75,7 @@ type Narrowing struct {
 	Search               string `json:"search"` // an Okta search expression; "": all users
 }
 
-// Refreshing says how often the members of all groups are read.
+// Refreshing declares how often the members of all groups are read.
 type Refreshing struct {
 	Refresh string   `json:"refresh"` // RefreshFull, or RefreshIncremental: unchanged groups can be carried
 	Full    Interval `json:"full"`    // the longest time between two reads of a group
@@ -115,7 +115,7 @@ func (i *Interval) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Changes says which differences between two states of a record count. A path
+// Changes declares which differences between two states of a record count. A path
 // covers everything below it.
 type Changes struct {
 	Ignore []string `json:"ignore"`          // paths whose change alone is no change

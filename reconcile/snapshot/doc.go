@@ -49,8 +49,8 @@
 // the previous name. The base of a resource is "none" if the previous snapshot
 // doesn't record it, "reset" if other records were declared, and otherwise
 // "previous". If a resource that is optional couldn't be read, its counts have available
-// false, the reason and the last snapshot with its records, and there are no files of
-// it. The next read is compared with that last snapshot, and retention keeps it. Only a
+// false, the reason and the last snapshot with its records, and the snapshot has no
+// files of it. The next read is compared with that last snapshot, and retention keeps it. Only a
 // resource with the base "previous" has a changes file; the counts of changes of the
 // others are 0.
 //
@@ -72,8 +72,8 @@
 //
 // A checkpoint covers the first lines of the journal, and the chain up to one
 // snapshot. Before a Writer writes, it checks the checkpoint, the last covered line
-// and the newest manifest. If they don't match, it writes nothing, and only
-// [Store.Adopt] continues. Before the Writer uses an older line or snapshot, it
+// and the newest manifest. If they don't match, it writes nothing until
+// [Store.Adopt] accepts the state. Before the Writer uses an older line or snapshot, it
 // checks the digests from the checkpoint back to it. The lines after the covered
 // ones are the tail. They have no effect, except as described below.
 //
@@ -92,8 +92,8 @@
 //   - The checkpoint covers the newest snapshot, and latest doesn't point to it, or a
 //     CSV file of it is missing: restore them, append "repaired".
 //   - The checkpoint covers an event "pruned", but the snapshot is still in its place:
-//     do nothing. The next prune decides again. If it is the newest snapshot, which
-//     only a person can erase: remove its records.
+//     do nothing. The next prune decides again. Retention never prunes the newest
+//     snapshot, so a person erased it: remove its records.
 //   - The checkpoint covers an event "pruned", but pruned/NAME still contains records:
 //     remove the records.
 //   - The checkpoint covers an event "dropped", or "published" with the digest of a

@@ -123,7 +123,7 @@ type Counts struct {
 	Carried      int    `json:"carried,omitzero"`
 	CarriedSince *Time  `json:"carried_since,omitempty"`
 
-	// Available is false, and Reason says why, if the resource could not be read. Then
+	// Available is false if the resource could not be read, for Reason. Then
 	// there are no files of it, and the counts are 0 apart from Rows and Outside. Last
 	// is the newest snapshot with its records; nil: there is none. nil means available.
 	Available *bool  `json:"available,omitempty"`

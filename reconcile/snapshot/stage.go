@@ -74,7 +74,7 @@ type ResourceDraft struct {
 	// must be those of the newest snapshot.
 	Stamp func(group string) string
 
-	// Unavailable says why the resource, which is optional, could not be read; "": it was.
+	// Unavailable is the reason why an optional resource could not be read; "": it was.
 	// If it is set, there is nothing but Resource, Rows, and Outside, which equals Rows.
 	Unavailable string
 

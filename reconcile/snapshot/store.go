@@ -285,8 +285,8 @@ func (s *Store) Path(export string, names ...string) string {
 	return filepath.Join(append([]string{s.dir, export}, names...)...)
 }
 
-// Probe says why a store of org could not be opened for writing in dir, and
-// leaves nothing there: what it makes to see whether it may, it removes.
+// Probe returns the error of opening a store of org for writing in dir. It removes
+// the files that it creates for this check.
 func Probe(dir string, org Org, o Options) error {
 	s := newStore(dir, o)
 	err := s.load()

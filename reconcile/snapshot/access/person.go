@@ -7,7 +7,7 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// A Person is what the record of a user says about the person. An attribute that isn't
+// A Person has the attributes of a user's record that rows contain. An attribute that isn't
 // recorded is empty.
 type Person struct {
 	Login, Name, Status, Department, LastLogin string

@@ -3,8 +3,8 @@
 //
 // Package snapshot uses it for CSV files, and package verify to compare them. Start
 // with [Joiner]. [Holders] does the same for the holders of admin roles. [Counter] counts
-// the members of groups for control totals, and [Sums] has digests of them for
-// incremental reads.
+// the members of groups for control totals, and [Sums] computes a digest of the
+// members of each group, for incremental reads.
 package edges
 
 import (

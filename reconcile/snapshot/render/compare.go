@@ -9,8 +9,8 @@ import (
 )
 
 // A CSVChecker renders records and compares the rows with a CSV file, in the same
-// pass in which the columns are learned: the header of the file already says
-// where each column is. The header itself is compared at the end.
+// pass in which the columns are learned: the header of the file already has
+// the place of each column. The header itself is compared at the end.
 type CSVChecker struct {
 	columns *Columns
 	file    *bufio.Reader

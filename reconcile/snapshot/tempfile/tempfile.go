@@ -1,6 +1,6 @@
 // Package tempfile creates temporary files without a name.
 //
-// Package snapshot uses it. All of it is [Create].
+// Package snapshot uses it. Start reading at [Create].
 package tempfile
 
 import (

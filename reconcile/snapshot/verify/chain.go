@@ -26,7 +26,7 @@ type link struct {
 	baseErased   bool     // they could have been: the same, or its journal was lost
 }
 
-// A chain is what an export says about itself apart from its records: its
+// A chain is everything in an export except its records: its
 // checkpoint, its journal, the names in its folder, and the manifests.
 type chain struct {
 	store           *snapshot.Store

@@ -4,7 +4,7 @@
 //	status eq "ACTIVE" and (lastLogin lt now-90d or not (profile.manager pr))
 //
 // Package listing uses it. Start with [Parse]. The parser is in this file; match.go
-// has the parts of an expression, which compare records with it.
+// compares records with a parsed expression.
 package filter
 
 import (

@@ -17,8 +17,8 @@ const maxNames = 200_000
 // Names are the names of the records that changed edges connect, by their ids.
 type Names map[*snapshot.Resource]map[string]string
 
-// Add adds the ends of a changed edge, or the holder of a changed role, without their
-// names, which ReadFrom sets.
+// Add adds the ends of a changed edge, or the holder of a changed role. ReadFrom sets
+// their names.
 func (n Names) Add(r *snapshot.Resource, c *diff.Change) {
 	if r == snapshot.RoleAssignments {
 		n.addEnd(holderOf(c), c.Key["principal_id"])

@@ -11,7 +11,7 @@ import (
 // People are the name, department and manager of users, by their ids.
 type People map[string]string
 
-// Add adds a user without a description, which ReadFrom sets.
+// Add adds a user. ReadFrom sets the description.
 func (p People) Add(id string) {
 	if len(p) < maxNames {
 		p[id] = ""

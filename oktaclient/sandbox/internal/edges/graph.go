@@ -68,8 +68,8 @@ func (g *Graph) RemoveMember(group, user string, now int64) bool {
 	return true
 }
 
-// dropUser ends the row of a user who had the app through a group and has it
-// through none now.
+// dropUser ends the row of a user who had the app through a group, if no group
+// gives it now.
 func (g *Graph) dropUser(app, user string, now int64) {
 	if row := g.AppUsers.Find(app, user); row != nil && !row.Direct && g.Via(app, user) == "" {
 		g.AppUsers.end(app, row, now)
@@ -164,7 +164,7 @@ func (g *Graph) UnassignGroup(app, group string, now int64) bool {
 	return true
 }
 
-// dropMembers ends the rows of all users who have an app through no group now.
+// dropMembers ends the rows of all users to whom no group gives an app now.
 func (g *Graph) dropMembers(app string, now int64) {
 	have := map[string]bool{}
 	for group := range g.AppGroups.Children(app) {

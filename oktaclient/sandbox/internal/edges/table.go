@@ -146,8 +146,8 @@ func (t *Table) List(parent string, after Position, now int64) iter.Seq[*Edge] {
 	}
 }
 
-// Shows reports whether the list of a parent shows a child now. Only lists that are
-// sorted by child have it.
+// Shows reports whether the list of a parent shows a child now. The list must be
+// sorted by child.
 func (t *Table) Shows(parent, child string, now int64) bool {
 	list := t.parents[parent]
 	for i := sort.Search(len(list), func(i int) bool { return list[i].Child >= child }); i < len(list) && list[i].Child == child; i++ {
