@@ -44,6 +44,7 @@ func newOddOrg(t *testing.T) *site {
 	type m = map[string]any
 	s.oddUser(t, "00uboss", "ACTIVE", m{"login": "Boss@acme.example", "email": "the.boss@acme.example", "employeeNumber": "E-1", "displayName": "Ada Boss"}, m{"lastLogin": nil})
 	s.oddUser(t, "00ugone", "DEPROVISIONED", m{"login": "gone@acme.example", "email": "was.here@acme.example", "employeeNumber": "E-2", "displayName": "Eve Gone"}, nil)
+	s.oddUser(t, "00uecho", "ACTIVE", m{"displayName": "gone@acme.example"}, nil)
 	s.oddUser(t, "00utwin1", "DEPROVISIONED", m{"displayName": "Same Name"}, nil)
 	s.oddUser(t, "00utwin2", "SUSPENDED", m{"displayName": "Same Name"}, nil)
 	for i, manager := range []m{
