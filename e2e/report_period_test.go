@@ -50,7 +50,8 @@ func newPeriod(t *testing.T) (s *site, first string) {
 	apply(0)
 	first = strings.TrimSpace(s.sh(t, "readlink snapshots/all-users/latest"))
 
-	org.Join(2)
+	joined := org.Join(2)
+	check(t, org.AddMember(pilots, joined[0]))
 	set(active[1], "profile.department", `"Law <b>"`)
 	set(active[2], "profile.manager", `"Grace Hopper"`)
 	set(active[3], "profile.managerId", `"00u1"`)
@@ -59,7 +60,7 @@ func newPeriod(t *testing.T) (s *site, first string) {
 	check(t, roles.Grant(sandbox.RoleAssignment{PrincipalType: "GROUP", Principal: pilots, Type: "USER_ADMIN"}))
 	apply(0)
 
-	change(sandbox.Deactivate, active[4], active[7], active[8])
+	change(sandbox.Deactivate, active[4], active[7], active[8], joined[0])
 	change(sandbox.Unsuspend, active[5])
 	change(sandbox.Reactivate, active[8])
 	status(active[20], "ACTIVE")
@@ -76,6 +77,7 @@ func newPeriod(t *testing.T) (s *site, first string) {
 	change(sandbox.Deactivate, active[6], active[8], active[10])
 	change(sandbox.Delete, active[10])
 	check(t, org.DeleteGroup(crew))
+	check(t, org.RemoveMember(pilots, joined[0]))
 	check(t, roles.Revoke(sandbox.RoleAssignment{PrincipalType: "USER", Principal: active[9], Type: "HELP_DESK_ADMIN"}))
 	apply(0)
 	org.Wipe()
@@ -83,7 +85,7 @@ func newPeriod(t *testing.T) (s *site, first string) {
 	org.Restore()
 
 	change(sandbox.Deactivate, active[5])
-	change(sandbox.Delete, active[4], active[7])
+	change(sandbox.Delete, active[4], active[7], joined[0])
 	check(t, org.UnassignUser(logbook, active[0]))
 	s.configure(t, withAccess, "users: {}", "users: {guard: {min: 1000}}")
 	s.must(t, 0, "apply", "--publish-anyway", "--reason", "CHG-7")
@@ -106,7 +108,7 @@ func TestReportOfAPeriod(t *testing.T) {
 	s, first := newPeriod(t)
 	out := s.periodRows(t, first)
 	for _, want := range []string{
-		"administrator-changes 3\n", "leavers 9\n", "joiners 4\n", "movers 2\n", "manager-changes 2\n", "reads 8\n", "declarations 7\n",
+		"administrator-changes 3\n", "leavers 11\n", "joiners 4\n", "movers 2\n", "manager-changes 2\n", "reads 8\n", "declarations 7\n",
 		"app_groups.granted", "app_users.granted", "app_users.revoked", "group_members.granted", "group_members.revoked", "role_assignments.granted", "role_assignments.revoked",
 		"users.activated", "users.deactivated", "users.deleted", "users.joined", "users.moved", "users.reactivated", "users.suspended", "users.unsuspended",
 	} {
@@ -114,6 +116,7 @@ func TestReportOfAPeriod(t *testing.T) {
 			t.Errorf("no %q in %s", want, out)
 		}
 	}
+	s.periodRows(t, strings.TrimSpace(s.sh(t, "ls snapshots/all-users | grep Z$ | tail -n 3 | head -n 1")))
 	s.checkSample(t, first)
 	s.noViolations(t)
 
@@ -162,7 +165,7 @@ func (s *site) checkSample(t *testing.T, from string) {
 	if !slices.Equal(drawn, all[:3]) {
 		t.Errorf("the sample is %q, want %q", drawn, all[:3])
 	}
-	for _, want := range []string{"3 of 9 rows", "audit 2026", digest} {
+	for _, want := range []string{"3 of 11 rows", "audit 2026", digest} {
 		if !strings.Contains(section, want) {
 			t.Errorf("the sample doesn't state %q", want)
 		}

@@ -204,7 +204,7 @@ tables = Report()
 tables.feed(page)
 problems = 0
 for section, rows in expected.items():
-    columns, *cells = tables.sections[section]
+    columns, *cells = tables.sections[section] or [[]]
     found = [dict(zip(columns[:-1], row)) for row in cells]  # without the key
     print(section, len(found))
     for where, some, others in (("report", found, rows), ("files", rows, found)):
