@@ -63,7 +63,7 @@ var spaces = regexp.MustCompile(` +`)
 
 // matchLine compares a line, and binds its examples to real values.
 func (p *page) matchLine(want, got string) string {
-	want, got = spaces.ReplaceAllString(want, " "), spaces.ReplaceAllString(strings.TrimRight(got, " "), " ")
+	want, got = spaces.ReplaceAllString(want, " "), spaces.ReplaceAllString(strings.TrimRight(got, " \r"), " ")
 	var pattern strings.Builder
 	var names []string
 	rest := want

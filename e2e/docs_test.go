@@ -206,6 +206,8 @@ func (p *page) do(b block) {
 	case "later": // moves Okta's clock, so that the next read has another name
 		p.ahead += time.Second
 		p.site.org.SetClockOffset(p.ahead)
+	case "user": // user suspend ada@acme.example
+		check(p, p.site.org.Change(sandbox.Op(words[1]), p.site.idOf(words[2])))
 	case "people":
 		for _, change := range strings.Split(strings.TrimPrefix(b.directive, "people "), ", ") {
 			word, n, _ := strings.Cut(change, " ")

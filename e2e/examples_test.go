@@ -102,6 +102,7 @@ var examples = []example{
 	{line: "oktasync report workforce --output report.html"},
 	{line: "oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx"},
 	{line: "oktasync report workforce --from @-7 > week.html"},
+	{line: "oktasync report workforce --from @-7 --format csv --section leavers", output: "^login,name,department,manager,event,suspended_at,"},
 	{line: "oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html"},
 	{line: "oktasync access workforce --role all", output: "^  Super Organization Administrator +ada@acme.example +direct +ALL$"},
 	{line: "oktasync access workforce --role SUPER_ADMIN --from @-7", output: "^none$"},

@@ -21,6 +21,7 @@ import (
 	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile/snapshot/render"
 )
 
 // reportFlags are the flags of report.
@@ -30,6 +31,7 @@ type reportFlags struct {
 	format, output        string
 	samples               []string
 	seed, preparedBy      string
+	section               string
 	review                reviewFlags
 }
 
@@ -55,6 +57,7 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
   oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx
   oktasync report workforce --from @-7 > week.html
+  oktasync report workforce --from @-7 --format csv --section leavers
   oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html
   oktasync report workforce --review manager --format xlsx --output review.xlsx
   oktasync report workforce --review manager --app Logbook --format csv > review.csv`,
@@ -66,7 +69,8 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 	flags.StringVar(&f.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that the last read didn't read")
-	flags.StringVar(&f.format, "format", "html", "html or xlsx; with --review: xlsx or csv")
+	flags.StringVar(&f.format, "format", "html", "html or xlsx; with --review: xlsx or csv; with --section: csv")
+	flags.StringVar(&f.section, "section", "", "with --format csv: only the section `ID`, such as leavers")
 	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")
 	flags.StringArrayVar(&f.samples, "sample", nil, "`SECTION:N`: only N rows of a section, such as dormant:25, drawn with --seed")
 	flags.StringVar(&f.seed, "seed", "", "any `TEXT`: another seed draws other rows")
@@ -87,7 +91,11 @@ func (f *reportFlags) check() error {
 	case f.to != "" && f.from == "":
 		return errors.New("--to needs --from; --at is for one snapshot")
 	case !slices.Contains([]string{"html", "xlsx", "csv"}, f.format):
-		return fmt.Errorf("--format %s: must be html or xlsx, or csv with --review", term.Word(f.format))
+		return fmt.Errorf("--format %s: must be html, xlsx or csv", term.Word(f.format))
+	case f.format == "csv" && f.section == "" && f.review.by == "":
+		return errors.New("--format csv needs --section ID or --review COLUMN")
+	case f.section != "" && (f.format != "csv" || f.review.by != ""):
+		return errors.New("--section needs --format csv, without --review")
 	case len(f.samples) > 0 && f.seed == "":
 		return errors.New("--sample needs --seed TEXT, which makes the sample repeatable")
 	case len(f.samples) == 0 && f.seed != "":
@@ -133,8 +141,18 @@ func (f *reportFlags) writer(o *report.Options) (func(io.Writer) error, error) {
 	if err := drawSamples(d, f.samples, f.seed); err != nil {
 		return nil, err
 	}
-	if f.format == "xlsx" {
+	switch f.format {
+	case "xlsx":
 		return func(w io.Writer) error { return document.WriteXLSX(w, d) }, nil
+	case "csv":
+		s, err := sectionNamed(d, f.section)
+		if err == nil && s.Missing != "" {
+			err = fmt.Errorf("%s: %s", s.ID, s.Missing)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--section: %w", err)
+		}
+		return func(w io.Writer) error { return writeSection(w, s) }, nil
 	}
 	return func(w io.Writer) error { return document.WriteHTML(w, d) }, nil
 }
@@ -216,21 +234,50 @@ func (a *app) generated() (time.Time, error) {
 
 // drawSamples replaces sections of d by samples of their rows.
 func drawSamples(d *document.Document, samples []string, seed string) error {
-	var ids []string
-	for _, s := range d.Sections {
-		ids = append(ids, s.ID)
-	}
 	for _, sample := range samples {
 		id, number, _ := strings.Cut(sample, ":")
 		n, err := strconv.Atoi(number)
-		i := slices.Index(ids, id)
-		switch {
-		case err != nil || n < 1:
+		if err != nil || n < 1 {
 			return fmt.Errorf("--sample %s: must be SECTION:N, such as dormant:25", term.Word(sample))
-		case i < 0:
-			return fmt.Errorf("--sample: the report has no section %s; %s", term.Word(id), term.Suggestion(id, ids))
 		}
-		if d.Sections[i], err = document.Sample(d.Sections[i], n, seed); err != nil {
+		s, err := sectionNamed(d, id)
+		if err != nil {
+			return fmt.Errorf("--sample: %w", err)
+		}
+		if *s, err = document.Sample(*s, n, seed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sectionNamed(d *document.Document, id string) (*document.Section, error) {
+	var ids []string
+	for i, s := range d.Sections {
+		if s.ID == id {
+			return &d.Sections[i], nil
+		}
+		ids = append(ids, s.ID)
+	}
+	return nil, fmt.Errorf("the report has no section %s; %s", term.Word(id), term.Suggestion(id, ids))
+}
+
+// writeSection writes the rows of a section as CSV.
+func writeSection(w io.Writer, s *document.Section) error {
+	var names []string
+	for _, c := range s.Columns {
+		names = append(names, c.Name)
+	}
+	line := render.AppendTexts(nil, append(names, document.KeyColumn))
+	if _, err := w.Write(line); err != nil {
+		return err
+	}
+	for row, err := range s.Rows {
+		if err == nil {
+			line = render.AppendTexts(line[:0], append(row.Cells, row.Key))
+			_, err = w.Write(line)
+		}
+		if err != nil {
 			return err
 		}
 	}

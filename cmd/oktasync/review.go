@@ -43,8 +43,6 @@ func (f *reviewFlags) check(format string, others ...string) error {
 	switch {
 	case f.by == "" && f.user+f.group+f.app+f.role != "":
 		return errors.New("--user, --group, --app and --role need --review COLUMN")
-	case f.by == "" && format == "csv":
-		return errors.New("--format csv needs --review COLUMN")
 	case f.by == "":
 		return nil
 	case format != "xlsx" && format != "csv":
