@@ -115,7 +115,7 @@ func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags)
 	if err := report.Check(o); err != nil {
 		return err
 	}
-	write, err := f.writer(o)
+	write, err := f.writer(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -130,9 +130,9 @@ func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags)
 }
 
 // writer returns the function that writes the report.
-func (f *reportFlags) writer(o *report.Options) (func(io.Writer) error, error) {
+func (f *reportFlags) writer(ctx context.Context, o *report.Options) (func(io.Writer) error, error) {
 	if f.review.by != "" {
-		return f.review.writer(o, f.format)
+		return f.review.writer(ctx, o, f.format)
 	}
 	d, err := report.Build(o)
 	if err != nil {

@@ -73,7 +73,7 @@ func (f *reviewFlags) population(s *snapshot.Snapshot) (*review.Population, erro
 }
 
 // writer returns the function that writes the population of a review.
-func (f *reviewFlags) writer(o *report.Options, format string) (func(io.Writer) error, error) {
+func (f *reviewFlags) writer(ctx context.Context, o *report.Options, format string) (func(io.Writer) error, error) {
 	p, err := f.population(o.Snapshot)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (f *reviewFlags) writer(o *report.Options, format string) (func(io.Writer) 
 				"This file doesn't show that anybody reviewed the rows. `oktasync review check` compares the decisions with the snapshot.",
 		}})
 	return func(w io.Writer) error {
-		sections, spool, err := p.Sheets(o.Store, o.Snapshot)
+		sections, spool, err := p.Sheets(ctx, o.Store, o.Snapshot)
 		if tooMany := (*review.TooManyError)(nil); errors.As(err, &tooMany) {
 			err = config.WithHint(err, "use --format csv, or select fewer rows with --app, --group or --user")
 		}

@@ -34,6 +34,7 @@ func BenchmarkPaths(b *testing.B) {
 		{"user", access.Query{User: ids.users[777]}},
 		{"app", access.Query{App: ids.apps[5]}},
 		{"app of everyone", access.Query{App: ids.apps[6]}},
+		{"all", access.Query{}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			var wall, floor, used, floorCPU time.Duration

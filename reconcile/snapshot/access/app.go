@@ -18,7 +18,7 @@ import (
 var maxEdges = 1 << 18
 
 // ofApps finds the paths to the app of the query, or to all apps that the group of the
-// query gives, or to all apps.
+// query gives.
 func (f *finder) ofApps() error {
 	groupsOf := make(map[string][]string) // by app
 	f.groups = make(map[string]string)
@@ -40,7 +40,7 @@ func (f *finder) ofApps() error {
 	}
 	return each(f.s, snapshot.Apps, func(record []byte) error {
 		a, err := appOf(record)
-		if err != nil || f.query.App != "" && a.id != f.query.App || f.query.Group != "" && groupsOf[a.id] == nil {
+		if err != nil || a.id != f.query.App && (f.query.App != "" || groupsOf[a.id] == nil) {
 			return err
 		}
 		if f.query.Group != "" {
@@ -68,6 +68,7 @@ type edge struct {
 	user  string
 	via   int // 0: the app; otherwise the group with the index via-1
 	since moment
+	given *assignment // of an edge to an app in allUsers
 }
 
 func (e edge) compare(other edge) int {
@@ -80,56 +81,90 @@ func (u *appUsers) find() error {
 	u.rows, stops[1] = newCursor(childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}), "user_id")
 	defer stops[0]()
 	defer stops[1]()
+	return eachBlock(u.block, u.setSince, func(block []edge, last bool) error {
+		return mergeUsers(&u.users, u.app.implicit, block, last, u.pass)
+	})
+}
+
+// eachBlock calls merge for each block of edges, after since. block returns the edges of the
+// lowest users after a user, sorted. It has all edges of each of its users. complete reports
+// that no edges follow.
+func eachBlock(block func(after string) (edges []edge, complete bool, err error), since func([]edge) error, merge func(edges []edge, last bool) error) error {
 	for after := ""; ; {
-		block, complete, err := u.block(after)
+		edges, complete, err := block(after)
 		if err == nil {
-			err = u.setSince(block)
+			err = since(edges)
 		}
 		if err == nil {
-			err = u.merge(block, complete)
+			err = merge(edges, complete)
 		}
 		if err != nil || complete {
 			return err
 		}
-		after = block[len(block)-1].user
+		after = edges[len(edges)-1].user
 	}
 }
 
-// block returns the edges of the lowest users after a user, sorted. It has all edges of
-// each of its users. complete reports that no edges follow.
-func (u *appUsers) block(after string) (block []edge, complete bool, err error) {
-	upTo := "" // the last user of the block; "": unknown
-	add := func(user string, via int) {
-		if user <= after || upTo != "" && user > upTo {
-			return
-		}
-		if block = append(block, edge{user: user, via: via}); len(block) >= 2*maxEdges {
-			block = lowest(block)
-			upTo = block[len(block)-1].user
-		}
+// A blockBuilder keeps the edges of the lowest users after a user.
+type blockBuilder struct {
+	after string
+	upTo  string // the last user of the block; "": unknown
+	edges []edge
+}
+
+func (b *blockBuilder) wants(user string) bool {
+	return user > b.after && (b.upTo == "" || user <= b.upTo)
+}
+
+func (b *blockBuilder) add(e edge) {
+	if !b.wants(e.user) {
+		return
 	}
+	if b.edges = append(b.edges, e); len(b.edges) >= 2*maxEdges {
+		b.edges = lowest(b.edges)
+		b.upTo = b.edges[len(b.edges)-1].user
+	}
+}
+
+// addMembers adds the members of groups, which are sorted. The via of the first group is
+// first.
+func (b *blockBuilder) addMembers(s *snapshot.Snapshot, groups []string, first int) error {
+	via, group := 0, ""
+	for record, err := range childrenOf(s, snapshot.GroupMembers, groups) {
+		user, err := text(record, "user_id", err)
+		if err != nil {
+			return err
+		}
+		if id, err := canonjson.Find(record, "group_id"); err != nil || string(id) != group {
+			group = string(id)
+			index, _ := slices.BinarySearch(groups, canonjson.Unquote(id))
+			via = first + index
+		}
+		b.add(edge{user: user, via: via})
+	}
+	return nil
+}
+
+// done returns the block.
+func (b *blockBuilder) done() (edges []edge, complete bool) {
+	slices.SortFunc(b.edges, edge.compare)
+	return b.edges, b.upTo == ""
+}
+
+func (u *appUsers) block(after string) (edges []edge, complete bool, err error) {
+	b := blockBuilder{after: after}
 	for record, err := range childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}) {
 		user, err := text(record, "user_id", err)
 		if err != nil {
 			return nil, false, err
 		}
-		add(user, 0)
+		b.add(edge{user: user})
 	}
-	via, group := 0, ""
-	for record, err := range childrenOf(u.s, snapshot.GroupMembers, u.groups) {
-		user, err := text(record, "user_id", err)
-		if err != nil {
-			return nil, false, err
-		}
-		if id, err := canonjson.Find(record, "group_id"); err != nil || string(id) != group {
-			group = string(id)
-			index, _ := slices.BinarySearch(u.groups, canonjson.Unquote(id))
-			via = index + 1
-		}
-		add(user, via)
+	if err := b.addMembers(u.s, u.groups, 1); err != nil {
+		return nil, false, err
 	}
-	slices.SortFunc(block, edge.compare)
-	return block, upTo == "", nil
+	edges, complete = b.done()
+	return edges, complete, nil
 }
 
 // lowest returns the edges of the lowest users, about half of block.
@@ -153,17 +188,19 @@ func text(record []byte, name string, err error) (string, error) {
 	return canonjson.Unquote(value), err
 }
 
+// setSince sets since when an edge of a block exists, unless a newer change has set it.
+func setSince(block []edge, user string, via int, m moment) {
+	i, found := slices.BinarySearchFunc(block, edge{user: user, via: via}, edge.compare)
+	if found && block[i].since.first == "" {
+		block[i].since = m
+	}
+}
+
 // setSince sets since when the edges of a block exist.
 func (u *appUsers) setSince(block []edge) error {
-	set := func(user string, via int, m moment) {
-		i, found := slices.BinarySearchFunc(block, edge{user: user, via: via}, edge.compare)
-		if found && block[i].since.first == "" {
-			block[i].since = m
-		}
-	}
 	ofApp, err := u.seen.added(snapshot.AppUsers, func(line []byte) bool { return bytes.Contains(line, []byte(u.app.id)) }, func(c *diff.Change, m moment) {
 		if c.Key["app_id"] == u.app.id {
-			set(c.Key["user_id"], 0, m)
+			setSince(block, c.Key["user_id"], 0, m)
 		}
 	})
 	if err != nil {
@@ -171,7 +208,7 @@ func (u *appUsers) setSince(block []edge) error {
 	}
 	ofGroups, err := u.seen.added(snapshot.GroupMembers, isMemberOf(u.groups), func(c *diff.Change, m moment) {
 		if index, found := slices.BinarySearch(u.groups, c.Key["group_id"]); found {
-			set(c.Key["user_id"], index+1, m)
+			setSince(block, c.Key["user_id"], index+1, m)
 		}
 	})
 	for i := range block {
@@ -188,9 +225,10 @@ func (u *appUsers) setSince(block []edge) error {
 	return err
 }
 
-// merge passes the paths of the users in a block. If the app is open to all users, the
-// users without an edge follow each other too. last reports that no block follows.
-func (u *appUsers) merge(block []edge, last bool) error {
+// mergeUsers calls pass for the users in a block, with their edges. If an app is open to all
+// users (implicit), pass is also called for the users without an edge. last reports that no
+// block follows.
+func mergeUsers(users *cursor, implicit bool, block []edge, last bool, pass func(id string, edges []edge) error) error {
 	upTo := ""
 	if len(block) > 0 {
 		upTo = block[len(block)-1].user
@@ -200,10 +238,10 @@ func (u *appUsers) merge(block []edge, last bool) error {
 		if len(block) > 0 {
 			id = block[0].user
 		}
-		if u.app.implicit {
-			if err := u.users.load(); err != nil && err != io.EOF {
+		if implicit {
+			if err := users.load(); err != nil && err != io.EOF {
 				return err
-			} else if next := u.users.key; err == nil && (id == "" || next < id) && (last || next <= upTo) {
+			} else if next := users.key; err == nil && (id == "" || next < id) && (last || next <= upTo) {
 				id = next
 			}
 		}
@@ -214,7 +252,7 @@ func (u *appUsers) merge(block []edge, last bool) error {
 		for n < len(block) && block[n].user == id {
 			n++
 		}
-		if err := u.pass(id, block[:n]); err != nil {
+		if err := pass(id, block[:n]); err != nil {
 			return err
 		}
 		block = block[n:]

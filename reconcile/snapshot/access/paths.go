@@ -7,7 +7,8 @@ import (
 )
 
 // Paths returns the paths in s that q selects, ordered by app, user, kind of path and group.
-// A row is valid until the following one.
+// For the zero Query, which selects all paths, the order is by user first. A row is valid
+// until the following one.
 func Paths(store *snapshot.Store, s *snapshot.Snapshot, q Query) iter.Seq2[*Row, error] {
 	return func(yield func(*Row, error) bool) {
 		f := &finder{s: s, query: q, yield: yield, readAt: s.Manifest.Read.Started.String()}
@@ -19,6 +20,8 @@ func Paths(store *snapshot.Store, s *snapshot.Snapshot, q Query) iter.Seq2[*Row,
 		case err != nil:
 		case q.User != "":
 			err = f.ofUser()
+		case q == Query{}:
+			err = f.ofAll()
 		default:
 			err = f.ofApps()
 		}

@@ -2,6 +2,7 @@ package review
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -24,12 +25,12 @@ func (e *TooManyError) Error() string {
 
 // Sheets returns a section for each reviewer of the population in s, ordered by their
 // names. They are valid until the caller closes c.
-func (p *Population) Sheets(store *snapshot.Store, s *snapshot.Snapshot) (sections []document.Section, c io.Closer, err error) {
+func (p *Population) Sheets(ctx context.Context, store *snapshot.Store, s *snapshot.Snapshot) (sections []document.Section, c io.Closer, err error) {
 	spool, err := newSpool()
 	if err != nil {
 		return nil, nil, err
 	}
-	lists, err := p.spoolTo(spool, store, s)
+	lists, err := p.spoolTo(ctx, spool, store, s)
 	if err != nil {
 		return nil, nil, cmp.Or(err, spool.Close())
 	}
@@ -40,10 +41,10 @@ func (p *Population) Sheets(store *snapshot.Store, s *snapshot.Snapshot) (sectio
 }
 
 // spoolTo writes the rows of each reviewer to a list.
-func (p *Population) spoolTo(spool *spool, store *snapshot.Store, s *snapshot.Snapshot) (map[string]*list, error) {
+func (p *Population) spoolTo(ctx context.Context, spool *spool, store *snapshot.Store, s *snapshot.Snapshot) (map[string]*list, error) {
 	lists := make(map[string]*list)
 	for item, err := range p.items(store, s, nil) {
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return nil, err
 		}
 		cells := p.cells(item, s)
