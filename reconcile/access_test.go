@@ -387,8 +387,8 @@ func TestMembersSettle(t *testing.T) {
 	}
 }
 
-// Apps and rules are listed again after their users and groups were read. What changed
-// meanwhile is read again.
+// Apps and rules are listed again after their users and groups were read. Those that
+// changed meanwhile are read again.
 func TestAppsSettle(t *testing.T) {
 	a := smallAccess()
 	f := newAccessFixture(t, a)

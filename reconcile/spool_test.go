@@ -79,7 +79,7 @@ func TestSpoolRejectsBrokenRecords(t *testing.T) {
 	}
 }
 
-// What a resource never stores isn't written to a temporary file either.
+// Attributes that a resource never stores aren't written to a temporary file either.
 func TestSpoolHasNoSecrets(t *testing.T) {
 	for _, r := range []*snapshot.Resource{snapshot.Apps, snapshot.AppUsers} {
 		record := oktaclient.Record{ID: "00u1", Parent: "0oa1", Status: "ACTIVE", JSON: []byte(

@@ -52,8 +52,8 @@ type Options struct {
 	Witness *Witness             // keeps the heads of the exports beyond this Store; nil: none
 }
 
-// Names in a store and in the folder of an export. What begins with a dot is
-// no part of the evidence.
+// Names in a store and in the folder of an export. Files and folders that
+// begin with a dot are no part of the evidence.
 const (
 	StoreFile     = "oktasync.json"
 	LockFile      = ".lock"
@@ -137,7 +137,7 @@ func newStore(dir string, o Options) *Store {
 		now:     time.Now,
 	}
 	if info, err := os.Stat(dir); err == nil && os.Geteuid() == 0 {
-		// What root writes into another user's store belongs to that user.
+		// A file that root writes into another user's store belongs to that user.
 		if uid, gid := owner(info); uid > 0 {
 			s.private.uid, s.private.gid = uid, gid
 		}

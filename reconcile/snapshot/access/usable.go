@@ -1,7 +1,7 @@
 package access
 
-// Whether a user can use an app, as far as the record shows. Permissions inside the app
-// and sign-in policies aren't recorded.
+// The values of usable: a user can use an app, as far as the record shows. Permissions
+// inside the app and sign-in policies aren't recorded.
 const (
 	yes     = "yes"
 	no      = "no"

@@ -29,8 +29,8 @@ type Scanner struct {
 
 // A Collector receives the values of some members of each record.
 type Collector interface {
-	// Member decides about a member when it is first seen: it sets Number if it
-	// wants the values, and calls Open to receive the members of the object at m.
+	// Member decides about a member when it is first seen: it sets Number to
+	// receive the values, and calls Open to receive the members of the object at m.
 	Member(m *Member)
 	// Value receives the value of a member with a Number. An error ends the scan.
 	Value(m *Member, value []byte) error
@@ -47,7 +47,7 @@ type Member struct {
 	watched int // index in Values; -1: none
 }
 
-// NoNumber is the Number of a member whose values the Collector doesn't want.
+// NoNumber is the Number of a member whose values the Collector doesn't receive.
 const NoNumber = -1
 
 // An object describes the objects at one path.

@@ -9,7 +9,7 @@ import (
 )
 
 // A CSVChecker renders records and compares the rows with a CSV file, in the same
-// pass in which the columns are learned: the header of the file already has
+// pass in which the columns are found: the header of the file already has
 // the place of each column. The header itself is compared at the end.
 type CSVChecker struct {
 	columns *Columns
@@ -80,7 +80,7 @@ func (c *CSVChecker) Add() {
 }
 
 // place finds the index of the next column. If several columns have the same
-// header, the one that was learned first comes first.
+// header, the one that was found first comes first.
 func (c *CSVChecker) place() {
 	cell := string(appendCell(nil, c.columns.headerCell(c.placed)))
 	at := c.indexes[cell]

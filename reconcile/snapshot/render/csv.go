@@ -65,7 +65,7 @@ type Columns struct {
 	learn   bool           // more columns come from the records
 	closed  bool           // the header is written, so no more columns can follow
 	fixed   int            // number of paths that come first, in their order
-	paths   []string       // by number; learned ones in the order in which they appeared
+	paths   []string       // by number; those of the records in the order in which they appeared
 	number  map[string]int // by path
 	opened  map[string]bool
 	scanner *canonjson.Scanner
@@ -221,11 +221,11 @@ func (c *Columns) order() []int {
 	for i := range order {
 		order[i] = i
 	}
-	learned := order[c.fixed:]
+	found := order[c.fixed:]
 	if c.other > c.fixed { // it is the last column
-		learned = order[c.fixed:c.other]
+		found = order[c.fixed:c.other]
 	}
-	slices.SortStableFunc(learned, func(a, b int) int {
+	slices.SortStableFunc(found, func(a, b int) int {
 		return strings.Compare(c.schema.columnName(c.paths[a]), c.schema.columnName(c.paths[b]))
 	})
 	return order

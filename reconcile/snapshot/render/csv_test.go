@@ -328,7 +328,7 @@ func checkRendered(t *testing.T, user []byte, include string) {
 	}
 }
 
-// Two columns with the same header are in the order in which they were learned.
+// Two columns with the same header are in the order in which they were found.
 func TestCheckCSVHeaders(t *testing.T) {
 	for _, user := range []string{`{"id":"1","login":"a",".login":"b"}`, `{".login":"b","id":"1","login":"a","profile":{".login":2,"login":1}}`} {
 		checkRendered(t, recordtest.Canonical(t, user), "")

@@ -35,11 +35,12 @@ const (
 // MaxKey bounds the files of keys and signatures.
 const MaxKey = 64 << 10
 
-// A Signer signs manifests with an Ed25519 key. What it makes,
+// A Signer signs manifests with an Ed25519 key. This command verifies a
+// signature:
 //
 //	ssh-keygen -Y verify -f allowed_signers -I WHO -n oktasync-snapshot@v1 -s manifest.json.sig < manifest.json
 //
-// verifies. Ed25519 signatures are a function of key and manifest, so signing
+// Ed25519 signatures are a function of key and manifest, so signing
 // again changes nothing.
 type Signer struct{ key ssh.Signer }
 

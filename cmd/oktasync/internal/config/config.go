@@ -227,8 +227,8 @@ type Options struct {
 	File    string // "": $OKTASYNC_CONFIG, or oktasync.yaml
 	EnvFile string // a file of NAME=value lines; the environment has priority
 	Getenv  func(string) (string, bool)
-	// StoreOnly is for commands that only read the store. What they don't need
-	// (okta, daemon, the signing key) is neither expanded nor checked.
+	// StoreOnly is for commands that only read the store. Other values (okta,
+	// daemon, the signing key) are neither expanded nor checked.
 	StoreOnly bool
 }
 

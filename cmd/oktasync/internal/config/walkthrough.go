@@ -135,7 +135,7 @@ const EnvFile = ".env"
 
 // IgnoredEnvFile returns the walk-through's variables in a .env file in the working
 // directory that --env-file doesn't name. named is the value of --env-file. Such a
-// file is ignored, and a note tells users about the flag.
+// file is ignored, and a note names the flag.
 func IgnoredEnvFile(named string) []string {
 	if named != "" {
 		return nil

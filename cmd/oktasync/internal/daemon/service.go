@@ -88,8 +88,8 @@ func (s *service) listen(before *service) error {
 	return err
 }
 
-// use replaces the current service by s. After its last reconcile, the service before
-// releases what s hasn't taken over.
+// use replaces the current service by s. After its last reconcile, the previous
+// service releases the resources that s doesn't use.
 func (d *daemon) use(s *service) {
 	before := d.current.Swap(s)
 	for _, export := range s.cfg.Exports {

@@ -202,8 +202,8 @@ func (o *Org) Read(ctx context.Context, q oktaclient.Query, sink oktaclient.Sink
 }
 
 // checkKeyFiles returns an error if a key file no longer exists. The key is
-// still in memory, but an administrator who removes the file wants it unused, or
-// has made a mistake that would otherwise show only at the next start.
+// still in memory. But a removed file means that the key must not be used, or is a
+// mistake that would otherwise be found only at the next start.
 func (o *Org) checkKeyFiles() error {
 	for _, field := range slices.Sorted(maps.Keys(o.KeyFiles)) {
 		if _, err := os.Stat(o.KeyFiles[field]); err != nil {

@@ -1,7 +1,10 @@
-// Package report describes snapshots in words: counts, changes and queries.
+// Package report selects the content of a report for people, and describes snapshots in
+// words: counts, changes and queries.
 //
-// The commands and the daemon use it. Start reading at [Changes]. names.go finds the names
-// of the two ends of an edge, and people.go the name, department and manager of users.
+// The command report uses Build (build.go), which returns a document with a cover
+// (cover.go) and sections. The other commands and the daemon use the texts in this file:
+// start reading at [Changes]. names.go finds the names of the two ends of an edge, and
+// people.go the name, department and manager of users.
 package report
 
 import (
