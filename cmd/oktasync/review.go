@@ -35,7 +35,7 @@ func (f *reviewFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.user, "user", "", "with --review: only paths of this `USER`")
 	flags.StringVar(&f.group, "group", "", "with --review: only paths through this `GROUP`")
 	flags.StringVar(&f.app, "app", "", "with --review: only paths to this `APP`")
-	flags.StringVar(&f.role, "role", "", "with --review: paths to the admin `ROLE` instead of apps, or to all")
+	flags.StringVar(&f.role, "role", "", "with --review: the holders of the admin `ROLE`, or of all roles, instead of paths to apps")
 }
 
 // check checks the flags, with the format and the other flags of report.
