@@ -160,7 +160,7 @@ func recordDecision(t *testing.T, s *site) {
 		case "decision":
 			rows[1][i] = "keep"
 		case "decided_at":
-			rows[1][i] = time.Now().UTC().Format(time.DateOnly)
+			rows[1][i] = time.Now().Add(time.Minute).Format(time.RFC3339)
 		case "decided_by":
 			rows[1][i] = "boss@acme.example"
 		}
@@ -319,7 +319,7 @@ func (s *site) realExample(t *testing.T, line string) string {
 		},
 		"jane@acme.example":    func() string { return s.user(t).Profile.Login },
 		"00u1a2b3c4d5e6f7g8h9": func() string { return s.user(t).ID },
-		"2026-07-31":           func() string { return time.Now().AddDate(0, 0, 1).Format(time.DateOnly) },
+		"2026-07-31":           func() string { return time.Now().AddDate(0, 0, 2).Format(time.DateOnly) },
 		"2026-03-31":           func() string { return s.started(t, 0).Format(time.RFC3339) },
 		"2026-06-30":           func() string { return s.started(t, 1).Format(time.DateOnly) },
 		"20261123T060000Z":     func() string { return filepath.Base(s.only(t, "snapshots/.quarantine/all-users/*Z")) },

@@ -59,13 +59,21 @@ func newReviewSite(t *testing.T) *reviewSite {
 	s.header, s.rows = readCSV(t, s.must(t, 0, "report", "all-users", "--review", "manager", "--format", "csv").stdout)
 	for _, row := range s.rows {
 		s.set(row, "decision", "keep")
-		s.set(row, "decided_at", time.Now().UTC().Format(time.DateOnly))
+		s.set(row, "decided_at", s.afterRead(t).Format(time.DateOnly))
 		s.set(row, "decided_by", "LEE@acme.example")
 		if s.get(row, "user_id") == "00ulee" {
 			s.set(row, "decided_by", "00ubob")
 		}
 	}
 	return s
+}
+
+// afterRead returns a time a minute after the read of the snapshot began.
+func (s *reviewSite) afterRead(t *testing.T) time.Time {
+	t.Helper()
+	began, err := time.Parse("20060102T150405Z", s.snapshot)
+	check(t, err)
+	return began.Add(time.Minute)
 }
 
 // apply publishes a snapshot, a few seconds of the org later.
@@ -192,7 +200,7 @@ func TestReviewOfRoles(t *testing.T) {
 		}
 		s.set(row, "decision", "keep")
 		s.set(row, "decided_by", "lee@acme.example")
-		s.set(row, "decided_at", time.Now().UTC().Format(time.RFC3339))
+		s.set(row, "decided_at", s.afterRead(t).Format(time.RFC3339))
 	}
 	revoked := s.rows[slices.IndexFunc(s.rows, func(row []string) bool { return s.get(row, "login") == "eve@acme.example" })]
 	s.set(revoked, "decision", "revoke")
@@ -362,7 +370,7 @@ func TestReviewOfACampaign(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	s := newReviewSite(t)
-	today := time.Now().UTC().Format(time.DateOnly)
+	today := s.afterRead(t).Format(time.DateOnly)
 	s.header = []string{"campaign.name", "reviewItem.principalUserd", "reviewItem.principalUserEmail", "reviewItem.resourceType", "reviewItem.resourceName", "reviewItem.resourceId", "reviewItem.entitlementName", "reviewItem.reviewerEmail", "reviewItem.outcome", "reviewItem.certified"}
 	item := func(user, email, resource, entitlement, reviewer, decision string) []string {
 		return []string{"Q4", user, email, "Application", "Tower", resource, entitlement, reviewer, decision, today}
