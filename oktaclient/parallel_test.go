@@ -45,49 +45,6 @@ func onSettle(f func()) func(oktaclient.Phase) {
 	}
 }
 
-// Spans together contain the same users as the plain list.
-func TestParallelAndSerialReadsAreEqual(t *testing.T) {
-	for _, imported := range []float64{0, 1} {
-		for _, query := range []oktaclient.Query{everyone, {Resource: oktaclient.Users}, {Resource: oktaclient.Users, Search: `profile.department sw "S"`, IncludeDeprovisioned: true}} {
-			for _, again := range []bool{false, true} {
-				synctest.Test(t, func(t *testing.T) {
-					cfg := settled(500)
-					cfg.Imported = imported
-					b := newSandbox(t, cfg)
-					read := func(concurrency int) (map[string]oktaclient.Record, *sink) {
-						q, s := query, &sink{}
-						if again {
-							q = known(q, b.org, 9)
-						}
-						c := b.client(t, func(cfg *oktaclient.Config) { cfg.Concurrency, cfg.PageSize = concurrency, 9 })
-						result, err := c.Read(t.Context(), q, s)
-						if err != nil || !result.Settled || result.Rows != len(s.users)+len(s.outside) {
-							t.Fatalf("result = %+v, %v", result, err)
-						}
-						return s.of(), s
-					}
-					want, _ := read(1)
-					got, s := read(5)
-					if len(got) != len(want) {
-						t.Errorf("read %d users, want %d", len(got), len(want))
-					}
-					for id, u := range want {
-						if string(got[id].JSON) != string(u.JSON) {
-							t.Fatalf("user %s = %s, want %s", id, got[id].JSON, u.JSON)
-						}
-					}
-					paths := map[string]int{}
-					for _, r := range s.requests {
-						if paths[r.Path]++; paths[r.Path] > 1 {
-							t.Errorf("%s was requested twice", r.Path)
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
 // A span that is cut for idle workers is not read again as a whole, even if the
 // workers get other spans first.
 func TestParallelCutIsKept(t *testing.T) {

@@ -70,13 +70,6 @@ func TestReadLeavesOutDeprovisioned(t *testing.T) {
 	}
 }
 
-func TestReadFromAnEmptyOrg(t *testing.T) {
-	o := newOrg(0)
-	if _, result := o.read(t, o.client(t, nil)); result.Requests != 3 {
-		t.Errorf("requests = %d, want 3", result.Requests)
-	}
-}
-
 // The client sends a cursor back byte for byte.
 func TestReadFollowsNextVerbatim(t *testing.T) {
 	const cursor = "?after=00u%2B%2f+%7e&x=%20;&limit=10"

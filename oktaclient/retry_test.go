@@ -62,30 +62,6 @@ var faults = []struct {
 	{"reset", "closed", "EOF", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
 }
 
-func TestFaultOnce(t *testing.T) {
-	for _, fault := range faults {
-		t.Run(fault.name, func(t *testing.T) {
-			o := newOrg(95)
-			o.hook = func(n int, w http.ResponseWriter, r *http.Request) bool {
-				if n == 3 {
-					fault.answer(w, r)
-				}
-				return n == 3
-			}
-			s, result := o.read(t, o.client(t, nil))
-			if len(s.users) != 95 || result.Rows != 95 || result.Requests != o.count() {
-				t.Errorf("%d users, %d rows, %d of %d requests; want no user twice", len(s.users), result.Rows, result.Requests, o.count())
-			}
-			if got := s.requests[2]; got.Error != fault.class || got.Rows != 0 {
-				t.Errorf("transcript = %+v, want %q", got, fault.class)
-			}
-			if s.requests[2].Path != s.requests[3].Path {
-				t.Errorf("retried %s, want %s", s.requests[3].Path, s.requests[2].Path)
-			}
-		})
-	}
-}
-
 func TestFaultForever(t *testing.T) {
 	for _, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
@@ -112,6 +88,9 @@ func TestFaultForever(t *testing.T) {
 			if got := err.Error(); !strings.HasPrefix(got, want) || !strings.Contains(got, " on page 3, tried 5 times") ||
 				fault.class != "closed" && !strings.HasSuffix(got, "(request req7)") {
 				t.Errorf("error = %q, want %q on page 3 with its request", got, want)
+			}
+			if got := s.requests[2]; got.Error != fault.class || got.Rows != 0 || got.Path != s.requests[3].Path {
+				t.Errorf("transcript = %+v, then %s; want %q, and the same path again", got, s.requests[3].Path, fault.class)
 			}
 			if strings.Contains(err.Error()+logged.String(), "secret") {
 				t.Errorf("text of a response is in an error or log:\n%v\n%s", err, logged.String())

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"oktasync/oktaclient"
@@ -113,26 +112,6 @@ func checkResult(t *testing.T, org *sandbox.Org, s *sink) {
 	}
 	if v := org.Stats().Violations; len(v) > 0 {
 		t.Errorf("violations: %v", v)
-	}
-}
-
-func TestSandboxByteForByte(t *testing.T) {
-	for name, cfg := range map[string]sandbox.Config{
-		"plain":        {Users: 2000, Deprovisioned: 100},
-		"joined links": {Users: 450, JoinLinks: true},
-		"twice":        {Users: 450, DuplicateRateHeaders: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newSandbox(t, cfg)
-				s := &sink{}
-				_, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 0 }).Read(t.Context(), everyone, s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				checkResult(t, b.org, s)
-			})
-		})
 	}
 }
 

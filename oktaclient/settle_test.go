@@ -109,18 +109,6 @@ func TestSettleEndsUnsettled(t *testing.T) {
 	})
 }
 
-// Settling an org without changes costs one request.
-func TestSettleWithoutChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newSandbox(t, settled(1000))
-		s := &sink{}
-		result, err := b.client(t, func(cfg *oktaclient.Config) { cfg.PageSize = 200 }).Read(t.Context(), everyone, s)
-		if err != nil || !result.Settled || result.Requests != 5+1+1 || result.Rows != 1000 {
-			t.Errorf("result = %+v, %v; want 7 requests", result, err)
-		}
-	})
-}
-
 // failingUsers fails each list with certain users, like Okta after a change of the
 // profile schema.
 type failingUsers struct {
