@@ -259,36 +259,6 @@ func TestVerifyIsBoundedByItsInput(t *testing.T) {
 	}
 }
 
-// The first snapshot has no predecessor, so only its own files contradict it.
-func TestVerifyChecksTheCountsOfTheFirstSnapshot(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		forge func(f *forgery)
-		want  string
-	}{
-		{"nothing", func(*forgery) {}, ""},
-		{"added and removed users", func(f *forgery) { f.users()["added"], f.users()["removed"] = 5, -5 }, "manifest.json: resources: impossible counts of users"},
-		{"kinds", func(f *forgery) { f.users()["kinds"] = map[string]int{"joined": 5} }, "manifest.json: resources: impossible counts of users"},
-		{"added users", func(f *forgery) { f.users()["added"] = 5; f.users()["kinds"] = map[string]int{"joined": 5} },
-			"manifest.json: resources: impossible counts of users"},
-		{"duplicates", func(f *forgery) { f.users()["duplicates"], f.users()["outside"] = -5, 5 }, "manifest.json: resources: impossible counts of users"},
-		{"rows in all responses", func(f *forgery) { f.users()["rows"] = 6 }, "requests.ndjson: rows of users in all responses: the manifest has 6, and there are 5"},
-		{"rows of the records", func(f *forgery) { f.file("users.ndjson.zst")["rows"] = 6 }, "users.ndjson.zst: it has 5 users, and the manifest has 6"},
-		{"rows of the CSV", func(f *forgery) { f.file("users.csv")["rows"] = 6 }, "users.csv: doesn't match the users of the snapshot"},
-		{"rows of the requests", func(f *forgery) { f.file("requests.ndjson")["rows"] = 9 }, "requests.ndjson: it has "},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := newSite(t, sandbox.Config{Users: 5, Seed: 132})
-			s.must(t, 0, "apply")
-			s.forge(t, test.forge)
-			r := s.run(t, "verify")
-			if (r.status == 0) != (test.want == "") || !strings.Contains(r.stdout, test.want) {
-				t.Errorf("verify: status %d\n%swant %q", r.status, r.stdout, test.want)
-			}
-		})
-	}
-}
-
 // The time of verify grows with the size of the store, not with the product of the
 // lines of the journal and the folders.
 func TestVerifyOfManyLinesAndFolders(t *testing.T) {

@@ -262,14 +262,6 @@ func TestRepairOfEdges(t *testing.T) {
 	storetest.CheckOK(t, s)
 }
 
-// check.py accepts a store of all resources.
-func TestCheckerOfEdges(t *testing.T) {
-	s := storetest.New(t)
-	storetest.Publish(t, s, storetest.Day(1), storetest.Access(1)...)
-	storetest.Publish(t, s, storetest.Day(2), storetest.Access(2)...)
-	checker(t, s)
-}
-
 // checker runs check.py, which must accept a store.
 func checker(t *testing.T, s *snapshot.Store) {
 	t.Helper()

@@ -14,6 +14,7 @@ import (
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/diff"
 )
 
 // A forger changes the newest snapshot, and then recomputes every digest and the
@@ -198,6 +199,36 @@ func TestVerifyFindsForgeries(t *testing.T) {
 			in + "requests.ndjson: rows of groups in all responses: the manifest has 4, and there are 3"},
 	} {
 		testForgery(t, days, test.name, test.forge, test.want)
+	}
+}
+
+// The first snapshot has no predecessor, so only its own files contradict it.
+func TestVerifyFindsForgeriesOfTheFirstSnapshot(t *testing.T) {
+	const in = "staff@20261123T060000Z/"
+	const impossible = in + "manifest.json: resources: impossible counts of users"
+	first := storetest.New(t)
+	storetest.Publish(t, first, storetest.Day(1), storetest.People(5)...)
+	users := func(change func(*snapshot.Counts)) func(*forger) {
+		return func(f *forger) { f.count("users", change) }
+	}
+	rows := func(file string, rows int) func(*forger) { return func(f *forger) { f.entry(file).Rows = rows } }
+	for _, test := range []struct {
+		name  string
+		forge func(f *forger)
+		want  string
+	}{
+		{"nothing", func(*forger) {}, ""},
+		{"added and removed users", users(func(c *snapshot.Counts) { c.Added, c.Removed = 5, -5 }), impossible},
+		{"kinds", users(func(c *snapshot.Counts) { c.Kinds = map[diff.Kind]int{diff.Joined: 5} }), impossible},
+		{"added users", users(func(c *snapshot.Counts) { c.Added, c.Kinds = 5, map[diff.Kind]int{diff.Joined: 5} }), impossible},
+		{"duplicates", users(func(c *snapshot.Counts) { c.Duplicates, c.Outside = -5, 5 }), impossible},
+		{"rows in all responses", users(func(c *snapshot.Counts) { c.Rows = 6 }),
+			in + "requests.ndjson: rows of users in all responses: the manifest has 6, and there are 5"},
+		{"rows of the records", rows("users.ndjson.zst", 6), in + "users.ndjson.zst: it has 5 users, and the manifest has 6"},
+		{"rows of the CSV", rows("users.csv", 6), in + "users.csv: doesn't match the users of the snapshot"},
+		{"rows of the requests", rows("requests.ndjson", 9), in + "requests.ndjson: it has "},
+	} {
+		testForgery(t, first, test.name, test.forge, test.want)
 	}
 }
 

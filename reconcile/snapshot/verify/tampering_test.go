@@ -198,37 +198,6 @@ func TestVerifyFindsFalseSignatures(t *testing.T) {
 	})
 }
 
-// Verify finds a flipped bit in each file of a snapshot, and names the file.
-func TestVerifyFindsFlippedBits(t *testing.T) {
-	s := storetest.Init(t, filepath.Join(t.TempDir(), "snapshots"), snapshot.Options{Signer: storetest.NewSigner(t)})
-	storetest.Publish(t, s, storetest.Day(1), append(storetest.People(2), storetest.Group(1, "Everyone"))...)
-	storetest.Publish(t, s, storetest.Day(2), append(storetest.People(3), storetest.Group(1, "All"))...)
-	files, err := filepath.Glob(s.Path(staff, "2*", "*"))
-	if err != nil || len(files) != 8+10 {
-		t.Fatalf("%d files, %v: %v", len(files), err, files)
-	}
-	bits := 6 // of each file
-	if storetest.Long() {
-		bits = 48
-	}
-	for _, path := range files {
-		data := storetest.Read(t, path)
-		step := max(1, len(data)/bits)
-		for offset := 0; offset < len(data); offset += step {
-			flipped := []byte(data)
-			flipped[offset] ^= 1 << (offset % 8)
-			storetest.Write(t, path, string(flipped))
-			problems, _ := storetest.Verify(t, s)
-			name := filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
-			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, name) }) {
-				t.Errorf("%s, bit %d of byte %d flipped: %q", name, offset%8, offset, problems)
-			}
-		}
-		storetest.Write(t, path, data)
-	}
-	storetest.CheckOK(t, s)
-}
-
 // Verify doesn't read sparse files.
 func TestVerifyEndlessFiles(t *testing.T) {
 	s := storetest.New(t)

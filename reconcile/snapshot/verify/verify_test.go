@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -77,29 +76,6 @@ func TestVerify(t *testing.T) {
 	}
 	if _, err := verify.Verify(t.Context(), s, verify.Options{Exports: []string{"others"}}, nil); err == nil {
 		t.Error("Verify of a missing export: no error")
-	}
-}
-
-// Tools of the system verify a snapshot too.
-func TestSystemTools(t *testing.T) {
-	s := storetest.ThreeDays(t)
-	for _, command := range []string{"sha256sum -c SHA256SUMS", "zstd -t users.ndjson.zst"} {
-		args := strings.Fields(command)
-		if _, err := exec.LookPath(args[0]); err != nil {
-			t.Logf("skipped %s: %v", command, err)
-			continue
-		}
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Dir = filepath.Join(s.Dir(), staff, "latest")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", command, err, out)
-		}
-	}
-	cmd := exec.Command("sh", "-c", "sed -n 2p journal.ndjson | sha256sum")
-	cmd.Dir = filepath.Join(s.Dir(), staff)
-	out, err := cmd.Output()
-	if want := *storetest.Journal(t, s)[2].PreviousLineSHA256; err != nil || !strings.HasPrefix(string(out), want) {
-		t.Errorf("sed -n 2p journal.ndjson | sha256sum: %s, %v, want %s", out, err, want)
 	}
 }
 
