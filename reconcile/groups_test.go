@@ -2,80 +2,14 @@ package reconcile_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"oktasync/oktaclient"
-	"oktasync/oktaclient/sandbox"
-	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
 )
-
-// An export of users and groups of a sandbox org: the plan and the snapshot have
-// the changes of both, and the guard of groups stops a read by itself.
-func TestUsersAndGroups(t *testing.T) {
-	a := newApp(t, sandbox.Config{Users: 30})
-	client, err := oktaclient.New(oktaclient.Config{OrgURL: a.org.URL(), HTTPClient: &http.Client{Transport: a}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := newFixture(t).withGroups(nil)
-	f.use(client, nil)
-	var ids []string
-	for n := range 20 {
-		ids = append(ids, a.org.AddGroup(fmt.Sprint("Group ", n), ""))
-	}
-	f.publish()
-
-	a.org.AddGroup("New", "")
-	a.org.Join(1)
-	if err := errors.Join(a.org.SetGroup(ids[0], "profile.name", []byte(`"Renamed"`)), a.org.DeleteGroup(ids[1])); err != nil {
-		t.Fatal(err)
-	}
-	plan, got := f.plan(), map[string]string{}
-	err = plan.Changes(func(r *snapshot.Resource, c *diff.Change) error {
-		got[fmt.Sprint(r.Name, " ", c.Kind)] = c.Name
-		return nil
-	})
-	want := map[string]string{"groups created": "New", "groups changed": "Renamed", "groups deleted": "Group 1", "users joined": ""}
-	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("changes = %v, %v, want %v", got, err, want)
-	}
-	m := f.publish().Manifest
-	users, groups := m.Resources["users"], m.Resources["groups"]
-	if users.Added != 1 || groups.Added != 1 || groups.Changed != 1 || groups.Removed != 1 || groups.ByStatus != nil {
-		t.Errorf("users = %+v, groups = %+v", users, groups)
-	}
-
-	for _, id := range ids[2:12] {
-		if err := a.org.DeleteGroup(id); err != nil {
-			t.Fatal(err)
-		}
-	}
-	result, err := f.reconcile("")
-	stopped := fmt.Sprintf("quarantined: 10 of %d groups gone, the guard allows 5%%", groups.Total)
-	if err == nil || err.Error() != stopped || result.Outcome != reconcile.Quarantined {
-		t.Errorf("outcome %s, %v, want %s", result.Outcome, err, stopped)
-	}
-	if result, err = f.reconcile("CHG-1042"); err != nil || result.Snapshot.Manifest.Resources["groups"].Removed != 10 {
-		t.Errorf("with an override: %+v, %v", result, err)
-	}
-
-	a.org.Wipe() // as when the app loses its role
-	_, err = f.reconcile("")
-	var quarantined *reconcile.QuarantinedError
-	reasons := []string{"0 users read, the guard requires at least 1", fmt.Sprintf("%d of %[1]d users gone, the guard allows 1%%", users.Total),
-		"0 groups read, the guard requires at least 1", fmt.Sprintf("%d of %[1]d groups gone, the guard allows 5%%", groups.Total-10)}
-	if !errors.As(err, &quarantined) || !slices.Equal(quarantined.Reasons, reasons) {
-		t.Errorf("without a role: %v, want %q", err, reasons)
-	}
-}
 
 // The read of a plan covers the reads of all resources.
 func TestReadOfTwoResources(t *testing.T) {

@@ -3,61 +3,14 @@ package reconcile_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile"
-	"oktasync/reconcile/internal/recordtest"
 	"oktasync/reconcile/snapshot"
 )
-
-func TestPublish(t *testing.T) {
-	f := newFixture(t, person(2), person(1), person(3))
-	s := f.publish()
-	records, err := s.Records(snapshot.Users)
-	got := recordtest.ReadAll(t, records, err)
-	want := `{"id":"00u00001","lastLogin":"2026-11-20T08:00:00.000Z","lastUpdated":"2026-11-23T06:00:00.000Z",` +
-		`"profile":{"badge":12345678901234567890,"department":"Sales","login":"p1@example.com"},"status":"ACTIVE"}`
-	if len(got) != 3 || got["00u00001"] != want {
-		t.Errorf("users = %q, want 3, one of them %s", got, want)
-	}
-	m := s.Manifest
-	if m.Sequence != 1 || m.Previous != nil || m.Resources["users"].Total != 3 || m.Resources["users"].ByStatus["ACTIVE"] != 3 || m.Read.Requests != 1 {
-		t.Errorf("manifest = %+v", m)
-	}
-	if !f.org.query.IncludeDeprovisioned {
-		t.Error("deprovisioned users were not requested")
-	}
-}
-
-func TestUserOnTwoPages(t *testing.T) {
-	newer := person(1, "Sales", "Finance", "06:00:00.000Z", "06:00:09.000Z")
-	newer.LastUpdated = "2026-11-23T06:00:09.000Z"
-	s := newFixture(t, newer, person(2), person(1)).publish()
-	if m := s.Manifest; m.Resources["users"].Total != 2 || m.Resources["users"].Duplicates != 1 || m.Resources["users"].Rows != 3 {
-		t.Errorf("users = %+v", m.Resources["users"])
-	}
-}
-
-// Times in a snapshot are Okta's: local times plus the clock offset.
-func TestTimesAreOktas(t *testing.T) {
-	f := newFixture(t, people(0, 5)...)
-	f.org.ahead = 30 * time.Minute
-	before := time.Now()
-	s := f.publish()
-	read := s.Manifest.Read
-	if off := read.Started.Sub(before.Add(f.org.ahead)); off.Abs() > time.Minute || read.Finished.Before(read.Started.Time) || read.ClockOffsetMS != -f.org.ahead.Milliseconds() {
-		t.Errorf("read = %+v, want times 30 minutes after %v", read, before)
-	}
-	transcript, err := os.ReadFile(filepath.Join(s.Dir(), "requests.ndjson"))
-	if want := read.Started.Format("2006-01-02T15:04:05.000Z"); err != nil || !strings.Contains(string(transcript), want) {
-		t.Errorf("transcript = %s, %v; want the request at %s", transcript, err, want)
-	}
-}
 
 func TestQuarantine(t *testing.T) {
 	tests := []struct {
@@ -186,36 +139,5 @@ func TestOnChange(t *testing.T) {
 	f.org.users = people(0, 10)
 	if u := f.publish().Manifest.Resources["users"]; u.Base != snapshot.BaseReset || u.Removed != 0 {
 		t.Errorf("users = %+v, want no comparison with other declared users", u)
-	}
-}
-
-func TestLockedExport(t *testing.T) {
-	f := newFixture(t, people(0, 3)...)
-	f.org.hook = func(context.Context) {
-		f.org.hook = nil
-		_, err := f.r.Reconcile(t.Context(), f.export, snapshot.Run{Trigger: "apply"})
-		var locked *snapshot.LockedError
-		if !errors.As(err, &locked) || locked.Holder.PID != os.Getpid() {
-			t.Errorf("err = %v, want a LockedError that names this process", err)
-		}
-	}
-	f.publish()
-}
-
-// A damaged newest snapshot fails a reconcile before it reads the org or writes a line.
-func TestDamagedNewestSnapshot(t *testing.T) {
-	f := newFixture(t, people(0, 30)...)
-	manifest := filepath.Join(f.publish().Dir(), "manifest.json")
-	if err := os.WriteFile(manifest, []byte(`{"format":`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f.org.fail = errors.New("the org was read")
-	_, err := f.r.Reconcile(t.Context(), f.export, snapshot.Run{Trigger: "apply", User: "ada"})
-	want := "write all-users: read " + manifest + ": it is cut short"
-	if err == nil || err.Error() != want {
-		t.Errorf("err = %v, want %s", err, want)
-	}
-	if e := f.lastEvent(); e.Event != snapshot.EventPublished {
-		t.Errorf("last event = %+v", e)
 	}
 }
