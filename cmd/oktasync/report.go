@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,6 +141,9 @@ func (f *reportFlags) writer(ctx context.Context, o *report.Options) (func(io.Wr
 	}
 	if err := drawSamples(d, f.samples, f.seed); err != nil {
 		return nil, err
+	}
+	for i := range d.Sections {
+		d.Sections[i].Rows = cancelable(ctx, d.Sections[i].Rows)
 	}
 	switch f.format {
 	case "xlsx":
@@ -282,6 +286,18 @@ func writeSection(w io.Writer, s *document.Section) error {
 		}
 	}
 	return nil
+}
+
+// cancelable returns rows that end with an error when ctx ends, so that a writer removes
+// its temporary files.
+func cancelable(ctx context.Context, rows iter.Seq2[document.Row, error]) iter.Seq2[document.Row, error] {
+	return func(yield func(document.Row, error) bool) {
+		for row, err := range rows {
+			if !yield(row, cmp.Or(err, ctx.Err())) {
+				return
+			}
+		}
+	}
 }
 
 // writeAtomically replaces the file at path by what write writes. Only its owner can read

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"oktasync/cmd/oktasync/internal/document"
 )
 
 // A signal or an error during a write leaves the file as it was, and no other file.
@@ -42,4 +44,29 @@ func TestWriteAtomically(t *testing.T) {
 		t.Errorf("writeAtomically() = %v, want %v", err, context.Canceled)
 	}
 	expect("a signal", "first")
+}
+
+// A signal ends the rows of a section with an error, so that a writer removes its
+// temporary files.
+func TestRowsEndWithASignal(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	read := 0
+	for row, err := range cancelable(ctx, func(yield func(document.Row, error) bool) {
+		for yield(document.Row{Key: "00u1"}, nil) {
+		}
+	}) {
+		if read++; err != nil {
+			break
+		}
+		if row.Key != "00u1" || read > 2 {
+			t.Fatalf("row %d is %v", read, row)
+		}
+		if read == 2 {
+			cancel()
+		}
+	}
+	if read != 3 {
+		t.Errorf("%d rows were read, want 3", read)
+	}
 }

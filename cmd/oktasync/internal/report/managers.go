@@ -11,22 +11,12 @@ import (
 func (s *stateOf) noManager() *userTable {
 	return &userTable{
 		id: "no-manager", title: "Without a manager",
-		method:  []string{"Accounts without a manager (profile.manager and profile.managerId). Accounts with the status DEPROVISIONED are left out." + s.oneOfManagers()},
+		method:  []string{"Accounts without a manager (profile.manager and profile.managerId). Accounts with the status DEPROVISIONED are left out."},
 		missing: s.missing("profile.manager", "profile.managerId"),
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
 			return "", nil, u.Status != "DEPROVISIONED" && u.Manager == ""
 		},
 	}
-}
-
-// oneOfManagers returns a sentence if only one of the two attributes is recorded.
-func (s *stateOf) oneOfManagers() string {
-	for _, path := range []string{"profile.manager", "profile.managerId"} {
-		if s.missing(path) != "" {
-			return " Not recorded: " + path + "."
-		}
-	}
-	return ""
 }
 
 // managerKeys are the attributes that a manager's id or name can be, in the order in which
@@ -101,7 +91,7 @@ func (s *stateOf) managerLeft() *userTable {
 			t.method = append(t.method, "The export leaves out users, so a manager who isn't recorded can have an account.")
 		}
 		if found.unknown() {
-			t.missing = "The managers of the users are ids or names that no recorded user has: " + strings.Join(managerKeys, ", ") + "."
+			t.missing = "No manager is the " + strings.Join(managerKeys, ", ") + " of a recorded user."
 		}
 		return nil
 	})

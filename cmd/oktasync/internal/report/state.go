@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"oktasync/cmd/oktasync/internal/document"
@@ -41,6 +43,9 @@ func state(o *Options) ([]document.Section, error) {
 	}
 	var sections []document.Section
 	for _, t := range tables {
+		if left := s.unrecorded(slices.Clone(userPaths)...); len(left) > 0 {
+			t.method = append(t.method, "Not recorded: "+strings.Join(left, ", ")+".")
+		}
 		sections = append(sections, t.section(linksOf(o.Snapshot.Manifest.Org.URL)))
 	}
 	return sections, nil

@@ -49,6 +49,12 @@ var openStatuses = []string{"ACTIVE", "PASSWORD_EXPIRED", "RECOVERY", "LOCKED_OU
 // userColumns are the first columns of the sections about users.
 var userColumns = []string{"login", "name", "status", "department", "manager", "last_login", "created"}
 
+// userPaths are the attributes in userColumns and statusChanged.
+var userPaths = []string{
+	"profile.login", "profile.displayName", "profile.firstName", "profile.lastName", "profile.department", "profile.manager", "profile.managerId",
+	"lastLogin", "created", "statusChanged",
+}
+
 func (u *user) cells() []string {
 	return []string{u.Login, u.Name, u.Status, u.Department, u.Manager, u.LastLogin, u.created}
 }
@@ -81,15 +87,18 @@ type stateOf struct {
 
 func (s *stateOf) records(r *snapshot.Resource) bool { return slices.Contains(s.s.Recorded(), r) }
 
+// unrecorded returns those of paths that no user has, because the export leaves them out.
+func (s *stateOf) unrecorded(paths ...string) []string {
+	declared := s.s.Manifest.Declared.Resources[snapshot.Users.Name].Attributes
+	return slices.DeleteFunc(paths, func(path string) bool { return snapshot.Users.CanHave(path, declared) })
+}
+
 // missing returns why the users have none of these attributes, or "" if they can have one.
 func (s *stateOf) missing(paths ...string) string {
-	declared := s.s.Manifest.Declared.Resources[snapshot.Users.Name].Attributes
-	for _, path := range paths {
-		if snapshot.Users.CanHave(path, declared) {
-			return ""
-		}
+	if left := s.unrecorded(slices.Clone(paths)...); len(left) == len(paths) {
+		return "Not recorded: " + strings.Join(left, ", ") + "."
 	}
-	return "Not recorded: " + strings.Join(paths, ", ") + "."
+	return ""
 }
 
 // A userTable is a section whose rows are users. It keeps them in memory.
