@@ -5,9 +5,9 @@
 // The commands plan and apply and the daemon call it. Start with
 // [Reconciler.Reconcile], then [Reconciler.Plan].
 //
-// Records arrive from a [Source] in any order, are reduced to the declared attributes,
-// sorted in unnamed temporary files, and compared with the newest snapshot in one merge
-// of two sorted streams. So memory doesn't grow with the users, members and
+// A [Source] returns records in any order. They are reduced to the declared attributes,
+// and sorted in unnamed temporary files. One merge of two sorted streams compares them
+// with the newest snapshot. So memory doesn't grow with the users, members and
 // assignments; it has about 200 bytes per group and app.
 //
 // The files: config.go (the input), read.go (the order of reads), chain.go (one read),

@@ -69,7 +69,7 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 	flags.StringVar(&f.from, "from", "", "what changed since the last snapshot of `DATE` or before")
 	flags.StringVar(&f.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
 	nearestFlag(cmd, &f.nearest)
-	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that the last read didn't read")
+	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that were carried over, not read")
 	flags.StringVar(&f.format, "format", "html", "html or xlsx; with --review: xlsx or csv; with --section: csv")
 	flags.StringVar(&f.section, "section", "", "with --format csv: only the section `ID`, such as leavers")
 	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")

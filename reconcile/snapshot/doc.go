@@ -48,9 +48,8 @@
 // has the digest of the previous one. Each name is at least one second later than
 // the previous name. The base of a resource is "none" if the previous snapshot
 // doesn't record it, "reset" if other records were declared, and otherwise
-// "previous". If a resource that is optional couldn't be read, its counts have available
-// false, the reason and the last snapshot with its records, and the snapshot has no
-// files of it. The next read is compared with that last snapshot, and retention keeps it. Only a
+// "previous". If an optional resource couldn't be read, the snapshot has no files of it.
+// Its counts have available false, the reason, and the last snapshot with its records. The next read is compared with that last snapshot, and retention keeps it. Only a
 // resource with the base "previous" has a changes file; the counts of changes of the
 // others are 0.
 //

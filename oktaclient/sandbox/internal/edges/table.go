@@ -1,7 +1,7 @@
 // Package edges contains the edges between the objects of a sandbox org: the
 // members of groups, and the users and groups that are assigned to apps. It keeps
-// every version of an edge, with the time of its start and of its end, so that a
-// test can read what the org contained at any time.
+// every version of an edge, with the times of its start and its end. A test can
+// therefore read what the org contained at any time.
 //
 // Package sandbox uses it. Start reading at [Graph] (graph.go), which has a [Table] for each
 // kind of edge. All times are nanoseconds since 1970.
