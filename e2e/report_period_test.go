@@ -140,6 +140,10 @@ func TestReportOfAPeriod(t *testing.T) {
 			t.Errorf("with missing changes files, the report doesn't have %q", want)
 		}
 	}
+	s.sh(t, "rm snapshots/all-users/latest/apps.changes.ndjson")
+	if r := s.must(t, 1, "report", "all-users", "--from", first); !strings.Contains(r.stderr, "apps.changes.ndjson: it is missing") {
+		t.Errorf("a changes file of a snapshot that wasn't pruned is missing: %s", r.stderr)
+	}
 }
 
 // checkSample checks that a sample has the rows that its method describes.

@@ -51,13 +51,13 @@ func (e *event) key() string {
 }
 
 // events returns the events of resources: those of one snapshot after those of the one
-// before. gaps describes the changes files that are missing.
+// before. gaps describes the changes files of pruned snapshots that weren't kept.
 func (p *period) events(wanted func(line []byte) bool, resources ...*snapshot.Resource) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		for _, s := range p.snapshots {
 			for _, r := range resources {
 				for c, err := range s.EachChange(r, wanted) {
-					if errors.Is(err, fs.ErrNotExist) {
+					if errors.Is(err, fs.ErrNotExist) && s.Erased() {
 						break
 					}
 					if !yield(&event{c, r, s}, err) || err != nil {

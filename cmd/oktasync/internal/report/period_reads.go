@@ -108,7 +108,8 @@ func (r *reads) events() iter.Seq2[journalEvent, error] {
 func (r *reads) section() document.Section {
 	return document.Section{
 		ID: "reads", Title: "Reads",
-		Method:  append(r.method(), "One row is one event in the journal that ended a read. A released read is published a second time. reason is why it wasn't published."),
+		Method: append(r.method(), r.endText(),
+			"One row is one event in the journal that ended a read. A quarantined read that was released has a second row. reason is why it wasn't published."),
 		Columns: columns("at", "outcome", "snapshot", "reason"),
 		Rows: func(yield func(document.Row, error) bool) {
 			for e, err := range r.events() {
