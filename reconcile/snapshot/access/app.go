@@ -51,8 +51,8 @@ func (f *finder) ofApps() error {
 	})
 }
 
-// appUsers finds the users of an app, ordered by id. It merges the users, the rows of
-// app_users, and blocks of edges.
+// appUsers finds the users of an app, ordered by id. It merges the users and blocks of
+// edges.
 type appUsers struct {
 	*finder
 	app      app
@@ -60,7 +60,6 @@ type appUsers struct {
 	assigned func(app, group string) moment
 
 	users cursor
-	rows  cursor // of app_users
 }
 
 // An edge connects a user to the app, or to a group that gives the app.
@@ -68,7 +67,7 @@ type edge struct {
 	user  string
 	via   int // 0: the app; otherwise the group with the index via-1
 	since moment
-	given *assignment // of an edge to an app in allUsers
+	given *assignment // of an edge to an app
 }
 
 func (e edge) compare(other edge) int {
@@ -76,11 +75,9 @@ func (e edge) compare(other edge) int {
 }
 
 func (u *appUsers) find() error {
-	var stops [2]func()
-	u.users, stops[0] = newCursor(recordsOf(u.s, snapshot.Users), "id")
-	u.rows, stops[1] = newCursor(childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}), "user_id")
-	defer stops[0]()
-	defer stops[1]()
+	var stop func()
+	u.users, stop = newCursor(recordsOf(u.s, snapshot.Users), "id")
+	defer stop()
 	return eachBlock(u.block, u.setSince, func(block []edge, last bool) error {
 		return mergeUsers(&u.users, u.app.implicit, block, last, u.pass)
 	})
@@ -155,10 +152,14 @@ func (u *appUsers) block(after string) (edges []edge, complete bool, err error) 
 	b := blockBuilder{after: after}
 	for record, err := range childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}) {
 		user, err := text(record, "user_id", err)
+		if err == nil && b.wants(user) {
+			var given *assignment
+			given, err = assignmentOf(record)
+			b.add(edge{user: user, given: given})
+		}
 		if err != nil {
 			return nil, false, err
 		}
-		b.add(edge{user: user})
 	}
 	if err := b.addMembers(u.s, u.groups, 1); err != nil {
 		return nil, false, err
@@ -271,14 +272,7 @@ func (u *appUsers) pass(id string, edges []edge) error {
 	var given *assignment
 	var since moment
 	if len(edges) > 0 && edges[0].via == 0 {
-		since, edges = edges[0].since, edges[1:]
-		row, err := u.rows.take(id)
-		if err == nil {
-			given, err = assignmentOf(row)
-		}
-		if err != nil {
-			return err
-		}
+		given, since, edges = edges[0].given, edges[0].since, edges[1:]
 	}
 	grants := make([]grant, len(edges))
 	for i, e := range edges {
