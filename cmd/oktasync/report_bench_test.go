@@ -58,7 +58,7 @@ type recordedOrg struct {
 	store     *snapshot.Store
 	declared  snapshot.Declaration
 	random    *rand.Rand
-	started   time.Time // of the next read
+	started   time.Time // of the next read; it must not be in the future
 	resources []*recordedResource
 	users     int
 	groups    int
@@ -95,7 +95,7 @@ func newRecordedOrg(b *testing.B, dir string, percent int) *recordedOrg {
 		b.Fatal(err)
 	}
 	o := &recordedOrg{
-		store: store, random: rand.New(rand.NewPCG(1, 16)), started: time.Date(2026, 1, 5, 6, 0, 0, 0, time.UTC),
+		store: store, random: rand.New(rand.NewPCG(1, 16)), started: time.Date(2025, 12, 1, 6, 0, 0, 0, time.UTC),
 		declared: snapshot.Declaration{Formats: []string{"ndjson"}, Resources: make(map[string]snapshot.DeclaredResource)},
 		users:    500 * percent, groups: 20 * percent, apps: 3 * percent,
 	}
