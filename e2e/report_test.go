@@ -141,7 +141,7 @@ func TestNoOutputPromisesTooMuch(t *testing.T) {
 	}
 	promise := regexp.MustCompile(`(?i)\b(complete|completely|completeness|valid|validated|certified|everyone|approved)\b`)
 	permitted := regexp.MustCompile(`oktasync\.yaml is valid|"valid": (true|false)|, valid until |(no|not|isn't) valid|` +
-		`group Everyone|["“][Ee]veryone|&#34;Everyone|\\\(dqEveryone|"everyone"|It doesn&#39;t show that Okta&#39;s answers were right, that access was approved|` +
+		`group Everyone|>Everyone</td>|["“][Ee]veryone|&#34;Everyone|\\\(dqEveryone|"everyone"|It doesn&#39;t show that Okta&#39;s answers were right, that access was approved|` +
 		`They don&#39;t show that Okta&#39;s answers were right, that access was approved`)
 	for name, output := range outputs {
 		for line := range strings.Lines(output) {
