@@ -19,7 +19,7 @@ import (
 var hostile = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onclick='x`, `&lt;b&gt;`, `<!-- `, `]]>`,
 	`=HYPERLINK("http://example.com")`, `+1`, `-1`, `@SUM(1)`, `_x0041_`, `_x005F_`, `01234567890123456789`, ` space `,
-	"a\x00\x07\x1b[31mb", "line\r\nline\ttab", "\u202eright to left\u2066", "\ufffe\uffff", "\xff invalid", "יוסי", "😀",
+	"a\x00\x07\x1b[31mb", "line\r\nline\ttab", "\u202eright to left\u2066", "\ufffe\uffff", "\xff invalid", "יוסי", "😀", "",
 }
 
 // rows returns rows with one cell each.
@@ -44,7 +44,7 @@ func everywhere(text string) *document.Document {
 		yield(document.Row{Key: text, Cells: []string{text, text}, Link: "https://example.com/" + text}, nil)
 	}
 	return &document.Document{Title: text, Cover: []document.Fact{{Name: text, Text: []string{text}}}, Sections: []document.Section{
-		s, {ID: "missing", Title: text, Method: []string{text}, Missing: text},
+		s, {ID: "missing", Title: text, Method: []string{text}, Missing: "Not recorded: " + text},
 	}}
 }
 
