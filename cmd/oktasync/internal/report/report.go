@@ -2,9 +2,10 @@
 // words: counts, changes and queries.
 //
 // The command report uses Build (build.go), which returns a document with a cover
-// (cover.go) and sections. The other commands and the daemon use the texts in this file:
-// start reading at [Changes]. names.go finds the names of the two ends of an edge, and
-// people.go the name, department and manager of users.
+// (cover.go) and sections: administrators.go, accounts.go (dormant, locked and other
+// accounts), deprovisioned.go, managers.go, and period*.go. The other commands and the daemon
+// use the texts in this file: start reading at [Changes]. names.go finds the names of the two
+// ends of an edge, and people.go the name, department and manager of users.
 package report
 
 import (
