@@ -106,12 +106,13 @@ func (f *reviewFlags) writer(ctx context.Context, o *report.Options, format stri
 
 func (a *app) reviewCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "review",
+		Use:   "review check",
 		Short: "Check the decisions of an access review",
 		Long: `Checks decisions that people recorded in a spreadsheet, or in Okta Identity Governance.
 report --review writes the spreadsheet.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  oktasync review check review.csv --against workforce@2026-06-30",
+		Args:    knownCommand,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.reviewCheckCommand())
 	return cmd
