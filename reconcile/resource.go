@@ -76,8 +76,8 @@ type Attributes struct {
 	Exclude []string `yaml:"exclude" example:"[credentials, profile.mobilePhone]"`
 }
 
-// UserChanges selects which differences between two states of a user count. A
-// path covers everything below it.
+// UserChanges selects the differences between two states of a user that are reported as
+// changes. A path covers everything below it.
 type UserChanges struct {
 	// Ignore lists paths whose change alone isn't reported as a change.
 	Ignore []string `yaml:"ignore" example:"[lastLogin, lastUpdated, profile.nickName]"`
@@ -85,8 +85,8 @@ type UserChanges struct {
 	Moved []string `yaml:"moved" example:"[profile.department, profile.managerId]"`
 }
 
-// Changes selects which differences between two states of a record count. A path
-// covers everything below it.
+// Changes selects the differences between two states of a record that are reported as
+// changes. A path covers everything below it.
 type Changes struct {
 	// Ignore lists paths whose change alone isn't reported as a change.
 	Ignore []string `yaml:"ignore" example:"[lastUpdated, profile.description]"`

@@ -34,9 +34,10 @@ func (a *app) accessCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "access EXPORT",
 		Short: "Show who is assigned which app or admin role, and through what",
-		Long: `Prints one row for each path from a user to an app: a direct assignment, a group of
-the user that gives the app, or implicit if the app is open to all users. --user,
---group and --app select the paths by an id, a login, or an exact name or label.
+		Long: `Prints one row for each path from a user to an app. via is direct for an assignment
+of the user, group for an assignment of a group of the user, and implicit if the app
+is open to all users. --user, --group and --app select the paths by an id, a login, or
+an exact name or label.
 
 usable is no if the app, the user or the assignment isn't active, and unknown if the
 record doesn't show it. first_seen is the snapshot in which the path appeared, and

@@ -41,12 +41,12 @@ func (a *app) reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report EXPORT[@SNAPSHOT]",
 		Short: "Write a report for people, as HTML or XLSX",
-		Long: `Writes one file for people: a cover with the source of the data, and tables of the
-administrators and of the accounts that a review asks for, such as dormant accounts and
-accounts without a manager. The default is the newest snapshot.
+		Long: `Writes one file for people. It has a cover with the source of the data, and tables of
+administrators and of accounts to review, such as dormant accounts and accounts without
+a manager. The default is the newest snapshot.
 
-With --from, the report also has what changed between two snapshots: accounts that were
-closed, joiners, movers, access, and the reads in between. --from DATE is the state at the
+With --from, the report also has the changes between two snapshots: closed accounts,
+joiners, movers, changes of access, and the reads in between. --from DATE is the state at the
 end of that day. For a quarter, use --from 2026-03-31 --to 2026-06-30.
 
 With --review, it writes the rows that people review instead, with columns for their
@@ -71,10 +71,10 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that were carried over, not read")
 	flags.StringVar(&f.format, "format", "html", "html or xlsx; with --review: xlsx or csv; with --section: csv")
-	flags.StringVar(&f.section, "section", "", "with --format csv: only the section `ID`, such as leavers")
+	flags.StringVar(&f.section, "section", "", "with --format csv: write the section `ID`, such as leavers")
 	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")
-	flags.StringArrayVar(&f.samples, "sample", nil, "`SECTION:N`: only N rows of a section, such as dormant:25, drawn with --seed")
-	flags.StringVar(&f.seed, "seed", "", "any `TEXT`: another seed draws other rows")
+	flags.StringArrayVar(&f.samples, "sample", nil, "only N rows of a section, drawn with --seed, as `SECTION:N`, such as dormant:25")
+	flags.StringVar(&f.seed, "seed", "", "with --sample: any `TEXT`; the same seed draws the same rows")
 	flags.StringVar(&f.preparedBy, "prepared-by", "", "`TEXT` for the cover (default the user of this process)")
 	f.review.add(cmd)
 	return a.reads(cmd, func(r *reader, args []string) error {

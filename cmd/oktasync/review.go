@@ -31,7 +31,7 @@ type reviewFlags struct {
 
 func (f *reviewFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.by, "review", "", "write the population of a review, by the reviewer in this `COLUMN` of access, such as manager")
+	flags.StringVar(&f.by, "review", "", "write the rows to review, by the value in this `COLUMN` of access, such as manager")
 	flags.StringVar(&f.user, "user", "", "with --review: only paths of this `USER`")
 	flags.StringVar(&f.group, "group", "", "with --review: only paths through this `GROUP`")
 	flags.StringVar(&f.app, "app", "", "with --review: only paths to this `APP`")
@@ -130,14 +130,14 @@ func (a *app) reviewCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Compare recorded decisions with a snapshot",
-		Long: `Reads CSV files with decisions, and compares them with the snapshot that the review was
-about: the files of report --review, or the export of Okta's Past Campaign Details. Save
-each sheet of a workbook as "CSV UTF-8", and pass all files of a review at once.
+		Long: `Compares CSV files with decisions with the snapshot that the review was about. The files
+are those of report --review, or the export of Okta's Past Campaign Details. Save each
+sheet of a workbook as "CSV UTF-8", and pass all files of a review at once.
 
-It lists the rows that are missing, extra, altered, duplicate or undecided, and the
-decisions of reviewers that are unknown, inactive, or the subject. It lists the decisions
-before the read or after --due, and what has become of each revoked row in later
-snapshots. The journal records the SHA-256 of each file, once.
+It lists the rows that are missing, extra, altered, duplicate or undecided. It lists
+decisions by people who aren't active users or decide about their own access, and
+decisions before the read or after --due. For each revoked row, it reports whether later
+snapshots still have it. The journal records the SHA-256 of each file, once.
 
 The exit status is 1 if it finds a problem. A check doesn't show that a decision was
 right, or who entered it.`,
@@ -186,7 +186,7 @@ func (a *app) reviewCheck(ctx context.Context, r *reader, export string, files [
 	}
 	if !f.noRecord {
 		if err = a.record(ctx, export, o.Snapshot, events); err != nil {
-			err = fmt.Errorf("the files were checked, and not recorded: %w", err)
+			err = fmt.Errorf("the files were checked, but not recorded: %w", err)
 		}
 	}
 	if err := errors.Join(err, p.end(sum, events), p.w.Flush()); err != nil || sum.Problems == 0 {

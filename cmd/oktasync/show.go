@@ -27,8 +27,8 @@ in the export's time zone), or by @-1 for the snapshot before the newest.
 
 --filter selects records by an expression in Okta's filter language, such as
 status eq "ACTIVE" and lastLogin lt now-90d. The operators are eq, ne, gt, ge, lt, le,
-co, sw, pr, and, or, not. now is the time when the read of the snapshot began. The
-records of members and assignments also have login, group_name and app_label.`,
+co, sw, pr, and, or, not. now is the time when the read of the snapshot began. An
+expression about members or assignments can also use login, group_name and app_label.`,
 		Example: `  oktasync show all-users
   oktasync show all-users@-1 --format csv
   oktasync show workforce groups

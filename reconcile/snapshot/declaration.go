@@ -115,8 +115,8 @@ func (i *Interval) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Changes declares which differences between two states of a record count. A path
-// covers everything below it.
+// Changes declares the differences between two states of a record that are reported as
+// changes. A path covers everything below it.
 type Changes struct {
 	Ignore []string `json:"ignore"`          // paths whose change alone is no change
 	Moved  []string `json:"moved,omitempty"` // paths whose change makes a mover; only of users

@@ -3,12 +3,11 @@
 //
 // The commands access and report use it. Start with [Paths] and [Roles] (paths.go), and their
 // rows, [Row] and [RoleRow] (roles.go). The files: user.go and app.go find the paths of a user
-// and of an app, all.go finds all paths, finder.go has what they share, roleholders.go finds
+// and of an app, all.go finds all paths, finder.go has their common code, roleholders.go finds
 // the holders of roles, also the members of groups, scan.go finds records without parsing the
 // others, seen.go finds the snapshot in which a path appeared, and find.go finds objects by
-// their names. Memory grows
-// with the groups, apps and role assignments, but not with users, memberships and app
-// assignments.
+// their names. Memory grows with the groups, apps and role assignments, but not with users,
+// memberships and app assignments.
 package access
 
 import (

@@ -136,7 +136,7 @@ func (s *stateOf) neverSignedIn() *userTable {
 func (s *stateOf) unused() *userTable {
 	return &userTable{
 		id: "unused", title: "Not activated for over 30 days",
-		method: []string{"Accounts with the status STAGED or PROVISIONED since more than 30 days before the read began, the oldest first. " +
+		method: []string{"Accounts that had the status STAGED or PROVISIONED for more than 30 days when the read began, the oldest first. " +
 			"since is statusChanged, or created if Okta has no statusChanged. days is the number of days since then."},
 		columns: []string{"since", "days"},
 		missing: s.missing("statusChanged", "created"),

@@ -15,8 +15,8 @@ func administrators(o *Options) ([]document.Section, error) {
 	s := document.Section{
 		ID: "administrators", Title: "Administrators",
 		Method: []string{
-			"Paths from a holder to an admin role: the role of a user, of a group, of a service app, and of each member of a group with a role. " +
-				"Super Administrators come first. note says why a holder may be unable to use the role.",
+			"One row for each path from a holder to an admin role. Holders are users, groups, service apps, and the members of groups with a role. " +
+				"Super Administrators come first. note is the reason why a holder may be unable to use the role.",
 			"first_seen is the snapshot in which the path appeared, and absent_in the one before it. If absent_in is empty, the path can be older. " +
 				"Permissions of custom roles and members of resource sets aren't listed.",
 		},

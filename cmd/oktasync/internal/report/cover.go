@@ -210,7 +210,7 @@ func narrowing(d snapshot.Declaration) string {
 			parts = append(parts, "deprovisioned "+r.Name+" are left out")
 		}
 		if a := declared.Attributes; len(a.Include) > 0 {
-			parts = append(parts, "of "+r.Name+", only "+term.Plural(len(a.Include), "attribute"))
+			parts = append(parts, "only "+term.Plural(len(a.Include), "attribute")+" of "+r.Name)
 		}
 	}
 	return cmp.Or(strings.Join(parts, "; "), "none")

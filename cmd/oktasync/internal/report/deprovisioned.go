@@ -39,9 +39,9 @@ func (s *stateOf) deprovisioned() *userTable {
 	t := &userTable{
 		id: "deprovisioned-with-access", title: "Deprovisioned, but still in groups or apps",
 		method: []string{
-			`Accounts with the status DEPROVISIONED that are still a member of a group other than "Everyone", or are still assigned an app. ` +
-				"groups and apps are their numbers. since is statusChanged, and days is the number of days from then to the read.",
-			fmt.Sprintf("At most %d of the groups and apps are named.", maxHeld),
+			`Accounts with the status DEPROVISIONED that are still members of a group other than "Everyone", or are still assigned an app. ` +
+				"groups and apps are the numbers of these groups and apps. since is statusChanged, and days is the number of days from then to the read.",
+			fmt.Sprintf("names has at most %d of them.", maxHeld),
 		},
 		columns: []string{"since", "days", "groups", "apps", "names"},
 		accepts: func(u *user, _ []byte) (string, []string, bool) {

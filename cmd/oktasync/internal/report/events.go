@@ -85,9 +85,9 @@ type gap string
 const (
 	noGap       gap = ""
 	notDeclared gap = "%s: not declared in %s. The changes up to their next read aren't listed."
-	notRead     gap = "%s: not read in %s. The changes file of their next read also has the changes up to then."
+	notRead     gap = "%s: not read in %s. The changes file of their next read also contains the changes in between."
 	notCompared gap = "%s: not compared in %s, because the snapshot before has none."
-	reset       gap = "%s: not compared in %s, because other records were declared or the records before were erased."
+	reset       gap = "%s: not compared in %s, because other records were declared or the previous records were erased."
 	notKept     gap = "%s: the changes file of %s wasn't kept."
 )
 

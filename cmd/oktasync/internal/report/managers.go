@@ -11,7 +11,7 @@ import (
 func (s *stateOf) noManager() *userTable {
 	return &userTable{
 		id: "no-manager", title: "Without a manager",
-		method:  []string{"Accounts without a manager (profile.manager and profile.managerId). Accounts with the status DEPROVISIONED are left out."},
+		method:  []string{"Accounts with neither profile.manager nor profile.managerId. Accounts with the status DEPROVISIONED are left out."},
 		missing: s.missing("profile.manager", "profile.managerId"),
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
 			return "", nil, u.Status != "DEPROVISIONED" && u.Manager == ""
@@ -91,7 +91,7 @@ func (s *stateOf) managerLeft() *userTable {
 			t.method = append(t.method, "The export leaves out users, so a manager who isn't recorded can have an account.")
 		}
 		if found.unknown() {
-			t.missing = "No manager is the " + strings.Join(managerKeys, ", ") + " of a recorded user."
+			t.missing = "No manager matches a recorded user by " + strings.Join(managerKeys, ", ") + "."
 		}
 		return nil
 	})

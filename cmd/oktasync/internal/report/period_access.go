@@ -23,7 +23,7 @@ type edgeTable struct {
 func (p *period) edgeSection(t edgeTable) document.Section {
 	names := sync.OnceValues(func() (Names, error) { return p.names(t.resources...) })
 	s := document.Section{ID: t.id, Title: t.title, Columns: columns(append(t.columns, "seen_in")...), Missing: p.missing(t.resources...)}
-	s.Method = append(t.method, "seen_in is the snapshot whose read saw the event first. What was granted and revoked between two reads isn't visible.")
+	s.Method = append(t.method, "seen_in is the snapshot whose read saw the event first. A change that was reversed between two reads isn't visible.")
 	s.Method = append(s.Method, p.gaps(t.resources...)...)
 	s.Rows = func(yield func(document.Row, error) bool) {
 		names, err := names()
@@ -56,8 +56,8 @@ func (p *period) administratorChanges() document.Section {
 		id: "administrator-changes", title: "Changes of administrators",
 		method: []string{
 			"Admin roles that were granted, revoked or changed. One row is one event.",
-			"A role of a group is one row, and isn't repeated for its members. A user who becomes a member of such a group is only in the section about access.",
-			"scope is ALL for the whole org, targets for single groups or apps, or resource set. It is empty for a changed role whose scope stayed the same. at_okta is the time in Okta's record.",
+			"A role of a group is one row, and isn't repeated for its members. A user who becomes a member of such a group is listed only in the section about access.",
+			"scope is ALL for the whole org, targets for single groups or apps, and resource set for a custom role. It is empty for a changed role whose scope stayed the same. at_okta is the time in Okta's record.",
 		},
 		resources: []*snapshot.Resource{snapshot.RoleAssignments},
 		columns:   []string{"holder", "holder_type", "event", "role", "role_type", "scope", "changes", "at_okta"},
@@ -107,7 +107,7 @@ func (p *period) accessChanges() document.Section {
 	return p.edgeSection(edgeTable{
 		id: "access-changes", title: "Access granted and revoked",
 		method: []string{
-			"Users that became or ceased to be a member of a group or assigned an app, and groups that became or ceased to be assigned an app. One row is one event. " +
+			"Memberships of users in groups, and assignments of users and groups to apps, that were granted or revoked. One row is one event. " +
 				"not_listed means that the record is missing, and Okta's answers don't prove the reason.",
 			"via is direct if the user is assigned the app, and group if the assignment comes from a group. at_okta is the time in Okta's record.",
 		},

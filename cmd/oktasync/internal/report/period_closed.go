@@ -22,13 +22,13 @@ func (u *userEvents) accountsClosed() (document.Section, error) {
 		"Accounts that were deactivated or deleted. One row is one event. This list is not matched with HR.",
 		"suspended_at and deactivated_at are Okta's times (statusChanged). If the record has no time of a suspension, suspended_at is the start of the read that saw it first. " +
 			"days_suspended is the number of whole days between the two.",
-		`access_ended_at is the start of the first read without any app or group of the account, apart from the group "Everyone". It is empty while the account still has one. ` +
-			"still_assigned is their number in the last snapshot. \"none in the period\" means that no snapshot of the period has one.",
+		`access_ended_at is the start of the first read without any app or group of the account, apart from the group "Everyone". It is empty if the account still has one in the last snapshot. ` +
+			"\"none in the period\" means that the account had none in the whole period. still_assigned is the number of its groups and apps in the last snapshot.",
 		personMethod,
 	}
 	method = append(method, access.method()...)
 	if others := u.otherChanges(); others != "" {
-		method = append(method, "Changes of users that no section lists: "+others+".")
+		method = append(method, "Other changes of users, which no section lists: "+others+".")
 	}
 	suspended := make(map[string]string) // the time of the last suspension, by user
 	return u.section(eventTable{
@@ -162,11 +162,11 @@ func (a *closedAccess) method() []string {
 	case len(a.recorded) == 0:
 		return []string{"Not recorded: group_members, app_users. So access_ended_at and still_assigned are empty."}
 	case len(a.recorded) == 1 && a.recorded[0] == snapshot.GroupMembers:
-		return []string{"Not recorded: app_users. So access_ended_at and still_assigned are about groups."}
+		return []string{"Not recorded: app_users. So access_ended_at and still_assigned are only about groups."}
 	case len(a.recorded) == 1:
-		return []string{"Not recorded: group_members. So access_ended_at and still_assigned are about apps."}
+		return []string{"Not recorded: group_members. So access_ended_at and still_assigned are only about apps."}
 	case a.gap > 0:
-		return []string{"access_ended_at is unknown if the changes files that show it are missing."}
+		return []string{"access_ended_at is unknown if the changes files that would show it are missing."}
 	}
 	return nil
 }

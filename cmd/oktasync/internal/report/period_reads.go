@@ -109,7 +109,7 @@ func (r *reads) section() document.Section {
 	return document.Section{
 		ID: "reads", Title: "Reads",
 		Method: append(r.method(), r.endText(),
-			"One row is one event in the journal that ended a read. A quarantined read that was released has a second row. reason is why it wasn't published."),
+			"One row is the event in the journal at the end of a read. A quarantined read that was released has a second row. reason is the reason why a read wasn't published."),
 		Columns: columns("at", "outcome", "snapshot", "reason"),
 		Rows: func(yield func(document.Row, error) bool) {
 			for e, err := range r.events() {
@@ -129,7 +129,7 @@ func (r *reads) section() document.Section {
 func (r *reads) method() []string {
 	due := "The number of reads that were due isn't known, because the report was made without the schedule."
 	if r.o.Next != nil {
-		due = fmt.Sprintf("Due by the schedule of the configuration: %s.", term.Grouped(r.due))
+		due = fmt.Sprintf("Reads that were due by the schedule in the configuration: %s.", term.Grouped(r.due))
 	}
 	text := "In the journal:"
 	for i, event := range []string{snapshot.EventPublished, snapshot.EventUnchanged, snapshot.EventFailed, snapshot.EventQuarantined, snapshot.EventCancelled} {

@@ -109,7 +109,7 @@ func columns(names ...string) []document.Column {
 }
 
 // personMethod explains the columns of each section of users.
-const personMethod = "The attributes and the status are those of the last snapshot. An account that it doesn't have is listed as it was before, without a status. " +
+const personMethod = "The attributes and the status are those of the last snapshot. An account that isn't in this snapshot is listed with its earlier attributes, and without a status. " +
 	"seen_in is the snapshot whose read saw the event first."
 
 func (u *userEvents) joiners() document.Section {
@@ -141,17 +141,17 @@ func (e *event) atOkta() (at string, err error) {
 var managerPaths = []string{"profile.manager", "profile.managerId"}
 
 func (u *userEvents) movers() document.Section {
-	return u.moves("movers", "Movers", "Accounts of which an attribute that the declaration lists under moved has changed, unless only the manager changed. One row is one event.", false)
+	return u.moves("movers", "Movers", "Accounts with a change of an attribute that the declaration lists under changes.moved, unless only the manager changed. One row is one event.", false)
 }
 
 func (u *userEvents) managerChanges() document.Section {
-	return u.moves("manager-changes", "Changes of only the manager", "Movers of which only profile.manager or profile.managerId has changed. One row is one event.", true)
+	return u.moves("manager-changes", "Changes of only the manager", "Accounts that moved, and of whose attributes under changes.moved only profile.manager or profile.managerId changed. One row is one event.", true)
 }
 
 func (u *userEvents) moves(id, title, method string, managerOnly bool) document.Section {
 	return u.section(eventTable{
 		id: id, title: title,
-		method:  []string{method, "An account that moved, and also joined or was closed between the same two reads, is listed only there.", personMethod},
+		method:  []string{method, "If an account moved, and also joined or was closed between the same two reads, only the sections about joiners and closed accounts list it.", personMethod},
 		columns: []string{"changes"},
 		cells: func(e *event) ([]string, bool, error) {
 			if e.Kind != diff.Moved {

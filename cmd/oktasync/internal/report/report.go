@@ -83,8 +83,8 @@ func Changes(counts map[string]snapshot.Counts, first bool) string {
 		return "none to compare with, this is the first snapshot"
 	}
 	return changes(counts, map[string]string{
-		snapshot.BaseNone:  "not compared, the snapshot before doesn't record them",
-		snapshot.BaseReset: "not compared, other records are declared than before, or the records before were erased",
+		snapshot.BaseNone:  "not compared, because the previous snapshot doesn't record them",
+		snapshot.BaseReset: "not compared, because other records were declared or the previous records were erased",
 	})
 }
 

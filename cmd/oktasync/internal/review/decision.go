@@ -89,7 +89,7 @@ func short(text string) string {
 func (c *decisions) checkReviewer(d *decision) {
 	name := d.cell(decidedByColumn)
 	if name == "" {
-		c.problem(d, reviewerMissing, "%s names no person", decidedByColumn)
+		c.problem(d, reviewerMissing, "%s is empty", decidedByColumn)
 		return
 	}
 	r := c.reviewers[strings.ToLower(name)]
@@ -106,14 +106,14 @@ func (c *decisions) checkReviewer(d *decision) {
 		c.problem(d, reviewerInactive, "decided by %s, whose status in the snapshot is %s", short(name), r.Status)
 	}
 	if slices.Contains(r.Users, d.item.user) {
-		c.problem(d, selfReview, "decided by %s, whose own access it is", short(name))
+		c.problem(d, selfReview, "decided by %s about their own access", short(name))
 	}
 }
 
 func (c *decisions) checkTime(d *decision) {
 	text := d.cell(decidedAtColumn)
 	if text == "" {
-		c.problem(d, undated, "has no time in %s", decidedAtColumn)
+		c.problem(d, undated, "%s is empty", decidedAtColumn)
 		return
 	}
 	m, err := parseMoment(text, c.Zone)

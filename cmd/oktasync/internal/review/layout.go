@@ -78,7 +78,7 @@ func (l *layout) check(wanted []string) error {
 	for _, name := range wanted {
 		if _, ok := l.columns[name]; !ok {
 			if l.okta {
-				name += " (" + strings.Join(oktaFields[name], ", ") + ")"
+				name += " (one of: " + strings.Join(oktaFields[name], ", ") + ")"
 			}
 			missing = append(missing, name)
 		}

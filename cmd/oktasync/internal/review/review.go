@@ -4,8 +4,8 @@
 // The commands report and review use it. Start with [Population] and [Check] (check.go).
 // The files: sheets.go writes a sheet for each reviewer, spool.go keeps their rows in a
 // temporary file, table.go reads CSV files with decisions, layout.go has the columns of
-// such a file, reviewer.go finds the people who decided, and revoked.go follows what they
-// revoked.
+// such a file, reviewer.go finds the people who decided, and revoked.go finds the
+// revoked items in later snapshots.
 package review
 
 import (
@@ -91,7 +91,7 @@ func parsePopulation(text string) (*Population, error) {
 		}
 	}
 	if p.String() != text || p.Check() != nil {
-		return nil, fmt.Errorf("the column %s has %q, which no review has", populationColumn, text)
+		return nil, fmt.Errorf("the column %s has %q, which isn't the population of a review", populationColumn, text)
 	}
 	return p, nil
 }

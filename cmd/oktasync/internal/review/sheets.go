@@ -74,8 +74,8 @@ func (p *Population) sheet(n int, reviewer string, l *list) document.Section {
 		ID:    "reviewer-" + strconv.Itoa(n),
 		Title: cmp.Or(reviewer, "no reviewer"),
 		Method: []string{
-			"One row for each path whose " + p.By + " has this value. Enter keep or revoke in the column decision, a date such as " +
-				"2026-11-23 in decided_at, and the login of the person who decides in decided_by. Don't change the other columns: the row is then reported as altered.",
+			"One row for each path with this value of " + p.By + ". Enter keep or revoke in the column decision, a date such as " +
+				"2026-11-23 in decided_at, and the login of the person who decides in decided_by. Don't change the other columns: review check reports changed rows as altered.",
 		},
 	}
 	names := p.columns()

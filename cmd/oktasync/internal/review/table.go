@@ -113,7 +113,7 @@ func (t *table) findHeader(headers map[string]string) error {
 	if problem != nil {
 		return problem
 	}
-	return fmt.Errorf("%s: no row is a header: it needs the columns %s and %s, or those of Okta's Past Campaign Details", t.name, keyColumn, decisionColumn)
+	return fmt.Errorf("%s: no row is a header with the columns %s and %s, or with those of Okta's Past Campaign Details", t.name, keyColumn, decisionColumn)
 }
 
 // prefix adds the position to an error.
