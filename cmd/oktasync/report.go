@@ -46,12 +46,12 @@ administrators and of accounts to review, such as dormant accounts and accounts 
 a manager. The default is the newest snapshot.
 
 With --from, the report also has the changes between two snapshots: closed accounts,
-joiners, movers, changes of access, and the reads in between. --from DATE is the state at the
-end of that day. For a quarter, use --from 2026-03-31 --to 2026-06-30.
+joiners, movers, changes of access, and the reads in between. --from DATE is the state
+at the end of that day. For a quarter, use --from 2026-03-31 --to 2026-06-30.
 
-With --review, it writes the rows that people review instead, with columns for their
-decisions: an XLSX file with a sheet for each reviewer, or one CSV file. review check
-compares the decisions with the snapshot.
+With --review, it writes the rows of an access review instead of these tables, with
+columns for decisions: an XLSX file with a sheet for each reviewer, or one CSV file.
+review check compares the decisions with the snapshot.
 
 The report uses only snapshots that the checkpoint covers, and whose signatures
 verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,

@@ -130,9 +130,9 @@ func (a *app) reviewCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Compare recorded decisions with a snapshot",
-		Long: `Compares CSV files with decisions with the snapshot that the review was about. The files
-are those of report --review, or the export of Okta's Past Campaign Details. Save each
-sheet of a workbook as "CSV UTF-8", and pass all files of a review at once.
+		Long: `Compares the decisions in CSV files with the snapshot that the review was about. The
+files are those of report --review, or the export of Okta's Past Campaign Details. Save
+each sheet of a workbook as "CSV UTF-8", and pass all files of a review at once.
 
 It lists the rows that are missing, extra, altered, duplicate or undecided. It lists
 decisions by people who aren't active users or decide about their own access, and

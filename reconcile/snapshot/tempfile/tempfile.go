@@ -1,6 +1,6 @@
 // Package tempfile creates temporary files without a name.
 //
-// Package snapshot uses it. Start reading at [Create].
+// Packages snapshot and review use it. Start reading at [Create].
 package tempfile
 
 import (

@@ -3,7 +3,7 @@
 // if something must change.
 //
 // Only the command doctor uses it. Start reading at Run and Checks. The files:
-// checker.go (what checks share), keys.go, network.go (from proxy to clock), probe.go (the
+// checker.go (common code), keys.go, network.go (from proxy to clock), probe.go (the
 // connection), okta.go (the org), token.go (the app), scopes.go, api.go and role.go (its
 // permissions), duration.go (the time of a read), store.go.
 package doctor

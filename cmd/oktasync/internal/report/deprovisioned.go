@@ -41,7 +41,7 @@ func (s *stateOf) deprovisioned() *userTable {
 		method: []string{
 			`Accounts with the status DEPROVISIONED that are still members of a group other than "Everyone", or are still assigned an app. ` +
 				"groups and apps are the numbers of these groups and apps. since is statusChanged, and days is the number of days from then to the read.",
-			fmt.Sprintf("names has at most %d of them.", maxHeld),
+			fmt.Sprintf("names lists at most %d groups and apps.", maxHeld),
 		},
 		columns: []string{"since", "days", "groups", "apps", "names"},
 		accepts: func(u *user, _ []byte) (string, []string, bool) {

@@ -145,7 +145,7 @@ func (u *userEvents) movers() document.Section {
 }
 
 func (u *userEvents) managerChanges() document.Section {
-	return u.moves("manager-changes", "Changes of only the manager", "Accounts that moved, and of whose attributes under changes.moved only profile.manager or profile.managerId changed. One row is one event.", true)
+	return u.moves("manager-changes", "Changes of only the manager", "Accounts of which only profile.manager or profile.managerId changed, among the attributes that the declaration lists under changes.moved. One row is one event.", true)
 }
 
 func (u *userEvents) moves(id, title, method string, managerOnly bool) document.Section {
