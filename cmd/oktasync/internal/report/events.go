@@ -84,8 +84,8 @@ type gap string
 
 const (
 	noGap       gap = ""
-	notDeclared gap = "%s: not declared in %s. The changes up to their next read aren't listed."
-	notRead     gap = "%s: not read in %s. The changes file of their next read also contains the changes in between."
+	notDeclared gap = "%s: not declared in %s. Changes from then until its next read aren't listed."
+	notRead     gap = "%s: not read in %s. The changes file of its next read also contains the changes in between."
 	notCompared gap = "%s: not compared in %s, because the snapshot before has none."
 	reset       gap = "%s: not compared in %s, because other records were declared or the previous records were erased."
 	notKept     gap = "%s: the changes file of %s wasn't kept."
