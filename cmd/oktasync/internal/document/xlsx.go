@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/xuri/excelize/v2"
 
@@ -26,7 +27,7 @@ func writeXLSX(w io.Writer, d *Document, limit int) error {
 	}
 	defer b.file.Close()
 	lines := coverLines(d)
-	names := sheetNames{strings.ToLower(coverName): true, "history": true} // Excel reserves the second
+	names := sheetNames{fold(coverName): true, fold("History"): true} // Excel reserves the second
 	for i := range d.Sections {
 		s := &d.Sections[i]
 		m, err := measure(s)
@@ -117,8 +118,20 @@ func (s *Section) lines(first, end, all int) lines {
 	}
 }
 
-// sheetNames contains the names of sheets in lower case.
+// sheetNames contains the names of sheets, as fold returns them.
 type sheetNames map[string]bool
+
+// fold returns the same text for all names that strings.EqualFold reports as equal. To
+// excelize, these are one sheet.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		first := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			first = min(first, next)
+		}
+		return first
+	}, name)
+}
 
 // add returns a name for a sheet that begins as title and differs from all others.
 func (n sheetNames) add(title string) string {
@@ -133,10 +146,10 @@ func (n sheetNames) add(title string) string {
 		title = "Sheet"
 	}
 	name := cut(title, excelize.MaxSheetNameLength, "…")
-	for i := 2; n[strings.ToLower(name)]; i++ {
+	for i := 2; n[fold(name)]; i++ {
 		end := fmt.Sprintf(" (%d)", i)
 		name = cut(title, excelize.MaxSheetNameLength-len(end), "…") + end
 	}
-	n[strings.ToLower(name)] = true
+	n[fold(name)] = true
 	return name
 }

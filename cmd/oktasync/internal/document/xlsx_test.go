@@ -3,6 +3,7 @@ package document_test
 import (
 	"archive/zip"
 	"bytes"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -95,6 +96,23 @@ func TestXLSXHasOnlyTextCells(t *testing.T) {
 			if attributes, _, _ := bytes.Cut(cell, []byte(">")); !bytes.Contains(attributes, []byte(`t="inlineStr"`)) && !bytes.Contains(attributes, []byte(`t="s"`)) {
 				t.Errorf("%s has a cell that is no text: %s", file.Name, attributes)
 			}
+		}
+	}
+}
+
+// excelize compares the names of sheets without case, also those with a long s or a Kelvin sign.
+func TestXLSXHasASheetForEachTitle(t *testing.T) {
+	titles := []string{"sales", "\u017fales", "Sales", "K", "\u212a", "\u03c3", "\u03c2", "cover", "hi\u017ftory"}
+	d := new(document.Document)
+	for _, title := range titles {
+		s := section(fmt.Sprintf("s%d", len(d.Sections)), title)
+		s.Title = title
+		d.Sections = append(d.Sections, s)
+	}
+	f, _ := write(t, d, 10)
+	for i, title := range titles {
+		if got := column(t, f, f.GetSheetName(i+1)); !slices.Equal(got, []string{title}) {
+			t.Errorf("sheet %d has the rows %q, want %q", i+1, got, title)
 		}
 	}
 }
