@@ -294,7 +294,7 @@ func TestReviewFindings(t *testing.T) {
 }
 
 // A review can be in several files, as spreadsheets save sheets in several countries. No
-// cell can control the terminal.
+// cell can control the terminal. The summary names the population, which a file can change.
 func TestReviewFiles(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
@@ -310,6 +310,15 @@ func TestReviewFiles(t *testing.T) {
 	}
 	if got = s.check(t, 1, "b.csv", "--no-record"); strings.Count(got, "missing: ") != 4 {
 		t.Errorf("with one of two files:\n%s", got)
+	}
+	rows = slices.DeleteFunc(s.copyRows(), func(row []string) bool {
+		return s.get(row, "app_label") != "Tower" || s.get(row, "user_id") != "00uada"
+	})
+	smaller := "apps by=manager app=" + s.tower + " user=00uada"
+	s.set(rows[0], "population", smaller)
+	s.write(t, "smaller.csv", ',', rows...)
+	if got = s.check(t, 0, "smaller.csv", "--no-record"); !strings.Contains(got, "\npopulation: "+smaller+"\n1 row: ") {
+		t.Errorf("with a smaller population:\n%s", got)
 	}
 }
 

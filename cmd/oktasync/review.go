@@ -315,6 +315,7 @@ func (p *reviewPrinter) end(sum *review.Summary, files []recordedFile) error {
 	for _, f := range files {
 		fmt.Fprintf(p.w, "%s: SHA-256 %s, %s\n", term.Safe(f.Name), f.SHA256, f.text())
 	}
+	fmt.Fprintf(p.w, "population: %s\n", term.Safe(sum.Population)) // a file can name a smaller one
 	fmt.Fprintf(p.w, "%s: %d keep, %d revoke, %d undecided\n", term.Plural(sum.Items, "row"), sum.Keep, sum.Revoke, sum.Undecided)
 	if sum.Problems == 0 {
 		fmt.Fprintln(p.w, "No problems. This doesn't show that a decision was right, or who entered it.")
