@@ -147,8 +147,8 @@ func (c *checker) checkPopulation(l *layout, cells []string) error {
 		return l.check(c.population.(*Population).columns())
 	}
 	if digest := l.cell(cells, manifestColumn); digest != c.Snapshot.Digest {
-		return fmt.Errorf("is about the snapshot %q with the manifest %q, not about %s with the manifest %s",
-			l.cell(cells, snapshotColumn), digest, c.Snapshot.Name(), c.Snapshot.Digest)
+		return fmt.Errorf("is about the snapshot %s with the manifest %s, not about %s with the manifest %s",
+			short(l.cell(cells, snapshotColumn)), short(digest), c.Snapshot.Name(), c.Snapshot.Digest)
 	}
 	p, err := parsePopulation(l.cell(cells, populationColumn))
 	if err != nil {

@@ -105,7 +105,7 @@ func (c *decisions) checkReviewer(d *decision) {
 	if r.Status != active {
 		c.problem(d, reviewerInactive, "decided by %s, whose status in the snapshot is %s", short(name), r.Status)
 	}
-	if slices.Contains(r.Users, d.item.user) {
+	if _, self := slices.BinarySearch(r.Users, d.item.user); self {
 		c.problem(d, selfReview, "decided by %s about their own access", short(name))
 	}
 }

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,23 +37,24 @@ var OktaFields = []string{"user", "resource", "decision", decidedByColumn, decid
 // layoutOf returns the layout of a file with this header, or nil if it isn't a header.
 func layoutOf(header []string, headers map[string]string) (*layout, error) {
 	l := &layout{columns: make(map[string]int)}
+	var repeated error
 	for i, name := range header {
 		name = strings.TrimSpace(name)
 		if _, twice := l.columns[name]; twice && name != "" {
-			return nil, fmt.Errorf("two columns have the name %q", name)
+			repeated = fmt.Errorf("two columns have the name %s", short(name))
 		}
 		l.columns[name] = i
 	}
 	_, hasKey := l.columns[keyColumn]
 	_, hasDecision := l.columns[decisionColumn]
 	if hasKey && hasDecision {
-		return l, nil
+		return l, repeated
 	}
 	l.okta, l.columns = true, oktaColumns(header, headers)
 	if _, ok := l.columns["resource"]; !ok {
 		return nil, nil
 	}
-	return l, l.check(OktaFields[:4])
+	return l, cmp.Or(repeated, l.check(OktaFields[:4]))
 }
 
 // oktaColumns returns the columns of a file of Okta, by field.

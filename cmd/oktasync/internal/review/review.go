@@ -91,7 +91,7 @@ func parsePopulation(text string) (*Population, error) {
 		}
 	}
 	if p.String() != text || p.Check() != nil {
-		return nil, fmt.Errorf("the column %s has %q, which isn't the population of a review", populationColumn, text)
+		return nil, fmt.Errorf("the column %s has %s, which isn't the population of a review", populationColumn, short(text))
 	}
 	return p, nil
 }

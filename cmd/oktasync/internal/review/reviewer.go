@@ -3,7 +3,6 @@ package review
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // A Reviewer is a person named in decided_by.
 type Reviewer struct {
 	DecidedBy string   `json:"decided_by"` // an id, a login or an email address, as in the first file that has it
-	Users     []string `json:"users"`      // the ids of the users who have it
+	Users     []string `json:"users"`      // the ids of the users who have it, sorted
 	Status    string   `json:"status"`     // of the user; ACTIVE if one of several is; "": unknown
 	Keep      int      `json:"keep"`
 	Revoke    int      `json:"revoke"`
@@ -55,8 +54,11 @@ func (r reviewers) find(s *snapshot.Snapshot) error {
 		}
 		for _, name := range names {
 			reviewer := r[strings.ToLower(name)]
-			if reviewer == nil || name == "" || slices.Contains(reviewer.Users, names[0]) {
+			if reviewer == nil || name == "" {
 				continue
+			}
+			if n := len(reviewer.Users); n > 0 && reviewer.Users[n-1] == names[0] {
+				continue // users are sorted by id
 			}
 			reviewer.Users = append(reviewer.Users, names[0])
 			if reviewer.Status != active {

@@ -26,7 +26,7 @@ var files = map[string]string{
 	"mark":        "\ufeffkey,decision\r\na:b,keep\r\n",
 	"semicolons":  "key;decision\r\na:b;keep\r\n",
 	"tabs":        "key\tdecision\r\na:b\tkeep\r\n",
-	"with titles": "Review of Lee,\n\nkey,decision\n\"a:b\",keep\n,\n",
+	"with titles": "Review of Lee,Lee,Lee\n\nkey,decision\n\"a:b\",keep\n,\n",
 }
 
 func TestFormsOfFiles(t *testing.T) {
