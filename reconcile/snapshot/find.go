@@ -165,10 +165,14 @@ func (s *Store) CheckCovered(export string, snapshots ...*Snapshot) error {
 	}
 	for _, snap := range snapshots {
 		if published[snap.Name()] != snap.Digest {
-			return &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that its checkpoint covers", snap.Name())}
+			return notCovered(export, snap)
 		}
 	}
 	return nil
+}
+
+func notCovered(export string, snap *Snapshot) error {
+	return &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that its checkpoint covers", snap.Name())}
 }
 
 // back returns the nth snapshot before the newest.

@@ -97,3 +97,23 @@ func TestFindWhereMidnightIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// A review is recorded only about a snapshot that the checkpoint covers.
+func TestRecordReviewOfAnotherStore(t *testing.T) {
+	s, other := storetest.New(t), storetest.New(t)
+	storetest.Publish(t, s, storetest.Day(1), storetest.People(2)...)
+	storetest.Publish(t, other, storetest.Day(1), storetest.People(3)...)
+	foreign, err := other.Latest(staff)
+	storetest.Must(t, err)
+	w, err := s.Writer(t.Context(), staff, snapshot.Holder{})
+	storetest.Must(t, err)
+	defer w.Close()
+	before := w.Head()
+	_, _, err = w.RecordReview(foreign, snapshot.DigestOf(nil), "ada")
+	if _, ok := errors.AsType[*snapshot.MismatchError](err); !ok || w.Head() != before {
+		t.Errorf("RecordReview() of a snapshot of another store: %v, and the head %v, want a *MismatchError and %v", err, w.Head(), before)
+	}
+	if _, earlier, err := w.RecordReview(w.Latest(), snapshot.DigestOf(nil), "ada"); err != nil || earlier {
+		t.Errorf("RecordReview() = %v, %v", earlier, err)
+	}
+}

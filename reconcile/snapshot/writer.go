@@ -79,7 +79,8 @@ func (w *Writer) Journal(e Event) error {
 
 // RecordReview appends the event that a user had a file with the decisions of a review of
 // snap checked, unless a covered line already has it. digest is the digest of the file.
-// RecordReview returns the event. earlier reports that it was there before.
+// RecordReview returns the event. earlier reports that it was there before. If the
+// checkpoint doesn't cover snap, the error is a *MismatchError.
 func (w *Writer) RecordReview(snap *Snapshot, digest, user string) (e Event, earlier bool, err error) {
 	covered, err := w.covered()
 	if err != nil {
@@ -92,6 +93,13 @@ func (w *Writer) RecordReview(snap *Snapshot, digest, user string) (e Event, ear
 	}
 	if w.failed {
 		return e, false, errHalfway
+	}
+	published, err := w.store.coveredManifests(w.export, w.checkpoint, w.newest)
+	if err != nil {
+		return e, false, err
+	}
+	if published[snap.Name()] != snap.Digest {
+		return e, false, notCovered(w.export, snap)
 	}
 	e = Event{Event: EventReview, Snapshot: snap.Name(), ManifestSHA256: snap.Digest, ReviewSHA256: digest, User: user}
 	err = w.Journal(e)
