@@ -373,6 +373,44 @@ func TestReviewOfRevokedAccess(t *testing.T) {
 	}
 }
 
+// Many apps are read together, and each row has the same result as that of a single app.
+func TestReviewOfManyApps(t *testing.T) {
+	t.Parallel()
+	needs(t, "ssh-keygen")
+	s := newReviewSite(t)
+	apps := []string{s.logbook, s.tower}
+	for i := range 4 {
+		apps = append(apps, s.org.AddApp(fmt.Sprint("App ", i)))
+		check(t, s.org.AssignUser(apps[i+2], "00uada", ""))
+	}
+	s.apply(t)
+	var err error
+	s.snapshot, err = os.Readlink(s.path("snapshots/all-users/latest"))
+	check(t, err)
+	s.header, s.rows = readCSV(t, s.must(t, 0, "report", "all-users", "--review", "manager", "--format", "csv").stdout)
+	campaign := "reviewItem.principalUserd,reviewItem.resourceId,reviewItem.reviewerEmail,decision,decided\n"
+	var items []string
+	for _, row := range s.rows {
+		s.set(row, "decision", "revoke")
+		if app := s.get(row, "app_id"); slices.Contains(apps, app) {
+			items = append(items, fmt.Sprintf("%s,%s,lee@acme.example,REVOKE,%s\n", s.get(row, "user_id"), app, s.afterRead(t).Format(time.DateOnly)))
+		}
+	}
+	slices.Sort(items)
+	items = slices.Compact(items)
+	s.write(t, "f.csv", ',', s.rows...)
+	write(t, s.path("campaign.csv"), campaign+strings.Join(items, ""))
+	check(t, s.org.UnassignUser(apps[3], "00uada"))
+	s.apply(t)
+	for file, rows := range map[string]int{"f.csv": len(s.rows), "campaign.csv": len(items)} {
+		got := s.check(t, 1, file, "--no-record", "--all")
+		if strings.Count(got, ": gone: ada@acme.example, App 1") != 1 || strings.Count(got, ": still_present: ") != rows-1 || strings.Contains(got, "\nmissing: ") ||
+			!strings.Contains(got, fmt.Sprintf("%d rows: 0 keep, %d revoke, 0 undecided", rows, rows)) {
+			t.Errorf("%s with %d rows:\n%s", file, rows, got)
+		}
+	}
+}
+
 // A file of Okta Identity Governance is compared with the users of its apps and the members of
 // its groups.
 func TestReviewOfACampaign(t *testing.T) {

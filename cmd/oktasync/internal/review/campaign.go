@@ -51,20 +51,19 @@ func (c *campaign) items(store *snapshot.Store, s *snapshot.Snapshot, objects []
 				return
 			}
 		}
-		for _, object := range apps {
-			last := ""
-			for row, err := range access.Paths(store, s, access.Query{App: object}) {
-				if err != nil {
-					yield(item{}, err)
-					return
-				}
-				if row.UserID == last {
-					continue
-				}
-				last = row.UserID
-				if !yield(item{key: campaignKey(object, last), user: last, object: object, names: []string{row.Login, row.AppLabel}}, nil) {
-					return
-				}
+		last := ""
+		for row, err := range pathsTo(store, s, access.Query{}, apps) {
+			if err != nil {
+				yield(item{}, err)
+				return
+			}
+			key := campaignKey(row.AppID, row.UserID)
+			if key == last {
+				continue
+			}
+			last = key
+			if !yield(item{key: key, user: row.UserID, object: row.AppID, names: []string{row.Login, row.AppLabel}}, nil) {
+				return
 			}
 		}
 	}

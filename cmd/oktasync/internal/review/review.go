@@ -154,15 +154,32 @@ func (p *Population) items(store *snapshot.Store, s *snapshot.Snapshot, objects 
 	if p.Roles != nil {
 		return each(access.Roles(store, s, *p.Roles), roleItem)
 	}
-	return func(yield func(item, error) bool) {
-		if len(objects) == 0 {
-			objects = []string{p.Apps.App}
-		}
-		for _, object := range objects {
-			q := p.Apps
-			q.App = object
-			for item, err := range each(access.Paths(store, s, q), appItem) {
-				if !yield(item, err) || err != nil {
+	if len(objects) == 0 {
+		return each(access.Paths(store, s, p.Apps), appItem)
+	}
+	return each(pathsTo(store, s, p.Apps, objects), appItem)
+}
+
+// maxQueries is the greatest number of apps that are read one by one. Each takes about as
+// long as all apps together.
+const maxQueries = 4
+
+// pathsTo returns the paths in s that q selects to apps, which are sorted. The paths of a
+// user to an app follow each other.
+func pathsTo(store *snapshot.Store, s *snapshot.Snapshot, q access.Query, apps []string) iter.Seq2[*access.Row, error] {
+	queries := apps
+	if len(apps) > maxQueries {
+		queries = []string{""}
+	}
+	return func(yield func(*access.Row, error) bool) {
+		for _, q.App = range queries {
+			for row, err := range access.Paths(store, s, q) {
+				if err == nil {
+					if _, wanted := slices.BinarySearch(apps, row.AppID); !wanted {
+						continue
+					}
+				}
+				if !yield(row, err) || err != nil {
 					return
 				}
 			}
