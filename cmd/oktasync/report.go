@@ -303,6 +303,9 @@ func cancelable(ctx context.Context, rows iter.Seq2[document.Row, error]) iter.S
 // writeAtomically replaces the file at path by what write writes. Only its owner can read
 // it. If write fails or ctx ends, the file stays as it was.
 func writeAtomically(ctx context.Context, path string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write %s: it isn't a regular file", path) // replacing a device would break it
+	}
 	dir, name := filepath.Split(path)
 	partial := filepath.Join(dir, "."+name+".partial")
 	f, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

@@ -6,12 +6,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"oktasync/cmd/oktasync/internal/document"
 )
 
-// A signal or an error during a write leaves the file as it was, and no other file.
+// A signal or an error during a write leaves the file as it was, and no other file. A device or a pipe isn't
+// replaced.
 func TestWriteAtomically(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	path := filepath.Join(t.TempDir(), "report.html")
@@ -44,6 +47,16 @@ func TestWriteAtomically(t *testing.T) {
 		t.Errorf("writeAtomically() = %v, want %v", err, context.Canceled)
 	}
 	expect("a signal", "first")
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeAtomically(t.Context(), pipe, write("fourth", nil)); err == nil || !strings.Contains(err.Error(), "it isn't a regular file") {
+		t.Errorf("writeAtomically() to a pipe = %v", err)
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("the pipe is %v, %v", info, err)
+	}
 }
 
 // A signal ends the rows of a section with an error, so that a writer removes its
