@@ -78,14 +78,6 @@ func (c *decisions) compareFacts(d *decision) {
 	}
 }
 
-// short returns a text in quotes, at most its first 100 characters.
-func short(text string) string {
-	if runes := []rune(text); len(runes) > 100 {
-		text = string(runes[:100]) + "…"
-	}
-	return fmt.Sprintf("%q", text)
-}
-
 func (c *decisions) checkReviewer(d *decision) {
 	name := d.cell(decidedByColumn)
 	if name == "" {

@@ -248,3 +248,11 @@ func (p *Population) WriteCSV(w io.Writer, store *snapshot.Store, s *snapshot.Sn
 	}
 	return nil
 }
+
+// short returns a text in quotes, at most its first 100 characters.
+func short(text string) string {
+	if runes := []rune(text); len(runes) > 100 {
+		text = string(runes[:100]) + "…"
+	}
+	return fmt.Sprintf("%q", text)
+}
