@@ -185,8 +185,9 @@ func (s *site) checkStatus(t *testing.T, d *daemon) {
 		t.Errorf("/api/v1/status = %s", body)
 	}
 	_, page := get(t, d.url+"/")
+	_, details := get(t, d.url+"/exports/all-users")
 	secret := regexp.MustCompile(`\w@\w+\.\w|eyJ|PRIVATE`) // an email address, a token, a key
-	for _, text := range []string{body, page} {
+	for _, text := range []string{body, page, details} {
 		if found := secret.FindString(text); found != "" {
 			t.Errorf("%q is shown:\n%s", found, text)
 		}
@@ -207,7 +208,7 @@ func TestDaemonBesideApplyAndRelease(t *testing.T) {
 	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: quarantined since ", "\n  run: oktasync quarantine diff all-users\n")
 	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "site closed")
 	d.wantPage("/fresh", http.StatusOK, "ok")
-	d.wantPage("/", http.StatusOK, "all-users=2:")
+	d.wantPage("/exports/all-users", http.StatusOK, "all-users=2:")
 	if m := wantMessage(t, messages, "published", ""); m.Sequence != 2 {
 		t.Errorf("message = %+v", m)
 	}
