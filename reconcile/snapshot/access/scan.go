@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
@@ -127,11 +128,12 @@ var scanBlock = 256 << 10 // bytes
 // line is valid until the following one.
 func scan(s *snapshot.Snapshot, r *snapshot.Resource, find func(lines []byte) int) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		content, err := s.Content(r)
+		packed, err := s.Content(r)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
+		content := readAhead(packed)
 		defer content.Close()
 		blocks := &blockReader{r: content, buffer: make([]byte, scanBlock)}
 		for {
@@ -156,6 +158,17 @@ func scan(s *snapshot.Snapshot, r *snapshot.Resource, find func(lines []byte) in
 			}
 		}
 	}
+}
+
+// readAhead reads content in another goroutine, so that a block is decompressed while the
+// one before it is searched. Closing the result also closes content.
+func readAhead(content io.ReadCloser) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.CopyBuffer(w, content, make([]byte, scanBlock))
+		w.CloseWithError(cmp.Or(err, content.Close(), io.EOF))
+	}()
+	return r
 }
 
 // A blockReader reads blocks of whole lines.
