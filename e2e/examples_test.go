@@ -100,7 +100,7 @@ var examples = []example{
 	{line: "oktasync access workforce --group Pilots --at 2026-06-30", output: "^  ada@acme.example +Logbook +group Pilots"},
 	{line: "oktasync access workforce --app Logbook --from @-7", output: "^none$"},
 	{line: "oktasync report workforce --output report.html"},
-	{line: "oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx"},
+	{line: "oktasync report workforce --at 2026-06-30 --output report.xlsx"},
 	{line: "oktasync report workforce --from @-7 > week.html"},
 	{line: "oktasync report workforce --from @-7 --format csv --section leavers", output: "^login,name,department,manager,event,suspended_at,"},
 	{line: "oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html"},

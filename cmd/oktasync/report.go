@@ -56,7 +56,7 @@ review check compares the decisions with the snapshot.
 The report uses only snapshots that the checkpoint covers, and whose signatures
 verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
-  oktasync report workforce --at 2026-06-30 --format xlsx --output report.xlsx
+  oktasync report workforce --at 2026-06-30 --output report.xlsx
   oktasync report workforce --from @-7 > week.html
   oktasync report workforce --from @-7 --format csv --section leavers
   oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html
@@ -70,7 +70,7 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 	flags.StringVar(&f.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that were carried over, not read")
-	flags.StringVar(&f.format, "format", "html", "html or xlsx; with --review: xlsx or csv; with --section: csv")
+	flags.StringVar(&f.format, "format", "", "html or xlsx; with --review: xlsx or csv; with --section: csv (default the extension of --output, or html)")
 	flags.StringVar(&f.section, "section", "", "with --format csv: write the section `ID`, such as leavers")
 	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")
 	flags.StringArrayVar(&f.samples, "sample", nil, "only N rows of a section, drawn with --seed, as `SECTION:N`, such as dormant:25")
@@ -85,7 +85,14 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 	})
 }
 
+// check sets the default of --format, and checks the flags.
 func (f *reportFlags) check() error {
+	if f.format == "" {
+		f.format = "html"
+		if ext := strings.ToLower(filepath.Ext(f.output)); ext == ".xlsx" || ext == ".csv" {
+			f.format = ext[1:]
+		}
+	}
 	switch {
 	case f.at != "" && f.from+f.to != "":
 		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
@@ -139,7 +146,7 @@ func (f *reportFlags) writer(ctx context.Context, o *report.Options) (func(io.Wr
 	if err != nil {
 		return nil, err
 	}
-	if err := drawSamples(d, f.samples, f.seed); err != nil {
+	if err := f.drawSamples(d); err != nil {
 		return nil, err
 	}
 	for i := range d.Sections {
@@ -149,7 +156,7 @@ func (f *reportFlags) writer(ctx context.Context, o *report.Options) (func(io.Wr
 	case "xlsx":
 		return func(w io.Writer) error { return document.WriteXLSX(w, d) }, nil
 	case "csv":
-		s, err := sectionNamed(d, f.section)
+		s, err := f.sectionNamed(d, f.section)
 		if err == nil && s.Missing != "" {
 			err = fmt.Errorf("%s: %s", s.ID, s.Missing)
 		}
@@ -186,8 +193,8 @@ func (a *app) reportOptions(r *reader, arg string, f *reportFlags) (*report.Opti
 		if o.From, err = a.snapshotAt(r, export, f.from, f.nearest); err != nil {
 			return nil, err
 		}
-		if o.From.Manifest.Sequence >= o.Snapshot.Manifest.Sequence {
-			return nil, fmt.Errorf("--from %s isn't older than %s", o.From.Name(), o.Snapshot.Name())
+		if err := checkOrder(o.From, o.Snapshot); err != nil {
+			return nil, err
 		}
 		if carried := report.Carried(o.Snapshot.Manifest.Resources, o.Zone); carried != "" && !f.allowCarried {
 			return nil, config.WithHint(fmt.Errorf("%s@%s, the end of the period, carries %s", export, o.Snapshot.Name(), carried),
@@ -237,25 +244,25 @@ func (a *app) generated() (time.Time, error) {
 }
 
 // drawSamples replaces sections of d by samples of their rows.
-func drawSamples(d *document.Document, samples []string, seed string) error {
-	for _, sample := range samples {
+func (f *reportFlags) drawSamples(d *document.Document) error {
+	for _, sample := range f.samples {
 		id, number, _ := strings.Cut(sample, ":")
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 1 {
 			return fmt.Errorf("--sample %s: must be SECTION:N, such as dormant:25", term.Word(sample))
 		}
-		s, err := sectionNamed(d, id)
+		s, err := f.sectionNamed(d, id)
 		if err != nil {
 			return fmt.Errorf("--sample: %w", err)
 		}
-		if *s, err = document.Sample(*s, n, seed); err != nil {
+		if *s, err = document.Sample(*s, n, f.seed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func sectionNamed(d *document.Document, id string) (*document.Section, error) {
+func (f *reportFlags) sectionNamed(d *document.Document, id string) (*document.Section, error) {
 	var ids []string
 	for i, s := range d.Sections {
 		if s.ID == id {
@@ -263,7 +270,11 @@ func sectionNamed(d *document.Document, id string) (*document.Section, error) {
 		}
 		ids = append(ids, s.ID)
 	}
-	return nil, fmt.Errorf("the report has no section %s; %s", term.Word(id), term.Suggestion(id, ids))
+	err := fmt.Errorf("the report has no section %s; %s", term.Word(id), term.Suggestion(id, ids))
+	if f.from == "" {
+		err = config.WithHint(err, "the sections about a period, such as leavers, need --from DATE")
+	}
+	return nil, err
 }
 
 // writeSection writes the rows of a section as CSV.
