@@ -140,6 +140,12 @@ func TestReportOfAPeriod(t *testing.T) {
 			t.Errorf("with missing changes files, the report doesn't have %q", want)
 		}
 	}
+	if !regexp.MustCompile(`Accounts closed</a> <span>(none|[0-9]+ rows?), with gaps<`).MatchString(report) {
+		t.Error("with missing changes files, the number of closed accounts has no mark")
+	}
+	if r := s.must(t, 0, "report", "all-users", "--from", first, "--format", "csv", "--section", "leavers"); !strings.Contains(r.stderr, "note: users: the changes file of "+pruned+" wasn't kept.") {
+		t.Errorf("CSV with missing changes files: %s", r.stderr)
+	}
 	s.sh(t, "rm snapshots/all-users/latest/apps.changes.ndjson")
 	if r := s.must(t, 1, "report", "all-users", "--from", first); !strings.Contains(r.stderr, "apps.changes.ndjson: it is missing") {
 		t.Errorf("a changes file of a snapshot that wasn't pruned is missing: %s", r.stderr)

@@ -123,7 +123,7 @@ func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags)
 	if err := report.Check(o); err != nil {
 		return err
 	}
-	write, err := f.writer(ctx, o)
+	write, err := a.reportWriter(ctx, o, f)
 	if err != nil {
 		return err
 	}
@@ -137,8 +137,8 @@ func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags)
 	return w.Flush()
 }
 
-// writer returns the function that writes the report.
-func (f *reportFlags) writer(ctx context.Context, o *report.Options) (func(io.Writer) error, error) {
+// reportWriter returns the function that writes the report.
+func (a *app) reportWriter(ctx context.Context, o *report.Options, f *reportFlags) (func(io.Writer) error, error) {
 	if f.review.by != "" {
 		return f.review.writer(ctx, o, f.format)
 	}
@@ -162,6 +162,9 @@ func (f *reportFlags) writer(ctx context.Context, o *report.Options) (func(io.Wr
 		}
 		if err != nil {
 			return nil, fmt.Errorf("--section: %w", err)
+		}
+		for _, gap := range s.Gaps {
+			fmt.Fprintf(a.stderr, "oktasync: note: %s\n", gap)
 		}
 		return func(w io.Writer) error { return writeSection(w, s) }, nil
 	}

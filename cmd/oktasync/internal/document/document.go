@@ -31,6 +31,7 @@ type Section struct {
 	ID      string   // unique; a-z, 0-9 and hyphens: the anchor
 	Title   string   // the name of the sheet is its start
 	Method  []string // how the rows were computed, and what they don't show
+	Gaps    []string // reasons why rows can be missing, as sentences
 	Columns []Column
 	Missing string // why the rows can't be computed, as a sentence; "": Rows is set
 
@@ -127,6 +128,17 @@ func isID(id string) bool {
 		}
 	}
 	return id != ""
+}
+
+// number returns the number of rows of s as text.
+func (s *Section) number(rows int) string {
+	switch {
+	case s.Missing != "":
+		return "not computed"
+	case len(s.Gaps) > 0:
+		return count(rows) + ", with gaps"
+	}
+	return count(rows)
 }
 
 // count returns a number of rows as text.

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"html"
 	"io"
+	"slices"
 	"strings"
 
 	"oktasync/cmd/oktasync/internal/term"
@@ -78,11 +79,7 @@ func (p *page) head(d *Document) {
 func (p *page) contents(d *Document, sizes []size) {
 	p.put(`<nav aria-label="Contents">`, "\n", `<h2 id="contents">Contents</h2>`, "\n<ol>\n")
 	for i, s := range d.Sections {
-		number := count(sizes[i].rows)
-		if s.Missing != "" {
-			number = "not computed"
-		}
-		p.put(`<li><a href="#`, s.ID, `">`, text(s.Title), "</a> <span>", number, "</span></li>\n")
+		p.put(`<li><a href="#`, s.ID, `">`, text(s.Title), "</a> <span>", s.number(sizes[i].rows), "</span></li>\n")
 	}
 	p.put("</ol>\n</nav>\n")
 }
@@ -91,7 +88,7 @@ func (p *page) contents(d *Document, sizes []size) {
 func (p *page) section(s *Section, m *size) error {
 	p.put(`<section aria-labelledby="`, s.ID, `">`, "\n", `<h2 id="`, s.ID, `">`, text(s.Title), "</h2>\n")
 	p.put(`<div class="method">`, "\n")
-	for _, m := range s.Method {
+	for _, m := range slices.Concat(s.Method, s.Gaps) {
 		p.put("<p>", text(m), "</p>\n")
 	}
 	p.put("</div>\n")
@@ -99,7 +96,7 @@ func (p *page) section(s *Section, m *size) error {
 	case s.Missing != "":
 		p.put(`<p class="missing">`, text(s.Missing), "</p>\n")
 	case m.rows == 0:
-		p.put(`<p class="none">none</p>`, "\n")
+		p.put(`<p class="none">`, s.number(0), "</p>\n")
 	default:
 		if err := p.table(s, m); err != nil {
 			return err
@@ -111,7 +108,7 @@ func (p *page) section(s *Section, m *size) error {
 
 // table writes the rows of a section.
 func (p *page) table(s *Section, m *size) error {
-	p.put(`<div class="rows" role="region" tabindex="0" aria-labelledby="`, s.ID, `">`, "\n<table>\n<caption>", count(m.rows), "</caption>\n<thead>\n<tr>")
+	p.put(`<div class="rows" role="region" tabindex="0" aria-labelledby="`, s.ID, `">`, "\n<table>\n<caption>", s.number(m.rows), "</caption>\n<thead>\n<tr>")
 	attributes := make([]string, len(s.Columns)) // of the cells
 	for i, c := range s.Columns {
 		attributes[i] = ` dir="auto"`

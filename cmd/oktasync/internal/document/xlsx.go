@@ -63,7 +63,7 @@ func coverLines(d *Document) []line {
 
 // describe returns the lines of the cover about a section.
 func describe(s *Section, m *size, sheets []*sheet) []line {
-	number := count(m.rows)
+	number := s.number(m.rows)
 	switch {
 	case s.Missing != "":
 		number = s.Missing
@@ -71,7 +71,7 @@ func describe(s *Section, m *size, sheets []*sheet) []line {
 		number += fmt.Sprintf(", in %d sheets", len(sheets))
 	}
 	lines := []line{{cells: []string{s.Title, number}, target: sheets[0].name}}
-	for _, m := range s.Method {
+	for _, m := range slices.Concat(s.Method, s.Gaps) {
 		lines = append(lines, line{cells: []string{"", m}})
 	}
 	return lines
@@ -98,7 +98,7 @@ func (s *Section) lines(first, end, all int) lines {
 			yield(line{cells: []string{s.Missing}}, nil)
 			return
 		case all == 0:
-			yield(line{cells: []string{"none"}}, nil)
+			yield(line{cells: []string{s.number(0)}}, nil)
 			return
 		}
 		i := 0

@@ -24,7 +24,7 @@ func (p *period) edgeSection(t edgeTable) document.Section {
 	names := sync.OnceValues(func() (Names, error) { return p.names(t.resources...) })
 	s := document.Section{ID: t.id, Title: t.title, Columns: columns(append(t.columns, "seen_in")...), Missing: p.missing(t.resources...)}
 	s.Method = append(t.method, "seen_in is the snapshot whose read saw the event first. A change that was reversed between two reads isn't visible.")
-	s.Method = append(s.Method, p.gaps(t.resources...)...)
+	s.Gaps = p.gaps(t.resources...)
 	s.Rows = func(yield func(document.Row, error) bool) {
 		names, err := names()
 		if err != nil {

@@ -70,7 +70,7 @@ type eventTable struct {
 
 // section returns a section. start, if not nil, is called before the rows are read.
 func (u *userEvents) section(t eventTable, start func()) document.Section {
-	s := document.Section{ID: t.id, Title: t.title, Method: append(t.method, u.gaps(snapshot.Users)...), Missing: u.missing(snapshot.Users)}
+	s := document.Section{ID: t.id, Title: t.title, Method: t.method, Gaps: u.gaps(snapshot.Users), Missing: u.missing(snapshot.Users)}
 	s.Columns = columns(slices.Concat([]string{"login", "name", "department", "manager"}, t.columns, []string{"status", "seen_in"})...)
 	s.Rows = func(yield func(document.Row, error) bool) {
 		if start != nil {
