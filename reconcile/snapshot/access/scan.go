@@ -3,6 +3,7 @@ package access
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -165,11 +166,18 @@ func scan(s *snapshot.Snapshot, r *snapshot.Resource, find func(lines []byte) in
 func readAhead(content io.ReadCloser) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() {
-		_, err := io.CopyBuffer(w, content, make([]byte, scanBlock))
-		w.CloseWithError(cmp.Or(err, content.Close(), io.EOF))
+		err := errPanic // unless the copy returns
+		defer func() {
+			recover() // the value can contain a user's data
+			w.CloseWithError(err)
+		}()
+		_, err = io.CopyBuffer(w, content, make([]byte, scanBlock))
+		err = cmp.Or(err, content.Close(), io.EOF)
 	}()
 	return r
 }
+
+var errPanic = errors.New("a panic ended the read of the file")
 
 // A blockReader reads blocks of whole lines.
 type blockReader struct {
