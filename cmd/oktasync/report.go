@@ -248,8 +248,13 @@ func (a *app) generated() (time.Time, error) {
 
 // drawSamples replaces sections of d by samples of their rows.
 func (f *reportFlags) drawSamples(d *document.Document) error {
+	drawn := make(map[string]bool)
 	for _, sample := range f.samples {
 		id, number, _ := strings.Cut(sample, ":")
+		if drawn[id] {
+			return fmt.Errorf("--sample %s: the section has a sample already", term.Word(sample))
+		}
+		drawn[id] = true
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 1 {
 			return fmt.Errorf("--sample %s: must be SECTION:N, such as dormant:25", term.Word(sample))
