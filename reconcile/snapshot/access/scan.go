@@ -2,8 +2,6 @@ package access
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -46,15 +44,7 @@ func containing(s *snapshot.Snapshot, r *snapshot.Resource, name, value string) 
 
 // recordsOf returns the records of r in s.
 func recordsOf(s *snapshot.Snapshot, r *snapshot.Resource) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		records, err := s.Records(r)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer records.Close()
-		snapshot.Records(records)(yield)
-	}
+	return scan(s, r, func([]byte) int { return 0 })
 }
 
 // each calls visit for each record of r in s.
@@ -129,12 +119,11 @@ var scanBlock = 256 << 10 // bytes
 // line is valid until the following one.
 func scan(s *snapshot.Snapshot, r *snapshot.Resource, find func(lines []byte) int) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		packed, err := s.Content(r)
+		content, err := s.Content(r)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		content := readAhead(packed)
 		defer content.Close()
 		blocks := &blockReader{r: content, buffer: make([]byte, scanBlock)}
 		for {
@@ -160,24 +149,6 @@ func scan(s *snapshot.Snapshot, r *snapshot.Resource, find func(lines []byte) in
 		}
 	}
 }
-
-// readAhead reads content in another goroutine, so that a block is decompressed while the
-// one before it is searched. Closing the result also closes content.
-func readAhead(content io.ReadCloser) io.ReadCloser {
-	r, w := io.Pipe()
-	go func() {
-		err := errPanic // unless the copy returns
-		defer func() {
-			recover() // the value can contain a user's data
-			w.CloseWithError(err)
-		}()
-		_, err = io.CopyBuffer(w, content, make([]byte, scanBlock))
-		err = cmp.Or(err, content.Close(), io.EOF)
-	}()
-	return r
-}
-
-var errPanic = errors.New("a panic ended the read of the file")
 
 // A blockReader reads blocks of whole lines.
 type blockReader struct {
