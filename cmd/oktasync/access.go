@@ -90,15 +90,6 @@ func (q *accessQuery) checkFlags() error {
 	return nil
 }
 
-// checkOrder checks that a period begins with an older snapshot than it ends.
-func checkOrder(from, to *snapshot.Snapshot) error {
-	if from.Manifest.Sequence < to.Manifest.Sequence {
-		return nil
-	}
-	return config.WithHint(fmt.Errorf("--from %s isn't older than %s", from.Name(), to.Name()),
-		"--from DATE selects the state at the end of DATE; for the changes of one day, use the day before")
-}
-
 func (a *app) access(r *reader, export string, q *accessQuery) error {
 	s, err := a.snapshotAt(r, export, q.at+q.to, q.nearest)
 	if err != nil {

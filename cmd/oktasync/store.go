@@ -287,3 +287,12 @@ func (r *reader) declared(name string) (reconcile.Export, scheduler.Schedule) {
 	}
 	return export, nil
 }
+
+// checkOrder checks that a period begins with an older snapshot than it ends.
+func checkOrder(from, to *snapshot.Snapshot) error {
+	if from.Manifest.Sequence < to.Manifest.Sequence {
+		return nil
+	}
+	return config.WithHint(fmt.Errorf("--from %s isn't older than %s", from.Name(), to.Name()),
+		"--from DATE selects the state at the end of DATE; for the changes of one day, use the day before")
+}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,23 @@ const (
 // ErrLongLine means that a line is longer than any line of a published file.
 var ErrLongLine = fmt.Errorf("line longer than %d bytes", MaxLine)
 
+// openFile opens a file of a snapshot of an export, or of a quarantined read if export
+// is "". wrap adds the export and the path to an error.
+func openFile(dir, export, name string) (f *os.File, wrap func(error) error, err error) {
+	path := filepath.Join(dir, name)
+	wrap = func(err error) error {
+		err = damaged(path, err)
+		if e, ok := errors.AsType[*DamagedError](err); ok {
+			e.Export = export
+		}
+		return err
+	}
+	if f, err = OpenPlain(path); err != nil {
+		err = wrap(err)
+	}
+	return f, wrap, err
+}
+
 // nameLayout is the layout of a snapshot's name: the time at which its read began,
 // in UTC.
 const nameLayout = "20060102T150405Z"
@@ -50,6 +68,12 @@ func ParseName(name string) (time.Time, error) {
 		err = errors.New("not the name of a snapshot")
 	}
 	return t, err
+}
+
+// IsExportName reports whether name is the name of an export: up to 63 lower-case
+// letters, digits and hyphens that don't begin with a hyphen.
+func IsExportName(name string) bool {
+	return len(name) > 0 && len(name) <= 63 && name[0] != '-' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // A BadNameError means that a text isn't the name or date of a snapshot.

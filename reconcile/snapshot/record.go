@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -263,23 +261,6 @@ func openRecords(dir, export string, r *Resource, total int, sha256 string) (*re
 	}
 	u.file, u.wrap, u.total, u.sum, u.sha256 = f, wrap, total, sum, sha256
 	return u, nil
-}
-
-// openFile opens a file of a snapshot of an export, or of a quarantined read if export
-// is "". wrap adds the export and the path to an error.
-func openFile(dir, export, name string) (f *os.File, wrap func(error) error, err error) {
-	path := filepath.Join(dir, name)
-	wrap = func(err error) error {
-		err = damaged(path, err)
-		if e, ok := errors.AsType[*DamagedError](err); ok {
-			e.Export = export
-		}
-		return err
-	}
-	if f, err = OpenPlain(path); err != nil {
-		err = wrap(err)
-	}
-	return f, wrap, err
 }
 
 // newRecordReader reads records from the compressed file r in the calling

@@ -74,12 +74,6 @@ func PartialOf(name string) (string, bool) {
 	return name, hidden && ok
 }
 
-// IsExportName reports whether name is the name of an export: up to 63 lower-case
-// letters, digits and hyphens that don't begin with a hyphen.
-func IsExportName(name string) bool {
-	return len(name) > 0 && len(name) <= 63 && name[0] != '-' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
 // Store is a folder of snapshots. Its methods may be called concurrently.
 type Store struct {
 	dir       string
