@@ -164,7 +164,7 @@ func (g *Graph) UnassignGroup(app, group string, now int64) bool {
 	return true
 }
 
-// dropMembers ends the rows of all users to whom no group gives an app now.
+// dropMembers ends the rows of the users that no group gives the app now.
 func (g *Graph) dropMembers(app string, now int64) {
 	have := map[string]bool{}
 	for group := range g.AppGroups.Children(app) {
