@@ -33,7 +33,7 @@ func TestDaemonMetrics(t *testing.T) {
 	d.stop(syscall.SIGTERM)
 	var want []string
 	for line := range strings.Lines(read(t, "../docs/metrics.md")) {
-		if strings.HasPrefix(line, "- `oktasync_") {
+		if strings.HasPrefix(line, "| `oktasync_") {
 			want = append(want, strings.TrimSpace(line))
 		}
 	}
@@ -68,7 +68,7 @@ func metricRows(served string) (rows []string) {
 			}
 		}
 		slices.Sort(labels)
-		rows = append(rows, "- `"+name+"` ("+strings.TrimSuffix(kind+"; "+strings.Join(labels, ", "), "; ")+"): "+lines[0])
+		rows = append(rows, "| `"+name+"` | "+kind+" | "+strings.Join(labels, ", ")+" | "+lines[0]+" |")
 	}
 	return rows
 }
