@@ -55,6 +55,34 @@ func TestHistoryIsNotRead(t *testing.T) {
 	}
 }
 
+// A command that checks the signature of a checkpoint reads it once. So a writer can't
+// exchange the checkpoint between the check and its use.
+func TestCheckpointIsReadOnce(t *testing.T) {
+	needs(t, "strace", "ssh-keygen")
+	s := newReviewSite(t)
+	first := s.snapshot
+	s.set(s.rows[0], "decision", "revoke")
+	s.write(t, "review.csv", ',', s.rows...)
+	s.apply(t)
+	for _, args := range [][]string{
+		{"report", "all-users", "--output", "report.html"},
+		{"report", "all-users", "--from", first, "--output", "report.html"},
+		{"report", "all-users@" + first, "--output", "report.html"},
+		{"report", "all-users", "--review", "manager", "--format", "xlsx", "--output", "review.xlsx"},
+		{"review", "check", "review.csv", "--against", "all-users@" + first, "--no-record"},
+		{"status"},
+		{"status", "--heads"},
+	} {
+		cmd := exec.Command("strace", append([]string{"-f", "-y", "-qq", "-o", s.path("trace"), "-e", "trace=openat", program()}, args...)...)
+		cmd.Dir = s.dir
+		out, err := cmd.CombinedOutput()
+		trace := read(t, s.path("trace"))
+		if n := strings.Count(trace, `"checkpoint"`) + strings.Count(trace, `/checkpoint"`); n != 1 {
+			t.Errorf("%s opens the checkpoint %d times (%v): %s", args, n, err, out)
+		}
+	}
+}
+
 // traceApply runs apply, and reads the trace of its system calls.
 func (s *site) traceApply(t *testing.T) *syscallOrder {
 	t.Helper()

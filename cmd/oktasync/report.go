@@ -178,15 +178,15 @@ func (a *app) reportOptions(r *reader, arg string, f *reportFlags) (*report.Opti
 		return nil, errors.New("EXPORT@SNAPSHOT names a snapshot, and so do --at, --from and --to; use one of them")
 	}
 	name += f.at + f.to
+	r, err := r.checked(export)
+	if err != nil {
+		return nil, err
+	}
 	o := &report.Options{
 		Store: r.Store, Zone: r.zone(export), Asked: asked(name, r.zone(export)), AskedFrom: asked(f.from, r.zone(export)),
 		PreparedBy: cmp.Or(f.preparedBy, config.CurrentUser()), Tool: toolVersion(),
 	}
-	var err error
 	if o.Generated, err = a.generated(); err != nil {
-		return nil, err
-	}
-	if err := r.checkSigner(export); err != nil {
 		return nil, err
 	}
 	if o.Snapshot, err = a.snapshotAt(r, export, name, f.nearest); err != nil {
@@ -207,10 +207,10 @@ func (a *app) reportOptions(r *reader, arg string, f *reportFlags) (*report.Opti
 	if _, when := r.declared(export); when != nil {
 		o.Next = when.Next
 	}
+	if o.Signers, err = r.signers(); err != nil {
+		return nil, err
+	}
 	if r.cfg != nil {
-		if o.Signers, err = org.AllowedSigners(r.cfg.Store.AllowedSignersFile); err != nil {
-			return nil, err
-		}
 		if o.Authorities, err = org.Authorities(r.cfg); err != nil {
 			return nil, err
 		}

@@ -15,7 +15,6 @@ import (
 
 	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/document"
-	"oktasync/cmd/oktasync/internal/org"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/review"
 	"oktasync/cmd/oktasync/internal/term"
@@ -201,6 +200,10 @@ func (a *app) reviewCheck(ctx context.Context, r *reader, export string, files [
 // reviewOptions returns what the flags select.
 func (a *app) reviewOptions(r *reader, f *reviewCheckFlags) (*review.Options, error) {
 	export, name := cutSnapshot(f.against)
+	r, err := r.checked(export)
+	if err != nil {
+		return nil, err
+	}
 	s, err := a.snapshotAt(r, export, name, false)
 	if err != nil {
 		return nil, err
@@ -222,14 +225,9 @@ func (a *app) reviewOptions(r *reader, f *reviewCheckFlags) (*review.Options, er
 		}
 		o.Headers[field] = name
 	}
-	if err := r.checkSigner(export); err != nil {
-		return nil, err
-	}
 	covered := &report.Options{Store: r.Store, Snapshot: s}
-	if r.cfg != nil {
-		if covered.Signers, err = org.AllowedSigners(r.cfg.Store.AllowedSignersFile); err != nil {
-			return nil, err
-		}
+	if covered.Signers, err = r.signers(); err != nil {
+		return nil, err
 	}
 	return o, report.Check(covered)
 }

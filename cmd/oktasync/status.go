@@ -90,9 +90,11 @@ type exportStatus struct {
 
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name, Records: map[string]int{}, Unavailable: map[string]string{}}
-	list, damage := daemon.Survey(r.Store, name)
-	if err := r.checkSigner(name); err != nil {
-		damage = append(damage, err.Error())
+	c, wrong := r.checkpoint(name)
+	store := r.WithCheckpoint(c)
+	list, damage := daemon.Survey(store, name)
+	if wrong != nil {
+		damage = append(damage, wrong.Error())
 	}
 	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
 	if len(list) > 0 {
@@ -111,7 +113,7 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 			}
 		}
 	}
-	history, err := r.Journal(name)
+	history, err := store.Journal(name)
 	if err != nil {
 		return st, err
 	}
@@ -192,50 +194,63 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 
 const shortTime = "2006-01-02 15:04 MST"
 
-// printHeads prints the head of each chain, in the form of verify --head.
-// checkSigner checks that the allowed signers of the configuration accept the
-// checkpoint of an export now. Without allowed signers, every checkpoint is accepted.
-func (r *reader) checkSigner(export string) error {
-	if r.cfg == nil || r.cfg.Store.AllowedSignersFile == "" {
-		return nil
-	}
-	allowed, err := org.AllowedSigners(r.cfg.Store.AllowedSignersFile)
+// checkpoint reads the checkpoint of an export, and checks that its signature is by a key
+// that the allowed signers of the configuration accept now. Without allowed signers, every
+// key is accepted. If there is no checkpoint, it returns nil.
+func (r *reader) checkpoint(export string) (*snapshot.Checkpoint, error) {
+	allowed, err := r.signers()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c, err := r.Checkpoint(export)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
+	case c.SignedBy == nil && allowed != nil:
+		return nil, fmt.Errorf("%s: the checkpoint is not signed", export)
 	case c.SignedBy == nil:
-		return fmt.Errorf("%s: the checkpoint is not signed", export)
+		return c, nil
 	}
 	key, err := c.Signer()
-	if err == nil {
+	if err == nil && allowed != nil {
 		_, err = allowed.Check(key, sign.Checkpoint, time.Now())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: the signature of the checkpoint %w", export, err)
+		return nil, fmt.Errorf("%s: the signature of the checkpoint %w", export, err)
 	}
-	return nil
+	return c, nil
 }
 
+// signers returns the allowed signers of the configuration, or nil.
+func (r *reader) signers() (*sign.AllowedSigners, error) {
+	if r.cfg == nil {
+		return nil, nil
+	}
+	return org.AllowedSigners(r.cfg.Store.AllowedSignersFile)
+}
+
+// checked returns r with the checkpoint of an export, once its signature was checked.
+func (r *reader) checked(export string) (*reader, error) {
+	if _, err := r.exports([]string{export}); err != nil {
+		return nil, err
+	}
+	c, err := r.checkpoint(export)
+	return &reader{Store: r.WithCheckpoint(c), cfg: r.cfg}, err
+}
+
+// printHeads prints the head of each chain, in the form of verify --head.
 func (a *app) printHeads(r *reader, exports []string, asJSON bool) error {
 	heads := []snapshot.Head{}
 	for _, export := range exports {
-		c, err := r.Checkpoint(export)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = r.checkSigner(export)
-		}
+		c, err := r.checkpoint(export)
 		if err != nil {
 			return err
 		}
-		heads = append(heads, c.Head())
+		if c != nil {
+			heads = append(heads, c.Head())
+		}
 	}
 	if asJSON {
 		return writeJSON(a.stdout, heads)

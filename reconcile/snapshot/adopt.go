@@ -18,27 +18,29 @@ type Adoption struct {
 // the highest sequence becomes the newest one, and the checkpoint covers all whole
 // lines of the journal, and a line adopted. That line has the old and the new head,
 // and accepts exactly the findings that decide returns. decide runs while the export
-// is locked. If it returns an error, nothing is written.
+// is locked, with its checkpoint, or nil if that can't be read. If it returns an error,
+// nothing is written.
 //
 // Adopt is the only way to replace a checkpoint that a Writer doesn't accept, and to
 // sign an unsigned export for the first time.
-func (s *Store) Adopt(export string, h Holder, decide func() (Adoption, error)) (err error) {
+func (s *Store) Adopt(export string, h Holder, decide func(*Checkpoint) (Adoption, error)) (err error) {
 	w, err := s.lockExport(export, h)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	a, err := decide()
+	c, _ := s.Checkpoint(export)
+	a, err := decide(c)
 	if err != nil {
 		return err
 	}
-	if err := w.adopt(a); err != nil {
+	if err := w.adopt(a, c); err != nil {
 		return fmt.Errorf("adopt %s: %w", export, err)
 	}
 	return nil
 }
 
-func (w *Writer) adopt(a Adoption) error {
+func (w *Writer) adopt(a Adoption, c *Checkpoint) error {
 	if err := w.store.checkOwnKey(); err != nil {
 		return err
 	}
@@ -46,16 +48,16 @@ func (w *Writer) adopt(a Adoption) error {
 	if a.Lost != nil {
 		event.Lost = a.Lost.String()
 	}
-	c, err := w.store.Checkpoint(w.export)
-	if err == nil && w.goesOnFrom(c) {
+	if c != nil && w.goesOnFrom(c) {
 		event.OldHead, w.checkpoint = c.Head().String(), c
 	}
-	if err == nil && len(a.Accepted) == 0 && a.Lost == nil && w.checkKey(c) == nil {
+	if c != nil && len(a.Accepted) == 0 && a.Lost == nil && w.checkKey(c) == nil {
 		return errors.New("there is nothing to adopt: verify finds no problem")
 	}
 	if err := w.adoptJournal(&event); err != nil {
 		return err
 	}
+	var err error
 	if w.newest, err = w.highest(); err != nil {
 		return err
 	}

@@ -339,3 +339,23 @@ func readAtMost(r io.Reader, most int64) ([]byte, error) {
 	}
 	return data, err
 }
+
+// Existing returns path, or the nearest folder above it that is there.
+func Existing(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && info.IsDir():
+			return path, nil
+		case err == nil:
+			return "", &fs.PathError{Op: "open", Path: path, Err: errNotFolder}
+		case !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path):
+			return "", err
+		}
+		path = filepath.Dir(path)
+	}
+}

@@ -123,14 +123,10 @@ func (s *Store) newest(c *Checkpoint) (*Snapshot, error) {
 	return snap, nil
 }
 
-// coveredManifests returns the digests of the manifests that c covers, by the names of their
-// snapshots: those in the chain of the newest snapshot, and those that a covered line of
-// the journal names.
-func (s *Store) coveredManifests(export string, c *Checkpoint, newest *Snapshot) (map[string]string, error) {
-	covered, err := s.ledger(export, c, nil)
-	if err != nil {
-		return nil, err
-	}
+// coveredManifests returns the digests of the manifests that a checkpoint covers, by the
+// names of their snapshots: those in the chain of the newest snapshot, and those that a line
+// of the covered journal names.
+func (s *Store) coveredManifests(covered *Ledger, newest *Snapshot) map[string]string {
 	published := make(map[string]string)
 	for _, e := range covered.Events() {
 		if e.Event == EventPublished {
@@ -139,13 +135,13 @@ func (s *Store) coveredManifests(export string, c *Checkpoint, newest *Snapshot)
 	}
 	for link := newest.link(); link != nil; {
 		published[link.Snapshot] = link.ManifestSHA256
-		m, err := s.Manifest(export, link.Snapshot)
+		m, err := s.Manifest(newest.Manifest.Export, link.Snapshot)
 		if err != nil || m.digest() != link.ManifestSHA256 {
 			break
 		}
 		link = m.Previous
 	}
-	return published, nil
+	return published
 }
 
 // CheckCovered returns a *MismatchError unless the checkpoint covers each of the
@@ -159,20 +155,21 @@ func (s *Store) CheckCovered(export string, snapshots ...*Snapshot) error {
 	if err != nil {
 		return err
 	}
-	published, err := s.coveredManifests(export, c, newest)
+	covered, err := s.ledger(export, c, nil)
 	if err != nil {
 		return err
 	}
+	published := s.coveredManifests(covered, newest)
 	for _, snap := range snapshots {
 		if published[snap.Name()] != snap.Digest {
-			return notCovered(export, snap)
+			return notCovered(export, snap.Name())
 		}
 	}
 	return nil
 }
 
-func notCovered(export string, snap *Snapshot) error {
-	return &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that its checkpoint covers", snap.Name())}
+func notCovered(export, name string) error {
+	return &MismatchError{export, fmt.Sprintf("the manifest of %s isn't the one that its checkpoint covers", name)}
 }
 
 // back returns the nth snapshot before the newest.

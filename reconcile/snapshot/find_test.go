@@ -117,3 +117,31 @@ func TestRecordReviewOfAnotherStore(t *testing.T) {
 		t.Errorf("RecordReview() = %v, %v", earlier, err)
 	}
 }
+
+// A store with a checkpoint doesn't read the file again, so it returns the same after a
+// writer has exchanged the file.
+func TestStoreWithCheckpoint(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	list, err := s.List(staff)
+	storetest.Must(t, err)
+	c, err := s.Checkpoint(staff)
+	storetest.Must(t, err)
+	checked := s.WithCheckpoint(c)
+	storetest.Checkpoint(t, s, func(c *snapshot.Checkpoint) {
+		c.Sequence, c.Snapshot, c.ManifestSHA256 = 1, list[0].Name(), list[0].Digest
+		c.Lines, c.LineSHA256 = 2, strings.Repeat("0", 64)
+	})
+	if snap := storetest.Find(t, s, "latest"); snap.Name() != list[0].Name() {
+		t.Fatalf("the exchanged checkpoint has no effect: the newest snapshot is %s", snap.Name())
+	}
+	if snap := storetest.Find(t, checked, "latest"); snap.Name() != list[2].Name() {
+		t.Errorf("the newest snapshot is %s, want %s", snap.Name(), list[2].Name())
+	}
+	storetest.Must(t, checked.CheckCovered(staff, list...))
+	if h, err := checked.Journal(staff); err != nil || h.Lines != c.Lines {
+		t.Errorf("the journal has %d lines, want %d: %v", h.Lines, c.Lines, err)
+	}
+	if _, err := checked.LastAdopted(staff); err != nil {
+		t.Errorf("LastAdopted() = %v", err)
+	}
+}

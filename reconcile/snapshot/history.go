@@ -21,7 +21,6 @@ type History struct {
 	LastDone      Event // the same without cancelled
 	Undone        Event // the first started since LastDone
 	LastPublished Event
-	LastAdopted   Event
 	LastSuccess   Event   // published or unchanged
 	LastVerified  Event   // its Error has the number of problems, if there were any
 	Recent        []Event // the last thirty ends, oldest first
@@ -42,8 +41,6 @@ func (h *History) add(line []byte) {
 		h.started(e)
 	case EventPublished:
 		h.LastPublished = e
-	case EventAdopted:
-		h.LastAdopted = e
 	case EventVerified:
 		h.LastVerified = e
 	}
@@ -95,13 +92,6 @@ func (s *Store) Journal(export string) (History, error) {
 		}
 	}
 	return h, err
-}
-
-// WasAdopted reports whether the last Adopt accepted snap as the newest snapshot. Then
-// verify may have had findings about its records.
-func (s *Store) WasAdopted(snap *Snapshot) (bool, error) {
-	h, err := s.Journal(snap.Manifest.Export)
-	return h.LastAdopted.ManifestSHA256 == snap.Digest, err
 }
 
 // A Ledger gathers the events of a journal that have an effect on the store, and the
@@ -166,6 +156,27 @@ func (s *Store) Events(export string) iter.Seq2[Event, error] {
 			yield(Event{}, err)
 		}
 	}
+}
+
+// LastAdopted returns the last event adopted that the checkpoint of an export covers. If
+// there is none, it returns the zero Event.
+func (s *Store) LastAdopted(export string) (last Event, err error) {
+	for e, err := range s.Events(export) {
+		if err != nil {
+			return Event{}, err
+		}
+		if e.Event == EventAdopted {
+			last = e
+		}
+	}
+	return last, nil
+}
+
+// WasAdopted reports whether the last Adopt accepted snap as the newest snapshot. Then
+// verify may have had findings about its records.
+func (s *Store) WasAdopted(snap *Snapshot) (bool, error) {
+	last, err := s.LastAdopted(snap.Manifest.Export)
+	return last.ManifestSHA256 == snap.Digest, err
 }
 
 var errEnough = errors.New("the caller needs no more events")

@@ -42,17 +42,19 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if w.failed {
 		return nil, errHalfway
 	}
-	names, err := w.store.names(w.export)
+	names, err := w.reader().names(w.export)
 	if err != nil || w.newest == nil || len(r.Drop(names)) == 0 && !w.newMonth(r) {
 		return nil, err
 	}
-	known, err := w.known(names)
+	covered, err := w.covered()
 	if err != nil {
 		return nil, err
 	}
+	published := w.store.coveredManifests(covered, w.newest)
+	known := w.known(published, names)
 	r.Hold = append(slices.Clone(r.Hold), w.newest.Manifest.bases()...)
 	due := r.Drop(known)
-	expired, err := w.expiredChanges(r)
+	expired, err := w.expiredChanges(covered.Erased(), published, r)
 	if err != nil || len(due)+len(expired) == 0 {
 		return nil, err
 	}
@@ -63,10 +65,10 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 		return nil, err
 	}
 	keep := func(name string) bool { return r.keepsChanges(name, w.newest.Name()) }
-	if _, err := w.remove(ctx, expired, none, Event{User: w.holder.User, Reason: "retention of changes"}); err != nil {
+	if _, err := w.remove(ctx, published, expired, none, Event{User: w.holder.User, Reason: "retention of changes"}); err != nil {
 		return nil, err
 	}
-	return w.remove(ctx, due, keep, Event{User: w.holder.User, Reason: "retention"})
+	return w.remove(ctx, published, due, keep, Event{User: w.holder.User, Reason: "retention"})
 }
 
 // newMonth reports whether the newest snapshot is the first of a month, so that changes
@@ -77,11 +79,12 @@ func (w *Writer) newMonth(r Retention) bool {
 }
 
 // expiredChanges returns the names of the pruned snapshots whose changes files r doesn't
-// keep.
-func (w *Writer) expiredChanges(r Retention) ([]string, error) {
+// keep. A snapshot that a person moved to PrunedDir isn't among them: no covered line
+// permits that its records are missing, and verify reports this.
+func (w *Writer) expiredChanges(erased map[string]int, published map[string]string, r Retention) ([]string, error) {
 	names, err := w.store.Pruned(w.export)
 	return slices.DeleteFunc(names, func(name string) bool {
-		return r.keepsChanges(name, w.newest.Name()) || len(w.changesOf(name)) == 0
+		return r.keepsChanges(name, w.newest.Name()) || len(w.changesOf(name)) == 0 || erased[published[name]] == 0
 	}), err
 }
 
@@ -105,15 +108,11 @@ func none(string) bool { return false }
 
 // known returns those of names that the checkpoint covers. A folder that a person copied
 // into the export isn't among them.
-func (w *Writer) known(names []string) ([]string, error) {
-	published, err := w.store.coveredManifests(w.export, w.checkpoint, w.newest)
-	if err != nil {
-		return nil, err
-	}
+func (w *Writer) known(published map[string]string, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		snap, err := w.store.Snapshot(w.export, name)
 		return err != nil || snap.Digest != published[name]
-	}), nil
+	})
 }
 
 // Erase removes the records of one snapshot, like Prune, and journals the user and
@@ -131,21 +130,25 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 	if w.failed {
 		return errHalfway
 	}
-	if w.store.WasPruned(w.export, name) && len(w.changesOf(name)) > 0 {
-		_, err := w.remove(ctx, []string{name}, none, Event{User: user, Reason: reason})
-		return err
-	}
-	if _, err := w.store.Find(w.export, name, nil); err != nil {
-		return err
-	}
-	known, err := w.known([]string{name})
+	covered, err := w.covered()
 	if err != nil {
 		return err
 	}
+	published, event := w.store.coveredManifests(covered, w.newest), Event{User: user, Reason: reason}
+	if w.store.WasPruned(w.export, name) && len(w.changesOf(name)) > 0 {
+		if covered.Erased()[published[name]] == 0 {
+			event.Error = "its records were missing, and no covered line of the journal recorded that they were removed"
+		}
+		_, err := w.remove(ctx, published, []string{name}, none, event)
+		return err
+	}
+	if _, err := w.reader().Find(w.export, name, nil); err != nil {
+		return err
+	}
+	known := w.known(published, []string{name})
 	if len(known) == 0 {
 		return errors.New("no covered line of the journal names it")
 	}
-	event := Event{User: user, Reason: reason}
 	undamaged, err := w.undamaged(ctx, known)
 	if err != nil {
 		return err
@@ -153,22 +156,26 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 	if len(undamaged) == 0 {
 		event.Error = "its files weren't the ones that were published"
 	}
-	if _, err = w.remove(ctx, known, none, event); err != nil || name != w.newest.Name() {
+	if _, err = w.remove(ctx, published, known, none, event); err != nil || name != w.newest.Name() {
 		return err
 	}
 	return w.newestErased()
 }
 
 // remove removes the records of snapshots, and their changes files unless keepChanges
-// returns true. The records of some can be removed already. The lines of the journal
-// have the user, the reason and the error of event.
-func (w *Writer) remove(ctx context.Context, names []string, keepChanges func(name string) bool, event Event) (removed []string, err error) {
+// returns true. The records of some can be removed already. published has the digests of
+// the manifests that the checkpoint covers. The lines of the journal have the user, the
+// reason and the error of event.
+func (w *Writer) remove(ctx context.Context, published map[string]string, names []string, keepChanges func(name string) bool, event Event) (removed []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
 	files := make(map[string][]string)
 	for _, name := range names {
 		m, err := w.store.Manifest(w.export, name)
+		if err == nil && m.digest() != published[name] {
+			err = notCovered(w.export, name)
+		}
 		if err != nil {
 			return nil, err
 		}

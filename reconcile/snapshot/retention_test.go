@@ -229,6 +229,31 @@ func TestRetentionOfChanges(t *testing.T) {
 	wantProblem(t, s, "users.changes.ndjson: is missing, and no covered line of the journal records that it was removed")
 }
 
+// A prune doesn't record the removal of a snapshot that another person moved to pruned/, so
+// that verify still reports it. If a person erases its changes files, the journal records that
+// the records were missing.
+func TestPruneKeepsTheTraceOfAMovedSnapshot(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	list, err := s.List(staff)
+	storetest.Must(t, err)
+	moved := list[1]
+	for _, file := range moved.Manifest.Files {
+		if !strings.HasSuffix(file.Name, ".changes.ndjson") {
+			storetest.Must(t, os.Remove(filepath.Join(moved.Dir(), file.Name)))
+		}
+	}
+	storetest.Must(t, os.Remove(filepath.Join(moved.Dir(), snapshot.SumsFile)), os.MkdirAll(s.Path(staff, snapshot.PrunedDir), 0o700),
+		os.Rename(moved.Dir(), s.Path(staff, snapshot.PrunedDir, moved.Name())))
+	storetest.MustPrune(t, s, 1)
+	wantProblem(t, s, moved.Name()+": its records are missing, and no covered line of the journal records that it was pruned")
+	w := storetest.Writer(t, s)
+	storetest.Must(t, w.Erase(t.Context(), moved.Name(), "ops", "GDPR-1"), w.Close())
+	events := storetest.Journal(t, s)
+	if e := events[len(events)-1]; e.Event != snapshot.EventPruned || !strings.Contains(e.Error, "its records were missing") {
+		t.Errorf("the last event is %+v", e)
+	}
+}
+
 func wantProblem(t *testing.T, s *snapshot.Store, want string) {
 	t.Helper()
 	problems, _ := storetest.Verify(t, s)

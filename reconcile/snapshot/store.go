@@ -86,6 +86,7 @@ type Store struct {
 	witness   *Witness             // nil: there is none
 	files     fileSystem
 	now       func() time.Time
+	checked   *Checkpoint // nil: Checkpoint reads the files, see WithCheckpoint
 }
 
 // storeMeta is oktasync.json.
@@ -314,26 +315,6 @@ func (s *Store) probeFolder() error {
 	return errors.Join(err, os.Remove(made))
 }
 
-// Existing returns path, or the nearest folder above it that is there.
-func Existing(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	for {
-		info, err := os.Stat(path)
-		switch {
-		case err == nil && info.IsDir():
-			return path, nil
-		case err == nil:
-			return "", &fs.PathError{Op: "open", Path: path, Err: errNotFolder}
-		case !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path):
-			return "", err
-		}
-		path = filepath.Dir(path)
-	}
-}
-
 // lock takes the lock in the folder dir for h, and waits for it up to wait.
 func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, error) {
 	f, err := s.openLock(filepath.Join(dir, LockFile))
@@ -380,6 +361,9 @@ func (s *Store) TempFile() (*os.File, error) { return TempFile(s.dir) }
 // its export, but not its signature. If there is none, the error is
 // fs.ErrNotExist.
 func (s *Store) Checkpoint(export string) (*Checkpoint, error) {
+	if s.checked != nil && s.checked.Export == export {
+		return s.checked, nil
+	}
 	data, err := ReadBounded(s.Path(export, CheckpointFile), maxCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", CheckpointFile, err)
@@ -392,4 +376,15 @@ func (s *Store) Checkpoint(export string) (*Checkpoint, error) {
 		return nil, &MismatchError{export, problem}
 	}
 	return c, nil
+}
+
+// WithCheckpoint returns a store that uses c, which the caller has checked, and doesn't
+// read the file again: a writer could have exchanged it. If c is nil, it returns s.
+func (s *Store) WithCheckpoint(c *Checkpoint) *Store {
+	if c == nil {
+		return s
+	}
+	checked := *s
+	checked.checked = c
+	return &checked
 }

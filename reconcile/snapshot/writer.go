@@ -94,12 +94,8 @@ func (w *Writer) RecordReview(snap *Snapshot, digest, user string) (e Event, ear
 	if w.failed {
 		return e, false, errHalfway
 	}
-	published, err := w.store.coveredManifests(w.export, w.checkpoint, w.newest)
-	if err != nil {
-		return e, false, err
-	}
-	if published[snap.Name()] != snap.Digest {
-		return e, false, notCovered(w.export, snap)
+	if w.store.coveredManifests(covered, w.newest)[snap.Name()] != snap.Digest {
+		return e, false, notCovered(w.export, snap.Name())
 	}
 	e = Event{Event: EventReview, Snapshot: snap.Name(), ManifestSHA256: snap.Digest, ReviewSHA256: digest, User: user}
 	err = w.Journal(e)
@@ -164,6 +160,9 @@ func (w *Writer) newestErased() error {
 	}
 	return err
 }
+
+// reader returns a store for reading with the checkpoint in memory.
+func (w *Writer) reader() *Store { return w.store.WithCheckpoint(w.checkpoint) }
 
 // covered returns the ledger of the lines that the checkpoint in memory covers.
 func (w *Writer) covered() (*Ledger, error) { return w.store.ledger(w.export, w.checkpoint, nil) }

@@ -54,11 +54,10 @@ func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Findi
 // user, the reason and the lost head. If there is nothing to adopt, the error says so.
 func Adopt(ctx context.Context, s *snapshot.Store, export string, h snapshot.Holder, a snapshot.Adoption, o Options, report func(Finding)) error {
 	o.Exports, o.adopts = []string{export}, true
-	return s.Adopt(export, h, func() (snapshot.Adoption, error) {
-		c, err := s.Checkpoint(export)
-		o.void = err == nil && !s.Accepts(c)
+	return s.Adopt(export, h, func(c *snapshot.Checkpoint) (snapshot.Adoption, error) {
+		o.void = c == nil || !s.Accepts(c)
 		var unreadable []error
-		_, err = Verify(ctx, s, o, func(f Finding) {
+		_, err := Verify(ctx, s.WithCheckpoint(c), o, func(f Finding) {
 			report(f)
 			switch {
 			case f.Note || f.Export != export:

@@ -16,8 +16,9 @@ import (
 	"oktasync/reconcile/snapshot/timestamp"
 )
 
-// Check returns an error unless the checkpoint covers the snapshots of o, and the
-// signatures verify. A snapshot that isn't signed is accepted, because cover states it.
+// Check returns an error unless the checkpoint covers the snapshots of o, and their
+// signatures verify. A snapshot that isn't signed is accepted, because the cover states it.
+// The caller has checked the checkpoint.
 func Check(o *Options) error {
 	snapshots := []*snapshot.Snapshot{o.Snapshot}
 	if o.From != nil {
@@ -26,15 +27,6 @@ func Check(o *Options) error {
 	export := o.Snapshot.Manifest.Export
 	if err := o.Store.CheckCovered(export, snapshots...); err != nil {
 		return fmt.Errorf("read %s: %w", export, err)
-	}
-	c, err := o.Store.Checkpoint(export)
-	if err != nil {
-		return err
-	}
-	if c.SignedBy != nil {
-		if _, err := c.Signer(); err != nil {
-			return fmt.Errorf("%s: the signature of the checkpoint %w", export, err)
-		}
 	}
 	for _, s := range snapshots {
 		if _, err := signer(o, s); err != nil {
@@ -234,11 +226,11 @@ func (c *coverText) evidence() error {
 		c.add("Signature", "Signed by "+*c.m.SignedBy+", which the configured allowed signers accept ("+principal+"); compare it with the fingerprint that you obtained independently.",
 			"This shows that the files are unchanged since signing. "+limit)
 	}
-	journal, err := c.o.Store.Journal(c.m.Export)
+	e, err := c.o.Store.LastAdopted(c.m.Export)
 	if err != nil {
 		return err
 	}
-	if e := journal.LastAdopted; e.Event != "" {
+	if e.Event != "" {
 		c.add("Adopted", fmt.Sprintf("%s accepted the export as it was on %s, with %s as its newest snapshot. Reason: %s", e.User, c.o.text(e.Time.Time), cmp.Or(e.Snapshot, "no snapshot"), e.Reason))
 	}
 	if by := c.m.Run.Override; by != nil {
