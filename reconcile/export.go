@@ -15,11 +15,11 @@ import (
 //
 // Start from [DefaultExport], which has the values for missing keys.
 type Export struct {
-	// Name is the name of the export's folder in the store, and its name in commands:
-	// up to 63 lower-case letters, digits and hyphens, unique.
+	// Name is the unique name of the export, in commands and of its folder in the store: up
+	// to 63 lower-case letters, digits and hyphens.
 	Name string `yaml:"name" example:"all-users"`
-	// Schedule is the schedule of the daemon: five fields as in crontab(5), or
-	// @hourly, @daily, @weekly, @monthly, "@every 15m". Empty: only by `apply`.
+	// Schedule is when the daemon reads the export: five fields as in crontab(5), or
+	// @hourly, @daily, @weekly, @monthly, "@every 15m". Empty: only `apply` reads it.
 	Schedule string `yaml:"schedule" example:"0 6 * * *"`
 	// TimeZone is an IANA name such as Europe/Berlin, for the schedule, retention and
 	// output for people.
@@ -57,21 +57,21 @@ type Export struct {
 	// their targets and permissions. A role through a group is recorded for the group; with
 	// group_members, the CSV file also lists its members.
 	RoleAssignments *Resource `yaml:"role_assignments"`
-	// Formats are the formats of the files in a snapshot: ndjson and csv. ndjson is
-	// always written, because it is the snapshot.
+	// Formats are the formats of the files in a snapshot: ndjson, which is always written,
+	// and csv.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
 	// Snapshot is `always`, or `on_change`: publish only if records or the declaration
 	// changed.
 	Snapshot Publishing `yaml:"snapshot" example:"on_change"`
 	// Retain declares which snapshots retention keeps. Empty: all of them.
 	Retain Retain `yaml:"retain"`
-	// Hold lists names of snapshots that retention never prunes.
+	// Hold are the names of snapshots that retention never prunes.
 	Hold []string `yaml:"hold" example:"[20261123T060000Z]"`
 }
 
 // Retry configures the retries of a failed reconcile before the next scheduled time.
 type Retry struct {
-	// Most is the maximum number of retries. 0: none.
+	// Most is the maximum number of retries before the next scheduled time. 0: none.
 	Most int `yaml:"most" example:"5"`
 	// FirstWait is the wait before the first retry. Each further wait is twice as
 	// long.
@@ -101,7 +101,7 @@ type Retain struct {
 	// Yearly is the number of years.
 	Yearly int `yaml:"yearly" example:"10"`
 	// Changes is the number of months for which the changes files of pruned snapshots
-	// are kept, so that all leavers of a period can be listed. 0: as many as monthly.
+	// are kept, so that all leavers of a period can be listed. 0: the value of monthly.
 	Changes int `yaml:"changes" example:"84"`
 }
 

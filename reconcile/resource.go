@@ -17,8 +17,7 @@ import (
 // Users declares which users are read, which attributes are kept, which changes
 // count, and when the guard stops a read.
 type Users struct {
-	// IncludeDeprovisioned also reads deprovisioned users. Okta's plain list omits
-	// them.
+	// IncludeDeprovisioned also reads deprovisioned users, which Okta's plain list omits.
 	IncludeDeprovisioned bool `yaml:"include_deprovisioned" example:"false"`
 	// Search is an Okta search expression that narrows the export. Empty: all
 	// users.
@@ -57,11 +56,11 @@ type GroupMembers struct {
 	Optional bool `yaml:"optional" example:"true"`
 	// Formats is the same as for the other resources.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
-	// Refresh selects the lists that are read: `full` all of them, `incremental` those of
+	// Refresh is `full` to read the members of all groups, or `incremental` to read those of
 	// groups whose members have changed since their last read.
 	Refresh string `yaml:"refresh" example:"incremental"`
-	// Full is the longest time between two reads of all lists, if refresh is
-	// incremental.
+	// Full is the longest time between two reads of all members, if refresh is
+	// incremental: at least 1h.
 	Full time.Duration `yaml:"full" example:"24h"`
 }
 
@@ -70,36 +69,36 @@ type GroupMembers struct {
 // `profile.email`. Elements of a list have no paths; a list is kept or removed as
 // a whole. The attributes that identify a record, and its `status`, are always kept.
 type Attributes struct {
-	// Include lists the paths that are kept. Empty: everything that Okta returns.
+	// Include are the paths that are kept. Empty: everything that Okta returns.
 	Include []string `yaml:"include" example:"[id, profile.login, profile.email]"`
-	// Exclude lists the paths that are removed. They are never written to disk.
+	// Exclude are the paths that are removed. They are never written to disk.
 	Exclude []string `yaml:"exclude" example:"[credentials, profile.mobilePhone]"`
 }
 
 // UserChanges selects the differences between two states of a user that are reported as
 // changes. A path covers everything below it.
 type UserChanges struct {
-	// Ignore lists paths whose change alone isn't reported as a change.
+	// Ignore are paths that are ignored: if only these differ, no change is reported.
 	Ignore []string `yaml:"ignore" example:"[lastLogin, lastUpdated, profile.nickName]"`
-	// Moved lists paths whose change makes a user a mover.
+	// Moved are the paths whose change makes a user a mover.
 	Moved []string `yaml:"moved" example:"[profile.department, profile.managerId]"`
 }
 
 // Changes selects the differences between two states of a record that are reported as
 // changes. A path covers everything below it.
 type Changes struct {
-	// Ignore lists paths whose change alone isn't reported as a change.
+	// Ignore are paths that are ignored: if only these differ, no change is reported.
 	Ignore []string `yaml:"ignore" example:"[lastUpdated, profile.description]"`
 }
 
 // UserGuard limits what a read may change, compared with the snapshot before it.
 type UserGuard struct {
-	// MaxRemoved is the limit of removed users: a number, or a share of the users before.
+	// MaxRemoved is the maximum of missing users: a number, or a share of the users before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"0.5%"`
-	// MaxDeactivated is the limit of deactivated users: a number, or a share of
-	// those that were active before.
+	// MaxDeactivated is the maximum of newly deprovisioned users: a number, or a share of
+	// those who weren't deprovisioned before.
 	MaxDeactivated snapshot.Limit `yaml:"max_deactivated" example:"200"`
-	// AtLeast is the smallest number of affected users with which these limits stop a
+	// AtLeast is the fewest missing or deprovisioned users for which these limits stop a
 	// read.
 	AtLeast int `yaml:"at_least" example:"10"`
 	// Min is the fewest users that a read may have, also the first read.
@@ -108,10 +107,10 @@ type UserGuard struct {
 
 // Guard limits what a read may change, compared with the snapshot before it.
 type Guard struct {
-	// MaxRemoved is the limit of removed records: a number, or a share of the records before.
+	// MaxRemoved is the maximum of missing records: a number, or a share of the records
+	// before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"2%"`
-	// AtLeast is the smallest number of affected records with which this limit stops
-	// a read.
+	// AtLeast is the fewest missing records for which this limit stops a read.
 	AtLeast int `yaml:"at_least" example:"20"`
 	// Min is the fewest records that a read may have, also the first read.
 	Min int `yaml:"min" example:"100"`

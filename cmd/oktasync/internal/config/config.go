@@ -41,12 +41,12 @@ type Config struct {
 
 // OktaConfig names the org and the service app that reads it.
 type OktaConfig struct {
-	// OrgURL is the address of the org, such as https://acme.okta.com: not of the
-	// Admin Console, and without a path. Plain http works only with a loopback host.
+	// OrgURL is the address of the org, without a path. It isn't the address of the
+	// Admin Console. Plain HTTP works only with a loopback host.
 	OrgURL string `yaml:"org_url" example:"https://acme.okta.com"`
 	// ClientID is the client ID of the service app.
 	ClientID string `yaml:"client_id" example:"0oa1b2c3d4e5f6g7h8i9"`
-	// Scopes are requested with each token. Empty: exactly what the declared
+	// Scopes are the scopes to request with each token. Empty: exactly what the declared
 	// resources need. Other scopes are used only by `oktasync api`.
 	Scopes []string `yaml:"scopes" example:"[okta.users.read, okta.groups.read]"`
 	// PrivateKeyFile is the key that signs the client assertion: PEM or JWK,
@@ -54,15 +54,15 @@ type OktaConfig struct {
 	PrivateKeyFile string `yaml:"private_key_file" example:"${CREDENTIALS_DIRECTORY}/client-key"`
 	// PrivateKeyID is the kid of the key, if the app has more than one key.
 	PrivateKeyID string `yaml:"private_key_id" example:"8aVn0Wy1"`
-	// CAFile contains additional CA certificates, in PEM, such as that of a company
-	// proxy.
+	// CAFile is a file with additional CA certificates, in PEM, such as that of a
+	// company proxy.
 	CAFile string     `yaml:"ca_file" example:"/etc/ssl/certs/company-proxy.pem"`
 	DPoP   DPoPConfig `yaml:"dpop"`
 	// RateLimitShare is the share of the limit in Okta's headers that oktasync may
 	// use: more than 0, up to 1. The rest is for other clients of the same endpoints.
 	RateLimitShare float64 `yaml:"rate_limit_share" example:"0.25"`
-	// Concurrency is the maximum number of requests in flight, up to 75. 1: plain
-	// lists, one request after another.
+	// Concurrency is the maximum number of requests in flight, up to 75. 1: oktasync
+	// reads plain lists, one request after another.
 	Concurrency int `yaml:"concurrency" example:"8"`
 }
 
@@ -86,23 +86,23 @@ type DPoPConfig struct {
 
 // StoreConfig describes the store of the snapshots.
 type StoreConfig struct {
-	// Path is the folder of the store. The first apply creates it.
+	// Path is the folder of the store. The first `apply` creates it.
 	Path string `yaml:"path" example:"/var/lib/oktasync/snapshots"`
 	// Group is a group that may read published files. Empty: only the owner.
 	Group string `yaml:"group" example:"auditors"`
 	// SigningKeyFile is an OpenSSH Ed25519 private key without a passphrase,
 	// readable only by its owner. Empty: snapshots aren't signed.
 	SigningKeyFile string `yaml:"signing_key_file" example:"${CREDENTIALS_DIRECTORY}/signing-key"`
-	// AllowedSignersFile lists the signers that verify accepts, in the format of
-	// ssh-keygen(1). Keep this file out of the store, so that a writer of the store
-	// can't change it.
+	// AllowedSignersFile is a file with the signers that `verify` accepts, in the format
+	// of ssh-keygen(1). Keep it out of the store, so that a writer of the store can't
+	// change it.
 	AllowedSignersFile string `yaml:"allowed_signers_file" example:"/etc/oktasync/allowed_signers"`
 	// TimestampURL is the address of an RFC 3161 time-stamping authority. It receives
 	// only a digest of each snapshot's signature. Without its answer, a snapshot is
 	// published with a warning. Empty: no time stamps.
 	TimestampURL string `yaml:"timestamp_url" example:"https://freetsa.org/tsr"`
-	// TimestampCAFile contains the CA certificates, in PEM, of the authorities whose
-	// time stamps verify accepts. Keep this file out of the store.
+	// TimestampCAFile is a file with the CA certificates, in PEM, of the authorities
+	// whose time stamps `verify` accepts. Keep it out of the store.
 	TimestampCAFile string `yaml:"timestamp_ca_file" example:"/etc/oktasync/tsa-ca.pem"`
 }
 
@@ -110,14 +110,14 @@ type StoreConfig struct {
 type DaemonConfig struct {
 	// Listen is the address of health checks, metrics and status page. Empty: none.
 	Listen string `yaml:"listen" example:"127.0.0.1:9468"`
-	// WebConfigFile contains TLS and users, in the format of Prometheus exporters:
+	// WebConfigFile is a file with TLS and users, in the format of Prometheus exporters:
 	// docs/web.md. Addresses other than loopback need it.
 	WebConfigFile string `yaml:"web_config_file" example:"web.yaml"`
 	// Verify is the schedule of the verification of the whole store, in UTC.
 	// Empty: never.
 	Verify string `yaml:"verify" example:"0 3 * * 0"`
-	// HeartbeatURL is fetched after each success, for a dead man's switch. Keep it
-	// secret: anyone who has the URL can fetch it.
+	// HeartbeatURL is a URL that the daemon fetches after each success, for a dead man's
+	// switch. Keep it secret: anyone who has the URL can fetch it.
 	HeartbeatURL string `yaml:"heartbeat_url" example:"https://hc-ping.com/1c2d3e4f"`
 	// Notify is a list of webhooks. JSON is posted to them once per snapshot and
 	// once per change of an export's state.
@@ -129,7 +129,7 @@ type NotifyConfig struct {
 	// URLFile is a file with the URL that JSON is posted to, readable only by its
 	// owner.
 	URLFile string `yaml:"url_file" example:"/etc/oktasync/hook.url"`
-	// On lists events: published, failed, quarantined, overdue, damaged, unsettled,
+	// On are the events to send: published, failed, quarantined, overdue, damaged, unsettled,
 	// unreconciled, privileged, recovered. Empty: all except published.
 	On []string `yaml:"on" example:"[failed, quarantined, overdue, recovered]"`
 }

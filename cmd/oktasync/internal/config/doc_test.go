@@ -17,7 +17,6 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"oktasync/reconcile"
-	"oktasync/reconcile/snapshot"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/configuration.md")
@@ -109,7 +108,6 @@ func putAt(in map[string]any, path []string, value any) {
 // configKey is one key of the configuration.
 type configKey struct {
 	path    string // exports[].users.search
-	kind    string // type of the value, for people
 	def     string // its default as YAML
 	must    bool   // it has no default
 	meaning string
@@ -129,7 +127,7 @@ func configKeys(t *testing.T) []configKey {
 	var keys []configKey
 	walkConfig(reflect.ValueOf(cfg), "", func(path string, owner reflect.Type, f reflect.StructField, v reflect.Value) {
 		keys = append(keys, configKey{
-			path: path, kind: kindOf(v), def: yamlText(t, v), example: f.Tag.Get("example"),
+			path: path, def: yamlText(t, v), example: f.Tag.Get("example"),
 			meaning: comments[owner.Name()+"."+f.Name],
 			must:    strings.Contains(missing.Error(), " "+strings.ReplaceAll(path, "[]", "[0]")+": is missing"),
 		})
@@ -175,24 +173,6 @@ func walkConfig(v reflect.Value, prefix string, visit func(string, reflect.Type,
 			visit(prefix+key, v.Type(), f, value)
 		}
 	}
-}
-
-func kindOf(v reflect.Value) string {
-	switch v.Interface().(type) {
-	case time.Duration:
-		return "duration"
-	case snapshot.Limit:
-		return "percentage or count"
-	}
-	switch v.Kind() {
-	case reflect.Slice:
-		return "list of texts"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int, reflect.Float64:
-		return "number"
-	}
-	return "text"
 }
 
 // yamlText returns a default as YAML.
@@ -264,62 +244,75 @@ func sentence(name, comment string) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// sections are the parts of the page, with the prefix of their keys.
-var sections = []struct{ prefix, title, owner string }{
-	{"okta.", "okta", "OktaConfig"},
-	{"okta.dpop.", "okta.dpop", "DPoPConfig"},
-	{"store.", "store", "StoreConfig"},
-	{"exports[].", "exports", "Export"},
-	{"exports[].retry.", "exports: retry", "Retry"},
-	{"exports[].users.", "exports: users", "Users"},
-	{"exports[].users.attributes.", "exports: users.attributes", "Attributes"},
-	{"exports[].users.changes.", "exports: users.changes", "UserChanges"},
-	{"exports[].users.guard.", "exports: users.guard", "UserGuard"},
-	{"exports[].groups.", "exports: groups and other resources", "Resource"},
-	{"exports[].groups.attributes.", "exports: groups and other resources: attributes", "Attributes"},
-	{"exports[].groups.changes.", "exports: groups and other resources: changes", "Changes"},
-	{"exports[].groups.guard.", "exports: groups and other resources: guard", "Guard"},
-	{"exports[].group_members.", "exports: group_members", "GroupMembers"},
-	{"exports[].retain.", "exports: retain", "Retain"},
-	{"daemon.", "daemon", "DaemonConfig"},
-	{"daemon.notify[].", "daemon.notify", "NotifyConfig"},
-	{"log.", "log", "LogConfig"},
+// sections are the parts of the page, with the prefix of their keys. A key belongs to
+// the section with the longest prefix.
+var sections = []struct{ prefix, title, intro string }{
+	{"okta.", "okta", ""},
+	{"store.", "store", ""},
+	{"exports[].", "exports", ""},
+	{"exports[].users.", "exports: users", "A path consists of member names joined by dots, and covers everything below it: `profile` also covers " +
+		"`profile.email`. A list is kept or removed as a whole. The attributes that identify a record, and its `status`, are always kept. " +
+		"The [guard](operating.md#quarantine) stops a read that differs too much from the snapshot before it."},
+	{otherResources, "exports: groups and other resources", "[resources.md](resources.md) describes the resources. They have the same keys. These are the defaults of their guards:"},
+	{"exports[].group_members.", "exports: group_members", "For [incremental refresh](resources.md#incremental-refresh), group members have two more keys:"},
+	{"exports[].retain.", "exports: retain", "[Retention](operating.md#disk-space-and-retention) keeps the newest snapshots, and the newest one of each day, week, month and year. " +
+		"Without any key, it keeps everything."},
+	{"daemon.", "daemon", "Only `oktasync run` uses these keys. See [web.md](web.md) and [notify.md](notify.md)."},
+	{"log.", "log", ""},
+}
+
+const otherResources = "exports[].groups."
+
+// sectionOf returns the prefix of the section of a key.
+func sectionOf(path string) (prefix string) {
+	for _, s := range sections {
+		if strings.HasPrefix(path, s.prefix) && len(s.prefix) > len(prefix) {
+			prefix = s.prefix
+		}
+	}
+	return prefix
 }
 
 func configPage(t *testing.T) []byte {
 	t.Helper()
-	types := fieldComments(t, "config.go", "../../../../reconcile/export.go", "../../../../reconcile/resource.go")
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<!-- Generated from the configuration's types by go test ./cmd/oktasync/internal/config -run ConfigurationPage -update. -->
+	b.WriteString(`<!-- Generated from the configuration's types by go test ./cmd/oktasync/internal/config -run ConfigurationPage -update. -->
 # Configuration
 
-%s
-
-An unknown key, a duplicate key, a wrong type, an empty file or a second document is an error. `+"`oktasync validate`"+` reports all
-errors at once, with line and column, without a network. Quote a value that contains a variable if it is within brackets or braces.
-oktasync uses `+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../config.example.yaml) contains every key.
-`, wrapped(types["Config"]))
+`)
+	b.WriteString(wrapped("oktasync reads `oktasync.yaml`, or the file in `--config` or `$OKTASYNC_CONFIG`. [config.example.yaml](../config.example.yaml) contains "+
+		"every key, and `oktasync validate` reports all errors at once, without a network. An unknown or duplicate key is an error.") + "\n\n")
+	b.WriteString(wrapped("In a value, `${NAME}` is an environment variable, `${NAME:-default}` has a default, and `$${` is a literal `${`. Quote a value that "+
+		"contains a variable if it is within brackets or braces. Relative paths are relative to the folder of the file, or to the working directory "+
+		"if the file is a pipe. oktasync uses `HTTPS_PROXY` and `NO_PROXY`.") + "\n")
 	keys := configKeys(t)
 	shown := 0
 	for _, s := range sections {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.title, wrapped(types[s.owner]))
-		if s.owner == "Resource" {
-			shown += resourceTable(&b, types, keys)
+		fmt.Fprintf(&b, "\n## %s\n", s.title)
+		if s.intro != "" {
+			fmt.Fprintf(&b, "\n%s\n", wrapped(s.intro))
 		}
-		heading := "\n| key | type | default | meaning | example |\n| --- | --- | --- | --- | --- |\n"
+		if s.prefix == otherResources {
+			writeResources(&b)
+		}
+		b.WriteString("\n| key | default | meaning | example |\n| --- | --- | --- | --- |\n")
 		for _, k := range keys {
-			name, ok := strings.CutPrefix(k.path, s.prefix)
-			if !ok || strings.Contains(name, ".") || s.owner == "GroupMembers" && ofEveryResource(keys, k.path) {
+			switch {
+			case s.prefix == otherResources && isRepeated(keys, k.path):
+				shown++
+				continue
+			case sectionOf(k.path) != s.prefix || isRepeated(keys, k.path):
 				continue
 			}
 			shown++
-			b.WriteString(heading)
-			heading = "" // a section without own keys has no table
 			def := code(k.def)
-			if k.must {
+			switch {
+			case k.must:
 				def = "required"
+			case strings.HasPrefix(k.path, otherResources+"guard."):
+				def = "see above"
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, k.kind, def, k.meaning, code(k.example))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", strings.TrimPrefix(k.path, s.prefix), def, k.meaning, code(k.example))
 		}
 	}
 	if shown != len(keys) {
@@ -328,38 +321,37 @@ oktasync uses `+"`HTTPS_PROXY` and `NO_PROXY`"+`. [config.example.yaml](../confi
 	return b.Bytes()
 }
 
-// resourceTable writes the defaults of the resources besides users. It returns the
-// number of their keys without those of groups, which have sections of their own.
-func resourceTable(b *bytes.Buffer, types map[string]string, keys []configKey) (shown int) {
+// writeResources writes the defaults of the resources besides users.
+func writeResources(b *bytes.Buffer) {
 	export := reconcile.DefaultExport()
 	declareAll(&export)
-	b.WriteString("\n| key | meaning | `changes.ignore` | `guard` |\n| --- | --- | --- | --- |\n")
+	b.WriteString("\n| resource | `max_removed` | `at_least` | `min` |\n| --- | --- | --- | --- |\n")
+	var more string
 	for _, r := range export.Resources() {
 		name := r.Resource.Name
 		if name == "users" {
 			continue
 		}
-		meaning := ""
-		for field := range reflect.TypeFor[reconcile.Export]().Fields() {
-			if field.Tag.Get("yaml") == name {
-				meaning = types["Export."+field.Name]
-			}
+		limit, least := r.Guard.MaxRemoved.String(), fmt.Sprint(r.Guard.AtLeast)
+		if limit == "100%" {
+			limit, least = "none", ""
 		}
-		guard := fmt.Sprintf("{max_removed: %s, at_least: %d, min: %d}", r.Guard.MaxRemoved, r.Guard.AtLeast, r.Guard.Min)
-		fmt.Fprintf(b, "| `%s` | %s | `[%s]` | `%s` |\n", name, meaning, strings.Join(r.Changes.Ignore, ", "), guard)
-		for _, k := range keys {
-			if name != "groups" && strings.HasPrefix(k.path, "exports[]."+name+".") && ofEveryResource(keys, k.path) {
-				shown++
+		fmt.Fprintf(b, "| [`%s`](resources.md#%s) | %s | %s | %d |\n", name, name, limit, least, r.Guard.Min)
+		for _, path := range r.Changes.Ignore {
+			if !slices.Contains(export.Groups.Changes.Ignore, path) {
+				more += fmt.Sprintf("\nBy default, `changes.ignore` of `%s` also contains `%s`.\n", name, path)
 			}
 		}
 	}
-	return shown
+	b.WriteString(more)
 }
 
-// ofEveryResource reports whether groups have the key of another resource too.
-func ofEveryResource(keys []configKey, path string) bool {
-	_, key, _ := strings.Cut(strings.TrimPrefix(path, "exports[]."), ".")
-	return slices.ContainsFunc(keys, func(k configKey) bool { return k.path == "exports[].groups."+key })
+// isRepeated reports whether a key of a resource besides users and groups is also one of
+// groups.
+func isRepeated(keys []configKey, path string) bool {
+	resource, key, ok := strings.Cut(strings.TrimPrefix(path, "exports[]."), ".")
+	return ok && resource != "users" && resource != "groups" &&
+		slices.ContainsFunc(keys, func(k configKey) bool { return k.path == otherResources+key })
 }
 
 func code(text string) string {
