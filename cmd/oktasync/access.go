@@ -39,10 +39,11 @@ of the user, group for an assignment of a group of the user, and implicit if the
 is open to all users. --user, --group and --app select the paths by an id, a login, or
 an exact name or label.
 
-usable is no if the app, the user or the assignment isn't active, and unknown if the
-record doesn't show it. first_seen is the snapshot in which the path appeared, and
-absent_in the one before it. If absent_in is empty, the path can be older. Sign-in
-policies and permissions inside the apps aren't recorded.
+usable is no if the app is inactive, the user is staged, suspended or deprovisioned, or
+the assignment gives no access, and unknown if the record doesn't show it. first_seen
+is the snapshot in which the path appeared, and absent_in the one before it. If
+absent_in is empty, the path can be older. Sign-in policies and permissions inside the
+apps aren't recorded.
 
 With --role, it prints the holders of admin roles: users, groups, service apps, and
 each member of a group with a role. Super Administrators come first. ROLE is a type
