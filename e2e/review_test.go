@@ -68,12 +68,12 @@ func newReviewSite(t *testing.T) *reviewSite {
 	return s
 }
 
-// afterRead returns a time a minute after the read of the snapshot began.
+// afterRead returns a time shortly after the read of the snapshot began.
 func (s *reviewSite) afterRead(t *testing.T) time.Time {
 	t.Helper()
 	began, err := time.Parse("20060102T150405Z", s.snapshot)
 	check(t, err)
-	return began.Add(time.Minute)
+	return began.Add(time.Second)
 }
 
 // apply publishes a snapshot, a few seconds of the org later.
@@ -218,7 +218,7 @@ func TestReviewFindings(t *testing.T) {
 	t.Parallel()
 	needs(t, "ssh-keygen")
 	s := newReviewSite(t)
-	today := s.get(s.rows[0], "decided_at")
+	due, after := s.afterRead(t).Format(time.RFC3339), s.afterRead(t).Add(30*time.Second).Format(time.RFC3339)
 	set := func(column, value string) func([][]string) [][]string {
 		return func(rows [][]string) [][]string {
 			s.set(s.row(rows, "00uada", "Tower"), column, value)
@@ -262,7 +262,13 @@ func TestReviewFindings(t *testing.T) {
 		{name: "self-review", kind: "self_review", want: `decided by "Countess@acme.example" about their own access`, change: set("decided_by", "Countess@acme.example")},
 		{name: "no time", kind: "undated", want: "decided_at is empty", change: set("decided_at", "")},
 		{name: "unknown time", kind: "undated", want: `decided_at: "soon" isn't a date such as 2026-11-23, or a time`, change: set("decided_at", "soon")},
-		{name: "late", kind: "late", args: "--due=" + today, want: "decided at 2999-01-01 18:00, after the due date", change: set("decided_at", "2999-01-01 18:00")},
+		{name: "late", kind: "late", args: "--due=" + due, want: "decided at " + after + ", after the due date", change: func(rows [][]string) [][]string {
+			for _, row := range rows {
+				s.set(row, "decided_at", due)
+			}
+			return set("decided_at", after)(rows)
+		}},
+		{name: "future", kind: "future", want: "decided at 2999-01-01 18:00, in the future", change: set("decided_at", "2999-01-01 18:00")},
 		{name: "early", kind: "early", want: "decided at 2020-02-02, before the read of the snapshot began", change: set("decided_at", "2020-02-02")},
 		{name: "revoked, without a later snapshot", kind: "pending", want: "revoked; there is no later snapshot yet", change: set("decision", "Revoke")},
 	} {
@@ -365,11 +371,35 @@ func TestReviewOfRevokedAccess(t *testing.T) {
 	}
 	s.must(t, 0, "verify")
 	s.must(t, 0, "status")
-	if got := s.must(t, 1, "review", "check", "f.csv", "--against", "all-users@"+second).stderr; !strings.Contains(got, `f.csv:2: is about the snapshot "`+s.snapshot) {
+	if got := s.must(t, 1, "review", "check", "f.csv", "--against", "all-users@"+second).stderr; !strings.Contains(got, `f.csv:2: is about the snapshot "`+s.snapshot) ||
+		!strings.Contains(got, "hint: the file is about another snapshot: --against all-users@"+s.snapshot+"\n") {
 		t.Errorf("against another snapshot: %s", got)
 	}
 	if got := s.must(t, 1, "review", "check", "f.csv", "--against", "all-users@"+s.snapshot, "--store", "snapshots").stderr; !strings.Contains(got, "add --no-record") {
 		t.Errorf("without a configuration: %s", got)
+	}
+}
+
+// A snapshot after the review that a person moved to pruned/, or that is missing, is a
+// problem: the check can't follow the revoked access in it.
+func TestReviewAfterASnapshotWasMoved(t *testing.T) {
+	t.Parallel()
+	needs(t, "ssh-keygen")
+	s := newReviewSite(t)
+	rows := s.copyRows()
+	s.set(s.row(rows, "00uada", "Tower"), "decision", "revoke")
+	s.write(t, "f.csv", ',', rows...)
+	s.apply(t)
+	second, err := os.Readlink(s.path("snapshots/all-users/latest"))
+	check(t, err)
+	s.apply(t)
+	s.sh(t, "mkdir snapshots/all-users/pruned && mv snapshots/all-users/"+second+" snapshots/all-users/pruned/")
+	if got, want := s.check(t, 1, "f.csv", "--no-record"), "snapshot_missing: "+second+": its records are missing, and no covered line of the journal records that they were removed\n"; !strings.Contains(got, want) {
+		t.Errorf("after a move to pruned/, output\n%s\nwant %q", got, want)
+	}
+	s.sh(t, "rm -r snapshots/all-users/pruned")
+	if got, want := s.check(t, 1, "f.csv", "--no-record"), ": manifests before it are missing or changed"; !strings.Contains(got, want) {
+		t.Errorf("without the manifest, output\n%s\nwant %q", got, want)
 	}
 }
 

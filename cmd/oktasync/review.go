@@ -176,6 +176,9 @@ func (a *app) reviewCheck(ctx context.Context, r *reader, export string, files [
 	if missing := (*review.MissingColumnsError)(nil); errors.As(err, &missing) && missing.Okta {
 		err = config.WithHint(err, "name the columns of Okta's file: --column FIELD=HEADER, where FIELD is "+strings.Join(review.OktaFields, ", "))
 	}
+	if wrong := (*review.WrongSnapshotError)(nil); errors.As(err, &wrong) {
+		err = r.hintAgainst(err, export, wrong)
+	}
 	if err != nil {
 		return errors.Join(err, p.w.Flush())
 	}
@@ -208,7 +211,7 @@ func (a *app) reviewOptions(r *reader, f *reviewCheckFlags) (*review.Options, er
 	if err != nil {
 		return nil, err
 	}
-	o := &review.Options{Store: r.Store, Snapshot: s, Headers: make(map[string]string), Zone: r.zone(export)}
+	o := &review.Options{Store: r.Store, Snapshot: s, Headers: make(map[string]string), Zone: r.zone(export), Now: time.Now()}
 	if f.due != "" {
 		begin, end, what := dateOf(f.due, o.Zone)
 		if what == "" {
@@ -230,6 +233,20 @@ func (a *app) reviewOptions(r *reader, f *reviewCheckFlags) (*review.Options, er
 		return nil, err
 	}
 	return o, report.Check(covered)
+}
+
+// hintAgainst adds the snapshot that a file is about, if the store has it.
+func (r *reader) hintAgainst(err error, export string, wrong *review.WrongSnapshotError) error {
+	if _, notName := snapshot.ParseName(wrong.Snapshot); notName != nil { // the text is hostile
+		return err
+	}
+	exports, _ := r.exports(nil)
+	for _, name := range append([]string{export}, exports...) {
+		if s, notFound := r.Snapshot(name, wrong.Snapshot); notFound == nil && s.Digest == wrong.ManifestSHA256 {
+			return config.WithHint(err, "the file is about another snapshot: --against "+name+"@"+s.Name())
+		}
+	}
+	return err
 }
 
 // A recordedFile is a file, and its event in the journal.

@@ -158,6 +158,20 @@ func (s *Store) Events(export string) iter.Seq2[Event, error] {
 	}
 }
 
+// Erased returns the digests of the manifests of an export whose records may be missing,
+// see [Ledger.Erased].
+func (s *Store) Erased(export string) (map[string]int, error) {
+	c, err := s.Checkpoint(export)
+	if err != nil {
+		return nil, err
+	}
+	covered, err := s.ledger(export, c, nil)
+	if err != nil {
+		return nil, err
+	}
+	return covered.Erased(), nil
+}
+
 // LastAdopted returns the last event adopted that the checkpoint of an export covers. If
 // there is none, it returns the zero Event.
 func (s *Store) LastAdopted(export string) (last Event, err error) {

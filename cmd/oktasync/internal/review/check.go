@@ -134,6 +134,17 @@ func (c *checker) addRow(t *table, r record) error {
 	return nil
 }
 
+// A WrongSnapshotError means that a file is about another snapshot.
+type WrongSnapshotError struct {
+	Snapshot, ManifestSHA256 string // in the file, so hostile
+	against                  *snapshot.Snapshot
+}
+
+func (e *WrongSnapshotError) Error() string {
+	return fmt.Sprintf("is about the snapshot %s with the manifest %s, not about %s with the manifest %s",
+		short(e.Snapshot), short(e.ManifestSHA256), e.against.Name(), e.against.Digest)
+}
+
 // checkPopulation sets the population from the first row, and checks that a file has its
 // columns.
 func (c *checker) checkPopulation(l *layout, cells []string) error {
@@ -147,8 +158,7 @@ func (c *checker) checkPopulation(l *layout, cells []string) error {
 		return l.check(c.population.(*Population).columns())
 	}
 	if digest := l.cell(cells, manifestColumn); digest != c.Snapshot.Digest {
-		return fmt.Errorf("is about the snapshot %s with the manifest %s, not about %s with the manifest %s",
-			short(l.cell(cells, snapshotColumn)), short(digest), c.Snapshot.Name(), c.Snapshot.Digest)
+		return &WrongSnapshotError{l.cell(cells, snapshotColumn), digest, c.Snapshot}
 	}
 	p, err := parsePopulation(l.cell(cells, populationColumn))
 	if err != nil {
@@ -221,6 +231,9 @@ func (c *checker) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.reportMissing(chain); err != nil {
+		return err
+	}
 	later := slices.DeleteFunc(chain, func(s *snapshot.Snapshot) bool {
 		return s.Manifest.Sequence <= c.Snapshot.Manifest.Sequence || s.Erased() || c.population.check(s) != nil
 	})
@@ -232,6 +245,24 @@ func (c *checker) follow(ctx context.Context) error {
 	for _, f := range c.revoked.list {
 		f.set(later)
 		c.results.add(f.Finding)
+	}
+	return nil
+}
+
+// reportMissing reports the snapshots of a chain after c.Snapshot that are missing, or whose
+// records are missing, without a covered line of the journal that permits it.
+func (c *checker) reportMissing(chain []*snapshot.Snapshot) error {
+	erased, err := c.Store.Erased(c.Snapshot.Manifest.Export)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(chain, func(s *snapshot.Snapshot) bool { return s.Digest == c.Snapshot.Digest }) {
+		c.results.add(Finding{Kind: snapshotMissing, Item: chain[0].Name(), Problem: "manifests before it are missing or changed, so this check doesn't follow the snapshots before it"})
+	}
+	for _, s := range chain {
+		if s.Manifest.Sequence > c.Snapshot.Manifest.Sequence && s.Erased() && erased[s.Digest] == 0 {
+			c.results.add(Finding{Kind: snapshotMissing, Item: s.Name(), Problem: "its records are missing, and no covered line of the journal records that they were removed"})
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // decisions checks decisions.
@@ -102,6 +103,9 @@ func (c *decisions) checkReviewer(d *decision) {
 	}
 }
 
+// clockTolerance is the difference between two clocks that is accepted.
+const clockTolerance = time.Minute
+
 func (c *decisions) checkTime(d *decision) {
 	text := d.cell(decidedAtColumn)
 	if text == "" {
@@ -112,6 +116,9 @@ func (c *decisions) checkTime(d *decision) {
 	if err != nil {
 		c.problem(d, undated, "%s: %s %v", decidedAtColumn, short(text), err)
 		return
+	}
+	if m.begin.After(c.Now.Add(clockTolerance)) {
+		c.problem(d, future, "decided at %s, in the future", text)
 	}
 	if !c.Due.IsZero() && !m.begin.Before(c.Due) {
 		c.problem(d, late, "decided at %s, after the due date", text)

@@ -15,6 +15,7 @@ type Options struct {
 	Headers  map[string]string  // headers of a file of Okta, by field
 	Due      time.Time          // a decision from this time on is late; zero: none is
 	Zone     *time.Location     // of times without a zone
+	Now      time.Time          // a decision after it is in the future
 }
 
 // A Finding is what a file doesn't match, or what has become of a revoked item.
@@ -50,6 +51,8 @@ const (
 	undated          = "undated"           // a decision has no time
 	late             = "late"              // a decision was made after the due date
 	early            = "early"             // a decision was made before the read of the snapshot
+	future           = "future"            // a decision was made after the time of the check
+	snapshotMissing  = "snapshot_missing"  // a later snapshot or its records are missing
 	stillPresent     = "still_present"     // a revoked item is in all later snapshots
 	grantedAgain     = "granted_again"     // a revoked item was gone, and is in a later snapshot
 	gone             = "gone"              // note: a revoked item isn't in the newest snapshot
