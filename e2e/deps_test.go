@@ -76,7 +76,7 @@ var mayImport = map[string]imports{
 		tests: []string{"reconcile/internal/recordtest", "reconcile/internal/storetest", "reconcile/snapshot/verify"},
 	},
 	"reconcile/snapshot/access": {
-		ours:   []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff"},
+		ours:   []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/readahead"},
 		others: []string{"github.com/go-json-experiment/json"}, // quotes a text as in records
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/internal/storetest"},
 	},
@@ -99,6 +99,7 @@ var mayImport = map[string]imports{
 		others: []string{"github.com/go-json-experiment/json"},
 		tests:  []string{"reconcile/internal/recordtest", "reconcile/snapshot", "reconcile/snapshot/diff"},
 	},
+	"reconcile/snapshot/readahead": {},
 	"reconcile/snapshot/sign": {
 		others: []string{"github.com/hiddeco/sshsig", "golang.org/x/crypto"}, // SSH signatures and keys
 		tests:  []string{"reconcile/internal/storetest", "reconcile/snapshot/verify"},
@@ -113,7 +114,7 @@ var mayImport = map[string]imports{
 		},
 	},
 	"reconcile/snapshot/verify": {
-		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/render", "reconcile/snapshot/sign", "reconcile/snapshot/timestamp"},
+		ours: []string{"reconcile/snapshot", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff", "reconcile/snapshot/edges", "reconcile/snapshot/readahead", "reconcile/snapshot/render", "reconcile/snapshot/sign", "reconcile/snapshot/timestamp"},
 		tests: []string{
 			"reconcile/internal/recordtest", "reconcile/internal/storetest",
 			"github.com/hiddeco/sshsig", "golang.org/x/crypto", "github.com/klauspost/compress", // to forge snapshots

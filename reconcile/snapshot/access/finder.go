@@ -42,6 +42,7 @@ func appOf(record []byte) (app, error) {
 
 // An assignment is a row of app_users.
 type assignment struct {
+	app, user                        string // ids
 	scope, status, username, created string
 }
 
@@ -50,6 +51,10 @@ func assignmentOf(record []byte) (*assignment, error) {
 	m := canonjson.MembersOf(record)
 	for m.Next() {
 		switch string(m.Name) {
+		case "app_id":
+			a.app = canonjson.Unquote(m.Value)
+		case "user_id":
+			a.user = canonjson.Unquote(m.Value)
 		case "scope":
 			a.scope = canonjson.Unquote(m.Value)
 		case "status":
@@ -66,7 +71,7 @@ func assignmentOf(record []byte) (*assignment, error) {
 // A grant is a group through which a user has an app.
 type grant struct {
 	group string
-	since moment
+	since *moment
 }
 
 // user sets the values of the row that a user decides. record is nil if the user isn't
@@ -84,7 +89,7 @@ func (f *finder) user(id string, record []byte) error {
 
 // emit passes the paths of the user in f.row to an app. given is the row of app_users, or
 // nil, and since is when it was first seen. grants are sorted by group.
-func (f *finder) emit(a app, given *assignment, since moment, grants []grant) error {
+func (f *finder) emit(a app, given *assignment, since *moment, grants []grant) error {
 	r := &f.row
 	r.AppID, r.AppLabel, r.AppStatus = a.id, a.label, a.status
 	r.AppUsername, r.AssignmentStatus = "", ""
@@ -112,13 +117,13 @@ func (f *finder) emit(a app, given *assignment, since moment, grants []grant) er
 		}
 	}
 	if a.implicit {
-		return f.path(Implicit, "", "", moment{})
+		return f.path(Implicit, "", "", new(moment))
 	}
 	return nil
 }
 
 // path passes one path.
-func (f *finder) path(via, group, granted string, since moment) error {
+func (f *finder) path(via, group, granted string, since *moment) error {
 	if f.query.Group != "" && group != f.query.Group {
 		return nil
 	}

@@ -32,7 +32,7 @@ type roleFinder struct {
 // A holder is a member of a group with a role.
 type holder struct {
 	user  string
-	since moment // of the membership
+	since *moment // of the membership
 }
 
 func (f *roleFinder) find() error {
@@ -114,15 +114,15 @@ func (f *roleFinder) setSince() error {
 	for i := range f.roles {
 		wanted[f.roles[i].key()] = &f.roles[i]
 	}
-	others, err := f.seen.added(snapshot.RoleAssignments, func([]byte) bool { return true }, func(c *diff.Change, m moment) {
+	others, err := f.seen.added(snapshot.RoleAssignments, func([]byte) bool { return true }, func(c *diff.Change, m *moment) {
 		k := c.Key
 		r := wanted[[5]string{k["principal_type"], k["principal_id"], k["role_type"], k["role_id"], k["resource_set_id"]}]
-		if r != nil && r.since.first == "" {
+		if r != nil && r.since == nil {
 			r.since = m
 		}
 	})
 	for i := range f.roles {
-		if r := &f.roles[i]; r.since.first == "" {
+		if r := &f.roles[i]; r.since == nil {
 			r.since = others
 		}
 	}
@@ -253,16 +253,16 @@ func (f *roleFinder) holders(roles []role, after string) (map[string][]holder, e
 	if len(members) == 0 {
 		return nil, nil
 	}
-	others, err := f.seen.added(snapshot.GroupMembers, isMemberOf(groups), func(c *diff.Change, m moment) {
+	others, err := f.seen.added(snapshot.GroupMembers, isMemberOf(groups), func(c *diff.Change, m *moment) {
 		list := members[c.Key["group_id"]]
 		i, found := slices.BinarySearchFunc(list, c.Key["user_id"], func(h holder, user string) int { return strings.Compare(h.user, user) })
-		if found && list[i].since.first == "" {
+		if found && list[i].since == nil {
 			list[i].since = m
 		}
 	})
 	for _, list := range members {
 		for i := range list {
-			if list[i].since.first == "" {
+			if list[i].since == nil {
 				list[i].since = others
 			}
 		}
@@ -313,7 +313,7 @@ func (f *roleFinder) passRole(r *role, members []holder, people map[string]Perso
 }
 
 // passRow passes the row of a user, or that of a group or client if user is "".
-func (f *roleFinder) passRow(r *role, user string, p Person, since moment) error {
+func (f *roleFinder) passRow(r *role, user string, p Person, since *moment) error {
 	f.row = r.RoleRow
 	row := &f.row
 	row.FirstSeen, row.AbsentIn, row.ReadAt = since.first, since.absent, f.s.Manifest.Read.Started.String()

@@ -105,7 +105,7 @@ func CheckRoles(s *snapshot.Snapshot) error {
 // A role is a record of role_assignments. Its row has no values of a user.
 type role struct {
 	RoleRow
-	since moment
+	since *moment
 }
 
 func roleOf(record []byte) (r role, err error) {

@@ -10,6 +10,7 @@ import (
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
+	"oktasync/reconcile/snapshot/readahead"
 )
 
 // containing returns the records of r in which a member with this name, or any value if
@@ -124,8 +125,9 @@ func scan(s *snapshot.Snapshot, r *snapshot.Resource, find func(lines []byte) in
 			yield(nil, err)
 			return
 		}
-		defer content.Close()
-		blocks := &blockReader{r: content, buffer: make([]byte, scanBlock)}
+		ahead := readahead.New(content, io.Discard)
+		defer ahead.Close()
+		blocks := &blockReader{r: ahead, buffer: make([]byte, scanBlock)}
 		for {
 			block, err := blocks.next()
 			if err == io.EOF {

@@ -20,7 +20,7 @@ type moment struct {
 }
 
 // later returns the later of two moments: a path is as old as its newest edge.
-func (m moment) later(other moment) moment {
+func (m *moment) later(other *moment) *moment {
 	if other.order > m.order {
 		return other
 	}
@@ -38,7 +38,7 @@ func newTimeline(store *snapshot.Store, s *snapshot.Snapshot) (*timeline, error)
 
 // added calls visit for the added records of r whose line wanted accepts, the newest first,
 // with the time when they appeared. It returns the moment of all other records.
-func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, visit func(*diff.Change, moment)) (others moment, err error) {
+func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, visit func(*diff.Change, *moment)) (others *moment, err error) {
 	for i := len(t.snapshots) - 1; i > 0; i-- {
 		s := t.snapshots[i]
 		counts := s.Manifest.Resources[r.Name]
@@ -49,19 +49,19 @@ func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, vi
 		for last := t.snapshots[before].Manifest.Resources[r.Name]; before > 0 && !last.IsAvailable(); last = t.snapshots[before].Manifest.Resources[r.Name] {
 			before--
 		}
-		since := moment{s.Name(), t.snapshots[before].Name(), i}
+		since := &moment{s.Name(), t.snapshots[before].Name(), i}
 		if counts.Base != snapshot.BasePrevious {
-			return moment{first: s.Name(), order: i}, nil
+			return &moment{first: s.Name(), order: i}, nil
 		}
 		err := eachAdded(s, r, wanted, func(c *diff.Change) { visit(c, since) })
 		if errors.Is(err, fs.ErrNotExist) {
-			return moment{first: s.Name(), order: i}, nil // its changes weren't kept
+			return &moment{first: s.Name(), order: i}, nil // its changes weren't kept
 		}
 		if err != nil {
-			return moment{}, err
+			return nil, err
 		}
 	}
-	return moment{first: t.snapshots[0].Name()}, nil
+	return &moment{first: t.snapshots[0].Name()}, nil
 }
 
 func eachAdded(s *snapshot.Snapshot, r *snapshot.Resource, wanted func([]byte) bool, visit func(*diff.Change)) error {

@@ -24,16 +24,14 @@ func (f *finder) ofUser() error {
 	}
 	given := make(map[string]*assignment) // by app
 	for record, err := range containing(f.s, snapshot.AppUsers, "user_id", f.query.User) {
-		var id string
-		if err == nil {
-			id, err = canonjson.Text(record, "app_id")
-		}
-		if err == nil {
-			given[id], err = assignmentOf(record)
-		}
 		if err != nil {
 			return err
 		}
+		a, err := assignmentOf(record)
+		if err != nil {
+			return err
+		}
+		given[a.app] = a
 	}
 	since, err := f.since(snapshot.AppUsers, "app_id")
 	if err != nil {
@@ -85,14 +83,14 @@ func (f *finder) grantsOfUser() (map[string][]grant, error) {
 
 // since returns since when an edge of r to the user exists. name is the member with the
 // other end of the edge.
-func (f *finder) since(r *snapshot.Resource, name string) (func(id string) moment, error) {
-	found := make(map[string]moment)
-	others, err := f.seen.added(r, func(line []byte) bool { return bytes.Contains(line, []byte(f.query.User)) }, func(c *diff.Change, m moment) {
+func (f *finder) since(r *snapshot.Resource, name string) (func(id string) *moment, error) {
+	found := make(map[string]*moment)
+	others, err := f.seen.added(r, func(line []byte) bool { return bytes.Contains(line, []byte(f.query.User)) }, func(c *diff.Change, m *moment) {
 		if _, known := found[c.Key[name]]; c.Key["user_id"] == f.query.User && !known {
 			found[c.Key[name]] = m
 		}
 	})
-	return func(id string) moment {
+	return func(id string) *moment {
 		if m, ok := found[id]; ok {
 			return m
 		}
@@ -101,16 +99,16 @@ func (f *finder) since(r *snapshot.Resource, name string) (func(id string) momen
 }
 
 // appGroupsSince returns since when a group is assigned to an app, for the wanted groups.
-func (f *finder) appGroupsSince(wanted func(group string) bool) (func(app, group string) moment, error) {
+func (f *finder) appGroupsSince(wanted func(group string) bool) (func(app, group string) *moment, error) {
 	type edge struct{ app, group string }
-	found := make(map[edge]moment)
-	others, err := f.seen.added(snapshot.AppGroups, func([]byte) bool { return true }, func(c *diff.Change, m moment) {
+	found := make(map[edge]*moment)
+	others, err := f.seen.added(snapshot.AppGroups, func([]byte) bool { return true }, func(c *diff.Change, m *moment) {
 		e := edge{c.Key["app_id"], c.Key["group_id"]}
 		if _, known := found[e]; !known && wanted(e.group) {
 			found[e] = m
 		}
 	})
-	return func(app, group string) moment {
+	return func(app, group string) *moment {
 		if m, ok := found[edge{app, group}]; ok {
 			return m
 		}

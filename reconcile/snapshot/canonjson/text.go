@@ -51,5 +51,9 @@ func Unquote(value []byte) string {
 	if len(value) < 2 || value[0] != '"' {
 		return ""
 	}
-	return string(AppendText(nil, value[1:len(value)-1]))
+	inside := value[1 : len(value)-1]
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return string(inside)
+	}
+	return string(AppendText(nil, inside))
 }

@@ -16,6 +16,7 @@ import (
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/edges"
+	"oktasync/reconcile/snapshot/readahead"
 )
 
 // A checkedSnapshot is a snapshot whose files Verify has read.
@@ -113,7 +114,7 @@ func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, rep
 
 // A hashedFile is a file of a snapshot. Its digest is computed while it is read.
 type hashedFile struct {
-	*readAhead
+	*readahead.Reader
 	ctx   context.Context
 	entry snapshot.File // in the manifest
 	sum   *snapshot.Digest
@@ -142,7 +143,7 @@ func (c *checkedSnapshot) openFile(ctx context.Context, name string, report repo
 		return nil, f.Close()
 	}
 	sum := snapshot.NewDigest()
-	h := &hashedFile{readAhead: newReadAhead(cancelReader{ctx, f}, sum), ctx: ctx, entry: entry, sum: sum}
+	h := &hashedFile{Reader: readahead.New(cancelReader{ctx, f}, sum), ctx: ctx, entry: entry, sum: sum}
 	if info.Size() != entry.Bytes {
 		return nil, errors.Join(h.check(nil, report), h.Close())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
+	"oktasync/reconcile/snapshot/readahead"
 )
 
 // rulesAfter returns how a resource is compared with before, and the base that
@@ -42,7 +43,7 @@ func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, bef
 	if err != nil {
 		return nil, err
 	}
-	base := snapshot.RecordsIn(newReadAhead(content, io.Discard), r)
+	base := snapshot.RecordsIn(readahead.New(content, io.Discard), r)
 	defer base.Close()
 	if r.Parent != nil && c.wrong[r.Parent.RecordsFile()] {
 		return nil, nil

@@ -14,6 +14,7 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/edges"
+	"oktasync/reconcile/snapshot/readahead"
 	"oktasync/reconcile/snapshot/render"
 )
 
@@ -24,7 +25,7 @@ type recordCheck struct {
 	resource  *snapshot.Resource
 	always    []string // resource.Always
 	lines     *snapshot.LineReader
-	content   *readAhead
+	content   *readahead.Reader
 	sum       *snapshot.Digest // of content
 	scanner   *canonjson.Scanner
 	csv       *render.CSVChecker // nil: there is no CSV file to compare
@@ -48,7 +49,7 @@ func newRecordCheck(r *snapshot.Resource, attrs canonjson.Attributes, packed, cs
 		return nil, err
 	}
 	c := &recordCheck{resource: r, always: r.Always(), sum: snapshot.NewDigest(), byStatus: make(map[string]*int)}
-	c.content = newReadAhead(content, c.sum)
+	c.content = readahead.New(content, c.sum)
 	c.lines = snapshot.NewLineReader(c.content)
 	if csv == nil {
 		c.scanner = canonjson.NewScanner(c.always, nil)

@@ -1,11 +1,15 @@
-package verify
+// Package readahead reads a file while its user works on the bytes before.
+//
+// Packages verify and access use it for compressed records. Start with [New].
+package readahead
 
 import "io"
 
-// A readAhead reads from another reader in its own goroutine, and writes what it
-// reads to a digest. So hashing and decompression run while the caller checks earlier
-// bytes. It keeps a few chunks in memory. The caller must close it.
-type readAhead struct {
+// A Reader reads from another reader in its own goroutine, and writes what it reads to
+// a digest. So hashing and decompression run while the caller works on earlier bytes. It
+// keeps a few chunks in memory. The caller must close it. It isn't safe for concurrent
+// use.
+type Reader struct {
 	chunks chan []byte   // closed after the last one
 	free   chan []byte   // to be filled
 	quit   chan struct{} // closed by Close
@@ -19,10 +23,10 @@ const (
 	maxChunks = 4
 )
 
-// newReadAhead reads r, and closes it at the end. The caller may use sum after Read
-// has returned an error, or after Close.
-func newReadAhead(r io.ReadCloser, sum io.Writer) *readAhead {
-	a := &readAhead{chunks: make(chan []byte, maxChunks), free: make(chan []byte, maxChunks), quit: make(chan struct{})}
+// New reads r, and closes it at the end. The caller may use sum after Read has returned
+// an error, or after Close.
+func New(r io.ReadCloser, sum io.Writer) *Reader {
+	a := &Reader{chunks: make(chan []byte, maxChunks), free: make(chan []byte, maxChunks), quit: make(chan struct{})}
 	for range maxChunks {
 		a.free <- nil
 	}
@@ -32,7 +36,7 @@ func newReadAhead(r io.ReadCloser, sum io.Writer) *readAhead {
 
 // fill sends chunks until r ends or the reader is closed. A send never blocks,
 // because all chunks fit into the channel.
-func (a *readAhead) fill(r io.ReadCloser, sum io.Writer) {
+func (a *Reader) fill(r io.ReadCloser, sum io.Writer) {
 	defer close(a.chunks)
 	defer r.Close()
 	for a.err == nil {
@@ -53,7 +57,7 @@ func (a *readAhead) fill(r io.ReadCloser, sum io.Writer) {
 
 // Read implements io.Reader. After Read has returned an error, the goroutine no
 // longer uses the other reader.
-func (a *readAhead) Read(p []byte) (int, error) {
+func (a *Reader) Read(p []byte) (int, error) {
 	for len(a.rest) == 0 {
 		if a.chunk != nil {
 			a.free <- a.chunk
@@ -69,7 +73,7 @@ func (a *readAhead) Read(p []byte) (int, error) {
 }
 
 // Close waits until the goroutine has closed the other reader.
-func (a *readAhead) Close() error {
+func (a *Reader) Close() error {
 	close(a.quit)
 	for range a.chunks {
 	}

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"bytes"
 	"cmp"
 	"io"
 	"iter"
@@ -10,77 +9,22 @@ import (
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 // maxEdges is how many edges to users are in memory at a time. An app with more edges is
 // read in several passes.
 var maxEdges = 1 << 18
 
-// ofApps finds the paths to the app of the query, or to all apps that the group of the
-// query gives.
-func (f *finder) ofApps() error {
-	groupsOf := make(map[string][]string) // by app
-	f.groups = make(map[string]string)
-	err := f.eachAppGroup(func(app, group string) {
-		if (f.query.App == "" || app == f.query.App) && (f.query.Group == "" || group == f.query.Group) {
-			groupsOf[app] = append(groupsOf[app], group)
-			f.groups[group] = ""
-		}
-	})
-	if err == nil {
-		err = f.nameGroups()
-	}
-	if err != nil {
-		return err
-	}
-	assigned, err := f.appGroupsSince(func(group string) bool { _, wanted := f.groups[group]; return wanted })
-	if err != nil {
-		return err
-	}
-	return each(f.s, snapshot.Apps, func(record []byte) error {
-		a, err := appOf(record)
-		if err != nil || a.id != f.query.App && (f.query.App != "" || groupsOf[a.id] == nil) {
-			return err
-		}
-		if f.query.Group != "" {
-			a.implicit = false // only paths through the group are wanted
-		}
-		u := &appUsers{finder: f, app: a, groups: groupsOf[a.id], assigned: assigned}
-		return u.find()
-	})
-}
-
-// appUsers finds the users of an app, ordered by id. It merges the users and blocks of
-// edges.
-type appUsers struct {
-	*finder
-	app      app
-	groups   []string // that give the app, sorted
-	assigned func(app, group string) moment
-
-	users cursor
-}
-
 // An edge connects a user to the app, or to a group that gives the app.
 type edge struct {
 	user  string
-	via   int // 0: the app; otherwise the group with the index via-1
-	since moment
+	via   int // the index of an app, or the number of apps and the index of a group
+	since *moment
 	given *assignment // of an edge to an app
 }
 
 func (e edge) compare(other edge) int {
 	return cmp.Or(strings.Compare(e.user, other.user), cmp.Compare(e.via, other.via))
-}
-
-func (u *appUsers) find() error {
-	var stop func()
-	u.users, stop = newCursor(recordsOf(u.s, snapshot.Users), "id")
-	defer stop()
-	return eachBlock(u.block, u.setSince, func(block []edge, last bool) error {
-		return mergeUsers(&u.users, u.app.implicit, block, last, u.pass)
-	})
 }
 
 // eachBlock calls merge for each block of edges, after since. block returns the edges of the
@@ -109,12 +53,9 @@ type blockBuilder struct {
 	edges []edge
 }
 
-func (b *blockBuilder) wants(user string) bool {
-	return user > b.after && (b.upTo == "" || user <= b.upTo)
-}
-
+// add adds an edge, unless it is outside of the block.
 func (b *blockBuilder) add(e edge) {
-	if !b.wants(e.user) {
+	if e.user <= b.after || b.upTo != "" && e.user > b.upTo {
 		return
 	}
 	if b.edges = append(b.edges, e); len(b.edges) >= 2*maxEdges {
@@ -148,26 +89,6 @@ func (b *blockBuilder) done() (edges []edge, complete bool) {
 	return b.edges, b.upTo == ""
 }
 
-func (u *appUsers) block(after string) (edges []edge, complete bool, err error) {
-	b := blockBuilder{after: after}
-	for record, err := range childrenOf(u.s, snapshot.AppUsers, []string{u.app.id}) {
-		user, err := text(record, "user_id", err)
-		if err == nil && b.wants(user) {
-			var given *assignment
-			given, err = assignmentOf(record)
-			b.add(edge{user: user, given: given})
-		}
-		if err != nil {
-			return nil, false, err
-		}
-	}
-	if err := b.addMembers(u.s, u.groups, 1); err != nil {
-		return nil, false, err
-	}
-	edges, complete = b.done()
-	return edges, complete, nil
-}
-
 // lowest returns the edges of the lowest users, about half of block.
 func lowest(block []edge) []edge {
 	slices.SortFunc(block, edge.compare)
@@ -190,40 +111,11 @@ func text(record []byte, name string, err error) (string, error) {
 }
 
 // setSince sets since when an edge of a block exists, unless a newer change has set it.
-func setSince(block []edge, user string, via int, m moment) {
+func setSince(block []edge, user string, via int, m *moment) {
 	i, found := slices.BinarySearchFunc(block, edge{user: user, via: via}, edge.compare)
-	if found && block[i].since.first == "" {
+	if found && block[i].since == nil {
 		block[i].since = m
 	}
-}
-
-// setSince sets since when the edges of a block exist.
-func (u *appUsers) setSince(block []edge) error {
-	ofApp, err := u.seen.added(snapshot.AppUsers, func(line []byte) bool { return bytes.Contains(line, []byte(u.app.id)) }, func(c *diff.Change, m moment) {
-		if c.Key["app_id"] == u.app.id {
-			setSince(block, c.Key["user_id"], 0, m)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	ofGroups, err := u.seen.added(snapshot.GroupMembers, isMemberOf(u.groups), func(c *diff.Change, m moment) {
-		if index, found := slices.BinarySearch(u.groups, c.Key["group_id"]); found {
-			setSince(block, c.Key["user_id"], index+1, m)
-		}
-	})
-	for i := range block {
-		e := &block[i]
-		if e.since.first == "" && e.via == 0 {
-			e.since = ofApp
-		} else if e.since.first == "" {
-			e.since = ofGroups
-		}
-		if e.via > 0 {
-			e.since = e.since.later(u.assigned(u.app.id, u.groups[e.via-1]))
-		}
-	}
-	return err
 }
 
 // mergeUsers calls pass for the users in a block, with their edges. If an app is open to all
@@ -258,27 +150,6 @@ func mergeUsers(users *cursor, implicit bool, block []edge, last bool, pass func
 		}
 		block = block[n:]
 	}
-}
-
-// pass passes the paths of a user with these edges.
-func (u *appUsers) pass(id string, edges []edge) error {
-	user, err := u.users.take(id)
-	if err == nil {
-		err = u.user(id, user)
-	}
-	if err != nil {
-		return err
-	}
-	var given *assignment
-	var since moment
-	if len(edges) > 0 && edges[0].via == 0 {
-		given, since, edges = edges[0].given, edges[0].since, edges[1:]
-	}
-	grants := make([]grant, len(edges))
-	for i, e := range edges {
-		grants[i] = grant{u.groups[e.via-1], e.since}
-	}
-	return u.emit(u.app, given, since, grants)
 }
 
 // A cursor finds records by ascending keys.
