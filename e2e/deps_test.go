@@ -230,7 +230,21 @@ const (
 // Each file imports only what mayImport permits, also files for other systems.
 func TestPackagesImportOnlyWhatIsPermitted(t *testing.T) {
 	seen := make(map[string]bool)
-	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+	eachGoFile(t, func(folder, path string) {
+		seen[folder] = true
+		check(t, checkImports(t, folder, path))
+	})
+	for folder := range mayImport {
+		if !seen[folder] {
+			t.Errorf("mayImport has the package %s, which doesn't exist", folder)
+		}
+	}
+}
+
+// eachGoFile calls visit for each Go file of the module. folder is the package of path.
+func eachGoFile(t *testing.T, visit func(folder, path string)) {
+	t.Helper()
+	check(t, filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch name := entry.Name(); {
 		case err != nil:
 			return err
@@ -244,17 +258,9 @@ func TestPackagesImportOnlyWhatIsPermitted(t *testing.T) {
 			return err
 		}
 		folder = filepath.ToSlash(folder)
-		seen[folder] = true
-		return checkImports(t, folder, path)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for folder := range mayImport {
-		if !seen[folder] {
-			t.Errorf("mayImport has the package %s, which doesn't exist", folder)
-		}
-	}
+		visit(folder, path)
+		return nil
+	}))
 }
 
 func checkImports(t *testing.T, folder, path string) error {

@@ -17,6 +17,36 @@ import (
 	"testing"
 )
 
+// A package can be read in one sitting: its files, functions and number of files besides
+// tests are limited.
+func TestFilesAndFunctionsAreShort(t *testing.T) {
+	const maxLines, maxFunction, maxFiles = 400, 60, 25
+	files := make(map[string]int)
+	eachGoFile(t, func(folder, path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		files[folder]++
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		check(t, err)
+		if n := fset.File(file.Pos()).LineCount(); n > maxLines {
+			t.Errorf("%s has %d lines, at most %d are allowed", path, n, maxLines)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if n := fset.Position(d.End()).Line - fset.Position(d.Pos()).Line + 1; ok && n > maxFunction {
+				t.Errorf("%s: %s has %d lines, at most %d are allowed", path, f.Name.Name, n, maxFunction)
+			}
+		}
+	})
+	for folder, n := range files {
+		if n > maxFiles && (folder != "cmd/oktasync" || n > 32) { // with one file for each command
+			t.Errorf("%s has %d files, at most %d are allowed", folder, n, maxFiles)
+		}
+	}
+}
+
 // mayDependUpwards contains the dependencies between two files of a package that close
 // a cycle, with the reason for each.
 var mayDependUpwards = map[string]string{
