@@ -5,12 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,7 +110,7 @@ func TestReportOfAPeriod(t *testing.T) {
 	s, first := newPeriod(t)
 	out := s.periodRows(t, first)
 	for _, want := range []string{
-		"administrator-changes 3\n", "leavers 11\n", "joiners 4\n", "movers 2\n", "manager-changes 2\n", "reads 8\n", "declarations 7\n",
+		"administrator-changes 3\n", "leavers 11\n", "joiners 4\n", "movers 2\n", "manager-changes 2\n", "reads 8\n", "declarations 8\n",
 		"app_groups.granted", "app_users.granted", "app_users.revoked", "group_members.granted", "group_members.revoked", "role_assignments.granted", "role_assignments.revoked",
 		"users.activated", "users.deactivated", "users.deleted", "users.joined", "users.moved", "users.reactivated", "users.suspended", "users.unsuspended",
 	} {
@@ -149,6 +151,75 @@ func TestReportOfAPeriod(t *testing.T) {
 	s.sh(t, "rm snapshots/all-users/latest/apps.changes.ndjson")
 	if r := s.must(t, 1, "report", "all-users", "--from", first); !strings.Contains(r.stderr, "apps.changes.ndjson: it is missing") {
 		t.Errorf("a changes file of a snapshot that wasn't pruned is missing: %s", r.stderr)
+	}
+}
+
+// A report about a period has a row for each way in which a read can end, and for each event
+// that changes what the store has: also a removal after the period, if it is of the period.
+func TestReportOfAllEvents(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 60})
+	newest := func() string { return strings.TrimSpace(s.sh(t, "readlink snapshots/all-users/latest")) }
+	quarantine := func() (name string) {
+		s.org.Wipe()
+		s.must(t, 3, "apply")
+		s.org.Restore()
+		return filepath.Base(s.only(t, "snapshots/.quarantine/all-users/*"))
+	}
+	s.configure(t, "    snapshot: on_change\n")
+	s.must(t, 0, "apply")
+	first := newest()
+	s.must(t, 0, "apply") // unchanged
+
+	s.org.Inject(sandbox.Fault{Stall: -1})
+	reading, once := make(chan struct{}), sync.Once{}
+	s.org.OnRequest(func(int, *http.Request) { once.Do(func() { close(reading) }) })
+	apply := s.command(t.Context(), "apply")
+	check(t, apply.Start())
+	<-reading
+	check(t, apply.Process.Signal(os.Interrupt))
+	apply.Wait()
+	s.org.OnRequest(nil)
+	s.org.ClearFaults()
+
+	quarantine()
+	s.must(t, 0, "quarantine", "release", "all-users", "--reason", "CHG-1")
+	s.must(t, 0, "apply")
+	dropped := quarantine()
+	s.org.Join(1)
+	s.must(t, 0, "apply")
+	last := newest()
+	s.must(t, 0, "quarantine", "drop", "all-users@"+dropped, "--reason", "CHG-2")
+	later := quarantine()
+	s.must(t, 0, "quarantine", "drop", "all-users@"+later, "--reason", "CHG-3")
+	s.org.Join(1)
+	s.must(t, 0, "apply")
+	lost := newest()
+	s.sh(t, "rm -r snapshots/all-users/"+lost)
+	s.must(t, 0, "adopt", "all-users", "--reason", "INC-7")
+
+	rows := func(section string, columns []int, args ...string) (rows []string) {
+		_, all := readCSV(t, s.must(t, 0, append([]string{"report", "all-users", "--from", first, "--format", "csv", "--section", section}, args...)...).stdout)
+		for _, row := range all {
+			var cells []string
+			for _, column := range columns {
+				cells = append(cells, row[column])
+			}
+			rows = append(rows, strings.Join(cells, " "))
+		}
+		return rows
+	}
+	want := []string{"unchanged", "cancelled", "quarantined", "published", "published", "quarantined", "published"}
+	if got := rows("reads", []int{1}, "--to", last); !slices.Equal(got, want) {
+		t.Errorf("reads: %q, want %q", got, want)
+	}
+	want = []string{"guard override CHG-1", "dropped CHG-2", "adopted INC-7"}
+	if got := rows("declarations", []int{2, 6}, "--to", last); !slices.Equal(got, want) {
+		t.Errorf("declarations: %q, want %q", got, want)
+	}
+	s.must(t, 0, "apply")
+	if got := rows("declarations", []int{2, 6}); !slices.Contains(got, "adopted INC-7") || !slices.Contains(got, "dropped CHG-3") {
+		t.Errorf("declarations up to the newest snapshot: %q", got)
 	}
 }
 

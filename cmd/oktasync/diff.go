@@ -52,8 +52,8 @@ With --detailed-exitcode, the exit status is 2 if there are changes.`,
 			return err
 		}
 		if len(between) > 0 {
-			fmt.Fprintf(a.stderr, "oktasync: note: retention has pruned %s between them, %s: changes that were reversed in between are not visible\n",
-				term.Plural(len(between), "snapshot"), report.Span(between))
+			fmt.Fprintf(a.stderr, "oktasync: note: between them, %s: changes that were reversed in between are not visible\n",
+				r.prunedText(args[0], "snapshot", between))
 		}
 		changes, err := a.printDifference(d, format, r.zone(args[0]))
 		if err != nil {

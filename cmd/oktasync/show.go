@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,8 +66,7 @@ func (a *app) noteState(r *reader, s *snapshot.Snapshot, asked string) error {
 		return err
 	}
 	if len(pruned) > 0 {
-		fmt.Fprintf(a.stderr, "oktasync: note: this is %s; retention has pruned %s of that time, %s\n",
-			s.Name(), term.Plural(len(pruned), "newer snapshot"), report.Span(pruned))
+		fmt.Fprintf(a.stderr, "oktasync: note: this is %s; of that time, %s\n", s.Name(), r.prunedText(s.Manifest.Export, "newer snapshot", pruned))
 	}
 	if !s.Manifest.Read.Settled {
 		fmt.Fprintf(a.stderr, "oktasync: note: %s is not settled: %s\n", s.Name(), report.Unsettled)
@@ -80,6 +81,35 @@ func (a *app) noteState(r *reader, s *snapshot.Snapshot, asked string) error {
 		fmt.Fprintf(a.stderr, "oktasync: note: %s is without %s\n", s.Name(), term.Safe(why))
 	}
 	return nil
+}
+
+// prunedText says which snapshots were pruned, and by whom or by what, as the journal
+// records it: "1 snapshot was pruned by retention, 20261123T060000Z".
+func (r *reader) prunedText(export, noun string, names []string) string {
+	var causes []string
+	left := slices.Clone(names)
+	for e, err := range r.Events(export) {
+		i := slices.Index(left, e.Snapshot)
+		if err != nil || e.Event != snapshot.EventPruned || i < 0 {
+			continue // an error is the last one, and verify reports it
+		}
+		left = slices.Delete(left, i, i+1)
+		cause := "by retention"
+		if e.Reason != snapshot.ReasonRetention {
+			cause = "by " + term.Safe(e.User) + " (" + term.Safe(e.Reason) + ")"
+		}
+		if !slices.Contains(causes, cause) {
+			causes = append(causes, cause)
+		}
+	}
+	if len(left) > 0 {
+		causes = append(causes, "without a covered line of the journal")
+	}
+	were := "were"
+	if len(names) == 1 {
+		were = "was"
+	}
+	return fmt.Sprintf("%s %s pruned %s, %s", term.Plural(len(names), noun), were, strings.Join(causes, " and "), report.Span(names))
 }
 
 // nearestFlag adds --nearest to a command that accepts dates.

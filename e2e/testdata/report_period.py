@@ -193,7 +193,7 @@ for before, after in zip(list(manifests.values()), list(manifests.values())[1:])
     if after["run"]["override"]:
         o = after["run"]["override"]
         circumstances.append({"at": after["signed"], "snapshot": after["snapshot"], "what": "guard override", "before": "", "after": o["guard"], "by": o["user"], "reason": o["reason"]})
-for e in inside:
+for e in inside + [e for e in journal[end + 1 :] if first <= e.get("snapshot", "") <= last]:
     if e["event"] in ("adopted", "pruned", "dropped"):
         circumstances.append({"at": e["time"], "snapshot": e.get("snapshot", ""), "what": e["event"], "before": "", "after": e.get("new_head", ""), "by": e.get("user", ""), "reason": e.get("reason", "")})
 expected["declarations"] = sorted(circumstances, key=lambda row: row["at"])

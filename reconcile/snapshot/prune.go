@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// ReasonRetention is the reason of a line pruned of [Writer.Prune].
+const ReasonRetention = "retention"
+
 // Prune removes the records of the snapshots that r doesn't keep, oldest first, and
 // returns their names. The manifest, its signature and its time stamp stay, so that
 // the chain is complete. Prune removes nothing unless the newest snapshot is whole.
@@ -68,7 +71,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if _, err := w.remove(ctx, published, expired, none, Event{User: w.holder.User, Reason: "retention of changes"}); err != nil {
 		return nil, err
 	}
-	return w.remove(ctx, published, due, keep, Event{User: w.holder.User, Reason: "retention"})
+	return w.remove(ctx, published, due, keep, Event{User: w.holder.User, Reason: ReasonRetention})
 }
 
 // newMonth reports whether the newest snapshot is the first of a month, so that changes

@@ -29,19 +29,23 @@ func (p *period) declarations(r *reads) (document.Section, error) {
 		}
 		rows, before = append(rows, list...), &s.Manifest
 	}
-	for e, err := range r.events() {
+	for e, err := range r.allEvents() {
 		if err != nil {
 			return document.Section{}, err
 		}
 		switch e.Event.Event {
 		case snapshot.EventAdopted, snapshot.EventPruned, snapshot.EventDropped:
+			if e.later && !r.includes(e.Snapshot) {
+				continue
+			}
 			rows = append(rows, circumstance{key: "journal/" + strconv.Itoa(e.line), at: e.Time, name: e.Snapshot, what: e.Event.Event, after: e.NewHead, by: e.User, reason: e.Reason})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b circumstance) int { return a.at.Compare(b.at.Time) })
 	method := []string{
 		"Changes between consecutive manifests, also those of pruned snapshots: declaration, tool, client, signing key. Guards that a person overrode. " +
-			"Events of the journal: adopted (a person accepted the export as it was), pruned (records were removed by retention or on request), dropped (a quarantined read was removed).",
+			"Events of the journal: adopted (a person accepted the export as it was), pruned (records were removed by retention or on request), dropped (a quarantined read was removed). " +
+			"Later events are listed if they are about a snapshot or a quarantined read of the period.",
 	}
 	if p.broken {
 		method = append(method, p.brokenText())

@@ -77,11 +77,23 @@ func (r *reads) add(from, to time.Time) {
 // journalEvent is an event in the journal of the export.
 type journalEvent struct {
 	snapshot.Event
-	line int
+	line  int
+	later bool // than the end of the period
 }
 
-// events returns the covered events after the one that published o.From. It sets r.start.
+// events returns the covered events of the period.
 func (r *reads) events() iter.Seq2[journalEvent, error] {
+	return func(yield func(journalEvent, error) bool) {
+		for e, err := range r.allEvents() {
+			if !e.later && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// allEvents returns the covered events after the one that published o.From. It sets r.start.
+func (r *reads) allEvents() iter.Seq2[journalEvent, error] {
 	return func(yield func(journalEvent, error) bool) {
 		line, published := 0, false
 		for e, err := range r.o.Store.Events(r.o.Snapshot.Manifest.Export) {
@@ -89,19 +101,25 @@ func (r *reads) events() iter.Seq2[journalEvent, error] {
 				yield(journalEvent{}, err)
 				return
 			}
-			if line <= r.o.From.Manifest.Journal.Lines || published && e.Time.After(r.end) {
-				continue // up to the end of the journal, which is checked
+			if line <= r.o.From.Manifest.Journal.Lines {
+				continue
 			}
 			if e.Event == snapshot.EventPublished && e.ManifestSHA256 == r.o.From.Digest {
 				r.start = e.Time.Time
 				continue
 			}
-			if !yield(journalEvent{e, line}, nil) {
+			if !yield(journalEvent{e, line, published && e.Time.After(r.end)}, nil) {
 				return
 			}
 			published = published || e.Event == snapshot.EventPublished && e.ManifestSHA256 == r.o.Snapshot.Digest
 		}
 	}
+}
+
+// includes reports whether the snapshot or quarantined read with a name belongs to the period.
+func (r *reads) includes(name string) bool {
+	at, err := snapshot.ParseName(name)
+	return err == nil && name >= r.o.From.Name() && (name <= r.o.Snapshot.Name() || !at.After(r.end))
 }
 
 // section returns the section with one row for each read.
