@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/xuri/excelize/v2"
 
@@ -41,6 +42,7 @@ const (
 type sheetLines struct {
 	first  int             // the row number of the first line
 	linked bool            // lines can have hyperlinks
+	widths []float64       // of the columns, in characters
 	styles [styleCount]int // excelize's numbers
 	lines  lines
 }
@@ -103,7 +105,12 @@ func (s *sheetWriter) write(file []byte) error {
 // line writes a row with text cells.
 func (s *sheetWriter) line(w *bufio.Writer, number int, l *line) {
 	row := strconv.Itoa(number)
-	w.WriteString(`<row r="` + row + `">`)
+	w.WriteString(`<row r="` + row + `"`)
+	if n := s.lines.textLines(l); n > 1 {
+		// LibreOffice doesn't adapt the height to wrapped text.
+		w.WriteString(` ht="` + strconv.Itoa(min(n*lineHeight, excelize.MaxRowHeight)) + `" customHeight="1"`)
+	}
+	w.WriteString(">")
 	style := s.lines.styles[l.style]
 	if l.linked && s.lines.linked {
 		style = s.lines.styles[styleLink]
@@ -118,6 +125,44 @@ func (s *sheetWriter) line(w *bufio.Writer, number int, l *line) {
 		style = s.lines.styles[styleText]
 	}
 	w.WriteString("</row>")
+}
+
+// lineHeight is the height of a line of text in points.
+const lineHeight = 15
+
+// textLines returns how many lines of text the tallest cell of l has.
+func (s *sheetLines) textLines(l *line) int {
+	most := 1
+	if l.style == styleTitle {
+		return most // a title isn't wrapped
+	}
+	for i, cell := range l.cells {
+		if i < len(s.widths) {
+			most = max(most, wrap(cell, int(0.9*s.widths[i]))) // wide letters need more
+		}
+	}
+	return most
+}
+
+// wrap returns how many lines of width characters a text has that breaks between words.
+func wrap(text string, width int) int {
+	if len(text) <= width {
+		return 1
+	}
+	lines, used := 1, 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		if used > 0 && used+1+n > width {
+			lines, used = lines+1, 0
+		} else if used > 0 {
+			used++
+		}
+		used += n
+		for ; used > width; used -= width { // the word doesn't fit into a line
+			lines++
+		}
+	}
+	return lines
 }
 
 // cellText returns a text as a cell can contain it.

@@ -74,14 +74,15 @@ func (b *workbook) addCover(cover []line) error {
 		}
 		cover[i].linked = true
 	}
-	b.lines[sheetFile(0)] = sheetLines{first: 1, linked: true, styles: b.styles, lines: func(yield func(line, error) bool) {
+	widths := []float64{34, 110}
+	b.lines[sheetFile(0)] = sheetLines{first: 1, linked: true, widths: widths, styles: b.styles, lines: func(yield func(line, error) bool) {
 		for _, l := range cover {
 			if !yield(l, nil) {
 				return
 			}
 		}
 	}}
-	return b.layout(coverName, 34, 110)
+	return b.layout(coverName, widths...)
 }
 
 // addTable adds a sheet.
@@ -122,7 +123,7 @@ func (b *workbook) addTable(s *sheet) error {
 	if err != nil {
 		return err
 	}
-	b.lines[sheetFile(index)] = sheetLines{first: 2, linked: linked, styles: b.styles, lines: s.lines}
+	b.lines[sheetFile(index)] = sheetLines{first: 2, linked: linked, widths: widths, styles: b.styles, lines: s.lines}
 	if s.rows == 0 {
 		return nil
 	}

@@ -145,6 +145,20 @@ func TestXLSXCutsLongCells(t *testing.T) {
 	}
 }
 
+func TestXLSXShowsWrappedText(t *testing.T) {
+	d := &document.Document{Title: "Listing", Cover: []document.Fact{{Name: "Note", Text: []string{"short", strings.Repeat("word ", 60)}}}, Sections: []document.Section{section("s", "jane", strings.Repeat("key ", 50))}}
+	f, _ := write(t, d, 10)
+	for _, row := range []struct {
+		sheet    string
+		n        int
+		min, max float64 // points; a line of text has 15
+	}{{"Cover", 3, 15, 15}, {"Cover", 4, 45, 60}, {"Section s", 2, 15, 15}, {"Section s", 3, 60, 75}} {
+		if height, err := f.GetRowHeight(row.sheet, row.n); err != nil || height < row.min || height > row.max {
+			t.Errorf("%s, row %d: height %v, error %v, want %v to %v", row.sheet, row.n, height, err, row.min, row.max)
+		}
+	}
+}
+
 func TestXLSXTables(t *testing.T) {
 	s := section("review", "jane@example.com", "joe@example.com")
 	s.Columns = append(s.Columns, document.Column{Name: "decision", Choices: []string{"keep", "revoke"}})

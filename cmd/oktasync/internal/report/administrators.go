@@ -22,8 +22,8 @@ func administrators(o *Options) ([]document.Section, error) {
 		},
 	}
 	for _, name := range []string{
-		"holder", "principal_type", "name", "user_status", "last_login", "role_type", "role_label", "scope", "via", "group_name", "status", "note",
-		"granted_at_okta", "first_seen", "absent_in",
+		"holder", "name", "role_label", "scope", "via", "group_name", "user_status", "last_login", "note", "first_seen", "absent_in",
+		"granted_at_okta", "principal_type", "role_type", "status",
 	} {
 		s.Columns = append(s.Columns, document.Column{Name: name})
 	}
@@ -53,8 +53,8 @@ func roleRow(r *access.RoleRow, l links) document.Row {
 	row := document.Row{
 		Key: strings.Join([]string{r.PrincipalType, r.RoleType, r.RoleID, r.ResourceSetID, r.GroupID + r.ClientID, r.UserID}, "/"),
 		Cells: []string{
-			cmp.Or(r.Login, r.UserID), r.PrincipalType, r.Name, r.UserStatus, r.LastLogin, r.RoleType, r.RoleLabel, r.Scope, r.Via, r.GroupName,
-			r.Status, r.Note, r.GrantedAtOkta, r.FirstSeen, r.AbsentIn,
+			cmp.Or(r.Login, r.UserID), r.Name, r.RoleLabel, r.Scope, r.Via, r.GroupName, r.UserStatus, r.LastLogin, r.Note, r.FirstSeen, r.AbsentIn,
+			r.GrantedAtOkta, r.PrincipalType, r.RoleType, r.Status,
 		},
 		Link: l.user(r.UserID),
 	}
