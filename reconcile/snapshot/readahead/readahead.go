@@ -14,6 +14,7 @@ type Reader struct {
 	free   chan []byte   // to be filled
 	quit   chan struct{} // closed by Close
 	err    error         // of the other reader; set before chunks is closed
+	panic  any           // of the other reader, like err
 	chunk  []byte        // the current chunk
 	rest   []byte        // the part of chunk that wasn't returned yet
 }
@@ -38,6 +39,7 @@ func New(r io.ReadCloser, sum io.Writer) *Reader {
 // because all chunks fit into the channel.
 func (a *Reader) fill(r io.ReadCloser, sum io.Writer) {
 	defer close(a.chunks)
+	defer func() { a.panic = recover() }()
 	defer r.Close()
 	for a.err == nil {
 		select {
@@ -56,7 +58,7 @@ func (a *Reader) fill(r io.ReadCloser, sum io.Writer) {
 }
 
 // Read implements io.Reader. After Read has returned an error, the goroutine no
-// longer uses the other reader.
+// longer uses the other reader. If the other reader panics, so does Read.
 func (a *Reader) Read(p []byte) (int, error) {
 	for len(a.rest) == 0 {
 		if a.chunk != nil {
@@ -64,6 +66,9 @@ func (a *Reader) Read(p []byte) (int, error) {
 		}
 		a.chunk = <-a.chunks
 		if a.rest = a.chunk; a.chunk == nil {
+			if a.panic != nil {
+				panic(a.panic)
+			}
 			return 0, a.err
 		}
 	}
