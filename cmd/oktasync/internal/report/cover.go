@@ -58,7 +58,7 @@ func Cover(o *Options) ([]document.Fact, error) {
 	c.add("What is listed", "Lists every record that Okta returned for the query below. Okta has no frozen view: a change during the read may appear as before or after.")
 	c.reading()
 	c.add("Control total", controlText(m)...)
-	c.add("Not recorded", strings.Join(notRecorded(m), "; "))
+	c.add("Not recorded", strings.Join(unrecorded(m), "; "))
 	c.add("Narrowing", narrowing(m.Declared))
 	gaps, err := longGaps(o)
 	if err != nil {
@@ -179,8 +179,8 @@ func controlText(m *snapshot.Manifest) []string {
 	return text
 }
 
-// notRecorded lists what the snapshot doesn't show.
-func notRecorded(m *snapshot.Manifest) []string {
+// unrecorded lists what the snapshot doesn't show.
+func unrecorded(m *snapshot.Manifest) []string {
 	list := []string{"permissions inside applications", "sign-in policies"}
 	for _, r := range snapshot.Resources() {
 		if _, declared := m.Resources[r.Name]; !declared {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"oktasync/reconcile/snapshot"
@@ -9,15 +10,22 @@ import (
 )
 
 func (s *stateOf) noManager() *userTable {
+	method := []string{"Accounts with neither profile.manager nor profile.managerId. Accounts with the status DEPROVISIONED are left out."}
+	if left := s.unrecorded(slices.Clone(managerPaths)...); len(left) > 0 {
+		method = append(method, left[0]+" isn't recorded, so a listed account can have a manager.")
+	}
 	return &userTable{
 		id: "no-manager", title: "Without a manager",
-		method:  []string{"Accounts with neither profile.manager nor profile.managerId. Accounts with the status DEPROVISIONED are left out."},
-		missing: s.missing("profile.manager", "profile.managerId"),
+		method:  method,
+		missing: s.missing(managerPaths...),
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
 			return "", nil, u.Status != "DEPROVISIONED" && u.Manager == ""
 		},
 	}
 }
+
+// managerPaths are the attributes with the manager of a user.
+var managerPaths = []string{"profile.manager", "profile.managerId"}
 
 // managerKeys are the attributes that a manager's id or name can be, in the order in which
 // they are compared.
@@ -73,7 +81,7 @@ func (s *stateOf) managerLeft() *userTable {
 	t := &userTable{
 		id: "manager-left", title: "With a manager who left",
 		columns: []string{"manager_id", "manager_status"},
-		missing: s.missing("profile.manager", "profile.managerId"),
+		missing: s.missing(managerPaths...),
 		accepts: func(u *user, record []byte) (string, []string, bool) {
 			id, status := found.of(record)
 			return "", []string{id, status}, u.Status != "DEPROVISIONED" && status != ""

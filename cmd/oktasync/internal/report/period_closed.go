@@ -44,6 +44,7 @@ func (u *userEvents) accountsClosed() (document.Section, error) {
 				return nil, false, nil
 			}
 			deactivatedAt, err := e.closed(suspended)
+			deactivatedAt = (&stateOf{s: e.seen}).orNotRecorded(deactivatedAt, "statusChanged")
 			suspendedAt := suspended[e.ID()]
 			between := ""
 			if at, err := time.Parse(time.RFC3339, deactivatedAt); err == nil {

@@ -64,13 +64,18 @@ func (u *userEvents) add(e *event) (err error) {
 type eventTable struct {
 	id, title string
 	method    []string
+	missing   string                                              // see document.Section
 	columns   []string                                            // between those of the person, and status and seen_in
 	cells     func(e *event) (cells []string, ok bool, err error) // of columns
 }
 
 // section returns a section. start, if not nil, is called before the rows are read.
 func (u *userEvents) section(t eventTable, start func()) document.Section {
-	s := document.Section{ID: t.id, Title: t.title, Method: t.method, Gaps: u.gaps(snapshot.Users), Missing: u.missing(snapshot.Users)}
+	s := document.Section{ID: t.id, Title: t.title, Method: t.method, Gaps: u.gaps(snapshot.Users), Missing: cmp.Or(u.missing(snapshot.Users), t.missing)}
+	last := u.last()
+	if left := last.unrecorded(slices.Clone(userPaths)...); len(left) > 0 {
+		s.Method = append(s.Method, "Not recorded in the last snapshot: "+strings.Join(left, ", ")+".")
+	}
 	s.Columns = columns(slices.Concat([]string{"login", "name", "department", "manager"}, t.columns, []string{"status", "seen_in"})...)
 	s.Rows = func(yield func(document.Row, error) bool) {
 		if start != nil {
@@ -91,13 +96,24 @@ func (u *userEvents) section(t eventTable, start func()) document.Section {
 			}
 			person := u.users[e.ID()]
 			row := document.Row{Key: e.key(), Link: u.links.user(e.ID())}
-			row.Cells = slices.Concat([]string{person.Login, person.Name, person.Department, person.Manager}, cells, []string{person.Status, e.seen.Name()})
+			row.Cells = slices.Concat(last.person(person), cells, []string{person.Status, e.seen.Name()})
 			if !yield(row, nil) {
 				return
 			}
 		}
 	}
 	return s
+}
+
+// last returns the state at the end of the period.
+func (p *period) last() *stateOf { return &stateOf{s: p.o.Snapshot} }
+
+// person returns the first cells of the sections about a period.
+func (s *stateOf) person(u *user) []string {
+	return []string{
+		s.orNotRecorded(u.Login, "profile.login"), s.orNotRecorded(u.Name, "profile.displayName", "profile.firstName", "profile.lastName"),
+		s.orNotRecorded(u.Department, "profile.department"), s.orNotRecorded(u.Manager, managerPaths...),
+	}
 }
 
 func columns(names ...string) []document.Column {
@@ -119,6 +135,7 @@ func (u *userEvents) joiners() document.Section {
 		columns: []string{"event", "at_okta"},
 		cells: func(e *event) ([]string, bool, error) {
 			at, err := e.atOkta()
+			at = (&stateOf{s: e.seen}).orNotRecorded(at, e.resource.Dates[e.Kind]...)
 			return []string{string(e.Kind), at}, snapshot.Users.Heading(e.Kind) == snapshot.Joiners, err
 		},
 	}, nil)
@@ -137,9 +154,6 @@ func (e *event) atOkta() (at string, err error) {
 	return at, err
 }
 
-// managerPaths are the attributes with the manager of a user.
-var managerPaths = []string{"profile.manager", "profile.managerId"}
-
 func (u *userEvents) movers() document.Section {
 	return u.moves("movers", "Movers", "Accounts with a change of an attribute that the declaration lists under changes.moved, unless only the manager changed. One row is one event.", false)
 }
@@ -149,8 +163,12 @@ func (u *userEvents) managerChanges() document.Section {
 }
 
 func (u *userEvents) moves(id, title, method string, managerOnly bool) document.Section {
+	missing := ""
+	if managerOnly {
+		missing = u.neverRecorded(managerPaths...)
+	}
 	return u.section(eventTable{
-		id: id, title: title,
+		id: id, title: title, missing: missing,
 		method:  []string{method, "If an account moved, and also joined or was closed between the same two reads, only the sections about joiners and closed accounts list it.", personMethod},
 		columns: []string{"changes"},
 		cells: func(e *event) ([]string, bool, error) {
@@ -162,6 +180,17 @@ func (u *userEvents) moves(id, title, method string, managerOnly bool) document.
 			return []string{changesText(e.Change, paths)}, only == managerOnly, nil
 		},
 	}, nil)
+}
+
+// neverRecorded returns why no snapshot of the period has users with these attributes, or ""
+// if one has them.
+func (p *period) neverRecorded(paths ...string) (why string) {
+	for _, s := range p.snapshots {
+		if why = (&stateOf{s: s}).missing(paths...); why == "" {
+			return ""
+		}
+	}
+	return why
 }
 
 // movedPaths returns the changed attributes that make e a move.

@@ -101,6 +101,18 @@ func (s *stateOf) missing(paths ...string) string {
 	return ""
 }
 
+// notRecorded is a cell for a value that the snapshot doesn't record.
+const notRecorded = "not recorded"
+
+// orNotRecorded returns cell, or notRecorded if the cell is empty because no user has any of
+// the attributes.
+func (s *stateOf) orNotRecorded(cell string, paths ...string) string {
+	if cell == "" && s.missing(paths...) != "" {
+		return notRecorded
+	}
+	return cell
+}
+
 // A userTable is a section whose rows are users. It keeps them in memory.
 type userTable struct {
 	id, title string
