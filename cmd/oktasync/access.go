@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"cmp"
-
 	"errors"
 	"fmt"
 	"io"
@@ -141,33 +140,14 @@ func (q *accessQuery) find(snapshots []*snapshot.Snapshot) (ids access.Query, er
 			return ids, config.WithHint(err, hint)
 		}
 	}
-	for _, wanted := range []struct {
-		resource *snapshot.Resource
-		text     string
-		id       *string
-	}{{snapshot.Users, q.user, &ids.User}, {snapshot.Groups, q.group, &ids.Group}, {snapshot.Apps, q.app, &ids.App}} {
-		if wanted.text == "" {
-			continue
-		}
-		for _, s := range snapshots {
-			notFound := (*access.NotFoundError)(nil)
-			if *wanted.id, err = access.Find(s, wanted.resource, wanted.text); !errors.As(err, &notFound) {
-				break
-			}
-		}
-		if err != nil {
-			return ids, fmt.Errorf("%s@%s: %w", snapshots[0].Manifest.Export, snapshots[0].Name(), err)
-		}
+	ids, err = access.Select(snapshots, access.Query{User: q.user, Group: q.group, App: q.app})
+	if err == nil && q.role != "" && q.role != "all" {
+		err = access.CheckRole(snapshots, q.role)
 	}
-	if q.role == "" || q.role == "all" {
-		return ids, nil
+	if err != nil {
+		return ids, withNames(fmt.Errorf("%s@%s: %w", snapshots[0].Manifest.Export, snapshots[0].Name(), err), snapshots[0])
 	}
-	for _, s := range snapshots {
-		if has, err := access.HasRole(s, q.role); has || err != nil {
-			return ids, err
-		}
-	}
-	return ids, fmt.Errorf("%s@%s: no role has the type, label or id %q", snapshots[0].Manifest.Export, snapshots[0].Name(), q.role)
+	return ids, nil
 }
 
 // pathTable prints paths to apps.

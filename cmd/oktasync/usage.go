@@ -10,7 +10,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/access"
 )
 
 // usageError is an error in the command line.
@@ -161,4 +164,28 @@ func checkReason(reason string) error {
 		return fmt.Errorf("--reason: has %d characters, and at most %d are allowed: name a ticket that has the details", n, maxReason)
 	}
 	return nil
+}
+
+// withNames adds a hint to an error about a name that isn't in s: the nearest names, or the
+// command that lists all names.
+func withNames(err error, s *snapshot.Snapshot) error {
+	notFound, ok := errors.AsType[*access.NotFoundError](err)
+	if !ok {
+		return err
+	}
+	near := term.NewClosest(notFound.Text)
+	for name, nameErr := range notFound.Names() {
+		if nameErr != nil {
+			return err
+		}
+		near.Add(name)
+	}
+	r := notFound.Resource
+	switch names := near.Words(); {
+	case len(names) > 0:
+		return config.WithHint(err, "did you mean "+strings.Join(names, " or ")+"?")
+	case r == snapshot.RoleAssignments:
+		return config.WithHint(err, fmt.Sprintf("`oktasync access %s --role all` lists the roles", s.Manifest.Export))
+	}
+	return config.WithHint(err, fmt.Sprintf("`oktasync show %s@%s %s --columns id,%s` lists the %s", s.Manifest.Export, s.Name(), r.Name, r.Label.Path, r.Name))
 }

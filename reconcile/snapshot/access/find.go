@@ -1,22 +1,72 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// A NotFoundError means that no record has an id or a name.
+// A NotFoundError means that no record has an id or a name, or that no role has a type, a
+// label or an id.
 type NotFoundError struct {
 	Resource *snapshot.Resource
 	Text     string
+	in       *snapshot.Snapshot
 }
 
 func (e *NotFoundError) Error() string {
+	if e.Resource == snapshot.RoleAssignments {
+		return fmt.Sprintf("no role has the type, label or id %q", e.Text)
+	}
 	return fmt.Sprintf("no %s has the id or %s %q", e.Resource.Noun, nameOf(e.Resource), e.Text)
+}
+
+// Names returns the names that the records have: the texts of Okta that Text could mean.
+func (e *NotFoundError) Names() iter.Seq2[string, error] {
+	if e.Resource == snapshot.RoleAssignments {
+		return roleNames(e.in)
+	}
+	return func(yield func(string, error) bool) {
+		for record, err := range recordsOf(e.in, e.Resource) {
+			name := ""
+			if err == nil {
+				name, err = canonjson.Text(record, e.Resource.Label.Path)
+			}
+			if !yield(name, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Select returns q with the ids of its user, group and app, which can be names. An object is
+// that of the first snapshot that has it; if none has it, the error is a *NotFoundError.
+func Select(snapshots []*snapshot.Snapshot, q Query) (Query, error) {
+	for _, wanted := range []struct {
+		resource *snapshot.Resource
+		text     *string
+	}{{snapshot.Users, &q.User}, {snapshot.Groups, &q.Group}, {snapshot.Apps, &q.App}} {
+		if *wanted.text == "" {
+			continue
+		}
+		var id string
+		var err error
+		for _, s := range snapshots {
+			if id, err = Find(s, wanted.resource, *wanted.text); !errors.As(err, new(*NotFoundError)) {
+				break
+			}
+		}
+		if err != nil {
+			return q, err
+		}
+		*wanted.text = id
+	}
+	return q, nil
 }
 
 // nameOf returns the attribute by which people know a record: login, name or label.
@@ -40,7 +90,7 @@ func Find(s *snapshot.Snapshot, r *snapshot.Resource, text string) (id string, e
 	}
 	switch len(ids) {
 	case 0:
-		return "", &NotFoundError{r, text}
+		return "", &NotFoundError{r, text, s}
 	case 1:
 		return ids[0], nil
 	}
@@ -69,4 +119,43 @@ func matching(records iter.Seq2[[]byte, error], r *snapshot.Resource, text strin
 		}
 	}
 	return ids, nil
+}
+
+// CheckRole returns a *NotFoundError unless text is the type of a standard role, or the
+// type, label or id of a role that a holder in a snapshot has. Case counts only in ids.
+func CheckRole(snapshots []*snapshot.Snapshot, text string) error {
+	if slices.ContainsFunc(standardRoles, func(known string) bool { return strings.EqualFold(known, text) }) {
+		return nil
+	}
+	for _, s := range snapshots {
+		for record, err := range recordsOf(s, snapshot.RoleAssignments) {
+			if err != nil {
+				return err
+			}
+			if r, err := roleOf(record); err != nil || r.is(text) {
+				return err
+			}
+		}
+	}
+	return &NotFoundError{snapshot.RoleAssignments, text, snapshots[0]}
+}
+
+// roleNames returns the types of standard roles, and the types and labels of the roles in s.
+func roleNames(s *snapshot.Snapshot) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, name := range standardRoles {
+			if !yield(name, nil) {
+				return
+			}
+		}
+		for record, err := range recordsOf(s, snapshot.RoleAssignments) {
+			var r role
+			if err == nil {
+				r, err = roleOf(record)
+			}
+			if !yield(r.RoleType, err) || err != nil || !yield(r.RoleLabel, nil) {
+				return
+			}
+		}
+	}
 }

@@ -171,20 +171,3 @@ func (r *role) key() [5]string {
 func (r *role) is(text string) bool {
 	return text == "" || strings.EqualFold(r.RoleType, text) || strings.EqualFold(r.RoleLabel, text) || r.RoleID == text
 }
-
-// HasRole reports whether text is the type of a standard role, or the type, label or id of
-// a role that a holder in s has. Case counts only in ids.
-func HasRole(s *snapshot.Snapshot, text string) (bool, error) {
-	if slices.ContainsFunc(standardRoles, func(known string) bool { return strings.EqualFold(known, text) }) {
-		return true, nil
-	}
-	for record, err := range recordsOf(s, snapshot.RoleAssignments) {
-		if err != nil {
-			return false, err
-		}
-		if r, err := roleOf(record); err != nil || r.is(text) {
-			return err == nil, err
-		}
-	}
-	return false, nil
-}

@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -228,8 +229,9 @@ func TestRoleRows(t *testing.T) {
 		t.Errorf("Roles() without members = %q, want %q and no members", got, group)
 	}
 	for text, want := range map[string]bool{"org_admin": true, "The CUSTOM": true, "cr1": true, "CR1": false, "ROOT": false} {
-		if has, err := access.HasRole(s, text); has != want || err != nil {
-			t.Errorf("HasRole(%s) = %v, %v", text, has, err)
+		err := access.CheckRole([]*snapshot.Snapshot{s}, text)
+		if notFound := errors.As(err, new(*access.NotFoundError)); notFound == want || want && err != nil {
+			t.Errorf("CheckRole(%s) = %v", text, err)
 		}
 	}
 }

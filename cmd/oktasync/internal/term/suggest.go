@@ -1,6 +1,9 @@
 package term
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Nearest returns the known word that was probably meant by word, or "".
 func Nearest(word string, known []string) string {
@@ -18,6 +21,58 @@ func Nearest(word string, known []string) string {
 		}
 	}
 	return best
+}
+
+// maxClosest is the greatest number of words that a Closest returns.
+const maxClosest = 3
+
+// A Closest collects the known texts that are nearest to a text: those that contain it, are
+// contained in it, or differ in few characters. Case, spaces, hyphens and underscores don't
+// count.
+type Closest struct {
+	text  string
+	found []scored
+}
+
+type scored struct {
+	text  string
+	score int // 0 for equal texts
+}
+
+// NewClosest returns a Closest for a text.
+func NewClosest(text string) *Closest { return &Closest{text: plainText(text)} }
+
+var plainText = strings.NewReplacer("-", "", "_", "", " ", "").Replace
+
+// Add takes a known text into account.
+func (c *Closest) Add(known string) {
+	text, other := strings.ToLower(c.text), strings.ToLower(plainText(known))
+	score := 1
+	switch {
+	case len(text) == 0 || len(text) > 100 || len(other) > 100:
+		return
+	case text == other:
+		score = 0
+	case len(text) > 2 && strings.Contains(other, text), len(other) > 3 && strings.Contains(text, other):
+	default:
+		if score = 1 + distance(text, other); score > 1+min(max(1, len(text)/3), 3) {
+			return
+		}
+	}
+	if slices.ContainsFunc(c.found, func(s scored) bool { return s.text == known }) {
+		return
+	}
+	c.found = append(c.found, scored{known, score})
+	slices.SortStableFunc(c.found, func(a, b scored) int { return a.score - b.score })
+	c.found = c.found[:min(len(c.found), maxClosest)]
+}
+
+// Words returns the nearest texts, quoted, the nearest first.
+func (c *Closest) Words() (words []string) {
+	for _, s := range c.found {
+		words = append(words, Quoted(s.text))
+	}
+	return words
 }
 
 // distance returns the optimal string alignment distance of a and b: the number of

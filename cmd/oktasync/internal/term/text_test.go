@@ -1,6 +1,7 @@
 package term
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -13,6 +14,21 @@ func TestNearest(t *testing.T) {
 	} {
 		if got := Nearest(word, known); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestClosest(t *testing.T) {
+	known := []string{"GitLab", "GitHub Enterprise", "GitHub", "Github", "GitHub (old)", "GitHub", "Super Administrator", "SUPER_ADMIN", "Jira"}
+	for text, want := range map[string]string{
+		"github": `"GitHub" "Github" "GitHub Enterprise"`, "super admin": `"SUPER_ADMIN" "Super Administrator"`, "gira": `"Jira"`, "Slack": "", "": "",
+	} {
+		c := NewClosest(text)
+		for _, name := range known {
+			c.Add(name)
+		}
+		if got := strings.Join(c.Words(), " "); got != want {
+			t.Errorf("the texts nearest to %q are %s, want %s", text, got, want)
 		}
 	}
 }
