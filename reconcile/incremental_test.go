@@ -36,6 +36,14 @@ func (a *access) stampedGroup(kind string, age time.Duration, members ...string)
 	a.list("group_members/00g1", `{"id":%q}`, members...)
 }
 
+// adopt adopts an export with a file that is no part of it.
+func adopt(t *testing.T, f *fixture) {
+	storetest.Write(t, f.store.Path(f.export.Name, "notes.txt"), "x")
+	a := snapshot.Adoption{User: "ops", Reason: "restored"}
+	storetest.Must(t, verify.Adopt(t.Context(), f.store, f.export.Name, snapshot.ThisProcess("test"), a, verify.Options{}, func(verify.Finding) {}))
+	storetest.RemoveAll(t, f.store.Path(f.export.Name), "notes.txt")
+}
+
 // A second read happens some time after the first. It reads a group again unless Okta's
 // stamp shows that its members are the same. Here, the stamp is wrong if it is equal: a
 // second member shows that the list was read.
@@ -59,13 +67,21 @@ func TestIncrementalReadsGroups(t *testing.T) {
 		{"full read not due", "OKTA_GROUP", time.Hour, 35 * time.Hour, nil, false},
 		{"full read would be overdue at the next read", "OKTA_GROUP", time.Hour, 37 * time.Hour, nil, true},
 		{"another declaration", "OKTA_GROUP", time.Hour, time.Hour, func(_ *access, f *fixture) { f.export.GroupMembers.Full++ }, true},
-		{"adopted snapshot", "OKTA_GROUP", time.Hour, time.Hour, func(_ *access, f *fixture) {
-			storetest.Write(t, f.store.Path(f.export.Name, "notes.txt"), "x")
-			a := snapshot.Adoption{User: "ops", Reason: "restored"}
-			err := verify.Adopt(t.Context(), f.store, f.export.Name, snapshot.ThisProcess("test"), a, verify.Options{}, func(verify.Finding) {})
-			storetest.Must(t, err)
-			storetest.RemoveAll(t, f.store.Path(f.export.Name), "notes.txt")
+		{"adopted snapshot, and the checkpoint from before the adoption is put back during the read", "OKTA_GROUP", time.Hour, time.Hour, func(a *access, f *fixture) {
+			path := f.store.Path(f.export.Name, snapshot.CheckpointFile)
+			before := storetest.Read(t, path)
+			adopt(t, f)
+			after := storetest.Read(t, path)
+			a.before = func(list string) {
+				switch list {
+				case "groups":
+					storetest.Write(t, path, before)
+				case "group_rules":
+					storetest.Write(t, path, after)
+				}
+			}
 		}, true},
+		{"adopted snapshot", "OKTA_GROUP", time.Hour, time.Hour, func(_ *access, f *fixture) { adopt(t, f) }, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

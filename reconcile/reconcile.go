@@ -98,7 +98,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.
 	if err := w.Journal(snapshot.Event{Event: snapshot.EventStarted, User: run.User}); err != nil {
 		return Result{}, err
 	}
-	result, err = r.reconcile(ctx, w, export, run)
+	checked := *r
+	checked.cfg.Store = w.Reader()
+	result, err = checked.reconcile(ctx, w, export, run)
 	if err == nil {
 		result.Pruned, err = prune(ctx, w, export.Retention())
 	}

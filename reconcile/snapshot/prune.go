@@ -45,7 +45,7 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if w.failed {
 		return nil, errHalfway
 	}
-	names, err := w.reader().names(w.export)
+	names, err := w.Reader().names(w.export)
 	if err != nil || w.newest == nil || len(r.Drop(names)) == 0 && !w.newMonth(r) {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 		_, err := w.remove(ctx, published, []string{name}, none, event)
 		return err
 	}
-	if _, err := w.reader().Find(w.export, name, nil); err != nil {
+	if _, err := w.Reader().Find(w.export, name, nil); err != nil {
 		return err
 	}
 	known := w.known(published, []string{name})

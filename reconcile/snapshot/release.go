@@ -100,7 +100,7 @@ func (w *Writer) checkCarried(q *QuarantinedRead) error {
 	if q.Resources[GroupMembers.Name].CarriedSince == nil {
 		return nil
 	}
-	adopted, err := w.reader().WasAdopted(w.newest)
+	adopted, err := w.Reader().WasAdopted(w.newest)
 	if err == nil && adopted {
 		err = fmt.Errorf("it carries members of %s, which was adopted since the read", w.newest.Name())
 	}

@@ -161,8 +161,9 @@ func (w *Writer) newestErased() error {
 	return err
 }
 
-// reader returns a store for reading with the checkpoint in memory.
-func (w *Writer) reader() *Store { return w.store.WithCheckpoint(w.checkpoint) }
+// Reader returns a store for reading with the checkpoint in memory, which the writer has
+// checked.
+func (w *Writer) Reader() *Store { return w.store.WithCheckpoint(w.checkpoint) }
 
 // covered returns the ledger of the lines that the checkpoint in memory covers.
 func (w *Writer) covered() (*Ledger, error) { return w.store.ledger(w.export, w.checkpoint, nil) }
