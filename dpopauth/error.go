@@ -31,6 +31,12 @@ type permanentError string
 
 func (e permanentError) Error() string { return string(e) }
 
+// The values of [Error.Op].
+const (
+	opToken = "get token"
+	opCall  = "call API"
+)
+
 // missingNonce returns the error for use_dpop_nonce without a usable nonce.
 func missingNonce() error { return fmt.Errorf("%w, but sent no valid DPoP-Nonce", ErrNonce) }
 
@@ -99,6 +105,16 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Response returns the status, the error code and the request id of the API response
+// that rejected the request. They are zero if the API sent no response, for example
+// because the token endpoint granted no token.
+func (e *Error) Response() (status int, code, requestID string) {
+	if e.Op != opCall {
+		return 0, "", ""
+	}
+	return e.Status, e.Code, e.RequestID
+}
 
 // Hint returns what a person can do about the error, or "".
 func (e *Error) Hint() string {

@@ -77,7 +77,7 @@ func (e *tokenEndpoint) attempt(ctx context.Context) (*token, retry, error) {
 		if !permanent(err) {
 			again.cause = causeUnavailable
 		}
-		err = &Error{Op: "get token", Err: incomplete(err)}
+		err = &Error{Op: opToken, Err: incomplete(err)}
 	}
 	if tok != nil {
 		tok.requestedWall, tok.requestedMono = sentWall, sentMono

@@ -71,7 +71,7 @@ func number(v jsontext.Value) (n float64, ok bool) {
 
 // readResponse returns the token of a response, or the error that it reports.
 func (e *tokenEndpoint) readResponse(resp *http.Response, seen observation) (*token, retry, error) {
-	fail := newError("get token", resp)
+	fail := newError(opToken, resp)
 	if resp.StatusCode/100 == 3 {
 		fail.Err = ErrRedirect
 		if to, err := resp.Location(); err == nil {

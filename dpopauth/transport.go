@@ -88,7 +88,7 @@ func (t *Transport) Fetch(ctx context.Context) error {
 // check rejects a request before anything is signed or sent.
 func (t *Transport) check(req *http.Request) error {
 	u := req.URL
-	reject := func(err error) error { return &Error{Op: "call API", Err: err} }
+	reject := func(err error) error { return &Error{Op: opCall, Err: err} }
 	switch {
 	case u == nil || u.Opaque != "" || u.Host == "":
 		return reject(fmt.Errorf("%w: the URL has no host", ErrRequest))
@@ -139,7 +139,7 @@ func (t *Transport) classify(resp *http.Response, seen observation) (retryCause,
 	if !unauthorized && !forbidden && resp.StatusCode != http.StatusBadRequest {
 		return causeNone, nil
 	}
-	rejection := newError("call API", resp)
+	rejection := newError(opCall, resp)
 	c, found := errorChallenge(resp.Header)
 	if !found && (seen.nonce && !forbidden || unauthorized) {
 		body := errorBody(resp)

@@ -37,6 +37,29 @@ func TestRequestsOfAnExportOfUsers(t *testing.T) {
 		`GET /api/v1/users?limit=200&filter=lastUpdated ge "…" and lastUpdated lt "…"`))
 }
 
+// A response that dpopauth turns into an error has its status and request id in the
+// transcript, and its class in the metrics.
+func TestRejectedRequestIsRecorded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 138})
+	d := s.start(t, everySecond+"    users: {}\n    apps: {optional: true}\n")
+	d.wait("snapshot published")
+	transcript := read(t, s.path("snapshots/all-users/latest/requests.ndjson"))
+	rejected := regexp.MustCompile(`.*"path":"/api/v1/apps\?limit=200".*`).FindString(transcript)
+	var line struct {
+		Status    int
+		RequestID string `json:"request_id"`
+		Error     string
+	}
+	if err := json.Unmarshal([]byte(rejected), &line); err != nil || line.Status != 403 || line.RequestID == "" || line.Error != "authentication" {
+		t.Errorf("line %q (%v): want status 403 and a request id in\n%s", rejected, err, transcript)
+	}
+	_, metrics := get(t, d.url+"/metrics")
+	if !strings.Contains(metrics, `oktasync_requests_total{class="4xx",endpoint="api"}`) || strings.Contains(metrics, `{class="none",endpoint="api"}`) {
+		t.Errorf("metrics = %s", metrics)
+	}
+}
+
 var variable = regexp.MustCompile(`after=[^&]*|\d{4}-\d{2}-\d{2}T[\d:.]+Z|00u[^?]+`)
 
 // wantRequests checks the requests of an apply. In want, … stands for a cursor, a time or

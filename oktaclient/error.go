@@ -69,7 +69,7 @@ func (e *Error) Error() string {
 	if e.Tries > 1 {
 		fmt.Fprintf(&b, ", tried %d times", e.Tries)
 	}
-	if e.RequestID != "" {
+	if e.RequestID != "" && !access { // the transport's error contains it
 		fmt.Fprintf(&b, " (request %s)", e.RequestID)
 	}
 	return b.String()

@@ -63,8 +63,8 @@ type Config struct {
 	//
 	// The client retries after an error of the transport, unless a certificate
 	// can't be verified. The error can have a method Retryable() bool that decides
-	// this, and HTTPStatus() int with the status of a response that the transport
-	// doesn't return.
+	// this. It can also have a method Response() (status int, code, requestID string)
+	// that describes a response that the transport doesn't return.
 	HTTPClient *http.Client
 
 	Concurrency    int     // most requests in flight; 0: 1

@@ -51,6 +51,7 @@ type attempt struct {
 	sent, received time.Time // local; received: the header
 	date           time.Time // of the response, by Okta's clock; zero: none that is usable
 	request        Request   // without Time and Resource
+	code           string    // the error code of a response that the transport doesn't return
 }
 
 func (a *attempt) ok() bool { return a.resp != nil && a.resp.StatusCode/100 == 2 }
@@ -67,7 +68,7 @@ func newError(call *call, a *attempt, err error) *Error {
 		e.Status = a.resp.StatusCode
 		e.Code = errorCode(a.resp.Header, a.body)
 	case a.resp == nil:
-		e.Status = a.request.Status // from the transport
+		e.Status, e.Code = a.request.Status, a.code // from the transport
 	}
 	return e
 }
@@ -184,8 +185,10 @@ func (c *Client) exchange(ctx context.Context, call *call, a *attempt, progress 
 		WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(w.Err == nil) },
 	})))
 	if err != nil {
-		if refused := interface{ HTTPStatus() int }(nil); errors.As(err, &refused) {
-			a.request.Status = refused.HTTPStatus()
+		if rejected := interface {
+			Response() (status int, code, requestID string)
+		}(nil); errors.As(err, &rejected) {
+			a.request.Status, a.code, a.request.RequestID = rejected.Response()
 		}
 		r := transportError(err)
 		if r.class == "no answer" && sent.Load() {

@@ -170,7 +170,9 @@ type refusal struct{ retry bool }
 
 func (refusal) Error() string     { return "token: 401 invalid_client" }
 func (r refusal) Retryable() bool { return r.retry }
-func (refusal) HTTPStatus() int   { return 401 }
+func (refusal) Response() (status int, code, requestID string) {
+	return 401, "invalid_token", "aZ3k"
+}
 
 func (r refusal) RoundTrip(*http.Request) (*http.Response, error) { return nil, r }
 
@@ -180,8 +182,8 @@ func TestTransportDecidesRetries(t *testing.T) {
 		if err.Tries != tries || len(s.requests) != tries {
 			t.Errorf("Retryable %v: %d tries, want %d", retry, err.Tries, tries)
 		}
-		if r := s.requests[0]; r.Status != 401 || r.Error != "authentication" || err.Status != 401 {
-			t.Errorf("status %d, transcript %+v; want the transport's 401", err.Status, r)
+		if r := s.requests[0]; r.Status != 401 || r.RequestID != "aZ3k" || r.Error != "authentication" || err.Status != 401 || err.Code != "invalid_token" {
+			t.Errorf("status %d, code %s, transcript %+v; want the transport's 401", err.Status, err.Code, r)
 		}
 	}
 }
