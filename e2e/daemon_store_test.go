@@ -43,6 +43,34 @@ func TestDaemonStoreRestored(t *testing.T) {
 	}
 }
 
+// An older copy replaces the store between two runs. The export is failing until a person
+// adopts the loss, and then up to date without another run.
+func TestDaemonAcceptsAdoptBetweenRuns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 93})
+	store, backup := s.path("snapshots"), s.path("backup")
+	s.must(t, 0, "apply")
+	check(t, os.CopyFS(backup, os.DirFS(store)))
+	s.org.SetClockOffset(2 * time.Second) // for another name of the snapshot
+	s.must(t, 0, "apply")
+	d := s.start(t, "    schedule: 0 0 1 1 *\n")
+	check(t, os.Rename(store, store+".lost"))
+	check(t, os.Rename(backup, store))
+	d.wait("export not accepted")
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing", "an older copy has replaced it")
+	lost := strings.TrimPrefix(strings.TrimSpace(s.must(t, 0, "status", "--heads", "--store", "snapshots.lost").stdout), "all-users=")
+	s.must(t, 0, "adopt", "all-users", "--lost", lost, "--reason", "INC-78: backup of Sunday")
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) { // the state is cached
+		status, body := get(t, d.url+"/fresh")
+		if status == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after adopt, /fresh = %d %s", status, body)
+		}
+	}
+}
+
 // /fresh and the metrics report damage that the last verify found, and damage
 // that needs no digests to detect, also after a restart, until a later verify
 // finds none.

@@ -54,11 +54,12 @@ func Run(ctx context.Context, o Options) error {
 func newDaemon(o Options, log *slog.Logger) *daemon {
 	d := &daemon{
 		Options: o, level: new(slog.LevelVar), log: log, scheduler: scheduler.New(), started: time.Now(),
-		histories: histories{cache: make(map[string]cachedHistory), last: make(map[string]Health)},
-		damages:   damages{cache: make(map[string]survey)},
-		failures:  failures{last: make(map[string]failure)},
-		statuses:  statuses{totals: make(map[string]map[string]int), roles: make(map[string]roleChange)},
-		notified:  notified{states: make(map[string]State), published: make(map[string]string)},
+		histories:  histories{cache: make(map[string]cachedHistory), last: make(map[string]Health)},
+		damages:    damages{cache: make(map[string]survey)},
+		failures:   failures{last: make(map[string]failure)},
+		unaccepted: failures{last: make(map[string]failure)},
+		statuses:   statuses{totals: make(map[string]map[string]int), roles: make(map[string]roleChange)},
+		notified:   notified{states: make(map[string]State), published: make(map[string]string)},
 	}
 	kinds := make(map[string][]string)
 	for _, r := range snapshot.Resources() {

@@ -54,19 +54,19 @@ func (h *histories) sinceFirst(now Health) Health {
 	return now
 }
 
-// failures contains the failure of the last reconcile of each export.
+// failures contains the last failure of each export.
 type failures struct {
 	mu   sync.Mutex
 	last map[string]failure
 }
 
-// failure is the state of an export after a failed reconcile, and its cause.
+// failure is the state of an export after a failure, and its cause.
 type failure struct {
 	Health
 	err error
 }
 
-// record records the result of a reconcile. A locked export isn't a failure: another
+// record records a result. A locked export isn't a failure: another
 // process works on it.
 func (f *failures) record(export string, err error) {
 	if isLocked(err) {

@@ -29,21 +29,22 @@ type Options struct {
 // daemon runs until the process ends.
 type daemon struct {
 	Options
-	level     *slog.LevelVar
-	log       *slog.Logger
-	metrics   *web.Metrics
-	scheduler *scheduler.Scheduler
-	started   time.Time
-	histories histories
-	damages   damages
-	witness   snapshot.Witness // of published snapshots
-	failures  failures
-	size      storeSize
-	statuses  statuses
-	rejected  atomic.Pointer[time.Time] // when the last reload failed; nil: it succeeded
-	notified  notified
-	current   atomic.Pointer[service]
-	retiring  sync.WaitGroup // services that wait for their last reconciles
+	level      *slog.LevelVar
+	log        *slog.Logger
+	metrics    *web.Metrics
+	scheduler  *scheduler.Scheduler
+	started    time.Time
+	histories  histories
+	damages    damages
+	witness    snapshot.Witness // of published snapshots
+	failures   failures         // of reconciles
+	unaccepted failures         // states that watch doesn't accept
+	size       storeSize
+	statuses   statuses
+	rejected   atomic.Pointer[time.Time] // when the last reload failed; nil: it succeeded
+	notified   notified
+	current    atomic.Pointer[service]
+	retiring   sync.WaitGroup // services that wait for their last reconciles
 }
 
 // service runs one configuration. A reload replaces it.

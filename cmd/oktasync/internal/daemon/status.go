@@ -63,24 +63,30 @@ func (s *service) health(export reconcile.Export) Health {
 	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
 		h = f.Health
 	}
+	if f, ok := s.unaccepted.of(export.Name); ok && h.State != StateFailing && h.State != StateQuarantined {
+		h = f.Health
+	}
 	return s.histories.sinceFirst(h)
 }
 
 // watch takes over a checkpoint that another process has written. If it isn't
 // acceptable, for example because an older copy has replaced the export, watch records
-// this as a failed reconcile, and logs it once.
+// this until it is, and logs it once.
 func (s *service) watch(export string) {
 	err := s.store.Watch(export)
 	_, rollback := errors.AsType[*snapshot.RollbackError](err)
 	_, mismatch := errors.AsType[*snapshot.MismatchError](err)
 	if !rollback && !mismatch {
-		return
+		err = nil
 	}
-	if f, ok := s.failures.of(export); ok && strings.Contains(f.Reason, err.Error()) {
-		return
+	_, before := s.unaccepted.of(export)
+	s.unaccepted.record(export, err)
+	switch {
+	case err != nil && !before:
+		s.log.Error("export not accepted", "export", export, "err", err)
+	case err == nil && before: // adopted or restored
+		s.failures.record(export, nil)
 	}
-	s.failures.record(export, err)
-	s.log.Error("export not accepted", "export", export, "err", err)
 }
 
 // rejectedAt returns the time of the last reload if it failed, otherwise zero.
@@ -159,8 +165,10 @@ func (s *service) remedy(h Health) (text, command string) {
 	switch h.State {
 	case StateFailing:
 		text = "run the command: it checks the setup, and prints what to change"
-		if f, ok := s.failures.of(h.Export); ok && strings.Contains(f.Reason, h.Reason) {
-			text = cmp.Or(s.Hint(f.err), text)
+		for _, failures := range []*failures{&s.failures, &s.unaccepted} {
+			if f, ok := failures.of(h.Export); ok && strings.Contains(f.Reason, h.Reason) {
+				text = cmp.Or(s.Hint(f.err), text)
+			}
 		}
 		return text, "oktasync doctor"
 	case StateQuarantined:
