@@ -253,7 +253,9 @@ func (o *recordedOrg) apply(b *testing.B, c changes) {
 			continue
 		}
 		rules, _ := snapshot.RulesAfter(r.Resource, newest, o.declared)
-		rules.ParentExists = func([]byte) (bool, error) { return true, nil }
+		if i := slices.IndexFunc(o.resources, func(p *recordedResource) bool { return p.Resource == r.Parent }); i >= 0 {
+			rules.Parents = diff.NewLookup(&recordedResource{records: o.resources[i].records})
+		}
 		r.lines = nil
 		r.counts, err = diff.Diff(before, after, rules, func(c *diff.Change) (err error) {
 			r.lines, err = c.Line(r.lines)

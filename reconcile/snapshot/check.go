@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"reflect"
 	"regexp"
 
@@ -287,16 +286,30 @@ func (t *Transcript) Add(line []byte) error {
 	return err
 }
 
-// readProofs reads the transcript in dir. It parses only requests without a query:
-// all requests for lists have one.
-func readProofs(dir string, r *Resource) (diff.Proofs, error) {
-	f, err := OpenPlain(filepath.Join(dir, RequestsFile))
+// readProofs reads the transcript in dir. If it doesn't have its digest in files, the
+// error is a *DamagedError.
+func readProofs(dir, export string, files []File, r *Resource) (diff.Proofs, error) {
+	f, wrap, err := openFile(dir, export, RequestsFile)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	sum := NewDigest()
+	proofs, err := proofsIn(io.TeeReader(f, sum), r)
+	if err == nil && sum.String() != fileNamed(files, RequestsFile).SHA256 {
+		err = errWrongDigest
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
+	return proofs, nil
+}
+
+// proofsIn reads a transcript. It parses only requests without a query: all requests for
+// lists have one.
+func proofsIn(transcript io.Reader, r *Resource) (diff.Proofs, error) {
 	proofs := make(diff.Proofs)
-	for lines := NewLineReader(f); ; {
+	for lines := NewLineReader(transcript); ; {
 		line, err := lines.Next()
 		if err == io.EOF {
 			return proofs, nil

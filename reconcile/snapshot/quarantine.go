@@ -76,11 +76,7 @@ func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
 
 // Proofs returns the proofs of removals that the read contains.
 func (q *QuarantinedRead) Proofs(r *Resource) (diff.Proofs, error) {
-	proofs, err := readProofs(q.dir, r)
-	if err != nil {
-		return nil, fmt.Errorf("read requests of quarantined %s@%s: %w", q.Export, q.ReadName, err)
-	}
-	return proofs, nil
+	return readProofs(q.dir, "", q.Files, r)
 }
 
 // Quarantined returns the quarantined reads of an export, oldest first. Like

@@ -125,7 +125,7 @@ type Source interface {
 	Records(*Resource) (diff.Reader, error)
 }
 
-// OpenParents opens the parents of the records of r in s, and sets rules.ParentExists
+// OpenParents opens the parents of the records of r in s, and sets rules.Parents
 // accordingly. Without parents, it does nothing. The caller must call the returned
 // function after the comparison.
 func OpenParents(s Source, r *Resource, rules *diff.Rules) (closeParents func() error, err error) {
@@ -136,7 +136,7 @@ func OpenParents(s Source, r *Resource, rules *diff.Rules) (closeParents func() 
 	if err != nil {
 		return nil, err
 	}
-	rules.ParentExists = diff.NewLookup(parents).Exists
+	rules.Parents = diff.NewLookup(parents)
 	return parents.Close, nil
 }
 

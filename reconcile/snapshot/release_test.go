@@ -132,7 +132,10 @@ func TestReleaseRejects(t *testing.T) {
 	requests := filepath.Join(q.Dir(), "requests.ndjson")
 	before := storetest.Read(t, requests)
 	storetest.Must(t, storetest.Edit(requests, "200", "201"))
-	check("", "its content has changed since it was written")
+	check("", "requests.ndjson: its digest is not the one in the manifest")
+	if proofs, err := q.Proofs(snapshot.Users); err == nil {
+		t.Errorf("Proofs() = %v of a transcript that has changed", proofs)
+	}
 	storetest.Write(t, requests, before+"x\n")
 	check("", "is not valid JSON")
 	storetest.Write(t, requests, before)

@@ -275,11 +275,7 @@ func (s *Store) checkOrg(m *Manifest) error {
 // Proofs returns the proofs of the removals that s records: of the records of r, or of
 // their parents.
 func (s *Snapshot) Proofs(r *Resource) (diff.Proofs, error) {
-	proofs, err := readProofs(s.dir, r)
-	if err != nil {
-		return nil, fmt.Errorf("read requests of %s@%s: %w", s.Manifest.Export, s.Name(), err)
-	}
-	return proofs, nil
+	return readProofs(s.dir, s.Manifest.Export, s.Manifest.Files, r)
 }
 
 // checkNames checks that the folder of s has exactly the files of its manifest, and

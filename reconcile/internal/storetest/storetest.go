@@ -178,7 +178,7 @@ func resourceDraft(t testing.TB, s *snapshot.Store, latest *snapshot.Snapshot, r
 	after := listOf(t, r, records...)
 	rules.Proofs = proofs
 	if r.Parent != nil {
-		rules.ParentExists = diff.NewLookup(recordtest.ListOf(t, lists[r.Parent]...)).Exists
+		rules.Parents = diff.NewLookup(recordtest.ListOf(t, lists[r.Parent]...))
 	} else {
 		for _, id := range IDs(t, latest, r) {
 			if !slices.ContainsFunc(after.Records, func(r diff.Record) bool { return string(r.Key) == id }) {

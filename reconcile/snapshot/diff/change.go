@@ -66,10 +66,9 @@ type Rules struct {
 	Inactive func(record []byte) (bool, error) // nil: no record is inactive
 	Dates    map[Kind][]string                 // attributes with the time of a change; the first that is set counts
 
-	// ParentExists reports whether the later state has the record with this key, of
-	// which the removed record was a child. It is called with ascending keys, see
-	// Lookup. nil: the records have no parents.
-	ParentExists func(parent []byte) (bool, error)
+	// Parents finds the parents of removed records in the later state. If one was
+	// looked for, Diff reads them to their end. nil: the records have no parents.
+	Parents *Lookup
 }
 
 // A Label is the member of a change by which people recognize a record.
@@ -147,9 +146,9 @@ func (r *Rules) whole(op Op, key, record []byte) (*Change, error) {
 // removal returns the proof that belongs to the removal of the record with this key,
 // and whether its parent still exists. A record whose parent exists needs no proof.
 func (r *Rules) removal(key []byte) (proof Proof, parentExists bool, err error) {
-	if r.ParentExists != nil {
+	if r.Parents != nil {
 		key, _, _ = bytes.Cut(key, []byte{0})
-		if parentExists, err = r.ParentExists(key); parentExists || err != nil {
+		if parentExists, err = r.Parents.Exists(key); parentExists || err != nil {
 			return Proof{}, parentExists, err
 		}
 	}

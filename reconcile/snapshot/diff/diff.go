@@ -14,21 +14,6 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// A Record is one record of a resource.
-type Record struct {
-	Key  []byte // the values of its key, see Rules.Key
-	JSON []byte // canonical, one line without its line feed
-}
-
-// Reader returns records in ascending order of the bytes of their keys, each key
-// once. It isn't safe for concurrent use.
-type Reader interface {
-	// Next returns the next record, valid until the following call, or io.EOF
-	// after the last one. Any other error means that the sequence is incomplete.
-	Next() (Record, error)
-	Close() error
-}
-
 // Counts summarizes a comparison.
 type Counts struct {
 	Before, Total           int // records before and after
@@ -74,6 +59,12 @@ func (d *differ) run() error {
 		if err := d.advance(order <= 0, order >= 0); err != nil {
 			return err
 		}
+	}
+	if d.rules.Parents == nil || d.count.Removed == 0 {
+		return nil
+	}
+	if err := d.rules.Parents.Finish(); err != nil {
+		return fmt.Errorf("read parents: %w", err)
 	}
 	return nil
 }

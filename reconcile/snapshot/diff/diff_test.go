@@ -87,18 +87,23 @@ func TestDiffOfEdges(t *testing.T) {
 		`{"group_id":"00g2","user_id":"00u1"}`, `{"group_id":"00g2","user_id":"00u2"}`, `{"group_id":"00g3","user_id":"00u1"}`)
 	after := recordtest.ListOf(t, `{"group_id":"00g1","user_id":"00u1"}`, `{"group_id":"00g4","user_id":"00u9"}`)
 	rules := rulesOf(snapshot.GroupMembers, snapshot.Changes{})
-	rules.ParentExists = diff.NewLookup(recordtest.ListOf(t, `{"id":"00g1"}`, `{"id":"00g4"}`)).Exists
+	rules.Parents = diff.NewLookup(recordtest.ListOf(t, `{"id":"00g1"}`, `{"id":"00g4"}`))
 	lines, counts := recordtest.Diff(t, before, after, rules) // 00g3 is proved deleted
 	recordtest.Golden(t, "group_members.golden.ndjson", lines)
 	want := map[diff.Kind]int{diff.Granted: 1, diff.Revoked: 2, diff.NotListed: 2}
 	if !reflect.DeepEqual(counts.Kinds, want) {
 		t.Errorf("Diff() = %+v, want %+v", counts.Kinds, want)
 	}
-	rules.ParentExists = diff.NewLookup(recordtest.Broken()).Exists
-	before.Close()
-	after.Close()
-	if _, err := diff.Diff(before, after, rules, func(*diff.Change) error { return nil }); !errors.Is(err, recordtest.ErrBroken) {
-		t.Errorf("Diff() error = %v, want that of the parents", err)
+	for _, parents := range []*recordtest.List{
+		recordtest.Broken(),
+		{Records: recordtest.ListOf(t, `{"id":"00g1"}`, `{"id":"00g4"}`, `{"id":"00g5"}`).Records, Err: recordtest.ErrBroken}, // after the last one that is looked for
+	} {
+		rules.Parents = diff.NewLookup(parents)
+		before.Close()
+		after.Close()
+		if _, err := diff.Diff(before, after, rules, func(*diff.Change) error { return nil }); !errors.Is(err, recordtest.ErrBroken) {
+			t.Errorf("Diff() error = %v, want that of the parents", err)
+		}
 	}
 }
 
