@@ -357,6 +357,9 @@ func (w *Writer) mendRemoval(e Event) (done bool, err error) {
 	if e.Event == EventPublished && e.ReadSHA256 != "" {
 		return true, w.removeRead(e.ReadSHA256)
 	}
+	if e.Event == EventFailed || e.Event == EventCancelled {
+		return false, nil // perhaps because a removal failed
+	}
 	if _, err := ParseName(e.Snapshot); err != nil {
 		return true, nil
 	}
