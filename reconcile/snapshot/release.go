@@ -73,15 +73,15 @@ func (w *Writer) FindQuarantined(name string) (*QuarantinedRead, error) {
 }
 
 // checkQuarantined checks that a covered line of the journal has the digest of a
-// quarantined read.
+// quarantined read, and that no later one records its release or removal.
 func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
 	covered, err := w.covered()
 	if err != nil {
 		return err
 	}
 	known := ""
-	for _, e := range covered.Events() {
-		if e.Event == EventQuarantined && e.Snapshot == q.ReadName {
+	for _, e := range covered.quarantined() {
+		if e.Snapshot == q.ReadName {
 			known = e.ReadSHA256
 		}
 	}
