@@ -214,6 +214,24 @@ func isControl(r rune) bool {
 	return r < ' ' && r != '\n' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0
 }
 
+// verify refuses a manifest that doesn't list requests.ndjson, because nothing proves its
+// counts.
+func TestVerifyNeedsTheTranscript(t *testing.T) {
+	s := newSite(t, sandbox.Config{Users: 5, Seed: 131})
+	s.configure(t, "")
+	s.must(t, 0, "apply")
+	s.forge(t, func(f *forgery) {
+		f.manifest["files"] = slices.DeleteFunc(f.manifest["files"].([]any), func(file any) bool {
+			return file.(map[string]any)["name"] == "requests.ndjson"
+		})
+		f.users()["rows"], f.users()["outside"] = 12345, 12340
+		check(f, os.Remove(filepath.Join(f.newest, "requests.ndjson")))
+	})
+	if r := s.run(t, "verify"); r.status != 1 || !strings.Contains(r.stdout, "there is no requests.ndjson") {
+		t.Errorf("verify: status %d\n%s", r.status, r.stdout)
+	}
+}
+
 // The time and memory of verify are bounded by the size of the store on disk.
 func TestVerifyIsBoundedByItsInput(t *testing.T) {
 	needs(t, "zstd")

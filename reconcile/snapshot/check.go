@@ -48,6 +48,9 @@ func (m *Manifest) check() error {
 		}
 		seen[f.Name] = true
 	}
+	if !seen[RequestsFile] {
+		return errors.New("files: there is no " + RequestsFile)
+	}
 	if err := m.checkResources(seen); err != nil {
 		return err
 	}
