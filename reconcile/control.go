@@ -93,7 +93,7 @@ func (c *chain) readDifferent(ctx context.Context, groups *ResourcePlan, t *tota
 func (c *chain) readCounts(ctx context.Context, groups *ResourcePlan, filter string, counts map[string]oktaCount) error {
 	query := oktaclient.Query{Resource: groups.Declared.Read, Filter: filter, Stats: true}
 	result, err := c.r.cfg.Source.Read(ctx, query, countSink{sink{c, groups}, counts})
-	groups.Outside += result.Rows
+	groups.counts += result.Rows
 	if err := addRequests(&groups.read, result); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (p *Plan) draft(ctx context.Context, cfg Config, run snapshot.Run) (snapsho
 		rp.carrying = records
 		draft := snapshot.ResourceDraft{
 			Resource: rp.Declared.Resource, ByStatus: rp.ByStatus, Counts: rp.Counts, Base: rp.Base,
-			Records: observed{ctx, records, step}, Rows: rp.read.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside,
+			Records: observed{ctx, records, step}, Rows: rp.read.Rows, Duplicates: rp.Duplicates, Outside: rp.Outside + rp.counts,
 			ContentSHA256: rp.contentSHA256,
 		}
 		if rp.Declared.Incremental() {

@@ -9,6 +9,7 @@ import (
 	"oktasync/reconcile"
 	"oktasync/reconcile/internal/storetest"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/diff"
 	"oktasync/reconcile/snapshot/verify"
 )
 
@@ -166,4 +167,26 @@ func TestIncrementalReadsDifferentCounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A carried group whose count differs is deleted before its members are read again.
+func TestIncrementalGroupIsDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, f := newIncrementalFixture(t, "OKTA_GROUP", time.Hour)
+		a.set("groups", "00g2", `{"id":"00g2","type":"OKTA_GROUP","lastUpdated":"1999-01-01T00:00:00.000Z"}`)
+		a.list("group_members/00g2", `{"id":%q}`, "00u1")
+		a.counts = "1"
+		f.publish()
+		time.Sleep(time.Hour)
+		a.list("group_members/00g1", `{"id":%q}`, "00u1", "00u2")
+		a.counts = "2"
+		a.before = func(list string) {
+			if list == "group_members/00g1" {
+				a.delete("groups", "00g1")
+			}
+		}
+		if groups := f.publish().Manifest.Resources["groups"]; groups.Total != 1 || groups.Kinds[diff.Deleted] != 1 {
+			t.Errorf("groups = %+v, want one, and one deleted", groups)
+		}
+	})
 }

@@ -42,7 +42,7 @@ type ResourcePlan struct {
 	ByStatus   map[string]int // nil if the resource has no status
 	Duplicates int            // further copies of records
 	Carried    int            // records of unchanged groups, which are those of the newest snapshot
-	Outside    int            // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
+	Outside    int            // rows that are no part of the records: not declared, of an older list, or deleted during the read
 
 	// Unavailable is the reason why an optional resource could not be read; nil: it was
 	// read. If it is set, there are no records, and the counts are 0 apart from Outside.
@@ -55,6 +55,7 @@ type ResourcePlan struct {
 	compared bool       // with the newest snapshot, and no record was read since then
 	changes  *os.File   // lines of a changes file
 	losses   edgeLosses // of an edge resource, for the guard
+	counts   int        // rows that were read only for Okta's counts
 
 	parent   *ResourcePlan   // of an edge resource
 	children []*ResourcePlan // the edge resources whose parents these records are
