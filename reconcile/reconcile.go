@@ -84,11 +84,11 @@ func (r *Reconciler) Plan(ctx context.Context, export Export) (*Plan, error) {
 // export fails with a [*snapshot.LockedError].
 func (r *Reconciler) Reconcile(ctx context.Context, export Export, run snapshot.Run) (result Result, err error) {
 	start := time.Now()
-	defer recoverPanic(&err)
 	defer func() {
 		result.Outcome = outcomeOf(ctx, result, err)
 		result.Elapsed = time.Since(start)
 	}()
+	defer recoverPanic(&err)
 	w, err := r.cfg.Store.Writer(ctx, export.Name, snapshot.ThisProcess(run.Trigger))
 	if err != nil {
 		return Result{}, err

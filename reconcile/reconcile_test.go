@@ -141,3 +141,13 @@ func TestOnChange(t *testing.T) {
 		t.Errorf("users = %+v, want no comparison with other declared users", u)
 	}
 }
+
+// A panic before the store is open fails the reconcile.
+func TestOutcomeOfAPanic(t *testing.T) {
+	export := reconcile.DefaultExport()
+	export.Name = "all-users"
+	result, err := reconcile.New(reconcile.Config{}).Reconcile(t.Context(), export, snapshot.Run{})
+	if err == nil || result.Outcome != reconcile.Failed {
+		t.Errorf("outcome = %s, %v; want failed", result.Outcome, err)
+	}
+}
