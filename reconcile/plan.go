@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"oktasync/oktaclient"
 	"oktasync/reconcile/snapshot"
@@ -103,8 +104,10 @@ func missing(s *snapshot.Snapshot) []string {
 			names = append(names, f.Name)
 		}
 	}
-	if target, err := os.Readlink(filepath.Join(filepath.Dir(s.Dir()), "latest")); err != nil || target != s.Name() {
-		names = append(names, "latest")
+	target, err := os.Readlink(filepath.Join(filepath.Dir(s.Dir()), snapshot.LatestLink))
+	isFolder := errors.Is(err, syscall.EINVAL) // as in a copy without links
+	if !isFolder && (err != nil || target != s.Name()) {
+		names = append(names, snapshot.LatestLink)
 	}
 	return names
 }
