@@ -275,8 +275,8 @@ func (k *checks) daemon(d DaemonConfig) {
 			k.wrong("daemon.verify", "%v", err)
 		}
 	}
-	if d.HeartbeatURL != "" && !isWebAddress(d.HeartbeatURL) {
-		k.wrong("daemon.heartbeat_url", "must begin with https://") // without the value, which is a secret
+	if d.HeartbeatURL != "" && !isSecretAddress(d.HeartbeatURL) {
+		k.wrong("daemon.heartbeat_url", secretAddress) // without the value, which is a secret
 	}
 	for i, n := range d.Notify {
 		field := fmt.Sprintf("daemon.notify[%d]", i)
@@ -313,6 +313,14 @@ func ListenProblem(listen string, restricted bool) string {
 func isWebAddress(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+// secretAddress is the rule for an address that is a secret.
+const secretAddress = "must begin with https://; http:// works only with a loopback host"
+
+func isSecretAddress(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && oktaclient.IsLoopback(u.Hostname()))
 }
 
 // Warnings returns what is valid in c, but probably a mistake.

@@ -95,8 +95,8 @@ func (c *Config) NotifyURL(i int) (string, error) {
 	file := c.Daemon.Notify[i].URLFile
 	data, err := ReadSecret(file, 4<<10)
 	address := strings.TrimSpace(string(data))
-	if err == nil && !isWebAddress(address) {
-		err = fmt.Errorf("the URL in %s must begin with https://", file)
+	if err == nil && !isSecretAddress(address) {
+		err = fmt.Errorf("the URL in %s "+secretAddress, file)
 	}
 	if err != nil {
 		return "", c.Problem(NotifyField(i), err)
