@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +13,7 @@ import (
 )
 
 func (a *app) adoptCommand() *cobra.Command {
-	var reason, lost string
+	var lost string
 	cmd := &cobra.Command{
 		Use:   "adopt EXPORT",
 		Short: "Accept the current state of an export after a loss or a restore",
@@ -34,16 +32,10 @@ head that was lost. Pass this head with --lost.`,
 		Example: `  oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`,
 		Args:    args(1, 1, "EXPORT"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
+	reason := reasonFlag(cmd, "the journal", "adopt needs --reason TEXT: the journal records who adopted the state, and why")
 	cmd.Flags().StringVar(&lost, "lost", "", "a `HEAD` that was kept outside the store, and that the store no longer contains")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if reason = strings.TrimSpace(reason); reason == "" {
-			return errors.New("adopt needs --reason TEXT: the journal records who adopted the state, and why")
-		}
-		if err := checkReason(reason); err != nil {
-			return err
-		}
-		return a.adopt(cmd.Context(), args[0], reason, lost)
+		return a.adopt(cmd.Context(), args[0], *reason, lost)
 	}
 	return cmd
 }

@@ -20,10 +20,10 @@ import (
 func (a *app) applyCommand() *cobra.Command {
 	var (
 		publishAnyway bool
-		reason        string
 		full          bool
 		asJSON        bool
 	)
+	var reason *string
 	cmd := &cobra.Command{
 		Use:   "apply [EXPORT...]",
 		Short: "Reconcile once: read Okta and publish snapshots",
@@ -40,18 +40,14 @@ newest snapshot. --full reads all of them.`,
 		Example: `  oktasync apply
   oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			reason = strings.TrimSpace(reason)
-			if err := checkReason(reason); err != nil {
-				return err
-			}
-			if publishAnyway != (reason != "") {
+			if publishAnyway != (*reason != "") {
 				return errors.New("use --publish-anyway and --reason TEXT together: the manifest records who overrode the guard, and why")
 			}
-			return a.apply(cmd.Context(), names, reason, full, asJSON)
+			return a.apply(cmd.Context(), names, *reason, full, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&publishAnyway, "publish-anyway", false, "publish a read that the guard stops")
-	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the manifest and the journal")
+	reason = reasonFlag(cmd, "the manifest and the journal", "")
 	cmd.Flags().BoolVar(&full, "full", false, "read the members of all groups, also with refresh: incremental")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as one JSON document")
 	a.quietFlag(cmd)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +11,6 @@ import (
 )
 
 func (a *app) pruneCommand() *cobra.Command {
-	var reason string
 	cmd := &cobra.Command{
 		Use:   "prune EXPORT@SNAPSHOT",
 		Short: "Erase the records of one snapshot or quarantined read",
@@ -25,15 +23,9 @@ Retention removes old snapshots without this command: set retain in the configur
 		Example: `  oktasync prune all-users@20261123T060000Z --reason "GDPR-12: erasure request"`,
 		Args:    args(1, 1, "EXPORT@SNAPSHOT"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
+	reason := reasonFlag(cmd, "the journal", "prune needs --reason TEXT: the journal records who erased the records, and why")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if reason = strings.TrimSpace(reason); reason == "" {
-			return errors.New("prune needs --reason TEXT: the journal records who erased the records, and why")
-		}
-		if err := checkReason(reason); err != nil {
-			return err
-		}
-		return a.prune(cmd, args[0], reason)
+		return a.prune(cmd, args[0], *reason)
 	}
 	return cmd
 }

@@ -144,7 +144,6 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 }
 
 func (a *app) quarantineReleaseCommand() *cobra.Command {
-	var reason string
 	cmd := &cobra.Command{
 		Use:   "release " + quarantinedArg,
 		Short: "Publish a read in quarantine",
@@ -154,20 +153,14 @@ the newest snapshot can't be released.`,
 		Example: `  oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
 		Args:    args(1, 1, quarantinedArg),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the manifest and the journal")
+	reason := reasonFlag(cmd, "the manifest and the journal", "release needs --reason TEXT: the manifest records who overrode the guard, and why")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if reason = strings.TrimSpace(reason); reason == "" {
-			return errors.New("release needs --reason TEXT: the manifest records who overrode the guard, and why")
-		}
-		if err := checkReason(reason); err != nil {
-			return err
-		}
 		return a.writeQuarantine(cmd.Context(), args[0], func(w *snapshot.Writer, user, _, name string) error {
 			read, err := w.FindQuarantined(name)
 			if err != nil {
 				return err
 			}
-			return a.release(cmd.Context(), w, read, snapshot.Override{User: user, Reason: reason})
+			return a.release(cmd.Context(), w, read, snapshot.Override{User: user, Reason: *reason})
 		})
 	}
 	return cmd
@@ -187,23 +180,19 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, read *snapshot.Qu
 }
 
 func (a *app) quarantineDropCommand() *cobra.Command {
-	var reason string
 	cmd := &cobra.Command{
 		Use:     "drop EXPORT@READ",
 		Short:   "Remove a read from quarantine",
 		Example: `  oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`,
 		Args:    args(1, 1, "EXPORT@READ"),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "record the reason `TEXT` in the journal")
+	reason := reasonFlag(cmd, "the journal", "")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if _, name, _ := strings.Cut(args[0], "@"); name == "" {
 			return fmt.Errorf("name the read, as %s@READ; `oktasync quarantine list` lists the names", args[0])
 		}
-		if err := checkReason(reason); err != nil {
-			return err
-		}
 		return a.writeQuarantine(cmd.Context(), args[0], func(w *snapshot.Writer, user, export, name string) error {
-			if err := w.Drop(name, user, reason); err != nil {
+			if err := w.Drop(name, user, *reason); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.stdout, "%s: dropped %s\n", export, name)

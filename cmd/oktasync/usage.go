@@ -153,6 +153,27 @@ func valueOf(kind string) string {
 // the number of a ticket.
 const maxReason = 1000
 
+// reasonFlag adds the flag --reason to cmd. The text is recorded in places, such as "the
+// journal". Before cmd runs, the text is trimmed and checked. If it is missing, the error
+// is required; "" means that cmd doesn't need it.
+func reasonFlag(cmd *cobra.Command, places, required string) *string {
+	reason := cmd.Flags().String("reason", "", "record the reason `TEXT` in "+places)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		blank := *reason != ""
+		if *reason = strings.TrimSpace(*reason); *reason != "" {
+			return checkReason(*reason)
+		}
+		switch {
+		case required != "":
+			return errors.New(required)
+		case blank:
+			return &usageError{"--reason is empty", cmd.CommandPath()}
+		}
+		return nil
+	}
+	return reason
+}
+
 // checkReason returns an error if a reason isn't one line of text.
 func checkReason(reason string) error {
 	switch n := utf8.RuneCountInString(reason); {
