@@ -320,9 +320,10 @@ func cancelable(ctx context.Context, rows iter.Seq2[document.Row, error]) iter.S
 }
 
 // writeAtomically replaces the file at path by what write writes. Only its owner can read
-// it. If write fails or ctx ends, the file stays as it was.
+// it. If write fails or panics, or ctx ends, the file stays as it was. A symbolic link is
+// refused: the rename would replace the link.
 func writeAtomically(ctx context.Context, path string, write func(io.Writer) error) (err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("write %s: it isn't a regular file", path) // replacing a device would break it
 	}
 	dir, name := filepath.Split(path)
@@ -332,10 +333,11 @@ func writeAtomically(ctx context.Context, path string, write func(io.Writer) err
 		return config.WithHint(fmt.Errorf("write %s: %w", path, err), "another command writes this file; if none does, remove "+partial)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, errors.Unwrap(err)) // without the name of the partial file
 	}
+	renamed := false
 	defer func() {
-		if err != nil {
+		if !renamed {
 			err = errors.Join(err, os.Remove(partial))
 		}
 	}()
@@ -350,7 +352,11 @@ func writeAtomically(ctx context.Context, path string, write func(io.Writer) err
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return os.Rename(partial, path)
+	if err := os.Rename(partial, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Unwrap(err))
+	}
+	renamed = true
+	return nil
 }
 
 // canceledWriter is a writer that fails when its context ends.

@@ -13,7 +13,7 @@ import (
 	"oktasync/cmd/oktasync/internal/document"
 )
 
-// A signal or an error during a write leaves the file as it was, and no other file. A device or a pipe isn't
+// A signal, an error or a panic during a write leaves the file as it was, and no other file. A device or a pipe isn't
 // replaced.
 func TestWriteAtomically(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -42,6 +42,11 @@ func TestWriteAtomically(t *testing.T) {
 		t.Errorf("writeAtomically() = %v, want %v", err, failure)
 	}
 	expect("an error", "first")
+	func() {
+		defer func() { recover() }()
+		writeAtomically(ctx, path, func(io.Writer) error { panic("broken") })
+	}()
+	expect("a panic", "first")
 	cancel()
 	if err := writeAtomically(ctx, path, write("third", nil)); !errors.Is(err, context.Canceled) {
 		t.Errorf("writeAtomically() = %v, want %v", err, context.Canceled)
