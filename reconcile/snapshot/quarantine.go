@@ -7,11 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 // Of each export, the newest quarantined reads are kept, and all that are younger.
@@ -19,164 +17,6 @@ const (
 	keptReads = 3
 	keptFor   = 14 * 24 * time.Hour
 )
-
-// ReadFile is the name of the file that describes a quarantined read.
-const ReadFile = "read.json"
-
-// QuarantinedRead is a read that a guard stopped, with everything that is needed
-// to make a snapshot of it later, except the changes.
-type QuarantinedRead struct {
-	Format    string            `json:"format"`
-	StoreID   string            `json:"store_id"`
-	Export    string            `json:"export"`
-	ReadName  string            `json:"name"`   // made like a snapshot's name
-	Reason    string            `json:"reason"` // of the guard
-	Org       Org               `json:"org"`
-	Client    Client            `json:"client"`
-	Run       Run               `json:"run"`
-	Tool      Tool              `json:"tool"`
-	Declared  Declaration       `json:"declared"`
-	Read      Read              `json:"read"`
-	Control   *Control          `json:"control,omitempty"`
-	Resources map[string]Counts `json:"resources"`
-	Files     []File            `json:"files"`
-	Previous  *Link             `json:"previous"` // the newest snapshot at the time of the read
-
-	dir    string
-	digest string // of read.json
-}
-
-// Digest returns the digest of read.json, which has the digests of the other files.
-func (q *QuarantinedRead) Digest() string { return q.digest }
-
-// Name returns the name of the read.
-func (q *QuarantinedRead) Name() string { return q.ReadName }
-
-// Dir returns the folder of the read.
-func (q *QuarantinedRead) Dir() string { return q.dir }
-
-// Recorded returns the resources of the read, in the order of Resources.
-func (q *QuarantinedRead) Recorded() []*Resource {
-	m := Manifest{Resources: q.Resources}
-	return m.Recorded()
-}
-
-// Records opens the records of a resource.
-func (q *QuarantinedRead) Records(r *Resource) (diff.Reader, error) {
-	counts, ok := q.Resources[r.Name]
-	if !ok || !counts.IsAvailable() {
-		return nil, &NotRecordedError{q.Export, q.ReadName, r.Name}
-	}
-	records, err := openRecords(q.dir, "", r, counts.Total, fileNamed(q.Files, r.RecordsFile()).SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("read %s of quarantined %s@%s: %w", r.Name, q.Export, q.ReadName, err)
-	}
-	return records, nil
-}
-
-// Proofs returns the proofs of removals that the read contains.
-func (q *QuarantinedRead) Proofs(r *Resource) (diff.Proofs, error) {
-	return readProofs(q.dir, "", q.Files, r)
-}
-
-// Quarantined returns the quarantined reads of an export, oldest first. Like
-// List, it returns the readable ones together with an error.
-func (s *Store) Quarantined(export string) ([]*QuarantinedRead, error) {
-	dir := filepath.Join(s.dir, QuarantineDir, export)
-	names, err := snapshotNames(dir)
-	if err != nil {
-		return nil, fmt.Errorf("list quarantine: %w", err)
-	}
-	var list []*QuarantinedRead
-	var problems []error
-	for _, name := range names {
-		q, err := loadQuarantined(filepath.Join(dir, name))
-		if err == nil && (q.ReadName != name || q.Export != export) {
-			err = errors.New(ReadFile + " belongs to another read")
-		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("read quarantined %s@%s: %w", export, name, err))
-			continue
-		}
-		list = append(list, q)
-	}
-	return list, errors.Join(problems...)
-}
-
-func loadQuarantined(dir string) (*QuarantinedRead, error) {
-	data, err := ReadBounded(filepath.Join(dir, ReadFile), MaxManifest)
-	if err != nil {
-		return nil, err
-	}
-	q := &QuarantinedRead{dir: dir, digest: DigestOf(data)}
-	return q, parseDocument(data, readFormat, q)
-}
-
-// FindQuarantined returns the quarantined read of an export with this name. If name is
-// "", it returns the newest one that a covered line of the journal names and that was
-// neither released nor dropped. If that one is missing or has changed, the error names
-// it.
-func (s *Store) FindQuarantined(export, name string) (*QuarantinedRead, error) {
-	list, err := s.Quarantined(export)
-	if name == "" {
-		c, checkpointErr := s.Checkpoint(export)
-		switch {
-		case checkpointErr == nil:
-			return (&Writer{store: s, export: export, checkpoint: c}).newestQuarantined()
-		case len(list) > 0 || !errors.Is(checkpointErr, fs.ErrNotExist):
-			return nil, checkpointErr
-		}
-	}
-	for _, q := range list {
-		if q.ReadName == name {
-			return q, nil
-		}
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case len(list) == 0:
-		return nil, fmt.Errorf("%s has no quarantined reads", export)
-	}
-	return nil, fmt.Errorf("%s has no quarantined read %s; the newest is %s", export, name, list[len(list)-1].ReadName)
-}
-
-func (w *Writer) newestQuarantined() (*QuarantinedRead, error) {
-	covered, err := w.covered()
-	if err != nil {
-		return nil, err
-	}
-	reads := covered.quarantined()
-	if len(reads) == 0 {
-		return nil, fmt.Errorf("%s has no quarantined reads", w.export)
-	}
-	newest := reads[len(reads)-1]
-	q, err := w.openQuarantined(newest.Snapshot, newest.ReadSHA256)
-	if err != nil {
-		return nil, fmt.Errorf("the newest quarantined read, %s@%s: %w", w.export, newest.Snapshot, err)
-	}
-	return q, nil
-}
-
-// openQuarantined opens the quarantined read with this name and digest.
-func (w *Writer) openQuarantined(name, digest string) (*QuarantinedRead, error) {
-	if _, err := ParseName(name); err != nil {
-		return nil, err
-	}
-	dir := w.quarantine(name)
-	path := filepath.Join(dir, ReadFile)
-	if err := checkFolder(dir); err != nil {
-		return nil, damaged(path, err)
-	}
-	q, err := loadQuarantined(dir)
-	if err != nil {
-		return nil, damaged(path, err)
-	}
-	if q.digest != digest {
-		return nil, &DamagedError{Path: path, Problem: "it has changed since the read"}
-	}
-	return q, nil
-}
 
 // Quarantine stores the records and the transcript of d apart from the snapshots, and
 // returns the name of the read. Of each export, the newest three reads and those of
@@ -244,10 +84,10 @@ func (w *Writer) makeQuarantine() error {
 	return nil
 }
 
-// quarantineName returns a name that is later than all names in the quarantine,
+// quarantineName returns a name that is later than those of all quarantined reads,
 // because the oldest read is dropped first and the clock can be set back.
 func (w *Writer) quarantineName(started time.Time) (string, error) {
-	names, err := snapshotNames(w.quarantine())
+	covered, err := w.covered()
 	if err != nil {
 		return "", err
 	}
@@ -255,10 +95,22 @@ func (w *Writer) quarantineName(started time.Time) (string, error) {
 	if w.newest != nil {
 		before = w.newest.Name()
 	}
-	if n := len(names); n > 0 {
-		before = max(before, names[n-1])
+	for _, read := range covered.quarantined() {
+		before = max(before, read.Snapshot)
 	}
-	return nameAfter(before, started), nil
+	name := nameAfter(before, started)
+	for err == nil { // no covered line names a folder with this name
+		if _, err = os.Lstat(w.quarantine(name)); err == nil {
+			name = nameAfter(name, started)
+		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if _, err := ParseName(name); err != nil {
+		return "", fmt.Errorf("name a read that began at %s: %w", started, err)
+	}
+	return name, nil
 }
 
 // nameAfter returns a name for a time that is later than the name before.
@@ -304,15 +156,17 @@ func (w *Writer) stageQuarantined(ctx context.Context, name, dir string, d Draft
 	return DigestOf(data), s.fsys.SyncDir(dir)
 }
 
-// dropOldReads drops all quarantined reads but the ones that are kept.
+// dropOldReads drops all quarantined reads but the ones that are kept. It leaves a folder
+// that no covered line names to a person.
 func (w *Writer) dropOldReads() error {
-	names, err := snapshotNames(w.quarantine())
+	covered, err := w.covered()
 	if err != nil {
 		return err
 	}
+	reads := covered.quarantined()
 	young := w.store.now().Add(-keptFor).UTC().Format(nameLayout)
-	for ; len(names) > keptReads && names[0] < young; names = names[1:] {
-		if err := w.drop(names[0], w.holder.User, "older than the reads that are kept"); err != nil {
+	for ; len(reads) > keptReads && reads[0].Snapshot < young; reads = reads[1:] {
+		if err := w.drop(reads[0], w.holder.User, "older than the reads that are kept"); err != nil {
 			return err
 		}
 	}
@@ -323,26 +177,42 @@ func (w *Writer) dropOldReads() error {
 // reason before. A read that is missing or has changed can be dropped, if a covered line
 // names it.
 func (w *Writer) Drop(name string, user, reason string) error {
-	covered, err := w.covered()
-	if err == nil && !slices.ContainsFunc(covered.quarantined(), func(e Event) bool { return e.Snapshot == name }) {
-		_, err = w.store.FindQuarantined(w.export, name)
-	}
-	if err == nil {
-		err = w.drop(name, user, reason)
-	}
+	err := w.dropNamed(name, user, reason)
 	if err != nil {
 		return fmt.Errorf("drop %s@%s: %w", w.export, name, err)
 	}
 	return nil
 }
 
-func (w *Writer) drop(name, user, reason string) error {
+func (w *Writer) dropNamed(name, user, reason string) error {
+	covered, err := w.covered()
+	if err != nil {
+		return err
+	}
+	for _, read := range covered.quarantined() {
+		if read.Snapshot == name {
+			return w.drop(read, user, reason)
+		}
+	}
+	if _, err := w.store.FindQuarantined(w.export, name); err != nil {
+		return err
+	}
+	return w.drop(Event{Snapshot: name}, user, reason)
+}
+
+// drop drops the read of a covered line quarantined. If read has no digest, no covered
+// line names the folder.
+func (w *Writer) drop(read Event, user, reason string) error {
 	if w.failed {
 		return errHalfway
 	}
-	event := Event{Event: EventDropped, Snapshot: name, User: user, Reason: reason}
-	if q, err := loadQuarantined(w.quarantine(name)); err == nil {
-		event.ReadSHA256 = q.digest
+	event := Event{Event: EventDropped, Snapshot: read.Snapshot, ReadSHA256: read.ReadSHA256, User: user, Reason: reason}
+	switch q, err := w.openQuarantined(read.Snapshot, read.ReadSHA256); {
+	case read.ReadSHA256 == "":
+		event.Error = "no covered line of the journal named it"
+	case err != nil:
+		event.Error = "it was missing or had changed since the read"
+	default:
 		for _, f := range q.Files {
 			event.Files = append(event.Files, f.Name)
 		}
@@ -350,7 +220,7 @@ func (w *Writer) drop(name, user, reason string) error {
 	if err := w.Journal(event); err != nil {
 		return err
 	}
-	return w.removeQuarantined(name)
+	return w.removeQuarantined(read.Snapshot)
 }
 
 // removeQuarantined removes a quarantined read, if it is there. It is renamed
@@ -369,27 +239,4 @@ func (w *Writer) removeQuarantined(name string) error {
 		return err
 	}
 	return removeFolder(fsys, removed)
-}
-
-// CheckQuarantined returns what is wrong with the files of the quarantined read in
-// dir, or "". It doesn't check read.json.
-func (s *Store) CheckQuarantined(ctx context.Context, dir string) (problem string, err error) {
-	q, err := loadQuarantined(dir)
-	if err != nil {
-		return err.Error(), nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	for _, entry := range entries {
-		if name := entry.Name(); name != ReadFile && fileNamed(q.Files, name).Name == "" {
-			return name + " is no part of a quarantined read", nil
-		}
-	}
-	whole, err := WholeFiles(ctx, dir, q.Files)
-	if err == nil && !whole {
-		problem = "its files are not the ones that were read"
-	}
-	return problem, err
 }

@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -201,5 +202,44 @@ func TestDrop(t *testing.T) {
 	events := storetest.Journal(t, s)
 	if e := events[len(events)-1]; e.Event != snapshot.EventDropped || e.User != "ops" || e.Reason != "the role was missing" {
 		t.Errorf("journal: %+v", e)
+	}
+}
+
+// A folder that no covered line names changes neither the names nor the number of the
+// quarantined reads, and the journal says nothing about its content.
+func TestPlantedRead(t *testing.T) {
+	s := oneDay(t)
+	for n := 1; n <= 4; n++ {
+		storetest.Must(t, storetest.Quarantine(t, s, n))
+	}
+	reads, err := s.Quarantined(staff)
+	storetest.Must(t, err)
+	plant := func(name string) {
+		t.Helper()
+		dir := filepath.Join(s.Dir(), ".quarantine", staff, name)
+		storetest.Must(t, os.CopyFS(dir, os.DirFS(reads[0].Dir())), os.Chmod(dir, 0o700))
+		storetest.Must(t, storetest.Edit(filepath.Join(dir, "read.json"), reads[0].Name(), name))
+	}
+	for _, name := range []string{"20200101T000000Z", "20200102T000000Z", "99991231T235959Z", storetest.Day(5).Format("20060102T150405Z")} {
+		plant(name)
+	}
+	storetest.Must(t, storetest.Edit(filepath.Join(reads[1].Dir(), "read.json"), "too few users", "forged"))
+	s.SetClock(func() time.Time { return storetest.Day(40) })
+	storetest.Must(t, storetest.Quarantine(t, s, 5))
+	storetest.Must(t, storetest.Writer(t, s).Drop("20200101T000000Z", "ops", "planted"))
+	var got []string
+	for _, e := range storetest.Journal(t, s) {
+		if e.Event == snapshot.EventQuarantined || e.Event == snapshot.EventDropped {
+			got = append(got, fmt.Sprintf("%s %s %.8s %d %s", e.Event, e.Snapshot, e.ReadSHA256, len(e.Files), e.Error))
+		}
+	}
+	name := storetest.Day(5).Add(time.Second).Format("20060102T150405Z")
+	want := []string{
+		"dropped " + reads[0].Name() + " " + reads[0].Digest()[:8] + " 2 ",
+		"dropped " + reads[1].Name() + " " + reads[1].Digest()[:8] + " 0 it was missing or had changed since the read",
+		"dropped 20200101T000000Z  0 no covered line of the journal named it",
+	}
+	if !slices.Equal(got[5:], want) || !strings.HasPrefix(got[4], "quarantined "+name+" ") {
+		t.Errorf("journal: %q, want %s and %q", got[4:], name, want)
 	}
 }

@@ -41,6 +41,7 @@ func (v *verifier) checkQuarantine(ctx context.Context, c *chain) error {
 		switch e.Event {
 		case snapshot.EventQuarantined:
 			expected[e.Snapshot], names[e.ReadSHA256] = e.ReadSHA256, e.Snapshot
+			delete(gone, e.Snapshot) // the name of a dropped read can be used again
 		case snapshot.EventDropped:
 			gone[e.Snapshot] = true
 		case snapshot.EventPublished:
