@@ -46,17 +46,17 @@ type access struct {
 type osFiles struct{ dir string }
 
 // in calls do with the store's folder and the name of path in it. If path isn't in the
-// folder, it does nothing and returns false.
-func (o osFiles) in(path string, do func(root *os.Root, name string) error) (inside bool, err error) {
+// folder, it returns an error.
+func (o osFiles) in(path string, do func(root *os.Root, name string) error) error {
 	name, err := filepath.Rel(o.dir, path)
 	if err != nil || name == "." || !filepath.IsLocal(name) {
-		return false, nil
+		return fmt.Errorf("%s is not in %s", path, o.dir)
 	}
 	root, err := os.OpenRoot(o.dir)
 	if err != nil {
-		return true, err
+		return err
 	}
-	return true, errors.Join(do(root, name), root.Close())
+	return errors.Join(do(root, name), root.Close())
 }
 
 func (o osFiles) Create(path string, a access) (file, error) {
@@ -69,7 +69,7 @@ func (o osFiles) Append(path string, a access) (file, error) {
 
 func (o osFiles) open(path string, flags int, a access) (file, error) {
 	var f *os.File
-	_, err := o.in(path, func(root *os.Root, name string) (err error) {
+	err := o.in(path, func(root *os.Root, name string) (err error) {
 		if f, err = openPlainIn(root, name, flags, a); err == nil {
 			err = a.apply(f, a.file)
 		}
@@ -87,7 +87,13 @@ func (o osFiles) open(path string, flags int, a access) (file, error) {
 func (o osFiles) Open(path string) (io.ReadCloser, error) { return OpenPlain(path) }
 
 func (o osFiles) Mkdir(path string, a access) error {
-	inside, err := o.in(path, func(root *os.Root, name string) error {
+	if path == o.dir {
+		if err := os.Mkdir(path, a.dir.Perm()); err != nil {
+			return err
+		}
+		return a.applyFolder(path)
+	}
+	return o.in(path, func(root *os.Root, name string) error {
 		if err := root.Mkdir(name, a.dir.Perm()); err != nil {
 			return err
 		}
@@ -97,28 +103,20 @@ func (o osFiles) Mkdir(path string, a access) error {
 		}
 		return errors.Join(a.apply(dir, a.dir), dir.Close())
 	})
-	if inside || err != nil {
-		return err
-	}
-	if err := os.Mkdir(path, a.dir.Perm()); err != nil {
-		return err
-	}
-	return a.applyFolder(path)
 }
 
 func (o osFiles) Rename(from, to string) error {
-	_, err := o.in(from, func(root *os.Root, name string) error {
+	return o.in(from, func(root *os.Root, name string) error {
 		target, err := filepath.Rel(o.dir, to)
 		if err != nil {
 			return err
 		}
 		return root.Rename(name, target)
 	})
-	return err
 }
 
 func (o osFiles) Symlink(target, path string, a access) error {
-	_, err := o.in(path, func(root *os.Root, name string) error {
+	return o.in(path, func(root *os.Root, name string) error {
 		if err := root.Symlink(target, name); err != nil {
 			return err
 		}
@@ -128,12 +126,10 @@ func (o osFiles) Symlink(target, path string, a access) error {
 		}
 		return root.Lchown(name, a.uid, a.gid)
 	})
-	return err
 }
 
 func (o osFiles) Remove(path string) error {
-	_, err := o.in(path, func(root *os.Root, name string) error { return root.Remove(name) })
-	return err
+	return o.in(path, func(root *os.Root, name string) error { return root.Remove(name) })
 }
 
 // SyncDir syncs the names in a folder. It ignores EINVAL and ENOTSUP, the errors of

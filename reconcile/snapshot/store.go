@@ -337,7 +337,7 @@ func (s *Store) lock(dir, what string, h Holder, wait time.Duration) (*lock, err
 
 // openLock opens the file of a lock, and creates it if it is missing.
 func (s *Store) openLock(path string) (f *os.File, err error) {
-	_, err = osFiles{s.dir}.in(path, func(root *os.Root, name string) (err error) {
+	err = osFiles{s.dir}.in(path, func(root *os.Root, name string) (err error) {
 		f, err = openPlainIn(root, name, os.O_CREATE|os.O_RDWR, s.private)
 		return err
 	})
