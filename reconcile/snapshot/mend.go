@@ -89,7 +89,9 @@ func (w *Writer) unpublished(ctx context.Context, names []string) (*Snapshot, er
 	if err != nil {
 		return nil, err
 	}
-	if err := w.checkSuccessor(ctx, snap); err != nil {
+	if err := w.checkSuccessor(ctx, snap); ctx.Err() != nil {
+		return nil, ctx.Err()
+	} else if err != nil {
 		return nil, w.mismatch("its checkpoint doesn't cover the snapshot %s, and an interrupted publish didn't leave it: %v", snap.Name(), err)
 	}
 	return snap, nil
@@ -101,8 +103,10 @@ func (w *Writer) checkSuccessor(ctx context.Context, snap *Snapshot) error {
 	if err := w.store.Follows(snap, w.newest); err != nil {
 		return err
 	}
-	if whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files); err != nil || !whole {
-		return errors.Join(err, errors.New("its files aren't complete"))
+	if whole, err := WholeFiles(ctx, snap.dir, snap.Manifest.Files); err != nil {
+		return err
+	} else if !whole {
+		return errors.New("its files aren't complete")
 	}
 	if err := snap.checkNames(); err != nil {
 		return err

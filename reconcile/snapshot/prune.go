@@ -61,8 +61,10 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if err != nil || len(due)+len(expired) == 0 {
 		return nil, err
 	}
-	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil || !whole {
-		return nil, errors.Join(err, errors.New("the newest snapshot isn't complete"))
+	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil {
+		return nil, err
+	} else if !whole {
+		return nil, errors.New("the newest snapshot isn't complete")
 	}
 	if due, err = w.undamaged(ctx, due); err != nil {
 		return nil, err
@@ -145,9 +147,11 @@ func (w *Writer) erase(ctx context.Context, name, user, reason string) error {
 		_, err := w.remove(ctx, published, []string{name}, none, event)
 		return err
 	}
-	if _, err := w.Reader().Find(w.export, name, nil); err != nil {
+	snap, err := w.Reader().Find(w.export, name, nil)
+	if err != nil {
 		return err
 	}
+	name = snap.Name()
 	known := w.known(published, []string{name})
 	if len(known) == 0 {
 		return errors.New("no covered line of the journal names it")
