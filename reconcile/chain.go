@@ -93,7 +93,7 @@ func (s sink) Outside(r oktaclient.Record) error {
 
 func (s sink) Request(r oktaclient.Request) error {
 	request := requestOf(r)
-	if id, proof, ok := request.Proof(); ok {
+	if id, proof, ok := request.Proof(); ok && request.Resource == s.resource.Declared.Resource.ProvedBy().Name {
 		s.resource.rules.Proofs[id] = proof
 	}
 	s.request(r)
