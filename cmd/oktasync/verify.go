@@ -54,7 +54,7 @@ log of a publish contain heads.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.store, "store", "", "verify the store, or the snapshot, in `DIR`, without a configuration")
 	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the `FILE` with the accepted signers (default store.allowed_signers_file)")
-	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`; can be repeated")
+	flags.StringArrayVar(&f.heads, "head", nil, "heads that you kept, as `[EXPORT=]HEAD`, one per line; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
 	flags.StringVar(&f.time, "verify-time", "", "accept keys of checkpoints, and of a snapshot alone, as at `TIME` (RFC 3339) instead of now")
@@ -243,11 +243,11 @@ func (a *app) printVerified(s verify.Summary, folder *snapshot.Snapshot) {
 	}
 }
 
-// parseHeads parses the values of --head: HEAD if one export is verified, otherwise
-// EXPORT=HEAD.
+// parseHeads parses the values of --head: HEAD if one export is verified, otherwise a line
+// EXPORT=HEAD for each export.
 func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
 	var heads []snapshot.Head
-	for _, text := range texts {
+	for _, text := range splitHeads(texts) {
 		export, rest, named := strings.Cut(text, "=")
 		if !named {
 			if len(exports) != 1 {
@@ -266,6 +266,15 @@ func parseHeads(texts, exports []string) ([]snapshot.Head, error) {
 		heads = append(heads, head)
 	}
 	return heads, nil
+}
+
+// splitHeads returns the lines of texts. An empty text remains, because it names no head.
+func splitHeads(texts []string) []string {
+	var heads []string
+	for _, text := range texts {
+		heads = append(heads, strings.Split(strings.TrimSpace(text), "\n")...)
+	}
+	return heads
 }
 
 // recordsText lists the number of records by resource.
