@@ -227,7 +227,7 @@ func (l *lock) take(wait time.Duration) error {
 
 // name writes the holder to the file, for people and for LockedError. A released lock
 // keeps its last holder.
-func (l *lock) name(h Holder, a access) error {
+func (l *lock) name(h Holder, a ownership) error {
 	data, err := canonjson.Marshal(h)
 	if err != nil {
 		return err

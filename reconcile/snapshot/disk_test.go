@@ -120,7 +120,7 @@ func (d *disk) synced(is func(undo) bool) {
 	d.unsynced = slices.DeleteFunc(d.unsynced, func(u undo) bool { return is(u) || slices.Contains(gone, u.dir) })
 }
 
-func (d *disk) Create(path string, a snapshot.Access) (f snapshot.OpenFile, err error) {
+func (d *disk) Create(path string, a snapshot.Ownership) (f snapshot.OpenFile, err error) {
 	err = d.do("create "+filepath.Base(path), func() error {
 		f, err = d.system.Create(path, a)
 		if err == nil {
@@ -131,7 +131,7 @@ func (d *disk) Create(path string, a snapshot.Access) (f snapshot.OpenFile, err 
 	return d.opened(path, f, err)
 }
 
-func (d *disk) Append(path string, a snapshot.Access) (f snapshot.OpenFile, err error) {
+func (d *disk) Append(path string, a snapshot.Ownership) (f snapshot.OpenFile, err error) {
 	err = d.do("append to "+filepath.Base(path), func() error {
 		_, missing := os.Lstat(path)
 		f, err = d.system.Append(path, a)
@@ -165,7 +165,7 @@ func (d *disk) Open(path string) (r io.ReadCloser, err error) {
 	return r, err
 }
 
-func (d *disk) Mkdir(path string, a snapshot.Access) error {
+func (d *disk) Mkdir(path string, a snapshot.Ownership) error {
 	return d.do("mkdir "+filepath.Base(path), func() error {
 		err := d.system.Mkdir(path, a)
 		if err == nil {
@@ -191,7 +191,7 @@ func (d *disk) Rename(from, to string) error {
 	}, nil)
 }
 
-func (d *disk) Symlink(target, path string, a snapshot.Access) error {
+func (d *disk) Symlink(target, path string, a snapshot.Ownership) error {
 	return d.do("symlink "+filepath.Base(path), func() error {
 		err := d.system.Symlink(target, path, a)
 		if err == nil {

@@ -6,7 +6,7 @@ import "time"
 type (
 	FileSystem = fileSystem
 	OpenFile   = file
-	Access     = access
+	Ownership  = ownership
 )
 
 // WriteThrough makes s write through files, and passes it the file system of the

@@ -15,12 +15,12 @@ import (
 // A fileSystem is the part of the file system that writers use. A test can fail each
 // call, and stop after it.
 type fileSystem interface {
-	Create(path string, a access) (file, error) // for writing; the path must be free
-	Append(path string, a access) (file, error) // creates a missing file
+	Create(path string, a ownership) (file, error) // for writing; the path must be free
+	Append(path string, a ownership) (file, error) // creates a missing file
 	Open(path string) (io.ReadCloser, error)
-	Mkdir(path string, a access) error
+	Mkdir(path string, a ownership) error
 	Rename(from, to string) error
-	Symlink(target, path string, a access) error
+	Symlink(target, path string, a ownership) error
 	Remove(path string) error
 	SyncDir(path string) error
 }
@@ -32,8 +32,8 @@ type file interface {
 	Truncate(size int64) error
 }
 
-// access is the owner and the modes of new files and folders. The umask has no effect.
-type access struct {
+// ownership is the owner and the modes of new files and folders. The umask has no effect.
+type ownership struct {
 	file, dir fs.FileMode
 	uid, gid  int // -1: as the system sets it
 }
@@ -59,15 +59,15 @@ func (o osFiles) in(path string, do func(root *os.Root, name string) error) erro
 	return errors.Join(do(root, name), root.Close())
 }
 
-func (o osFiles) Create(path string, a access) (file, error) {
+func (o osFiles) Create(path string, a ownership) (file, error) {
 	return o.open(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, a)
 }
 
-func (o osFiles) Append(path string, a access) (file, error) {
+func (o osFiles) Append(path string, a ownership) (file, error) {
 	return o.open(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, a)
 }
 
-func (o osFiles) open(path string, flags int, a access) (file, error) {
+func (o osFiles) open(path string, flags int, a ownership) (file, error) {
 	var f *os.File
 	err := o.in(path, func(root *os.Root, name string) (err error) {
 		if f, err = openPlainIn(root, name, flags, a); err == nil {
@@ -86,7 +86,7 @@ func (o osFiles) open(path string, flags int, a access) (file, error) {
 
 func (o osFiles) Open(path string) (io.ReadCloser, error) { return OpenPlain(path) }
 
-func (o osFiles) Mkdir(path string, a access) error {
+func (o osFiles) Mkdir(path string, a ownership) error {
 	if path == o.dir {
 		if err := os.Mkdir(path, a.dir.Perm()); err != nil {
 			return err
@@ -115,7 +115,7 @@ func (o osFiles) Rename(from, to string) error {
 	})
 }
 
-func (o osFiles) Symlink(target, path string, a access) error {
+func (o osFiles) Symlink(target, path string, a ownership) error {
 	return o.in(path, func(root *os.Root, name string) error {
 		if err := root.Symlink(target, name); err != nil {
 			return err
@@ -149,7 +149,7 @@ func (o osFiles) SyncDir(path string) error {
 // apply sets the owner, group and mode of an open file or folder. The mode comes last,
 // because a change of owner clears the setgid bit. apply uses the descriptor, because
 // the path may be another file by now.
-func (a access) apply(f *os.File, mode fs.FileMode) error {
+func (a ownership) apply(f *os.File, mode fs.FileMode) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func (a access) apply(f *os.File, mode fs.FileMode) error {
 }
 
 // applyFolder applies a to a folder. It rejects a link.
-func (a access) applyFolder(path string) error {
+func (a ownership) applyFolder(path string) error {
 	dir, err := openFolder(path)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (a access) applyFolder(path string) error {
 }
 
 // owns reports whether a file has the owner and group of a.
-func (a access) owns(info fs.FileInfo) bool {
+func (a ownership) owns(info fs.FileInfo) bool {
 	uid, gid := owner(info)
 	return (a.uid < 0 || a.uid == uid) && (a.gid < 0 || a.gid == gid)
 }
@@ -233,7 +233,7 @@ func OpenPlain(path string) (*os.File, error) {
 }
 
 // openPlainIn opens a plain file within root for writing. No path leads out of root.
-func openPlainIn(root *os.Root, name string, flags int, a access) (*os.File, error) {
+func openPlainIn(root *os.Root, name string, flags int, a ownership) (*os.File, error) {
 	path := filepath.Join(root.Name(), name)
 	if info, err := root.Lstat(name); err == nil && flags&os.O_EXCL == 0 && info.Mode().Type() == fs.ModeSymlink {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain} // os.Root would follow it
@@ -250,7 +250,7 @@ func openPlainIn(root *os.Root, name string, flags int, a access) (*os.File, err
 
 // checkOwner rejects a file that root must not write to in another user's store.
 // This user can link any file into the store.
-func (a access) checkOwner(f *os.File) error {
+func (a ownership) checkOwner(f *os.File) error {
 	if a.uid < 0 {
 		return nil // not root, or root's own store
 	}

@@ -111,22 +111,22 @@ func readLines(r io.Reader, each func(line []byte) error) (torn bool, err error)
 // journal is a journal that is being written. lines, bytes, head and time describe
 // what the writer has verified or written itself.
 type journal struct {
-	files  fileSystem
-	access access
-	export string
-	path   string
-	file   file // nil before the first append
-	lines  int
-	bytes  int64
-	head   string // digest of the last line; "" before the first
-	time   Time   // of the last line
-	torn   bool   // other bytes follow
+	files     fileSystem
+	ownership ownership
+	export    string
+	path      string
+	file      file // nil before the first append
+	lines     int
+	bytes     int64
+	head      string // digest of the last line; "" before the first
+	time      Time   // of the last line
+	torn      bool   // other bytes follow
 }
 
 // openJournal returns the journal as c covers it, and checks its last covered
 // line. If c is nil, the journal is empty.
 func (s *Store) openJournal(export string, c *Checkpoint) (*journal, error) {
-	j := &journal{files: s.files, access: s.published, export: export, path: s.Path(export, JournalFile)}
+	j := &journal{files: s.files, ownership: s.published, export: export, path: s.Path(export, JournalFile)}
 	if c == nil {
 		return j, nil
 	}
@@ -213,7 +213,7 @@ func (j *journal) append(e Event) error {
 		return err
 	}
 	if j.file == nil {
-		f, err := j.files.Append(j.path, j.access)
+		f, err := j.files.Append(j.path, j.ownership)
 		if err != nil {
 			return err
 		}

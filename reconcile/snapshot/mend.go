@@ -294,7 +294,7 @@ func (w *Writer) stampAgain(ctx context.Context, snap *Snapshot) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	s := &stage{fsys: w.store.files, access: w.store.published, dir: snap.dir}
+	s := &stage{fsys: w.store.files, ownership: w.store.published, dir: snap.dir}
 	if err := w.stampSnapshot(ctx, s, snap); err != nil {
 		return err
 	}

@@ -25,17 +25,17 @@ var ErrTooLarge = fmt.Errorf("file larger than %d bytes", MaxManifest)
 // A stage is a folder that is filled beside the published snapshots. Every file
 // in it is synced before it is listed in files.
 type stage struct {
-	fsys   fileSystem
-	access access
-	dir    string
-	files  []File
+	fsys      fileSystem
+	ownership ownership
+	dir       string
+	files     []File
 }
 
-func newStage(fsys fileSystem, a access, dir string) (*stage, error) {
+func newStage(fsys fileSystem, a ownership, dir string) (*stage, error) {
 	if err := fsys.Mkdir(dir, a); err != nil {
 		return nil, err
 	}
-	return &stage{fsys: fsys, access: a, dir: dir}, nil
+	return &stage{fsys: fsys, ownership: a, dir: dir}, nil
 }
 
 // Draft is the input of a publish.
@@ -127,7 +127,7 @@ func (d Draft) counts() map[string]Counts {
 // create writes a file with fill, which sets its number of rows, and computes the
 // digest of what is written.
 func (s *stage) create(file File, fill func(w *bufio.Writer, file *File) error) error {
-	f, err := s.fsys.Create(filepath.Join(s.dir, file.Name), s.access)
+	f, err := s.fsys.Create(filepath.Join(s.dir, file.Name), s.ownership)
 	if err != nil {
 		return err
 	}

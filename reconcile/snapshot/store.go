@@ -78,8 +78,8 @@ func PartialOf(name string) (string, bool) {
 type Store struct {
 	dir       string
 	meta      storeMeta
-	published access
-	private   access
+	published ownership
+	private   ownership
 	signer    *sign.Signer         // nil: nothing is signed
 	allowed   *sign.AllowedSigners // nil: only the signer's own key is accepted
 	stamper   Stamper              // nil: no time stamps
@@ -123,7 +123,7 @@ func Init(dir string, org Org, o Options) (*Store, error) {
 func newStore(dir string, o Options) *Store {
 	s := &Store{
 		dir:     dir,
-		private: access{file: 0o600, dir: 0o700, uid: -1, gid: -1},
+		private: ownership{file: 0o600, dir: 0o700, uid: -1, gid: -1},
 		signer:  o.Signer,
 		allowed: o.Allowed,
 		stamper: o.Stamper,
