@@ -14,7 +14,7 @@ const parentsAtOnce = 10_000
 
 // readChildrenOfAll reads the children of all records of a resource without an index: the
 // factors of users. Their lists are read once, in the order of the spooled records.
-func (c *chain) readChildrenOfAll(ctx context.Context, rp *ResourcePlan) error {
+func (c *scopeRead) readChildrenOfAll(ctx context.Context, rp *ResourcePlan) error {
 	if len(rp.children) == 0 {
 		return nil
 	}
@@ -43,7 +43,7 @@ const deprovisioned = "DEPROVISIONED"
 
 // readChildren reads the children of parents, which are ids: the members of groups, or
 // the users and groups of apps.
-func (c *chain) readChildren(ctx context.Context, rp *ResourcePlan, parents []string, phase Phase) error {
+func (c *scopeRead) readChildren(ctx context.Context, rp *ResourcePlan, parents []string, phase Phase) error {
 	for _, child := range rp.children {
 		if child.Unavailable != nil {
 			continue
@@ -66,7 +66,7 @@ func (c *chain) readChildren(ctx context.Context, rp *ResourcePlan, parents []st
 // readLists reads the list of each parent. If Okta has no list for a parent, the parent
 // is requested by id. A parent that doesn't exist is dropped with its children. A user
 // who was deactivated meanwhile has no list. Otherwise the list is read once more.
-func (c *chain) readLists(ctx context.Context, child *ResourcePlan, parents []string) error {
+func (c *scopeRead) readLists(ctx context.Context, child *ResourcePlan, parents []string) error {
 	query := c.query(child)
 	for try := 0; len(parents) > 0; try++ {
 		if try == 2 {
@@ -93,7 +93,7 @@ func (c *chain) readLists(ctx context.Context, child *ResourcePlan, parents []st
 
 // confirm requests records by id that a list doesn't have. It removes those that don't
 // exist from the read.
-func (c *chain) confirm(ctx context.Context, rp *ResourcePlan, ids []string) error {
+func (c *scopeRead) confirm(ctx context.Context, rp *ResourcePlan, ids []string) error {
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), findAtOnce)]
 		ids = ids[len(some):]

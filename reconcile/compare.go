@@ -13,7 +13,7 @@ import (
 // compare merges the spooled records with the newest snapshot, unless this was done
 // since the last record was read. Counts stay in memory, and changes go to a temporary
 // file. A resource is compared after its parents.
-func (c *chain) compare(ctx context.Context, rp *ResourcePlan) error {
+func (c *scopeRead) compare(ctx context.Context, rp *ResourcePlan) error {
 	if rp.compared {
 		return nil
 	}
@@ -25,7 +25,7 @@ func (c *chain) compare(ctx context.Context, rp *ResourcePlan) error {
 	return nil
 }
 
-func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
+func (rp *ResourcePlan) compare(ctx context.Context, c *scopeRead) error {
 	records, all, err := rp.reader()
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (rp *ResourcePlan) compare(ctx context.Context, c *chain) error {
 	return nil
 }
 
-func (rp *ResourcePlan) diff(c *chain, after diff.Reader) error {
+func (rp *ResourcePlan) diff(c *scopeRead, after diff.Reader) error {
 	before, err := rp.previous.Records(rp.Declared.Resource)
 	if err != nil {
 		return err

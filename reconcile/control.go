@@ -30,7 +30,7 @@ const (
 // change late, unexplained differences of a few groups are checked once more.
 //
 // The counts are no part of the records. If Okta can't return them, nothing is compared.
-func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
+func (c *scopeRead) control(ctx context.Context, groups *ResourcePlan) error {
 	users, members := c.plan.available(snapshot.Users), c.plan.available(snapshot.GroupMembers)
 	if users != nil && (users.Declared.Search != "" || !users.Declared.IncludeDeprovisioned) {
 		users = nil
@@ -71,7 +71,7 @@ func (c *chain) control(ctx context.Context, groups *ResourcePlan) error {
 
 // readDifferent reads the carried groups whose counts differ: Okta has not shown their
 // changes in lastMembershipUpdated.
-func (c *chain) readDifferent(ctx context.Context, groups *ResourcePlan, t *totals) error {
+func (c *scopeRead) readDifferent(ctx context.Context, groups *ResourcePlan, t *totals) error {
 	if t.members == nil {
 		return nil
 	}
@@ -90,7 +90,7 @@ func (c *chain) readDifferent(ctx context.Context, groups *ResourcePlan, t *tota
 
 // readCounts sets the counts of the groups that filter selects, or none if Okta can't
 // return all of them.
-func (c *chain) readCounts(ctx context.Context, groups *ResourcePlan, filter string, counts map[string]oktaCount) error {
+func (c *scopeRead) readCounts(ctx context.Context, groups *ResourcePlan, filter string, counts map[string]oktaCount) error {
 	query := oktaclient.Query{Resource: groups.Declared.Read, Filter: filter, Stats: true}
 	result, err := c.r.cfg.Source.Read(ctx, query, countSink{sink{c, groups}, counts})
 	groups.counts += result.Rows

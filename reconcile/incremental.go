@@ -18,7 +18,7 @@ const appGroupAge = 24 * time.Hour
 //
 // Okta can show a change late, with the time of the change. So a group whose stamp is
 // less than stampOverlap before its last read is read again.
-func (c *chain) carry(groups *ResourcePlan, parents []string) ([]string, error) {
+func (c *scopeRead) carry(groups *ResourcePlan, parents []string) ([]string, error) {
 	i := slices.IndexFunc(groups.children, func(rp *ResourcePlan) bool { return rp.Declared.Incremental() })
 	if i < 0 {
 		return parents, nil

@@ -23,7 +23,7 @@ const (
 )
 
 // Progress is the progress of a reconcile. It contains counts and no records. Of
-// chains that are read at the same time, it describes the first that isn't finished.
+// scopes that are read at the same time, it describes the first that isn't finished.
 type Progress struct {
 	Export   string
 	Phase    Phase
@@ -46,7 +46,7 @@ type progress struct {
 	mu       sync.Mutex // guards the fields below, and calls of report
 	requests int
 	buckets  map[string]int
-	steps    []*step // of the chains, in their order
+	steps    []*step // of the scopes, in their order
 }
 
 // begin adds a step after the others.
@@ -58,7 +58,7 @@ func (p *progress) begin() *step {
 	return s
 }
 
-// step is the progress of one chain, or of a publish. It isn't safe for concurrent
+// step is the progress of one scope, or of a publish. It isn't safe for concurrent
 // use.
 type step struct {
 	Progress

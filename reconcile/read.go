@@ -13,11 +13,11 @@ import (
 )
 
 // read reads all resources of the plan, and compares them with the newest snapshot.
-// The first error ends all chains.
+// The first error ends the reads of all scopes.
 func (p *Plan) read(ctx context.Context, r *Reconciler) error {
-	chains := p.chains(r)
+	scopes := p.scopes(r)
 	g, limited := errgroup.WithContext(ctx)
-	for _, c := range chains {
+	for _, c := range scopes {
 		g.Go(func() (err error) {
 			defer recoverPanic(&err)
 			defer c.end()
@@ -38,7 +38,7 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	if err := p.checkAvailable(); err != nil {
 		return err
 	}
-	for _, c := range chains {
+	for _, c := range scopes {
 		if rp := c.resources[0]; rp == p.available(snapshot.Groups) {
 			if err := c.control(ctx, rp); err != nil {
 				return err
@@ -48,12 +48,12 @@ func (p *Plan) read(ctx context.Context, r *Reconciler) error {
 	return p.sum()
 }
 
-func (p *Plan) chains(r *Reconciler) (all []*chain) {
+func (p *Plan) scopes(r *Reconciler) (all []*scopeRead) {
 	scope := ""
 	for _, rp := range p.Resources {
 		if rp.Declared.Scope != scope {
 			scope = rp.Declared.Scope
-			all = append(all, &chain{step: p.progress.begin(), r: r, plan: p})
+			all = append(all, &scopeRead{step: p.progress.begin(), r: r, plan: p})
 		}
 		rp.prepare(r)
 		c := all[len(all)-1]
@@ -123,7 +123,7 @@ func (p *Plan) sum() error {
 
 // resource reads a resource with its children, compares them with the newest
 // snapshot, and proves what was removed.
-func (c *chain) resource(ctx context.Context, rp *ResourcePlan) error {
+func (c *scopeRead) resource(ctx context.Context, rp *ResourcePlan) error {
 	name := rp.Declared.Resource.Name
 	if err := c.list(ctx, rp); err != nil {
 		return fmt.Errorf("read %s: %w", name, cause(ctx, err))
@@ -160,7 +160,7 @@ func (c *chain) resource(ctx context.Context, rp *ResourcePlan) error {
 }
 
 // list reads the list of a resource.
-func (c *chain) list(ctx context.Context, rp *ResourcePlan) error {
+func (c *scopeRead) list(ctx context.Context, rp *ResourcePlan) error {
 	query := c.query(rp)
 	if rp.Base == snapshot.BasePrevious && rp.Declared.Read.Strategy == oktaclient.Spans {
 		borders, err := bordersOf(rp.previous, rp.Declared.Resource, query.Resource.PageSize)

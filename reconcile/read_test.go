@@ -54,7 +54,7 @@ func TestChainsAreReadAtTheSameTime(t *testing.T) {
 	}
 }
 
-// If one chain fails, the others end at once, and the error is that of the first.
+// If the read of one scope fails, the others end at once, and the error is that of the first.
 func TestFailureEndsOtherChains(t *testing.T) {
 	f := newFixture(t, people(0, 3)...).withGroups(groups(0, 20))
 	refused := errors.New("okta: 403 E0000006")
@@ -71,7 +71,7 @@ func TestFailureEndsOtherChains(t *testing.T) {
 	}
 }
 
-// A panic in one chain ends the reconcile with an error.
+// A panic in the read of one scope ends the reconcile with an error.
 func TestPanicInAChain(t *testing.T) {
 	f := newFixture(t, people(0, 3)...).withGroups(groups(0, 20))
 	f.use(eachRead{f.org, func(_ context.Context, resource string, _ oktaclient.Sink) error {

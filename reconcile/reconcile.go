@@ -10,11 +10,11 @@
 // with the newest snapshot. So memory doesn't grow with the users, members and
 // assignments; it has about 200 bytes per group and app.
 //
-// The files: config.go (the input), read.go (the order of reads), chain.go (one read),
-// children.go (lists of each group and app), incremental.go (lists that are not read
-// again), settle.go (changes during the read), removal.go (proof of removal), control.go
-// (Okta's counts), compare.go, spool.go, guard.go, draft.go (what is published),
-// transcript.go (the requests).
+// The files: config.go (the input), read.go (the order of reads), scope.go (the read of
+// one scope), children.go (lists of each group and app), incremental.go (lists that are
+// not read again), settle.go (changes during the read), removal.go (proof of removal),
+// control.go (Okta's counts), compare.go, spool.go, guard.go, draft.go (what is
+// published), transcript.go (the requests).
 package reconcile
 
 import (

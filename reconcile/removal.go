@@ -20,7 +20,7 @@ const maxOverridden = 10_000 // missing records that are requested if an overrid
 // If more records are missing than the guard allows, none is requested: the guard
 // stops the read, and a missing role is the most likely cause. An override requests
 // them, up to a bound. The others have no proof.
-func (c *chain) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
+func (c *scopeRead) proveRemovals(ctx context.Context, rp *ResourcePlan) error {
 	most := maxRemoved(rp.Declared.Guard, rp.Counts.Before)
 	if rp.Counts.Removed == 0 || rp.Declared.Read.Strategy == oktaclient.Roles || rp.Counts.Removed > most && !c.plan.override {
 		return nil

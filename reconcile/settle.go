@@ -13,7 +13,7 @@ const maxPasses = 10
 
 // settle reads a resource again, and the children of the records that changed, in
 // passes, until a pass shows no change.
-func (c *chain) settle(ctx context.Context, rp *ResourcePlan) error {
+func (c *scopeRead) settle(ctx context.Context, rp *ResourcePlan) error {
 	if err := c.awaitStamps(ctx, rp); err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (c *chain) settle(ctx context.Context, rp *ResourcePlan) error {
 
 // listAgain reads the list of a resource again, and requests the records by id that are
 // no longer in it. settled reports that nothing has changed.
-func (c *chain) listAgain(ctx context.Context, rp *ResourcePlan) (settled bool, err error) {
+func (c *scopeRead) listAgain(ctx context.Context, rp *ResourcePlan) (settled bool, err error) {
 	rp.index.pass++
 	if err := c.readInto(ctx, rp, c.query(rp)); err != nil {
 		return false, err
@@ -57,7 +57,7 @@ func (c *chain) listAgain(ctx context.Context, rp *ResourcePlan) (settled bool, 
 // awaitStamps waits until Okta shows each change of a group's members that was made
 // before they were read. The lists of members can also be late, so a group with a
 // recent change counts as changed.
-func (c *chain) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
+func (c *scopeRead) awaitStamps(ctx context.Context, groups *ResourcePlan) error {
 	lag := max(c.r.cfg.MembershipLag, 0)
 	for _, child := range groups.children {
 		began := child.read.Started

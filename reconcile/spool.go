@@ -20,7 +20,7 @@ import (
 
 const (
 	largeRun   = 16 << 20                  // bytes of users that are sorted in memory before they are written
-	smallRun   = 4 << 20                   // the same for other resources, since several chains are read at the same time
+	smallRun   = 4 << 20                   // the same for other resources, since several scopes are read at the same time
 	readBuffer = 32 << 10                  // bytes of the read buffer of each run in a merge
 	maxLengths = 5 * binary.MaxVarintLen64 // of the lengths of a record's four fields, and its number
 	maxRecord  = 128 << 20                 // a longer field in a run means that the file is damaged

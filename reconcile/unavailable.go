@@ -11,7 +11,7 @@ import (
 
 // allow returns err, unless it means that rp is unavailable, and rp is optional. Then it
 // drops what was read of rp and its children, which are unavailable too.
-func (c *chain) allow(ctx context.Context, rp *ResourcePlan, err error) error {
+func (c *scopeRead) allow(ctx context.Context, rp *ResourcePlan, err error) error {
 	missing, ok := errors.AsType[*UnavailableError](err)
 	if !ok || missing.Resource != rp.Declared.Resource.Name || !rp.Declared.Optional {
 		return err

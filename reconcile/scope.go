@@ -12,17 +12,17 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// chain is the resources of one scope, parents before their children. They share
-// Okta's rate limits, so they are read one after another, and chains at the same
+// A scopeRead reads the resources of one scope, parents before their children. They share
+// Okta's rate limits, so they are read one after another. Scopes are read at the same
 // time.
-type chain struct {
+type scopeRead struct {
 	*step
 	r         *Reconciler
 	plan      *Plan
 	resources []*ResourcePlan
 }
 
-func (c *chain) query(rp *ResourcePlan) oktaclient.Query {
+func (c *scopeRead) query(rp *ResourcePlan) oktaclient.Query {
 	q := oktaclient.Query{
 		Resource: rp.Declared.Read,
 		OnPhase: func(phase oktaclient.Phase) {
@@ -38,7 +38,7 @@ func (c *chain) query(rp *ResourcePlan) oktaclient.Query {
 }
 
 // readInto reads query into the spool of a resource.
-func (c *chain) readInto(ctx context.Context, rp *ResourcePlan, query oktaclient.Query) error {
+func (c *scopeRead) readInto(ctx context.Context, rp *ResourcePlan, query oktaclient.Query) error {
 	result, err := c.r.cfg.Source.Read(ctx, query, sink{c, rp})
 	if err != nil && result.Rows > 0 {
 		err = fmt.Errorf("%w, after %s in %d requests", err, rp.Declared.Resource.Plural(result.Rows), result.Requests)
@@ -56,7 +56,7 @@ const findAtOnce = 1000 // missing records that are requested together, to bound
 
 // find reads the records with these ids, as a part of the read. With an override,
 // the app's role can be limited to a part of the org.
-func (c *chain) find(ctx context.Context, rp *ResourcePlan, ids []string) error {
+func (c *scopeRead) find(ctx context.Context, rp *ResourcePlan, ids []string) error {
 	query := c.query(rp)
 	query.SkipForbidden = c.plan.override
 	found, err := c.r.cfg.Source.Find(ctx, query, ids, sink{c, rp})
@@ -65,7 +65,7 @@ func (c *chain) find(ctx context.Context, rp *ResourcePlan, ids []string) error 
 
 // sink passes a read to a plan. It is an oktaclient.ParentSink.
 type sink struct {
-	*chain
+	*scopeRead
 	resource *ResourcePlan
 }
 
