@@ -72,6 +72,29 @@ func (w *Writer) FindQuarantined(name string) (*QuarantinedRead, error) {
 	return w.store.FindQuarantined(w.export, name)
 }
 
+// CheckQuarantined returns what is wrong with the files of the quarantined read in
+// dir, or "". It doesn't check read.json.
+func (s *Store) CheckQuarantined(ctx context.Context, dir string) (problem string, err error) {
+	q, err := loadQuarantined(dir)
+	if err != nil {
+		return err.Error(), nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); name != ReadFile && fileNamed(q.Files, name).Name == "" {
+			return name + " is no part of a quarantined read", nil
+		}
+	}
+	whole, err := WholeFiles(ctx, dir, q.Files)
+	if err == nil && !whole {
+		problem = "its files are not the ones that were read"
+	}
+	return problem, err
+}
+
 // checkQuarantined checks that a covered line of the journal has the digest of a
 // quarantined read, and that no later one records its release or removal.
 func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
@@ -237,4 +260,9 @@ func (q *QuarantinedRead) stamps(r *Resource) (func(string) string, error) {
 		}
 		stamps[p.GroupID] = p.LastMembershipUpdated
 	}
+}
+
+// Proofs returns the proofs of removals that the read contains.
+func (q *QuarantinedRead) Proofs(r *Resource) (diff.Proofs, error) {
+	return readProofs(q.dir, "", q.Files, r)
 }
