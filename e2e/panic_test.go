@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -26,13 +27,21 @@ var panicPlaces = map[string]string{
 	"reconcile/snapshot/prune.go":   "func (w *Writer) Prune(",
 }
 
+// daemonPanicPlaces are functions of the daemon in which panics are tested, by file.
+var daemonPanicPlaces = map[string]string{
+	"cmd/oktasync/internal/daemon/reload.go":   "func (d *daemon) reload(",
+	"cmd/oktasync/internal/daemon/notifier.go": "func (n *notifier) deliver(",
+	"cmd/oktasync/internal/daemon/verify.go":   "func (s *service) verify(",
+	"cmd/oktasync/internal/web/page.go":        "func (p *pages) html(",
+}
+
 // panickingProgram builds the program so that it panics in the file that the
 // environment variable PANIC_IN names.
-func panickingProgram(t *testing.T) string {
+func panickingProgram(t *testing.T, places map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	replace := make(map[string]string)
-	for file, function := range panicPlaces {
+	for file, function := range places {
 		path, err := filepath.Abs("../" + file)
 		check(t, err)
 		source := read(t, path)
@@ -74,7 +83,7 @@ func panicIn(file string) {
 // records it, the status is 1, and the error contains neither a stack trace nor
 // the value.
 func TestPanicFailsTheReconcile(t *testing.T) {
-	program := panickingProgram(t)
+	program := panickingProgram(t, panicPlaces)
 	for file := range panicPlaces {
 		t.Run(file, func(t *testing.T) {
 			s := newSite(t, sandbox.Config{Users: 500, Seed: 133})
@@ -97,6 +106,32 @@ func TestPanicFailsTheReconcile(t *testing.T) {
 		})
 	}
 	t.Run("prune fails after a publish", func(t *testing.T) { testFailedPrune(t, program) })
+}
+
+// A panic in a goroutine of the daemon is one error in the log, without a stack trace and
+// the value. The daemon continues.
+func TestPanicInTheDaemonIsLogged(t *testing.T) {
+	program := panickingProgram(t, daemonPanicPlaces)
+	for file := range daemonPanicPlaces {
+		t.Run(path.Base(file), func(t *testing.T) {
+			s := newSite(t, sandbox.Config{Users: 20, Seed: 135})
+			s.newHook(t)
+			cmd := exec.Command(program, "run")
+			cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "PANIC_IN="+file)
+			d := s.startCommand(t, s.daemonConfig("    schedule: \"@every 5s\"\n", "notify: [{url_file: hook.url, on: [published]}]", `verify: "@every 1s"`), cmd)
+			switch {
+			case strings.HasSuffix(file, "reload.go"):
+				d.signal(syscall.SIGHUP)
+			case strings.HasSuffix(file, "page.go"):
+				d.wantPage("/", http.StatusInternalServerError)
+			}
+			if line := d.wait("internal error: panic at "); !strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, "attribute") {
+				t.Errorf("log line = %s, want an error without the value", line)
+			}
+			d.wantPage("/healthz", http.StatusOK)
+			d.stop(syscall.SIGTERM)
+		})
+	}
 }
 
 // panics runs apply with a program that panics in file.

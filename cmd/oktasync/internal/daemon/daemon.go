@@ -74,7 +74,7 @@ func newDaemon(o Options, log *slog.Logger) *daemon {
 // work reconciles until ctx ends, and then waits for the running reconciles.
 func (d *daemon) work(ctx context.Context, hangup <-chan os.Signal) {
 	var background sync.WaitGroup
-	background.Go(func() { d.notifyWatchdog(ctx) })
+	background.Go(func() { protect(d.log, func() { d.notifyWatchdog(ctx) }) })
 	background.Go(func() { d.handleEvents(ctx, hangup) })
 	d.scheduler.Run(ctx)
 	background.Wait()
@@ -110,9 +110,9 @@ func (d *daemon) handleEvents(ctx context.Context, hangup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			d.reload()
+			protect(d.log, d.reload)
 		case <-check.C:
-			d.current.Load().notifyChanges()
+			protect(d.log, d.current.Load().notifyChanges)
 		}
 	}
 }

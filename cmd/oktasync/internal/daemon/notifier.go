@@ -69,10 +69,10 @@ func (n *notifier) start() {
 		for {
 			select {
 			case body := <-n.queue:
-				n.deliver(ctx, body)
+				protect(n.log, func() { n.deliver(ctx, body) })
 			case <-n.quit:
 				for len(n.queue) > 0 && ctx.Err() == nil {
-					n.deliver(ctx, <-n.queue)
+					protect(n.log, func() { n.deliver(ctx, <-n.queue) })
 				}
 				return
 			}

@@ -76,7 +76,10 @@ func (s *service) schedule(before *service) error {
 			Last:     lastStart(history, export),
 			Failed:   lastFailed(history),
 			Retry:    scheduler.Retry{Most: export.Retry.Most, FirstWait: export.Retry.FirstWait},
-			Run:      func(ctx context.Context) error { return s.reconcileNow(ctx, export.Name) },
+			Run: func(ctx context.Context) (err error) {
+				protect(s.log, func() { err = s.reconcileNow(ctx, export.Name) })
+				return err
+			},
 		})
 	}
 	if len(s.jobs) == 0 {
@@ -93,7 +96,10 @@ func (s *service) schedule(before *service) error {
 	if last.IsZero() {
 		last = time.Now() // the first verify waits for its due time
 	}
-	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: last, Run: s.verifyNow})
+	s.jobs = append(s.jobs, scheduler.Job{Name: verifyJob, Schedule: when, Last: last, Run: func(ctx context.Context) (err error) {
+		protect(s.log, func() { err = s.verifyNow(ctx) })
+		return err
+	}})
 	return nil
 }
 

@@ -84,7 +84,7 @@ func (s *service) listen(before *service) error {
 		s.server = before.server
 		return nil
 	}
-	s.server, err = web.Listen(s.cfg.Daemon.Listen, s.access, web.Handler(s.daemon, s.metrics, s.log), s.log)
+	s.server, err = web.Listen(s.cfg.Daemon.Listen, s.access, protectHandler(s.log, web.Handler(s.daemon, s.metrics, s.log)), s.log)
 	return err
 }
 
@@ -114,20 +114,26 @@ func (d *daemon) use(s *service) {
 	}
 	s.server.SetAccess(s.access)
 	d.retiring.Go(func() {
-		before.running.Lock()
-		defer before.running.Unlock()
-		for _, export := range before.cfg.Exports {
-			if _, err := s.cfg.Select([]string{export.Name}); err != nil {
-				d.metrics.Remove(export.Name)
-			}
-		}
-		for _, n := range before.allNotifiers() {
-			n.stop()
-		}
-		if err := before.release(s); err != nil {
-			d.log.Warn("store of the old configuration not unlocked", "err", err)
-		}
+		protect(d.log, func() { d.retire(before, s) })
 	})
+}
+
+// retire waits for the last reconciles of before, and releases the resources that s
+// doesn't use.
+func (d *daemon) retire(before, s *service) {
+	before.running.Lock()
+	defer before.running.Unlock()
+	for _, export := range before.cfg.Exports {
+		if _, err := s.cfg.Select([]string{export.Name}); err != nil {
+			d.metrics.Remove(export.Name)
+		}
+	}
+	for _, n := range before.allNotifiers() {
+		n.stop()
+	}
+	if err := before.release(s); err != nil {
+		d.log.Warn("store of the old configuration not unlocked", "err", err)
+	}
 }
 
 // release releases what s has and other does not use. other may be nil.
