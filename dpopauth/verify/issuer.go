@@ -52,7 +52,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	}
 	cfg.Leeway = leeway(cfg.Leeway)
 	cfg.Now = clock(cfg.Now)
-	return &Issuer{cfg: cfg, keys: newKeySet(cfg.URL, cfg.KeysURL, cfg.HTTPClient)}, nil
+	return &Issuer{cfg: cfg, keys: newKeySet(cfg.URL, cfg.KeysURL, cfg.HTTPClient, cfg.Now)}, nil
 }
 
 // A Token is a verified access token.

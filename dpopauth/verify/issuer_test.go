@@ -370,3 +370,27 @@ func TestIssuer_WeakKeys(t *testing.T) {
 		t.Errorf("%v, want %q", err, verify.TokenKeyID)
 	}
 }
+
+// The age of the keys is by the clock of the configuration.
+func TestKeysAgeByTheConfiguredClock(t *testing.T) {
+	key := newSigner("ES256")
+	now, asked := time.Now(), 0
+	issuer, err := verify.NewIssuer(verify.IssuerConfig{
+		URL: "https://as.example.com", KeysURL: "https://as.example.com/keys", Audience: audience, Now: func() time.Time { return now },
+		HTTPClient: &http.Client{Transport: inProcess{func(w http.ResponseWriter, _ *http.Request) error {
+			asked++
+			w.Write([]byte(m{"keys": []m{key.jwk().with(m{"kid": "1"})}}.json()))
+			return nil
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := key.sign(`{"alg":"ES256","kid":"1"}`, m{"iss": "https://as.example.com", "aud": audience, "exp": now.Add(48 * time.Hour).Unix()}.json())
+	for _, want := range []int{1, 1, 2} {
+		if _, err := issuer.Token(t.Context(), token); err != nil || asked != want {
+			t.Errorf("asked %d times, want %d; %v", asked, want, err)
+		}
+		now = now.Add(40 * time.Minute)
+	}
+}

@@ -30,6 +30,7 @@ const (
 type keySet struct {
 	issuer, url string
 	client      *http.Client
+	now         func() time.Time
 	fetching    sync.Mutex // held during a fetch
 
 	mu      sync.Mutex
@@ -41,13 +42,13 @@ type keySet struct {
 
 // newKeySet returns the keys of an issuer. If url is empty, it is taken from the issuer's
 // metadata. base is the client for the requests; nil: a new one.
-func newKeySet(issuer, url string, base *http.Client) *keySet {
+func newKeySet(issuer, url string, base *http.Client, now func() time.Time) *keySet {
 	client := &http.Client{}
 	if base != nil {
 		*client = *base
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &keySet{issuer: issuer, url: url, client: client}
+	return &keySet{issuer: issuer, url: url, client: client, now: now}
 }
 
 // find returns the key with the kid of header. It fetches the keys if the kid is
@@ -72,7 +73,7 @@ func (s *keySet) find(ctx context.Context, header object) (Key, bool, error) {
 func (s *keySet) lookup(header object, age time.Duration) (Key, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fetched.IsZero() || time.Since(s.fetched) > age {
+	if s.fetched.IsZero() || s.now().Sub(s.fetched) > age {
 		return Key{}, false, s.err
 	}
 	key, ok := findKey(s.keys, header)
@@ -83,7 +84,7 @@ func (s *keySet) lookup(header object, age time.Duration) (Key, bool, error) {
 // caller must hold s.fetching.
 func (s *keySet) refresh(ctx context.Context) {
 	s.mu.Lock()
-	early := !s.tried.IsZero() && time.Since(s.tried) < fetchWait
+	early := !s.tried.IsZero() && s.now().Sub(s.tried) < fetchWait
 	s.mu.Unlock()
 	if early {
 		return
@@ -94,7 +95,7 @@ func (s *keySet) refresh(ctx context.Context) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tried, s.err = time.Now(), err
+	s.tried, s.err = s.now(), err
 	if err == nil {
 		s.keys, s.fetched = keys, s.tried
 	}
