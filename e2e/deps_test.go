@@ -184,7 +184,7 @@ var mayImport = map[string]imports{
 	},
 	internal + "report": {
 		ours: []string{
-			"reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
+			"oktaclient", "reconcile/snapshot", "reconcile/snapshot/access", "reconcile/snapshot/canonjson", "reconcile/snapshot/diff",
 			"reconcile/snapshot/sign", "reconcile/snapshot/timestamp", internal + "document", internal + "term",
 		},
 	},

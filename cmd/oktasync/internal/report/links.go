@@ -2,18 +2,15 @@ package report
 
 import (
 	"net/url"
-	"slices"
 	"strings"
+
+	"oktasync/oktaclient"
 )
 
 // links has the addresses of objects in the Admin Console of an org.
 type links struct {
 	base string // "https://acme-admin.okta.com"; "": unknown
 }
-
-// consoleDomains are the domains of Okta whose orgs have the Admin Console at the name
-// of the org with -admin.
-var consoleDomains = []string{"okta.com", "oktapreview.com", "okta-emea.com"}
 
 // linksOf returns the links of the org at orgURL.
 func linksOf(orgURL string) links {
@@ -22,10 +19,11 @@ func linksOf(orgURL string) links {
 		return links{}
 	}
 	name, domain, _ := strings.Cut(u.Hostname(), ".")
-	if name == "" || !slices.Contains(consoleDomains, domain) {
+	console := name + "-admin." + domain
+	if _, ok := oktaclient.OfAdminConsole(console); !ok {
 		return links{}
 	}
-	return links{"https://" + name + "-admin." + domain}
+	return links{"https://" + console}
 }
 
 func (l links) user(id string) string  { return l.to("/admin/user/profile/view/", id) }
