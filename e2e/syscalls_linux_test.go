@@ -83,6 +83,24 @@ func TestCheckpointIsReadOnce(t *testing.T) {
 	}
 }
 
+// init syncs a new key and its folder, so that a key that was registered with Okta survives
+// a power failure.
+func TestInitSyncsTheKeyAndItsFolder(t *testing.T) {
+	needs(t, "strace")
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	check(t, err)
+	cmd := exec.Command("strace", "-f", "-y", "-qq", "-o", "trace", "-e", "trace=fsync",
+		program(), "init", "--org-url", "https://acme.okta.com", "--client-id", "0oa1b2c3d4e5f6g7h8i9")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	trace := read(t, filepath.Join(dir, "trace"))
+	if key, folder := strings.Index(trace, "<"+dir+"/client-key.pem>"), strings.Index(trace, "<"+dir+">"); key < 0 || folder < key {
+		t.Errorf("want a sync of the key and then of its folder:\n%s", trace)
+	}
+}
+
 // traceApply runs apply, and reads the trace of its system calls.
 func (s *site) traceApply(t *testing.T) *syscallOrder {
 	t.Helper()

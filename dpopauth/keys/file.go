@@ -70,7 +70,7 @@ func isCredential(path string) bool {
 }
 
 // WriteFile writes the private key to a new file as PKCS#8 PEM with mode 0600,
-// and syncs it. It returns an error if the file exists, or if the signer of [New]
+// and syncs it and its folder. It returns an error if the file exists, or if the signer of [New]
 // is not a private key. It removes a partly written file.
 func (k *Key) WriteFile(path string) error {
 	der, err := x509.MarshalPKCS8PrivateKey(k.m.signer())
@@ -85,11 +85,20 @@ func (k *Key) WriteFile(path string) error {
 		return fmt.Errorf("write key %s: %w", path, withoutPath(err))
 	}
 	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(path))); err != nil {
 		_ = os.Remove(path) // so that a second call can succeed
 		return fmt.Errorf("write key %s: %w", path, withoutPath(err))
 	}
 	return nil
+}
+
+// syncFolder makes a new file in a folder survive a power failure.
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // withoutPath removes the path, which the caller's error contains.
