@@ -39,7 +39,7 @@ var misconfigurations = map[string]misconfiguration{
 	"key-missing": {nil, func(s *badSite) { s.edit("client-key.pem", "key.pem") },
 		diagnosis{"failed", "client_key", "there is no ", "config", "okta.private_key_file"}},
 	"key-open": {nil, func(s *badSite) { s.chmod("client-key.pem", 0o644) },
-		diagnosis{"failed", "client_key", "others have access to ", "host", "chmod 600 "}},
+		diagnosis{"failed", "client_key", "other users have access to ", "host", "chmod 600 "}},
 	"key-group": {nil, func(s *badSite) { s.chmod("client-key.pem", 0o640) },
 		diagnosis{"warning", "client_key", "the group has access to it", "host", "chmod 600 "}},
 	"key-ed25519": {nil, (*badSite).useEd25519Key,

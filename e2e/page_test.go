@@ -118,7 +118,7 @@ func TestPageOfThreeExports(t *testing.T) {
 	b.shows(page, "groups-only is failing since")
 	b.wantTexts(
 		"Cause read groups: okta: 403 E0000006", "Remedy reading groups needs the scope okta.groups.read", "Command oktasync doctor",
-		"Cause 0 users read", "Remedy compare the changes", "Command oktasync quarantine diff all-users",
+		"Cause 0 users read", "Remedy check the changes", "Command oktasync quarantine diff all-users",
 		"UTC", "2,000", "1,000", "group_members", "app_users", "role_assignments", "factors", "5 joined")
 	b.checkLayout(page, "three-exports")
 	for _, scheme := range []string{"light", "dark"} {

@@ -194,10 +194,10 @@ func TestWebConfigIsRequired(t *testing.T) {
 	config := strings.Replace(s.daemonConfig(""), "listen: 127.0.0.1:0", "listen: 0.0.0.0:0\n  web_config_file: web.yaml", 1)
 	write(t, s.path("oktasync.yaml"), config)
 	for _, test := range []struct{ name, web, want string }{
-		{"no users", webTLS, "needs a web_config_file with TLS and users"},
-		{"no TLS", webUsers, "needs a web_config_file with TLS and users"},
+		{"no users", webTLS, "set daemon.web_config_file to a file with TLS and users"},
+		{"no TLS", webUsers, "set daemon.web_config_file to a file with TLS and users"},
 		{"plain password", webTLS + "basic_auth_users: {ops: s3cret}\n", "web.yaml:2:25: basic_auth_users.ops: is not a bcrypt hash"},
-		{"unknown key", webUsers + "tls_config: {}\n", "unknown key tls_config; there are tls_server_config"},
+		{"unknown key", webUsers + "tls_config: {}\n", "unknown key tls_config; use tls_server_config"},
 		{"no file", "", "there is no web.yaml"},
 	} {
 		write(t, web, test.web)

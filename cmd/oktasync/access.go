@@ -33,16 +33,18 @@ func (a *app) accessCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "access EXPORT",
 		Short: "Show who is assigned which app or admin role, and through what",
-		Long: `Prints one row for each path from a user to an app. via is direct for an assignment
-of the user, group for an assignment of a group of the user, and implicit if the app
-is open to all users. --user, --group and --app select the paths by an id, a login, or
-an exact name or label.
+		Long: `Prints one row for each path from a user to an app. --user, --group and --app select
+the paths by an id, a login, or an exact name or label. The columns of CSV and JSON:
 
-usable is no if the app is inactive, the user is staged, suspended or deprovisioned, or
-the assignment gives no access, and unknown if the record doesn't show it. first_seen
-is the snapshot in which the path appeared, and absent_in the one before it. If
-absent_in is empty, the path can be older. Sign-in policies and permissions inside the
-apps aren't recorded.
+  via         direct: the user is assigned to the app
+              group: a group of the user is assigned
+              implicit: the app is open to all users
+  usable      no if the app is inactive, the user is staged, suspended or deprovisioned,
+              or the assignment gives no access; unknown if the records don't show this
+  first_seen  the snapshot in which the path appeared
+  absent_in   the snapshot before first_seen; if it is empty, the path can be older
+
+Sign-in policies and permissions inside the apps aren't recorded.
 
 With --role, it prints the holders of admin roles: users, groups, service apps, and
 each member of a group with a role. Super Administrators come first. ROLE is a type
@@ -50,8 +52,8 @@ such as SUPER_ADMIN, a label, the id of a custom role, or all. --user, --group a
 --app select a holder. If a holder may be unable to use the role, the column note has
 the reason.
 
-With --from and --to, it prints the paths that only one of two snapshots has. A path
-that was granted and revoked in between isn't visible.`,
+With --from and --to, it prints the paths that only one of two snapshots has. It
+doesn't show a path that was granted and revoked in between.`,
 		Example: `  oktasync access workforce --user ada@acme.example
   oktasync access workforce --app Logbook --format csv > logbook.csv
   oktasync access workforce --group Pilots --at 2026-06-30
@@ -64,9 +66,9 @@ that was granted and revoked in between isn't visible.`,
 	cmd.Flags().StringVar(&q.group, "group", "", "paths through this `GROUP`")
 	cmd.Flags().StringVar(&q.app, "app", "", "paths to this `APP`; with --role: roles of this service app")
 	cmd.Flags().StringVar(&q.role, "role", "", "paths to the admin `ROLE`: a type, label or id, or all")
-	cmd.Flags().StringVar(&q.at, "at", "", "in the last snapshot of `DATE` or before; the default is the newest")
-	cmd.Flags().StringVar(&q.from, "from", "", "what was granted and revoked since the last snapshot of `DATE` or before")
-	cmd.Flags().StringVar(&q.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
+	cmd.Flags().StringVar(&q.at, "at", "", "use the last snapshot up to `DATE` (default the newest)")
+	cmd.Flags().StringVar(&q.from, "from", "", "print what was granted and revoked since the last snapshot up to `DATE`")
+	cmd.Flags().StringVar(&q.to, "to", "", "with --from: compare with the last snapshot up to `DATE` (default the newest)")
 	nearestFlag(cmd, &q.nearest)
 	q.diffFormat = formatFlags(cmd)
 	allFlag(cmd, &q.all)
@@ -83,9 +85,9 @@ func (q *accessQuery) checkFlags() error {
 	case q.user+q.group+q.app+q.role == "":
 		return errors.New("access needs --user, --group, --app or --role")
 	case q.at != "" && q.from+q.to != "":
-		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
+		return errors.New("use --at for one snapshot, or --from and --to for the changes between two")
 	case q.to != "" && q.from == "":
-		return errors.New("--to needs --from; --at is for one snapshot")
+		return errors.New("--to needs --from; use --at for one snapshot")
 	}
 	return nil
 }
@@ -131,9 +133,9 @@ func (a *app) access(r *reader, export string, q *accessQuery) error {
 
 // find returns the ids of the objects of the query, from the first snapshot that has them.
 func (q *accessQuery) find(snapshots []*snapshot.Snapshot) (ids access.Query, err error) {
-	check, hint := access.Check, "`oktasync init --access` declares the resources that this needs"
+	check, hint := access.Check, "declare the resources in this export, as `oktasync init --access` does, and run `oktasync apply`"
 	if q.role != "" {
-		check, hint = access.CheckRoles, "`oktasync init --admins` declares the resources that this needs"
+		check, hint = access.CheckRoles, "declare the resources in this export, as `oktasync init --admins` does, and run `oktasync apply`"
 	}
 	for _, s := range snapshots {
 		if err := check(s); err != nil {

@@ -17,23 +17,25 @@ func (a *app) adoptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adopt EXPORT",
 		Short: "Accept the current state of an export after a loss or a restore",
-		Long: `If an export isn't in the state that its checkpoint covers, apply writes nothing:
-something was lost, changed, or restored from a backup. Restore what is missing if you
-can. If you can't, use adopt. It verifies the export, prints every problem that it
-finds, and accepts these problems. The next apply continues from the newest snapshot
-that exists. The journal records who adopted the problems, and why. From then on,
-verify reports exactly these problems as notes. If the file or folder that a problem is
-about changes, verify reports the problem again.
+		Long: `Use adopt if apply reports that an export differs from its checkpoint: files were lost
+or changed, or the export was restored from a backup. First, restore the missing files
+if you can.
 
-The first signature in a store that was not signed also needs adopt.
+adopt verifies the export, prints every problem that it finds, and accepts these
+problems. The journal records who accepted them, and why. The next apply continues
+from the newest snapshot that exists. From then on, verify reports the accepted
+problems as notes. If the file or folder of an accepted problem changes, verify
+reports it as a problem again.
 
-If a running daemon reports that an older copy has replaced an export, it prints the
-head that was lost. Pass this head with --lost.`,
+Also use adopt before the first signature in an unsigned store.
+
+If an older copy has replaced an export, a running daemon prints the head that was
+lost. Pass this head with --lost.`,
 		Example: `  oktasync adopt all-users --reason "INC-77: disk lost, backup of Sunday restored"`,
 		Args:    args(1, 1, "EXPORT"),
 	}
 	reason := reasonFlag(cmd, "the journal", "adopt needs --reason TEXT: the journal records who adopted the state, and why")
-	cmd.Flags().StringVar(&lost, "lost", "", "a `HEAD` that was kept outside the store, and that the store no longer contains")
+	cmd.Flags().StringVar(&lost, "lost", "", "the lost `HEAD`, which was kept outside the store")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.adopt(cmd.Context(), args[0], *reason, lost)
 	}

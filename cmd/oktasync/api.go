@@ -34,7 +34,7 @@ func (a *app) apiCommand() *cobra.Command {
 		Short: "Send an authenticated GET request to any endpoint",
 		Long: `Sends a GET request for PATH to the org, with an access token. It prints the body of
 the response, also of an error response. Other methods aren't possible, because
-oktasync changes nothing.
+oktasync changes nothing in Okta.
 
 --paginate follows next links in the Link header and in the body, and prints each
 page as its own JSON document. With --slurp, it prints one array of all pages.`,

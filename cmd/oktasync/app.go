@@ -145,8 +145,8 @@ func hintFor(err error) string {
 		return hint
 	}
 	if e, ok := errors.AsType[*reconcile.QuarantinedError](err); ok {
-		return fmt.Sprintf("an app without an admin role sees no users (`oktasync doctor` checks this); `oktasync quarantine diff %[1]s` shows the changes; "+
-			"if they are right, run `oktasync quarantine release %[1]s --reason TEXT`, or read again with `oktasync apply %[1]s --publish-anyway --reason TEXT`", e.Export)
+		return fmt.Sprintf("check the app's admin role with `oktasync doctor`, and the changes with `oktasync quarantine diff %[1]s`; "+
+			"if both are correct, run `oktasync quarantine release %[1]s --reason TEXT`, or read again with `oktasync apply %[1]s --publish-anyway --reason TEXT`", e.Export)
 	}
 	return storeHint(err)
 }

@@ -28,20 +28,23 @@ func (a *app) applyCommand() *cobra.Command {
 		Use:   "apply [EXPORT...]",
 		Short: "Reconcile once: read Okta and publish snapshots",
 		Long: `Reads the resources of each named export, or of all exports, compares them with the
-newest snapshot, and publishes a new one. It prints the facts of each snapshot, for
+newest snapshot, and publishes a new one. For each snapshot, it prints a summary for
 a change ticket. It changes nothing in Okta.
 
-If the guard stops a read, apply keeps the read in quarantine, the newest
-snapshot stays, and the exit status is 3. --publish-anyway publishes such a read;
-the manifest and the journal record who did so, and why.
+If the guard stops a read, the read is quarantined, the newest snapshot stays, and
+the exit status is 3. --publish-anyway publishes such a read; the manifest and the
+journal record who published it, and why.
 
 With refresh: incremental, the members of unchanged groups are carried over from the
 newest snapshot. --full reads all of them.`,
 		Example: `  oktasync apply
   oktasync apply all-users --publish-anyway --reason "CHG-1042: contractors removed"`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if publishAnyway != (*reason != "") {
-				return errors.New("use --publish-anyway and --reason TEXT together: the manifest records who overrode the guard, and why")
+			switch {
+			case publishAnyway && *reason == "":
+				return errors.New("--publish-anyway needs --reason TEXT: the manifest records who overrode the guard, and why")
+			case !publishAnyway && *reason != "":
+				return errors.New("--reason needs --publish-anyway")
 			}
 			return a.apply(cmd.Context(), names, *reason, full, asJSON)
 		},

@@ -41,7 +41,7 @@ and snapshots in the store. The Debian package installs these scripts.`,
 			case "fish":
 				return cmd.Root().GenFishCompletion(a.stdout, true)
 			}
-			return &usageError{fmt.Sprintf("no completion for %s: must be bash, zsh or fish", term.Word(args[0])), cmd.CommandPath()}
+			return &usageError{fmt.Sprintf("shell %s: must be bash, zsh or fish", term.Word(args[0])), cmd.CommandPath()}
 		},
 	}
 }
@@ -185,7 +185,7 @@ func snapshotNames(r *reader, export, prefix string) []string {
 	return names
 }
 
-// quarantinedNames is snapshotNames for reads in quarantine.
+// quarantinedNames is snapshotNames for quarantined reads.
 func quarantinedNames(r *reader, export, prefix string) []string {
 	list, _ := r.Quarantined(export)
 	var names []string

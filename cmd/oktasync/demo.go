@@ -34,7 +34,7 @@ takes about ten seconds.`,
 			return a.demo(cmd.Context(), dir, users)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "empty `folder` to work in (default a new one in the temporary folder)")
+	cmd.Flags().StringVar(&dir, "dir", "", "empty folder `DIR` to work in (default a new one in the temporary folder)")
 	cmd.Flags().IntVar(&users, "users", 1000, "the number of people in the org")
 	return cmd
 }
@@ -231,7 +231,7 @@ func (d *demo) printNext(dir, person string) {
 	if runtime.GOOS == "darwin" {
 		sums = "shasum -a 256 -c SHA256SUMS"
 	}
-	d.say("\nThe export all-users has two snapshots and a read in quarantine. The store is in\n%s. Try:", store)
+	d.say("\nThe export all-users has two snapshots and a quarantined read. The store is in\n%s. Try:", store)
 	for _, try := range []struct{ why, command string }{
 		{"check the newest snapshot without oktasync", fmt.Sprintf("(cd %s && %s)", term.ShellWord(filepath.Join(store, "all-users", "latest")), sums)},
 		{"all changes of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},

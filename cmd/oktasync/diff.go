@@ -25,9 +25,9 @@ func (a *app) diffCommand() *cobra.Command {
 		Use:   "diff EXPORT [FROM] [TO] [RESOURCE...]",
 		Short: "Show the changes between two snapshots",
 		Long: `Compares two snapshots of an export: the newest two by default, or FROM with the
-newest. Name a snapshot by its folder, by a date (the last snapshot of that day or
-before, in the export's time zone), or by @-1 for the snapshot before the newest.
-RESOURCE limits the output to a resource, such as users or group_members.
+newest. Name a snapshot by its folder, by a date (the last snapshot up to the end of
+that day, in the export's time zone), or by @-1 for the snapshot before the newest.
+RESOURCE limits the output to one resource, such as users or group_members.
 
 The time of each change is Okta's: when the user was activated or created, when the
 status changed, or when the record was last updated.

@@ -20,7 +20,7 @@ func (a *app) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history EXPORT USER",
 		Short: "Show every change of one user in all snapshots",
-		Long: `Shows the changes of one user, by ID or login, in the snapshots of an export. If the
+		Long: `Shows the changes of one user, by id or login, in the snapshots of an export. If the
 export records groups, apps or admin roles, it also shows the changes of the user's
 groups, apps and roles.
 

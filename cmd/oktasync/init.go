@@ -29,7 +29,7 @@ import (
 //go:embed templates/oktasync.yaml
 var configTemplate string
 
-// changeRequestTemplate is a page for a Super Admin of the org.
+// changeRequestTemplate is a page for a Super Administrator of the org.
 //
 //go:embed templates/change-request.txt
 var changeRequestTemplate string
@@ -56,9 +56,9 @@ named workforce.
 --factors adds a weekly export, because factors need one request per user.
 
 --signing-key also creates a key that signs snapshots, and prints the line for the
-auditor's allowed_signers. --change-request prints a page for a Super Admin of the org:
-what the service app needs, with the scope and the smallest admin role of each
-resource, and how to undo it.
+auditor's allowed_signers file. --change-request prints a page for a Super
+Administrator of the org: how to set up the service app, with the scope and the
+smallest admin role for each resource, and how to undo this.
 
 --new-key FILE only creates a client key, to replace the old one.`,
 		Example: `  oktasync init --org-url https://acme.okta.com --client-id 0oa1b2c3d4e5f6g7h8i9
@@ -76,14 +76,14 @@ resource, and how to undo it.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&in.orgURL, "org-url", "", "the org's `address`, such as https://acme.okta.com")
+	f.StringVar(&in.orgURL, "org-url", "", "the org's `URL`, such as https://acme.okta.com")
 	f.StringVar(&in.clientID, "client-id", "", "the service app's client `ID`, if it exists already")
 	f.BoolVar(&in.access, "access", false, "also record groups, members, group rules, apps and assignments")
 	f.BoolVar(&in.admins, "admins", false, "also record API tokens and admin roles")
 	f.BoolVar(&in.factors, "factors", false, "also record factors, once a week")
 	f.BoolVar(&in.rsa, "rsa", false, "create an RSA key (RS256) instead of P-256 (ES256)")
 	f.BoolVar(&in.sign, "signing-key", false, "also create a key that signs snapshots")
-	f.BoolVar(&in.changeRequest, "change-request", false, "print a change request for Okta's administrator")
+	f.BoolVar(&in.changeRequest, "change-request", false, "print a change request for a Super Administrator of the org")
 	f.StringVar(&in.newKey, "new-key", "", "only create a client key, in the new `FILE`")
 	f.BoolVar(&in.json, "json", false, "print one JSON document")
 	return cmd
@@ -97,7 +97,7 @@ func (in *initializer) checkFlags() error {
 		}
 	}
 	if in.clientID != "" && !plainID.MatchString(in.clientID) {
-		return fmt.Errorf("--client-id %s: a client ID has letters, digits, - and _ only", term.Word(in.clientID))
+		return fmt.Errorf("--client-id %s: must have only letters, digits, - and _", term.Word(in.clientID))
 	}
 	return nil
 }

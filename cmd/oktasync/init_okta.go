@@ -69,7 +69,7 @@ func (in *initializer) useEnv(env *config.Environment) error {
 	}
 	if id := values[config.EnvClientID]; in.clientID == "" && id != "" {
 		if in.clientID = id; !plainID.MatchString(id) {
-			wrong(config.EnvClientID, "a client ID has letters, digits, - and _ only")
+			wrong(config.EnvClientID, "must have only letters, digits, - and _")
 		}
 	}
 	if in.scopes = config.SplitScopes(values[config.EnvScopes]); len(in.scopes) > 0 {

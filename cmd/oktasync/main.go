@@ -82,10 +82,10 @@ A YAML file declares exports. For each one, oktasync reads users, groups and app
 a DPoP-bound token, compares them with the newest snapshot, and publishes a new one:
 dated, chained, and verifiable with sha256sum and zstd.
 
-To see all steps without an Okta account: oktasync demo
+To see all steps without an Okta account, run oktasync demo.
 
-The exit status is 0 for success, 1 for a failure, 3 if the guard stopped a read,
-and 2 if plan or diff with --detailed-exitcode found changes.`,
+The exit status is 0 for success, 1 for a failure, 2 if plan or diff with
+--detailed-exitcode found changes, and 3 if the guard stopped a read.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              knownCommand,
@@ -94,10 +94,10 @@ and 2 if plan or diff with --detailed-exitcode found changes.`,
 	}
 	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default oktasync.yaml, or $OKTASYNC_CONFIG)")
-	flags.StringVar(&a.envFile, "env-file", "", "`file` of NAME=value lines; the environment has priority")
-	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default from the configuration)")
-	flags.BoolVar(&a.noColor, "no-color", false, "no colors, as with NO_COLOR")
+	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` (default oktasync.yaml, or $OKTASYNC_CONFIG)")
+	flags.StringVar(&a.envFile, "env-file", "", "`FILE` of NAME=value lines; the environment has priority")
+	flags.StringVar(&a.logLevel, "log-level", "", "`LEVEL` of the log: debug, info, warn or error (default from the configuration)")
+	flags.BoolVar(&a.noColor, "no-color", false, "print no colors, as with NO_COLOR")
 	flags.Bool("version", false, "print the version")
 	root.AddCommand(
 		a.demoCommand(), a.sandboxCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(),

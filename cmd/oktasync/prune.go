@@ -15,9 +15,9 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use:   "prune EXPORT@SNAPSHOT",
 		Short: "Erase the records of one snapshot or quarantined read",
 		Long: `Removes the records, the changes and the transcript of one snapshot. Its manifest, its
-signature and its time stamp stay, so that the chain has no gap. The journal
-records who erased the records, and why. If you name a quarantined read, the whole read
-is removed. If you erase the newest snapshot, the next one isn't compared with it.
+signature and its time stamp stay, so that the chain has no gap. The journal records
+who erased the records, and why. If you name a quarantined read, the whole read is
+removed. If you erase the newest snapshot, the next one isn't compared with it.
 
 Retention removes old snapshots without this command: set retain in the configuration.`,
 		Example: `  oktasync prune all-users@20261123T060000Z --reason "GDPR-12: erasure request"`,

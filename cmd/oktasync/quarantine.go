@@ -20,14 +20,15 @@ import (
 func (a *app) quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quarantine list|show|diff|release|drop",
-		Short: "Show, release or drop reads in quarantine",
-		Long: `If the guard stops a read, the store keeps it in quarantine, apart from the
-snapshots. It keeps the newest three reads of each export, and those of the last 14
-days. Check such a read, and release it if it is correct. The snapshot is then made
-from the stored data, and records who released it, and why. All commands work while
-the daemon runs. Name a read by its folder. The default is the newest read that the
-journal names and that was neither released nor dropped. If it is missing or has
-changed, show, diff and release fail.`,
+		Short: "Show, release or drop quarantined reads",
+		Long: `If the guard stops a read, the read is quarantined: the store keeps it apart from the
+snapshots. For each export, the store keeps the newest three reads, and those of the
+last 14 days. Check such a read, and release it if it is correct. All commands work
+while the daemon runs.
+
+Name a read by its folder. The default is the newest read that the journal names and
+that was neither released nor dropped. If it is missing or has changed, show, diff and
+release fail.`,
 		Example: `  oktasync quarantine list
   oktasync quarantine diff all-users
   oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
@@ -54,7 +55,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list [EXPORT]",
-		Short:   "List the reads in quarantine",
+		Short:   "List the quarantined reads",
 		Example: "  oktasync quarantine list",
 		Args:    args(0, 1, "EXPORT"),
 	}
@@ -76,7 +77,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 			return writeJSON(a.stdout, reads)
 		}
 		if len(reads) == 0 {
-			fmt.Fprintln(a.stderr, "nothing is in quarantine")
+			fmt.Fprintln(a.stderr, "no read is quarantined")
 			return nil
 		}
 		return printQuarantined(a.stdout, reads)
@@ -95,7 +96,7 @@ func printQuarantined(w io.Writer, reads []*snapshot.QuarantinedRead) error {
 func (a *app) quarantineShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "show " + quarantinedArg + " [RESOURCE]",
-		Short:   "Print the records of a read in quarantine",
+		Short:   "Print the records of a quarantined read",
 		Example: "  oktasync quarantine show all-users --format csv",
 		Args:    args(1, 2, quarantinedArg+" [RESOURCE]"),
 	}
@@ -113,7 +114,7 @@ func (a *app) quarantineShowCommand() *cobra.Command {
 func (a *app) quarantineDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "diff " + quarantinedArg,
-		Short:   "Show the changes of a read in quarantine",
+		Short:   "Show the changes of a quarantined read",
 		Example: "  oktasync quarantine diff all-users",
 		Args:    args(1, 1, quarantinedArg),
 	}
@@ -146,10 +147,10 @@ func (a *app) quarantineDiffCommand() *cobra.Command {
 func (a *app) quarantineReleaseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release " + quarantinedArg,
-		Short: "Publish a read in quarantine",
+		Short: "Publish a quarantined read",
 		Long: `Publishes a snapshot from the stored data, without another read of Okta. The
-manifest and the journal record who released it, and why. A read that is older than
-the newest snapshot can't be released.`,
+manifest and the journal record who released the read, and why. A read that is older
+than the newest snapshot can't be released.`,
 		Example: `  oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,
 		Args:    args(1, 1, quarantinedArg),
 	}
@@ -182,7 +183,7 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, read *snapshot.Qu
 func (a *app) quarantineDropCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "drop EXPORT@READ",
-		Short:   "Remove a read from quarantine",
+		Short:   "Remove a quarantined read",
 		Example: `  oktasync quarantine drop all-users@20261123T060000Z --reason "the app had lost its role"`,
 		Args:    args(1, 1, "EXPORT@READ"),
 	}

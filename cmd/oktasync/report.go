@@ -41,9 +41,9 @@ func (a *app) reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report EXPORT[@SNAPSHOT]",
 		Short: "Write a report for people, as HTML or XLSX",
-		Long: `Writes one file for people. It has a cover with the source of the data, and tables of
-administrators and of accounts to review, such as dormant accounts and accounts without
-a manager. The default is the newest snapshot.
+		Long: `Writes a report for people as one file. It has a cover with the source of the data, and
+tables of administrators and of accounts to review, such as dormant accounts and
+accounts without a manager. The default is the newest snapshot.
 
 With --from, the report also has the changes between two snapshots: closed accounts,
 joiners, movers, changes of access, and the reads in between. --from DATE is the state
@@ -53,8 +53,8 @@ With --review, it writes the rows of an access review instead of these tables, w
 columns for decisions: an XLSX file with a sheet for each reviewer, or one CSV file.
 review check compares the decisions with the snapshot.
 
-The report uses only snapshots that the checkpoint covers, and whose signatures
-verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
+The report uses only snapshots that the checkpoint covers, and only if their signatures
+are valid. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
   oktasync report workforce --at 2026-06-30 --output report.xlsx
   oktasync report workforce --from @-7 > week.html
@@ -65,15 +65,15 @@ verify. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.at, "at", "", "the last snapshot of `DATE` or before")
-	flags.StringVar(&f.from, "from", "", "what changed since the last snapshot of `DATE` or before")
-	flags.StringVar(&f.to, "to", "", "with --from: up to the last snapshot of `DATE` or before")
+	flags.StringVar(&f.at, "at", "", "use the last snapshot up to `DATE` (default the newest)")
+	flags.StringVar(&f.from, "from", "", "report what changed since the last snapshot up to `DATE`")
+	flags.StringVar(&f.to, "to", "", "with --from: compare with the last snapshot up to `DATE` (default the newest)")
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that were carried over, not read")
 	flags.StringVar(&f.format, "format", "", "html or xlsx; with --review: xlsx or csv; with --section: csv (default the extension of --output, or html)")
 	flags.StringVar(&f.section, "section", "", "with --format csv: write the section `ID`, such as leavers")
 	flags.StringVar(&f.output, "output", "", "write to this `FILE` instead of standard output")
-	flags.StringArrayVar(&f.samples, "sample", nil, "only N rows of a section, drawn with --seed, as `SECTION:N`, such as dormant:25")
+	flags.StringArrayVar(&f.samples, "sample", nil, "write only N rows of the section, drawn with --seed, as `SECTION:N`, such as dormant:25")
 	flags.StringVar(&f.seed, "seed", "", "with --sample: any `TEXT`; the same seed draws the same rows")
 	flags.StringVar(&f.preparedBy, "prepared-by", "", "`TEXT` for the cover (default the user of this process)")
 	f.review.add(cmd)
@@ -95,9 +95,9 @@ func (f *reportFlags) check() error {
 	}
 	switch {
 	case f.at != "" && f.from+f.to != "":
-		return errors.New("--at is for one snapshot, and --from and --to for the time between two; use one of them")
+		return errors.New("use --at for one snapshot, or --from and --to for the changes between two")
 	case f.to != "" && f.from == "":
-		return errors.New("--to needs --from; --at is for one snapshot")
+		return errors.New("--to needs --from; use --at for one snapshot")
 	case !slices.Contains([]string{"html", "xlsx", "csv"}, f.format):
 		return fmt.Errorf("--format %s: must be html, xlsx or csv", term.Word(f.format))
 	case f.format == "csv" && f.section == "" && f.review.by == "":

@@ -57,11 +57,10 @@ POST requests to paths below /sandbox/ change the org:
   set-role-targets?user=&type=&target=GROUP:00g…
                                          limit a role to groups, or with APP: to apps
 
---fault makes requests fail. nth, every, forever and path select the requests. path is
-a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the token
-endpoint; the default is the API.
-status, code, cut, stall, lose, reset, broken-json, html, revoke-token, rotate-nonce,
-busy, bearer and next select the failure. Use --fault several times for several faults.`
+--fault makes requests fail. The keys nth, every, forever and path select the requests.
+path is a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the
+token endpoint; the default is the API. The keys status, code, cut, stall, lose, reset,
+broken-json, html, revoke-token, rotate-nonce, busy, bearer and next select the failure.`
 
 func (a *app) sandboxCommand() *cobra.Command {
 	var (
@@ -92,8 +91,8 @@ func (a *app) sandboxCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&dir, "dir", "sandbox", "`folder` for configuration, key and CA certificate")
-	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `address` to serve on; port 0 picks one")
+	f.StringVar(&dir, "dir", "sandbox", "folder `DIR` for configuration, key and CA certificate")
+	f.StringVar(&listen, "listen", "127.0.0.1:8443", "loopback `ADDRESS` to listen on; port 0 picks a free port")
 	f.IntVar(&cfg.Users, "users", 1000, "the number of people at the start")
 	f.IntVar(&cfg.Deprovisioned, "deprovisioned", 0, "the number of deprovisioned people (default 5 %)")
 	f.IntVar(&cfg.Groups, "groups", 0, "the number of groups at the start (default 13, which is the minimum)")
@@ -110,9 +109,9 @@ func (a *app) sandboxCommand() *cobra.Command {
 	f.IntVar(&cfg.NonceEvery, "nonce-every", 0, "replace the nonce of the token endpoint after this many uses")
 	f.IntVar(&cfg.APINonceEvery, "api-nonce-every", 0, "require nonces at the API, and replace each after this many uses")
 	f.IntVar(&limit, "rate-limit", 0, "requests per minute and bucket (default Okta's workforce limits)")
-	f.StringArrayVar(&faults, "fault", nil, "make requests fail, for example `nth=3,status=500`")
-	f.StringSliceVar(&app.Scopes, "scopes", sandboxScopes, "`scopes` that are granted to the app")
-	f.StringSliceVar(&app.Permissions, "permissions", sandboxPermissions, "`permissions` of the app's custom role")
+	f.StringArrayVar(&faults, "fault", nil, "make requests fail as `FAULT` describes, such as nth=3,status=500; can be repeated")
+	f.StringSliceVar(&app.Scopes, "scopes", sandboxScopes, "`SCOPES` that are granted to the app")
+	f.StringSliceVar(&app.Permissions, "permissions", sandboxPermissions, "`PERMISSIONS` of the app's custom role")
 	f.BoolVar(&noDPoP, "no-dpop", false, "the app does not require DPoP")
 	return cmd
 }

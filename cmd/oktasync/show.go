@@ -21,16 +21,17 @@ func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show EXPORT[@SNAPSHOT] [RESOURCE]",
 		Short: "Print the records of a snapshot",
-		Long: `Prints the records of a resource of a snapshot, such as users or group_members,
+		Long: `Prints the records of one resource of a snapshot, such as users or group_members,
 sorted by id. The default is the newest snapshot, and its first resource.
 
-Name a snapshot by its folder, by a date (the last snapshot of that day or before,
+Name a snapshot by its folder, by a date (the last snapshot up to the end of that day,
 in the export's time zone), or by @-1 for the snapshot before the newest.
 
 --filter selects records by an expression in Okta's filter language, such as
 status eq "ACTIVE" and lastLogin lt now-90d. The operators are eq, ne, gt, ge, lt, le,
-co, sw, pr, and, or, not. now is the time when the read of the snapshot began. An
-expression about members or assignments can also use login, group_name and app_label.`,
+co, sw, pr, and, or, not. In a time such as now-90d, now is the start of the snapshot's
+read. An expression about members or assignments can also use login, group_name and
+app_label.`,
 		Example: `  oktasync show all-users
   oktasync show all-users@-1 --format csv
   oktasync show workforce groups
@@ -39,7 +40,7 @@ expression about members or assignments can also use login, group_name and app_l
   oktasync show all-users --filter 'profile.title co "manager"' --columns profile.login,profile.title`,
 		Args: args(1, 2, "EXPORT[@SNAPSHOT] [RESOURCE]"),
 	}
-	cmd.Flags().StringVar(&at, "at", "", "the last snapshot of `DATE` or before")
+	cmd.Flags().StringVar(&at, "at", "", "use the last snapshot up to `DATE` (default the newest)")
 	nearestFlag(cmd, &nearest)
 	options := listingFlags(cmd)
 	return a.reads(cmd, func(r *reader, args []string) error {
@@ -127,7 +128,7 @@ func listingFlags(cmd *cobra.Command) *listingOptions {
 	o := new(listingOptions)
 	cmd.Flags().StringVar(&o.Format, "format", "ndjson", "ndjson, csv, json or table; with --columns, the default is table")
 	cmd.Flags().StringVar(&o.Filter, "filter", "", "only the records that match the `EXPRESSION`")
-	cmd.Flags().StringSliceVar(&o.Columns, "columns", nil, "`PATHS` of the columns of csv and table, such as profile.login,status")
+	cmd.Flags().StringSliceVar(&o.Columns, "columns", nil, "columns of csv and table, as `PATHS` such as profile.login,status")
 	allFlag(cmd, &o.all)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("columns") && len(o.Columns) == 0 {

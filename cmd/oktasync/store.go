@@ -84,9 +84,9 @@ func (a *app) openReader(dir string) (*reader, error) {
 	case errors.Is(err, snapshot.ErrNoStore) && r.cfg == nil && isSnapshot(dir):
 		return nil, fmt.Errorf("--store %s: is the folder of one snapshot, which only verify accepts", dir)
 	case errors.Is(err, snapshot.ErrNoStore) && r.cfg == nil:
-		return nil, fmt.Errorf("--store %s: the folder has no store (a store has a file oktasync.json)", dir)
+		return nil, fmt.Errorf("--store %s: there is no store (a folder with a file oktasync.json)", dir)
 	case errors.Is(err, snapshot.ErrNoStore):
-		return nil, fmt.Errorf("%s: the folder has no store yet; `oktasync apply` creates one", dir)
+		return nil, fmt.Errorf("%s: there is no store yet; `oktasync apply` creates it", dir)
 	}
 	r.Store = store
 	return r, err

@@ -26,7 +26,7 @@ func (e *usageError) Error() string { return e.text }
 
 // Hint returns the hint for hintFor.
 func (e *usageError) Hint() string {
-	return fmt.Sprintf("`%s --help` prints the options and an example", e.command)
+	return fmt.Sprintf("see `%s --help`", e.command)
 }
 
 // args checks the number of arguments. names are their names in the help.
@@ -79,7 +79,7 @@ func commandsOf(cmd *cobra.Command) []string {
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
-		Short:   "Help about any command",
+		Short:   "Print the help of a command",
 		Example: "  oktasync help apply\n  oktasync help quarantine release",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			of, rest, err := cmd.Root().Find(args)
@@ -112,7 +112,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &noValue):
 		f := noValue.GetFlag()
 		kind, _ := pflag.UnquoteUsage(f)
-		return &usageError{fmt.Sprintf("--%s has no value: it needs a %s", f.Name, strings.ToUpper(kind)), cmd.CommandPath()}
+		return &usageError{fmt.Sprintf("missing value: --%s %s", f.Name, strings.ToUpper(kind)), cmd.CommandPath()}
 	case errors.As(err, &syntax):
 		return &usageError{"an argument begins with - and is not a flag", cmd.CommandPath()} // it could be a secret, so it isn't shown
 	case errors.As(err, &unknown):

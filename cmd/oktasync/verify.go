@@ -35,16 +35,16 @@ the journal. It writes nothing. The exit status is 1 if it finds a problem, or i
 the store has neither a snapshot nor a run. An interrupted publish is a note: the next
 apply finishes it.
 
-With --store, it verifies a copy of the store, or the folder of one snapshot alone,
-without the chain and the journal.
+With --store, it verifies a copy of the store, or the folder of one snapshot. The check
+of one folder doesn't include the chain and the journal.
 
 An allowed_signers file, as in ssh-keygen(1), lists the accepted signers. It must not
 come from the store. The file must accept the key of each checkpoint now, and the key
 of each snapshot at the time when it was signed. If you verify the folder of one
 snapshot, no checkpoint covers it. The file must then also accept its key now.
 
---head compares the store with a head that was kept outside it. status --heads and the
-log of a publish contain heads.`,
+--head compares the store with a head that was kept outside it. status --heads prints
+the heads, and the log has the new head of each publish.`,
 		Example: `  oktasync verify
   oktasync verify --store /mnt/backup/snapshots --allowed-signers allowed_signers
   oktasync verify --store snapshots/all-users/latest
@@ -57,7 +57,7 @@ log of a publish contain heads.`,
 	flags.StringArrayVar(&f.heads, "head", nil, "heads that you kept, as `[EXPORT=]HEAD`, one per line; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
-	flags.StringVar(&f.time, "verify-time", "", "accept keys of checkpoints, and of a snapshot alone, as at `TIME` (RFC 3339) instead of now")
+	flags.StringVar(&f.time, "verify-time", "", "require keys of checkpoints, and of the folder of one snapshot, to be valid at `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd

@@ -43,7 +43,7 @@ func load(path string) (*Key, error) {
 	case info.Size() > maxKeyFile:
 		return nil, fmt.Errorf("%d bytes are too large for a key", info.Size())
 	case perm&0o007 != 0:
-		return nil, fmt.Errorf("all users have access to it (mode %04o): run `chmod 600 %s`", perm, path)
+		return nil, fmt.Errorf("other users have access to it (mode %04o): run `chmod 600 %s`", perm, path)
 	}
 	data := make([]byte, maxKeyFile)
 	defer clear(data)

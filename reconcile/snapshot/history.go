@@ -125,7 +125,7 @@ func (l *Ledger) Add(line []byte) error {
 	e, err := ParseEvent(line)
 	l.event = e
 	if err == nil && !e.follows(l.Last) {
-		err = errors.New("does not follow the line before it")
+		err = errors.New("does not contain the digest of the line before it")
 	}
 	l.Broken = l.Broken || err != nil
 	if e.Event == EventAdopted {

@@ -250,7 +250,7 @@ func Publish(t testing.TB, s *snapshot.Store, started time.Time, records ...stri
 	return snap
 }
 
-// Quarantine stores a read of n users in quarantine.
+// Quarantine stores a quarantined read of n users.
 func Quarantine(t testing.TB, s *snapshot.Store, n int) error {
 	t.Helper()
 	_, err := withWriter(s, func(w *snapshot.Writer) (string, error) {

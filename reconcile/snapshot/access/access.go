@@ -116,14 +116,14 @@ type Query struct{ User, Group, App string }
 
 // Check returns an error if s doesn't record all resources that paths consist of.
 func Check(s *snapshot.Snapshot) error {
-	return check(s, "who is assigned which app", snapshot.Users, snapshot.Groups, snapshot.GroupMembers, snapshot.Apps, snapshot.AppUsers, snapshot.AppGroups)
+	return check(s, "paths to apps", snapshot.Users, snapshot.Groups, snapshot.GroupMembers, snapshot.Apps, snapshot.AppUsers, snapshot.AppGroups)
 }
 
 // check returns an error if s doesn't record all of these resources.
-func check(s *snapshot.Snapshot, question string, resources ...*snapshot.Resource) error {
+func check(s *snapshot.Snapshot, paths string, resources ...*snapshot.Resource) error {
 	for _, r := range resources {
 		if !isRecorded(s, r) {
-			return fmt.Errorf("%s@%s doesn't record %s, so it can't answer %s", s.Manifest.Export, s.Name(), r.Name, question)
+			return fmt.Errorf("%s@%s doesn't record %s, so %s can't be found", s.Manifest.Export, s.Name(), r.Name, paths)
 		}
 	}
 	return nil

@@ -99,7 +99,7 @@ type RoleQuery struct {
 
 // CheckRoles returns an error if s doesn't record admin roles.
 func CheckRoles(s *snapshot.Snapshot) error {
-	return check(s, "who has which admin role", snapshot.RoleAssignments)
+	return check(s, "paths to admin roles", snapshot.RoleAssignments)
 }
 
 // A role is a record of role_assignments. Its row has no values of a user.

@@ -75,7 +75,7 @@ func load(path string) (*Signer, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("it is no regular file")
 	case others != 0:
-		return nil, fmt.Errorf("others have access to it (mode %04o): run `chmod 600 %s`", info.Mode().Perm(), path)
+		return nil, fmt.Errorf("other users have access to it (mode %04o): run `chmod 600 %s`", info.Mode().Perm(), path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxKey))
 	defer clear(data)
@@ -126,9 +126,9 @@ func parseSigner(data []byte) (*Signer, error) {
 	case errors.As(err, &locked):
 		return nil, errors.New("it has a passphrase; use a key without a passphrase, or a systemd credential")
 	case err != nil:
-		return nil, errors.New("it is not an OpenSSH private key; `ssh-keygen -t ed25519 -N '' -f FILE` makes one")
+		return nil, errors.New("it is not an OpenSSH private key; create one with `ssh-keygen -t ed25519 -N '' -f FILE`")
 	case key.PublicKey().Type() != ssh.KeyAlgoED25519:
-		return nil, fmt.Errorf("it is of type %s, and must be ssh-ed25519; `ssh-keygen -t ed25519 -N '' -f FILE` makes one", key.PublicKey().Type())
+		return nil, fmt.Errorf("its type is %s, not ssh-ed25519; create a key with `ssh-keygen -t ed25519 -N '' -f FILE`", key.PublicKey().Type())
 	}
 	return &Signer{key}, nil
 }

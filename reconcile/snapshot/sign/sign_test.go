@@ -130,13 +130,13 @@ func TestLoadRejects(t *testing.T) {
 		credential bool
 	}{
 		{path: valid, mode: 0o600},
-		{path: valid, mode: 0o640, want: "others have access to it (mode 0640)"},
-		{path: valid, mode: 0o604, want: "others have access to it (mode 0604)"},
+		{path: valid, mode: 0o640, want: "other users have access to it (mode 0640)"},
+		{path: valid, mode: 0o604, want: "other users have access to it (mode 0604)"},
 		{path: valid, mode: 0o440, credential: true},
-		{path: valid, mode: 0o444, credential: true, want: "others have access to it (mode 0444)"},
+		{path: valid, mode: 0o444, credential: true, want: "other users have access to it (mode 0444)"},
 		{path: lockedFile, mode: 0o600, want: "it has a passphrase"},
 		{path: garbage, mode: 0o600, want: "it is not an OpenSSH private key"},
-		{path: storetest.KeyFile(t, elliptic), mode: 0o600, want: "it is of type ecdsa-sha2-nistp256"},
+		{path: storetest.KeyFile(t, elliptic), mode: 0o600, want: "its type is ecdsa-sha2-nistp256"},
 		{path: t.TempDir(), mode: 0o700, want: "it is no regular file"},
 	} {
 		storetest.Must(t, os.Chmod(test.path, test.mode))

@@ -132,8 +132,8 @@ func TestVerifyFindsTamperingWithTheJournal(t *testing.T) {
 	const journal = "staff/journal.ndjson: "
 	run(t, storetest.ThreeDays(t), false, []tampering{
 		{"linked elsewhere", func(f folder) { f.link("journal.ndjson") }, []string{journal + "is not a regular file"}},
-		{"line edited", func(f folder) { f.edit("journal.ndjson", `"ops"`, `"nob"`) }, []string{journal + "line 3 does not follow the line before it…"}},
-		{"line cut from the middle", func(f folder) { f.cut(3, 4) }, []string{journal + "line 4 does not follow the line before it…"}},
+		{"line edited", func(f folder) { f.edit("journal.ndjson", `"ops"`, `"nob"`) }, []string{journal + "line 3 does not contain the digest of the line before it…"}},
+		{"line cut from the middle", func(f folder) { f.cut(3, 4) }, []string{journal + "line 4 does not contain the digest of the line before it…"}},
 		{"cut before the last snapshot", func(f folder) { f.cut(5, 6) }, []string{journal + "line 6 is not the one that the checkpoint covers"}},
 		{"removed", func(f folder) { f.remove("journal.ndjson") }, []string{
 			journal + "line 6 is not the one that the checkpoint covers",

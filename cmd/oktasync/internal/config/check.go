@@ -89,7 +89,7 @@ func (k *checks) okta(o OktaConfig, required []requiredScope) {
 	case o.ClientID == "":
 		k.wrong("okta.client_id", isEmpty)
 	case !visible.MatchString(o.ClientID):
-		k.wrong("okta.client_id", "contains a character that a client ID can't have")
+		k.wrong("okta.client_id", "contains a space, a control character or a character outside of ASCII")
 	case strings.ContainsAny(o.ClientID, "{}<>"):
 		k.wrong("okta.client_id", "is a placeholder; use the Client ID under the app > General")
 	}
@@ -305,7 +305,7 @@ func ListenProblem(listen string, restricted bool) string {
 		return "has neither a host nor a port"
 	}
 	if !restricted && !oktaclient.IsLoopback(host) {
-		return fmt.Sprintf("%s is reachable from other machines; this needs a web_config_file with TLS and users, or use 127.0.0.1:%s", term.Quoted(listen), port)
+		return fmt.Sprintf("%s is reachable from other machines; set daemon.web_config_file to a file with TLS and users, or use 127.0.0.1:%s", term.Quoted(listen), port)
 	}
 	return ""
 }

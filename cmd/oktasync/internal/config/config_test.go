@@ -265,7 +265,7 @@ func TestSelectExports(t *testing.T) {
 		t.Errorf("Select(guests, guests) = %v, %v, want guests", names(got), err)
 	}
 	_, err = c.Select([]string{"stfaf", "robots"})
-	want := "unknown export stfaf; did you mean staff?\nunknown export robots; there are staff and guests"
+	want := "unknown export stfaf; did you mean staff?\nunknown export robots; use staff or guests"
 	if err == nil || err.Error() != want {
 		t.Errorf("err = %v, want %s", err, want)
 	}

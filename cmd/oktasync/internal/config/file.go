@@ -65,7 +65,7 @@ func readFile(file string, most int64, pipe bool, forbidden fs.FileMode) ([]byte
 	case !mode.IsRegular() && !isNull(info):
 		return nil, fmt.Errorf("%s is not a regular file", file)
 	case mode.Perm()&forbidden != 0:
-		return nil, fmt.Errorf("all users have access to %s (mode %04o): run `chmod 600 %s`", file, mode.Perm(), term.ShellWord(file))
+		return nil, fmt.Errorf("other users have access to %s (mode %04o): run `chmod 600 %s`", file, mode.Perm(), term.ShellWord(file))
 	}
 	data, err := read(io.LimitReader(f, most+1))
 	switch {

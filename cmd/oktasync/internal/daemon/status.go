@@ -172,7 +172,7 @@ func (s *service) remedy(h Health) (text, command string) {
 		}
 		return text, "oktasync doctor"
 	case StateQuarantined:
-		return fmt.Sprintf("compare the changes; if they are right, run `oktasync quarantine release %s --reason TEXT`; otherwise, correct the cause, and the next run reads again", h.Export),
+		return fmt.Sprintf("check the changes; if they are correct, run `oktasync quarantine release %s --reason TEXT`; otherwise, correct the cause, and the next run reads again", h.Export),
 			"oktasync quarantine diff " + h.Export
 	case StateOverdue:
 		return "read the log for a run that doesn't end, or for a program that locks the export; the command starts a run", "oktasync apply " + h.Export

@@ -70,7 +70,7 @@ func checkDPoPKey(_ context.Context, x *checker) Finding {
 func loadKey(file, setting string) (*keys.Key, Finding) {
 	key, err := org.LoadKey(file)
 	if err != nil {
-		return nil, fileFinding(err, file, setting, 0o007, "set "+setting+" to a P-256 or RSA private key in PEM or JWK; `oktasync init` creates one")
+		return nil, fileFinding(err, file, setting, 0o007, "set "+setting+" to a P-256 or RSA private key in PEM or JWK; `oktasync init --new-key FILE` creates one")
 	}
 	seen := fmt.Sprintf("%s: %s, thumbprint %s, %s", file, key.Algorithm(), key.Thumbprint(), config.Access(file))
 	if key.Warning() != "" {
@@ -91,7 +91,7 @@ func fileFinding(err error, file, setting string, forbidden fs.FileMode, content
 		return failed(org.OnHost, fmt.Sprintf("chown %s %s", config.CurrentUser(), term.ShellWord(file)), "%s can't read %s", config.CurrentUser(), file)
 	case statErr == nil && info.Mode().IsRegular() && info.Mode().Perm()&forbidden != 0:
 		return failed(org.OnHost, fmt.Sprintf("chmod 600 %s; if another user may have read the key, replace it", term.ShellWord(file)),
-			"others have access to %s (mode %04o)", file, info.Mode().Perm())
+			"other users have access to %s (mode %04o)", file, info.Mode().Perm())
 	}
 	return failed(org.InConfig, content, "%v", err)
 }

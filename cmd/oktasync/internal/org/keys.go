@@ -20,7 +20,7 @@ func ClientKey(cfg *config.Config) (*keys.Key, error) {
 	key, err := LoadKey(cfg.Okta.PrivateKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, config.WithHint(cfg.Problem("okta.private_key_file", err),
-			"name the file of the app's key; or create a key with `oktasync init`, and add the public key that it prints to the app")
+			"name the file of the app's key; or create a key with `oktasync init --new-key FILE`, and add the public key that it prints to the app")
 	}
 	if err != nil {
 		return nil, cfg.Problem("okta.private_key_file", err)
@@ -43,7 +43,7 @@ func LoadKey(file string) (*keys.Key, error) {
 		return nil, config.WrapFileError(file, err)
 	}
 	if alg := key.Algorithm(); alg[:2] != "RS" && alg[:2] != "ES" {
-		return nil, fmt.Errorf("%s is a key for %s, which Okta doesn't support; use a P-256 or an RSA key (`oktasync init` creates one)", file, alg)
+		return nil, fmt.Errorf("%s is a key for %s, which Okta doesn't support; use a P-256 or an RSA key (`oktasync init --new-key FILE` creates one)", file, alg)
 	}
 	return key, nil
 }

@@ -43,7 +43,7 @@ const (
 	ChangeLimit  = "read at another hour, or raise the app's share of the limit (Reports > Rate limits)"
 	setOrgURL    = "set okta.org_url to the org's own address, such as https://acme.okta.com, without -admin"
 	checkNetwork = "check the network, HTTPS_PROXY and the firewall"
-	checkProxy   = "check what a proxy changes"
+	checkProxy   = "check whether a proxy changes responses"
 )
 
 // remedies maps the error codes of Okta's API and of OAuth to remedies. Okta
@@ -53,22 +53,22 @@ var remedies = map[string]Remedy{
 	"E0000005":                {OnHost, "Okta received no valid credentials", "check that no proxy removes the Authorization header, and that okta.org_url is the app's org"},
 	"E0000006":                {InOkta, "the scope is granted, but the app has no admin role", AssignRole},
 	"E0000007":                {}, // the message is enough
-	"E0000008":                {InConfig, "Okta has no such path", "check it, and that okta.org_url is the org's own address, without -admin"},
+	"E0000008":                {InConfig, "Okta has no such path", "check the path, and that okta.org_url is the org's own address, without -admin"},
 	"E0000015":                {InOkta, "the org's license doesn't include this resource", "don't declare the resource"},
 	"E0000022":                {InConfig, "the path doesn't accept GET", "use another path"},
 	"E0000029":                {"", "Okta no longer accepts the cursor of the list", "read again"},
 	"E0000031":                {InConfig, "Okta can't parse the search expression", "correct it: attribute names are case-sensitive, and ne, not and ew don't exist"},
 	"E0000047":                {InOkta, "other clients use up the org's rate limit", ChangeLimit},
-	"E0000145":                {InOkta, "a user's data no longer fits the profile schema", "correct the user who was last updated then; Okta's support can find the user by the request id"},
+	"E0000145":                {InOkta, "a user's data no longer fits the profile schema", "correct the user in Okta; Okta's support can find the user by the request id"},
 	"E0000256":                {InConfig, "the search expression is too long for Okta's Link headers", "keep it under 2 kB"},
 	"access_denied":           {InOkta, "Okta rejects this IP address", ChangeZone},
 	"insufficient_scope":      {InOkta, "the token lacks the scope", "grant it to the app under Okta API Scopes, and request it in okta.scopes"},
 	"invalid_dpop_proof":      {OnHost, "Okta rejects the DPoP proof", "check this machine's clock, and that no proxy changes the URL or removes headers"},
-	"invalid_request":         {InConfig, "the app requires DPoP, and the request had none", "set okta.dpop.mode to required"},
+	"invalid_request":         {InConfig, "the app requires DPoP, and the request had no DPoP proof", "set okta.dpop.mode to required"},
 	"invalid_token":           {InConfig, "Okta rejects the access token", "check that okta.client_id and okta.org_url belong to the same org"},
 	"temporarily_unavailable": Wait,
 	"unauthorized_client":     {InOkta, "the app is not a service app", "create an app of the type API Services, with Public key / Private key as client authentication"},
-	"use_dpop_nonce":          {OnHost, "Okta requests another DPoP nonce again and again", "check that no proxy removes the DPoP-Nonce header"},
+	"use_dpop_nonce":          {OnHost, "Okta repeatedly requests another DPoP nonce", "check that no proxy removes the DPoP-Nonce header"},
 }
 
 // classRemedies maps classes of oktaclient.Error to remedies.
@@ -76,9 +76,9 @@ var classRemedies = map[string]Remedy{
 	"timeout":       {OnHost, "no response came in time", checkNetwork + ", and see status.okta.com"},
 	"wrong Date":    {OnHost, "the response has an impossible Date", "set this machine's clock if it is wrong (timedatectl set-ntp true); otherwise " + checkProxy},
 	"no header":     {OnHost, "the response's header is malformed or too long", checkProxy + ", see status.okta.com, and read again later"},
-	"not JSON":      {OnHost, "the response is not from Okta's API", "check okta.org_url; " + checkProxy},
+	"not JSON":      {OnHost, "the response is not from Okta's API", "check okta.org_url, and whether a proxy changes responses"},
 	"broken JSON":   {OnHost, "the response was cut short or changed on its way", checkProxy + ", see status.okta.com, and read again later"},
-	"broken Link":   {OnHost, "the links between the pages are not Okta's own", "check okta.org_url; " + checkProxy},
+	"broken Link":   {OnHost, "the links between the pages are not Okta's own", "check okta.org_url, and whether a proxy changes responses"},
 	"no connection": {OnHost, "there is no connection to Okta", checkNetwork},
 }
 

@@ -98,7 +98,10 @@ type MissingColumnsError struct {
 }
 
 func (e *MissingColumnsError) Error() string {
-	return "lacks the column " + strings.Join(e.Columns, ", ")
+	if len(e.Columns) == 1 {
+		return "lacks the column " + e.Columns[0]
+	}
+	return "lacks the columns " + strings.Join(e.Columns, ", ")
 }
 
 // cell returns the cell of a column, or "" if the row or the file has none.

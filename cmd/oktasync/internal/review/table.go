@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"slices"
@@ -56,6 +57,9 @@ func openTable(name string, headers map[string]string) (*table, error) {
 	}
 	if path := (*os.PathError)(nil); errors.As(err, &path) {
 		err = fmt.Errorf("%s: %w", name, path.Err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no %s", name)
 	}
 	if err != nil {
 		return nil, err

@@ -102,8 +102,8 @@ func distance(a, b string) int {
 	return rows[len(x)][len(y)]
 }
 
-// Suggestion returns "did you mean …?" if word is near a known word, and
-// otherwise "there are …" with all known words.
+// Suggestion returns "did you mean …?" if word is near a known word, and otherwise
+// "use …" with all known words.
 func Suggestion(word string, known []string) string {
 	if near := Nearest(word, known); near != "" {
 		return "did you mean " + near + "?"
@@ -112,8 +112,8 @@ func Suggestion(word string, known []string) string {
 	case 0:
 		return "there is none"
 	case 1:
-		return "there is " + known[0]
+		return "use " + known[0]
 	default:
-		return "there are " + strings.Join(known[:n-1], ", ") + " and " + known[n-1]
+		return "use " + strings.Join(known[:n-1], ", ") + " or " + known[n-1]
 	}
 }

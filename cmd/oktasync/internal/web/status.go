@@ -160,7 +160,7 @@ type Run struct {
 	Snapshot string `json:"snapshot"`
 }
 
-// Quarantined is a read in quarantine.
+// Quarantined is a quarantined read.
 type Quarantined struct {
 	Name    string `json:"name"`
 	Read    Time   `json:"read"`
