@@ -174,7 +174,8 @@ func (a *app) reviewCheck(ctx context.Context, r *reader, export string, files [
 	p := &reviewPrinter{w: bufio.NewWriter(a.stdout), limit: a.limit(f.all), asJSON: f.asJSON}
 	p.begin(o.Snapshot)
 	sum, err := review.Check(ctx, o, p.finding)
-	if missing := (*review.MissingColumnsError)(nil); errors.As(err, &missing) && missing.Okta {
+	missing, ambiguous := (*review.MissingColumnsError)(nil), (*review.AmbiguousColumnError)(nil)
+	if errors.As(err, &missing) && missing.Okta || errors.As(err, &ambiguous) {
 		err = config.WithHint(err, "name the columns of Okta's file: --column FIELD=HEADER, where FIELD is "+strings.Join(review.OktaFields, ", "))
 	}
 	if wrong := (*review.WrongSnapshotError)(nil); errors.As(err, &wrong) {

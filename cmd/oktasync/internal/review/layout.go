@@ -3,6 +3,7 @@ package review
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -38,47 +39,58 @@ var OktaFields = []string{"user", "resource", "decision", decidedByColumn, decid
 func layoutOf(header []string, headers map[string]string) (*layout, error) {
 	l := &layout{columns: make(map[string]int)}
 	var repeated error
+	seen := make(map[string]bool) // in lower case
 	for i, name := range header {
 		name = strings.TrimSpace(name)
-		if _, twice := l.columns[name]; twice && name != "" {
+		lower := strings.ToLower(name)
+		if seen[lower] && name != "" {
 			repeated = fmt.Errorf("two columns have the name %s", short(name))
 		}
-		l.columns[name] = i
+		seen[lower], l.columns[name] = true, i
 	}
-	_, hasKey := l.columns[keyColumn]
-	_, hasDecision := l.columns[decisionColumn]
-	if hasKey && hasDecision {
+	if has(l.columns, keyColumn) && has(l.columns, decisionColumn) {
 		return l, repeated
 	}
-	l.okta, l.columns = true, oktaColumns(header, headers)
-	if _, ok := l.columns["resource"]; !ok {
+	l.okta = true
+	columns, ambiguous := oktaColumns(header, headers)
+	if l.columns = columns; !has(columns, "resource") {
 		return nil, nil
 	}
-	return l, cmp.Or(repeated, l.check(OktaFields[:4]))
+	return l, cmp.Or(repeated, ambiguous, l.check(OktaFields[:4]))
 }
 
-// oktaColumns returns the columns of a file of Okta, by field.
-func oktaColumns(header []string, headers map[string]string) map[string]int {
-	columns := make(map[string]int)
-	for field, known := range oktaFields {
+func has(columns map[string]int, name string) bool {
+	_, ok := columns[name]
+	return ok
+}
+
+// oktaColumns returns the columns of a file of Okta, by field. If two columns have one
+// field, it also returns an error.
+func oktaColumns(header []string, headers map[string]string) (columns map[string]int, ambiguous error) {
+	columns = make(map[string]int)
+	for _, field := range slices.Sorted(maps.Keys(oktaFields)) {
+		known := oktaFields[field]
 		if named := headers[field]; named != "" {
 			known = []string{strings.ToLower(named)}
 		}
-		for _, name := range known {
-			i := slices.IndexFunc(header, func(is string) bool { return strings.ToLower(strings.TrimSpace(is)) == name })
-			if _, found := columns[field]; i >= 0 && !found {
+		for i, name := range header {
+			switch {
+			case !slices.Contains(known, strings.ToLower(strings.TrimSpace(name))):
+			case has(columns, field):
+				ambiguous = &AmbiguousColumnError{field, header[columns[field]], name}
+			default:
 				columns[field] = i
 			}
 		}
 	}
-	return columns
+	return columns, ambiguous
 }
 
 // check returns an error that names the missing columns.
 func (l *layout) check(wanted []string) error {
 	var missing []string
 	for _, name := range wanted {
-		if _, ok := l.columns[name]; !ok {
+		if !has(l.columns, name) {
 			if l.okta {
 				name += " (one of: " + strings.Join(oktaFields[name], ", ") + ")"
 			}
@@ -102,6 +114,13 @@ func (e *MissingColumnsError) Error() string {
 		return "lacks the column " + e.Columns[0]
 	}
 	return "lacks the columns " + strings.Join(e.Columns, ", ")
+}
+
+// An AmbiguousColumnError means that two columns of a file of Okta can have one field.
+type AmbiguousColumnError struct{ Field, First, Second string } // the headers are hostile
+
+func (e *AmbiguousColumnError) Error() string {
+	return fmt.Sprintf("the columns %s and %s both have the field %s", short(e.First), short(e.Second), e.Field)
 }
 
 // cell returns the cell of a column, or "" if the row or the file has none.

@@ -40,13 +40,15 @@ func TestFormsOfFiles(t *testing.T) {
 
 func TestFilesThatAreRejected(t *testing.T) {
 	for content, want := range map[string]string{
-		"":                         "no row is a header",
-		"name,decision\n":          "no row is a header",
-		"key,decision,key\n":       `1: two columns have the name "key"`,
-		"key,decision\n\"a,keep":   "2: extraneous or missing \" in quoted-field",
-		"key,decision\n\xff,keep":  "2: has text that isn't UTF-8",
-		"PK\x03\x04":               "is a workbook",
-		"Resource id,Other\n0oa,x": "1: lacks the columns user (one of: reviewitem.principaluserd, user id, reviewitem.principaluserid), decision",
+		"":                        "no row is a header",
+		"name,decision\n":         "no row is a header",
+		"key,decision,key\n":      `1: two columns have the name "key"`,
+		"key,decision,Decision\n": `1: two columns have the name "Decision"`,
+		"User ID,Resource id,Reviewer email,Decision,Certification\n": `1: the columns "Decision" and "Certification" both have the field decision`,
+		"key,decision\n\"a,keep":                                             "2: extraneous or missing \" in quoted-field",
+		"key,decision\n\xff,keep":                                            "2: has text that isn't UTF-8",
+		"PK\x03\x04":                                                         "is a workbook",
+		"Resource id,Other\n0oa,x":                                           "1: lacks the columns user (one of: reviewitem.principaluserd, user id, reviewitem.principaluserid), decision",
 		"key,decision\na," + strings.Repeat("x", 40_000):                     "2: has a cell with more than 32767 characters",
 		"key,decision\n" + strings.Repeat("a,", 2<<20):                       "has a row with more than 1024 KiB",
 		"key,decision\n\"" + strings.Repeat("line\n", 2<<20) + "\",keep\n\n": "has a row with more than 1024 KiB",
