@@ -112,6 +112,10 @@ RESOURCES = {
         "app_label login scope status username created lastUpdated statusChanged passwordChanged externalId syncState lastSync app_id user_id")),
     "app_groups": dict(key=["app_id", "group_id"], ends=["apps", "groups"], columns=columns(
         "app_label group_name priority lastUpdated app_id group_id")),
+    "api_tokens": dict(key=["id"], name="name", label="name", columns=columns(
+        "name clientName userId network tokenWindow created lastUpdated id")),
+    "factors": dict(key=["user_id", "id"], ends=["users"], name="factorType", label="name", status="status", columns=columns(
+        "login factorType provider vendorName status created lastUpdated user_id id")),
     "role_assignments": dict(key=["principal_type", "principal_id", "role_type", "role_id", "resource_set_id"], name="label", label="name",
         status="role_type", names=["login", "user_id", "group_name", "app_label"], columns=columns(
         "login user_id group_name app_label role_type label status targets permissions resources created principal_type principal_id role_id "
@@ -327,11 +331,13 @@ def proofs(requests, resource):
 def kind(resource, op, before, after, paths, declared, since, proof, parent_exists):
     if resource == "role_assignments":
         return {"added": "granted", "changed": "changed", "removed": "revoked"}[op]
+    if resource == "factors":
+        return {"added": "listed", "changed": "changed", "removed": "not_listed"}[op]
     if "ends" in RESOURCES[resource]:
         gone = "revoked" if parent_exists or proof.get("http_status") == "404" else "not_listed"
         return {"added": "granted", "changed": "changed", "removed": gone}[op]
     if op == "removed":
-        if proof.get("http_status") == "404": return "deleted"
+        if proof.get("http_status") == "404": return "revoked" if resource == "api_tokens" else "deleted"
         if resource != "users" or not proof: return "not_listed"
         left = proof.get("okta_status") == "DEPROVISIONED" and before["status"] != "DEPROVISIONED"
         return "deactivated" if left else "out_of_scope"

@@ -90,6 +90,9 @@ func orgCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { s.server.Close() })
 	ts.Setenv("ORG_URL", s.server.URL)
 	ts.Setenv("CLIENT_ID", clientID)
+	checker, err := filepath.Abs("../docs/check.py")
+	ts.Check(err)
+	ts.Setenv("CHECKER", checker)
 	*ts.Value(siteKey{}).(**site) = s
 }
 
