@@ -61,8 +61,8 @@ type OktaConfig struct {
 	// RateLimitShare is the share of the limit in Okta's headers that oktasync may
 	// use: more than 0, up to 1. The rest is for other clients of the same endpoints.
 	RateLimitShare float64 `yaml:"rate_limit_share" example:"0.25"`
-	// Concurrency is the maximum number of requests in flight, up to 75. 1: oktasync
-	// reads plain lists, one request after another.
+	// Concurrency is the maximum number of requests in flight, up to 75. 1: one
+	// request after another.
 	Concurrency int `yaml:"concurrency" example:"8"`
 }
 

@@ -111,7 +111,7 @@ func (s *stateOf) dormant() *userTable {
 		id: "dormant", title: "Dormant for over 90 days",
 		method: []string{
 			"Accounts whose last sign-in to Okta (lastLogin) was more than 90 days before the read began. days is the number of days since then. " + isOpen,
-			"A sign-in to an application without Okta isn't recorded.",
+			"A direct sign-in to an application, not through Okta, isn't recorded.",
 		},
 		columns: []string{"days"},
 		missing: s.missing("lastLogin"),

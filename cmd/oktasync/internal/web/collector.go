@@ -31,7 +31,7 @@ var (
 	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
 	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")
 
-	descLimit     = desc("rate_limit_requests", "Requests that Okta allows in a window, for all clients together.", "bucket")
+	descLimit     = desc("rate_limit_requests", "Requests that Okta allows in a window, according to its last response.", "bucket")
 	descRemaining = desc("rate_limit_remaining_requests", "Requests left in the window, according to Okta's last response.", "bucket")
 	descUsed      = desc("rate_limit_used_requests", "Requests of the daemon in the window.", "bucket")
 	descShare     = desc("rate_limit_share_requests", "Requests that the daemon may send in a window.", "bucket")
