@@ -53,8 +53,8 @@ With --review, it writes the rows of an access review instead of these tables, w
 columns for decisions: an XLSX file with a sheet for each reviewer, or one CSV file.
 review check compares the decisions with the snapshot.
 
-The report uses only snapshots that the checkpoint covers, and only if their signatures
-are valid. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
+The report uses only snapshots that the checkpoint covers, after a check of their
+signatures. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
   oktasync report workforce --at 2026-06-30 --output report.xlsx
   oktasync report workforce --from @-7 > week.html

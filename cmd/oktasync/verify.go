@@ -57,7 +57,7 @@ the heads, and the log has the new head of each publish.`,
 	flags.StringArrayVar(&f.heads, "head", nil, "heads that you kept, as `[EXPORT=]HEAD`, one per line; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
-	flags.StringVar(&f.time, "verify-time", "", "require keys of checkpoints, and of the folder of one snapshot, to be valid at `TIME` (RFC 3339) instead of now")
+	flags.StringVar(&f.time, "verify-time", "", "accept the keys of checkpoints, and of the folder of one snapshot, that were accepted at `TIME` (RFC 3339), instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd
