@@ -4,9 +4,9 @@ with sha256sum, ssh-keygen, zstd and Python's standard library.
     python3 check.py STORE [ALLOWED_SIGNERS PRINCIPAL]
     python3 check.py SNAPSHOT [ALLOWED_SIGNERS PRINCIPAL]
 
-It prints what it checked, and exits with status 1 at the first problem. Without
-ALLOWED_SIGNERS, it checks signatures but accepts every key. check_records.py, in the
-same folder, checks the files of one snapshot.
+It prints what it checked and the first problem of each export. If there is a problem,
+the exit status is 1. Without ALLOWED_SIGNERS, it checks signatures but accepts every
+key. check_records.py, in the same folder, checks the files of one snapshot.
 """
 import glob, os, sys, tempfile, urllib.parse
 
@@ -296,15 +296,14 @@ def check(path, signers):
     store = parse(read(path, "oktasync.json"))
     exports = [e for e in sorted(os.listdir(path)) if os.path.isdir(os.path.join(path, e)) and not e.startswith(".")]
     require(exports, path, "has no export")
-    for export in exports:
-        check_export(os.path.join(path, export), store["store_id"], signers)
+    problems = [attempt(check_export, os.path.join(path, export), store["store_id"], signers) for export in exports]
+    return "\n".join(filter(None, problems)) or None
 
 
-def main(args):
-    if len(args) not in (1, 3):
-        return "usage: python3 check.py STORE|SNAPSHOT [ALLOWED_SIGNERS PRINCIPAL]"
+def attempt(check, *args):
+    """The result of check, or the problem that ended it."""
     try:
-        check(os.path.normpath(args[0]), Signers(*args[1:]))
+        return check(*args)
     except Problem as problem:
         return plain(f"problem: {problem}")
     except FileNotFoundError as error:
@@ -312,7 +311,13 @@ def main(args):
     except OSError as error:
         return plain(f"problem: {error.filename}: {error.strerror}")
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
-        return f"problem: a file doesn't have the expected form ({type(error).__name__})"
+        return plain(f"problem: {args[0]}: a file doesn't have the expected form ({type(error).__name__})")
+
+
+def main(args):
+    if len(args) not in (1, 3):
+        return "usage: python3 check.py STORE|SNAPSHOT [ALLOWED_SIGNERS PRINCIPAL]"
+    return attempt(check, os.path.normpath(args[0]), Signers(*args[1:]))
 
 
 if __name__ == "__main__":
