@@ -128,7 +128,22 @@ func (a *app) access(r *reader, export string, q *accessQuery) error {
 	if err != nil {
 		return err
 	}
-	return p.w.Flush()
+	if err = p.w.Flush(); err == nil && q.name == "text" && q.user != "" && q.group+q.app+q.role+q.from == "" {
+		a.noteOthers(s, q, ids.User)
+	}
+	return err
+}
+
+// noteOthers prints the commands for what paths to apps don't show of the user id: groups,
+// and admin roles if s records them.
+func (a *app) noteOthers(s *snapshot.Snapshot, q *accessQuery, id string) {
+	note := func(what, format string, args ...any) {
+		fmt.Fprintf(a.stderr, "oktasync: note: `oktasync %s --at %s` prints the user's %s\n", term.Safe(fmt.Sprintf(format, args...)), s.Name(), what)
+	}
+	note("groups", "show %s group_members --filter %s --columns group_name", s.Manifest.Export, term.ShellWord(fmt.Sprintf("user_id eq %q", id)))
+	if access.CheckRoles(s) == nil {
+		note("admin roles", "access %s --user %s --role all", s.Manifest.Export, term.ShellWord(q.user))
+	}
 }
 
 // find returns the ids of the objects of the query, from the first snapshot that has them.
