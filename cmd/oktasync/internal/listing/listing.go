@@ -6,6 +6,7 @@
 package listing
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -104,7 +105,8 @@ func (l *Listing) addPath(flag, path string) error {
 	case slices.Contains(names, path) || l.resource.CanHave(path, l.attributes):
 		return nil
 	case l.resource.CanHave(path, canonjson.Attributes{}):
-		return fmt.Errorf("%s: %s doesn't have %s of %s, because the export doesn't record this attribute", flag, l.source.Name(), term.Word(path), l.resource.Name)
+		return fmt.Errorf("%s: %s doesn't have %s of %s, because the export doesn't record this attribute%s",
+			flag, l.source.Name(), term.Word(path), l.resource.Name, l.similar(path))
 	}
 	return fmt.Errorf("%s: %s have no attribute %s; %s", flag, l.resource.Name, term.Word(path),
 		term.Suggestion(path, slices.Concat(names, l.resource.Paths())))
@@ -116,24 +118,32 @@ func (l *Listing) Notes() (notes []string) {
 	if l.records == 0 {
 		return nil
 	}
-	var known []string
-	for _, column := range l.resource.Columns {
-		known = append(known, column.Path)
-	}
 	for _, path := range l.unseen {
-		note := fmt.Sprintf("none of the %s has the attribute %s", l.resource.Name, term.Word(path))
-		similar := term.Nearest(path, known)
-		for _, column := range l.resource.Columns {
-			if column.Name == path {
-				similar = column.Path
-			}
-		}
-		if similar != "" {
-			note += "; did you mean " + similar + "?"
-		}
-		notes = append(notes, note)
+		notes = append(notes, fmt.Sprintf("none of the %s has the attribute %s%s", l.resource.Name, term.Word(path), l.similar(path)))
 	}
 	return notes
+}
+
+// similar returns "; did you mean …?" with the recorded attribute that path probably
+// means: by the name of its column, or by a similar path. It returns "" for a known path.
+func (l *Listing) similar(path string) string {
+	var known []string
+	similar := ""
+	for _, column := range l.resource.Columns {
+		switch {
+		case column.Path == path:
+			return ""
+		case !l.resource.CanHave(column.Path, l.attributes):
+		case column.Name == path:
+			similar = column.Path
+		default:
+			known = append(known, column.Path)
+		}
+	}
+	if similar = cmp.Or(similar, term.Nearest(path, known)); similar == "" {
+		return ""
+	}
+	return "; did you mean " + similar + "?"
 }
 
 // Print writes the records.
