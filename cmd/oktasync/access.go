@@ -31,7 +31,7 @@ type accessQuery struct {
 func (a *app) accessCommand() *cobra.Command {
 	q := new(accessQuery)
 	cmd := &cobra.Command{
-		Use:   "access EXPORT",
+		Use:   "access EXPORT[@SNAPSHOT]",
 		Short: "Show who is assigned which app or admin role, and through what",
 		Long: `Prints one row for each path from a user to an app. --user, --group and --app select
 the paths by an id, a login, or an exact name or label. The columns of CSV and JSON:
@@ -60,7 +60,7 @@ doesn't show a path that was granted and revoked in between.`,
   oktasync access workforce --app Logbook --from @-7
   oktasync access workforce --role all
   oktasync access workforce --role SUPER_ADMIN --from @-7`,
-		Args: args(1, 1, "EXPORT"),
+		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
 	}
 	cmd.Flags().StringVar(&q.user, "user", "", "paths of this `USER`")
 	cmd.Flags().StringVar(&q.group, "group", "", "paths through this `GROUP`")
@@ -73,17 +73,21 @@ doesn't show a path that was granted and revoked in between.`,
 	q.diffFormat = formatFlags(cmd)
 	allFlag(cmd, &q.all)
 	return a.reads(cmd, func(r *reader, args []string) error {
-		if err := q.checkFlags(); err != nil {
+		export, name := cutSnapshot(args[0])
+		if err := q.checkFlags(name); err != nil {
 			return err
 		}
-		return a.access(r, args[0], q)
+		q.at += name
+		return a.access(r, export, q)
 	})
 }
 
-func (q *accessQuery) checkFlags() error {
+func (q *accessQuery) checkFlags(name string) error {
 	switch {
 	case q.user+q.group+q.app+q.role == "":
 		return errors.New("access needs --user, --group, --app or --role")
+	case name != "" && q.at+q.from+q.to != "":
+		return errors.New("EXPORT@SNAPSHOT, --at and --from each name a snapshot; use one of them")
 	case q.at != "" && q.from+q.to != "":
 		return errors.New("use --at for one snapshot, or --from and --to for the changes between two")
 	case q.to != "" && q.from == "":
@@ -271,8 +275,7 @@ func printAccess[R access.AnyRow[R]](p *accessPrinter, t accessTable[R], of func
 // printText prints at most p.limit rows.
 func printText[R access.AnyRow[R]](p *accessPrinter, t accessTable[R], rows iter.Seq2[access.Change[R], error]) error {
 	fmt.Fprintf(p.w, "%s, %s: paths%s\n", p.snapshots[0].Manifest.Export, span(p.snapshots), term.Safe(p.query.objects()))
-	counts := make(map[string]int)
-	total := 0
+	counts, total := make(map[string]int), 0
 	for c, err := range rows {
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oktasync/cmd/oktasync/internal/config"
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/term"
 	"oktasync/reconcile/snapshot"
@@ -145,6 +146,10 @@ type comparison struct {
 // newDifference returns the difference that the arguments EXPORT [FROM] [TO]
 // [RESOURCE...] select.
 func (a *app) newDifference(r *reader, args []string, nearest bool) (*difference, error) {
+	if export, name := cutSnapshot(args[0]); name != "" {
+		return nil, config.WithHint(fmt.Errorf("%s: diff accepts a snapshot only after the export", term.Word(args[0])),
+			fmt.Sprintf("`oktasync diff %s`", term.Safe(term.ShellWord(export)+" "+term.ShellWord(name))))
+	}
 	names, args := args[1:], args[:1]
 	for len(names) > 0 && snapshot.ResourceNamed(names[0]) == nil && len(args) < 3 {
 		args, names = append(slices.Clip(args), names[0]), names[1:]

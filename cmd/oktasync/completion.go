@@ -54,8 +54,8 @@ func argumentsOf() map[string]candidates {
 	read := exportAt(quarantinedNames)
 	return map[string]candidates{
 		"plan": manyExports, "apply": manyExports, "verify": manyExports,
-		"list": oneExport, "history": oneExport, "access": oneExport, "adopt": oneExport,
-		"show": exportAt(snapshotNames), "report": exportAt(snapshotNames), "prune": exportAt(snapshotNames), "diff": exportThenSnapshots,
+		"list": oneExport, "history": oneExport, "adopt": oneExport,
+		"show": exportAt(snapshotNames), "report": exportAt(snapshotNames), "access": exportAt(snapshotNames), "prune": exportAt(snapshotNames), "diff": exportThenSnapshots,
 		"quarantine list": oneExport, "quarantine show": read, "quarantine diff": read,
 		"quarantine release": read, "quarantine drop": requiredRead,
 	}
