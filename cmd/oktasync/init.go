@@ -285,8 +285,7 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 	}
 	doc.Next = "oktasync doctor --config " + term.ShellWord(in.config)
 	if in.signer != nil {
-		host, _ := os.Hostname()
-		doc.SigningKey = &initSigner{in.signingKeyFile, in.signer.Fingerprint(), in.signer.AllowedSigner("oktasync@" + cmp.Or(host, "localhost"))}
+		doc.SigningKey = &initSigner{in.signingKeyFile, in.signer.Fingerprint(), allowedSigner(in.signer)}
 	}
 	if in.changeRequest {
 		doc.ChangeRequest = strings.NewReplacer("@org@", cmp.Or(in.orgURL, "the org"), "@jwk@", string(jwk),
@@ -300,6 +299,12 @@ func newInitDocument(in initializer) (doc initDocument, err error) {
 		}
 	}
 	return doc, nil
+}
+
+// allowedSigner returns the line of signer for an auditor's allowed_signers file.
+func allowedSigner(signer *sign.Signer) string {
+	host, _ := os.Hostname()
+	return signer.AllowedSigner("oktasync@" + cmp.Or(host, "localhost"))
 }
 
 // asSentence returns a clause as a sentence, wrapped for the page.

@@ -130,7 +130,7 @@ func (a *app) printValidation(v validated) {
 		fmt.Fprintf(a.stderr, "oktasync: warning: %s\n", warning)
 	}
 	if v.signer != nil {
-		fmt.Fprintf(a.stdout, "snapshots are signed by %s; a line for allowed_signers: WHO %s\n", v.signer.Fingerprint(), v.signer.PublicKey())
+		fmt.Fprintf(a.stdout, "snapshots are signed by %s; the auditor's allowed_signers gets this line:\n%s\n", v.signer.Fingerprint(), allowedSigner(v.signer))
 	}
 }
 
