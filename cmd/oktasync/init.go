@@ -333,12 +333,7 @@ func (a *app) printInit(in initializer) error {
 		fmt.Fprintln(a.stderr, "paste the public key above into the service app: General, Client Credentials, Add key")
 	}
 	if s := doc.SigningKey; s != nil {
-		fmt.Fprintf(a.stderr, "snapshots will be signed by %s (%s); the auditor's allowed_signers gets this line:\n", s.File, s.Fingerprint)
-		to := a.stdout
-		if in.json || in.changeRequest { // standard output has another document
-			to = a.stderr
-		}
-		fmt.Fprintln(to, s.AllowedSigner)
+		fmt.Fprintf(a.stderr, "snapshots will be signed by %s (%s); the auditor's allowed_signers gets this line:\n%s\n", s.File, s.Fingerprint, s.AllowedSigner)
 	}
 	for _, key := range doc.Missing {
 		fmt.Fprintf(a.stderr, "set %s in %s\n", key, doc.Config)
