@@ -109,3 +109,22 @@ func TestDaemonReportsDamage(t *testing.T) {
 	check(t, os.Remove(filepath.Join(filepath.Dir(csv), "requests.ndjson")))
 	serves(s.daemonConfig(yearly), "", http.StatusServiceUnavailable, "requests.ndjson is missing\n", damaged)
 }
+
+// An export is failing if all its snapshots were pruned, until the next one.
+func TestDaemonReportsPrunedExport(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 94})
+	s.must(t, 0, "apply")
+	newest, err := os.Readlink(s.path("snapshots/all-users/latest"))
+	check(t, err)
+	s.must(t, 0, "prune", "all-users@"+newest, "--reason", "GDPR-12")
+	if out := s.must(t, 0, "status").stdout; !strings.Contains(out, "all-users  failing  0 ") || !strings.Contains(out, "\nall-users: no snapshot: all were pruned\n") {
+		t.Errorf("status:\n%s", out)
+	}
+	d := s.start(t, "    schedule: 0 0 1 1 *\n")
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing", "no snapshot: all were pruned", "oktasync apply all-users")
+	s.must(t, 0, "apply")
+	if out := s.must(t, 0, "status").stdout; !strings.Contains(out, "all-users  up to date  1 ") {
+		t.Errorf("status:\n%s", out)
+	}
+}

@@ -28,11 +28,15 @@ func (a *app) listCommand() *cobra.Command {
 		}
 		manifests := []snapshot.Manifest{}
 		for _, name := range names {
-			list, damage := daemon.Survey(r.Store, name)
-			for _, text := range damage {
+			found := daemon.Survey(r.Store, name)
+			for _, text := range found.Damage {
 				fmt.Fprintf(a.stderr, "oktasync: note: %s\n", term.Safe(text))
 			}
-			for _, s := range list {
+			if n := found.Pruned; n > 0 {
+				fmt.Fprintf(a.stderr, "oktasync: note: %s: %s not listed; the manifests are in %s/%s\n",
+					name, term.Plural(n, "pruned snapshot"), name, snapshot.PrunedDir)
+			}
+			for _, s := range found.Snapshots {
 				manifests = append(manifests, s.Manifest)
 			}
 		}

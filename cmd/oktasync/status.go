@@ -85,6 +85,7 @@ type exportStatus struct {
 	Damage       []string          `json:"damage"`   // found without hashing
 
 	carried      string // describes Carried and CarriedSince; "": all were read
+	reason       string // of State; "": none
 	unreconciled string // why the newest snapshot isn't reconciled; "": it is, or nothing was compared
 }
 
@@ -92,11 +93,12 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name, Records: map[string]int{}, Unavailable: map[string]string{}}
 	c, wrong := r.checkpoint(name)
 	store := r.WithCheckpoint(c)
-	list, damage := daemon.Survey(store, name)
+	found := daemon.Survey(store, name)
 	if wrong != nil {
-		damage = append(damage, wrong.Error())
+		found.Damage = append(found.Damage, wrong.Error())
 	}
-	st.Snapshots, st.Damage = len(list), append([]string{}, damage...)
+	list := found.Snapshots
+	st.Snapshots, st.Damage = len(list), append([]string{}, found.Damage...)
 	if len(list) > 0 {
 		newest := list[len(list)-1]
 		st.Newest, st.Sequence, st.Settled = newest.Name(), newest.Manifest.Sequence, &newest.Manifest.Read.Settled
@@ -127,11 +129,8 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	if t := history.LastDone.Time.Time; !t.IsZero() {
 		began = t
 	}
-	h := daemon.HealthOf(export, history, when, began, now)
-	if h.State == daemon.StateUpToDate {
-		h = h.Damaged(st.Verified, damage, now)
-	}
-	st.State = h.State
+	h := daemon.HealthOf(export, history, when, began, now).Surveyed(st.Verified, found, now)
+	st.State, st.reason = h.State, h.Reason
 	if !h.Since.IsZero() && !h.Since.Equal(now) { // the start of damage that was just found is unknown
 		st.Since = &h.Since
 	}
@@ -179,8 +178,8 @@ func (a *app) printStatus(r *reader, statuses []exportStatus) error {
 		for _, name := range slices.Sorted(maps.Keys(st.Unavailable)) {
 			fmt.Fprintf(a.stdout, "%s: %s doesn't record %s: %s\n", st.Export, st.Newest, name, term.Safe(st.Unavailable[name]))
 		}
-		if st.LastError != "" && st.State != daemon.StateUpToDate {
-			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.LastError))
+		if st.State == daemon.StateFailing || st.State == daemon.StateQuarantined {
+			fmt.Fprintf(a.stdout, "%s: %s\n", st.Export, term.SafeLines(st.reason))
 		}
 		if v := st.Verified; v != nil {
 			fmt.Fprintf(a.stdout, "%s: verified %s: %s\n", st.Export, v.Time.In(r.zone(st.Export)).Format(shortTime), term.Safe(v.String()))

@@ -55,7 +55,7 @@ func newDaemon(o Options, log *slog.Logger) *daemon {
 	d := &daemon{
 		Options: o, level: new(slog.LevelVar), log: log, scheduler: scheduler.New(), started: time.Now(),
 		histories:  histories{cache: make(map[string]cachedHistory), last: make(map[string]Health)},
-		damages:    damages{cache: make(map[string]survey)},
+		surveys:    surveys{cache: make(map[string]survey)},
 		failures:   failures{last: make(map[string]failure)},
 		unaccepted: failures{last: make(map[string]failure)},
 		statuses:   statuses{totals: make(map[string]map[string]int), roles: make(map[string]roleChange)},

@@ -14,7 +14,7 @@ type State string
 
 const (
 	StateUpToDate    State = "up to date"
-	StateFailing     State = "failing"     // the last reconcile failed
+	StateFailing     State = "failing"     // the last reconcile failed, or all snapshots were pruned
 	StateQuarantined State = "quarantined" // the guard stopped the last read
 	StateOverdue     State = "overdue"     // a due time has passed without a reconcile
 	StateDamaged     State = "damaged"     // the last verify or Survey found a problem
@@ -73,19 +73,28 @@ func HealthOf(export reconcile.Export, history snapshot.History, when scheduler.
 	return h
 }
 
-// Damaged returns h, changed to damaged if the last verify found problems or
-// Survey found damage.
-func (h Health) Damaged(v *Verified, damage []string, now time.Time) Health {
+// Surveyed returns h. An export that is up to date is changed to damaged if the last
+// verify found problems or Survey found damage, and to failing if all its snapshots
+// were pruned.
+func (h Health) Surveyed(v *Verified, found Surveyed, now time.Time) Health {
+	damage := found.Damage
 	switch {
+	case h.State != StateUpToDate:
 	case v != nil && v.Problems != "":
 		h.State, h.Since, h.Reason = StateDamaged, v.Time.Time, "the last verify found "+v.Problems
 	case len(damage) == 1:
 		h.State, h.Since, h.Reason = StateDamaged, now, damage[0]
 	case len(damage) > 1:
 		h.State, h.Since, h.Reason = StateDamaged, now, fmt.Sprintf("%s, and %d more", damage[0], len(damage)-1)
+	case found.allPruned:
+		h.State, h.Since, h.Reason = StateFailing, now, allPruned
 	}
 	return h
 }
+
+// allPruned is the reason of an export that is failing because all its snapshots were
+// pruned.
+const allPruned = "no snapshot: all were pruned"
 
 // Verified is the result of the daemon's last verify, from the journal.
 type Verified struct {

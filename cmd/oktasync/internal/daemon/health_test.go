@@ -53,24 +53,27 @@ func TestHealthOf(t *testing.T) {
 	}
 }
 
-// An export is damaged if the last verify or Survey found a problem.
-func TestHealthDamaged(t *testing.T) {
+// An export is damaged if the last verify or Survey found a problem, and failing if it has
+// no snapshot left.
+func TestHealthSurveyed(t *testing.T) {
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	hour := snapshot.At(now.Add(-time.Hour))
 	for _, test := range []struct {
 		verified *Verified
-		damage   []string
+		found    Surveyed
 		want     string
 	}{
-		{nil, nil, "up to date"},
-		{&Verified{Time: hour}, nil, "up to date"},
-		{&Verified{Time: hour, Problems: "3 problems"}, nil, "damaged since 2026-11-22T23:00:00Z: the last verify found 3 problems"},
-		{&Verified{Time: hour, Problems: "1 problem"}, []string{"a is missing"}, "damaged since 2026-11-22T23:00:00Z: the last verify found 1 problem"},
-		{&Verified{Time: hour}, []string{"a is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing"},
-		{nil, []string{"a is missing", "b is missing", "c is missing"}, "damaged since 2026-11-23T00:00:00Z: a is missing, and 2 more"},
+		{nil, Surveyed{}, "up to date"},
+		{nil, Surveyed{Pruned: 2}, "up to date"},
+		{nil, Surveyed{Pruned: 2, allPruned: true}, "failing since 2026-11-23T00:00:00Z: no snapshot: all were pruned"},
+		{&Verified{Time: hour}, Surveyed{}, "up to date"},
+		{&Verified{Time: hour, Problems: "3 problems"}, Surveyed{}, "damaged since 2026-11-22T23:00:00Z: the last verify found 3 problems"},
+		{&Verified{Time: hour, Problems: "1 problem"}, Surveyed{Damage: []string{"a is missing"}}, "damaged since 2026-11-22T23:00:00Z: the last verify found 1 problem"},
+		{&Verified{Time: hour}, Surveyed{Damage: []string{"a is missing"}}, "damaged since 2026-11-23T00:00:00Z: a is missing"},
+		{nil, Surveyed{Damage: []string{"a is missing", "b is missing", "c is missing"}}, "damaged since 2026-11-23T00:00:00Z: a is missing, and 2 more"},
 	} {
-		if got := (Health{State: StateUpToDate}).Damaged(test.verified, test.damage, now).String(); got != test.want {
-			t.Errorf("damaged(%v, %q) = %q, want %q", test.verified, test.damage, got, test.want)
+		if got := (Health{State: StateUpToDate}).Surveyed(test.verified, test.found, now).String(); got != test.want {
+			t.Errorf("Surveyed(%v, %+v) = %q, want %q", test.verified, test.found, got, test.want)
 		}
 	}
 	if n := (&Verified{Problems: "12 problems"}).problems(); n != 12 {

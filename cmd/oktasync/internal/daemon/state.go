@@ -35,7 +35,7 @@ type daemon struct {
 	scheduler  *scheduler.Scheduler
 	started    time.Time
 	histories  histories
-	damages    damages
+	surveys    surveys
 	witness    snapshot.Witness // of published snapshots
 	failures   failures         // of reconciles
 	unaccepted failures         // states that watch doesn't accept

@@ -56,10 +56,8 @@ func (s *service) health(export reconcile.Export) Health {
 	if err != nil {
 		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
 	}
-	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now)
-	if h.State == StateUpToDate {
-		h = h.Damaged(LastVerified(history), s.damages.of(s.store, export.Name, history.Lines), now)
-	}
+	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now).
+		Surveyed(LastVerified(history), s.surveys.of(s.store, export.Name, history.Lines), now)
 	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
 		h = f.Health
 	}
@@ -164,6 +162,9 @@ func (s *service) exportStatus(export reconcile.Export) web.Export {
 func (s *service) remedy(h Health) (text, command string) {
 	switch h.State {
 	case StateFailing:
+		if h.Reason == allPruned {
+			return "run the command: it publishes a new snapshot", "oktasync apply " + h.Export
+		}
 		text = "run the command: it checks the setup, and prints what to change"
 		for _, failures := range []*failures{&s.failures, &s.unaccepted} {
 			if f, ok := failures.of(h.Export); ok && strings.Contains(f.Reason, h.Reason) {
