@@ -14,9 +14,9 @@
 //
 // # Proofs
 //
-// A bearer token can be used by every party that has a copy. A DPoP-bound token
-// can be used only with a private key: the token contains the thumbprint of the
-// public key (RFC 7638, cnf.jkt). A proof is a JWT that this key signs for one
+// Everyone who has a copy of a bearer token can use it. A DPoP-bound token also needs
+// a private key: the token contains the thumbprint of the public key (RFC 7638,
+// cnf.jkt). A proof is a JWT that this key signs for one
 // request. It contains the method (htm), the URL without query and fragment
 // (htu), the time (iat), a unique id (jti) and the hash of the token (ath).
 //
@@ -84,7 +84,7 @@ type Config struct {
 	Audience  string    // of the client assertion; empty: TokenURL, as Okta requires
 	Origins   []string  // servers to which the token may be sent: https://acme.okta.com
 
-	// OptionalScopes are those of Scopes without which a token is accepted.
+	// OptionalScopes are those of Scopes that the server need not grant.
 	OptionalScopes []string
 
 	// Algorithms is the server's metadata value dpop_signing_alg_values_supported

@@ -31,8 +31,8 @@ type Transport struct {
 //
 // If the authentication is still rejected, RoundTrip returns an *[Error]. It
 // returns all other responses unchanged, such as Okta's 401 with the code E0000015 for
-// a feature that the org doesn't have, and also a rejection that it could not
-// retry because of the body. It waits for a token until req's context ends.
+// a feature that the org doesn't have. It also returns a rejection unchanged if it
+// could not retry because of the body. It waits for a token until req's context ends.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.check(req); err != nil {
 		closeBody(req)

@@ -25,9 +25,9 @@ type Error struct {
 	Tries     int    // attempts
 	Err       error  // the cause, if it isn't Okta's status
 
-	// From and To are the range of lastUpdated, without To, of the records that
-	// Okta can't return even as a single page. If From is zero, the page had no
-	// range. If To is zero, the range had no end.
+	// From and To are the lastUpdated of records that Okta fails to return in any
+	// page: from From, to before To. If From is zero, the page had no range. If To is
+	// zero, the range had no end.
 	From, To time.Time
 }
 

@@ -20,7 +20,7 @@ const (
 )
 
 // Governor keeps the requests of all its clients within a share of an org's rate
-// limits. It takes limit, rest and reset of each bucket from the headers of every
+// limits. It takes the state of each bucket from the rate-limit headers of every
 // response, so it doesn't provoke a 429.
 //
 // In each window, the governor uses its share as fast as possible and then waits
@@ -310,9 +310,9 @@ func (b *bucket) limit(name string, share float64) Limit {
 	return l
 }
 
-// End returns the earliest time at which this many more requests can have been
-// sent, if other clients leave the share: now, or after the windows that the
-// requests need.
+// End returns the earliest time at which this many more requests can have been sent:
+// now, or after the windows that they need. It assumes that other clients don't use the
+// share of the governor.
 func (l Limit) End(requests int, now time.Time) time.Time {
 	left, reset := max(l.Share-l.Used, 0), l.Reset
 	if !now.Before(reset) {

@@ -36,9 +36,9 @@ type Query struct {
 	Borders []time.Time
 
 	// KnownBefore, if set, limits the extra work that a read does if Okta's
-	// pages may have skipped a record. The caller then has an earlier complete
-	// read, compares it with this one, and uses [Client.Find] for each record
-	// that is missing and was last updated before KnownBefore.
+	// pages may have skipped a record. Set it only if you compare this read with
+	// an earlier complete one, and call [Client.Find] for each record that is
+	// missing and was last updated before KnownBefore.
 	KnownBefore time.Time
 
 	// SkipForbidden makes Find ignore records that the app isn't allowed to read.
@@ -102,9 +102,9 @@ type ReadResult struct {
 	Rows     int // records in all responses: calls of Sink.Record and Sink.Outside
 
 	// Settled reports that the last pass found no change since the start. It is
-	// true without a pass if Okta can't filter the resource by lastUpdated, as
-	// [Apps] and [GroupRules]: the caller compares two lists. It is also true
-	// for the strategy PerParent, and with Query.Filter or Query.Stats.
+	// true without a pass if Okta can't filter the resource by lastUpdated, such as
+	// [Apps] and [GroupRules]: there, the caller must compare two lists. It is also
+	// true for the strategy PerParent, and with Query.Filter or Query.Stats.
 	Settled bool
 
 	Certificates Certificates // nil without TLS

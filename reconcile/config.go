@@ -16,10 +16,10 @@ import (
 //
 // Read passes every record that the query selects to the sink at least once, in
 // any order, and every request that it made. Find does the same for the records
-// with these ids. A record that Find does not pass does not exist. Both return
-// an error unless the read is complete, after their retries; an [*UnavailableError] if
-// the app can't read the resource. Calls of the sink
-// are serialized, and none follows the return. Several reads may run at once.
+// with these ids. A record that Find does not pass does not exist. Both retry, and return
+// an error unless the read is complete. The error is an [*UnavailableError] if the app
+// can't read the resource. Calls of the sink are serialized, and none follows the return.
+// Several reads may run at once.
 type Source interface {
 	Read(ctx context.Context, query oktaclient.Query, sink oktaclient.Sink) (oktaclient.ReadResult, error)
 	Find(ctx context.Context, query oktaclient.Query, ids []string, sink oktaclient.Sink) (oktaclient.ReadResult, error)

@@ -2,13 +2,13 @@
 // resources from an org, compares them with the newest snapshot, checks the
 // difference with a guard, and publishes a snapshot.
 //
-// The commands plan and apply and the daemon call it. Start with
+// The commands plan and apply and the daemon call it. Start reading at
 // [Reconciler.Reconcile], then [Reconciler.Plan].
 //
 // A [Source] returns records in any order. They are reduced to the declared attributes,
 // and sorted in unnamed temporary files. One merge of two sorted streams compares them
-// with the newest snapshot. So memory doesn't grow with the users, members and
-// assignments; it has about 200 bytes per group and app.
+// with the newest snapshot. Memory grows by about 200 bytes for each group and app, but not
+// with users, members and assignments.
 //
 // The files: config.go (the input), read.go (the order of reads), scope.go (the read of
 // one scope), children.go (lists of each group and app), incremental.go (lists that are

@@ -33,7 +33,7 @@ type Users struct {
 }
 
 // Resource declares which attributes of a resource are kept, which changes count,
-// and when the guard stops a read. All these resources have the same keys, with other
+// and when the guard stops a read. All these resources have the same keys, with different
 // defaults.
 type Resource struct {
 	Attributes Attributes `yaml:"attributes"`
@@ -46,8 +46,8 @@ type Resource struct {
 	Formats []string `yaml:"formats" example:"[ndjson]"`
 }
 
-// GroupMembers declares the members of groups. It has the keys of the other resources,
-// and these:
+// GroupMembers declares the members of groups. It has the keys of the other resources, and
+// also refresh and full.
 type GroupMembers struct {
 	Attributes Attributes `yaml:"attributes"`
 	Changes    Changes    `yaml:"changes"`

@@ -2,8 +2,8 @@
 // compares them with the newest snapshot, and publishes a new one. It never changes
 // anything in Okta.
 //
-// Start reading here: main.go has the list of commands, and app.go the exit statuses.
-// Each command has a file. The packages below internal contain the configuration
+// Start reading at main.go, which has the list of commands, and at app.go, which has the
+// exit statuses. Each command has a file. The packages below internal contain the configuration
 // (config), the connection to an org (org), and the daemon (daemon).
 package main
 

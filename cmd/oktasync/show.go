@@ -84,8 +84,8 @@ func (a *app) noteState(r *reader, s *snapshot.Snapshot, asked string) error {
 	return nil
 }
 
-// prunedText says which snapshots were pruned, and by whom or by what, as the journal
-// records it: "1 snapshot was pruned by retention, 20261123T060000Z".
+// prunedText describes pruned snapshots, and who or what pruned them according to the
+// journal: "1 snapshot was pruned by retention, 20261123T060000Z".
 func (r *reader) prunedText(export, noun string, names []string) string {
 	var causes []string
 	left := slices.Clone(names)

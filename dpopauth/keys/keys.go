@@ -101,8 +101,8 @@ func newKey(s crypto.Signer, id, alg string) (*Key, error) {
 // JSON encoder or from the signer. A remote signer may block.
 func (k *Key) SignProof(claims any) (string, error) { return k.m.compact(k.m.proof, claims) }
 
-// SignAssertion returns a client assertion (RFC 7523, section 3) in the same way.
-// Its header contains the key's id, if it has one.
+// SignAssertion returns a client assertion (RFC 7523, section 3) with the given claims.
+// Its header contains the key's id, if it has one. The errors are those of SignProof.
 func (k *Key) SignAssertion(claims any) (string, error) {
 	return k.m.compact(encode(header{Type: "JWT", Algorithm: k.m.alg.name, ID: k.id}), claims)
 }

@@ -51,8 +51,8 @@ func (o *Org) Join(n int) []string {
 	return ids
 }
 
-// Move, Touch and the methods below change n users, and return their ids. They
-// prefer users who have not been changed yet.
+// Move, Touch, Suspend, Unsuspend, Deactivate and Reactivate change n users, and return
+// their ids. They prefer users who have not been changed yet.
 func (o *Org) Move(n int) []string       { return o.change(Move, n) }
 func (o *Org) Touch(n int) []string      { return o.change(Touch, n) }
 func (o *Org) Suspend(n int) []string    { return o.change(Suspend, n) }

@@ -61,7 +61,7 @@ type Config struct {
 	ClockOffset time.Duration // the org's clock minus this machine's
 	Latency     time.Duration // added to every request
 	GroupLimit  int           // the most groups of a page; 0: 10,000, as documented. Some orgs have 200
-	MemberLimit int           // the largest page of members that the org can serve, else 500; 0: 1,000
+	MemberLimit int           // the largest page of members that the org can serve; a larger one gets status 500. 0: 1,000
 	GroupStats  GroupStats    // defects of the counts in a list of groups with expand=stats
 	IndexLag    time.Duration // delay until filter, search and q show a change
 	MemberLag   time.Duration // the longest delay until a list of members shows a change; Okta: 3 s
@@ -95,7 +95,7 @@ type GroupStats struct {
 	Missing bool          // a third of the groups have none
 	Wrong   bool          // usersCount of a third of the groups is one too high
 	Delay   time.Duration // of each group in a page
-	Limit   int           // the largest page that the org can serve, else 500; 0: unlimited
+	Limit   int           // the largest page that the org can serve; a larger one gets status 500. 0: unlimited
 }
 
 // Certificate is the certificate of a [Server]. The zero value is a valid one.

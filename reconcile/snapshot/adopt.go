@@ -82,8 +82,8 @@ func (w *Writer) adopt(a Adoption, c *Checkpoint) error {
 	return w.relink(w.newest.Name())
 }
 
-// Accepts reports whether a Writer of s accepts the key of a checkpoint. In a store
-// without a signed checkpoint, there is no key.
+// Accepts reports whether a Writer of s accepts the key of a checkpoint. A checkpoint that
+// isn't signed is accepted.
 func (s *Store) Accepts(c *Checkpoint) bool {
 	w := &Writer{store: s, export: c.Export}
 	return c.SignedBy == nil || w.checkKey(c) == nil

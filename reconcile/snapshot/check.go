@@ -12,8 +12,8 @@ import (
 	"oktasync/reconcile/snapshot/edges"
 )
 
-// ParseManifest parses a manifest.json. It accepts only the bytes that a writer of the
-// returned manifest writes.
+// ParseManifest parses a manifest.json. It accepts only the exact bytes that the store
+// writes for the returned manifest.
 func ParseManifest(data []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := parseDocument(data, snapshotFormat, m); err != nil {
@@ -193,8 +193,8 @@ func (c Counts) refreshed(r *Resource) bool {
 	return c.Carried == 0 && c.CarriedSince == nil
 }
 
-// MemberCounter returns a counter for CheckMembers, or nil if no members of single
-// groups are in the manifest.
+// MemberCounter returns a counter for CheckMembers, or nil if the manifest has no
+// numbers of members of single groups.
 func (m *Manifest) MemberCounter() *edges.Counter {
 	if m.Control == nil || m.Control.Groups == nil {
 		return nil

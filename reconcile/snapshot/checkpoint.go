@@ -83,7 +83,7 @@ func (c *Checkpoint) Head() Head {
 	}
 }
 
-// SameAs reports whether two checkpoints are the same file.
+// SameAs reports whether two checkpoints have the same bytes.
 func (c *Checkpoint) SameAs(other *Checkpoint) bool {
 	return (c == nil) == (other == nil) && (c == nil || bytes.Equal(c.data, other.data))
 }

@@ -126,7 +126,7 @@ type Changes struct {
 type Guard struct {
 	MaxRemoved     Limit  `json:"max_removed"`               // of the records before
 	MaxDeactivated *Limit `json:"max_deactivated,omitempty"` // of the records that were active before; only of users
-	AtLeast        int    `json:"at_least"`                  // fewer records never trip the limits
+	AtLeast        int    `json:"at_least"`                  // the fewest records for which the limits stop a read
 	Min            int    `json:"min"`                       // the fewest records of any read
 }
 

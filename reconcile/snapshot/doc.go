@@ -91,8 +91,8 @@
 //   - The checkpoint covers the newest snapshot, and latest doesn't point to it, or a
 //     CSV file of it is missing: restore them, append "repaired".
 //   - The checkpoint covers an event "pruned", but the snapshot is still in its place:
-//     do nothing. The next prune decides again. Retention never prunes the newest
-//     snapshot, so a person erased it: remove its records.
+//     do nothing. The next prune decides again. But if it is the newest snapshot, remove
+//     its records: a person erased it, because retention never prunes the newest one.
 //   - The checkpoint covers an event "pruned", but pruned/NAME still contains records:
 //     remove the records.
 //   - The checkpoint covers an event "dropped", or "published" with the digest of a

@@ -336,7 +336,7 @@ func readAtMost(r io.Reader, most int64) ([]byte, error) {
 	return data, err
 }
 
-// Existing returns path, or the nearest folder above it that is there.
+// Existing returns path if it exists, or the nearest folder above it that exists.
 func Existing(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

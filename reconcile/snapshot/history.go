@@ -94,9 +94,9 @@ func (s *Store) Journal(export string) (History, error) {
 	return h, err
 }
 
-// A Ledger gathers the events of a journal that have an effect on the store, and the
-// reviews. A line adopted removes the events after the head from which it goes on: these lines were
-// not verified.
+// A Ledger collects the reviews of a journal, and the events that have an effect on the
+// store. An event "adopted" removes the events after its old head, because those lines
+// were not verified.
 type Ledger struct {
 	Lines int
 	Last  string // digest of the last line
@@ -111,12 +111,12 @@ type Ledger struct {
 	all    *Digest
 }
 
-// ErrAdopted means that a line adopted doesn't have the digest of the lines before it,
-// which don't follow each other.
+// ErrAdopted means that lines don't follow each other, and that the event "adopted" after
+// them has another digest than that of these lines.
 var ErrAdopted = errors.New("adopted other lines than those before it")
 
-// Add adds a line, with its line feed. If the line isn't an event, doesn't follow the
-// line before it, or is ErrAdopted, Add also returns an error.
+// Add adds a line, with its line feed. It also returns an error if the line isn't an event
+// or doesn't follow the line before it; for an event "adopted", see ErrAdopted.
 func (l *Ledger) Add(line []byte) error {
 	if l.all == nil {
 		l.all = NewDigest()

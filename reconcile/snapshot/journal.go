@@ -42,7 +42,7 @@ type Event struct {
 	ReviewSHA256    string   `json:"review_sha256,omitempty"`    // review_recorded: of the file with the decisions about the snapshot
 	Files           []string `json:"files,omitempty"`            // pruned, dropped: the files that are removed; adopted: those that the newest snapshot lacks
 	OldHead         string   `json:"old_head,omitempty"`         // adopted: the head before
-	NewHead         string   `json:"new_head,omitempty"`         // adopted: the head that the writer goes on from
+	NewHead         string   `json:"new_head,omitempty"`         // adopted: the head from which the writer continues
 	Lost            string   `json:"lost,omitempty"`             // adopted: a head that was kept outside the store
 	Accepted        []string `json:"accepted,omitempty"`         // adopted: digests of the accepted findings
 	JournalSHA256   string   `json:"journal_sha256,omitempty"`   // adopted: of all bytes before this line

@@ -40,7 +40,7 @@ type Manifest struct {
 	Files     []File            `json:"files"`
 	Journal   JournalHead       `json:"journal"`
 	SignedBy  *string           `json:"signed_by"` // the key's fingerprint; null: not signed
-	Previous  *Link             `json:"previous"`  // null for sequence 1 alone
+	Previous  *Link             `json:"previous"`  // null only for sequence 1
 }
 
 // Org is the Okta org that was read.
@@ -188,7 +188,7 @@ type File struct {
 	ContentSHA256 string `json:"content_sha256,omitempty"` // of what is compressed in it
 }
 
-// JournalHead is the journal as it stood when a manifest was made.
+// JournalHead describes the journal just before a publish.
 type JournalHead struct {
 	Lines  int    `json:"lines"`
 	SHA256 string `json:"sha256"` // of line number Lines, line feed included
@@ -338,8 +338,8 @@ func (m *Manifest) fileNames() []string {
 	return names
 }
 
-// TombstoneNames returns the names of the files that stay of a pruned snapshot, if it
-// has them.
+// TombstoneNames returns the names of the files that a prune keeps: manifest, signature
+// and time stamp. The time stamp may not exist.
 func (m *Manifest) TombstoneNames() []string {
 	if m.SignedBy == nil {
 		return []string{ManifestFile, TimestampFile}
@@ -347,8 +347,8 @@ func (m *Manifest) TombstoneNames() []string {
 	return []string{ManifestFile, SignatureFile, TimestampFile}
 }
 
-// ChangesNames returns the names of the changes files that m lists. They can stay of a
-// pruned snapshot.
+// ChangesNames returns the names of the changes files that m lists. A prune can keep these
+// files.
 func (m *Manifest) ChangesNames() []string {
 	return slices.DeleteFunc(m.fileNames(), func(name string) bool { return !strings.HasSuffix(name, changesSuffix) })
 }

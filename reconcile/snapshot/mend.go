@@ -219,7 +219,7 @@ func (w *Writer) checkTail(snap *Snapshot) (*tail, error) {
 
 // Unfinished returns what the next Writer completes or removes after the lines that
 // c covers, or "" if there is nothing. A state that no interruption leaves is a
-// *MismatchError. allowed, if not nil, accepts keys.
+// *MismatchError. The keys of signatures must be in allowed, unless it is nil.
 func (s *Store) Unfinished(ctx context.Context, c *Checkpoint, allowed *sign.AllowedSigners) (string, error) {
 	reader := *s
 	reader.allowed = allowed

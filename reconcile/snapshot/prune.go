@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ReasonRetention is the reason of a line pruned of [Writer.Prune].
+// ReasonRetention is the reason in the events "pruned" of [Writer.Prune].
 const ReasonRetention = "retention"
 
 // Prune removes the records of the snapshots that r doesn't keep, oldest first, and
@@ -120,9 +120,9 @@ func (w *Writer) known(published map[string]string, names []string) []string {
 	})
 }
 
-// Erase removes the records of one snapshot, like Prune, and journals the user and
-// the reason. The newest snapshot can be erased too: then the next one has nothing
-// to compare with.
+// Erase removes the records of one snapshot, like Prune. The journal records the user and
+// the reason. The newest snapshot can be erased too: then the next one is compared with
+// nothing.
 func (w *Writer) Erase(ctx context.Context, name, user, reason string) error {
 	err := w.erase(ctx, name, user, reason)
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"oktasync/reconcile/snapshot/sign"
 )
 
-// Publish publishes a snapshot of d. After an error, the newest snapshot is the one
-// before; or, if only one of the last steps has failed, the next Writer completes
-// the publish, and this one does nothing more.
+// Publish publishes a snapshot of d. After an error, the newest snapshot is still the
+// previous one. But if only one of the last steps has failed, the next Writer completes
+// the publish, and this Writer does nothing more.
 //
 // Readers see only what is on disk. A crash between two steps leaves a state that
 // the next Writer completes or removes, and that Verify reports as unfinished:

@@ -174,8 +174,8 @@ func (w *Writer) dropOldReads() error {
 	return nil
 }
 
-// Drop removes a quarantined read. The journal records its digest, the user and the
-// reason before. A read that is missing or has changed can be dropped, if a covered line
+// Drop removes a quarantined read. The journal first records its digest, the user and the
+// reason. A read that is missing or has changed can be dropped, if a covered line
 // names it.
 func (w *Writer) Drop(name string, user, reason string) error {
 	err := w.dropNamed(name, user, reason)

@@ -90,15 +90,16 @@ type Time struct{ time.Time }
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// At returns t as the store keeps it, without what is below a millisecond.
+// At returns t as the store writes it, truncated to milliseconds.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
 func (t Time) String() string { return t.UTC().Format(timeLayout) }
 
-// MarshalJSON and UnmarshalJSON take the place of those of time.Time, which
-// know other forms.
+// MarshalJSON implements json.Marshaler. Unlike that of time.Time, it always writes
+// milliseconds.
 func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
 
+// UnmarshalJSON implements json.Unmarshaler. It accepts only what MarshalJSON writes.
 func (t *Time) UnmarshalJSON(data []byte) (err error) {
 	t.Time, err = time.Parse(`"`+timeLayout+`"`, string(data))
 	return err
@@ -231,15 +232,15 @@ func DigestOf(data []byte) string {
 }
 
 // HasHole reports whether a file of this size has a hole: a part that takes time to
-// read, and no space on disk. It returns false if the file system doesn't say.
+// read, and no space on disk. It returns false if the file system doesn't report holes.
 func HasHole(f *os.File, size int64) bool {
 	hole, err := f.Seek(0, unix.SEEK_HOLE)
 	_, back := f.Seek(0, io.SeekStart)
 	return err == nil && back == nil && hole < size
 }
 
-// DigestOfFile returns the SHA-256 of a regular file. Of a file with holes, it covers
-// only the parts that take space on disk, with their positions, and the size.
+// DigestOfFile returns the SHA-256 of a regular file. For a file with holes, it is the
+// SHA-256 of the size, and of the parts that take space on disk, with their positions.
 func DigestOfFile(path string) (string, error) {
 	f, err := OpenPlain(path)
 	if err != nil {

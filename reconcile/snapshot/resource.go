@@ -20,8 +20,8 @@ type Resource struct {
 	Name    string          // "users"; names the files and the manifest's member
 	Noun    string          // one record, for people: "user"
 	Key     []string        // top-level members whose values identify a record; of an edge: its two ends
-	Parent  *Resource       // the records of which each have a list of this resource; nil: none
-	Other   *Resource       // to which an edge connects a record of Parent; nil: the records connect nothing else
+	Parent  *Resource       // each of its records has a list of this resource; nil: none
+	Other   *Resource       // the other end of an edge; nil: the records aren't edges
 	Allowed []string        // paths of Okta's object that may be stored; empty: all
 	Label   diff.Label      // how people recognize a record
 	Beside  string          // the column of Label beside the record's id in the CSV files of other resources
@@ -107,7 +107,8 @@ func (r *Resource) CanHave(path string, attrs canonjson.Attributes) bool {
 	})
 }
 
-// Paths returns all attributes that records can have, or nil if Okta's objects decide.
+// Paths returns all attributes that records can have, or nil if a record can have any
+// attribute of Okta's object.
 func (r *Resource) Paths() []string {
 	if r.members == nil {
 		return r.Allowed

@@ -172,8 +172,9 @@ func (f *checkedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// EachChange returns the changes in the changes file of a resource, in the order of their
-// keys, whose lines wanted accepts; nil accepts all. An error ends it.
+// EachChange returns the changes of a resource, in the order of their keys. It omits the
+// lines for which wanted returns false; nil means that none is omitted. An error ends the
+// sequence.
 func (s *Snapshot) EachChange(r *Resource, wanted func(line []byte) bool) iter.Seq2[*diff.Change, error] {
 	return func(yield func(*diff.Change, error) bool) {
 		changes, err := s.Changes(r)

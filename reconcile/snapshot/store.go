@@ -19,13 +19,13 @@ import (
 )
 
 var (
-	// ErrNoStore means that a folder holds no store, or is not there.
+	// ErrNoStore means that a folder contains no store, or doesn't exist.
 	ErrNoStore = errors.New("no store")
 	// ErrNoSnapshot means that an export has no snapshot yet.
 	ErrNoSnapshot = errors.New("no snapshot")
 )
 
-// OrgError refuses a store that holds the users of another org.
+// OrgError means that a store belongs to another org.
 type OrgError struct {
 	Dir         string
 	Store, Want Org
@@ -43,17 +43,17 @@ func (e *OrgError) Error() string {
 // package timestamp.
 type Stamper func(ctx context.Context, message []byte) (stamp []byte, err error)
 
-// Options say how a store is written.
+// Options configure how a store is written.
 type Options struct {
 	GID     int                  // a group that may read what is published; 0: none
 	Signer  *sign.Signer         // signs snapshots and checkpoints; nil: they are not signed
 	Allowed *sign.AllowedSigners // whose keys are accepted; nil: only that of Signer
 	Stamper Stamper              // requests time stamps; nil: none
-	Witness *Witness             // keeps the heads of the exports beyond this Store; nil: none
+	Witness *Witness             // keeps the heads of the exports, also for later Stores; nil: none
 }
 
 // Names in a store and in the folder of an export. Files and folders that
-// begin with a dot are no part of the evidence.
+// begin with a dot aren't part of the evidence.
 const (
 	StoreFile     = "oktasync.json"
 	LockFile      = ".lock"
@@ -64,10 +64,10 @@ const (
 	partialSuffix = ".partial"
 )
 
-// partial returns the name under which name is made before it is renamed.
+// partial returns the name of a file or folder while it is written.
 func partial(name string) string { return "." + name + partialSuffix }
 
-// PartialOf returns the name that a partial name stands for.
+// PartialOf returns the final name of a partial file or folder, and whether name is partial.
 func PartialOf(name string) (string, bool) {
 	name, hidden := strings.CutPrefix(name, ".")
 	name, ok := strings.CutSuffix(name, partialSuffix)
@@ -96,8 +96,7 @@ type storeMeta struct {
 	Org     Org    `json:"org"`
 }
 
-// Open opens the store in dir for reading. Without one the error is
-// ErrNoStore.
+// Open opens the store in dir for reading. If there is none, the error is ErrNoStore.
 func Open(dir string) (*Store, error) {
 	s := newStore(dir, Options{})
 	if err := s.load(); err != nil {
@@ -106,8 +105,8 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Init opens the store of org in dir for writing, and makes one where there
-// is none. A store of another org is an *OrgError.
+// Init opens the store of org in dir for writing, and creates it if it doesn't exist. If
+// the store belongs to another org, the error is an *OrgError.
 func Init(dir string, org Org, o Options) (*Store, error) {
 	s := newStore(dir, o)
 	if err := s.init(org); err != nil {
@@ -162,8 +161,8 @@ func (s *Store) load() error {
 	return nil
 }
 
-// init loads the store, or makes it. The lock keeps two first runs from
-// making two.
+// init loads the store, or creates it. The lock prevents two first runs from creating
+// two stores.
 func (s *Store) init(org Org) error {
 	if err := s.load(); !errors.Is(err, ErrNoStore) {
 		return errors.Join(err, s.open())
@@ -188,7 +187,7 @@ func (s *Store) init(org Org) error {
 	return s.writeMeta()
 }
 
-// makeFolder makes the store's folder, and those above it that are missing.
+// makeFolder creates the store's folder, and the missing folders above it.
 func (s *Store) makeFolder() error {
 	parent := filepath.Dir(s.dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -204,19 +203,19 @@ func (s *Store) makeFolder() error {
 	return s.files.SyncDir(parent)
 }
 
-// open lets the group into the store's folder, where there is a group.
+// open gives the group, if there is one, access to the store's folder.
 func (s *Store) open() error {
 	if s.published.dir == s.private.dir {
 		return nil
 	}
-	dir, err := os.Open(s.dir) // which may be a link: where a store is, is not for the store to say
+	dir, err := os.Open(s.dir) // follows a link: the configuration selects the folder, not the store
 	if err != nil {
 		return err
 	}
 	return errors.Join(s.published.apply(dir, s.published.dir), dir.Close())
 }
 
-// checkEmpty refuses to make a store among other people's files.
+// checkEmpty returns an error if the folder of a new store contains other files.
 func (s *Store) checkEmpty() error {
 	entries, err := os.ReadDir(s.dir)
 	for _, entry := range entries {
@@ -253,7 +252,7 @@ func (s *Store) writeMeta() error {
 // Dir returns the store's folder.
 func (s *Store) Dir() string { return s.dir }
 
-// ID returns the store's id, which its manifests carry.
+// ID returns the store's id, which its manifests contain.
 func (s *Store) ID() string { return s.meta.StoreID }
 
 // Org returns the org that the store belongs to.
@@ -300,8 +299,8 @@ func Probe(dir string, org Org, o Options) error {
 	return nil
 }
 
-// probeFolder makes a folder where the store's own would be written to, as the
-// store makes them, and removes it again.
+// probeFolder creates a folder in the store, with the same owner and mode as the folders
+// of the store, and removes it. If the store doesn't exist, it uses the folder above.
 func (s *Store) probeFolder() error {
 	dir, err := Existing(s.dir)
 	if err != nil {
@@ -379,7 +378,7 @@ func (s *Store) Checkpoint(export string) (*Checkpoint, error) {
 }
 
 // WithCheckpoint returns a store that uses c, which the caller has checked, and doesn't
-// read the file again: a writer could have exchanged it. If c is nil, it returns s.
+// read the file again, because a writer could have replaced it. If c is nil, it returns s.
 func (s *Store) WithCheckpoint(c *Checkpoint) *Store {
 	if c == nil {
 		return s

@@ -77,10 +77,10 @@ func (w *Writer) Journal(e Event) error {
 	return nil
 }
 
-// RecordReview appends the event that a user had a file with the decisions of a review of
-// snap checked, unless a covered line already has it. digest is the digest of the file.
-// RecordReview returns the event. earlier reports that it was there before. If the
-// checkpoint doesn't cover snap, the error is a *MismatchError.
+// RecordReview appends the event that a user checked a file with decisions about snap, and
+// returns it. digest is the digest of the file. If a covered line already has the event,
+// RecordReview returns that one, and earlier is true. If the checkpoint doesn't cover snap,
+// the error is a *MismatchError.
 func (w *Writer) RecordReview(snap *Snapshot, digest, user string) (e Event, earlier bool, err error) {
 	covered, err := w.covered()
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package recordtest makes and decodes records for the tests of package reconcile
-// and of the packages below it. Start with [ListOf].
+// and of the packages below it. Start reading at [ListOf].
 package recordtest
 
 import (

@@ -1,5 +1,5 @@
 // Package storetest creates stores for the tests of package reconcile and of the
-// packages below it. Start with [Publish].
+// packages below it. Start reading at [Publish].
 package storetest
 
 import (

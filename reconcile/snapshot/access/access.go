@@ -1,7 +1,7 @@
 // Package access finds who is assigned which app or admin role in a snapshot, and through
 // what: directly, through a group, or because an app is open to all users.
 //
-// The commands access and report use it. Start with [Paths] and [Roles] (paths.go), and their
+// The commands access and report use it. Start reading at [Paths] and [Roles] (paths.go), and their
 // rows, [Row] and [RoleRow] (roles.go). The files: user.go and app.go find the paths of a user
 // and of an app, all.go finds all paths, finder.go has their common code, roleholders.go finds
 // the holders of roles, also the members of groups, scan.go finds records without parsing the

@@ -26,7 +26,8 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no %s has the id or %s %q", e.Resource.Noun, nameOf(e.Resource), e.Text)
 }
 
-// Names returns the names that the records have: the texts of Okta that Text could mean.
+// Names returns the names of all records, in which a caller can find one that is similar to
+// Text. They are texts of Okta.
 func (e *NotFoundError) Names() iter.Seq2[string, error] {
 	if e.Resource == snapshot.RoleAssignments {
 		return roleNames(e.in)
@@ -44,8 +45,8 @@ func (e *NotFoundError) Names() iter.Seq2[string, error] {
 	}
 }
 
-// Select returns q with the ids of its user, group and app, which can be names. An object is
-// that of the first snapshot that has it; if none has it, the error is a *NotFoundError.
+// Select returns q with ids instead of the names of its user, group and app. It looks for
+// each object in the snapshots, in their order. If none has it, the error is a *NotFoundError.
 func Select(snapshots []*snapshot.Snapshot, q Query) (Query, error) {
 	for _, wanted := range []struct {
 		resource *snapshot.Resource

@@ -75,7 +75,7 @@ func (m *Member) Path() string {
 	return string(AppendText(bytes.Clone(m.parent.path), m.key[1:len(m.key)-2]))
 }
 
-// Open has the members of the object at m passed to the collector.
+// Open makes the Scanner pass the members of the object at m to the Collector.
 func (m *Member) Open() { m.inside = &object{open: true, path: []byte(m.Path() + ".")} }
 
 // IsOpen reports whether Open was called.

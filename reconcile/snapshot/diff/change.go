@@ -43,8 +43,8 @@ const (
 	NotListed   Kind = "not_listed" // removed from the list, without a proof of the reason
 )
 
-// A Proof is Okta's response to a request for one record by its id. The read that
-// the removed record is missing from made the request.
+// A Proof is Okta's response to a request for one record by its id. A read makes the
+// request if the record is missing.
 type Proof struct {
 	RequestID  string `json:"request_id,omitzero"`
 	HTTPStatus int    `json:"http_status,omitzero"` // 200 or 404
@@ -54,7 +54,7 @@ type Proof struct {
 // Proofs are proofs by the key of the record.
 type Proofs map[string]Proof
 
-// Rules say how two sequences of records are compared and described.
+// Rules define how two sequences of records are compared and described.
 type Rules struct {
 	Key      []string               // the members that identify a record
 	Label    Label                  // how a change names a record

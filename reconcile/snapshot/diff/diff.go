@@ -3,7 +3,7 @@
 //
 // Package reconcile compares a read with the newest snapshot, package verify
 // recomputes changes files, and the commands diff, plan and history print
-// changes. Start with [Diff].
+// changes. Start reading at [Diff].
 package diff
 
 import (

@@ -38,8 +38,8 @@ func (l *Lookup) Exists(key []byte) (bool, error) {
 	return record != nil, err
 }
 
-// Finish reads the remaining records, so that a Reader that checks itself at its end
-// does this.
+// Finish reads the remaining records. A Reader that checks its content at the end can then
+// return its error.
 func (l *Lookup) Finish() error {
 	for l.err == nil {
 		l.current, l.err = l.records.Next()

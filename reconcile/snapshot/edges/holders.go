@@ -24,11 +24,11 @@ const (
 	maxBytes = 16 << 20 // of the assignments
 )
 
-// Holders reads role assignments with the names of their holders. After the role of a
-// group follows a row for each member of the group. Users, groups and apps have the
-// names; Members are the members of groups. Any of them can be nil: it isn't recorded. It
-// is a diff.Reader, whose keys repeat. Its memory is bounded, except for the ids of the
-// members of one group.
+// Holders reads role assignments with the names of their holders. The role of a group is
+// followed by a row for each member of the group. Users, Groups and Apps have the names.
+// Members are the members of groups; nil: they aren't recorded. Holders is a diff.Reader
+// whose records have no keys. Its memory is bounded, except for the ids of the members of
+// one group.
 type Holders struct {
 	Assignments         diff.Reader
 	Users, Groups, Apps End

@@ -2,7 +2,7 @@
 // records of two other resources, such as a group and a user.
 //
 // Package snapshot uses it for CSV files, and package verify to compare them. Start
-// with [Joiner]. [Holders] does the same for the holders of admin roles. [Counter] counts
+// reading at [Joiner]. [Holders] does the same for the holders of admin roles. [Counter] counts
 // the members of groups for control totals, and [Sums] computes a digest of the
 // members of each group, for incremental reads.
 package edges
@@ -25,12 +25,12 @@ const (
 	maxNames = 128 << 20 // bytes
 )
 
-// An End is one of the two resources that edges connect. The zero value is an other end
-// without records.
+// An End is one of the two resources that edges connect. The zero value is an end that has
+// no records.
 type End struct {
 	Open   func() (diff.Reader, error) // the records; nil: they aren't recorded
 	Label  string                      // the path of a record's name
-	Member string                      // of an edge with names: the name of the record
+	Member string                      // the member of an edge that gets the name
 }
 
 // A Joiner adds the names of both ends to edges, which are in the order of their
@@ -55,8 +55,8 @@ type Joiner struct {
 	members    [2]string // the names' members, in canonical order
 }
 
-// New returns a Joiner for the edges that open opens, of which the first part of the
-// key is the key of a parent.
+// New returns a Joiner for the edges that open returns. The first part of the key of an
+// edge is the key of its parent.
 func New(open func() (diff.Reader, error), parent, other End) *Joiner {
 	j := &Joiner{edges: open, parent: parent, other: other, maxBlock: maxBlock, members: [2]string{parent.Member, other.Member}}
 	if canonjson.CompareNames([]byte(j.members[0]), []byte(j.members[1])) > 0 {
@@ -229,8 +229,8 @@ func (e End) readNames(names map[string]string) error {
 	}
 }
 
-// Finish reads the remaining parents, so that a Reader that checks itself at its end
-// does this.
+// Finish reads the remaining parents. A Reader that checks its content at the end can then
+// return its error.
 func (j *Joiner) Finish() error {
 	if err := j.openParents(); err != nil || j.lookup == nil {
 		return err

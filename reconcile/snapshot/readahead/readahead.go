@@ -1,6 +1,6 @@
-// Package readahead reads a file while its user works on the bytes before.
+// Package readahead reads a file while the caller works on earlier bytes.
 //
-// Packages verify and access use it for compressed records. Start with [New].
+// Packages verify and access use it for compressed records. Start reading at [New].
 package readahead
 
 import "io"

@@ -2,7 +2,7 @@
 //
 // Package snapshot renders the CSV files of a snapshot, package verify compares them
 // with the records, package listing prints records, and the commands that print CSV use
-// [AppendRow]. Start with [WriteCSV] and [Columns].
+// [AppendRow]. Start reading at [WriteCSV] and [Columns].
 package render
 
 import (

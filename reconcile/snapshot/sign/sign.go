@@ -32,7 +32,7 @@ const (
 	namespacePattern = "oktasync-*@v1"
 )
 
-// MaxKey bounds the files of keys and signatures.
+// MaxKey is the maximum size of the file of a key or a signature, in bytes.
 const MaxKey = 64 << 10
 
 // A Signer signs manifests with an Ed25519 key. This command verifies a
@@ -40,15 +40,14 @@ const MaxKey = 64 << 10
 //
 //	ssh-keygen -Y verify -f allowed_signers -I WHO -n oktasync-snapshot@v1 -s manifest.json.sig < manifest.json
 //
-// Ed25519 signatures are a function of key and manifest, so signing
-// again changes nothing.
+// Ed25519 signatures are deterministic: signing the same manifest again gives the same
+// signature.
 type Signer struct{ key ssh.Signer }
 
 // Load reads an OpenSSH private key without a passphrase, as ssh-keygen
-// -t ed25519 writes it. A file to which others than its owner have access is
-// refused, but for the group's bits of what systemd passes (LoadCredential=):
-// there they show an access list for the service's user alone. No error holds
-// any of the key.
+// -t ed25519 writes it. It returns an error if other users have access to the file. The
+// group bits of a systemd credential (LoadCredential=) are ignored, because they show an
+// access list for the service's user only. Errors contain no part of the key.
 func Load(path string) (*Signer, error) {
 	s, err := load(path)
 	if err != nil {
@@ -85,8 +84,8 @@ func load(path string) (*Signer, error) {
 	return parseSigner(data)
 }
 
-// NewKey makes a key and writes it to a new file, mode 0600, as ssh-keygen
-// -t ed25519 does. A file that is there already is left alone, and is an error.
+// NewKey generates a key and writes it to a new file with mode 0600, as ssh-keygen
+// -t ed25519 does. If the file exists, NewKey returns an error and doesn't change it.
 func NewKey(path string) (*Signer, error) {
 	s, err := newKey(path)
 	if err != nil {
@@ -113,7 +112,7 @@ func newKey(path string) (*Signer, error) {
 	}
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(path) // of no use, and in the way of another try
+		_ = os.Remove(path) // it is incomplete, and would prevent another try
 		return nil, cause(err)
 	}
 	return parseSigner(data)
@@ -143,17 +142,17 @@ func isCredential(path string) bool {
 // Key returns the public key.
 func (s *Signer) Key() ssh.PublicKey { return s.key.PublicKey() }
 
-// Fingerprint names the key as ssh-keygen -l does.
+// Fingerprint returns the SHA-256 fingerprint of the key, as ssh-keygen -l prints it.
 func (s *Signer) Fingerprint() string { return ssh.FingerprintSHA256(s.key.PublicKey()) }
 
-// PublicKey returns the public key as a line of an allowed_signers file has
-// it, behind the principal.
+// PublicKey returns the type and the Base64 of the public key, as in a line of an
+// allowed_signers file.
 func (s *Signer) PublicKey() string {
 	return string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(s.key.PublicKey())))
 }
 
-// AllowedSigner returns the line of an allowed_signers file by which the key of
-// s counts, for snapshots only.
+// AllowedSigner returns a line for an allowed_signers file that allows the key of s to sign
+// snapshots and checkpoints.
 func (s *Signer) AllowedSigner(principal string) string {
 	return fmt.Sprintf("%s namespaces=%q %s", principal, namespacePattern, s.PublicKey())
 }

@@ -188,8 +188,8 @@ func (c *Config) Select(names []string) ([]reconcile.Export, error) {
 	return exports, errors.Join(errs...)
 }
 
-// Declared returns each resource that an export declares once, as the first of these
-// exports declares it. It is optional if it is optional in all of them.
+// Declared returns the resources of all exports, each once. A resource that several exports
+// declare is as in the first of them, and optional only if it is optional in all of them.
 func (c *Config) Declared() (declared []reconcile.Declared) {
 	for _, e := range c.Exports {
 		for _, d := range e.Resources() {

@@ -1,6 +1,6 @@
 // Package document writes a report for people: a cover, and sections with tables.
 //
-// The commands report and review use it. Start with [Document], then [WriteHTML] and
+// The commands report and review use it. Start reading at [Document], then [WriteHTML] and
 // [WriteXLSX]. A writer reads the rows of a section one by one, so that memory doesn't
 // grow with them. It reads them twice, because it writes their number first.
 package document

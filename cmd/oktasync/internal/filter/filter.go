@@ -3,7 +3,7 @@
 //
 //	status eq "ACTIVE" and (lastLogin lt now-90d or not (profile.manager pr))
 //
-// Package listing uses it. Start with [Parse]. The parser is in this file; match.go
+// Package listing uses it. Start reading at [Parse]. filter.go has the parser; match.go
 // compares records with a parsed expression.
 package filter
 
@@ -48,8 +48,8 @@ func (f *Filter) Match(record []byte) bool { return f.root.match(record) }
 // operators are the operators of a comparison, in the order of Okta's documentation.
 var operators = []string{"eq", "ne", "gt", "ge", "lt", "le", "co", "sw", "pr"}
 
-// Parse parses an expression. now is the time that now stands for, as in now-90d. An
-// error is a *SyntaxError.
+// Parse parses an expression. now is the value of the word now, as in now-90d. An error is
+// a *SyntaxError.
 func Parse(text string, now time.Time) (*Filter, error) {
 	p := &parser{text: text, now: now}
 	switch {

@@ -1,7 +1,7 @@
 // Package listing prints the records of a snapshot: all of them, or those that a filter
 // selects, as JSON, CSV or a table.
 //
-// The commands show and quarantine show use it. Start with [New]. It keeps no records in
+// The commands show and quarantine show use it. Start reading at [New]. It keeps no records in
 // memory.
 package listing
 
@@ -112,8 +112,8 @@ func (l *Listing) addPath(flag, path string) error {
 		term.Suggestion(path, slices.Concat(names, l.resource.Paths())))
 }
 
-// Notes returns a sentence for each path of the filter and the columns that none of the
-// records has, also none that doesn't match. Without any records, it returns none.
+// Notes returns a sentence for each path in the filter or the columns that no record of the
+// resource has, whether it matches or not. If there are no records, it returns nothing.
 func (l *Listing) Notes() (notes []string) {
 	if l.records == 0 {
 		return nil

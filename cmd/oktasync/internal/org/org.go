@@ -156,9 +156,9 @@ func AuthConfig(cfg *config.Config, base http.RoundTripper, clientKey, dpopKey *
 	}
 }
 
-// Join creates the client. From the connection before, which may be nil, it
-// takes over the state of the rate limits if both are to the same org, and the
-// access token if both have the same identity.
+// Join creates the client. before is the previous connection, or nil. Join takes over
+// its state of the rate limits if it is to the same org, and its access token if it also
+// has the same identity.
 func (o *Org) Join(cfg *config.Config, log *slog.Logger, before *Org) (err error) {
 	o.Governor = oktaclient.NewGovernor(cfg.Okta.RateLimitShare, cfg.Okta.Concurrency)
 	if before != nil && before.identity.url == o.identity.url {

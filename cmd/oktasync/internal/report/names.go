@@ -52,7 +52,7 @@ func holderOf(c *diff.Change) *snapshot.Resource {
 	return snapshot.Users
 }
 
-// ReadFrom sets the names that aren't set, of the records that s has.
+// ReadFrom sets the missing names from the records of s.
 func (n Names) ReadFrom(s snapshot.Source) error {
 	for _, r := range s.Recorded() {
 		names := n[r]
@@ -89,9 +89,9 @@ func setNames(names map[string]string, r *snapshot.Resource, records diff.Reader
 	}
 }
 
-// Of returns the text for a changed record: its login or name, or its id; with a
-// parent, the names of both, as in "app Payroll: group Sales"; of a role, that of its
-// holder.
+// Of returns the text for a changed record: its login or name, or its id. The text of an
+// edge has the names of both ends, as in "app Payroll: group Sales". The text of an admin
+// role is that of its holder.
 func (n Names) Of(r *snapshot.Resource, c *diff.Change) string {
 	if r == snapshot.RoleAssignments {
 		holder, id := holderOf(c), c.Key["principal_id"]

@@ -4,8 +4,8 @@
 // The command report uses Build (build.go), which returns a document with a cover
 // (cover.go) and sections: administrators.go, accounts.go (dormant, locked and other
 // accounts), deprovisioned.go, managers.go, and period*.go. The other commands and the daemon
-// use the texts in this file: start reading at [Changes]. names.go finds the names of the two
-// ends of an edge, and people.go the name, department and manager of users.
+// use the texts in report.go. Start reading at [Build] and [Changes]. names.go finds the names
+// of the two ends of an edge, and people.go the name, department and manager of users.
 package report
 
 import (
@@ -172,7 +172,7 @@ func KindCounts(r *snapshot.Resource, counts map[diff.Kind]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// Span returns the name of a single snapshot, or of the first and the last one.
+// Span returns the name of the only snapshot, or the names of the first and the last one.
 func Span(names []string) string {
 	if len(names) == 1 {
 		return names[0]

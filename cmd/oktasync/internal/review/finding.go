@@ -18,7 +18,7 @@ type Options struct {
 	Now      time.Time          // a decision after it is in the future
 }
 
-// A Finding is what a file doesn't match, or what has become of a revoked item.
+// A Finding is a problem of a file, or the later state of a revoked item.
 type Finding struct {
 	Kind    string `json:"kind"`
 	Note    bool   `json:"note"` // it is no problem

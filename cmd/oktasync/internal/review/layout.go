@@ -31,8 +31,7 @@ var oktaFields = map[string][]string{
 	"decided_at":    {"reviewitem.certified", "certified", "reviewitem.decided", "decided"},
 }
 
-// OktaFields are the fields of a file of Okta without which nothing can be checked, and
-// decided_at.
+// OktaFields are the fields of a file of Okta. All but decided_at are required.
 var OktaFields = []string{"user", "resource", "decision", decidedByColumn, decidedAtColumn}
 
 // layoutOf returns the layout of a file with this header, or nil if it isn't a header.
@@ -116,7 +115,7 @@ func (e *MissingColumnsError) Error() string {
 	return "lacks the columns " + strings.Join(e.Columns, ", ")
 }
 
-// An AmbiguousColumnError means that two columns of a file of Okta can have one field.
+// An AmbiguousColumnError means that two columns of a file of Okta can be the same field.
 type AmbiguousColumnError struct{ Field, First, Second string } // the headers are hostile
 
 func (e *AmbiguousColumnError) Error() string {

@@ -1,7 +1,7 @@
 // Package review writes the population of an access review, and checks the decisions that
 // people recorded about it.
 //
-// The commands report and review use it. Start with [Population] and [Check] (check.go).
+// The commands report and review use it. Start reading at [Population] and [Check] (check.go).
 // The files: sheets.go writes a sheet for each reviewer, spool.go keeps their rows in a
 // temporary file, table.go reads CSV files with decisions, layout.go has the columns of
 // such a file, reviewer.go finds the people who decided, and revoked.go finds the
@@ -47,7 +47,7 @@ func (p *Population) facts() []string {
 	return access.Columns()
 }
 
-// String returns the cell of the column population, from which the paths can be selected
+// String returns the text of the column population. It is enough to select the same paths
 // again.
 func (p *Population) String() string {
 	text := "apps by=" + p.By

@@ -20,7 +20,7 @@ type Source interface {
 
 // Status is the status of the daemon: the content of the status page and of
 // /api/v1/status. It contains neither users' data nor secrets. A search can contain
-// users' data, so Status only contains that there is one.
+// users' data, so Status shows only whether there is one.
 type Status struct {
 	Time          Time          `json:"time"`
 	UpToDate      bool          `json:"up_to_date"` // all exports

@@ -10,7 +10,7 @@ import (
 // Graph contains all edges of an org. A user has an app if the user is assigned to
 // it, or is a member of a group that is assigned to it while the app is active.
 //
-// The caller locks Mutex while it calls a method or reads a table.
+// The caller must hold the lock while it calls a method or reads a table.
 type Graph struct {
 	sync.RWMutex
 	Members   *Table // groups and their users, by user id
@@ -25,15 +25,16 @@ func NewGraph(lag time.Duration) *Graph {
 	return &Graph{Members: NewTable(lag), AppUsers: NewTable(0), AppGroups: NewTable(0), inactive: map[string]bool{}}
 }
 
-// Order returns the place of a group in the list of an app's groups.
+// Order returns the Edge.Order of an app's group, from its priority and the time of the
+// assignment.
 func Order(priority int, created int64) int64 {
 	return int64(priority)<<44 | created/int64(time.Millisecond)
 }
 
-// Priority returns the priority in an order.
+// Priority returns the priority in the result of Order.
 func Priority(order int64) int { return int(order >> 44) }
 
-// Created returns the time in an order, in milliseconds since 1970.
+// Created returns the time in the result of Order, in milliseconds since 1970.
 func Created(order int64) int64 { return order & (1<<44 - 1) }
 
 // Version grows with each change.

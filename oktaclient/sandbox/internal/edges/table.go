@@ -56,7 +56,7 @@ func (t *Table) Version() uint64 { return t.version }
 // Count returns the number of edges of a parent.
 func (t *Table) Count(parent string) int { return t.current[parent] }
 
-// Parents yields the ids of all parents that have or had edges, ascending.
+// Parents returns the ids of all parents that have or had edges, ascending.
 func (t *Table) Parents() []string {
 	all := make([]string, 0, len(t.parents))
 	for parent := range t.parents {

@@ -66,8 +66,8 @@ func (a *Assignment) ID() string {
 	return id(prefix, a.number)
 }
 
-// IsPolicy reports whether the role is a standard one that Okta shows with a role and a
-// resource set, which aren't ids.
+// IsPolicy reports whether Okta shows this standard role with the members role and
+// resource-set, whose values aren't ids.
 func (a *Assignment) IsPolicy() bool {
 	return slices.Contains([]string{"ACCESS_CERTIFICATIONS_ADMIN", "ACCESS_REQUESTS_ADMIN", "WORKFLOWS_ADMIN"}, a.Type)
 }
