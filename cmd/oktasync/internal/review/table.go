@@ -98,11 +98,13 @@ func (t *table) findHeader(headers map[string]string) error {
 		return fmt.Errorf("%s: is a workbook; save each sheet as \"CSV UTF-8\"", t.name)
 	}
 	var problem error
+	failed := 0
 	for _, t.comma = range ",;\t" {
 		rows := 0
 		for record, err := range t.records() {
 			if err != nil {
 				problem = cmp.Or(problem, err)
+				failed++
 				break
 			}
 			if t.layout, err = layoutOf(record.cells, headers); t.layout != nil || err != nil {
@@ -114,10 +116,11 @@ func (t *table) findHeader(headers map[string]string) error {
 			}
 		}
 	}
-	if problem != nil {
+	if failed == 3 { // otherwise, it is a file without a header
 		return problem
 	}
-	return fmt.Errorf("%s: no row is a header with the columns %s and %s, or with those of Okta's Past Campaign Details", t.name, keyColumn, decisionColumn)
+	return fmt.Errorf("%s: no row is a header with the columns %s and %s, or with those of Okta's Past Campaign Details; pass the sheets of the reviewers, without the cover",
+		t.name, keyColumn, decisionColumn)
 }
 
 // prefix adds the position to an error.

@@ -40,10 +40,11 @@ func TestFormsOfFiles(t *testing.T) {
 
 func TestFilesThatAreRejected(t *testing.T) {
 	for content, want := range map[string]string{
-		"":                        "no row is a header",
-		"name,decision\n":         "no row is a header",
-		"key,decision,key\n":      `1: two columns have the name "key"`,
-		"key,decision,Decision\n": `1: two columns have the name "Decision"`,
+		"":                          "no row is a header",
+		"name,decision\n":           "no row is a header",
+		"Review,\"a; \"\"b\"\"\"\n": "no row is a header with the columns key and decision",
+		"key,decision,key\n":        `1: two columns have the name "key"`,
+		"key,decision,Decision\n":   `1: two columns have the name "Decision"`,
 		"User ID,Resource id,Reviewer email,Decision,Certification\n": `1: the columns "Decision" and "Certification" both have the field decision`,
 		"key,decision\n\"a,keep":                                             "2: extraneous or missing \" in quoted-field",
 		"key,decision\n\xff,keep":                                            "2: has text that isn't UTF-8",
