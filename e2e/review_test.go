@@ -403,6 +403,36 @@ func TestReviewAfterASnapshotWasMoved(t *testing.T) {
 	}
 }
 
+// A note shows how to keep the snapshot of a review that retention can prune. After a prune,
+// review check reports it.
+func TestReviewOfAPrunedSnapshot(t *testing.T) {
+	t.Parallel()
+	needs(t, "ssh-keygen")
+	s := newReviewSite(t)
+	s.write(t, "f.csv", ',', s.rows...)
+	report := []string{"report", "all-users", "--review", "manager", "--format", "csv"}
+	if got := s.must(t, 0, report...).stderr; got != "" {
+		t.Errorf("without retain: %s", got)
+	}
+	config := read(t, s.path("oktasync.yaml"))
+	write(t, s.path("oktasync.yaml"), config+"    retain: {last: 3}\n")
+	want := "oktasync: note: retention can prune " + s.snapshot + " before the review ends; to keep it, set `hold: [" + s.snapshot + "]` of the export all-users\n"
+	if got := s.must(t, 0, report...).stderr; got != want {
+		t.Errorf("with retain: %s, want %s", got, want)
+	}
+	write(t, s.path("oktasync.yaml"), config+"    retain: {last: 3}\n    hold: ["+s.snapshot+"]\n")
+	if got := s.must(t, 0, report...).stderr; got != "" {
+		t.Errorf("with hold: %s", got)
+	}
+	s.must(t, 0, "prune", "all-users@"+s.snapshot, "--reason", "GDPR-12")
+	if got, want := s.check(t, 1, "f.csv"), "all-users@"+s.snapshot+" was pruned; only its manifest is kept"; !strings.Contains(got, want) {
+		t.Errorf("output %s, want %s", got, want)
+	}
+	if got, want := s.must(t, 1, "show", "all-users@2099-01-01").stderr, "all-users has no snapshot: all were pruned; `oktasync apply all-users` publishes one"; !strings.Contains(got, want) {
+		t.Errorf("output %s, want %s", got, want)
+	}
+}
+
 // Many apps are read together, and each row has the same result as that of a single app.
 func TestReviewOfManyApps(t *testing.T) {
 	t.Parallel()

@@ -127,6 +127,9 @@ func (a *app) report(ctx context.Context, r *reader, arg string, f *reportFlags)
 	if err != nil {
 		return err
 	}
+	if f.review.by != "" {
+		a.noteHold(r, o.Snapshot)
+	}
 	if f.output != "" {
 		return writeAtomically(ctx, f.output, write)
 	}

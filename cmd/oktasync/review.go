@@ -18,6 +18,7 @@ import (
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/review"
 	"oktasync/cmd/oktasync/internal/term"
+	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/access"
 )
@@ -101,6 +102,19 @@ func (f *reviewFlags) writer(ctx context.Context, o *report.Options, format stri
 		d.Sections = sections
 		return document.WriteXLSX(w, d)
 	}, nil
+}
+
+// noteHold prints how to keep the snapshot of a review, if retention can prune it.
+func (a *app) noteHold(r *reader, s *snapshot.Snapshot) {
+	if r.cfg == nil {
+		return
+	}
+	selected, err := r.cfg.Select([]string{s.Manifest.Export})
+	if err != nil || selected[0].Retain == (reconcile.Retain{}) || slices.Contains(selected[0].Hold, s.Name()) {
+		return
+	}
+	fmt.Fprintf(a.stderr, "oktasync: note: retention can prune %s before the review ends; to keep it, set `hold: [%s]` of the export %s\n",
+		s.Name(), strings.Join(append(slices.Clone(selected[0].Hold), s.Name()), ", "), s.Manifest.Export)
 }
 
 func (a *app) reviewCommand() *cobra.Command {

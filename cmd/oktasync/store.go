@@ -199,6 +199,9 @@ func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 	}
 	s, err := r.Find(export, name, r.zone(export))
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		if pruned, err := r.Pruned(export); err == nil && len(pruned) > 0 {
+			return nil, fmt.Errorf("%s has no snapshot: all were pruned; `oktasync apply %s` publishes one", export, export)
+		}
 		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` publishes one", export, export)
 	}
 	if bad := (*snapshot.BadNameError)(nil); errors.As(err, &bad) {

@@ -222,13 +222,13 @@ func (s *Store) Find(export, name string, zone *time.Location) (*Snapshot, error
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%s: %w", export, ErrNoSnapshot)
-	}
 	i, found := slices.BinarySearch(names, name)
 	if !found {
 		if s.WasPruned(export, name) {
 			return nil, &PrunedError{Export: export, Name: name}
+		}
+		if len(names) == 0 {
+			return nil, fmt.Errorf("%s: %w", export, ErrNoSnapshot)
 		}
 		if !upTo {
 			return nil, &NotFoundError{Export: export, Name: name, Nearest: nearest(names, name)}
