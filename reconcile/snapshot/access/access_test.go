@@ -286,3 +286,13 @@ func TestFindWithoutAUniqueName(t *testing.T) {
 		t.Errorf("Find(App): %v", err)
 	}
 }
+
+func TestPanicInAGoroutine(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "broken" {
+			t.Errorf("recovered %v", got)
+		}
+	}()
+	access.Both(func() error { panic("broken") }, func() error { return nil })
+	t.Error("the panic was lost")
+}

@@ -7,53 +7,88 @@ import (
 	"slices"
 	"strings"
 
-	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// maxEdges is how many edges to users are in memory at a time. An app with more edges is
-// read in several passes.
+// maxEdges is about how many assignments and how many memberships are in memory at a time.
+// An app with more is read in several passes.
 var maxEdges = 1 << 18
 
-// An edge connects a user to the app, or to a group that gives the app.
+// An edge connects a user to an app, or to a group that gives an app.
 type edge struct {
 	user  string
-	via   int // the index of an app, or the number of apps and the index of a group
+	via   int // the index of the app or group
 	since *moment
-	given *assignment // of an edge to an app
+	given *assignment // nil for a group
 }
 
 func (e edge) compare(other edge) int {
 	return cmp.Or(strings.Compare(e.user, other.user), cmp.Compare(e.via, other.via))
 }
 
-// eachBlock calls merge for each block of edges, after since. block returns the edges of the
-// lowest users after a user, sorted. It has all edges of each of its users. complete reports
-// that no edges follow.
-func eachBlock(block func(after string) (edges []edge, complete bool, err error), since func([]edge) error, merge func(edges []edge, last bool) error) error {
-	for after := ""; ; {
-		edges, complete, err := block(after)
-		if err == nil {
-			err = since(edges)
+// A block has all edges of some users, in the order of edge.compare.
+type block struct {
+	given   []edge // to apps
+	members []edge // to groups
+	upTo    string // the last user; "": no edges follow
+}
+
+// newBlock returns a block with the edges that are in both builders.
+func newBlock(given, members *blockBuilder) *block {
+	b := &block{upTo: given.upTo}
+	if b.upTo == "" || members.upTo != "" && members.upTo < b.upTo {
+		b.upTo = members.upTo
+	}
+	b.given, b.members = given.sorted(b.upTo), members.sorted(b.upTo)
+	return b
+}
+
+// each calls pass for the users of the block, with their edges. If an app is open to all
+// users (implicit), pass is also called for the users without an edge.
+func (b *block) each(users *userCursor, implicit bool, pass func(id string, given, members []edge) error) error {
+	given, members := b.given, b.members
+	for {
+		id := ""
+		if len(given) > 0 {
+			id = given[0].user
 		}
-		if err == nil {
-			err = merge(edges, complete)
+		if len(members) > 0 && (id == "" || members[0].user < id) {
+			id = members[0].user
 		}
-		if err != nil || complete {
+		if implicit {
+			if err := users.load(); err != nil && err != io.EOF {
+				return err
+			} else if next := users.user.ID; err == nil && (id == "" || next < id) && (b.upTo == "" || next <= b.upTo) {
+				id = next
+			}
+		}
+		if id == "" {
+			return nil
+		}
+		n, m := countOf(given, id), countOf(members, id)
+		if err := pass(id, given[:n], members[:m]); err != nil {
 			return err
 		}
-		after = edges[len(edges)-1].user
+		given, members = given[n:], members[m:]
 	}
 }
 
-// A blockBuilder keeps the edges of the lowest users after a user.
+// countOf returns the number of edges of a user, which come first.
+func countOf(edges []edge, user string) (n int) {
+	for n < len(edges) && edges[n].user == user {
+		n++
+	}
+	return n
+}
+
+// A blockBuilder keeps the edges of the lowest users after a user, to apps or to groups.
 type blockBuilder struct {
 	after string
 	upTo  string // the last user of the block; "": unknown
 	edges []edge
 }
 
-// add adds an edge, unless it is outside of the block.
+// add adds an edge, unless its user is outside of the block.
 func (b *blockBuilder) add(e edge) {
 	if e.user <= b.after || b.upTo != "" && e.user > b.upTo {
 		return
@@ -64,42 +99,66 @@ func (b *blockBuilder) add(e edge) {
 	}
 }
 
-// addMembers adds the members of groups, which are sorted. The via of the first group is
-// first.
-func (b *blockBuilder) addMembers(s *snapshot.Snapshot, groups []string, first int) error {
-	via, group := 0, ""
-	for record, err := range childrenOf(s, snapshot.GroupMembers, groups) {
-		user, err := text(record, "user_id", err)
+// addAssignments adds the assignments to the apps that index has.
+func (b *blockBuilder) addAssignments(assignments iter.Seq2[assignment, error], index func(app string) (int, bool)) error {
+	for given, err := range assignments {
 		if err != nil {
 			return err
 		}
-		if id, err := canonjson.Find(record, "group_id"); err != nil || string(id) != group {
-			group = string(id)
-			index, _ := slices.BinarySearch(groups, canonjson.Unquote(id))
-			via = first + index
+		if via, found := index(given.app); found {
+			b.add(edge{user: given.user, via: via, given: &given})
 		}
-		b.add(edge{user: user, via: via})
 	}
 	return nil
 }
 
-// done returns the block.
-func (b *blockBuilder) done() (edges []edge, complete bool) {
-	slices.SortFunc(b.edges, edge.compare)
-	return b.edges, b.upTo == ""
+// addMembers adds the members of the groups that index has.
+func (b *blockBuilder) addMembers(members iter.Seq2[[]byte, error], index func(group string) (int, bool)) error {
+	var group, user string
+	texts := canonjson.NewTexts(map[string]*string{"group_id": &group, "user_id": &user})
+	last, via, found := "", 0, false
+	for record, err := range members {
+		if err == nil {
+			err = texts.Read(record)
+		}
+		if err != nil {
+			return err
+		}
+		if group != last {
+			via, found = index(group)
+			last = group
+		}
+		if found {
+			b.add(edge{user: user, via: via})
+		}
+	}
+	return nil
 }
 
-// lowest returns the edges of the lowest users, about half of block.
-func lowest(block []edge) []edge {
-	slices.SortFunc(block, edge.compare)
-	last := block[len(block)/2].user
-	end, _ := slices.BinarySearchFunc(block, last, func(e edge, last string) int {
-		if e.user <= last {
+// sorted returns the edges of the users up to a user, or all if it is "".
+func (b *blockBuilder) sorted(upTo string) []edge {
+	slices.SortFunc(b.edges, edge.compare)
+	if upTo == "" {
+		return b.edges
+	}
+	return b.edges[:endOf(b.edges, upTo)]
+}
+
+// lowest returns the edges of the lowest users, about half of edges.
+func lowest(edges []edge) []edge {
+	slices.SortFunc(edges, edge.compare)
+	return edges[:endOf(edges, edges[len(edges)/2].user)]
+}
+
+// endOf returns the index after the last edge of a user.
+func endOf(edges []edge, user string) int {
+	end, _ := slices.BinarySearchFunc(edges, user, func(e edge, user string) int {
+		if e.user <= user {
 			return -1
 		}
 		return 1
 	})
-	return block[:end]
+	return end
 }
 
 func text(record []byte, name string, err error) (string, error) {
@@ -110,65 +169,40 @@ func text(record []byte, name string, err error) (string, error) {
 	return canonjson.Unquote(value), err
 }
 
-// setSince sets since when an edge of a block exists, unless a newer change has set it.
-func setSince(block []edge, user string, via int, m *moment) {
-	i, found := slices.BinarySearchFunc(block, edge{user: user, via: via}, edge.compare)
-	if found && block[i].since == nil {
-		block[i].since = m
+// setSince sets since when an edge exists, unless a newer change has set it.
+func setSince(edges []edge, user string, via int, m *moment) {
+	i, found := slices.BinarySearchFunc(edges, edge{user: user, via: via}, edge.compare)
+	if found && edges[i].since == nil {
+		edges[i].since = m
 	}
 }
 
-// mergeUsers calls pass for the users in a block, with their edges. If an app is open to all
-// users (implicit), pass is also called for the users without an edge. last reports that no
-// block follows.
-func mergeUsers(users *cursor, implicit bool, block []edge, last bool, pass func(id string, edges []edge) error) error {
-	upTo := ""
-	if len(block) > 0 {
-		upTo = block[len(block)-1].user
-	}
-	for {
-		id := ""
-		if len(block) > 0 {
-			id = block[0].user
+// setOthers sets since when the edges without a change exist.
+func setOthers(edges []edge, m *moment) {
+	for i := range edges {
+		if edges[i].since == nil {
+			edges[i].since = m
 		}
-		if implicit {
-			if err := users.load(); err != nil && err != io.EOF {
-				return err
-			} else if next := users.key; err == nil && (id == "" || next < id) && (last || next <= upTo) {
-				id = next
-			}
-		}
-		if id == "" {
-			return nil
-		}
-		n := 0
-		for n < len(block) && block[n].user == id {
-			n++
-		}
-		if err := pass(id, block[:n]); err != nil {
-			return err
-		}
-		block = block[n:]
 	}
 }
 
-// A cursor finds records by ascending keys.
-type cursor struct {
+// A userCursor finds users by ascending ids.
+type userCursor struct {
 	next   func() ([]byte, error, bool)
-	name   string // of the member with the key
-	record []byte // the current one; nil: it was taken, or there is none
-	key    string
-	err    error // io.EOF at the end
+	people *PersonReader
+	user   Person // the current one
+	loaded bool   // there is a current user, and it wasn't taken yet
+	err    error  // io.EOF at the end
 }
 
-func newCursor(records iter.Seq2[[]byte, error], name string) (c cursor, stop func()) {
-	next, stop := iter.Pull2(records)
-	return cursor{next: next, name: name}, stop
+func newUserCursor(users iter.Seq2[[]byte, error]) (c userCursor, stop func()) {
+	next, stop := iter.Pull2(users)
+	return userCursor{next: next, people: NewPersonReader()}, stop
 }
 
-// load makes sure that there is a current record.
-func (c *cursor) load() error {
-	if c.record != nil || c.err != nil {
+// load makes sure that there is a current user.
+func (c *userCursor) load() error {
+	if c.loaded || c.err != nil {
 		return c.err
 	}
 	record, err, ok := c.next()
@@ -176,27 +210,25 @@ func (c *cursor) load() error {
 		err = io.EOF
 	}
 	if err == nil {
-		c.key, err = text(record, c.name, nil)
+		c.user, err = c.people.Read(record)
 	}
-	c.record, c.err = record, err
+	c.loaded, c.err = err == nil, err
 	return err
 }
 
-// take returns the record with this key, or nil if there is none. It is valid until the
-// following call.
-func (c *cursor) take(key string) ([]byte, error) {
+// take returns the user with this id, or the zero Person if there is none.
+func (c *userCursor) take(id string) (Person, error) {
 	for {
 		err := c.load()
 		switch {
-		case err == io.EOF || err == nil && c.key > key:
-			return nil, nil
+		case err == io.EOF || err == nil && c.user.ID > id:
+			return Person{}, nil
 		case err != nil:
-			return nil, err
+			return Person{}, err
 		}
-		record := c.record
-		c.record = nil
-		if c.key == key {
-			return record, nil
+		c.loaded = false
+		if c.user.ID == id {
+			return c.user, nil
 		}
 	}
 }

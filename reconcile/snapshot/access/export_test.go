@@ -8,3 +8,6 @@ func UseSmallBlocks(t *testing.T) {
 	maxEdges, maxHolders, scanBlock = 3, 3, 100
 	t.Cleanup(func() { maxEdges, maxHolders, scanBlock = edges, holders, bytes })
 }
+
+// Both is both.
+var Both = both

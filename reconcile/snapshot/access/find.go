@@ -129,11 +129,8 @@ func CheckRole(snapshots []*snapshot.Snapshot, text string) error {
 		return nil
 	}
 	for _, s := range snapshots {
-		for record, err := range recordsOf(s, snapshot.RoleAssignments) {
-			if err != nil {
-				return err
-			}
-			if r, err := roleOf(record); err != nil || r.is(text) {
+		for r, err := range rolesOf(s) {
+			if err != nil || r.is(text) {
 				return err
 			}
 		}
@@ -149,11 +146,7 @@ func roleNames(s *snapshot.Snapshot) iter.Seq2[string, error] {
 				return
 			}
 		}
-		for record, err := range recordsOf(s, snapshot.RoleAssignments) {
-			var r role
-			if err == nil {
-				r, err = roleOf(record)
-			}
+		for r, err := range rolesOf(s) {
 			if !yield(r.RoleType, err) || err != nil || !yield(r.RoleLabel, nil) {
 				return
 			}

@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"iter"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
@@ -46,26 +47,22 @@ type assignment struct {
 	scope, status, username, created string
 }
 
-func assignmentOf(record []byte) (*assignment, error) {
-	a := new(assignment)
-	m := canonjson.MembersOf(record)
-	for m.Next() {
-		switch string(m.Name) {
-		case "app_id":
-			a.app = canonjson.Unquote(m.Value)
-		case "user_id":
-			a.user = canonjson.Unquote(m.Value)
-		case "scope":
-			a.scope = canonjson.Unquote(m.Value)
-		case "status":
-			a.status = canonjson.Unquote(m.Value)
-		case "username":
-			a.username = canonjson.Unquote(m.Value)
-		case "created":
-			a.created = canonjson.Unquote(m.Value)
+// assignmentsOf returns the assignments of records of app_users.
+func assignmentsOf(records iter.Seq2[[]byte, error]) iter.Seq2[assignment, error] {
+	return func(yield func(assignment, error) bool) {
+		var a assignment
+		texts := canonjson.NewTexts(map[string]*string{
+			"app_id": &a.app, "user_id": &a.user, "scope": &a.scope, "status": &a.status, "username": &a.username, "created": &a.created,
+		})
+		for record, err := range records {
+			if err == nil {
+				err = texts.Read(record)
+			}
+			if !yield(a, err) || err != nil {
+				return
+			}
 		}
 	}
-	return a, m.Err
 }
 
 // A grant is a group through which a user has an app.
@@ -74,17 +71,12 @@ type grant struct {
 	since *moment
 }
 
-// user sets the values of the row that a user decides. record is nil if the user isn't
-// recorded.
-func (f *finder) user(id string, record []byte) error {
-	f.row = Row{UserID: id, ReadAt: f.readAt}
-	if record == nil {
-		return nil
+// user sets the values of the row that a user decides. p is zero if the user isn't recorded.
+func (f *finder) user(id string, p Person) {
+	f.row = Row{
+		UserID: id, ReadAt: f.readAt, Login: p.Login, Name: p.Name, UserStatus: p.Status, LastLogin: p.LastLogin,
+		Department: p.Department, Manager: p.Manager,
 	}
-	p, err := PersonOf(record)
-	f.row.Login, f.row.Name, f.row.UserStatus, f.row.LastLogin = p.Login, p.Name, p.Status, p.LastLogin
-	f.row.Department, f.row.Manager = p.Department, p.Manager
-	return err
 }
 
 // emit passes the paths of the user in f.row to an app. given is the row of app_users, or

@@ -10,48 +10,39 @@ import (
 // A Person has the attributes of a user's record that rows contain. An attribute that isn't
 // recorded is empty.
 type Person struct {
-	Login, Name, Status, Department, LastLogin string
-	Manager                                    string // or its id
+	ID, Login, Name, Status, Department string
+	Created, StatusChanged, LastLogin   string
+	Manager                             string // or its id
 }
 
-// PersonOf returns the person of a record of users.
-func PersonOf(user []byte) (p Person, err error) {
-	m := canonjson.MembersOf(user)
-	for m.Next() && err == nil {
-		switch string(m.Name) {
-		case "status":
-			p.Status = canonjson.Unquote(m.Value)
-		case "lastLogin":
-			p.LastLogin = canonjson.Unquote(m.Value)
-		case "profile":
-			err = p.setProfile(m.Value)
-		}
-	}
-	return p, cmp.Or(err, m.Err)
+// A PersonReader reads persons from records of users. It isn't safe for concurrent use.
+type PersonReader struct {
+	texts                            *canonjson.Texts
+	person                           Person
+	displayName, firstName, lastName string
+	manager, managerID               string
 }
 
-func (p *Person) setProfile(profile []byte) error {
-	var first, last, managerID string
-	m := canonjson.MembersOf(profile)
-	for m.Next() {
-		switch string(m.Name) {
-		case "login":
-			p.Login = canonjson.Unquote(m.Value)
-		case "displayName":
-			p.Name = canonjson.Unquote(m.Value)
-		case "firstName":
-			first = canonjson.Unquote(m.Value)
-		case "lastName":
-			last = canonjson.Unquote(m.Value)
-		case "department":
-			p.Department = canonjson.Unquote(m.Value)
-		case "manager":
-			p.Manager = canonjson.Unquote(m.Value)
-		case "managerId":
-			managerID = canonjson.Unquote(m.Value)
-		}
+// NewPersonReader returns a PersonReader.
+func NewPersonReader() *PersonReader {
+	r := new(PersonReader)
+	p := &r.person
+	r.texts = canonjson.NewTexts(map[string]*string{
+		"id": &p.ID, "status": &p.Status, "created": &p.Created, "statusChanged": &p.StatusChanged, "lastLogin": &p.LastLogin,
+		"profile.login": &p.Login, "profile.department": &p.Department,
+		"profile.displayName": &r.displayName, "profile.firstName": &r.firstName, "profile.lastName": &r.lastName,
+		"profile.manager": &r.manager, "profile.managerId": &r.managerID,
+	})
+	return r
+}
+
+// Read returns the person of a record of users. The error is [canonjson.ErrNotCanonical].
+func (r *PersonReader) Read(user []byte) (Person, error) {
+	err := r.texts.Read(user)
+	p := r.person
+	if p.Name = r.displayName; p.Name == "" {
+		p.Name = strings.TrimSpace(r.firstName + " " + r.lastName)
 	}
-	p.Name = cmp.Or(p.Name, strings.TrimSpace(first+" "+last))
-	p.Manager = cmp.Or(p.Manager, managerID)
-	return m.Err
+	p.Manager = cmp.Or(r.manager, r.managerID)
+	return p, err
 }

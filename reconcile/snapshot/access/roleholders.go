@@ -96,16 +96,17 @@ func clientOf(app []byte) (id, client string, err error) {
 
 // readRoles reads the roles that the query selects, in the order of rows.
 func (f *roleFinder) readRoles() error {
-	err := each(f.s, snapshot.RoleAssignments, func(record []byte) error {
-		r, err := roleOf(record)
-		if q := f.query; err == nil && r.is(q.Role) && (q.Group == "" || r.GroupID == q.Group) && (q.App == "" || r.ClientID == f.client) &&
+	for r, err := range rolesOf(f.s) {
+		if err != nil {
+			return err
+		}
+		if q := f.query; r.is(q.Role) && (q.Group == "" || r.GroupID == q.Group) && (q.App == "" || r.ClientID == f.client) &&
 			(q.User == "" || r.UserID == q.User || f.ofUser[r.GroupID]) {
 			f.roles = append(f.roles, r)
 		}
-		return err
-	})
+	}
 	slices.SortFunc(f.roles, func(a, b role) int { return a.compare(&b.RoleRow) })
-	return err
+	return nil
 }
 
 // setSince sets since when the roles exist.
@@ -281,12 +282,13 @@ func (f *roleFinder) people(roles []role, members map[string][]holder) (map[stri
 			people[h.user] = Person{}
 		}
 	}
+	reader := NewPersonReader()
 	return people, eachIfRecorded(f.s, snapshot.Users, func(record []byte) error {
 		id, err := text(record, "id", nil)
 		if _, wanted := people[id]; !wanted || err != nil {
 			return err
 		}
-		people[id], err = PersonOf(record)
+		people[id], err = reader.Read(record)
 		return err
 	})
 }

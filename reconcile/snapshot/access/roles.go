@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 
@@ -108,38 +109,44 @@ type role struct {
 	since *moment
 }
 
-func roleOf(record []byte) (r role, err error) {
-	var principal string
-	r.Scope, r.Via = "unknown", Direct
-	m := canonjson.MembersOf(record)
-	for m.Next() {
-		switch string(m.Name) {
-		case "principal_type":
-			r.PrincipalType = canonjson.Unquote(m.Value)
-		case "principal_id":
-			principal = canonjson.Unquote(m.Value)
-		case "role_type":
-			r.RoleType = canonjson.Unquote(m.Value)
-		case "role_id":
-			r.RoleID = canonjson.Unquote(m.Value)
-		case "resource_set_id":
-			r.ResourceSetID = canonjson.Unquote(m.Value)
-		case "label":
-			r.RoleLabel = canonjson.Unquote(m.Value)
-		case "status":
-			r.Status = canonjson.Unquote(m.Value)
-		case "assignment_id":
-			r.AssignmentID = canonjson.Unquote(m.Value)
-		case "created":
-			r.GrantedAtOkta = canonjson.Unquote(m.Value)
-		case "targets":
-			if r.Scope = "targets"; string(m.Value) == "[]" {
-				r.Scope = "ALL"
+// rolesOf returns the roles of s, in any order.
+func rolesOf(s *snapshot.Snapshot) iter.Seq2[role, error] {
+	return func(yield func(role, error) bool) {
+		var r role
+		var principal string
+		texts := canonjson.NewTexts(map[string]*string{
+			"principal_type": &r.PrincipalType, "principal_id": &principal, "role_type": &r.RoleType, "role_id": &r.RoleID,
+			"resource_set_id": &r.ResourceSetID, "label": &r.RoleLabel, "status": &r.Status, "assignment_id": &r.AssignmentID,
+			"created": &r.GrantedAtOkta,
+		})
+		for record, err := range recordsOf(s, snapshot.RoleAssignments) {
+			if err == nil {
+				err = texts.Read(record)
+			}
+			if err != nil {
+				yield(role{}, err)
+				return
+			}
+			targets, _ := canonjson.Find(record, "targets") // the record is canonical
+			if !yield(r.with(principal, targets), nil) {
+				return
 			}
 		}
 	}
-	if r.ResourceSetID != "" {
+}
+
+// with returns r with the values that depend on its principal and targets.
+func (r role) with(principal string, targets []byte) role {
+	r.Via = Direct
+	switch {
+	case r.ResourceSetID != "":
 		r.Scope = "resource set"
+	case targets == nil:
+		r.Scope = "unknown"
+	case string(targets) == "[]":
+		r.Scope = "ALL"
+	default:
+		r.Scope = "targets"
 	}
 	switch r.PrincipalType {
 	case "USER":
@@ -149,7 +156,7 @@ func roleOf(record []byte) (r role, err error) {
 	case "CLIENT":
 		r.ClientID, r.Note = principal, noteOnStatus("app", "")
 	}
-	return r, m.Err
+	return r
 }
 
 // noteOnStatus returns why a user or an app can't use a role.

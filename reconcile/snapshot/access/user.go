@@ -11,27 +11,27 @@ import (
 // ofUser finds the paths of one user. It keeps the groups and the assignments of the user
 // in memory.
 func (f *finder) ofUser() error {
-	user, err := f.record(snapshot.Users, f.query.User)
-	if err == nil {
-		err = f.user(f.query.User, user)
-	}
+	record, err := f.record(snapshot.Users, f.query.User)
 	if err != nil {
 		return err
 	}
+	var p Person
+	if record != nil {
+		if p, err = NewPersonReader().Read(record); err != nil {
+			return err
+		}
+	}
+	f.user(f.query.User, p)
 	grants, err := f.grantsOfUser()
 	if err != nil {
 		return err
 	}
 	given := make(map[string]*assignment) // by app
-	for record, err := range containing(f.s, snapshot.AppUsers, "user_id", f.query.User) {
+	for a, err := range assignmentsOf(containing(f.s, snapshot.AppUsers, "user_id", f.query.User)) {
 		if err != nil {
 			return err
 		}
-		a, err := assignmentOf(record)
-		if err != nil {
-			return err
-		}
-		given[a.app] = a
+		given[a.app] = &a
 	}
 	since, err := f.since(snapshot.AppUsers, "app_id")
 	if err != nil {

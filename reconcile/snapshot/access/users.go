@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -10,15 +11,14 @@ import (
 )
 
 // pathsOfUsers finds the paths of all users to apps, ordered by user. It merges the users and
-// blocks of edges. The via of an edge is the index of an app, or the number of apps plus the
-// index of a group.
+// blocks of edges.
 type pathsOfUsers struct {
 	*finder
 	apps     []app    // sorted by id
 	groups   []string // that give an app, sorted
 	appsOf   map[string][]int
 	assigned func(app, group string) *moment
-	users    cursor
+	users    userCursor
 
 	implicit []int   // the apps that are open to all users
 	ways     []way   // of the current user
@@ -37,16 +37,26 @@ type way struct {
 // find passes the paths.
 func (u *pathsOfUsers) find() error {
 	var stop func()
-	u.users, stop = newCursor(recordsOf(u.s, snapshot.Users), "id")
+	u.users, stop = newUserCursor(recordsOf(u.s, snapshot.Users))
 	defer stop()
 	for i, a := range u.apps {
 		if a.implicit {
 			u.implicit = append(u.implicit, i)
 		}
 	}
-	return eachBlock(u.block, u.setSince, func(block []edge, last bool) error {
-		return mergeUsers(&u.users, len(u.implicit) > 0, block, last, u.pass)
-	})
+	for after := ""; ; {
+		b, err := u.block(after)
+		if err == nil {
+			err = u.setSince(b)
+		}
+		if err == nil {
+			err = b.each(&u.users, len(u.implicit) > 0, u.pass)
+		}
+		if err != nil || b.upTo == "" {
+			return err
+		}
+		after = b.upTo
+	}
 }
 
 func (u *pathsOfUsers) appIndex(id string) (int, bool) {
@@ -54,40 +64,33 @@ func (u *pathsOfUsers) appIndex(id string) (int, bool) {
 }
 
 func (u *pathsOfUsers) groupIndex(id string) (int, bool) {
-	i, found := slices.BinarySearch(u.groups, id)
-	return len(u.apps) + i, found
+	return slices.BinarySearch(u.groups, id)
 }
 
-func (u *pathsOfUsers) block(after string) (block []edge, complete bool, err error) {
-	b := blockBuilder{after: after}
-	records := recordsOf(u.s, snapshot.AppUsers)
-	if len(u.apps) == 1 {
-		records = childrenOf(u.s, snapshot.AppUsers, []string{u.apps[0].id})
-	}
-	for record, err := range records {
-		if err != nil {
-			return nil, false, err
+// block returns the edges of the lowest users after a user. It reads assignments and
+// memberships at the same time.
+func (u *pathsOfUsers) block(after string) (*block, error) {
+	given, members := &blockBuilder{after: after}, &blockBuilder{after: after}
+	err := both(func() error {
+		records := recordsOf(u.s, snapshot.AppUsers)
+		if len(u.apps) == 1 {
+			records = childrenOf(u.s, snapshot.AppUsers, []string{u.apps[0].id})
 		}
-		given, err := assignmentOf(record)
-		if err != nil {
-			return nil, false, err
-		}
-		if via, found := u.appIndex(given.app); found {
-			b.add(edge{user: given.user, via: via, given: given})
-		}
+		return given.addAssignments(assignmentsOf(records), u.appIndex)
+	}, func() error {
+		return members.addMembers(childrenOf(u.s, snapshot.GroupMembers, u.groups), u.groupIndex)
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := b.addMembers(u.s, u.groups, len(u.apps)); err != nil {
-		return nil, false, err
-	}
-	block, complete = b.done()
-	return block, complete, nil
+	return newBlock(given, members), nil
 }
 
-func (u *pathsOfUsers) setSince(block []edge) error {
+func (u *pathsOfUsers) setSince(b *block) error {
 	wanted := func(line []byte) bool { return len(u.apps) != 1 || bytes.Contains(line, []byte(u.apps[0].id)) }
 	ofApps, err := u.seen.added(snapshot.AppUsers, wanted, func(c *diff.Change, m *moment) {
 		if via, found := u.appIndex(c.Key["app_id"]); found {
-			setSince(block, c.Key["user_id"], via, m)
+			setSince(b.given, c.Key["user_id"], via, m)
 		}
 	})
 	if err != nil {
@@ -95,38 +98,30 @@ func (u *pathsOfUsers) setSince(block []edge) error {
 	}
 	ofGroups, err := u.seen.added(snapshot.GroupMembers, isMemberOf(u.groups), func(c *diff.Change, m *moment) {
 		if via, found := u.groupIndex(c.Key["group_id"]); found {
-			setSince(block, c.Key["user_id"], via, m)
+			setSince(b.members, c.Key["user_id"], via, m)
 		}
 	})
-	for i := range block {
-		if e := &block[i]; e.since == nil && e.given != nil {
-			e.since = ofApps
-		} else if e.since == nil {
-			e.since = ofGroups
-		}
-	}
+	setOthers(b.given, ofApps)
+	setOthers(b.members, ofGroups)
 	return err
 }
 
 // pass passes the paths of a user with these edges.
-func (u *pathsOfUsers) pass(id string, edges []edge) error {
-	record, err := u.users.take(id)
-	if err == nil {
-		err = u.user(id, record)
-	}
+func (u *pathsOfUsers) pass(id string, given, members []edge) error {
+	p, err := u.users.take(id)
 	if err != nil {
 		return err
 	}
+	u.user(id, p)
 	ways := u.ways[:0]
 	for _, i := range u.implicit {
 		ways = append(ways, way{app: i})
 	}
-	for _, e := range edges {
-		if e.given != nil {
-			ways = append(ways, way{app: e.via, given: e.given, since: e.since})
-			continue
-		}
-		group := u.groups[e.via-len(u.apps)]
+	for _, e := range given {
+		ways = append(ways, way{app: e.via, given: e.given, since: e.since})
+	}
+	for _, e := range members {
+		group := u.groups[e.via]
 		for _, i := range u.appsOf[group] {
 			ways = append(ways, way{app: i, group: group, since: e.since.later(u.assigned(u.apps[i].id, group))})
 		}
@@ -161,4 +156,22 @@ func (u *pathsOfUsers) passApp(a app, ways []way) error {
 	}
 	u.grants = grants
 	return u.emit(a, given, since, grants)
+}
+
+// both calls f in a goroutine and g, and returns when both have returned. It passes a panic
+// in f on.
+func both(f, g func() error) error {
+	var err error
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		err = f()
+	}()
+	other := g()
+	if <-done; panicked != nil {
+		panic(panicked)
+	}
+	return cmp.Or(err, other)
 }

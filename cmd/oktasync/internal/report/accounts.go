@@ -7,6 +7,7 @@ import (
 
 	"oktasync/cmd/oktasync/internal/document"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/access"
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
@@ -56,11 +57,13 @@ func (s *stateOf) readUsers(tables []*userTable) error {
 	if !s.records(snapshot.Users) {
 		return nil
 	}
+	people := access.NewPersonReader()
 	return recordsOf(s.s, snapshot.Users, func(record []byte) error {
-		u, err := userOf(record)
+		p, err := people.Read(record)
 		if err != nil {
 			return err
 		}
+		u := &user{p}
 		for _, t := range tables {
 			if t.missing != "" {
 				continue
@@ -98,7 +101,7 @@ func (s *stateOf) noFactor() *userTable {
 		})
 	})
 	t.accepts = func(u *user, _ []byte) (string, []string, bool) {
-		return "", nil, u.Status == "ACTIVE" && !active[u.id]
+		return "", nil, u.Status == "ACTIVE" && !active[u.ID]
 	}
 	return t
 }
@@ -128,7 +131,7 @@ func (s *stateOf) neverSignedIn() *userTable {
 		columns: []string{"days"},
 		missing: s.missing("lastLogin"),
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
-			return u.created, []string{days(u.created, s.now)}, u.isOpen() && u.LastLogin == ""
+			return u.Created, []string{days(u.Created, s.now)}, u.isOpen() && u.LastLogin == ""
 		},
 	}
 }
@@ -141,9 +144,9 @@ func (s *stateOf) unused() *userTable {
 		columns: []string{"since", "days"},
 		missing: s.missing("statusChanged", "created"),
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
-			since := u.statusChanged
+			since := u.StatusChanged
 			if since == "" {
-				since = u.created
+				since = u.Created
 			}
 			pending := u.Status == "STAGED" || u.Status == "PROVISIONED"
 			return since, []string{since, days(since, s.now)}, pending && before(since, s.now.Add(-unusedAfter))
@@ -158,7 +161,7 @@ func (s *stateOf) withStatus(id, title, status string) *userTable {
 		method:  []string{"Accounts with the status " + status + ". since is statusChanged, and days is the number of days from then to the read."},
 		columns: []string{"since", "days"},
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
-			return u.statusChanged, []string{u.statusChanged, days(u.statusChanged, s.now)}, u.Status == status
+			return u.StatusChanged, []string{u.StatusChanged, days(u.StatusChanged, s.now)}, u.Status == status
 		},
 	}
 }

@@ -45,7 +45,7 @@ func (s *stateOf) deprovisioned() *userTable {
 		},
 		columns: []string{"since", "days", "groups", "apps", "names"},
 		accepts: func(u *user, _ []byte) (string, []string, bool) {
-			return u.statusChanged, []string{u.statusChanged, days(u.statusChanged, s.now)}, u.Status == "DEPROVISIONED"
+			return u.StatusChanged, []string{u.StatusChanged, days(u.StatusChanged, s.now)}, u.Status == "DEPROVISIONED"
 		},
 	}
 	members, apps := s.records(snapshot.GroupMembers), s.records(snapshot.AppUsers)
@@ -70,7 +70,7 @@ func (s *stateOf) deprovisioned() *userTable {
 func (s *stateOf) keepHolders(t *userTable, members, apps bool) error {
 	holders := make(map[string]*held)
 	for _, row := range t.rows {
-		holders[row.user.id] = new(held)
+		holders[row.user.ID] = new(held)
 	}
 	if members {
 		if err := s.addGroups(holders); err != nil {
@@ -88,9 +88,9 @@ func (s *stateOf) keepHolders(t *userTable, members, apps bool) error {
 		}
 		return strconv.Itoa(n)
 	}
-	t.rows = slices.DeleteFunc(t.rows, func(row userRow) bool { h := holders[row.user.id]; return h.groups+h.apps == 0 })
+	t.rows = slices.DeleteFunc(t.rows, func(row userRow) bool { h := holders[row.user.ID]; return h.groups+h.apps == 0 })
 	for i, row := range t.rows {
-		h := holders[row.user.id]
+		h := holders[row.user.ID]
 		t.rows[i].cells = append(row.cells, count(members, h.groups), count(apps, h.apps), h.list())
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/access"
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
@@ -32,12 +33,12 @@ var managerPaths = []string{"profile.manager", "profile.managerId"}
 var managerKeys = []string{"id", "profile.login", "profile.email", "profile.employeeNumber", "full name"}
 
 // keysOf returns the values of managerKeys of a user.
-func keysOf(record []byte) (keys []string, status string, err error) {
-	u, err := userOf(record)
+func keysOf(people *access.PersonReader, record []byte) (keys []string, status string, err error) {
+	u, err := people.Read(record)
 	if err != nil {
 		return nil, "", err
 	}
-	keys = []string{u.id, u.Login, "", "", u.Name}
+	keys = []string{u.ID, u.Login, "", "", u.Name}
 	for i, path := range managerKeys {
 		if keys[i] == "" && strings.HasPrefix(path, "profile.") {
 			keys[i], err = canonjson.Text(record, path)
@@ -117,8 +118,9 @@ func (ms managers) read(s *snapshot.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	people := access.NewPersonReader()
 	return recordsOf(s, snapshot.Users, func(record []byte) error {
-		keys, status, err := keysOf(record)
+		keys, status, err := keysOf(people, record)
 		for i, text := range keys {
 			if m := ms[strings.ToLower(text)]; m != nil && text != "" {
 				m.match(i, status)

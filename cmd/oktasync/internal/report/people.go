@@ -28,6 +28,7 @@ func (p People) ReadFrom(s snapshot.Source) error {
 		return err
 	}
 	defer users.Close()
+	reader := access.NewPersonReader()
 	for user, err := range snapshot.Records(users) {
 		if err != nil {
 			return err
@@ -39,7 +40,7 @@ func (p People) ReadFrom(s snapshot.Source) error {
 		if _, wanted := p[id]; !wanted {
 			continue
 		}
-		person, err := access.PersonOf(user)
+		person, err := reader.Read(user)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"oktasync/cmd/oktasync/internal/document"
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/access"
 	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 )
@@ -14,11 +15,12 @@ import (
 // userEvents has the users of the events that reports list.
 type userEvents struct {
 	*period
-	users map[string]*user
+	people *access.PersonReader
+	users  map[string]*user
 }
 
 func newUserEvents(p *period) (*userEvents, error) {
-	u := &userEvents{p, make(map[string]*user)}
+	u := &userEvents{p, access.NewPersonReader(), make(map[string]*user)}
 	for e, err := range p.events(otherThanChanged, snapshot.Users) {
 		if err == nil && snapshot.Users.Heading(e.Kind) != snapshot.Others {
 			err = u.add(e)
@@ -35,9 +37,14 @@ func newUserEvents(p *period) (*userEvents, error) {
 		if _, wanted := u.users[id]; !wanted || err != nil {
 			return err
 		}
-		u.users[id], err = userOf(record)
+		u.users[id], err = u.read(record)
 		return err
 	})
+}
+
+func (u *userEvents) read(record []byte) (*user, error) {
+	p, err := u.people.Read(record)
+	return &user{p}, err
 }
 
 // add adds the user of an event, as far as the event has attributes.
@@ -45,13 +52,12 @@ func (u *userEvents) add(e *event) (err error) {
 	id := e.ID()
 	switch e.Op {
 	case diff.OpAdded:
-		u.users[id], err = userOf(e.After)
+		u.users[id], err = u.read(e.After)
 	case diff.OpRemoved:
-		u.users[id], err = userOf(e.Before)
+		u.users[id], err = u.read(e.Before)
 	default:
 		if u.users[id] == nil {
-			u.users[id] = &user{id: id}
-			u.users[id].Login = e.Login
+			u.users[id] = &user{access.Person{ID: id, Login: e.Login}}
 		}
 	}
 	if err == nil {

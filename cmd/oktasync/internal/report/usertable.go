@@ -11,35 +11,10 @@ import (
 	"oktasync/cmd/oktasync/internal/document"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/access"
-	"oktasync/reconcile/snapshot/canonjson"
 )
 
 // A user is a row of the sections about users. Attributes that aren't recorded are "".
-type user struct {
-	access.Person
-	id, created, statusChanged string
-}
-
-func userOf(record []byte) (*user, error) {
-	u := new(user)
-	m := canonjson.MembersOf(record)
-	for m.Next() {
-		switch string(m.Name) {
-		case "id":
-			u.id = canonjson.Unquote(m.Value)
-		case "created":
-			u.created = canonjson.Unquote(m.Value)
-		case "statusChanged":
-			u.statusChanged = canonjson.Unquote(m.Value)
-		}
-	}
-	if m.Err != nil {
-		return nil, m.Err
-	}
-	var err error
-	u.Person, err = access.PersonOf(record)
-	return u, err
-}
+type user struct{ access.Person }
 
 // isOpen reports whether the user can sign in, or can after a new password or an unlock.
 func (u *user) isOpen() bool { return slices.Contains(openStatuses, u.Status) }
@@ -56,7 +31,7 @@ var userPaths = []string{
 }
 
 func (u *user) cells() []string {
-	return []string{u.Login, u.Name, u.Status, u.Department, u.Manager, u.LastLogin, u.created}
+	return []string{u.Login, u.Name, u.Status, u.Department, u.Manager, u.LastLogin, u.Created}
 }
 
 // recordsOf calls visit for each record of r in s. The record is valid during the call.
@@ -150,7 +125,7 @@ func (t *userTable) section(l links) document.Section {
 func (t *userTable) each(l links) iter.Seq2[document.Row, error] {
 	return func(yield func(document.Row, error) bool) {
 		for _, r := range t.rows {
-			row := document.Row{Key: r.user.id, Cells: slices.Concat(r.user.cells(), r.cells), Link: l.user(r.user.id)}
+			row := document.Row{Key: r.user.ID, Cells: slices.Concat(r.user.cells(), r.cells), Link: l.user(r.user.ID)}
 			if !yield(row, nil) {
 				return
 			}
