@@ -31,9 +31,10 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT...]",
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
-the journal. It writes nothing. The exit status is 1 if it finds a problem, or if
-the store has neither a snapshot nor a run. An interrupted publish is a note: the next
-apply finishes it.
+the journal. It writes nothing. A line that begins with "problem:" is a problem, and one
+that begins with "note:" isn't, such as an interrupted publish: the next apply finishes
+it. The exit status is 1 if there is a problem, or if the store has neither a snapshot
+nor a run.
 
 With --store, it verifies a copy of the store, or the folder of one snapshot. The check
 of one folder doesn't include the chain and the journal.
@@ -74,10 +75,15 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 	}
 	findings := []verify.Finding{}
 	report := func(found verify.Finding) {
-		findings = append(findings, found)
-		if !f.asJSON {
-			fmt.Fprintln(a.stdout, term.Safe(found.String()))
+		if f.asJSON {
+			findings = append(findings, found)
+			return
 		}
+		kind := "problem"
+		if found.Note {
+			kind = "note"
+		}
+		fmt.Fprintf(a.stdout, "%s: %s\n", kind, term.Safe(found.String()))
 	}
 	progress, stop := a.showVerify()
 	defer stop()
