@@ -1,15 +1,22 @@
 package review
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // ReadFile returns the rows of a CSV file with decisions: all of them in one pass, and each
-// of them again by its position.
+// of them again by its position. It empties the file before: the rows are those that had
+// the digest.
 func ReadFile(name string) (rows, again [][]string, err error) {
 	t, err := openTable(name, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
+	if err := os.Truncate(name, 0); err != nil {
+		return nil, nil, err
+	}
 	for r, err := range t.rows() {
 		if err != nil {
 			return nil, nil, err

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/tempfile"
 )
 
 // The limits of a file with decisions. The greatest cell is that of a spreadsheet.
@@ -29,7 +30,7 @@ const (
 // A table is a CSV file with a header. Its cells are hostile.
 type table struct {
 	name   string
-	file   *os.File
+	file   *os.File // a copy without a name, so that its rows are those of digest
 	digest string
 	comma  rune
 	start  int64 // after a byte order mark
@@ -65,10 +66,10 @@ func openTable(name string, headers map[string]string) (*table, error) {
 		return nil, err
 	}
 	t := &table{name: name}
-	if t.file, err = os.Open(name); err != nil {
+	if t.file, err = tempfile.Create(os.TempDir()); err != nil {
 		return nil, err
 	}
-	if t.digest, err = t.sum(); err == nil {
+	if err = t.copy(); err == nil {
 		err = t.findHeader(headers)
 	}
 	if err != nil {
@@ -77,11 +78,20 @@ func openTable(name string, headers map[string]string) (*table, error) {
 	return t, nil
 }
 
-// sum returns the digest of the file.
-func (t *table) sum() (string, error) {
+// copy copies the file, and sets its digest.
+func (t *table) copy() error {
+	f, err := os.Open(t.name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	digest := snapshot.NewDigest()
-	_, err := io.Copy(digest, io.NewSectionReader(t.file, 0, maxFile+1))
-	return digest.String(), err
+	_, err = io.Copy(io.MultiWriter(t.file, digest), io.LimitReader(f, maxFile+1))
+	if err == nil && digest.Bytes > maxFile {
+		err = fmt.Errorf("%s: has grown while it was read", t.name)
+	}
+	t.digest = digest.String()
+	return err
 }
 
 // findHeader sets the separator, the layout and the line of the header.
@@ -184,19 +194,12 @@ func (t *table) reader(in io.Reader) *csv.Reader {
 func (t *table) at(offset, size int64) ([]string, error) {
 	cells, err := t.reader(io.NewSectionReader(t.file, offset, size)).Read()
 	if err != nil {
-		return nil, fmt.Errorf("%s: has changed while it was read", t.name)
+		err = fmt.Errorf("%s: read a row again: %w", t.name, err)
 	}
-	return cells, nil
+	return cells, err
 }
 
-// close closes the file. If the file has changed since openTable, close returns an error.
-func (t *table) close() error {
-	digest, err := t.sum()
-	if err == nil && digest != t.digest {
-		err = fmt.Errorf("%s: has changed while it was read", t.name)
-	}
-	return errors.Join(err, t.file.Close())
-}
+func (t *table) close() error { return t.file.Close() }
 
 func checkCells(cells []string) error {
 	for _, cell := range cells {
