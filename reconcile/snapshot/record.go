@@ -374,8 +374,9 @@ func (u *recordReader) Close() error {
 
 // ContentError returns an error of reading compressed records as a clause for people.
 func ContentError(err error) error {
+	_, ok := errors.AsType[*DamagedError](err)
 	switch {
-	case err == io.EOF, errors.Is(err, ErrLongLine), errors.Is(err, errExpansion), IsSystemError(err):
+	case ok, err == io.EOF, errors.Is(err, ErrLongLine), errors.Is(err, errExpansion), IsSystemError(err):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("it is cut short")

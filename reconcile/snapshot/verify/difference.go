@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"maps"
-	"path/filepath"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -34,16 +33,11 @@ func (c *checkedSnapshot) compare(ctx context.Context, r *snapshot.Resource, bef
 	if !follows || basis != snapshot.BasePrevious || !before.correct[r.Name] || !c.opened[snapshot.RequestsFile] {
 		return nil, nil
 	}
-	f, err := snapshot.OpenPlain(filepath.Join(before.Dir(), r.RecordsFile()))
+	content, err := before.Content(r)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	content, err := snapshot.Decompress(cancelReader{ctx, f})
-	if err != nil {
-		return nil, err
-	}
-	base := snapshot.RecordsIn(readahead.New(content, io.Discard), r)
+	base := snapshot.RecordsIn(readahead.New(cancelReader{ctx, content}, io.Discard), r)
 	defer base.Close()
 	if r.Parent != nil && c.wrong[r.Parent.RecordsFile()] {
 		return nil, nil

@@ -72,7 +72,7 @@ func (p *parentCheck) checkLines(lines *snapshot.ParentReader, file snapshot.Fil
 	for rows := 0; ; rows++ {
 		line, err := lines.Next()
 		if err == io.EOF {
-			return cmp.Or(rowsError(rows, file), p.checkCounts(rows))
+			return cmp.Or(rowsError(rows, file), p.checkCounts(rows), p.groups.Finish())
 		}
 		if err != nil {
 			return err

@@ -168,8 +168,13 @@ func (c *recordCheck) end(m *snapshot.Manifest, file snapshot.File) error {
 	if !same {
 		return fmt.Errorf("its %s by status are not those of the manifest", c.resource.Name)
 	}
-	if c.joiner != nil && c.joiner.Unresolved() != counts.Unresolved {
-		return fmt.Errorf("%d of its %s are unresolved, and the manifest has %d", c.joiner.Unresolved(), c.resource.Name, counts.Unresolved)
+	if c.joiner != nil {
+		if err := c.joiner.Finish(); err != nil {
+			return err
+		}
+		if n := c.joiner.Unresolved(); n != counts.Unresolved {
+			return fmt.Errorf("%d of its %s are unresolved, and the manifest has %d", n, c.resource.Name, counts.Unresolved)
+		}
 	}
 	return m.CheckMembers(c.members)
 }

@@ -90,3 +90,43 @@ func TestVerifyCopy(t *testing.T) {
 	}))
 	storetest.CheckOK(t, c)
 }
+
+// Verify compares records only with the base that it has checked, also if a file is
+// exchanged in between.
+func TestVerifyBaseExchangedMeanwhile(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	first, second := storetest.Find(t, s, "@-2"), storetest.Find(t, s, "@-1")
+	path := filepath.Join(first.Dir(), snapshot.Users.RecordsFile())
+	other := storetest.Read(t, second.Dir(), snapshot.Users.RecordsFile())
+	snapshots := 0
+	o := verify.Options{Progress: func(verify.Progress) {
+		if snapshots++; snapshots == 2 {
+			storetest.Write(t, path, other)
+		}
+	}}
+	_, err := verify.Verify(t.Context(), s, o, func(f verify.Finding) { t.Errorf("found %s", f) })
+	if err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Verify() = %v, want an error that names %s", err, path)
+	}
+}
+
+// Verify finds the names of groups only in the groups that it has checked, also if the
+// file is exchanged in between.
+func TestVerifyParentsExchangedMeanwhile(t *testing.T) {
+	const users, groups = 1<<10 - 2, 2 // Verify calls Progress after them
+	s := storetest.New(t)
+	records := append(storetest.People(users), storetest.Group(1, "first"), storetest.Group(2, "second"), storetest.Member(1, 1))
+	first := storetest.Publish(t, s, storetest.Day(1), records...)
+	second := storetest.Publish(t, s, storetest.Day(2), append(records, storetest.Group(3, "third"))...)
+	other := storetest.Read(t, second.Dir(), snapshot.Groups.RecordsFile())
+	o := verify.Options{Progress: func(p verify.Progress) {
+		if p.Records == users+groups {
+			storetest.Write(t, filepath.Join(first.Dir(), snapshot.Groups.RecordsFile()), other)
+		}
+	}}
+	var found []string
+	_, err := verify.Verify(t.Context(), s, o, func(f verify.Finding) { found = append(found, f.String()) })
+	if len(found) == 0 || !strings.Contains(found[0], first.Name()+"/group_members.ndjson.zst: ") || !strings.Contains(found[0], snapshot.Groups.RecordsFile()) {
+		t.Errorf("Verify() = %v, found %q", err, found)
+	}
+}
