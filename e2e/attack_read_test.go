@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -119,6 +121,20 @@ func TestAppendedLineRemovesNoRead(t *testing.T) {
 	a.append("quarantined", map[string]any{"snapshot": "20261130T000000Z", "read_sha256": digest})
 	a.must(t, 0, "apply")
 	a.must(t, 0, "verify")
+}
+
+// If a released read is still in the quarantine, the next run removes it, and not a copy
+// of it under another name.
+func TestCopyOfAReleasedReadIsNotRemovedInstead(t *testing.T) {
+	a := newAttack(t, newRotatedSite(t))
+	read := filepath.Dir(a.quarantinedFile("read.json"))
+	a.sh(t, "cp -a "+read+" read")
+	a.must(t, 0, "quarantine", "release", "all-users", "--reason", "x")
+	a.sh(t, "cp -a read "+read+"; cp -a read "+filepath.Dir(read)+"/20200101T000000Z")
+	a.must(t, 0, "apply")
+	if _, err := os.Stat(read); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the read is still there: %v", err)
+	}
 }
 
 // If the allowed signers don't accept a checkpoint, status reports damage, and prints no

@@ -132,16 +132,16 @@ const maxTail = 64 << 20
 // A tail is what follows the covered lines of a journal.
 type tail struct {
 	started int
-	keep    int64           // bytes up to and with the named line; 0: there is none
-	named   Event           // the line that the unpublished snapshot names
-	reads   map[string]bool // digests of the quarantined reads that the lines name
+	keep    int64             // bytes up to and with the named line; 0: there is none
+	named   Event             // the line that the unpublished snapshot names
+	reads   map[string]string // the digests of the quarantined reads that the lines name, and their names
 	cut     *Digest
 }
 
 // readTail reads the journal after its covered lines. snap, if not nil, names a
 // line of the tail.
 func (w *Writer) readTail(snap *Snapshot) (*tail, error) {
-	t := &tail{cut: NewDigest(), reads: make(map[string]bool)}
+	t := &tail{cut: NewDigest(), reads: make(map[string]string)}
 	f, err := OpenPlain(w.path(JournalFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, nil
@@ -174,7 +174,7 @@ func (w *Writer) readTail(snap *Snapshot) (*tail, error) {
 		case e.Event == EventStarted:
 			t.started++
 		case e.Event == EventQuarantined && len(t.reads) < 10:
-			t.reads[e.ReadSHA256] = true
+			t.reads[e.ReadSHA256] = e.Snapshot
 		}
 		if t.started > 1 {
 			return w.mismatch("after the lines that its checkpoint covers, its journal has %d runs, and an interruption leaves one", t.started)
@@ -301,10 +301,10 @@ func (w *Writer) stampAgain(ctx context.Context, snap *Snapshot) error {
 	return w.store.files.SyncDir(snap.dir)
 }
 
-// removeReads removes the quarantined reads with these digests, except those that a
-// covered line names.
-func (w *Writer) removeReads(digests map[string]bool) error {
-	if len(digests) == 0 {
+// removeReads removes the quarantined reads with these digests and names, except those
+// that a covered line names.
+func (w *Writer) removeReads(names map[string]string) error {
+	if len(names) == 0 {
 		return nil
 	}
 	covered, err := w.covered()
@@ -312,10 +312,13 @@ func (w *Writer) removeReads(digests map[string]bool) error {
 		return err
 	}
 	for _, e := range covered.Events() {
-		delete(digests, e.ReadSHA256)
+		delete(names, e.ReadSHA256)
 	}
-	for digest := range digests {
-		if err := w.removeRead(digest); err != nil {
+	for digest, name := range names {
+		if _, err := w.openQuarantined(name, digest); err != nil {
+			continue // another read has this name, or none
+		}
+		if err := w.removeQuarantined(name); err != nil {
 			return err
 		}
 	}
@@ -359,7 +362,7 @@ func (w *Writer) mendRemovals() error {
 // one of its run.
 func (w *Writer) mendRemoval(e Event) (done bool, err error) {
 	if e.Event == EventPublished && e.ReadSHA256 != "" {
-		return true, w.removeRead(e.ReadSHA256)
+		return true, w.removeReleased(e.ReadSHA256)
 	}
 	if e.Event == EventFailed || e.Event == EventCancelled {
 		return false, nil // perhaps because a removal failed
@@ -376,16 +379,16 @@ func (w *Writer) mendRemoval(e Event) (done bool, err error) {
 	return true, nil
 }
 
-// removeRead removes the quarantined read whose read.json has a digest, if it
-// is there.
-func (w *Writer) removeRead(digest string) error {
-	names, err := snapshotNames(w.quarantine())
+// removeReleased removes the quarantined read with a digest that was published, if it is
+// there.
+func (w *Writer) removeReleased(digest string) error {
+	covered, err := w.covered()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if q, err := loadQuarantined(w.quarantine(name)); err == nil && q.digest == digest {
-			return w.removeQuarantined(name)
+	for _, e := range covered.Events() {
+		if e.Event == EventQuarantined && e.ReadSHA256 == digest {
+			return w.removeQuarantined(e.Snapshot)
 		}
 	}
 	return nil

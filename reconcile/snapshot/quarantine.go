@@ -227,6 +227,9 @@ func (w *Writer) drop(read Event, user, reason string) error {
 // removeQuarantined removes a quarantined read, if it is there. It is renamed
 // first, so that readers never find a part of it.
 func (w *Writer) removeQuarantined(name string) error {
+	if _, err := ParseName(name); err != nil {
+		return err
+	}
 	fsys := w.store.files
 	removed := w.quarantine(partial(name))
 	err := fsys.Rename(w.quarantine(name), removed)
