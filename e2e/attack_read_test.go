@@ -154,6 +154,16 @@ func TestStatusOfACheckpointThatIsNotAccepted(t *testing.T) {
 	}
 }
 
+// status reports a covered line of the journal that was changed, also if it isn't the last
+// one.
+func TestStatusOfAChangedJournal(t *testing.T) {
+	a := newAttack(t, newRotatedSite(t))
+	a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), "users gone", "users kept")
+	if r := a.must(t, 1, "status"); !strings.Contains(r.stderr, "a journal line that its checkpoint covers is missing or changed") {
+		t.Errorf("status: %s%s", r.stdout, r.stderr)
+	}
+}
+
 // The base of the diff is swapped while apply reads the users.
 func TestBaseSwappedDuringRead(t *testing.T) {
 	needs(t, "zstd")

@@ -27,16 +27,12 @@ type History struct {
 	Damaged       int     // lines that are no events
 }
 
-// add takes a covered line into account. A line that is no event counts as damaged.
-func (h *History) add(line []byte) {
-	h.Lines++
-	h.Head = DigestOf(line)
-	e, err := ParseEvent(line)
-	if err != nil {
-		h.Damaged++
-		return
-	}
+// add takes the event of a covered line into account. A line that is no event, and that a
+// later line adopts, counts as damaged.
+func (h *History) add(e Event) {
 	switch e.Event {
+	case "":
+		h.Damaged++
 	case EventStarted:
 		h.started(e)
 	case EventPublished:
@@ -77,15 +73,18 @@ func (s *Store) Journal(export string) (History, error) {
 	if err != nil {
 		return h, err
 	}
+	var covered Ledger
 	_, err = ReadJournal(s.Path(export, JournalFile), func(line []byte) error {
-		if h.Lines < c.Lines {
-			h.add(line)
+		if covered.Lines < c.Lines {
+			covered.Add(line) // covered.Broken keeps the error
+			h.add(covered.event)
 		} else if e, err := ParseEvent(line); err == nil && e.Event == EventStarted {
 			h.started(e)
 		}
 		return nil
 	})
-	if err == nil && h.Head != c.LineSHA256 {
+	h.Lines, h.Head = covered.Lines, covered.Last
+	if err == nil && (covered.Broken || covered.Last != c.LineSHA256) {
 		// A writer can have replaced both between the two reads.
 		if now, nowErr := s.Checkpoint(export); nowErr != nil || now.SameAs(c) {
 			err = &MismatchError{export, "a journal line that its checkpoint covers is missing or changed"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -65,7 +66,7 @@ func (s *service) schedule(before *service) error {
 			continue
 		}
 		history, err := s.store.Journal(export.Name)
-		if err != nil {
+		if _, mismatch := errors.AsType[*snapshot.MismatchError](err); err != nil && !mismatch { // the status and each run report a mismatch
 			return err
 		}
 		s.schedules[export.Name] = when
