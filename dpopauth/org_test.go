@@ -268,7 +268,6 @@ func (o *org) newest(role string) string {
 	return ""
 }
 
-// revoke revokes all tokens.
 func (o *org) revoke() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

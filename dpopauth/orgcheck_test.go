@@ -17,7 +17,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// seen is a received request.
 type seen struct {
 	n       int // number among the requests of its kind, from 1
 	at      time.Time

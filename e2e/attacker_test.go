@@ -175,7 +175,6 @@ func (a *attack) writeLines(lines []string) {
 	write(a, filepath.Join(a.forgery.dir, "journal.ndjson"), strings.Join(lines, ""))
 }
 
-// append appends an event to the journal.
 func (a *attack) append(event string, members map[string]any) {
 	lines := a.lines()
 	e := map[string]any{
@@ -217,7 +216,6 @@ func (a *attack) removeUser(key string) {
 	a.cover(key, a.names()[len(a.names())-1])
 }
 
-// add adds to a number.
 func (a *attack) add(members map[string]any, name string, n int64) {
 	was, err := members[name].(json.Number).Int64()
 	check(a, err)

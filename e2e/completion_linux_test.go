@@ -95,7 +95,6 @@ func startTerminal(t *testing.T, dir string, env []string, shell ...string) *ter
 	return s
 }
 
-// enter enters a line.
 func (s *terminal) enter(line string) {
 	s.t.Helper()
 	_, err := io.WriteString(s.keys, line+"\n")

@@ -253,7 +253,6 @@ func (p *page) real(text string) string {
 	return strings.ReplaceAll(text, pageOrg, p.site.server.URL)
 }
 
-// run runs the commands of a block.
 func (p *page) run(b block) {
 	p.start()
 	for i := 0; i < len(b.lines); {

@@ -270,7 +270,6 @@ func (s *site) noViolations(t testing.TB) {
 	}
 }
 
-// get fetches a URL.
 func get(t testing.TB, url string) (int, string) {
 	t.Helper()
 	resp, err := http.Get(url)

@@ -31,7 +31,6 @@ type example struct {
 	output    string // a regular expression
 }
 
-// after changes the org.
 func after(change func(*sandbox.Org)) func(*testing.T, *site) {
 	return func(_ *testing.T, s *site) { change(s.org) }
 }

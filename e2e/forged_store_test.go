@@ -92,12 +92,10 @@ func (f *forgery) rewriteJournal(was, is string) {
 	write(f, path, f.encode(checkpoint))
 }
 
-// resource returns the counts of users in the manifest.
 func (f *forgery) users() map[string]any {
 	return f.manifest["resources"].(map[string]any)["users"].(map[string]any)
 }
 
-// file returns the entry of a file in the manifest.
 func (f *forgery) file(name string) map[string]any {
 	for _, entry := range f.manifest["files"].([]any) {
 		if file := entry.(map[string]any); file["name"] == name {

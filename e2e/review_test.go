@@ -99,7 +99,6 @@ func (s *reviewSite) set(row []string, column, value string) {
 	row[slices.Index(s.header, column)] = value
 }
 
-// row returns the row of a user and an app.
 func (s *reviewSite) row(rows [][]string, user, app string) []string {
 	return rows[slices.IndexFunc(rows, func(row []string) bool {
 		return s.get(row, "user_id") == user && s.get(row, "app_label") == app

@@ -79,7 +79,6 @@ func (b *box) run(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// write writes a file in the box.
 func (b *box) write(path, text string) {
 	b.t.Helper()
 	cmd := b.command("sh", "-c", `mkdir -p "${1%/*}" && cat >"$1"`, "sh", path)
@@ -89,7 +88,6 @@ func (b *box) write(path, text string) {
 	}
 }
 
-// property returns a property of a unit.
 func (b *box) property(unit, name string) string {
 	b.t.Helper()
 	return b.run("systemctl", "show", "--value", "-p", name, unit)

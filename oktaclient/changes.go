@@ -43,7 +43,6 @@ func newChanges(start time.Time, seed maphash.Seed) changes {
 	}
 }
 
-// add records a copy of a record.
 func (c *changes) add(record Record) {
 	c.during = c.during || record.LastUpdated >= c.start
 	if c.count++; c.count%c.stride == 0 {

@@ -29,7 +29,6 @@ func (r *read) listParents(ctx context.Context) error {
 	return g.Wait()
 }
 
-// listParent reads the list of a parent.
 func (r *read) listParent(ctx context.Context, parent string) error {
 	if parent == "" || parent == "." || parent == ".." {
 		return errors.New("empty id of a parent")

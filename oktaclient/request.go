@@ -44,7 +44,6 @@ type call struct {
 	record func(*attempt) error
 }
 
-// attempt is one attempt at a call, and its response.
 type attempt struct {
 	resp           *http.Response // nil: no response; its Body is read and closed
 	body           []byte

@@ -87,7 +87,6 @@ func (r *read) listRoles(ctx context.Context) (settled bool, err error) {
 	return false, nil
 }
 
-// readPending reads the roles of all pending principals.
 func (x *roleReader) readPending(ctx context.Context) error {
 	principals := x.pending
 	x.pending = nil

@@ -108,7 +108,6 @@ func (r *read) spanReader(of listing, spans []span, workers int) *spanReader {
 	return p
 }
 
-// read reads all spans.
 func (p *spanReader) read(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {

@@ -117,7 +117,6 @@ func (s *step) now() {
 	}
 }
 
-// end ends the step.
 func (s *step) end() {
 	s.shared.mu.Lock()
 	defer s.shared.mu.Unlock()

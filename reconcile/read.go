@@ -159,7 +159,6 @@ func (c *scopeRead) resource(ctx context.Context, rp *ResourcePlan) error {
 	return nil
 }
 
-// list reads the list of a resource.
 func (c *scopeRead) list(ctx context.Context, rp *ResourcePlan) error {
 	query := c.query(rp)
 	if rp.Base == snapshot.BasePrevious && rp.Declared.Read.Strategy == oktaclient.Spans {

@@ -324,7 +324,6 @@ func (d *difference) leavers(c comparison) (report.People, error) {
 	return people, err
 }
 
-// all calls visit for each change of all resources.
 func (d *difference) all(visit func(*snapshot.Resource, *diff.Change) error) error {
 	for _, c := range d.resources {
 		if _, err := d.each(c, func(change *diff.Change) error { return visit(c.resource, change) }); err != nil {

@@ -142,7 +142,6 @@ func wrapLines(text string, most int) string {
 	return strings.Join(lines, "\n")
 }
 
-// summary summarizes the findings.
 func summary(findings []doctor.Finding) string {
 	count := map[string]int{}
 	for _, f := range findings {

@@ -273,7 +273,6 @@ type recordedFile struct {
 	earlier    bool
 }
 
-// record records the files in the journal.
 func (a *app) record(ctx context.Context, export string, s *snapshot.Snapshot, files []recordedFile) error {
 	r, user, err := a.openWritable(export)
 	if err != nil {
@@ -320,7 +319,6 @@ func (p *reviewPrinter) finding(f review.Finding) {
 	}
 }
 
-// end prints the summary.
 func (p *reviewPrinter) end(sum *review.Summary, files []recordedFile) error {
 	if p.asJSON {
 		summary, err := json.Marshal(sum)

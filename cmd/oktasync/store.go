@@ -128,7 +128,6 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// zone returns the time zone of an export.
 func (r *reader) zone(export string) *time.Location {
 	if r.cfg != nil {
 		for _, e := range r.cfg.Exports {

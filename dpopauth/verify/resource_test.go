@@ -45,7 +45,6 @@ func newRequest(method, target, body string, fields ...string) *http.Request {
 
 const allAlgorithms = `algs="ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512 EdDSA Ed25519"`
 
-// challenge returns the challenge for a reason.
 func challenge(reason verify.Reason) string {
 	return `DPoP error="` + reason.Code() + `", error_description="` + reason.Description() + `", ` + allAlgorithms
 }

@@ -107,7 +107,6 @@ func generate(alg string) (key crypto.Signer) {
 	return key
 }
 
-// jwk returns the public key as a JWK.
 func (s signer) jwk() m { return jwkOf(s.key.Public()) }
 
 func jwkOf(key crypto.PublicKey) m {
@@ -137,7 +136,6 @@ func (s signer) thumbprint() string {
 
 var hashes = map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}
 
-// signature signs with alg.
 func (s signer) signature(signed string) []byte {
 	hash := hashes[s.alg[2:]]
 	if s.alg == "EdDSA" || s.alg == "Ed25519" {

@@ -113,7 +113,6 @@ func (o *Org) changeEdge(c edgeChange) error {
 	return nil
 }
 
-// table returns the edges of a kind.
 func (k EdgeKind) table(g *edges.Graph) *edges.Table {
 	switch k {
 	case GroupMembers:

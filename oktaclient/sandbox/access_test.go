@@ -12,7 +12,6 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// app is a decoded app.
 type app struct {
 	ID, Name, Label, Status string
 	SignOnMode              *string

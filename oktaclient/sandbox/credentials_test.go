@@ -137,7 +137,6 @@ func TestCredentialAccess(t *testing.T) {
 	c.noViolations()
 }
 
-// factor is a decoded factor.
 type factor struct {
 	ID, FactorType, Provider, VendorName, Status, Created, LastUpdated string
 	Profile                                                            map[string]any

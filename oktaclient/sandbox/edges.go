@@ -358,7 +358,6 @@ func (o *Org) appendAppUser(dst []byte, app string, e *edges.Edge) []byte {
 	return w
 }
 
-// appendAppGroup appends a group of an app.
 func (o *Org) appendAppGroup(dst []byte, app string, e *edges.Edge) []byte {
 	w := writer(append(dst, '{'))
 	w.text("id", e.Child)

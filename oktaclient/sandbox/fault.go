@@ -163,7 +163,6 @@ func ParseFault(s string) (f Fault, err error) {
 	return f, nil
 }
 
-// set sets the field of one word.
 func (f *Fault) set(name, value string) (err error) {
 	field := map[string]any{
 		"path": &f.Path, "code": &f.Code, "next": &f.Next, "redirect": &f.Redirect,

@@ -42,7 +42,6 @@ const (
 	errQuery  = syntaxError("Invalid search query.")
 )
 
-// compile parses an expression.
 func (l language) compile(expression string) (c condition, err error) {
 	tokens, err := lex(expression)
 	if err != nil {

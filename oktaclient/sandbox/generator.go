@@ -59,7 +59,6 @@ func (rng *random) timeBetween(a, b int64) int64 {
 
 func pick[T any](rng *random, from []T) T { return from[rng.intN(len(from))] }
 
-// id returns the id of user i.
 func (gen *generator) id(i int) string { return gen.objectID("00u", 1, i) }
 
 // objectID returns the id of object i of a kind, which begins with prefix. Like

@@ -14,7 +14,6 @@ import (
 	"oktasync/oktaclient/sandbox"
 )
 
-// group is a decoded group.
 type group struct {
 	ID, Type, Created, LastUpdated, LastMembershipUpdated string
 	ObjectClass                                           []string

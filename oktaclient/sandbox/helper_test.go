@@ -176,7 +176,6 @@ func (c *client) tokenProof(header, claims m) string {
 
 func hasKey(claims m, name string) bool { _, ok := claims[name]; return ok }
 
-// result is a response.
 type result struct {
 	status int
 	header http.Header

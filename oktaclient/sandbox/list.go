@@ -86,7 +86,6 @@ func (o *Org) list(s *store) handler {
 	}
 }
 
-// parseList parses the query of a list.
 func (o *Org) parseList(s *store, r *http.Request, token *accessToken) (l *list, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

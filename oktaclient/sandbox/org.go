@@ -381,7 +381,6 @@ func (o *Org) setRateHeaders(resp *response, q ratelimit.Quota) {
 // handler serves a request of the API that is authorized. The error is an [oktaError].
 type handler func(resp *response, r *http.Request, token *accessToken) error
 
-// endpoint is one endpoint of the API.
 type endpoint struct {
 	scope      string
 	serve      handler

@@ -114,7 +114,6 @@ func (f *finder) emit(a app, given *assignment, since *moment, grants []grant) e
 	return nil
 }
 
-// path passes one path.
 func (f *finder) path(via, group, granted string, since *moment) error {
 	if f.query.Group != "" && group != f.query.Group {
 		return nil

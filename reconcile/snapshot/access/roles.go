@@ -170,7 +170,6 @@ func noteOnStatus(noun, status string) string {
 	return "the " + noun + " is " + status
 }
 
-// key returns the key of the record.
 func (r *role) key() [5]string {
 	return [5]string{r.PrincipalType, r.UserID + r.GroupID + r.ClientID, r.RoleType, r.RoleID, r.ResourceSetID}
 }

@@ -34,7 +34,6 @@ type way struct {
 	since *moment
 }
 
-// find passes the paths.
 func (u *pathsOfUsers) find() error {
 	var stop func()
 	u.users, stop = newUserCursor(recordsOf(u.s, snapshot.Users))

@@ -96,7 +96,6 @@ func (h *Holders) fill() error {
 	return h.names()
 }
 
-// add adds the row of an assignment.
 func (h *Holders) add(assignment diff.Record) error {
 	kind, rest, _ := bytes.Cut(assignment.Key, []byte{0})
 	id, _, ok := bytes.Cut(rest, []byte{0})

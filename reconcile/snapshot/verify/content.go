@@ -188,7 +188,6 @@ func (c *checkedSnapshot) checkRequests(r io.Reader, file snapshot.File) error {
 	}
 }
 
-// checkRowCount counts the lines of a file.
 func checkRowCount(r io.Reader, file snapshot.File) error {
 	lines := snapshot.NewLineReader(r)
 	for {

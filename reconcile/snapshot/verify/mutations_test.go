@@ -285,7 +285,6 @@ func (m *mutation) name(paths ...string) {
 	}
 }
 
-// edit changes the content of a file.
 func (m *mutation) edit(path string, change func([]byte) []byte) bool {
 	data, err := os.ReadFile(path)
 	m.check(err)

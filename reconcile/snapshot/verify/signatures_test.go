@@ -105,7 +105,6 @@ func TestVerifyHeads(t *testing.T) {
 	}
 }
 
-// signWith signs data with the key in a file.
 func signWith(keyFile, namespace string, data []byte) ([]byte, error) {
 	pem, err := os.ReadFile(keyFile)
 	if err != nil {

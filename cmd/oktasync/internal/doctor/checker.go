@@ -132,7 +132,6 @@ func (x *checker) close() {
 
 const maxResponse = 16 << 20 // bytes
 
-// readAll reads and closes the body of a response.
 func readAll(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
 	return io.ReadAll(io.LimitReader(resp.Body, maxResponse))

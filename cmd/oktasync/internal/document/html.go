@@ -44,7 +44,6 @@ func WriteHTML(w io.Writer, d *Document) error {
 // page writes the parts of an HTML file.
 type page struct{ w *bufio.Writer }
 
-// put writes markup.
 func (p *page) put(markup ...string) {
 	for _, m := range markup {
 		p.w.WriteString(m)
@@ -84,7 +83,6 @@ func (p *page) contents(d *Document, sizes []size) {
 	p.put("</ol>\n</nav>\n")
 }
 
-// section writes a section.
 func (p *page) section(s *Section, m *size) error {
 	p.put(`<section aria-labelledby="`, s.ID, `">`, "\n", `<h2 id="`, s.ID, `">`, text(s.Title), "</h2>\n")
 	p.put(`<div class="method">`, "\n")

@@ -85,7 +85,6 @@ func (b *workbook) addCover(cover []line) error {
 	return b.layout(coverName, widths...)
 }
 
-// addTable adds a sheet.
 func (b *workbook) addTable(s *sheet) error {
 	index, err := b.file.NewSheet(s.name)
 	if err != nil {

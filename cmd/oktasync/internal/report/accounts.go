@@ -154,7 +154,6 @@ func (s *stateOf) unused() *userTable {
 	}
 }
 
-// withStatus returns the table of the users with a status.
 func (s *stateOf) withStatus(id, title, status string) *userTable {
 	return &userTable{
 		id: id, title: title,

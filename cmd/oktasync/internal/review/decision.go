@@ -7,7 +7,6 @@ import (
 	"time"
 )
 
-// decisions checks decisions.
 type decisions struct {
 	*Options
 	results
@@ -28,7 +27,6 @@ func (d *decision) cell(column string) string {
 	return strings.TrimSpace(d.layout.cell(d.cells, column))
 }
 
-// problem adds a problem of a decision.
 func (c *decisions) problem(d *decision, kind, format string, args ...any) {
 	c.find(d.position, kind, d.item.key, d.item.String(), fmt.Sprintf(format, args...))
 }

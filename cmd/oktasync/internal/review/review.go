@@ -75,7 +75,6 @@ func (p *Population) parts() []part {
 	return []part{{"app", &p.Apps.App}, {"group", &p.Apps.Group}, {"user", &p.Apps.User}}
 }
 
-// parsePopulation parses the text of String.
 func parsePopulation(text string) (*Population, error) {
 	words := strings.Split(text, " ")
 	p := new(Population)

@@ -39,7 +39,6 @@ func (r reviewers) add(name string) error {
 	return nil
 }
 
-// find finds the users in s.
 func (r reviewers) find(s *snapshot.Snapshot) error {
 	for record, err := range recordsOf(s, snapshot.Users) {
 		if err != nil {

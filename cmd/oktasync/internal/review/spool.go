@@ -52,7 +52,6 @@ func (s *spool) newList() *list {
 	return &list{spool: s, first: at, last: at}
 }
 
-// add appends a row.
 func (l *list) add(cells []string) error {
 	l.rows++
 	var size [binary.MaxVarintLen64]byte
