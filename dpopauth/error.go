@@ -138,8 +138,8 @@ func (e *Error) Hint() string {
 }
 
 // Retryable reports whether the same call may succeed later without a change: the
-// response is missing, the server was overloaded, or the API changed its nonce
-// between all attempts.
+// response is missing, the server was overloaded, or the API required another nonce at
+// every attempt.
 func (e *Error) Retryable() bool {
 	return e.retryable || overloaded(e.Status, e.Code) || e.Code == "" && e.Err != nil && !permanent(e.Err)
 }

@@ -25,9 +25,9 @@ type Error struct {
 	Tries     int    // attempts
 	Err       error  // the cause, if it isn't Okta's status
 
-	// From and To are the lastUpdated of records that Okta fails to return in any
-	// page: from From, to before To. If From is zero, the page had no range. If To is
-	// zero, the range had no end.
+	// From and To are a range of lastUpdated, without To. Okta couldn't return its
+	// records, and the range was too short to be divided. If From is zero, the page had
+	// no range. If To is zero, the range had no end.
 	From, To time.Time
 }
 

@@ -112,9 +112,9 @@ func missing(s *snapshot.Snapshot) []string {
 	return names
 }
 
-// Changed reports whether apply has something to record: the first snapshot, or the
-// first one after the newest was erased, changed records, a resource that is available
-// again or no longer, a changed declaration, or a file that the store lacks.
+// Changed reports whether apply has something to record: a first snapshot, a snapshot
+// after the newest was erased, changed records, a resource that became available or
+// unavailable, a changed declaration, or a file that the store lacks.
 func (p *Plan) Changed() bool {
 	changed := p.Previous == nil || p.Previous.Erased() || p.DeclarationChanged || len(p.Missing) > 0
 	for _, rp := range p.Resources {

@@ -150,10 +150,10 @@ var defaultGuards = map[string]Guard{
 	"role_assignments": {MaxRemoved: snapshot.Percent(25), AtLeast: 5, Min: 1},
 }
 
-// SetDefaults sets u to the declaration for missing keys. The key is "users".
+// SetDefaults sets u to the default declaration of users.
 func (u *Users) SetDefaults(string) { *u = *defaultUsers() }
 
-// SetDefaults sets r to the declaration for missing keys of the resource at key.
+// SetDefaults sets r to the default declaration of the resource with this key.
 func (r *Resource) SetDefaults(key string) {
 	*r = Resource{
 		Attributes: Attributes{Include: []string{}, Exclude: []string{"_links"}},
@@ -166,7 +166,7 @@ func (r *Resource) SetDefaults(key string) {
 	}
 }
 
-// SetDefaults sets g to the declaration for missing keys. The key is "group_members".
+// SetDefaults sets g to the default declaration. key must be "group_members".
 func (g *GroupMembers) SetDefaults(key string) {
 	var r Resource
 	r.SetDefaults(key)

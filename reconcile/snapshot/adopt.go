@@ -16,10 +16,10 @@ type Adoption struct {
 
 // Adopt makes the state of an export on disk its verified state: the snapshot with
 // the highest sequence becomes the newest one, and the checkpoint covers all whole
-// lines of the journal, and a line adopted. That line has the old and the new head,
-// and accepts exactly the findings that decide returns. decide runs while the export
-// is locked, with its checkpoint, or nil if that can't be read. If it returns an error,
-// nothing is written.
+// lines of the journal. Adopt appends an event "adopted" with the old and the new head,
+// which accepts exactly the findings that decide returns. Adopt calls decide while the
+// export is locked, with the checkpoint, or with nil if the checkpoint can't be read. If
+// decide returns an error, nothing is written.
 //
 // Adopt is the only way to replace a checkpoint that a Writer doesn't accept, and to
 // sign an unsigned export for the first time.

@@ -332,9 +332,10 @@ func (s *Store) WasPruned(export, name string) bool {
 	return errors.Is(err, fs.ErrNotExist) && tombErr == nil
 }
 
-// BaseOf returns the snapshot with which the next read of r is compared: newest, or the
-// last one with its records if it wasn't available since. The result is nil if newest is
-// nil, or if r was never available. The records of the result may be erased.
+// BaseOf returns the snapshot with which the next read of r is compared. This is newest,
+// or, if r is unavailable in newest, the last snapshot in which r was available. The
+// result is nil if newest is nil, or if r was never available. The records of the result
+// may be erased.
 func (s *Store) BaseOf(newest *Snapshot, r *Resource) (*Snapshot, error) {
 	if newest == nil || newest.Manifest.Resources[r.Name].IsAvailable() {
 		return newest, nil
@@ -366,8 +367,8 @@ func (s *Store) linked(snap *Snapshot, link *Link) (*Snapshot, error) {
 }
 
 // Chain returns the snapshots of an export up to last, oldest first, also those whose
-// records were pruned. It begins after a manifest that is missing, or that isn't the one
-// that its successor names.
+// records were pruned. If a manifest is missing, or doesn't have the digest in the next
+// manifest, the list begins after it.
 func (s *Store) Chain(last *Snapshot) ([]*Snapshot, error) {
 	chain := []*Snapshot{last}
 	for last.Manifest.Previous != nil {

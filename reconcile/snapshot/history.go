@@ -171,7 +171,7 @@ func (s *Store) Erased(export string) (map[string]int, error) {
 	return covered.Erased(), nil
 }
 
-// LastAdopted returns the last event adopted that the checkpoint of an export covers. If
+// LastAdopted returns the last event "adopted" that the checkpoint of an export covers. If
 // there is none, it returns the zero Event.
 func (s *Store) LastAdopted(export string) (last Event, err error) {
 	for e, err := range s.Events(export) {

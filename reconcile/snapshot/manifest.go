@@ -111,7 +111,7 @@ type Counts struct {
 	Removed    int               `json:"removed"`
 	Kinds      map[diff.Kind]int `json:"kinds"`
 	Base       string            `json:"base"`       // BaseNone, BasePrevious or BaseReset
-	Rows       int               `json:"rows"`       // in all responses: Total without Carried, Duplicates and Outside
+	Rows       int               `json:"rows"`       // in all responses: Total - Carried + Duplicates + Outside
 	Duplicates int               `json:"duplicates"` // further copies of a record
 	Outside    int               `json:"outside"`    // rows that are no part of the records: not declared, of an older list, deleted during the read, or read only for control totals
 

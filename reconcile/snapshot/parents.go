@@ -75,8 +75,8 @@ func (r *ParentReader) read() (p Parent, err error) {
 // Close closes the file.
 func (r *ParentReader) Close() error { return r.close() }
 
-// Parents opens the last reads of the groups. The end of the lines is an error unless
-// the file has the digest in the manifest.
+// Parents opens the last reads of the groups. If the file isn't the published one, its end
+// is an error instead of io.EOF.
 func (s *Snapshot) Parents() (*ParentReader, error) {
 	file, ok := s.Manifest.File(GroupMembers.ParentsFile())
 	if !ok {

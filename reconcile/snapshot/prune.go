@@ -280,8 +280,8 @@ func (w *Writer) removeRecords(name string, files []string) error {
 type Retention struct {
 	Last, Daily, Weekly, Monthly, Yearly int
 
-	// Changes is the number of months, up to that of the newest snapshot, whose changes
-	// files stay when their snapshots are pruned.
+	// Changes is a number of months. The last one is that of the newest snapshot. The
+	// changes files of these months stay when their snapshots are pruned.
 	Changes int
 
 	Hold []string       // names of snapshots

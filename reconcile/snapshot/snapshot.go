@@ -131,8 +131,8 @@ func (s *Snapshot) Records(r *Resource) (diff.Reader, error) {
 	return records, nil
 }
 
-// Content opens the uncompressed records of a resource. Their end is an error unless the
-// file is the published one.
+// Content opens the uncompressed records of a resource. If the file isn't the published
+// one, its end is an error instead of io.EOF.
 func (s *Snapshot) Content(r *Resource) (io.ReadCloser, error) {
 	records, err := s.Records(r)
 	if err != nil {
@@ -143,7 +143,7 @@ func (s *Snapshot) Content(r *Resource) (io.ReadCloser, error) {
 
 // Changes opens the changes file of a resource, see diff.ParseChange. If the base
 // of the resource isn't BasePrevious, there is no file, and Changes returns an
-// empty one. The end of the file is an error unless it is the published one.
+// empty one. If the file isn't the published one, its end is an error instead of io.EOF.
 func (s *Snapshot) Changes(r *Resource) (io.ReadCloser, error) {
 	f, wrap, err := openFile(s.dir, s.Manifest.Export, r.ChangesFile())
 	if errors.Is(err, fs.ErrNotExist) && s.Manifest.Resources[r.Name].Base != BasePrevious {

@@ -79,7 +79,7 @@ type ResourceDraft struct {
 	Unavailable string
 
 	// Digests of the records that were compared, and of the changes. If they aren't
-	// "", what is published must have them.
+	// "", the published content must have them.
 	ContentSHA256, ChangesSHA256 string
 
 	last *Link // to the newest snapshot with the records of a resource that is unavailable

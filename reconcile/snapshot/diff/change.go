@@ -66,8 +66,8 @@ type Rules struct {
 	Inactive func(record []byte) (bool, error) // nil: no record is inactive
 	Dates    map[Kind][]string                 // attributes with the time of a change; the first that is set counts
 
-	// Parents finds the parents of removed records in the later state. If one was
-	// looked for, Diff reads them to their end. nil: the records have no parents.
+	// Parents finds the parents of removed records in the later state. If there are
+	// removed records, Diff reads all parents. nil: the records have no parents.
 	Parents *Lookup
 }
 

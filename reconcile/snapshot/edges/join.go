@@ -34,9 +34,9 @@ type End struct {
 }
 
 // A Joiner adds the names of both ends to edges, which are in the order of their
-// keys. It reads the records of the parents once. It reads the edges ahead until they
-// have maxBlock different other ends, and then all records of the other ends, so its
-// memory is bounded. It isn't safe for concurrent use.
+// keys. It reads the records of the parents once. It reads the edges in blocks with at
+// most maxBlock different other ends, and all records of the other ends for each block.
+// So its memory is bounded. It isn't safe for concurrent use.
 type Joiner struct {
 	edges         func() (diff.Reader, error)
 	parent, other End

@@ -8,9 +8,9 @@ import (
 	"oktasync/reconcile/snapshot/canonjson"
 )
 
-// A CSVChecker renders records and compares the rows with a CSV file, in the same
-// pass in which the columns are found: the header of the file already has
-// the place of each column. The header itself is compared at the end.
+// A CSVChecker renders records and compares the rows with a CSV file, in one pass. It
+// takes the place of each column from the header of the file, and checks the header at
+// the end.
 type CSVChecker struct {
 	columns *Columns
 	file    *bufio.Reader

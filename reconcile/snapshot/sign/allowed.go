@@ -246,8 +246,8 @@ func standardOffset(t time.Time) int64 {
 }
 
 // Check returns the principal that key belongs to, if its signatures in
-// namespace are accepted at the time at. With principals, only lines for one of
-// them count, as with ssh-keygen -I, and Check returns that one; otherwise it
+// namespace are accepted at the time at. If there are principals, only lines for one
+// of them count, as with ssh-keygen -I, and Check returns this one. Otherwise, it
 // returns the patterns of the line.
 func (a *AllowedSigners) Check(key ssh.PublicKey, namespace string, at time.Time, principals ...string) (principal string, err error) {
 	wire, now := key.Marshal(), at.Unix()

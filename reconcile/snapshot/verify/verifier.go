@@ -74,7 +74,7 @@ type Options struct {
 	Signers     *sign.AllowedSigners // whose signatures are accepted; nil: every valid one
 	Principals  []string             // restricts Signers; nil: all
 	Signed      bool                 // report what is not signed, also without Signers
-	Time        time.Time            // at which checkpoints must be valid; zero: now
+	Time        time.Time            // at which the keys of checkpoints must be valid; zero: now
 	Authorities []*x509.Certificate  // of time stamps; nil: stamps are only compared with the journal
 	Heads       []snapshot.Head      // kept outside the store, each with its export
 
