@@ -15,6 +15,7 @@ const (
 	trickleEvery   = 5 * time.Second // between requests while other clients use up the limit
 	starvedWindows = 2               // consecutive windows that others used up, before the trickle starts
 	trickleRest    = 0.05            // of the limit, which the trickle leaves
+	longWait       = 2 * window      // a person should look at a longer one
 	maxWindow      = 3 * time.Minute // resets that differ by more are not of consecutive windows
 	calmResponses  = 50              // responses until one more request may be in flight
 )
@@ -281,6 +282,8 @@ type Limit struct {
 	Reason  string    // of their wait
 	Until   time.Time // when they may continue, if they wait for the limit
 	Others  bool      // other clients have used up the limit
+
+	starved int // consecutive windows before this one that other clients used up
 }
 
 // Limits returns the state of each bucket, sorted by name.
@@ -296,7 +299,7 @@ func (g *Governor) Limits() []Limit {
 }
 
 func (b *bucket) limit(name string, share float64) Limit {
-	l := Limit{Bucket: name, Waiting: b.waiting}
+	l := Limit{Bucket: name, Waiting: b.waiting, starved: b.starved}
 	if b.known {
 		l.Limit, l.Remaining, l.Used, l.Share, l.Reset = b.window.limit, b.window.remaining, b.used, b.own(share), b.until
 	}

@@ -266,11 +266,15 @@ func (c *Client) outcome(a *attempt, admitted time.Time) outcome {
 	return o
 }
 
-// logDelay logs a long wait, once per window. It is a debug message if the
-// reason is the client's own share, and otherwise a warning.
+// logDelay logs a long wait, once per window. It is a debug message if the reason is
+// the client's own share, and a warning from the third window in a row that other
+// clients have used up.
 func (c *Client) logDelay(ctx context.Context, call *call, l Limit) {
-	level := slog.LevelDebug
-	if l.Reason != delayShare {
+	level := slog.LevelInfo
+	switch {
+	case l.Reason == delayShare:
+		level = slog.LevelDebug
+	case l.starved >= starvedWindows, time.Until(l.Until) > longWait:
 		level = slog.LevelWarn
 	}
 	c.log.Log(ctx, level, "requests delayed", "path", call.url.EscapedPath(), "waiting", l.Waiting, "reason", l.Reason, "next", l.Until,
