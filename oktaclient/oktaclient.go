@@ -97,6 +97,7 @@ type Client struct {
 	http     *http.Client
 	log      *slog.Logger
 	governor *Governor
+	failures failureLog
 	pages    sync.Pool // of *page
 }
 
@@ -131,7 +132,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	client := *cfg.HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor}, nil
+	return &Client{cfg: cfg, org: org, http: &client, log: cfg.Logger, governor: cfg.Governor,
+		failures: failureLog{warned: make(map[string]failureWarning)}}, nil
 }
 
 // parseOrgURL checks that raw is an origin to which a token may be sent.

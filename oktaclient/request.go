@@ -101,7 +101,9 @@ func (c *Client) send(ctx context.Context, call *call) (*attempt, error) {
 		if !again {
 			return a, failure
 		}
-		c.log.WarnContext(ctx, "request failed, will be tried again", "path", call.url.EscapedPath(), "page", call.page, "wait", wait, "err", failure)
+		level, repeated := c.failures.add(failure, time.Now())
+		c.log.Log(ctx, level, "request failed, will be tried again", "path", call.url.EscapedPath(), "page", call.page, "wait", wait,
+			"err", failure, "repeated", repeated)
 		if err := sleep(ctx, wait); err != nil {
 			return a, fmt.Errorf("request %s: %w", call.url.EscapedPath(), err)
 		}

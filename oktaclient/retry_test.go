@@ -349,3 +349,27 @@ func TestStall(t *testing.T) {
 		})
 	}
 }
+
+// Of equal failures, the log has one warning per minute, with the number of the others.
+func TestRepeatedFailuresAreLoggedOncePerMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		down := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, 503, "E0000100") })
+		c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{down}}, func(cfg *oktaclient.Config) {
+			cfg.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		})
+		for range 3 { // 15 attempts, of which the last of each request isn't tried again
+			if _, err := c.Get(t.Context(), "/api/v1/users/me", nil); err == nil || !strings.Contains(err.Error(), ", tried 5 times") {
+				t.Fatalf("error = %v", err)
+			}
+		}
+		if got := logged.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "503 E0000100") {
+			t.Errorf("in one minute:\n%s", got)
+		}
+		time.Sleep(time.Minute)
+		c.Get(t.Context(), "/api/v1/users/me", nil)
+		if got := logged.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, " repeated=11\n") {
+			t.Errorf("a minute later:\n%s", got)
+		}
+	})
+}
