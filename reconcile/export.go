@@ -13,7 +13,7 @@ import (
 // Export is the declaration of one export: which resources are read, how often,
 // and how long snapshots are kept.
 //
-// Start from [DefaultExport], which has the values for missing keys.
+// Start from [DefaultExport], which has the default values.
 type Export struct {
 	// Name is the unique name of the export, in commands and of its folder in the store: up
 	// to 63 lower-case letters, digits and hyphens.

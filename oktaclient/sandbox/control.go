@@ -234,7 +234,9 @@ func (o *Org) put(s *store, objectJSON []byte, required string) error {
 
 // Wipe makes the org return no objects, as if the app had lost its role.
 // Restore ends this.
-func (o *Org) Wipe()    { o.setWiped(true) }
+func (o *Org) Wipe() { o.setWiped(true) }
+
+// Restore ends the effect of Wipe.
 func (o *Org) Restore() { o.setWiped(false) }
 
 func (o *Org) setWiped(wiped bool) {

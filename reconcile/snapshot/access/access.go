@@ -2,11 +2,11 @@
 // what: directly, through a group, or because an app is open to all users.
 //
 // The commands access and report use it. Start reading at [Paths] and [Roles] (paths.go), and their
-// rows, [Row] and [RoleRow] (roles.go). The files: user.go and app.go find the paths of a user
-// and of an app, all.go finds all paths, finder.go has their common code, roleholders.go finds
-// the holders of roles, also the members of groups, scan.go finds records without parsing the
-// others, seen.go finds the snapshot in which a path appeared, and find.go finds objects by
-// their names. Memory grows with the groups, apps and role assignments, but not with users,
+// rows, [Row] and [RoleRow] (roles.go). The files: user.go (the paths of one user), apps.go (the
+// paths to apps), users.go and block.go (the users of these apps), finder.go (common code),
+// roleholders.go (holders of roles, also the members of groups), scan.go (finds records without
+// parsing the others), seen.go (the snapshot in which a path appeared), find.go (objects by
+// their names). Memory grows with the groups, apps and role assignments, but not with users,
 // memberships and app assignments.
 package access
 

@@ -100,7 +100,7 @@ type Change struct {
 	Proof                    // of a removal; otherwise empty
 
 	// At is when the change happened, according to Okta. It is set only during a
-	// call of Diff's emit. It is "" if Okta doesn't say, as for deleted users.
+	// call of Diff's emit. It is "" if Okta has no time, as for deleted users.
 	At string `json:"-"`
 }
 

@@ -82,7 +82,7 @@ type Options struct {
 	// journal has an effect, because it doesn't go on from the checkpoint.
 	adopts, void bool
 
-	// Progress, if not nil, is called at each snapshot and every so many records.
+	// Progress, if not nil, is called at each snapshot, and regularly while records are read.
 	Progress func(Progress)
 }
 

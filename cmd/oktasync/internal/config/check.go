@@ -20,6 +20,7 @@ import (
 )
 
 const (
+	// UsersScope is the scope that reading users needs.
 	UsersScope = "okta.users.read"
 
 	// maxConcurrency is the most requests in flight that Okta accepts for a

@@ -149,7 +149,7 @@ const (
 	DPoPOff      = "off"
 )
 
-// Default returns the configuration for missing keys.
+// Default returns a configuration of default values.
 func Default() *Config {
 	return &Config{
 		Okta: OktaConfig{

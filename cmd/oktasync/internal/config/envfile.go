@@ -42,8 +42,8 @@ func (e *Environment) Lookup(name string) (string, bool) {
 	return value, ok
 }
 
-// Resolve returns path, which is the value of a variable. If the environment file sets the
-// variable, path is relative to the folder of that file.
+// Resolve returns path, which is the value of a variable. If the value comes from the
+// environment file, Resolve makes path relative to the folder of that file.
 func (e *Environment) Resolve(name, path string) string {
 	if _, ok := e.getenv(name); ok {
 		return path
