@@ -56,7 +56,7 @@
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
 // first line. The manifest has the number of lines and the digest of the last one.
-// Both are from the time between the events "started" and "published".
+// Both describe the journal between the events "started" and "published".
 //
 // An incremental refresh carries the members of unchanged groups over from the previous
 // snapshot. group_members.parents.ndjson has a line for each group: the time and the
@@ -64,8 +64,8 @@
 // read if the transcript has a response to the first page of its list, and the last of
 // these is its read. The line of a carried group is that of the previous snapshot.
 //
-// Counts add up, for each resource: the rows of its requests in requests.ndjson =
-// rows = total - carried + duplicates + outside. Token requests have the resource "token".
+// For each resource, rows is the sum of the rows of its requests in requests.ndjson, and
+// equals total - carried + duplicates + outside. Token requests have the resource "token".
 //
 // # Checkpoint
 //

@@ -111,11 +111,11 @@ type Ledger struct {
 }
 
 // ErrAdopted means that lines don't follow each other, and that the event "adopted" after
-// them has another digest than that of these lines.
+// them doesn't have the digest of these lines.
 var ErrAdopted = errors.New("adopted other lines than those before it")
 
-// Add adds a line, with its line feed. It also returns an error if the line isn't an event
-// or doesn't follow the line before it; for an event "adopted", see ErrAdopted.
+// Add adds a line, with its line feed. If the line isn't an event, or doesn't follow the
+// line before it, Add adds it and returns an error. For an event "adopted", see ErrAdopted.
 func (l *Ledger) Add(line []byte) error {
 	if l.all == nil {
 		l.all = NewDigest()

@@ -31,8 +31,8 @@ const ReasonRetention = "retention"
 //  3. for every snapshot: renameat NAME pruned/NAME, fsync both folders
 //  4. unlinkat the files that don't stay
 //
-// A covered line permits that the snapshot is missing. If step 3 hasn't happened,
-// the next Prune decides again.
+// After step 2, the snapshot may be missing. If step 3 hasn't happened, the next Prune
+// decides again.
 func (w *Writer) Prune(ctx context.Context, r Retention) ([]string, error) {
 	names, err := w.prune(ctx, r)
 	if err != nil {
