@@ -90,7 +90,7 @@ var misconfigurations = map[string]misconfiguration{
 	"unknown-key": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.Keys = []sandbox.PublicKey{s.otherKey()} }) },
 		diagnosis{"failed", "key_known", "does not have the key with thumbprint", "okta", "oktasync validate --public-jwk"}},
 	"kid-missing": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.Keys = append(a.Keys, s.otherKey()) }) },
-		diagnosis{"failed", "key_known", "several keys, and none with no kid", "config", "set okta.private_key_id to "}},
+		diagnosis{"failed", "key_known", "the app has several keys, so each client assertion needs the kid of its key, and okta.private_key_id isn't set", "config", "set okta.private_key_id to "}},
 	"kid-wrong": {nil, func(s *badSite) { s.edit("  ca_file:", "  private_key_id: key-2\n  ca_file:") },
 		diagnosis{"failed", "key_known", "not with kid key-2", "config", "correct okta.private_key_id"}},
 	"dpop-not-required": {nil, func(s *badSite) { s.app(func(a *sandbox.ClientApp) { a.RequireDPoP = false }) },

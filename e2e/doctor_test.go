@@ -128,7 +128,7 @@ func TestDoctorFindsNoProblem(t *testing.T) {
 		}
 	}
 	s.must(t, 0, "apply")
-	if r := s.must(t, 0, "doctor", "--people", "1500"); !strings.Contains(r.stdout, "the app sees 1500 users, including 20 of 20 users of snapshot ") ||
+	if r := s.must(t, 0, "doctor", "--people", "1500"); !strings.Contains(r.stdout, "the app sees 1500 users, including 20 of 20 users of snapshot ") || !strings.Contains(r.stdout, "; the Admin Console shows 1500\n") ||
 		!strings.Contains(r.stdout, "up to 1m for 8 requests") {
 		t.Errorf("doctor = %s", r.stdout)
 	}
@@ -144,7 +144,7 @@ func TestDoctorFindsNoProblem(t *testing.T) {
 // sees. Deprovisioned users count, as in the Admin Console.
 func TestDoctorComparesPeople(t *testing.T) {
 	s := newSite(t, sandbox.Config{Users: 2400, Seed: 3, Deprovisioned: 300})
-	if r := s.must(t, 0, "doctor", "--people", "2400"); !strings.Contains(r.stdout, "the app sees 2400 users\n") {
+	if r := s.must(t, 0, "doctor", "--people", "2400"); !strings.Contains(r.stdout, "the app sees 2400 users; the Admin Console shows 2400\n") {
 		t.Errorf("doctor = %s", r.stdout)
 	}
 	if r := s.must(t, 1, "doctor", "--people", "2430"); !strings.Contains(r.stdout, "the app sees 2400 users, but not 30 of the 2430 people in the Admin Console") {

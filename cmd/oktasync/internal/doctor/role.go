@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -97,11 +98,14 @@ func (x *checker) checkUsers(ctx context.Context, p *page, c count, seen string)
 		return failed(org.InOkta, org.AssignRole, "%s, but not %d of the %d people in the Admin Console: the app's role is limited", seen, missing, x.Users)
 	}
 	ids, name := x.sample()
-	if len(ids) == 0 && x.Users > 0 {
-		return ok("%s", seen)
+	compared := ""
+	if x.Users > 0 {
+		compared = fmt.Sprintf("; the Admin Console shows %d", x.Users)
+	} else if len(ids) == 0 {
+		compared = "; Okta's responses can't prove that this is all, so compare with --people N"
 	}
 	if len(ids) == 0 {
-		return ok("%s; Okta's responses can't prove that this is all, so compare with --people N", seen)
+		return ok("%s", seen+compared)
 	}
 	found := x.page(ctx, p.declared, p.path, oktaclient.IDFilter(ids))
 	switch missing := len(ids) - found.records; {
@@ -110,7 +114,7 @@ func (x *checker) checkUsers(ctx context.Context, p *page, c count, seen string)
 	case missing*5 > len(ids): // deletions since the snapshot are fewer
 		return failed(org.InOkta, org.AssignRole, "%s, but not %d of %d users of snapshot %s: the app's role is limited", seen, missing, len(ids), name)
 	}
-	return ok("%s, including %d of %d users of snapshot %s", seen, found.records, len(ids), name)
+	return ok("%s, including %d of %d users of snapshot %s%s", seen, found.records, len(ids), name, compared)
 }
 
 // count counts the records of a resource from its first page on: all if they fit

@@ -142,6 +142,8 @@ func checkKeyKnown(ctx context.Context, x *checker) Finding {
 		return ok("the app accepts the key in %s with %s; when you set okta.private_key_file to it, set okta.private_key_id too", x.Key, sent)
 	case t.cause != causeKey:
 		return ok("the app accepts the key with thumbprint %s and %s", key.Thumbprint(), sent)
+	case t.kid != nil && *t.kid != "" && key.ID() == "":
+		return failed(org.InConfig, "set okta.private_key_id to "+*t.kid, "the app has several keys, so each client assertion needs the kid of its key, and okta.private_key_id isn't set")
 	case t.kid != nil && *t.kid != "":
 		return failed(org.InConfig, "set okta.private_key_id to "+*t.kid, "the app has several keys, and none with %s", sent)
 	case t.kid != nil:
