@@ -231,7 +231,7 @@ func (d *demo) printNext(dir, person string) {
 	if runtime.GOOS == "darwin" {
 		sums = "shasum -a 256 -c SHA256SUMS"
 	}
-	d.say("\nThe export all-users has two snapshots and a quarantined read. The store is in\n%s. Try:", store)
+	d.say("\nThe sandbox org stops now, so only commands that read the store still work. The export\nall-users has two snapshots and a quarantined read. The store is in\n%s. Try:", store)
 	for _, try := range []struct{ why, command string }{
 		{"check the newest snapshot without oktasync", fmt.Sprintf("(cd %s && %s)", term.ShellWord(filepath.Join(store, "all-users", "latest")), sums)},
 		{"all changes of one person who moved", fmt.Sprintf("%s history all-users %s --store %s", d.program(), person, term.ShellWord(store))},
