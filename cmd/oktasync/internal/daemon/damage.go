@@ -21,7 +21,7 @@ type Surveyed struct {
 	allPruned bool // there are pruned snapshots, and no others
 }
 
-// Survey returns what is visible of the snapshots of an export. It hashes nothing;
+// Survey returns the visible state of the snapshots of an export. It hashes nothing;
 // verify does.
 func Survey(store *snapshot.Store, export string) (found Surveyed) {
 	var err error
