@@ -9,9 +9,10 @@ import (
 
 // An Adoption accepts the state of an export that a Writer refuses.
 type Adoption struct {
-	User, Reason string
-	Lost         *Head    // kept outside the store, which no longer contains it; nil: none
-	Accepted     []string // digests of the findings of Verify that are accepted
+	User, Reason  string
+	Lost          *Head    // kept outside the store, which no longer contains it; nil: none
+	Accepted      []string // digests of the findings of Verify that are accepted
+	JournalSHA256 string   // of the lines of the journal that Verify has read; "": there is none
 }
 
 // Adopt makes the state of an export on disk its verified state: the snapshot with
@@ -56,6 +57,9 @@ func (w *Writer) adopt(a Adoption, c *Checkpoint) error {
 	}
 	if err := w.adoptJournal(&event); err != nil {
 		return err
+	}
+	if event.JournalSHA256 != a.JournalSHA256 {
+		return errors.New("its journal has changed while it was verified")
 	}
 	var err error
 	if w.newest, err = w.highest(); err != nil {

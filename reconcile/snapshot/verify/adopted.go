@@ -100,7 +100,7 @@ func (v *verifier) fileDigest(path string, info fs.FileInfo) (string, error) {
 
 // add reports a finding. A finding that was adopted is a note.
 func (v *verifier) add(f Finding) {
-	if !f.Note && f.Export != "" && (v.adopts || len(v.accepted) > 0) {
+	if !f.Note && f.Export != "" && (v.adopts != nil || len(v.accepted) > 0) {
 		f.digest, _ = v.digest(f) // what can't be read isn't accepted
 	}
 	if e, ok := v.accepted[f.digest]; ok && f.digest != "" {

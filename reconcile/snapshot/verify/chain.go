@@ -39,6 +39,7 @@ type chain struct {
 	links           []*link              // those of the chain, oldest first
 	ledger          snapshot.Ledger      // the covered events
 	lines           int                  // of the journal
+	all             *snapshot.Digest     // of the journal's lines
 	digests         map[int]string       // of the lines that a manifest or a head names, by number
 	lastTime        time.Time            // the latest time of a covered line
 	hasJournal      bool                 // there is a journal, which can be empty

@@ -17,6 +17,7 @@ func (c *chain) readJournal() error {
 	}
 	wrong, bytes := false, int64(0)
 	_, err := snapshot.ReadJournal(c.store.Path(c.export, snapshot.JournalFile), func(line []byte) error {
+		c.all.Write(line)
 		if c.lines++; c.lines > covered {
 			return nil // checkCovered checks them
 		}
@@ -45,6 +46,14 @@ func (c *chain) readJournal() error {
 		c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d is not the one that the checkpoint covers", covered)})
 	}
 	return err
+}
+
+// journalDigest returns the digest of all lines, or "" without a journal.
+func (c *chain) journalDigest() string {
+	if !c.hasJournal {
+		return ""
+	}
+	return c.all.String()
 }
 
 // addLine adds a covered line to the ledger.

@@ -9,7 +9,7 @@ import (
 
 // survey reads the chain of an export and compares its parts with each other.
 func (v *verifier) survey(ctx context.Context, export string) (*chain, error) {
-	c := &chain{store: v.store, export: export, read: make(map[string]*link), digests: make(map[int]string)}
+	c := &chain{store: v.store, export: export, read: make(map[string]*link), all: snapshot.NewDigest(), digests: make(map[int]string)}
 	if err := c.readCheckpoint(v); err != nil {
 		return nil, err
 	}

@@ -78,9 +78,11 @@ type Options struct {
 	Authorities []*x509.Certificate  // of time stamps; nil: stamps are only compared with the journal
 	Heads       []snapshot.Head      // kept outside the store, each with its export
 
-	// Adopt sets adopts, so that findings have digests. It sets void if no line of the
-	// journal has an effect, because it doesn't go on from the checkpoint.
-	adopts, void bool
+	// Adopt sets adopts, so that findings have digests, and Verify sets its digest of the
+	// journal. Adopt sets void if no line of the journal has an effect, because it doesn't go
+	// on from the checkpoint.
+	adopts *snapshot.Adoption
+	void   bool
 
 	// Progress, if not nil, is called at each snapshot, and regularly while records are read.
 	Progress func(Progress)
@@ -102,7 +104,7 @@ type verifier struct {
 	now         time.Time
 	authorities []*x509.Certificate
 	heads       []snapshot.Head
-	adopts      bool
+	adopts      *snapshot.Adoption
 	void        bool
 	alone       bool                      // one snapshot is verified without its store
 	accepted    map[string]snapshot.Event // by the digests of findings, for the current export

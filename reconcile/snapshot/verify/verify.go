@@ -53,7 +53,7 @@ func Verify(ctx context.Context, s *snapshot.Store, o Options, report func(Findi
 // [snapshot.Store.Adopt]. It accepts exactly the findings that it reports. a has the
 // user, the reason and the lost head. If there is nothing to adopt, the error says so.
 func Adopt(ctx context.Context, s *snapshot.Store, export string, h snapshot.Holder, a snapshot.Adoption, o Options, report func(Finding)) error {
-	o.Exports, o.adopts = []string{export}, true
+	o.Exports, o.adopts = []string{export}, &a
 	return s.Adopt(export, h, func(c *snapshot.Checkpoint) (snapshot.Adoption, error) {
 		o.void = c == nil || !s.Accepts(c)
 		var unreadable []error
@@ -98,6 +98,9 @@ func (v *verifier) checkExport(ctx context.Context, export string) error {
 		return err
 	}
 	v.accepted = c.adoptions()
+	if v.adopts != nil {
+		v.adopts.JournalSHA256 = c.journalDigest()
+	}
 	for _, f := range c.findings {
 		v.add(f)
 	}

@@ -130,3 +130,21 @@ func TestVerifyParentsExchangedMeanwhile(t *testing.T) {
 		t.Errorf("Verify() = %v, found %q", err, found)
 	}
 }
+
+// Adopt writes nothing if the journal isn't the one that it has verified.
+func TestAdoptJournalChangedMeanwhile(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	storetest.Write(t, s.Path(staff, "extra"), "")
+	a := snapshot.Adoption{User: "ops", Reason: "INC-1"}
+	before, changed := storetest.Read(t, s.Path(staff, "checkpoint")), ""
+	err := verify.Adopt(t.Context(), s, staff, snapshot.ThisProcess("test"), a, verify.Options{}, func(verify.Finding) {
+		storetest.Must(t, storetest.Edit(s.Path(staff, "journal.ndjson"), `"event":"started"`, `"event":"dropped"`))
+		changed = storetest.Read(t, s.Path(staff, "journal.ndjson"))
+	})
+	if err == nil || !strings.Contains(err.Error(), "its journal has changed while it was verified") {
+		t.Errorf("Adopt() = %v", err)
+	}
+	if storetest.Read(t, s.Path(staff, "checkpoint")) != before || storetest.Read(t, s.Path(staff, "journal.ndjson")) != changed {
+		t.Error("Adopt has written to the store")
+	}
+}
