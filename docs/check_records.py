@@ -370,8 +370,17 @@ def check_counts(folder, m, resource, changes):
     require(count("kind") == {k: int(n) for k, n in stated["kinds"].items()}, where, "the manifest has other kinds of changes")
 
 
+# A removal has the proof that the requests have, and the kind that the proof shows.
+def check_removal(resource, change, proof, parent_exists, where):
+    stated = {name: change[name] for name in ("request_id", "http_status", "okta_status") if name in change}
+    require(stated == proof, where, "the proof of a removal is not in requests.ndjson")
+    expected = kind(resource, "removed", change["before"], None, [], {}, None, proof, parent_exists)
+    require(change["kind"] == expected, where, f"a removal is {change['kind']}, and its proof shows {expected}")
+
+
 # Changes = the difference of two successive snapshots under the declared rules.
-# Without the records of the previous snapshot, only the counts are checked.
+# Without the records of the previous snapshot, only the counts and the removals are
+# checked.
 def check_changes(folder, m, resource, before, records, since, requests):
     where = os.path.join(folder, resource + ".changes.ndjson")
     if m["resources"][resource]["base"] != "previous":
@@ -380,11 +389,15 @@ def check_changes(folder, m, resource, before, records, since, requests):
         return 0
     found = [parse_line(line, where) for line in lines(read(where), where)]
     check_counts(folder, m, resource, found)
-    if before is None:
-        return len(found)
     declared, spec = m["declared"][resource], RESOURCES[resource]
     parent = spec.get("ends", [None])[0]
     proved, parents = proofs(requests, parent or resource), {r["id"] for r in records.get(parent, [])}
+    if before is None:
+        for n, change in enumerate(found, 1):
+            id = change["key"][spec["key"][0]]
+            if change["op"] == "removed":
+                check_removal(resource, change, {} if id in parents else proved.get(id, {}), id in parents, f"{where}: line {n}")
+        return len(found)
     old, new = ({key_of(resource, r): r for r in side} for side in (before, records[resource]))
     expected = []
     for key in sorted(set(old) | set(new), key=str.encode):

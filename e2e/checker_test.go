@@ -166,6 +166,43 @@ func TestIndependentCheckerReportsContent(t *testing.T) {
 	}
 }
 
+// verify and check.py compare the removals since a pruned snapshot with the transcript.
+func TestRemovalSinceAPrunedSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 35})
+	s.must(t, 0, "apply")
+	s.org.Delete(1)
+	s.must(t, 0, "apply")
+	s.must(t, 0, "prune", "all-users@"+newAttack(t, s).names()[0], "--reason", "CHG-1")
+	for _, test := range []struct{ file, from, to, want string }{
+		{"users.changes.ndjson", `"request_id":"`, `"request_id":"x`, "line 1: the proof of a removal is not in requests.ndjson"},
+		{"users.changes.ndjson", `"http_status":404`, `"http_status":200`, "line 1: the proof of a removal is not in requests.ndjson"},
+		{"requests.ndjson", `"error":"E0000007"`, `"error":"E0000404"`, "line 1: the proof of a removal is not in requests.ndjson"},
+		{"users.changes.ndjson", `"kind":"deleted"`, `"kind":"out_of_scope"`, "line 1: a removal is out_of_scope, and its proof shows deleted"},
+	} {
+		c := s.copy(t)
+		c.must(t, 0, "verify")
+		if r := c.checkStore(t, "snapshots"); r.status != 0 {
+			t.Fatalf("check.py: %s", r.stderr)
+		}
+		c.forge(t, func(f *forgery) {
+			path := filepath.Join(f.newest, test.file)
+			before := read(t, path)
+			write(f, path, strings.Replace(before, test.from, test.to, 1))
+			if read(t, path) == before {
+				t.Fatalf("%s has no %s", path, test.from)
+			}
+			if strings.Contains(test.to, "kind") {
+				f.users()["kinds"] = map[string]int{"out_of_scope": 1}
+			}
+		})
+		verify, script := c.must(t, 1, "verify").stdout, c.checkStore(t, "snapshots")
+		if !strings.Contains(verify, test.want) || !strings.Contains(script.stderr, test.want) || script.status != 1 {
+			t.Errorf("%s, %s: verify and check.py print\n%s%s%swant %q", test.file, test.to, verify, script.stdout, script.stderr, test.want)
+		}
+	}
+}
+
 // check.py accepts the snapshot of a released read without users, and the quarantined
 // read that remains.
 func TestIndependentCheckerAcceptsRelease(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -107,7 +108,7 @@ func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, rep
 	case file.Name == snapshot.RequestsFile:
 		problem = c.checkRequests(f, file)
 	case strings.HasSuffix(file.Name, ".changes.ndjson"):
-		problem = checkRowCount(f, file)
+		problem = c.checkLines(f, file)
 	}
 	return f.check(problem, report)
 }
@@ -188,17 +189,50 @@ func (c *checkedSnapshot) checkRequests(r io.Reader, file snapshot.File) error {
 	}
 }
 
-func checkRowCount(r io.Reader, file snapshot.File) error {
+// checkLines counts the lines of a changes file, and compares the removals with the
+// transcript. This needs no base, so it also checks the changes since a pruned snapshot.
+func (c *checkedSnapshot) checkLines(r io.Reader, file snapshot.File) error {
+	resource := snapshot.ResourceNamed(strings.TrimSuffix(file.Name, ".changes.ndjson"))
 	lines := snapshot.NewLineReader(r)
 	for {
-		_, err := lines.Next()
+		line, err := lines.Next()
 		if err == io.EOF {
 			return rowsError(lines.N, file)
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", lines.N+1, err)
 		}
+		if resource == nil || c.wrong[snapshot.RequestsFile] || !bytes.Contains(line, []byte(`"op":"removed"`)) {
+			continue
+		}
+		if err := c.checkRemoval(resource, line); err != nil {
+			return fmt.Errorf("line %d: %w", lines.N, err)
+		}
 	}
+}
+
+// checkRemoval compares the proof of a removal with the transcript, and its kind with the
+// proof. The removal of an edge has a proof only if its parent was removed.
+func (c *checkedSnapshot) checkRemoval(r *snapshot.Resource, line []byte) error {
+	change, err := diff.ParseChange(line)
+	if err != nil || change.Op != diff.OpRemoved {
+		return err
+	}
+	proof := c.transcript.Proofs[r.ProvedBy().Name][change.Key[r.Key[0]]]
+	switch none := (diff.Proof{}); {
+	case r.Parent != nil && change.Proof == none:
+		return nil
+	case r.Parent == nil && len(r.Key) > 1:
+		proof = none
+	}
+	if change.Proof != proof {
+		return fmt.Errorf("the proof of a removal is not in %s", snapshot.RequestsFile)
+	}
+	kind, err := r.Kind(diff.Transition{Op: change.Op, Before: change.Before, Proof: proof}, c.Manifest.Declared.Resources[r.Name], time.Time{})
+	if err == nil && kind != change.Kind {
+		err = fmt.Errorf("a removal is %s, and its proof shows %s", change.Kind, kind)
+	}
+	return err
 }
 
 // rowsError is an error if a file doesn't have n lines.

@@ -284,6 +284,34 @@ func testForgery(t *testing.T, of *snapshot.Store, name string, change func(f *f
 	})
 }
 
+// The changes since a pruned snapshot can't be computed again, but the transcript has the
+// proofs of the removals.
+func TestVerifyFindsForgedProofsSinceAPrunedSnapshot(t *testing.T) {
+	const changes, requests, line = "groups.changes.ndjson", "requests.ndjson", "staff@" + third + "/groups.changes.ndjson: line 1: "
+	days := storetest.ThreeDays(t)
+	storetest.MustPrune(t, days, 1)
+	for _, test := range []struct {
+		name  string
+		forge func(f *forger)
+		want  string
+	}{
+		{"nothing", func(*forger) {}, ""},
+		{"request id", func(f *forger) { f.replace(changes, `"a3"`, `"a4"`) }, line + "the proof of a removal is not in " + requests},
+		{"no proof", func(f *forger) {
+			f.replace(changes, `"http_status":404,`, "")
+			f.replace(changes, `"okta_status":"E0000007",`, "")
+			f.replace(changes, `"request_id":"a3"`, `"request_id":""`)
+		}, line + "the proof of a removal is not in " + requests},
+		{"request of another group", func(f *forger) { f.replace(requests, "groups/00g0002", "groups/00g0009") }, line + "the proof of a removal is not in " + requests},
+		{"kind", func(f *forger) {
+			f.replace(changes, `"deleted"`, `"not_listed"`)
+			f.count("groups", func(c *snapshot.Counts) { delete(c.Kinds, "deleted"); c.Kinds["not_listed"] = 1 })
+		}, line + "a removal is not_listed, and its proof shows deleted"},
+	} {
+		testForgery(t, days, test.name, test.forge, test.want)
+	}
+}
+
 // Edges, the records of their ends, and their names agree.
 func TestVerifyFindsForgedEdges(t *testing.T) {
 	const (
@@ -330,7 +358,8 @@ func TestVerifyFindsForgedEdges(t *testing.T) {
 			f.replace(changes, "revoked", "not_listed")
 			f.count("group_members", func(c *snapshot.Counts) { c.Kinds["revoked"]--; c.Kinds["not_listed"]++ })
 		}, badChanges},
-		{"proof of a deleted group", func(f *forger) { f.replace("requests.ndjson", "/api/v1/groups/00g0003", "/api/v1/groups/00g0009") }, badChanges},
+		{"proof of a deleted group", func(f *forger) { f.replace("requests.ndjson", "/api/v1/groups/00g0003", "/api/v1/groups/00g0009") },
+			in + changes + ": line 3: the proof of a removal is not in requests.ndjson"},
 		{"control total of a group", func(f *forger) { f.m.Control.Groups.Different[0].Counted = 1 },
 			in + members + ": the group 00g0001 has 2 members, and the control total has 1"},
 		{"control total of all groups", func(f *forger) { f.m.Control.Groups.Counted = 3 }, in + "manifest.json: control: groups: impossible numbers"},
