@@ -116,7 +116,7 @@ func (e *tokenEndpoint) readToken(body tokenResponse) (*token, error) {
 	}
 	switch {
 	case !strings.EqualFold(kind, want):
-		return nil, fmt.Errorf("%w: got %.20q, want %s", ErrTokenType, cleanText(kind, 20), want)
+		return nil, fmt.Errorf("%w %.20q instead of %s", ErrTokenType, cleanText(kind, 20), want)
 	case value == "" || len(value) > maxToken || !visible(value):
 		return nil, fmt.Errorf("%w: no usable access_token", ErrResponse)
 	}

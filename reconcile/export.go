@@ -15,8 +15,8 @@ import (
 //
 // Start from [DefaultExport], which has the default values.
 type Export struct {
-	// Name is the unique name of the export, in commands and of its folder in the store: up
-	// to 63 lower-case letters, digits and hyphens.
+	// Name is the unique name of the export, in commands and in the store: up to 63
+	// lower-case letters, digits and hyphens.
 	Name string `yaml:"name" example:"all-users"`
 	// Schedule is when the daemon reads the export: five fields as in crontab(5), or
 	// @hourly, @daily, @weekly, @monthly, "@every 15m". Empty: only `apply` reads it.

@@ -98,8 +98,8 @@ type UserGuard struct {
 	// MaxDeactivated is the maximum of newly deprovisioned users: a number, or a share of
 	// those who weren't deprovisioned before.
 	MaxDeactivated snapshot.Limit `yaml:"max_deactivated" example:"200"`
-	// AtLeast is the fewest missing or deprovisioned users for which these limits stop a
-	// read.
+	// AtLeast is the number of missing or newly deprovisioned users from which these
+	// limits apply.
 	AtLeast int `yaml:"at_least" example:"10"`
 	// Min is the fewest users that a read may have, also the first read.
 	Min int `yaml:"min" example:"5000"`
@@ -110,7 +110,7 @@ type Guard struct {
 	// MaxRemoved is the maximum of missing records: a number, or a share of the records
 	// before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"2%"`
-	// AtLeast is the fewest missing records for which this limit stops a read.
+	// AtLeast is the number of missing records from which this limit applies.
 	AtLeast int `yaml:"at_least" example:"20"`
 	// Min is the fewest records that a read may have, also the first read.
 	Min int `yaml:"min" example:"100"`

@@ -59,8 +59,7 @@ func (a *app) adopt(ctx context.Context, export, reason, lost string) error {
 	if options.Signers, err = org.AllowedSigners(r.cfg.Store.AllowedSignersFile); err != nil {
 		return err
 	}
-	report := func(f verify.Finding) { fmt.Fprintln(a.stdout, term.Safe(f.String())) }
-	if err := verify.Adopt(ctx, r.Store, export, snapshot.ThisProcess("adopt"), adoption, options, report); err != nil {
+	if err := verify.Adopt(ctx, r.Store, export, snapshot.ThisProcess("adopt"), adoption, options, a.reportFinding); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: adopted; `oktasync apply %s` continues from this state\n", export, export)

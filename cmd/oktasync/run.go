@@ -13,8 +13,8 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Reconciles each export on its schedule. If a run was missed, it reconciles at the
 start. SIGTERM and SIGINT stop it within 10 s.
 
-At the address daemon.listen, it serves a status page at /, the same as JSON at
-/api/v1/status, and /healthz, /readyz, /fresh and /metrics.
+At the address daemon.listen, it serves a status page at /, the data of the page as
+JSON at /api/v1/status, and /healthz, /readyz, /fresh and /metrics.
 
 SIGHUP reloads the configuration, the keys and the certificates, for the next
 reconcile. If one of them has an error, the daemon keeps the old configuration.`,

@@ -52,8 +52,8 @@ POST requests to paths below /sandbox/ change the org:
   assign-user, unassign-user?app=&user=  change the users of an app
   assign-group, unassign-group?app=&group=
                                          change the groups of an app
-  grant-role, revoke-role?user=&type=    change the admin roles of a user, ?group= or
-                                         ?client=
+  grant-role, revoke-role?user=&type=    change the admin roles of a user; with group= or
+                                         client=, of a group or a service app
   set-role-targets?user=&type=&target=GROUP:00g…
                                          limit a role to groups, or with APP: to apps
 

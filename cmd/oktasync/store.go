@@ -112,7 +112,7 @@ func (a *app) openWritable(export string) (r *reader, user string, err error) {
 func (r *reader) write(ctx context.Context, export, command string, do func(*snapshot.Writer) error) (err error) {
 	w, err := r.Writer(ctx, export, snapshot.ThisProcess(command))
 	if err != nil {
-		return err
+		return fmt.Errorf("%s %s: %w", command, export, err)
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	return do(w)

@@ -31,10 +31,10 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT...]",
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
-the journal. It writes nothing. A line that begins with "problem:" is a problem, and one
-that begins with "note:" isn't, such as an interrupted publish: the next apply finishes
-it. The exit status is 1 if there is a problem, or if the store has neither a snapshot
-nor a run.
+the journal. It writes nothing. Each finding begins with "problem:" or "note:". A note
+isn't a problem. For example, it reports an interrupted publish, which the next apply
+finishes. The exit status is 1 if there is a problem, or if the store has neither a
+snapshot nor a run.
 
 With --store, it verifies a copy of the store, or the folder of one snapshot. The check
 of one folder doesn't include the chain and the journal.
@@ -58,7 +58,7 @@ the heads, and the log has the new head of each publish.`,
 	flags.StringArrayVar(&f.heads, "head", nil, "heads that you kept, as `[EXPORT=]HEAD`, one per line; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
-	flags.StringVar(&f.time, "verify-time", "", "accept the keys of checkpoints, and of the folder of one snapshot, that were accepted at `TIME` (RFC 3339), instead of now")
+	flags.StringVar(&f.time, "verify-time", "", "check the keys of checkpoints, and of the folder of one snapshot, as of `TIME` (RFC 3339) instead of now")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON document")
 	a.quietFlag(cmd)
 	return cmd
@@ -79,11 +79,7 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 			findings = append(findings, found)
 			return
 		}
-		kind := "problem"
-		if found.Note {
-			kind = "note"
-		}
-		fmt.Fprintf(a.stdout, "%s: %s\n", kind, term.Safe(found.String()))
+		a.reportFinding(found)
 	}
 	progress, stop := a.showVerify()
 	defer stop()
@@ -114,6 +110,14 @@ func (a *app) verify(cmd *cobra.Command, f verifyFlags, args []string) error {
 		err = exitError{exitFailed}
 	}
 	return err
+}
+
+func (a *app) reportFinding(f verify.Finding) {
+	kind := "problem"
+	if f.Note {
+		kind = "note"
+	}
+	fmt.Fprintf(a.stdout, "%s: %s\n", kind, term.Safe(f.String()))
 }
 
 const nothingVerified = "the store has no snapshots, so nothing was verified (--head detects a lost chain)"

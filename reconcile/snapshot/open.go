@@ -24,7 +24,7 @@ func (s *Store) Writer(ctx context.Context, export string, h Holder) (*Writer, e
 		return nil, err
 	}
 	if err := w.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s for writing: %w", export, err), w.Close())
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
@@ -32,11 +32,11 @@ func (s *Store) Writer(ctx context.Context, export string, h Holder) (*Writer, e
 // lockExport returns a writer that has the lock of an export and no state.
 func (s *Store) lockExport(export string, h Holder) (*Writer, error) {
 	if !IsExportName(export) {
-		return nil, fmt.Errorf("open %q for writing: it is not the name of an export", export)
+		return nil, fmt.Errorf("%q is not the name of an export", export)
 	}
 	w := &Writer{store: s, export: export, holder: h}
 	if err := w.makeFolder(); err != nil {
-		return nil, fmt.Errorf("open %s for writing: %w", export, err)
+		return nil, err
 	}
 	lock, err := s.lock(w.path(), export, h, 0)
 	if err != nil {

@@ -25,7 +25,7 @@ func (c *chain) readJournal() error {
 		broken := c.ledger.Broken
 		err := c.addLine(line)
 		if err != nil && (!wrong || errors.Is(err, snapshot.ErrAdopted)) {
-			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d %v (its SHA-256 is %s)", c.lines, err, snapshot.DigestOf(line))})
+			c.find(Finding{File: snapshot.JournalFile, Problem: fmt.Sprintf("line %d %v (SHA-256 of line %[1]d: %[3]s)", c.lines, err, snapshot.DigestOf(line))})
 		}
 		wrong = wrong || err != nil
 		if broken && !c.ledger.Broken { // the line adopts those before it

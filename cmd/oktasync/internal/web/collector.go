@@ -26,7 +26,7 @@ var (
 	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be outdated.", "export")
 	descReconciled  = desc("snapshot_reconciled", "1 if the newest snapshot agrees with Okta's counts; 0 if the app may not see all records.", "export")
 	descCarried     = desc("snapshot_carried_records", "Records in the newest snapshot that an incremental refresh has not read.", "export")
-	descCarriedFrom = desc("snapshot_carried_since_timestamp_seconds", "Oldest read of these records; 0 if all were read.", "export")
+	descCarriedFrom = desc("snapshot_carried_since_timestamp_seconds", "Time of the oldest read of the carried records; 0 if all records were read.", "export")
 	descAvailable   = desc("snapshot_available", "1 if the newest snapshot has the resource; 0 if the app can't read it, and it is optional.", "export", "resource")
 	descLastSuccess = desc("last_success_timestamp_seconds", "Time of the last successful reconcile; 0 for never.", "export")
 	descNext        = desc("next_run_timestamp_seconds", "Time of the next scheduled reconcile or retry; 0 for never.", "export")
