@@ -269,10 +269,11 @@ func (b *bucket) observe(o outcome) {
 	}
 }
 
-// Limit is the state of one of Okta's rate-limit buckets.
+// Limit is the state of one of Okta's rate-limit buckets. Okta's headers have the limit of
+// the app that sends the requests, by default half of the org's, and not that of the org.
 type Limit struct {
 	Bucket    string    // "users" for lists, "users/*" for reads by id
-	Limit     int       // requests of all clients per window; 0: no response yet
+	Limit     int       // requests per window, by Okta's headers; 0: no response yet
 	Remaining int       // of these, by the newest response
 	Used      int       // by this governor in the window
 	Share     int       // requests that this governor may send in a window

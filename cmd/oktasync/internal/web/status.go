@@ -193,7 +193,7 @@ type Tokens struct {
 // RateLimit is one of Okta's rate limits, in its current window.
 type RateLimit struct {
 	Bucket    string `json:"bucket"`
-	Limit     int    `json:"limit"`     // requests of all clients
+	Limit     int    `json:"limit"`     // requests, by Okta's headers
 	Remaining int    `json:"remaining"` // as in Okta's last response
 	Used      int    `json:"used"`      // by this daemon
 	Share     int    `json:"share"`     // the most that this daemon uses
