@@ -14,21 +14,21 @@ import (
 
 // revoked contains the revoked items.
 type revoked struct {
-	list    []*fate
-	byKey   map[[16]byte]*fate
+	list    []*revocation
+	byKey   map[[16]byte]*revocation
 	objects map[string]bool // their apps and groups
 }
 
-// A fate is what has become of a revoked item in later snapshots.
-type fate struct {
+// A revocation says whether later snapshots have a revoked item.
+type revocation struct {
 	Finding
-	gone  string // the first snapshot without it
-	again string // the first one after that with it
-	last  string // the last one with it
+	absent string // the first snapshot without it
+	again  string // the first one after that with it
+	last   string // the last one with it
 }
 
 func newRevoked() *revoked {
-	return &revoked{byKey: make(map[[16]byte]*fate), objects: make(map[string]bool)}
+	return &revoked{byKey: make(map[[16]byte]*revocation), objects: make(map[string]bool)}
 }
 
 func (r *revoked) add(i item, f Finding) {
@@ -36,7 +36,7 @@ func (r *revoked) add(i item, f Finding) {
 	if r.byKey[key] != nil {
 		return // another entitlement of the item
 	}
-	r.byKey[key] = &fate{Finding: f}
+	r.byKey[key] = &revocation{Finding: f}
 	r.list = append(r.list, r.byKey[key])
 	if i.object != "" {
 		r.objects[i.object] = true
@@ -58,9 +58,9 @@ func (r *revoked) follow(ctx context.Context, items iter.Seq2[item, error], name
 	}
 	for _, f := range r.list {
 		switch present := f.last == name; {
-		case !present && f.gone == "":
-			f.gone = name
-		case present && f.gone != "" && f.again == "":
+		case !present && f.absent == "":
+			f.absent = name
+		case present && f.absent != "" && f.again == "":
 			f.again = name
 		}
 	}
@@ -74,7 +74,7 @@ func hash(key string) [16]byte {
 }
 
 // set sets the kind and the problem of the finding.
-func (f *fate) set(later []*snapshot.Snapshot) {
+func (f *revocation) set(later []*snapshot.Snapshot) {
 	if len(later) == 0 {
 		f.Kind, f.Note, f.Problem = pending, true, "revoked; there is no later snapshot yet"
 		return
@@ -82,12 +82,12 @@ func (f *fate) set(later []*snapshot.Snapshot) {
 	newest := later[len(later)-1].Name()
 	switch {
 	case f.again != "" && f.last == newest:
-		f.Kind, f.Problem = grantedAgain, fmt.Sprintf("revoked; not in %s, and again in %s", f.gone, f.again)
+		f.Kind, f.Problem = grantedAgain, fmt.Sprintf("revoked; not in %s, and again in %s", f.absent, f.again)
 	case f.again != "":
-		f.Kind, f.Problem = grantedAgain, fmt.Sprintf("revoked; not in %s, again in %s, last in %s", f.gone, f.again, f.last)
-	case f.gone == "":
+		f.Kind, f.Problem = grantedAgain, fmt.Sprintf("revoked; not in %s, again in %s, last in %s", f.absent, f.again, f.last)
+	case f.absent == "":
 		f.Kind, f.Problem = stillPresent, "revoked, but still in "+newest
 	default:
-		f.Kind, f.Note, f.Problem = gone, true, "revoked; first not in "+f.gone
+		f.Kind, f.Note, f.Problem = gone, true, "revoked; first not in "+f.absent
 	}
 }
