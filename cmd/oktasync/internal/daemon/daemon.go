@@ -67,7 +67,7 @@ func newDaemon(o Options, log *slog.Logger) *daemon {
 			kinds[r.Name] = append(kinds[r.Name], string(kind))
 		}
 	}
-	d.metrics = web.NewMetrics(o.Tool.Version, o.Tool.Commit, outcomes, kinds, d)
+	d.metrics = web.NewMetrics(o.Tool.Version, o.Tool.Commit, kinds, d)
 	return d
 }
 

@@ -21,8 +21,6 @@ const (
 	StateUnknown     State = "unknown"     // the journal can't be read
 )
 
-var states = []State{StateUpToDate, StateFailing, StateQuarantined, StateOverdue, StateDamaged, StateUnknown}
-
 // Health is the state of an export, with its start and its reason.
 type Health struct {
 	Export string

@@ -3,8 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -98,19 +96,6 @@ func TestFailures(t *testing.T) {
 		h, failed := f.of("staff")
 		if failed != (test.want != "") || h.Reason != test.want || failed && h.State != StateFailing {
 			t.Errorf("%s: %+v, %t", test.name, h, failed)
-		}
-	}
-}
-
-// docs/operating.md describes each state.
-func TestEveryStateIsInTheDocs(t *testing.T) {
-	page, err := os.ReadFile("../../../../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range states {
-		if !strings.Contains(string(page), "\n| `"+string(s)+"` | ") {
-			t.Errorf("docs/operating.md has no row for the state %s", s)
 		}
 	}
 }

@@ -10,10 +10,6 @@ import (
 	"oktasync/reconcile"
 )
 
-var outcomes = []string{
-	string(reconcile.Published), string(reconcile.Unchanged), string(reconcile.Quarantined), string(reconcile.Failed), string(reconcile.Cancelled),
-}
-
 // reconcile reconciles an export. It returns nil if a retry wouldn't help: for a
 // quarantined read, and for a published snapshot if old ones couldn't be pruned.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {

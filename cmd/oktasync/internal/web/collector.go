@@ -52,11 +52,6 @@ var (
 // states are the states of an export.
 var states = []string{stateUpToDate, "failing", "quarantined", "overdue", "damaged", "unknown"}
 
-// userStatuses are Okta's statuses of users. The label of any other status is "other".
-var userStatuses = []string{
-	"STAGED", "PROVISIONED", "ACTIVE", "PASSWORD_EXPIRED", "LOCKED_OUT", "RECOVERY", "SUSPENDED", "DEPROVISIONED",
-}
-
 // roleTypes are Okta's types of admin roles. The label of any other type is "other".
 var roleTypes = []string{
 	"SUPER_ADMIN", "ORG_ADMIN", "APP_ADMIN", "USER_ADMIN", "HELP_DESK_ADMIN", "READ_ONLY_ADMIN", "REPORT_ADMIN", "API_ACCESS_MANAGEMENT_ADMIN",

@@ -13,8 +13,7 @@ import (
 // Labels have few values: the declared exports, outcomes, statuses and kinds.
 // docs/metrics.md lists all metrics.
 type Metrics struct {
-	outcomes []string
-	kinds    map[string][]string // by resource
+	kinds map[string][]string // by resource
 
 	registry       *prometheus.Registry
 	reconciles     *prometheus.CounterVec
@@ -28,11 +27,11 @@ type Metrics struct {
 	reloadTime     prometheus.Gauge
 }
 
-// NewMetrics returns the metrics of a program version. outcomes and kinds are
-// the values of the labels of reconciles and changes.
-func NewMetrics(version, commit string, outcomes []string, kinds map[string][]string, source Source) *Metrics {
+// NewMetrics returns the metrics of a program version. kinds are the values of the label
+// kind of changes, by resource.
+func NewMetrics(version, commit string, kinds map[string][]string, source Source) *Metrics {
 	m := &Metrics{
-		outcomes: outcomes, kinds: kinds,
+		kinds:    kinds,
 		registry: prometheus.NewRegistry(),
 		reconciles: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oktasync_reconciles_total", Help: "Reconciles of the daemon, by outcome.",
@@ -75,7 +74,7 @@ func NewMetrics(version, commit string, outcomes []string, kinds map[string][]st
 // Declare creates the series of an export with zeros, so that rate() includes
 // the first event.
 func (m *Metrics) Declare(export string) {
-	for _, outcome := range m.outcomes {
+	for _, outcome := range outcomes {
 		m.reconciles.WithLabelValues(export, outcome)
 	}
 	for resource, kinds := range m.kinds {

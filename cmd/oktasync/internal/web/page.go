@@ -156,17 +156,18 @@ type segment struct {
 	Left, Width float64
 }
 
-// statusOrder are Okta's user statuses, in the order in which an account usually has
-// them. See https://developer.okta.com/docs/concepts/user-lifecycle/.
-var statusOrder = []string{"STAGED", "PROVISIONED", "ACTIVE", "RECOVERY", "PASSWORD_EXPIRED", "LOCKED_OUT", "SUSPENDED", "DEPROVISIONED"}
+// userStatuses are Okta's statuses of users, in the order in which an account usually has
+// them. See https://developer.okta.com/docs/concepts/user-lifecycle/. In metrics, the label
+// of any other status is "other".
+var userStatuses = []string{"STAGED", "PROVISIONED", "ACTIVE", "RECOVERY", "PASSWORD_EXPIRED", "LOCKED_OUT", "SUSPENDED", "DEPROVISIONED"}
 
 // statusBar returns a bar of the counts by status. Unknown statuses are the last.
 func statusBar(byStatus map[string]int) []segment {
 	rank := func(status string) int {
-		if i := slices.Index(statusOrder, status); i >= 0 {
+		if i := slices.Index(userStatuses, status); i >= 0 {
 			return i
 		}
-		return len(statusOrder)
+		return len(userStatuses)
 	}
 	words := slices.SortedFunc(maps.Keys(byStatus), func(a, b string) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +82,18 @@ func TestPageShowsTheStatusesOfUsers(t *testing.T) {
 	}
 	if text := page.String(); strings.Count(text, "Users by status") != 1 || !strings.Contains(text, "<span>SUSPENDED</span>") {
 		t.Errorf("page = %s", text)
+	}
+}
+
+// docs/operating.md describes each state.
+func TestEveryStateIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range states {
+		if !strings.Contains(string(page), "\n| `"+s+"` | ") {
+			t.Errorf("docs/operating.md has no row for the state %s", s)
+		}
 	}
 }

@@ -89,7 +89,7 @@ func TestHTTPTimeoutsAndBounds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &pipes{make(chan net.Conn), make(chan struct{})}
-				f := newServer(p, NewAccess(AccessConfig{TLS: test.tls}), Handler(nil, NewMetrics("", "", nil, nil, nil), slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+				f := newServer(p, NewAccess(AccessConfig{TLS: test.tls}), Handler(nil, NewMetrics("", "", nil, nil), slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
 				f.Start()
 				defer f.Stop()
 				began := time.Now()
