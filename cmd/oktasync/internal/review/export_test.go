@@ -3,6 +3,7 @@ package review
 import (
 	"errors"
 	"os"
+	"slices"
 )
 
 // ReadFile returns the rows of a CSV file with decisions: all of them in one pass, and each
@@ -32,33 +33,27 @@ func ReadFile(name string) (rows, again [][]string, err error) {
 
 var Plain = plain
 
-// Lists writes rows to lists in turn, and returns the rows of each list.
-func Lists(lists int, rows [][]string) (read [][][]string, err error) {
+// Spool writes rows of two cells to a spool, and reads them from the last to the first.
+func Spool(rows [][]string) (read [][]string, err error) {
 	s, err := newSpool()
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	all := make([]*list, lists)
-	for i := range all {
-		all[i] = s.newList()
-	}
-	for i, row := range rows {
-		if err := all[i%lists].add(row); err != nil {
+	var offsets []int64
+	for _, row := range rows {
+		offset, err := s.add(row)
+		if err != nil {
 			return nil, err
 		}
+		offsets = append(offsets, offset)
 	}
-	for _, l := range all {
-		if err := l.done(); err != nil {
+	for _, offset := range slices.Backward(offsets) {
+		row, err := s.row(offset, 2)
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, l := range all {
-		var rows [][]string
-		if err := l.each(2, func(row []string) bool { rows = append(rows, row); return true }); err != nil {
-			return nil, err
-		}
-		read = append(read, rows)
+		read = append(read, row)
 	}
 	return read, nil
 }

@@ -30,46 +30,39 @@ func (p *Population) Sheets(ctx context.Context, store *snapshot.Store, s *snaps
 	if err != nil {
 		return nil, nil, err
 	}
-	lists, err := p.spoolTo(ctx, spool, store, s)
+	rows, err := p.spoolTo(ctx, spool, store, s)
 	if err != nil {
 		return nil, nil, cmp.Or(err, spool.Close())
 	}
-	for i, reviewer := range slices.Sorted(maps.Keys(lists)) {
-		sections = append(sections, p.sheet(i+1, reviewer, lists[reviewer]))
+	for i, reviewer := range slices.Sorted(maps.Keys(rows)) {
+		sections = append(sections, p.sheet(i+1, reviewer, spool, rows[reviewer]))
 	}
 	return sections, spool, nil
 }
 
-// spoolTo writes the rows of each reviewer to a list.
-func (p *Population) spoolTo(ctx context.Context, spool *spool, store *snapshot.Store, s *snapshot.Snapshot) (map[string]*list, error) {
-	lists := make(map[string]*list)
+// spoolTo writes the rows to a spool, and returns their offsets by reviewer.
+func (p *Population) spoolTo(ctx context.Context, spool *spool, store *snapshot.Store, s *snapshot.Snapshot) (map[string][]int64, error) {
+	rows := make(map[string][]int64)
 	for item, err := range p.items(store, s, nil) {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return nil, err
 		}
 		cells := p.cells(item, s)
-		l := lists[cells[0]]
-		if l == nil {
-			if len(lists) == MaxSheets {
-				return nil, &TooManyError{p.By}
-			}
-			l = spool.newList()
-			lists[cells[0]] = l
+		reviewer := cells[0]
+		if rows[reviewer] == nil && len(rows) == MaxSheets {
+			return nil, &TooManyError{p.By}
 		}
-		if err := l.add(append(cells, item.key)); err != nil {
+		offset, err := spool.add(append(cells, item.key))
+		if err != nil {
 			return nil, err
 		}
+		rows[reviewer] = append(rows[reviewer], offset)
 	}
-	for _, l := range lists {
-		if err := l.done(); err != nil {
-			return nil, err
-		}
-	}
-	return lists, nil
+	return rows, nil
 }
 
-// sheet returns the section with the rows of a reviewer.
-func (p *Population) sheet(n int, reviewer string, l *list) document.Section {
+// sheet returns the section with the rows of a reviewer, which are in a spool.
+func (p *Population) sheet(n int, reviewer string, spool *spool, offsets []int64) document.Section {
 	section := document.Section{
 		ID:    "reviewer-" + strconv.Itoa(n),
 		Title: cmp.Or(reviewer, "no reviewer"),
@@ -87,11 +80,15 @@ func (p *Population) sheet(n int, reviewer string, l *list) document.Section {
 		section.Columns = append(section.Columns, column)
 	}
 	section.Rows = func(yield func(document.Row, error) bool) {
-		err := l.each(len(names)+1, func(cells []string) bool {
-			return yield(document.Row{Key: cells[len(names)], Cells: cells[:len(names)]}, nil)
-		})
-		if err != nil {
-			yield(document.Row{}, err)
+		for _, offset := range offsets {
+			cells, err := spool.row(offset, len(names)+1)
+			if err != nil {
+				yield(document.Row{}, err)
+				return
+			}
+			if !yield(document.Row{Key: cells[len(names)], Cells: cells[:len(names)]}, nil) {
+				return
+			}
 		}
 	}
 	return section
