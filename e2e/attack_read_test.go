@@ -38,7 +38,7 @@ func TestEditedReadIsNotReleased(t *testing.T) {
 			a.edit(path, `"total":0`, `"total":1`)
 			after, _ := fileDigest(a, path)
 			a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), before, after)
-		}, "a journal line that its checkpoint covers is missing or changed"},
+		}, "a journal line that the checkpoint covers is missing or changed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := newAttack(t, prepared.copy(t))
@@ -159,7 +159,7 @@ func TestStatusOfACheckpointThatIsNotAccepted(t *testing.T) {
 func TestStatusOfAChangedJournal(t *testing.T) {
 	a := newAttack(t, newRotatedSite(t))
 	a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), "users gone", "users kept")
-	if r := a.must(t, 1, "status"); !strings.Contains(r.stderr, "a journal line that its checkpoint covers is missing or changed") {
+	if r := a.must(t, 1, "status"); !strings.Contains(r.stderr, "a journal line that the checkpoint covers is missing or changed") {
 		t.Errorf("status: %s%s", r.stdout, r.stderr)
 	}
 }

@@ -115,7 +115,7 @@ func TestAttacksOnASignedStore(t *testing.T) {
 			lines := a.lines()
 			a.writeLines(lines[:len(lines)-4])
 			check(a, os.RemoveAll(filepath.Dir(a.quarantined())))
-		}, "all-users/journal.ndjson: line", "a journal line that its checkpoint covers is missing or changed"},
+		}, "all-users/journal.ndjson: line", "a journal line that the checkpoint covers is missing or changed"},
 		{"covered quarantined line edited", func(a *attack) {
 			a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), "users gone", "users kept")
 		}, "all-users/journal.ndjson: line", ""},

@@ -127,7 +127,7 @@ func (a *app) serveSandbox(ctx context.Context, dir, listen string, cfg sandbox.
 		return fmt.Errorf("--groups %d --memberships %d --apps %d --assignments %d: must not be negative", cfg.Groups, cfg.Memberships, cfg.Apps, cfg.Assignments)
 	}
 	if cfg.Users < 0 || cfg.Deprovisioned > cfg.Users {
-		return fmt.Errorf("--users %d --deprovisioned %d: both must be positive, and --deprovisioned at most --users", cfg.Users, cfg.Deprovisioned)
+		return fmt.Errorf("--users %d --deprovisioned %d: --users must not be negative, and --deprovisioned must be at most --users", cfg.Users, cfg.Deprovisioned)
 	}
 	site, err := newSandboxSite(dir, listen, cfg, app)
 	if err != nil {

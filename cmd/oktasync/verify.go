@@ -32,9 +32,9 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "Check every digest, signature and link of the store",
 		Long: `Reads every file of every snapshot, and compares it with the manifests, the chain and
 the journal. It writes nothing. Each finding begins with "problem:" or "note:". A note
-isn't a problem. For example, it reports an interrupted publish, which the next apply
-finishes. The exit status is 1 if there is a problem, or if the store has neither a
-snapshot nor a run.
+isn't a problem: for example, an interrupted publish that the next apply finishes. The
+exit status is 1 if there is a problem, or if the store has neither a snapshot nor a
+run.
 
 With --store, it verifies a copy of the store, or the folder of one snapshot. The check
 of one folder doesn't include the chain and the journal.

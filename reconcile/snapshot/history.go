@@ -87,7 +87,7 @@ func (s *Store) Journal(export string) (History, error) {
 	if err == nil && (covered.Broken || covered.Last != c.LineSHA256) {
 		// A writer can have replaced both between the two reads.
 		if now, nowErr := s.Checkpoint(export); nowErr != nil || now.SameAs(c) {
-			err = &MismatchError{export, "a journal line that its checkpoint covers is missing or changed"}
+			err = &MismatchError{export, "a journal line that the checkpoint covers is missing or changed"}
 		}
 	}
 	return h, err
@@ -217,7 +217,7 @@ func (s *Store) ledger(export string, c *Checkpoint, visit func(Event) bool) (*L
 		return nil, err
 	}
 	if l.Broken || l.Last != c.LineSHA256 {
-		return nil, &MismatchError{export, "a journal line that its checkpoint covers is missing or changed"}
+		return nil, &MismatchError{export, "a journal line that the checkpoint covers is missing or changed"}
 	}
 	return l, nil
 }

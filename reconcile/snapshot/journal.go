@@ -147,7 +147,7 @@ func (j *journal) hasLine(end int64, digest string) error {
 		return err
 	}
 	if err != nil || DigestOf(line) != digest {
-		return &MismatchError{j.export, "a journal line that its checkpoint covers is missing or changed"}
+		return &MismatchError{j.export, "a journal line that the checkpoint covers is missing or changed"}
 	}
 	return nil
 }
