@@ -20,8 +20,6 @@ import (
 //
 //	POST /sandbox/join?n=3
 //	POST /sandbox/{move,touch,suspend,unsuspend,deactivate,reactivate,delete}?n=3, or ?id=00u…&id=00u…
-//	POST /sandbox/put                            a user as body
-//	POST /sandbox/set?id=00u…&path=profile.title a JSON value as body
 //	POST /sandbox/wipe  /sandbox/restore
 //	POST /sandbox/add-group?name=…&description=…
 //	POST /sandbox/put-group                      a group as body
@@ -40,7 +38,6 @@ import (
 //	POST /sandbox/set-rule?id=0pr…&path=name     a JSON value as body
 //	POST /sandbox/{activate,deactivate,delete}-rule?id=0pr…
 //	POST /sandbox/add-api-token?name=…&user=00u…
-//	POST /sandbox/set-api-token?id=00T…&path=name a JSON value as body
 //	POST /sandbox/{use,revoke}-api-token?id=00T…
 //	POST /sandbox/enroll-factor?user=00u…&type=sms&status=ACTIVE
 //	POST /sandbox/set-factor-status?user=00u…&id=…&status=INACTIVE
@@ -50,14 +47,11 @@ import (
 //	                                             with type=CUSTOM also role=cr0… and resource-set=iam…
 //	POST /sandbox/set-role-targets?user=00u…&type=USER_ADMIN&target=GROUP:00g…
 //	                                             also APP:0oa…, and APP::salesforce for all instances
-//	POST /sandbox/add-custom-role?label=…&permission=okta.users.read
-//	POST /sandbox/set-custom-role?id=cr0…&permission=okta.users.read
-//	POST /sandbox/{add-resource-set?label=…,set-resource-set?id=iam…}&resource=orn:…
 //	POST /sandbox/fault?fault=nth=3,status=500   see [ParseFault]
 //	POST /sandbox/add-key?client=0oa…            a public JWK with a kid as body
 //	POST /sandbox/remove-key?client=0oa…&kid=…
-//	POST /sandbox/clear-faults  /sandbox/revoke  /sandbox/rotate-nonces  /sandbox/reset-stats
-//	GET  /sandbox/stats  /sandbox/count          JSON
+//	POST /sandbox/revoke
+//	GET  /sandbox/stats                          JSON
 //	GET  /sandbox/users  /sandbox/groups  /sandbox/apps  /sandbox/rules  /sandbox/api_tokens
 //	                                             every object, one a line, as lists show them
 //	GET  /sandbox/roles                          every admin role, one a line
@@ -97,8 +91,6 @@ func (o *Org) show(w http.ResponseWriter, command string) {
 	switch command {
 	case "stats":
 		writeJSON(w, o.Stats())
-	case "count":
-		writeJSON(w, o.Count())
 	case "users":
 		writeLines(w, o.UsersJSON())
 	case "groups":
@@ -119,7 +111,7 @@ func (o *Org) show(w http.ResponseWriter, command string) {
 		})
 	default:
 		if !slices.Contains(EdgeKinds(), EdgeKind(command)) {
-			http.Error(w, "stats, count, users, groups, apps, rules, api_tokens, roles or a kind of edges", http.StatusNotFound)
+			http.Error(w, "stats, users, groups, apps, rules, api_tokens, roles or a kind of edges", http.StatusNotFound)
 			return
 		}
 		writeLines(w, func(yield func(string, []byte) bool) {
@@ -149,10 +141,6 @@ func (o *Org) control(command string, r *http.Request) (ids []string, err error)
 		return nil, fmt.Errorf("read body: %w", err)
 	}
 	switch command {
-	case "put":
-		return []string{text(body, "id")}, o.Put(body)
-	case "set":
-		return query["id"], o.Set(query.Get("id"), query.Get("path"), body)
 	case "add-group":
 		return []string{o.AddGroup(query.Get("name"), query.Get("description"))}, nil
 	case "put-group":
@@ -179,19 +167,13 @@ func (o *Org) control(command string, r *http.Request) (ids []string, err error)
 		return nil, err
 	case "remove-key":
 		return nil, o.RemoveKey(query.Get("client"), query.Get("kid"))
-	case "clear-faults":
-		o.ClearFaults()
 	case "revoke":
 		o.RevokeTokens()
-	case "rotate-nonces":
-		o.RotateNonces()
-	case "reset-stats":
-		o.ResetStats()
 	default:
 		if change := o.accessControl(command, query, body); change != nil {
 			return change()
 		}
-		if strings.HasSuffix(command, "-role") || strings.HasSuffix(command, "-resource-set") || command == "set-role-targets" {
+		if strings.HasSuffix(command, "-role") || command == "set-role-targets" {
 			return o.roleControl(command, query)
 		}
 		return o.changeUsers(command, query["id"], query.Get("n"))
@@ -218,7 +200,6 @@ func (o *Org) accessControl(command string, query url.Values, body []byte) func(
 		"activate-rule":     func() error { return o.SetRuleActive(id, true) },
 		"deactivate-rule":   func() error { return o.SetRuleActive(id, false) },
 		"delete-rule":       func() error { return o.DeleteRule(id) },
-		"set-api-token":     func() error { return o.SetAPIToken(id, path, body) },
 		"use-api-token":     func() error { return o.UseAPIToken(id) },
 		"revoke-api-token":  func() error { return o.RevokeAPIToken(id) },
 		"set-factor-status": func() error { return o.SetFactorStatus(user, id, query.Get("status")) },
@@ -275,18 +256,10 @@ func (o *Org) roleControl(command string, query url.Values) (ids []string, err e
 		err = r.Revoke(a)
 	case "set-role-targets":
 		err = r.SetTargets(a)
-	case "add-custom-role":
-		return []string{r.AddRole(query.Get("label"), query["permission"]...)}, nil
-	case "set-custom-role":
-		err = r.SetPermissions(query.Get("id"), query["permission"]...)
-	case "add-resource-set":
-		return []string{r.AddResourceSet(query.Get("label"), query["resource"]...)}, nil
-	case "set-resource-set":
-		err = r.SetResources(query.Get("id"), query["resource"]...)
 	default:
 		err = fmt.Errorf("unknown control %q", command)
 	}
-	return []string{a.Principal + query.Get("id")}, err
+	return []string{a.Principal}, err
 }
 
 // changeUsers adds or changes users.

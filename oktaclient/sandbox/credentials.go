@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
@@ -103,13 +102,7 @@ func (o *Org) AddAPIToken(name, user string) (id string) {
 
 // UseAPIToken changes lastUpdated and expiresAt of an API token, as each use does.
 func (o *Org) UseAPIToken(id string) error {
-	return o.SetAPIToken(id, "expiresAt", appendTime(nil, o.now().UnixMilli()+tokenWindow))
-}
-
-// SetAPIToken sets one attribute of an API token, such as name, to a JSON value, and
-// lastUpdated to the org's time.
-func (o *Org) SetAPIToken(id, path string, value json.RawMessage) error {
-	return o.setAttribute(o.apiTokens(), id, path, value)
+	return o.setAttribute(o.apiTokens(), id, "expiresAt", appendTime(nil, o.now().UnixMilli()+tokenWindow))
 }
 
 // RevokeAPIToken removes an API token. Expired tokens are removed in the same way.

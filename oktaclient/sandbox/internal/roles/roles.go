@@ -185,18 +185,6 @@ func (r *Registry) AddResourceSet(label string, resources ...string) string {
 	return set.ID
 }
 
-// SetResources sets the resources of a resource set.
-func (r *Registry) SetResources(set string, resources ...string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.sets, func(s ResourceSet) bool { return s.ID == set })
-	if i < 0 {
-		return fmt.Errorf("set resources: no resource set %q", set)
-	}
-	r.sets[i].Resources, r.sets[i].Updated = resources, r.now()
-	return nil
-}
-
 // Roles returns all custom roles, by id.
 func (r *Registry) Roles() []Role {
 	r.mu.RLock()
