@@ -227,11 +227,11 @@ func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
 		rows[f.Name] = f.Rows
 	}
 	if m.Read.Requests != transcript.Requests {
-		return fmt.Errorf("requests: the manifest has %d, the count is %d", m.Read.Requests, transcript.Requests)
+		return fmt.Errorf("requests: the manifest has %d, but %d were counted", m.Read.Requests, transcript.Requests)
 	}
 	for _, r := range m.Unavailable() {
 		if is, found := m.Resources[r.Name].Rows, transcript.Rows[r.Name]; is != found {
-			return fmt.Errorf("rows of %s in all responses: the manifest has %d, the count is %d", r.Name, is, found)
+			return fmt.Errorf("rows of %s in all responses: the manifest has %d, but %d were counted", r.Name, is, found)
 		}
 	}
 	for _, r := range m.Recorded() {
@@ -254,7 +254,7 @@ func (m *Manifest) CheckRows(files []File, transcript Transcript) error {
 			{r.Name + " with duplicates and outside", counts.Rows + counts.Carried, counts.Total + counts.Duplicates + counts.Outside},
 		} {
 			if c.said != c.found {
-				return fmt.Errorf("%s: the manifest has %d, the count is %d", c.name, c.said, c.found)
+				return fmt.Errorf("%s: the manifest has %d, but %d were counted", c.name, c.said, c.found)
 			}
 		}
 	}

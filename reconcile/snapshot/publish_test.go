@@ -79,15 +79,15 @@ func TestPublishRejects(t *testing.T) {
 		name, want string
 		change     func(d *snapshot.Draft, users, groups *snapshot.ResourceDraft)
 	}{
-		{"total", "users: the manifest has 4, the count is 3", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Total++ }},
-		{"total of groups", "groups: the manifest has 2, the count is 1", func(_ *snapshot.Draft, _, g *snapshot.ResourceDraft) { g.Counts.Total++ }},
-		{"status", "users by status: the manifest has 3, the count is 4", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.ByStatus["LOCKED_OUT"] = 1 }},
-		{"rows", "rows of users in all responses: the manifest has 4, the count is 3", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Rows++ }},
+		{"total", "users: the manifest has 4, but 3 were counted", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Total++ }},
+		{"total of groups", "groups: the manifest has 2, but 1 were counted", func(_ *snapshot.Draft, _, g *snapshot.ResourceDraft) { g.Counts.Total++ }},
+		{"status", "users by status: the manifest has 3, but 4 were counted", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.ByStatus["LOCKED_OUT"] = 1 }},
+		{"rows", "rows of users in all responses: the manifest has 4, but 3 were counted", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Rows++ }},
 		{"order", `"00u0001" comes after "00u0002"`, func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) {
 			u.Records = recordtest.ListOf(t, storetest.Person(2, "ACTIVE", ""), storetest.Person(1, "ACTIVE", ""))
 		}},
 		{"base", `users: the base "none" doesn't match the newest snapshot`, func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Base = snapshot.BaseNone }},
-		{"changes", "changes of users: the manifest has 1, the count is 2", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Added-- }},
+		{"changes", "changes of users: the manifest has 1, but 2 were counted", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Added-- }},
 		{"other snapshot", "compared with a snapshot that isn't the newest", func(_ *snapshot.Draft, u, _ *snapshot.ResourceDraft) { u.Counts.Before-- }},
 		{"resource missing", "a draft must have every declared resource", func(d *snapshot.Draft, _, _ *snapshot.ResourceDraft) { d.Resources = d.Resources[:1] }},
 	} {

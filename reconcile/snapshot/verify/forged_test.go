@@ -196,7 +196,7 @@ func TestVerifyFindsForgeries(t *testing.T) {
 		{"counts of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Added++; c.Kinds["created"]++ }) },
 			in + "manifest.json: its counts of groups are not those of the difference from " + second},
 		{"rows of groups", func(f *forger) { f.count("groups", func(c *snapshot.Counts) { c.Rows++ }) },
-			in + "requests.ndjson: rows of groups in all responses: the manifest has 4, the count is 3"},
+			in + "requests.ndjson: rows of groups in all responses: the manifest has 4, but 3 were counted"},
 	} {
 		testForgery(t, days, test.name, test.forge, test.want)
 	}
@@ -223,7 +223,7 @@ func TestVerifyFindsForgeriesOfTheFirstSnapshot(t *testing.T) {
 		{"added users", users(func(c *snapshot.Counts) { c.Added, c.Kinds = 5, map[diff.Kind]int{diff.Joined: 5} }), impossible},
 		{"duplicates", users(func(c *snapshot.Counts) { c.Duplicates, c.Outside = -5, 5 }), impossible},
 		{"rows in all responses", users(func(c *snapshot.Counts) { c.Rows = 6 }),
-			in + "requests.ndjson: rows of users in all responses: the manifest has 6, the count is 5"},
+			in + "requests.ndjson: rows of users in all responses: the manifest has 6, but 5 were counted"},
 		{"rows of the records", rows("users.ndjson.zst", 6), in + "users.ndjson.zst: it has 5 users, and the manifest has 6"},
 		{"rows of the CSV", rows("users.csv", 6), in + "users.csv: doesn't match the users of the snapshot"},
 		{"rows of the requests", rows("requests.ndjson", 9), in + "requests.ndjson: it has "},
@@ -256,7 +256,7 @@ func TestVerifyFindsForgedUnavailability(t *testing.T) {
 		{"reason", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Reason = "" }) }, impossible},
 		{"total", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Total = 1 }) }, impossible},
 		{"rows", func(f *forger) { f.count("app_groups", func(c *snapshot.Counts) { c.Rows, c.Outside = 1, 1 }) },
-			in + "requests.ndjson: rows of app_groups in all responses: the manifest has 1, the count is 2"},
+			in + "requests.ndjson: rows of app_groups in all responses: the manifest has 1, but 2 were counted"},
 		{"not optional", func(f *forger) {
 			declared := f.m.Declared.Resources["app_groups"]
 			declared.Optional = false
