@@ -18,7 +18,7 @@ const ReasonRetention = "retention"
 
 // Prune removes the records of the snapshots that r doesn't keep, oldest first, and
 // returns their names. The manifest, its signature and its time stamp stay, so that
-// the chain is complete. Prune removes nothing unless the newest snapshot is whole.
+// the chain is complete. Prune removes nothing unless the newest snapshot with records is whole.
 // It looks only at snapshots that a covered line of the journal names. It doesn't
 // remove a damaged snapshot, so that Verify still reports it. If ctx ends, it stops
 // between two snapshots.
@@ -61,9 +61,10 @@ func (w *Writer) prune(ctx context.Context, r Retention) ([]string, error) {
 	if err != nil || len(due)+len(expired) == 0 {
 		return nil, err
 	}
-	if whole, err := WholeFiles(ctx, w.newest.dir, w.newest.Manifest.Files); err != nil {
+	newest := known[max(0, len(known)-1):] // with records: those of w.newest can be erased
+	if whole, err := w.undamaged(ctx, newest); err != nil {
 		return nil, err
-	} else if !whole {
+	} else if len(whole) < len(newest) {
 		return nil, errors.New("the newest snapshot isn't complete")
 	}
 	if due, err = w.undamaged(ctx, due); err != nil {

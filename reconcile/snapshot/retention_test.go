@@ -138,6 +138,20 @@ func TestPruneKeepsTheLastUndamaged(t *testing.T) {
 	}
 }
 
+// After a person has erased the newest snapshot, a prune keeps the newest one with records.
+func TestPruneAfterTheNewestWasErased(t *testing.T) {
+	s := storetest.ThreeDays(t)
+	list, err := s.List(staff)
+	storetest.Must(t, err)
+	w := storetest.Writer(t, s)
+	storetest.Must(t, w.Erase(t.Context(), list[2].Name(), "ops", "GDPR-1"), w.Close())
+	pruned, err := storetest.Prune(t, s, snapshot.Retention{Last: 1})
+	if want := []string{list[0].Name()}; err != nil || !slices.Equal(pruned, want) {
+		t.Errorf("Prune() = %v, %v, want %v", pruned, err, want)
+	}
+	storetest.CheckOK(t, s)
+}
+
 // A chain has pruned snapshots too. It begins after a manifest that isn't the one that its
 // successor names.
 func TestChain(t *testing.T) {
