@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,9 @@ func (a *app) prune(cmd *cobra.Command, arg, reason string) error {
 			}
 			fmt.Fprintf(a.stdout, "%s: dropped the quarantined read %s\n", export, name)
 			return nil
+		}
+		if selected, err := r.cfg.Select([]string{export}); err == nil && slices.Contains(selected[0].Hold, name) {
+			fmt.Fprintf(a.stderr, "oktasync: note: %s is in hold of %s; its records are erased anyway\n", name, export)
 		}
 		if err := w.Erase(cmd.Context(), name, user, reason); err != nil {
 			return err
