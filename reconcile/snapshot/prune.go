@@ -18,8 +18,8 @@ const ReasonRetention = "retention"
 
 // Prune removes the records of the snapshots that r doesn't keep, oldest first, and
 // returns their names. The manifest, its signature and its time stamp stay, so that
-// the chain is complete. Prune removes nothing unless the newest snapshot with records is whole.
-// It looks only at snapshots that a covered line of the journal names. It doesn't
+// the chain is complete. Prune removes nothing unless the newest snapshot with records
+// is whole. It looks only at snapshots that a covered line of the journal names. It doesn't
 // remove a damaged snapshot, so that Verify still reports it. If ctx ends, it stops
 // between two snapshots.
 //

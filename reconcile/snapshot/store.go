@@ -231,7 +231,12 @@ func (s *Store) writeMeta() error {
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(s.dir, partial(StoreFile))
+	return s.replaceFile(s.dir, StoreFile, append(data, '\n'))
+}
+
+// replaceFile writes a file in dir, syncs it, and replaces the old one.
+func (s *Store) replaceFile(dir, name string, data []byte) error {
+	temp := filepath.Join(dir, partial(name))
 	if err := s.files.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -239,14 +244,17 @@ func (s *Store) writeMeta() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(data, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := s.files.Rename(temp, filepath.Join(s.dir, StoreFile)); err != nil {
+	if err := s.files.Rename(temp, filepath.Join(dir, name)); err != nil {
 		return err
 	}
-	return s.files.SyncDir(s.dir)
+	return s.files.SyncDir(dir)
 }
 
 // Dir returns the store's folder.

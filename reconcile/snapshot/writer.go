@@ -203,7 +203,7 @@ func (w *Writer) replaceCheckpoint() error {
 		}
 		c.data = append(c.data, signature...)
 	}
-	if err := w.writeFile(CheckpointFile, c.data); err != nil {
+	if err := w.store.replaceFile(w.path(), CheckpointFile, c.data); err != nil {
 		return err
 	}
 	w.checkpoint = c
@@ -229,30 +229,6 @@ func (w *Writer) next() *Checkpoint {
 		c.Time = later(c.Time, w.newest.Manifest.Signed)
 	}
 	return c
-}
-
-// writeFile writes a file of the export, syncs it, and replaces the old one.
-func (w *Writer) writeFile(name string, data []byte) error {
-	fsys := w.store.files
-	temp := w.path(partial(name))
-	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := fsys.Create(temp, w.store.published)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(temp, w.path(name)); err != nil {
-		return err
-	}
-	return fsys.SyncDir(w.path())
 }
 
 // checkKey checks that the writer accepts the key of a checkpoint.
