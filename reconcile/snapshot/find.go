@@ -108,12 +108,7 @@ func (s *Store) Latest(export string) (*Snapshot, error) {
 // newest returns the newest snapshot that a checkpoint covers. Its records can be
 // erased; then its folder is the one in PrunedDir.
 func (s *Store) newest(c *Checkpoint) (*Snapshot, error) {
-	snap, err := s.Snapshot(c.Export, c.Snapshot)
-	if err != nil {
-		if erased, erasedErr := ReadFolder(s.Path(c.Export, PrunedDir, c.Snapshot)); erasedErr == nil {
-			snap, err = erased, nil
-		}
-	}
+	snap, err := s.snapshotOrTombstone(c.Export, c.Snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -351,12 +346,7 @@ func (s *Store) BaseOf(newest *Snapshot, r *Resource) (*Snapshot, error) {
 // be erased.
 func (s *Store) linked(snap *Snapshot, link *Link) (*Snapshot, error) {
 	export := snap.Manifest.Export
-	before, err := s.Snapshot(export, link.Snapshot)
-	if err != nil {
-		if erased, erasedErr := ReadFolder(s.Path(export, PrunedDir, link.Snapshot)); erasedErr == nil {
-			before, err = erased, nil
-		}
-	}
+	before, err := s.snapshotOrTombstone(export, link.Snapshot)
 	if err != nil {
 		return nil, err
 	}

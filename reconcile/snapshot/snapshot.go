@@ -92,14 +92,23 @@ func (s *Store) Manifest(export, name string) (*Manifest, error) {
 	if _, err := ParseName(name); err != nil {
 		return nil, &BadNameError{Name: name}
 	}
+	snap, err := s.snapshotOrTombstone(export, name)
+	if err != nil {
+		return nil, err
+	}
+	return &snap.Manifest, nil
+}
+
+// snapshotOrTombstone returns the snapshot of an export with this name. If there is none
+// that can be read, it returns the tombstone in PrunedDir, if there is one.
+func (s *Store) snapshotOrTombstone(export, name string) (*Snapshot, error) {
 	snap, err := s.Snapshot(export, name)
-	if err == nil {
-		return &snap.Manifest, nil
+	if err != nil {
+		if tomb, tombErr := ReadFolder(s.Path(export, PrunedDir, name)); tombErr == nil {
+			return tomb, nil
+		}
 	}
-	if tomb, tombErr := ReadFolder(s.Path(export, PrunedDir, name)); tombErr == nil {
-		return &tomb.Manifest, nil
-	}
-	return nil, err
+	return snap, err
 }
 
 // ReadFolder reads the manifest in the folder of a snapshot or of a tombstone. A
