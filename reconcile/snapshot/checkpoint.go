@@ -110,8 +110,7 @@ func (e *RollbackError) Error() string {
 // older copy replaces a store, the store itself doesn't show it, but a Witness
 // does. The zero Witness is ready, and safe for concurrent use. See also [Store.Watch].
 type Witness struct {
-	mu   sync.Mutex
-	seen map[string]*Checkpoint // by the export's folder
+	seen sync.Map // *Checkpoint, by the export's folder
 }
 
 // last returns the last checkpoint that was seen, or nil. A nil Witness has seen
@@ -120,34 +119,24 @@ func (w *Witness) last(folder string) *Checkpoint {
 	if w == nil {
 		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.seen[folder]
+	seen, _ := w.seen.Load(folder)
+	c, _ := seen.(*Checkpoint)
+	return c
 }
 
 func (w *Witness) saw(folder string, c *Checkpoint) {
-	if w == nil {
-		return
+	if w != nil {
+		w.seen.Store(folder, c)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen == nil {
-		w.seen = make(map[string]*Checkpoint)
-	}
-	w.seen[folder] = c
 }
 
 // sawNewer is saw, unless another goroutine has replaced the checkpoint last.
 func (w *Witness) sawNewer(folder string, last, c *Checkpoint) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen[folder] != last {
+	if last == nil {
+		w.seen.LoadOrStore(folder, c)
 		return
 	}
-	if w.seen == nil {
-		w.seen = make(map[string]*Checkpoint)
-	}
-	w.seen[folder] = c
+	w.seen.CompareAndSwap(folder, last, c)
 }
 
 // A Head is the end of an export's chain and journal. A head that is kept outside the
