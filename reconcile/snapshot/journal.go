@@ -185,6 +185,20 @@ func (j *journal) backward(each func(line []byte) (more bool, err error)) error 
 	return nil
 }
 
+// backwardEvents calls each for the events of the lines in memory, newest first, until it
+// returns false, or until a line isn't the one that the line after it names.
+func (j *journal) backwardEvents(each func(e Event) (more bool, err error)) error {
+	digest := j.head
+	return j.backward(func(line []byte) (more bool, err error) {
+		e, err := ParseEvent(line)
+		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
+			return false, nil // verify reports it
+		}
+		digest = *e.PreviousLineSHA256
+		return each(e)
+	})
+}
+
 // lineBefore returns the line of f that ends at an offset.
 func lineBefore(f io.ReaderAt, end int64) ([]byte, error) {
 	for size := int64(4 << 10); ; size *= 4 {

@@ -346,13 +346,7 @@ func (w *Writer) keepTail(n int64) error {
 // mendRemovals completes the removals that the last covered lines permit. A
 // snapshot that is still in its place stays: the next prune decides again.
 func (w *Writer) mendRemovals() error {
-	digest := w.journal.head
-	return w.journal.backward(func(line []byte) (more bool, err error) {
-		e, err := ParseEvent(line)
-		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
-			return false, nil // verify reports it
-		}
-		digest = *e.PreviousLineSHA256
+	return w.journal.backwardEvents(func(e Event) (more bool, err error) {
 		done, err := w.mendRemoval(e)
 		return !done, err
 	})

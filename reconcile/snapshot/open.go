@@ -166,13 +166,7 @@ func (w *Writer) mendErasure() error {
 		return nil
 	}
 	var erased *Event
-	digest := w.journal.head
-	err := w.journal.backward(func(line []byte) (more bool, err error) {
-		e, err := ParseEvent(line)
-		if err != nil || DigestOf(line) != digest || e.PreviousLineSHA256 == nil {
-			return false, nil // verify reports it
-		}
-		digest = *e.PreviousLineSHA256
+	err := w.journal.backwardEvents(func(e Event) (more bool, err error) {
 		switch {
 		case e.ManifestSHA256 != w.newest.Digest:
 		case e.Event == EventPruned:
