@@ -238,9 +238,9 @@ func (l *Ledger) adopt(e Event) {
 // Events returns the events, oldest first.
 func (l *Ledger) Events() []Event { return l.events }
 
-// quarantined returns the events of the quarantined reads that were neither released
+// Quarantined returns the events of the quarantined reads that were neither released
 // nor dropped, oldest first.
-func (l *Ledger) quarantined() (list []Event) {
+func (l *Ledger) Quarantined() (list []Event) {
 	reads, names := make(map[string]int), make(map[string]string)
 	for i, e := range l.events {
 		switch e.Event {

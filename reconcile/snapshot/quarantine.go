@@ -96,7 +96,7 @@ func (w *Writer) quarantineName(started time.Time) (string, error) {
 	if w.newest != nil {
 		before = w.newest.Name()
 	}
-	for _, read := range covered.quarantined() {
+	for _, read := range covered.Quarantined() {
 		before = max(before, read.Snapshot)
 	}
 	name := nameAfter(before, started)
@@ -164,7 +164,7 @@ func (w *Writer) dropOldReads() error {
 	if err != nil {
 		return err
 	}
-	reads := covered.quarantined()
+	reads := covered.Quarantined()
 	young := w.store.now().Add(-keptFor).UTC().Format(nameLayout)
 	for ; len(reads) > keptReads && reads[0].Snapshot < young; reads = reads[1:] {
 		if err := w.drop(reads[0], w.holder.User, "older than the reads that are kept"); err != nil {
@@ -190,7 +190,7 @@ func (w *Writer) dropNamed(name, user, reason string) error {
 	if err != nil {
 		return err
 	}
-	for _, read := range covered.quarantined() {
+	for _, read := range covered.Quarantined() {
 		if read.Snapshot == name {
 			return w.drop(read, user, reason)
 		}
@@ -337,7 +337,7 @@ func (w *Writer) newestQuarantined() (*QuarantinedRead, error) {
 	if err != nil {
 		return nil, err
 	}
-	reads := covered.quarantined()
+	reads := covered.Quarantined()
 	if len(reads) == 0 {
 		return nil, fmt.Errorf("%s has no quarantined reads", w.export)
 	}

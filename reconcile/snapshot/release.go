@@ -103,7 +103,7 @@ func (w *Writer) checkQuarantined(q *QuarantinedRead) error {
 		return err
 	}
 	known := ""
-	for _, e := range covered.quarantined() {
+	for _, e := range covered.Quarantined() {
 		if e.Snapshot == q.ReadName {
 			known = e.ReadSHA256
 		}

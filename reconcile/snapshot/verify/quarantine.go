@@ -36,18 +36,12 @@ func (v *verifier) checkQuarantineRoot(exports []string) error {
 // lines of the journal, and their files against their digests.
 func (v *verifier) checkQuarantine(ctx context.Context, c *chain) error {
 	expected, gone := make(map[string]string), make(map[string]bool)
-	names := make(map[string]string) // by digest
+	for _, e := range c.ledger.Quarantined() {
+		expected[e.Snapshot] = e.ReadSHA256
+	}
 	for _, e := range c.ledger.Events() {
-		switch e.Event {
-		case snapshot.EventQuarantined:
-			expected[e.Snapshot], names[e.ReadSHA256] = e.ReadSHA256, e.Snapshot
-			delete(gone, e.Snapshot) // the name of a dropped read can be used again
-		case snapshot.EventDropped:
-			gone[e.Snapshot] = true
-		case snapshot.EventPublished:
-			if name, ok := names[e.ReadSHA256]; ok {
-				gone[name] = true
-			}
+		if e.Event == snapshot.EventQuarantined || e.Event == snapshot.EventDropped {
+			gone[e.Snapshot] = expected[e.Snapshot] == ""
 		}
 	}
 	dir := filepath.Join(v.store.Dir(), snapshot.QuarantineDir, c.export)
@@ -86,9 +80,7 @@ func (v *verifier) checkQuarantine(ctx context.Context, c *chain) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(expected)) {
-		if !gone[name] {
-			v.add(Finding{File: path.Join(snapshot.QuarantineDir, c.export, name), Problem: "the journal names this quarantined read, and it is missing"})
-		}
+		v.add(Finding{File: path.Join(snapshot.QuarantineDir, c.export, name), Problem: "the journal names this quarantined read, and it is missing"})
 	}
 	return nil
 }
