@@ -155,7 +155,7 @@ func TestThreats(t *testing.T) {
 		r.sh(t, "cp snapshots/all-users/journal.ndjson covered && echo '{}' >>snapshots/all-users/journal.ndjson && cp covered snapshots/all-users/journal.ndjson")
 		r.verifies(t, "", "")
 	})
-	threat("put back the checkpoint of the run before", func(t *testing.T) {
+	threat("put back the checkpoint of the previous run", func(t *testing.T) {
 		r := newRollback(t)
 		restore := func() { r.sh(t, "cd older/all-users && cp -P checkpoint latest ../../snapshots/all-users/") }
 		restore()

@@ -27,7 +27,8 @@
 //
 // # Checks
 //
-// Each value has only one accepted encoding: base64url, JSON members, RSA numbers.
+// Only one encoding of each value is accepted. Padded base64url, duplicate JSON members
+// and leading zeros of RSA numbers are rejected.
 // Each rejection is an [*Error] with a [Reason].
 //
 // A server can require a nonce ([Config.Nonces]) if it can't rely on the iat of

@@ -49,7 +49,8 @@
 // the previous name. The base of a resource is "none" if the previous snapshot
 // doesn't record it, "reset" if other records were declared, and otherwise
 // "previous". If an optional resource couldn't be read, the snapshot has no files of it.
-// Its counts have available false, the reason, and the last snapshot with its records. The next read is compared with that last snapshot, and retention keeps it. Only a
+// Its counts have available false, the reason, and the last snapshot with its records.
+// The next read is compared with that last snapshot, and retention keeps it. Only a
 // resource with the base "previous" has a changes file; the counts of changes of the
 // others are 0.
 //
@@ -61,8 +62,9 @@
 // An incremental refresh carries the members of unchanged groups over from the previous
 // snapshot. group_members.parents.ndjson has a line for each group: the time and the
 // snapshot of its last read, and the number and the digest of its members. A group was
-// read if the transcript has a response to the first page of its list, and the last of
-// these is its read. The line of a carried group is that of the previous snapshot.
+// read if the transcript has a response to the first page of its list. If it has several,
+// the last one is the read of the group. The line of a carried group is that of the
+// previous snapshot.
 //
 // For each resource, rows is the sum of the rows of its requests in requests.ndjson, and
 // equals total - carried + duplicates + outside. Token requests have the resource "token".
