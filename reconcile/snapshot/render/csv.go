@@ -302,17 +302,15 @@ func appendRow(dst []byte, cells [][]byte, order []int) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// separators are the bytes that a spreadsheet can read as the end of a cell. A cell
+// separators marks the bytes that a spreadsheet can read as the end of a cell. A cell
 // that contains one is quoted.
-const separators = ",;\t\"\r\n"
+var separators = [256]bool{',': true, ';': true, '\t': true, '"': true, '\r': true, '\n': true}
 
 // appendCell appends the text of a JSON value, in quotes if it needs them.
 func appendCell(dst, value []byte) []byte {
 	start := len(dst)
 	if len(value) > 2 && value[0] == '"' && harmless[value[1]] && bytes.IndexByte(value, '\\') < 0 {
-		if dst = append(dst, value[1:len(value)-1]...); !bytes.ContainsAny(dst[start:], ",;") {
-			return dst
-		}
+		dst = append(dst, value[1:len(value)-1]...)
 	} else if len(value) > 0 && value[0] == '"' {
 		if dst = canonjson.AppendText(dst, value[1:len(value)-1]); needsApostrophe(dst[start:]) {
 			dst = slices.Insert(dst, start, '\'')
@@ -341,7 +339,7 @@ func AppendTexts(dst []byte, texts []string) []byte {
 
 // quote quotes the cell that begins at dst[start], if it needs quotes.
 func quote(dst []byte, start int) []byte {
-	if !bytes.ContainsAny(dst[start:], separators) {
+	if !slices.ContainsFunc(dst[start:], func(b byte) bool { return separators[b] }) {
 		return dst
 	}
 	end := len(dst) // the quoted cell is built here and moved into place
