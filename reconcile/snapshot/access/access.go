@@ -3,11 +3,11 @@
 //
 // The commands access and report use it. Start reading at [Paths] and [Roles] (paths.go), and their
 // rows, [Row] and [RoleRow] (roles.go). The files: user.go (the paths of one user), apps.go (the
-// paths to apps), users.go and block.go (the users of these apps), finder.go (common code),
-// roleholders.go (holders of roles, also the members of groups), scan.go (finds records without
-// parsing the others), seen.go (the snapshot in which a path appeared), find.go (objects by
-// their names). Memory grows with the groups, apps and role assignments, but not with users,
-// memberships and app assignments.
+// paths to apps), users.go and block.go (the users of these apps), person.go (attributes of
+// users), finder.go (common code), roleholders.go (holders of roles, also the members of
+// groups), scan.go (finds records without parsing the others), seen.go (the snapshot in which a
+// path appeared), find.go (objects by their names). Memory grows with the groups, apps and role
+// assignments, but not with users, memberships and app assignments.
 package access
 
 import (

@@ -288,11 +288,17 @@ func TestFindWithoutAUniqueName(t *testing.T) {
 }
 
 func TestPanicInAGoroutine(t *testing.T) {
-	defer func() {
-		if got := recover(); got != "broken" {
-			t.Errorf("recovered %v", got)
-		}
-	}()
-	access.Both(func() error { panic("broken") }, func() error { return nil })
-	t.Error("the panic was lost")
+	for name, call := range map[string]func() error{
+		"both":       func() error { return access.Both(func() error { panic("broken") }, func() error { return nil }) },
+		"userCursor": func() error { return access.LoadUser(func(func([]byte, error) bool) { panic("broken") }) },
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != "broken" {
+					t.Errorf("%s: recovered %v", name, got)
+				}
+			}()
+			t.Errorf("%s: no panic, error %v", name, call())
+		}()
+	}
 }

@@ -56,10 +56,12 @@ func (b *block) each(users *userCursor, implicit bool, pass func(id string, give
 			id = members[0].user
 		}
 		if implicit {
-			if err := users.load(); err != nil && err != io.EOF {
+			if err := users.load(); err == nil {
+				if next := users.users[0].ID; (id == "" || next < id) && (b.upTo == "" || next <= b.upTo) {
+					id = next
+				}
+			} else if err != io.EOF {
 				return err
-			} else if next := users.user.ID; err == nil && (id == "" || next < id) && (b.upTo == "" || next <= b.upTo) {
-				id = next
 			}
 		}
 		if id == "" {
@@ -182,53 +184,6 @@ func setOthers(edges []edge, m *moment) {
 	for i := range edges {
 		if edges[i].since == nil {
 			edges[i].since = m
-		}
-	}
-}
-
-// A userCursor finds users by ascending ids.
-type userCursor struct {
-	next   func() ([]byte, error, bool)
-	people *PersonReader
-	user   Person // the current one
-	loaded bool   // there is a current user, and it wasn't taken yet
-	err    error  // io.EOF at the end
-}
-
-func newUserCursor(users iter.Seq2[[]byte, error]) (c userCursor, stop func()) {
-	next, stop := iter.Pull2(users)
-	return userCursor{next: next, people: NewPersonReader()}, stop
-}
-
-// load makes sure that there is a current user.
-func (c *userCursor) load() error {
-	if c.loaded || c.err != nil {
-		return c.err
-	}
-	record, err, ok := c.next()
-	if !ok {
-		err = io.EOF
-	}
-	if err == nil {
-		c.user, err = c.people.Read(record)
-	}
-	c.loaded, c.err = err == nil, err
-	return err
-}
-
-// take returns the user with this id, or the zero Person if there is none.
-func (c *userCursor) take(id string) (Person, error) {
-	for {
-		err := c.load()
-		switch {
-		case err == io.EOF || err == nil && c.user.ID > id:
-			return Person{}, nil
-		case err != nil:
-			return Person{}, err
-		}
-		c.loaded = false
-		if c.user.ID == id {
-			return c.user, nil
 		}
 	}
 }

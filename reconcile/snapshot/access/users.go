@@ -18,7 +18,7 @@ type pathsOfUsers struct {
 	groups   []string // that give an app, sorted
 	appsOf   map[string][]int
 	assigned func(app, group string) *moment
-	users    userCursor
+	users    *userCursor
 
 	implicit []int   // the apps that are open to all users
 	ways     []way   // of the current user
@@ -35,9 +35,8 @@ type way struct {
 }
 
 func (u *pathsOfUsers) find() error {
-	var stop func()
-	u.users, stop = newUserCursor(recordsOf(u.s, snapshot.Users))
-	defer stop()
+	u.users = newUserCursor(recordsOf(u.s, snapshot.Users))
+	defer u.users.close()
 	for i, a := range u.apps {
 		if a.implicit {
 			u.implicit = append(u.implicit, i)
@@ -49,7 +48,7 @@ func (u *pathsOfUsers) find() error {
 			err = u.setSince(b)
 		}
 		if err == nil {
-			err = b.each(&u.users, len(u.implicit) > 0, u.pass)
+			err = b.each(u.users, len(u.implicit) > 0, u.pass)
 		}
 		if err != nil || b.upTo == "" {
 			return err
