@@ -9,7 +9,8 @@ import (
 	"oktasync/reconcile/snapshot/sign"
 )
 
-// A Finding is a problem or a note about a store.
+// A Finding is a problem or a note about a store. Adoptions accept findings by a digest of
+// their text. So if the text of a finding changes, it must be adopted again.
 type Finding struct {
 	Export   string `json:"export"`   // "": it is about the store
 	Snapshot string `json:"snapshot"` // "": it is about the export
