@@ -237,7 +237,7 @@ func TestThreats(t *testing.T) {
 		r := newRollback(t)
 		r.daemonFinds(t, rolledBack, func() { r.sh(t, "rm -r snapshots && mkdir -m 700 snapshots") })
 	})
-	threat("point latest to the snapshot before", func(t *testing.T) {
+	threat("point `latest` to an older snapshot", func(t *testing.T) {
 		r := newRollback(t)
 		before := strings.TrimSpace(r.sh(t, "cd snapshots/all-users && ls -d 2* | head -n1"))
 		newest, err := os.Readlink(r.path("snapshots/all-users/latest"))

@@ -32,7 +32,7 @@
 //
 // Records are canonical JSON (see canonjson.Canonical), one per line, in the order
 // of the bytes of their keys, each key once, compressed as one zstd frame. Numbers
-// keep the text that Okta sent. Everything else is JSON as in RFC 8785 and ends
+// keep the text that Okta sent. All other JSON is as in RFC 8785, and ends
 // with a line feed. A digest is the SHA-256 of a file on disk, in lower-case hex.
 // content_sha256 is the digest of the uncompressed content.
 //

@@ -20,9 +20,9 @@ func (u *userEvents) accountsClosed() (document.Section, error) {
 	}
 	method := []string{
 		"Accounts that were deactivated or deleted. One row is one event. This list is not matched with HR.",
-		"suspended_at and deactivated_at are Okta's times (statusChanged). If the record has no time of a suspension, suspended_at is the start of the read that saw it first. " +
+		"suspended_at and deactivated_at are Okta's times (statusChanged). If the record has no time of a suspension, suspended_at is the start of the first read that shows it. " +
 			"days_suspended is the number of whole days between the two.",
-		`access_ended_at is the start of the first read without any app or group of the account, apart from the group "Everyone". It is empty if the account still has an app or a group in the last snapshot. ` +
+		`access_ended_at is the start of the first read in which the account has no app, and no group other than "Everyone". It is empty if the account still has an app or a group in the last snapshot. ` +
 			"\"none in the period\" means that the account had none in the whole period. still_assigned is the number of its groups and apps in the last snapshot.",
 		personMethod,
 	}
