@@ -11,7 +11,7 @@ import (
 // other blocks.
 func TestReadmeInAClone(t *testing.T) {
 	wants := map[string]string{ // the output of each block
-		"go run ./cmd/oktasync demo": "The export all-users has two snapshots and a quarantined read",
+		"go run ./cmd/oktasync demo": "all-users has two snapshots and a quarantined read",
 		"go test ./...":              "", // runs this test
 		"CGO_ENABLED=0 go build -trimpath -o oktasync ./cmd/oktasync\n" +
 			"export PATH=\"$PWD:$PATH\"      # or: sudo install oktasync /usr/local/bin/": "oktasync reads Okta",

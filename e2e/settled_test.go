@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"oktasync/oktaclient/sandbox"
 )
@@ -18,7 +19,10 @@ func TestUnsettledReadIsVisible(t *testing.T) {
 			t.Errorf("%s of a settled snapshot = %s%s", args, r.stdout, r.stderr)
 		}
 	}
-	s.org.OnRequest(func(int, *http.Request) { s.org.Move(1) })
+	s.org.OnRequest(func(int, *http.Request) {
+		time.Sleep(time.Millisecond) // so that lastUpdated changes, also of a user who moves again
+		s.org.Move(1)
+	})
 	for _, test := range []struct {
 		want string
 		args []string
