@@ -60,8 +60,8 @@ type Export struct {
 	// Formats are the formats of the files in a snapshot: ndjson, which is always written,
 	// and csv.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
-	// Snapshot is `always`, or `on_change`: publish only if records or the declaration
-	// changed.
+	// Snapshot is `always`, or `on_change`: publish only if records, the formats, or the
+	// keys of a resource changed.
 	Snapshot Publishing `yaml:"snapshot" example:"on_change"`
 	// Retain declares which snapshots retention keeps. Empty: all of them.
 	Retain Retain `yaml:"retain"`

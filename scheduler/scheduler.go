@@ -12,8 +12,8 @@
 //   - Runs never overlap. The next start is computed after a run, so a slow run
 //     skips the starts that it missed.
 //   - If the daemon was down, the machine was suspended or the clock was set
-//     forward, one run makes up for all missed starts. Job.Last is the last start of
-//     an earlier process.
+//     forward, one run makes up for all missed starts. Job.Last is the time when an
+//     earlier process last started the job.
 //   - Due times are by the wall clock, which is checked at least once a minute. Go's
 //     timers use the monotonic clock, which stops while the machine is suspended and
 //     doesn't follow changes of the wall clock.

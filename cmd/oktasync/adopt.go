@@ -27,7 +27,8 @@ from the newest snapshot that exists. From then on, verify reports the accepted
 problems as notes. If the file or folder of an accepted problem changes, verify
 reports it as a problem again.
 
-Also use adopt before the first signature in an unsigned store.
+Also use adopt after you add a signing key to the configuration of an unsigned store.
+adopt then signs the export for the first time.
 
 If an older copy has replaced an export, a running daemon prints the head that was
 lost. Pass this head with --lost.`,

@@ -26,8 +26,8 @@ func (a *app) diffCommand() *cobra.Command {
 		Short: "Show the changes between two snapshots",
 		Long: `Compares two snapshots of an export: the newest two by default, or FROM with the
 newest. Name a snapshot by its folder, by a date (the last snapshot up to the end of
-that day, in the export's time zone), or by @-1 for the snapshot before the newest.
-RESOURCE limits the output to one resource, such as users or group_members.
+that day, in the export's time zone), or by @-7 for the seventh snapshot before the
+newest. RESOURCE limits the output to the named resources, such as users.
 
 The time of each change is Okta's: when the user was activated or created, when the
 status changed, or when the record was last updated.
@@ -35,7 +35,7 @@ status changed, or when the record was last updated.
 With --detailed-exitcode, the exit status is 2 if there are changes.`,
 		Example: `  oktasync diff all-users
   oktasync diff all-users 2026-03-31 2026-06-30 --json
-  oktasync diff all-users @-7 --format csv > week.csv`,
+  oktasync diff all-users @-7 --format csv > changes.csv`,
 		Args: args(1, 4, "EXPORT [FROM] [TO] [RESOURCE...]"),
 	}
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit status 2 for changes")

@@ -57,7 +57,7 @@ The report uses only snapshots that the checkpoint covers, after a check of thei
 signatures. With SOURCE_DATE_EPOCH, the same store and options give the same file.`,
 		Example: `  oktasync report workforce --output report.html
   oktasync report workforce --at 2026-06-30 --output report.xlsx
-  oktasync report workforce --from @-7 > week.html
+  oktasync report workforce --from @-7 > changes.html
   oktasync report workforce --from @-7 --format csv --section leavers
   oktasync report workforce --sample dormant:25 --seed 'audit 2026' > sample.html
   oktasync report workforce --review manager --format xlsx --output review.xlsx
@@ -65,9 +65,9 @@ signatures. With SOURCE_DATE_EPOCH, the same store and options give the same fil
 		Args: args(1, 1, "EXPORT[@SNAPSHOT]"),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.at, "at", "", "use the last snapshot up to `DATE` (default the newest)")
-	flags.StringVar(&f.from, "from", "", "report what changed since the last snapshot up to `DATE`")
-	flags.StringVar(&f.to, "to", "", "with --from: compare with the last snapshot up to `DATE` (default the newest)")
+	flags.StringVar(&f.at, "at", "", "use the last snapshot up to `DATE` (default the newest); or a snapshot by name, or by @-7: the seventh before the newest")
+	flags.StringVar(&f.from, "from", "", "report what changed after the snapshot of this `DATE`, as with --at")
+	flags.StringVar(&f.to, "to", "", "with --from: compare with the snapshot of this `DATE` (default the newest)")
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that were carried over, not read")
 	flags.StringVar(&f.format, "format", "", "html or xlsx; with --review: xlsx or csv; with --section: csv (default the extension of --output, or html)")

@@ -31,7 +31,7 @@ type reviewFlags struct {
 
 func (f *reviewFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.by, "review", "", "write the rows of an access review, grouped by this `COLUMN` of access, such as manager")
+	flags.StringVar(&f.by, "review", "", "write the rows of an access review, grouped by this `COLUMN` of the command access, such as manager")
 	flags.StringVar(&f.user, "user", "", "with --review: only paths of this `USER`")
 	flags.StringVar(&f.group, "group", "", "with --review: only paths through this `GROUP`")
 	flags.StringVar(&f.app, "app", "", "with --review: only paths to this `APP`")

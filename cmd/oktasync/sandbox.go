@@ -55,12 +55,14 @@ POST requests to paths below /sandbox/ change the org:
   grant-role, revoke-role?user=&type=    change the admin roles of a user; with group= or
                                          client=, of a group or a service app
   set-role-targets?user=&type=&target=GROUP:00g…
-                                         limit a role to groups, or with APP: to apps
+                                         limit a role to groups, or to apps with
+                                         target=APP:0oa…
 
 --fault makes requests fail. The keys nth, every, forever and path select the requests.
 path is a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the
-token endpoint; the default is the API. The keys status, code, cut, stall, lose, reset,
-broken-json, html, revoke-token, rotate-nonce, busy, bearer and next select the failure.`
+token endpoint; the default is the API. The keys status, code, retry-after, redirect,
+cut, stall, lose, reset, broken-json, html, revoke-token, rotate-nonce, no-nonce, busy,
+bearer and next select the failure.`
 
 func (a *app) sandboxCommand() *cobra.Command {
 	var (

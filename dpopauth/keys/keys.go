@@ -11,8 +11,9 @@
 // # Algorithms
 //
 // The defaults are ES256, ES384 and ES512 for P-256, P-384 and P-521; RS256 for RSA
-// of 2048 to 8192 bits; and EdDSA for Ed25519. To use RS384, RS512, PS256, PS384,
-// PS512 or Ed25519, set the alg of a JWK, or call [Key.WithAlgorithm].
+// of 2048 to 8192 bits; and EdDSA for Ed25519 keys. To use RS384, RS512, PS256, PS384,
+// PS512, or the algorithm with the name Ed25519 (RFC 9864), set the alg of a JWK, or
+// call [Key.WithAlgorithm].
 //
 // An [*ecdsa.PrivateKey] signs deterministically (RFC 6979). Other signers get
 // [rand.Reader].

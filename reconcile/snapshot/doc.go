@@ -38,9 +38,10 @@
 //
 // The records of group_members, app_users and app_groups are edges: each connects a
 // record of its parent resource with a record of another one, and its key consists of
-// their ids. The parent of each edge is recorded. The CSV file of edges begins with the
-// names of both ends, as the same snapshot records them. An edge is revoked if it is
-// missing and its parent is recorded or was proved deleted; otherwise it is not_listed.
+// their ids. A snapshot with an edge also has the record of its parent. The CSV file of
+// edges begins with the names of both ends, as the same snapshot records them. A missing
+// edge is revoked if the later snapshot has its parent, or if the parent was proved
+// deleted; otherwise it is not_listed.
 //
 // # Chain
 //
@@ -49,7 +50,8 @@
 // the previous name. The base of a resource is "none" if the previous snapshot
 // doesn't record it, "reset" if other records were declared, and otherwise
 // "previous". If an optional resource couldn't be read, the snapshot has no files of it.
-// Its counts have available false, the reason, and the last snapshot with its records.
+// In its counts, available is false, reason has the reason, and last names the newest
+// snapshot with its records, if there is one.
 // The next read is compared with that last snapshot, and retention keeps it. Only a
 // resource with the base "previous" has a changes file; the counts of changes of the
 // others are 0.
@@ -57,7 +59,7 @@
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the
 // first line. The manifest has the number of lines and the digest of the last one.
-// Both describe the journal between the events "started" and "published".
+// Both describe the whole journal just before the event "published" is appended.
 //
 // An incremental refresh carries the members of unchanged groups over from the previous
 // snapshot. group_members.parents.ndjson has a line for each group: the time and the
@@ -67,7 +69,9 @@
 // previous snapshot.
 //
 // For each resource, rows is the sum of the rows of its requests in requests.ndjson, and
-// equals total - carried + duplicates + outside. Token requests have the resource "token".
+// equals total - carried + duplicates + outside. duplicates are further copies of a
+// record. outside are rows that don't become records, for example because the record was
+// deleted during the read. Token requests have the resource "token".
 //
 // # Checkpoint
 //

@@ -250,10 +250,10 @@ var sections = []struct{ prefix, title, intro string }{
 	{"okta.", "okta", ""},
 	{"store.", "store", ""},
 	{"exports[].", "exports", ""},
-	{"exports[].users.", "exports: users", "A path consists of member names joined by dots, and covers everything below it: `profile` also covers " +
-		"`profile.email`. A list is kept or removed as a whole. The attributes that identify a record, and its `status`, are always kept. " +
+	{"exports[].users.", "exports: users", "In the following keys, a path names an attribute of a record, such as `profile.email`. It also covers everything below it: " +
+		"`profile` covers `profile.email`. A JSON array in a record is kept or removed as a whole. The attributes that identify a record, and its `status`, are always kept. " +
 		"The [guard](operating.md#quarantine) stops a read that differs too much from the snapshot before it."},
-	{otherResources, "exports: groups and other resources", "[resources.md](resources.md) describes the resources. They have the same keys. These are the defaults of their guards:"},
+	{otherResources, "exports: groups and other resources", "[resources.md](resources.md) describes the resources. All of them have the keys of the second table. The first table has the defaults of their guards:"},
 	{"exports[].group_members.", "exports: group_members", "For [incremental refresh](resources.md#incremental-refresh), group members have two more keys:"},
 	{"exports[].retain.", "exports: retain", "[Retention](operating.md#disk-space-and-retention) keeps the newest snapshots, and the newest one of each day, week, month and year. " +
 		"Without any key, it keeps everything."},
@@ -282,8 +282,8 @@ func configPage(t *testing.T) []byte {
 `)
 	b.WriteString(wrapped("oktasync reads `oktasync.yaml`, or the file in `--config` or `$OKTASYNC_CONFIG`. [config.example.yaml](../config.example.yaml) contains "+
 		"every key, and `oktasync validate` reports all errors at once, without a network. An unknown or duplicate key is an error.") + "\n\n")
-	b.WriteString(wrapped("In a value, `${NAME}` is an environment variable, `${NAME:-default}` has a default, and `$${` is a literal `${`. Quote a value that "+
-		"contains a variable if it is within brackets or braces. Relative paths are relative to the folder of the file, or to the working directory "+
+	b.WriteString(wrapped("In a value, `${NAME}` is an environment variable, `${NAME:-default}` has a default, and `$${` is a literal `${`. Quote a value with "+
+		"a variable if the value is in a YAML list in brackets (`[…]`) or a mapping in braces (`{…}`). Relative paths are relative to the folder of the file, or to the working directory "+
 		"if the file is a pipe. oktasync uses `HTTPS_PROXY` and `NO_PROXY`.") + "\n")
 	keys := configKeys(t)
 	shown := 0
@@ -334,7 +334,7 @@ func writeResources(b *bytes.Buffer) {
 		}
 		limit, least := r.Guard.MaxRemoved.String(), fmt.Sprint(r.Guard.AtLeast)
 		if limit == "100%" {
-			limit, least = "none", ""
+			limit += " (no limit)"
 		}
 		fmt.Fprintf(b, "| [`%s`](resources.md#%s) | %s | %s | %d |\n", name, name, limit, least, r.Guard.Min)
 		for _, path := range r.Changes.Ignore {

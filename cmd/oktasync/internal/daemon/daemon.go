@@ -2,7 +2,8 @@
 // health checks, notifications, systemd and the web server.
 //
 // The command run uses it; status uses its health checks. Start reading at [Run]. A
-// process has one value of type daemon. Each reload replaces its service.
+// process has one value of type daemon. Each reload replaces its value of type service,
+// which runs one configuration.
 package daemon
 
 import (

@@ -69,7 +69,7 @@ var Checks = []check{
 func checkConfig(_ context.Context, x *checker) Finding {
 	cfg, log, err := x.Load()
 	if err != nil {
-		return failed(org.InConfig, cmp.Or(x.Hint(err), "correct it; `oktasync validate` checks it without a network"), "%v", err)
+		return failed(org.InConfig, cmp.Or(x.Hint(err), "correct this error; `oktasync validate` checks the configuration without a network"), "%v", err)
 	}
 	x.cfg, x.log = cfg, log
 	return ok("%s is valid: %s", cmp.Or(cfg.File, "the environment"), term.Plural(len(cfg.Exports), "export"))

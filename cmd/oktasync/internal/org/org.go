@@ -1,6 +1,6 @@
 // Package org connects a configuration to an Okta org: keys, transport, DPoP,
-// client and token requests. It also opens the store with its signing key and
-// its group.
+// client and token requests. It also opens the store with its signing key, and with
+// the group of this machine that may read it.
 //
 // The commands, doctor and daemon use it. Start reading at Connect. An Org
 // implements reconcile.Source.
@@ -128,7 +128,7 @@ func New(cfg *config.Config, tool snapshot.Tool, log *slog.Logger, base http.Rou
 	}
 	if o.identity.dpopKey == o.identity.key {
 		return nil, cfg.Problem("okta.dpop.private_key_file",
-			fmt.Errorf("%s is the client key: use another key, or remove the setting for a key in memory", cfg.Okta.DPoP.PrivateKeyFile))
+			fmt.Errorf("%s is the client key: use another key; without this setting, each start creates a key in memory", cfg.Okta.DPoP.PrivateKeyFile))
 	}
 	auth := AuthConfig(cfg, base, clientKey, dpopKey)
 	auth.Logger, auth.OnTokenRequest = log, o.tokens.record

@@ -24,7 +24,7 @@ var (
 	descRoles       = desc("admin_roles", "Admin roles in the newest snapshot, by type.", "export", "role")
 	descSequence    = desc("snapshot_sequence", "Sequence of the newest snapshot.", "export")
 	descSettled     = desc("snapshot_settled", "1 if the newest snapshot is settled; 0 if some records can be outdated.", "export")
-	descReconciled  = desc("snapshot_reconciled", "1 if the newest snapshot agrees with Okta's counts; 0 if the app may not see all records.", "export")
+	descReconciled  = desc("snapshot_reconciled", "1 if changes during the read explain each difference from Okta's counts; 0 if Okta possibly hides records from the app.", "export")
 	descCarried     = desc("snapshot_carried_records", "Records in the newest snapshot that an incremental refresh has not read.", "export")
 	descCarriedFrom = desc("snapshot_carried_since_timestamp_seconds", "Time of the oldest read of the carried records; 0 if all records were read.", "export")
 	descAvailable   = desc("snapshot_available", "1 if the newest snapshot has the resource; 0 if the app can't read it, and it is optional.", "export", "resource")

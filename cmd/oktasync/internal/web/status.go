@@ -104,7 +104,7 @@ type Newest struct {
 	Head           string        `json:"head"`          // as verify --head expects it
 	Finished       Time          `json:"finished"`      // the end of the read
 	Settled        bool          `json:"settled"`       // false: some records can be outdated
-	Reconciled     *bool         `json:"reconciled"`    // false: the app may not see all records; nil: not compared
+	Reconciled     *bool         `json:"reconciled"`    // false: Okta possibly hides records from the app; nil: not compared
 	Unreconciled   string        `json:"-"`             // why it isn't reconciled
 	Carried        int           `json:"carried"`       // records that were not read, because they are unchanged
 	CarriedSince   *Time         `json:"carried_since"` // the oldest read of these; nil: all were read
