@@ -33,7 +33,7 @@ var misconfigurations = map[string]misconfiguration{
 	"unknown-key-in-config": {nil, func(s *badSite) { s.edit("store:\n", "stoer:\n") },
 		diagnosis{"failed", "config", "unknown key stoer; did you mean store?", "config", "`oktasync validate`"}},
 	"console-url": {nil, func(s *badSite) { s.edit(s.server.URL, "https://acme-admin.okta.com") },
-		diagnosis{"failed", "config", "okta.org_url: is the Admin Console; did you mean https://acme.okta.com?", "config", "correct it"}},
+		diagnosis{"failed", "config", "okta.org_url: is the Admin Console; did you mean https://acme.okta.com?", "config", "correct this error"}},
 	"hook-missing": {nil, func(s *badSite) { s.edit("listen: \"\"\n", "listen: \"\"\n  notify: [{url_file: hook.url}]\n") },
 		diagnosis{"failed", "config", "hook.url", "config", "`oktasync validate`"}},
 	"key-missing": {nil, func(s *badSite) { s.edit("client-key.pem", "key.pem") },
