@@ -36,7 +36,9 @@ func (f *failureLog) add(failure *Error, now time.Time) (level slog.Level, repea
 		f.warned[kind] = last
 		return slog.LevelDebug, last.repeated
 	}
-	maps.DeleteFunc(f.warned, func(_ string, w failureWarning) bool { return now.Sub(w.at) >= time.Minute })
+	maps.DeleteFunc(f.warned, func(_ string, w failureWarning) bool { // the server chooses the kinds
+		return now.Sub(w.at) >= time.Hour || now.Sub(w.at) >= time.Minute && w.repeated == 0
+	})
 	f.warned[kind] = failureWarning{at: now}
 	return slog.LevelWarn, last.repeated
 }

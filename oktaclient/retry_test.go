@@ -354,7 +354,8 @@ func TestStall(t *testing.T) {
 func TestRepeatedFailuresAreLoggedOncePerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
-		down := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, 503, "E0000100") })
+		code := "E0000100"
+		down := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, 503, code) })
 		c := newClient(t, "http://127.0.0.1", &http.Client{Transport: inProcess{down}}, func(cfg *oktaclient.Config) {
 			cfg.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		})
@@ -367,8 +368,10 @@ func TestRepeatedFailuresAreLoggedOncePerMinute(t *testing.T) {
 			t.Errorf("in one minute:\n%s", got)
 		}
 		time.Sleep(time.Minute)
-		c.Get(t.Context(), "/api/v1/users/me", nil)
-		if got := logged.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, " repeated=11\n") {
+		for _, code = range []string{"E0000009", "E0000100"} {
+			c.Get(t.Context(), "/api/v1/users/me", nil)
+		}
+		if got := logged.String(); strings.Count(got, "\n") != 3 || !strings.Contains(got, " repeated=11\n") {
 			t.Errorf("a minute later:\n%s", got)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -258,20 +259,35 @@ func TestBetween(t *testing.T) {
 }
 
 // A records file that was changed is an error, also if no record that is wanted is in the
-// changed part.
+// changed part, and if all wanted records come long before its end.
 func TestPathsOfADamagedFile(t *testing.T) {
-	store := storetest.New(t)
-	s := storetest.Publish(t, store, storetest.Day(1), newOrg(rand.New(rand.NewPCG(1, 16))).records()...)
-	other := storetest.Publish(t, storetest.New(t), storetest.Day(1), newOrg(rand.New(rand.NewPCG(2, 16))).records()...)
-	storetest.CopyFile(t, other.Dir()+"/group_members.ndjson.zst", s.Dir()+"/group_members.ndjson.zst")
-	for _, q := range []access.Query{{User: "00u0001"}, {App: "0oa0001"}} {
-		var err error
-		for _, e := range access.Paths(store, s, q) {
-			err = errors.Join(err, e)
+	store, others := storetest.New(t), storetest.New(t)
+	publish := func(store *snapshot.Store, name string) *snapshot.Snapshot {
+		records := []string{
+			storetest.Group(1, name), storetest.Group(2, name), storetest.App(1, name, "ACTIVE"), storetest.App(2, name, "ACTIVE"),
+			storetest.AppGroup(1, 1, len(name)), storetest.AppGroup(2, 2, len(name)), storetest.AppUser(1, 1, name), storetest.AppUser(2, 2, name),
+			storetest.Member(1, 1), storetest.Member(2, len(name)),
 		}
-		if damaged := (*snapshot.DamagedError)(nil); !errors.As(err, &damaged) {
-			t.Errorf("Paths(%+v): %v, want a DamagedError", q, err)
+		for i := range 5000 {
+			records = append(records, storetest.Person(i+1, "ACTIVE", name))
 		}
+		return storetest.Publish(t, store, storetest.Day(1), records...)
+	}
+	s, other := publish(store, "Sales"), publish(others, "Forged")
+	for _, r := range s.Recorded() {
+		path := filepath.Join(s.Dir(), r.RecordsFile())
+		kept := storetest.Read(t, path)
+		storetest.CopyFile(t, filepath.Join(other.Dir(), r.RecordsFile()), path)
+		for _, q := range []access.Query{{User: "00u0001"}, {App: "0oa0001"}, {Group: "00g0001"}, {}} {
+			var err error
+			for _, e := range access.Paths(store, s, q) {
+				err = errors.Join(err, e)
+			}
+			if damaged := (*snapshot.DamagedError)(nil); !errors.As(err, &damaged) || damaged.Path != path {
+				t.Errorf("%s: Paths(%+v): %v, want a DamagedError", r.Name, q, err)
+			}
+		}
+		storetest.Write(t, path, kept)
 	}
 }
 

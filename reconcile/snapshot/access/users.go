@@ -50,8 +50,11 @@ func (u *pathsOfUsers) find() error {
 		if err == nil {
 			err = b.each(u.users, len(u.implicit) > 0, u.pass)
 		}
-		if err != nil || b.upTo == "" {
+		if err != nil {
 			return err
+		}
+		if b.upTo == "" {
+			return u.users.finish()
 		}
 		after = b.upTo
 	}

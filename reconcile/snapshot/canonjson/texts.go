@@ -36,7 +36,7 @@ func (t *Texts) Read(record []byte) error {
 	}
 	for i, value := range t.values {
 		// Records often have the same text as the record before, so it isn't copied again.
-		if n := len(value); n < 2 || string(value[1:n-1]) != *t.targets[i] || bytes.IndexByte(value, '\\') >= 0 {
+		if n := len(value); n < 2 || value[0] != '"' || string(value[1:n-1]) != *t.targets[i] || bytes.IndexByte(value, '\\') >= 0 {
 			*t.targets[i] = Unquote(value)
 		}
 	}

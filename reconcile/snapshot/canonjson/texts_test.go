@@ -18,6 +18,8 @@ func TestTexts(t *testing.T) {
 		`{"a":"zoë \"z\"","id":"00u1","profile":{"login":"zoë \"z\"","manager":"00u2"}}`,
 		`{"a":["x"],"id":null,"profile":[{"login":"in a list"}]}`,
 		`{"a":{"id":"below"},"id":7,"profile":{"login":true}}`,
+		`{"a":"ul","id":"23","profile":[]}`,
+		`{"a":null,"id":1234,"profile":[]}`,
 		`{"profile.login":"a name with a dot","profile":{"manager.id":"another"}}`,
 		`{"profile":{"login":"p","login2":"q"},"profile2":{"login":"r"}}`,
 		`{}`,
