@@ -126,6 +126,10 @@ func (c *Change) Label() string {
 	return c.Name
 }
 
+// Removed returns the change of a record that was removed, as Diff computes it. It finds
+// the parents of records by ascending keys.
+func (r *Rules) Removed(key, record []byte) (*Change, error) { return r.whole(OpRemoved, key, record) }
+
 // whole returns the change of a record that is on one side only.
 func (r *Rules) whole(op Op, key, record []byte) (*Change, error) {
 	c := &Change{Op: op, Paths: []string{}, Before: jsontext.Value("null"), After: jsontext.Value("null")}

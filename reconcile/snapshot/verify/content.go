@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/diff"
@@ -31,6 +29,8 @@ type checkedSnapshot struct {
 	sums       *edges.Sums     // of the members, if they can be carried
 	reads      *reads          // of the groups, in the snapshots before
 	alone      bool            // it is verified without its store
+
+	differences map[string]*difference // by resource; nil: it can't be compared with the snapshot before
 
 	last map[string]*checkedSnapshot // by resource that is unavailable: the last one with its records
 }
@@ -94,23 +94,6 @@ func (c *checkedSnapshot) checkNames(report reportFunc) error {
 		report(snapshot.SumsFile, "doesn't match the manifest")
 	}
 	return nil
-}
-
-// checkFile checks a file that contains no records.
-func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, report reportFunc) error {
-	f, err := c.openFile(ctx, file.Name, report)
-	if f == nil {
-		return err
-	}
-	defer f.Close()
-	var problem error
-	switch {
-	case file.Name == snapshot.RequestsFile:
-		problem = c.checkRequests(f, file)
-	case strings.HasSuffix(file.Name, ".changes.ndjson"):
-		problem = c.checkLines(f, file)
-	}
-	return f.check(problem, report)
 }
 
 // A hashedFile is a file of a snapshot. Its digest is computed while it is read.
@@ -187,52 +170,6 @@ func (c *checkedSnapshot) checkRequests(r io.Reader, file snapshot.File) error {
 			return fmt.Errorf("line %d: %w", lines.N, err)
 		}
 	}
-}
-
-// checkLines counts the lines of a changes file, and compares the removals with the
-// transcript. This needs no base, so it also checks the changes since a pruned snapshot.
-func (c *checkedSnapshot) checkLines(r io.Reader, file snapshot.File) error {
-	resource := snapshot.ResourceNamed(strings.TrimSuffix(file.Name, ".changes.ndjson"))
-	lines := snapshot.NewLineReader(r)
-	for {
-		line, err := lines.Next()
-		if err == io.EOF {
-			return rowsError(lines.N, file)
-		}
-		if err != nil {
-			return fmt.Errorf("line %d: %w", lines.N+1, err)
-		}
-		if resource == nil || c.wrong[snapshot.RequestsFile] || !bytes.Contains(line, []byte(`"op":"removed"`)) {
-			continue
-		}
-		if err := c.checkRemoval(resource, line); err != nil {
-			return fmt.Errorf("line %d: %w", lines.N, err)
-		}
-	}
-}
-
-// checkRemoval compares the proof of a removal with the transcript, and its kind with the
-// proof. The removal of an edge has a proof only if its parent was removed.
-func (c *checkedSnapshot) checkRemoval(r *snapshot.Resource, line []byte) error {
-	change, err := diff.ParseChange(line)
-	if err != nil || change.Op != diff.OpRemoved {
-		return err
-	}
-	proof := c.transcript.Proofs[r.ProvedBy().Name][change.Key[r.Key[0]]]
-	switch none := (diff.Proof{}); {
-	case r.Parent != nil && change.Proof == none:
-		return nil
-	case r.Parent == nil && len(r.Key) > 1:
-		proof = none
-	}
-	if change.Proof != proof {
-		return fmt.Errorf("the proof of a removal is not in %s", snapshot.RequestsFile)
-	}
-	kind, err := r.Kind(diff.Transition{Op: change.Op, Before: change.Before, Proof: proof}, c.Manifest.Declared.Resources[r.Name], time.Time{})
-	if err == nil && kind != change.Kind {
-		err = fmt.Errorf("a removal is %s, and its proof shows %s", change.Kind, kind)
-	}
-	return err
 }
 
 // rowsError is an error if a file doesn't have n lines.

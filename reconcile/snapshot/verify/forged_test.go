@@ -285,29 +285,58 @@ func testForgery(t *testing.T, of *snapshot.Store, name string, change func(f *f
 }
 
 // The changes since a pruned snapshot can't be computed again, but the transcript has the
-// proofs of the removals.
-func TestVerifyFindsForgedProofsSinceAPrunedSnapshot(t *testing.T) {
+// proofs of the removals, and the records have the parents.
+func TestVerifyFindsForgedChangesSinceAPrunedSnapshot(t *testing.T) {
 	const changes, requests, line = "groups.changes.ndjson", "requests.ndjson", "staff@" + third + "/groups.changes.ndjson: line 1: "
-	days := storetest.ThreeDays(t)
+	const edges, inEdges = "group_members.changes.ndjson", "staff@20261124T060000Z/group_members.changes.ndjson: line "
+	days, access := storetest.ThreeDays(t), storetest.New(t)
+	for i := range 2 {
+		storetest.Publish(t, access, storetest.Day(i+1), storetest.Access(i+1)...)
+	}
 	storetest.MustPrune(t, days, 1)
-	for _, test := range []struct {
+	storetest.MustPrune(t, access, 1)
+	type forgeries []struct {
 		name  string
 		forge func(f *forger)
 		want  string
-	}{
+	}
+	for _, test := range (forgeries{
+		{"no edge", func(*forger) {}, ""},
+		{"kind of a revoked edge", func(f *forger) {
+			f.replace(edges, `"kind":"revoked"`, `"kind":"not_listed"`)
+			f.count("group_members", func(c *snapshot.Counts) { c.Kinds["revoked"]--; c.Kinds["not_listed"]++ })
+		}, inEdges + "1: a removal is not_listed, and its proof shows revoked"},
+		{"proof of a deleted group", func(f *forger) { f.replace(requests, "/api/v1/groups/00g0003", "/api/v1/groups/00g0009") },
+			inEdges + "3: the proof of a removal is not in " + requests},
+		{"key of an edge", func(f *forger) {
+			f.replace(edges, `"key":{"group_id":"00g0001","user_id":"00u0002"}`, `"key":{"group_id":"00g0001","user_id":"00u0001"}`)
+		},
+			inEdges + "1: the key or the name of a removal is not that of its record"},
+	}) {
+		testForgery(t, access, test.name, test.forge, test.want)
+	}
+	for _, test := range (forgeries{
 		{"nothing", func(*forger) {}, ""},
+		{"white space", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op": "removed"`) }, line + "not in canonical form"},
+		{"escaped op", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op":"\u0072emoved"`) }, line + "not in canonical form"},
+		{"unknown op", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op":"vanished"`) }, line + `unknown op "vanished"`},
+		{"kinds in the manifest", func(f *forger) {
+			f.count("groups", func(c *snapshot.Counts) {
+				c.Kinds["created"], c.Kinds["deleted"] = c.Kinds["deleted"]+1, c.Kinds["created"]-1
+			})
+		}, "staff@" + third + "/" + changes + ": "},
 		{"request id", func(f *forger) { f.replace(changes, `"a3"`, `"a4"`) }, line + "the proof of a removal is not in " + requests},
 		{"no proof", func(f *forger) {
 			f.replace(changes, `"http_status":404,`, "")
 			f.replace(changes, `"okta_status":"E0000007",`, "")
-			f.replace(changes, `"request_id":"a3"`, `"request_id":""`)
+			f.replace(changes, `,"request_id":"a3"`, "")
 		}, line + "the proof of a removal is not in " + requests},
 		{"request of another group", func(f *forger) { f.replace(requests, "groups/00g0002", "groups/00g0009") }, line + "the proof of a removal is not in " + requests},
 		{"kind", func(f *forger) {
 			f.replace(changes, `"deleted"`, `"not_listed"`)
 			f.count("groups", func(c *snapshot.Counts) { delete(c.Kinds, "deleted"); c.Kinds["not_listed"] = 1 })
 		}, line + "a removal is not_listed, and its proof shows deleted"},
-	} {
+	}) {
 		testForgery(t, days, test.name, test.forge, test.want)
 	}
 }
@@ -359,7 +388,7 @@ func TestVerifyFindsForgedEdges(t *testing.T) {
 			f.count("group_members", func(c *snapshot.Counts) { c.Kinds["revoked"]--; c.Kinds["not_listed"]++ })
 		}, badChanges},
 		{"proof of a deleted group", func(f *forger) { f.replace("requests.ndjson", "/api/v1/groups/00g0003", "/api/v1/groups/00g0009") },
-			in + changes + ": line 3: the proof of a removal is not in requests.ndjson"},
+			badChanges},
 		{"control total of a group", func(f *forger) { f.m.Control.Groups.Different[0].Counted = 1 },
 			in + members + ": the group 00g0001 has 2 members, and the control total has 1"},
 		{"control total of all groups", func(f *forger) { f.m.Control.Groups.Counted = 3 }, in + "manifest.json: control: groups: impossible numbers"},

@@ -6,8 +6,9 @@
 // reading at [Verify], then at survey.go, which compares the parts of an export. The files:
 // verifier.go (findings and the summary), chain.go (names and manifests), checkpoint.go,
 // journal.go, pruned.go, content.go and records.go (the files of a snapshot), difference.go
-// (changes), signatures.go, timestamps.go, quarantine.go, heads.go, adopted.go, and folder.go
-// (one snapshot without its store).
+// and changes.go (changes with and without the snapshot before), signatures.go,
+// timestamps.go, quarantine.go, heads.go, adopted.go, and folder.go (one snapshot without its
+// store).
 package verify
 
 import (
@@ -194,8 +195,7 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checke
 			v.sum.Bytes += file.Bytes
 		}
 	}
-	differences, err := c.checkFiles(ctx, before, report)
-	if err != nil {
+	if err := c.checkFiles(ctx, before, report); err != nil {
 		return nil, err
 	}
 	if !c.wrong[snapshot.SignatureFile] {
@@ -206,19 +206,18 @@ func (v *verifier) checkSnapshot(ctx context.Context, snap *link, before *checke
 		if c.correct[r.Name] {
 			v.sum.Records[r.Name] += snap.Manifest.Resources[r.Name].Total
 		}
-		c.checkChanges(r, before, differences[r.Name], report)
+		c.checkChanges(r, before, c.differences[r.Name], report)
 	}
 	c.transcript, c.sums = snapshot.Transcript{}, nil // the next snapshot needs only the records
 	return c, nil
 }
 
-// checkFiles reads each file once and compares it with the manifest. It returns
-// the differences from before, by resource.
-func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) (map[string]*difference, error) {
-	differences := make(map[string]*difference)
+// checkFiles reads each file once and compares it with the manifest. It sets c.differences.
+func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapshot, report reportFunc) error {
+	c.differences = make(map[string]*difference)
 	if file, ok := c.Manifest.File(snapshot.RequestsFile); ok && !c.wrong[file.Name] { // first, for the proofs of removals
 		if err := c.checkFile(ctx, file, report); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, r := range c.Manifest.Recorded() {
@@ -231,25 +230,42 @@ func (c *checkedSnapshot) checkFiles(ctx context.Context, before *checkedSnapsho
 		}
 		d, err := c.checkRecords(ctx, r, before, report)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		differences[r.Name] = d
+		c.differences[r.Name] = d
 	}
 	if err := c.checkParents(ctx, report); err != nil {
-		return nil, err
+		return err
 	}
 	for _, file := range c.Manifest.Files {
 		if c.wrong[file.Name] || c.opened[file.Name] {
 			continue
 		}
 		if err := c.checkFile(ctx, file, report); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, r := range c.Manifest.Recorded() {
 		c.correct[r.Name] = !c.wrong[r.RecordsFile()]
 	}
-	return differences, nil
+	return nil
+}
+
+// checkFile checks a file that contains no records.
+func (c *checkedSnapshot) checkFile(ctx context.Context, file snapshot.File, report reportFunc) error {
+	f, err := c.openFile(ctx, file.Name, report)
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	var problem error
+	switch {
+	case file.Name == snapshot.RequestsFile:
+		problem = c.checkRequests(f, file)
+	case strings.HasSuffix(file.Name, ".changes.ndjson"):
+		problem = c.checkChangesFile(f, file)
+	}
+	return f.check(problem, report)
 }
 
 // checkLast checks which snapshot the manifest names as the last one with the records of
