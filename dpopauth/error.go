@@ -130,7 +130,7 @@ func (e *Error) Hint() string {
 	case "unauthorized_client":
 		return "the app can't use the client credentials grant: it must be a service app with private_key_jwt"
 	case "invalid_dpop_proof":
-		return "check that this machine's clock is correct, that no proxy changes the URL, and that DPoP is enabled in the client if the app requires it"
+		return "check that this machine's clock is correct, that no proxy changes the URL, and that DPoP is on in this client's configuration if the app requires it"
 	case "insufficient_scope":
 		return "the token lacks the scope for this call: grant it to the app, request it, and check that the app has an admin role"
 	}

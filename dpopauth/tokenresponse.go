@@ -100,7 +100,7 @@ func (e *tokenEndpoint) readResponse(resp *http.Response, seen observation) (*to
 	if err != nil {
 		fail.Err = err
 		if errors.Is(err, ErrTokenType) {
-			fail.hint = "check that DPoP is on in both the app and the client, or off in both, and that no proxy removes the DPoP header"
+			fail.hint = "check that DPoP is on in both the app's settings and this client's configuration, or off in both, and that no proxy removes the DPoP header"
 		}
 		return nil, retry{}, fail
 	}
@@ -203,7 +203,7 @@ func (s *sender) diagnose(fail *Error, c challenge, seen observation) retryCause
 	}
 	if skew := seen.clock.skewError(); skew != nil {
 		fail.Err = skew
-		fail.hint = "set this machine's clock (NTP): its difference from the server's clock is too large to correct"
+		fail.hint = "set this machine's clock (NTP): it differs from the server's clock by more than the client corrects"
 	}
 	algs := strings.Fields(c.params["algs"])
 	if s.key != nil && len(algs) > 0 && !slices.Contains(algs, s.key.Algorithm()) {

@@ -3,7 +3,7 @@
 // testdata/script contains the tests of commands, as scripts. Go tests cover the
 // daemon, terminals, signals, file systems, large orgs, and other programs such as
 // systemd, shells and browsers. messages_test.go checks the wording of errors;
-// docs_test.go runs the commands of the documentation. Start reading at the type site.
+// docs_test.go runs the commands of the documentation. Start reading at the type named site.
 package e2e
 
 import (

@@ -93,7 +93,8 @@ type Changes struct {
 
 // UserGuard limits what a read may change, compared with the snapshot before it.
 type UserGuard struct {
-	// MaxRemoved is the maximum of missing users: a number, or a share of the users before.
+	// MaxRemoved is the maximum of missing users: a number, or a share of the users in the
+	// snapshot before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"0.5%"`
 	// MaxDeactivated is the maximum of newly deprovisioned users: a number, or a share of
 	// those who weren't deprovisioned before.
@@ -107,8 +108,8 @@ type UserGuard struct {
 
 // Guard limits what a read may change, compared with the snapshot before it.
 type Guard struct {
-	// MaxRemoved is the maximum of missing records: a number, or a share of the records
-	// before.
+	// MaxRemoved is the maximum of missing records: a number, or a share of the records in
+	// the snapshot before.
 	MaxRemoved snapshot.Limit `yaml:"max_removed" example:"2%"`
 	// AtLeast is the number of missing records from which this limit applies.
 	AtLeast int `yaml:"at_least" example:"20"`

@@ -34,7 +34,7 @@ func (a *app) accessCommand() *cobra.Command {
 		Use:   "access EXPORT[@SNAPSHOT]",
 		Short: "Show who is assigned which app or admin role, and through what",
 		Long: `Prints one row for each path from a user to an app. --user, --group and --app select
-the paths by an id, a login, or an exact name or label. The columns of CSV and JSON:
+the paths by an id, a login, or an exact name or label. Some columns of CSV and JSON:
 
   via         direct: the user is assigned to the app
               group: a group of the user is assigned

@@ -47,8 +47,9 @@ func (a *app) initCommand() *cobra.Command {
 public JWK to paste into Okta. It overwrites nothing and asks no questions.
 
 With --env-file, it takes the org, the client, the scopes and the keys from the .env
-file of Okta's DPoP guide, and creates no key. If such a file isn't passed with
---env-file, init stops; with --org-url or --client-id, it ignores the file, with a note.
+file of Okta's DPoP walk-through, and creates no key. If the working directory has such
+a file and --env-file doesn't name it, init stops. With --org-url or --client-id, it
+ignores the file, with a note.
 
 --access also declares groups, members, group rules, apps and assignments to apps.
 --admins also declares API tokens and admin roles. With either flag, the export is

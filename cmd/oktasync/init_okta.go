@@ -32,7 +32,7 @@ type initializer struct {
 	signer          *sign.Signer // nil: none
 }
 
-// checkIgnoredEnv reports a .env of Okta's DPoP guide that --env-file doesn't name.
+// checkIgnoredEnv reports a .env of Okta's DPoP walk-through that --env-file doesn't name.
 // It returns an error if no flag replaces the values of the file.
 func (a *app) checkIgnoredEnv(in initializer) error {
 	names := strings.Join(config.IgnoredEnvFile(a.envFile), ", ")
@@ -58,7 +58,7 @@ func (in *initializer) useEnv(env *config.Environment) error {
 		}
 	}
 	if len(values) == 0 {
-		return fmt.Errorf("%s has none of the variables of Okta's DPoP guide: %s", env.File, strings.Join(config.EnvNames, ", "))
+		return fmt.Errorf("%s has none of the variables of Okta's DPoP walk-through: %s", env.File, strings.Join(config.EnvNames, ", "))
 	}
 	var errs []error
 	wrong := func(name, text string) { errs = append(errs, fmt.Errorf("%s: %s", name, text)) }

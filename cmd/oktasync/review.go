@@ -31,7 +31,7 @@ type reviewFlags struct {
 
 func (f *reviewFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.by, "review", "", "write the rows of an access review, grouped by this `COLUMN` of the command access, such as manager")
+	flags.StringVar(&f.by, "review", "", "write the rows of an access review, grouped by this `COLUMN` of the CSV output of oktasync access, such as manager")
 	flags.StringVar(&f.user, "user", "", "with --review: only paths of this `USER`")
 	flags.StringVar(&f.group, "group", "", "with --review: only paths through this `GROUP`")
 	flags.StringVar(&f.app, "app", "", "with --review: only paths to this `APP`")
@@ -144,14 +144,15 @@ func (a *app) reviewCheckCommand() *cobra.Command {
 		Use:   "check FILE...",
 		Short: "Compare recorded decisions with a snapshot",
 		Long: `Compares the decisions in CSV files with the snapshot that the review was about. The
-files are those of report --review, or the export of Okta's Past Campaign Details. Save
+files are those of report --review, or the CSV file of Okta's report Past Campaign
+Details. Save
 each sheet of a workbook as "CSV UTF-8", and pass all files of a review at once.
 
 It lists the rows that are missing, extra, altered, duplicate or undecided. It also
 lists decisions by people who aren't active users, decisions about the reviewer's own
 access, and decisions that are older than the snapshot or later than --due. For each
 revoked row, it reports whether later snapshots still contain it. The journal records
-the SHA-256 of each file, once.
+the SHA-256 of each file; a second check of the same file adds nothing.
 
 The exit status is 1 if it finds a problem. A check doesn't show that a decision was
 right, or who entered it.`,

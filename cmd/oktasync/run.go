@@ -14,7 +14,8 @@ func (a *app) runCommand() *cobra.Command {
 start. SIGTERM and SIGINT stop it within 10 s.
 
 At the address daemon.listen, it serves a status page at /, the data of the page as
-JSON at /api/v1/status, and /healthz, /readyz, /fresh and /metrics.
+JSON at /api/v1/status, and /healthz, /readyz and /metrics. /fresh has the status 503
+if an export isn't up to date.
 
 SIGHUP reloads the configuration, the keys and the certificates, for the next
 reconcile. If one of them has an error, the daemon keeps the old configuration.`,

@@ -58,11 +58,29 @@ POST requests to paths below /sandbox/ change the org:
                                          limit a role to groups, or to apps with
                                          target=APP:0oa…
 
---fault makes requests fail. The keys nth, every, forever and path select the requests.
-path is a prefix of the URL's path, such as /api/v1/groups/{id}/users, or token for the
-token endpoint; the default is the API. The keys status, code, retry-after, redirect,
-cut, stall, lose, reset, broken-json, html, revoke-token, rotate-nonce, no-nonce, busy,
-bearer and next select the failure.`
+--fault makes requests fail. These keys select the requests:
+
+  path=PREFIX                  a prefix of the URL's path, such as
+                               /api/v1/groups/{id}/users, or token for the token
+                               endpoint; the default is the API
+  nth=N, every=N, forever      the Nth request; then every Nth, or all
+
+These keys select the failure:
+
+  status=N, code=CODE          an error with this status, and this code of Okta
+  retry-after=DURATION         with status=429: when the limit resets
+  busy                         the 429 for too many concurrent requests
+  html                         a page of a proxy
+  redirect=URL                 a redirect
+  next=DEFECT                  a wrong next link: loop, other-host, empty or short
+  broken-json                  the body ends within a value
+  cut=N                        the connection breaks after N bytes of the body
+  stall, stall=DURATION        no response, or a delay; after cut=N bytes if it is set
+  reset, lose                  the connection breaks before or after the org serves the
+                               request
+  revoke-token, rotate-nonce   the token, or each nonce, becomes invalid before
+  no-nonce                     the response has no DPoP-Nonce
+  bearer                       the token has the type Bearer`
 
 func (a *app) sandboxCommand() *cobra.Command {
 	var (

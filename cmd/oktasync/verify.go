@@ -55,7 +55,7 @@ the heads, and the log has the new head of each publish.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.store, "store", "", "verify the store, or the snapshot, in `DIR`, without a configuration")
 	flags.StringVar(&f.allowedSigners, "allowed-signers", "", "the `FILE` with the accepted signers (default store.allowed_signers_file)")
-	flags.StringArrayVar(&f.heads, "head", nil, "heads that you kept, as `[EXPORT=]HEAD`, one per line; can be repeated")
+	flags.StringArrayVar(&f.heads, "head", nil, "a head that you kept, as `[EXPORT=]HEAD`, or several, one per line; can be repeated")
 	flags.StringArrayVar(&f.signers, "signer", nil, "accept only this `PRINCIPAL` of the allowed signers; can be repeated")
 	flags.StringVar(&f.timestampCA, "timestamp-ca", "", "the PEM `FILE` with the CA certificates of accepted time-stamping authorities (default store.timestamp_ca_file)")
 	flags.StringVar(&f.time, "verify-time", "", "check the keys of checkpoints, and of the folder of one snapshot, as of `TIME` (RFC 3339) instead of now")

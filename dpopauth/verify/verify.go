@@ -39,7 +39,7 @@
 //
 // All types are safe for concurrent use, and their memory is bounded. A full
 // replay cache rejects requests; it never drops an entry early. An issuer is asked
-// for new keys at most every 30 seconds. Servers that share a name must share a
+// for new keys at most every 30 seconds. Servers behind one URL must share a
 // [ReplayCache] and the [NonceConfig.Secret].
 //
 // Errors and responses contain no part of a proof, token or assertion. The package

@@ -47,14 +47,18 @@
 //
 // Snapshots form a chain. The sequence starts at 1 and grows by 1. Each manifest
 // has the digest of the previous one. Each name is at least one second later than
-// the previous name. The base of a resource is "none" if the previous snapshot
-// doesn't record it, "reset" if other records were declared, and otherwise
-// "previous". If an optional resource couldn't be read, the snapshot has no files of it.
-// In its counts, available is false, reason has the reason, and last names the newest
-// snapshot with its records, if there is one.
-// The next read is compared with that last snapshot, and retention keeps it. Only a
-// resource with the base "previous" has a changes file; the counts of changes of the
-// others are 0.
+// the previous name.
+//
+// The base of a resource is "previous" if its records were compared with those of the
+// last snapshot that has the resource; "none" if no earlier snapshot has records of the resource, or if
+// the resource couldn't be read; and "reset" if the search or include_deprovisioned was
+// different, or if the earlier records were erased. Only a resource with the base
+// "previous" has a changes file; the counts of changes of the others are 0.
+//
+// If an optional resource couldn't be read, the snapshot has no files of it. In its
+// counts, available is false, reason has the reason, and last names the newest snapshot
+// with its records, if there is one. The next read is compared with that snapshot, and
+// retention keeps it.
 //
 // The journal is a chain too: previous_line_sha256 is the digest of the previous
 // line with its line feed (sed -n 40p journal.ndjson | sha256sum), and null in the

@@ -1,4 +1,4 @@
-// Package config reads the configuration: a YAML file, the environment, and a .env
+// Package config reads the configuration: a YAML file, the environment, and the .env
 // file of Okta's DPoP walk-through. It decodes strictly, and reports every error
 // with its line and column.
 //
@@ -116,11 +116,11 @@ type DaemonConfig struct {
 	// Verify is the schedule of the verification of the whole store, in UTC.
 	// Empty: never.
 	Verify string `yaml:"verify" example:"0 3 * * 0"`
-	// HeartbeatURL is a URL that the daemon fetches after each success, for a dead man's
-	// switch. Keep it secret: anyone who has the URL can fetch it.
+	// HeartbeatURL is a URL that the daemon fetches after each of its own reconciles that
+	// succeeds, for a dead man's switch. Keep it secret: anyone who has the URL can fetch it.
 	HeartbeatURL string `yaml:"heartbeat_url" example:"https://hc-ping.com/1c2d3e4f"`
-	// Notify is a list of webhooks. JSON is posted to them once per snapshot and
-	// once per change of an export's state.
+	// Notify is a list of webhooks. JSON is posted to them for each event of a snapshot, and
+	// for each change of an export's state.
 	Notify []NotifyConfig `yaml:"notify"`
 }
 
