@@ -60,13 +60,19 @@ func TestDaemonAcceptsAdoptBetweenRuns(t *testing.T) {
 	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing", "an older copy has replaced it")
 	lost := strings.TrimPrefix(strings.TrimSpace(s.must(t, 0, "status", "--heads", "--store", "snapshots.lost").stdout), "all-users=")
 	s.must(t, 0, "adopt", "all-users", "--lost", lost, "--reason", "INC-78: backup of Sunday")
-	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) { // the state is cached
-		status, body := get(t, d.url+"/fresh")
+	d.waitUpToDate()
+}
+
+// waitUpToDate waits until all exports are up to date. The daemon caches their states.
+func (d *daemon) waitUpToDate() {
+	d.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		status, body := get(d.t, d.url+"/fresh")
 		if status == http.StatusOK {
-			break
+			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("after adopt, /fresh = %d %s", status, body)
+			d.t.Fatalf("/fresh = %d %s", status, body)
 		}
 	}
 }
@@ -110,7 +116,8 @@ func TestDaemonReportsDamage(t *testing.T) {
 	serves(s.daemonConfig(yearly), "", http.StatusServiceUnavailable, "requests.ndjson is missing\n", damaged)
 }
 
-// An export is failing if all its snapshots were pruned, until the next one.
+// An export is failing if all its snapshots were pruned, until the next one. If an older
+// copy, without snapshots, replaces it then, the daemon reports the copy.
 func TestDaemonReportsPrunedExport(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, sandbox.Config{Users: 30, Seed: 94})
@@ -121,10 +128,17 @@ func TestDaemonReportsPrunedExport(t *testing.T) {
 	if out := s.must(t, 0, "status").stdout; !strings.Contains(out, "all-users  failing  0 ") || !strings.Contains(out, "\nall-users: no snapshot: all were pruned\n") {
 		t.Errorf("status:\n%s", out)
 	}
+	export, backup := s.path("snapshots/all-users"), s.path("backup")
+	check(t, os.CopyFS(backup, os.DirFS(export)))
 	d := s.start(t, "    schedule: 0 0 1 1 *\n")
 	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing", "no snapshot: all were pruned", "oktasync apply all-users")
 	s.must(t, 0, "apply")
 	if out := s.must(t, 0, "status").stdout; !strings.Contains(out, "all-users  up to date  1 ") {
 		t.Errorf("status:\n%s", out)
 	}
+	d.waitUpToDate()
+	check(t, os.Rename(export, export+".lost"))
+	check(t, os.Rename(backup, export))
+	d.wait("export not accepted")
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "failing", "an older copy has replaced it")
 }

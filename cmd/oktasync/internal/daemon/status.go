@@ -47,8 +47,8 @@ func (d *daemon) Ready() error {
 	return f.Close()
 }
 
-// health returns HealthOf, with damage, and with failures that couldn't be written to
-// the journal, for example because the disk was full.
+// health returns HealthOf, with failures that couldn't be written to the journal, for
+// example because the disk was full. Without such a failure, it adds what Surveyed finds.
 func (s *service) health(export reconcile.Export) Health {
 	now := time.Now()
 	s.watch(export.Name)
@@ -56,14 +56,14 @@ func (s *service) health(export reconcile.Export) Health {
 	if err != nil {
 		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
 	}
-	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now).
-		Surveyed(LastVerified(history), s.surveys.of(s.store, export.Name, history.Lines), now)
+	h := HealthOf(export, history, s.schedules[export.Name], s.since[export.Name], now)
 	if f, ok := s.failures.of(export.Name); ok && f.Since.After(history.LastDone.Time.Time) && h.State != StateFailing && h.State != StateQuarantined {
 		h = f.Health
 	}
 	if f, ok := s.unaccepted.of(export.Name); ok && h.State != StateFailing && h.State != StateQuarantined {
 		h = f.Health
 	}
+	h = h.Surveyed(LastVerified(history), s.surveys.of(s.store, export.Name, history.Lines), now)
 	return s.histories.sinceFirst(h)
 }
 
