@@ -26,7 +26,7 @@ func (a *app) listCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		manifests := []snapshot.Manifest{}
+		manifests, noted := []snapshot.Manifest{}, false
 		for _, name := range names {
 			found := daemon.Survey(r.Store, name)
 			for _, text := range found.Damage {
@@ -36,6 +36,7 @@ func (a *app) listCommand() *cobra.Command {
 				fmt.Fprintf(a.stderr, "oktasync: note: %s: %s not listed; the manifests are in %s/%s\n",
 					name, term.Plural(n, "pruned snapshot"), name, snapshot.PrunedDir)
 			}
+			noted = noted || len(found.Damage) > 0 || found.Pruned > 0
 			for _, s := range found.Snapshots {
 				manifests = append(manifests, s.Manifest)
 			}
@@ -43,11 +44,13 @@ func (a *app) listCommand() *cobra.Command {
 		if asJSON {
 			return writeJSON(a.stdout, manifests)
 		}
-		if len(manifests) == 0 {
+		switch {
+		case len(manifests) > 0:
+			return a.printList(manifests)
+		case !noted:
 			fmt.Fprintln(a.stderr, "no snapshots yet")
-			return nil
 		}
-		return a.printList(manifests)
+		return nil
 	})
 }
 

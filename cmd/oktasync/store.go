@@ -198,7 +198,10 @@ func (r *reader) snapshot(export, name string) (*snapshot.Snapshot, error) {
 	}
 	s, err := r.Find(export, name, r.zone(export))
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
-		if pruned, err := r.Pruned(export); err == nil && len(pruned) > 0 {
+		switch found := daemon.Survey(r.Store, export); {
+		case len(found.Damage) > 0:
+			return nil, &snapshot.MismatchError{Export: export, Problem: found.Damage[0]}
+		case found.Pruned > 0:
 			return nil, fmt.Errorf("%s has no snapshot: all were pruned; `oktasync apply %s` publishes one", export, export)
 		}
 		return nil, fmt.Errorf("%s has no snapshot yet; `oktasync apply %s` publishes one", export, export)

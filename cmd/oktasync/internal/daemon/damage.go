@@ -15,7 +15,7 @@ import (
 // Surveyed is the visible state of the snapshots of an export.
 type Surveyed struct {
 	Snapshots []*snapshot.Snapshot // oldest first
-	Pruned    int                  // pruned snapshots
+	Pruned    int                  // snapshots that were pruned, and not only moved to pruned/
 	Damage    []string             // files that are missing, can't be parsed, or have another size than in the manifest
 
 	allPruned bool // there are pruned snapshots, and no others
@@ -37,13 +37,53 @@ func Survey(store *snapshot.Store, export string) (found Surveyed) {
 			found.Damage = append(found.Damage, fmt.Sprintf("%s@%s: %s", export, s.Name(), text))
 		}
 	}
-	pruned, err := store.Pruned(export)
-	if err != nil {
-		found.Damage = append(found.Damage, err.Error())
+	if err := found.addPruned(store, export); err != nil && len(found.Damage) == 0 { // List can have reported the cause
+		found.Damage = strings.Split(err.Error(), "\n")
 	}
-	found.Pruned = len(pruned)
-	found.allPruned = len(found.Snapshots) == 0 && len(pruned) > 0
+	found.allPruned = len(found.Snapshots) == 0 && found.Pruned > 0
 	return found
+}
+
+// addPruned counts the pruned snapshots. A snapshot in pruned/ is damage if no covered
+// line of the journal permits that its records are missing.
+func (found *Surveyed) addPruned(store *snapshot.Store, export string) error {
+	names, err := store.Pruned(export)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	// Without WithCheckpoint: a prune writes the checkpoint before it moves a snapshot.
+	if store, err = snapshot.Open(store.Dir()); err != nil {
+		return err
+	}
+	erased, err := store.Erased(export)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", export, err)
+	}
+	var moved []*snapshot.Snapshot
+	for _, name := range names {
+		tombstone, err := snapshot.ReadFolder(store.Path(export, snapshot.PrunedDir, name))
+		switch {
+		case err != nil:
+			found.Damage = append(found.Damage, err.Error())
+		case erased[tombstone.Digest] > 0:
+			found.Pruned++
+		default:
+			moved = append(moved, tombstone)
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	adopted, err := store.LastAdopted(export)
+	head, _ := snapshot.ParseHead(adopted.NewHead) // "": nothing was adopted
+	for _, s := range moved {
+		if s.Manifest.Sequence < head.Sequence { // a person has accepted this damage
+			found.Pruned++
+			continue
+		}
+		found.Damage = append(found.Damage, fmt.Sprintf("%s@%s: its records are missing, and no covered line of the journal records that they were removed", export, s.Name()))
+	}
+	return err
 }
 
 // surveys caches the results of Survey by export, because surveying years of
