@@ -170,7 +170,7 @@ func storeHint(err error) string {
 	if _, ok := errors.AsType[*snapshot.OrgError](err); ok {
 		return "a store belongs to one org; set another store.path for this org"
 	}
-	if errors.Is(err, snapshot.ErrLongLine) || errors.Is(err, snapshot.ErrTooLarge) {
+	if errors.Is(err, snapshot.ErrTooLarge) {
 		return "Okta returned a value that is too large to be published; exclude the attribute (attributes.exclude), or correct it in Okta"
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

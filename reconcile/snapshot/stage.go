@@ -19,8 +19,9 @@ import (
 	"oktasync/reconcile/snapshot/render"
 )
 
-// ErrTooLarge means that a file of a snapshot would be larger than readers accept.
-var ErrTooLarge = fmt.Errorf("file larger than %d bytes", MaxManifest)
+// ErrTooLarge means that a record or a file of a snapshot would be larger than readers
+// accept.
+var ErrTooLarge = errors.New("too large for a snapshot")
 
 // A stage is a folder that is filled beside the published snapshots. Every file
 // in it is synced before it is listed in files.
@@ -151,7 +152,7 @@ func (s *stage) create(file File, fill func(w *bufio.Writer, file *File) error) 
 // write writes a file that is in memory. Readers accept no larger file.
 func (s *stage) write(name string, data []byte) error {
 	if len(data) > MaxManifest {
-		return fmt.Errorf("write %s: %w: it has %d bytes", name, ErrTooLarge, len(data))
+		return fmt.Errorf("write %s: %w: %d bytes, larger than %d bytes", name, ErrTooLarge, len(data), MaxManifest)
 	}
 	return s.create(File{Name: name}, func(w *bufio.Writer, _ *File) error {
 		_, err := w.Write(data)
@@ -246,7 +247,7 @@ func writeRecords(ctx context.Context, w *bufio.Writer, records diff.Reader, col
 			return rows, fmt.Errorf("read records: %.60q comes after %.60q", record.Key, last)
 		}
 		if len(record.JSON) >= MaxLine {
-			return rows, fmt.Errorf("record %.60q: %w", record.Key, ErrLongLine)
+			return rows, fmt.Errorf("record %.60q: %w: larger than %d bytes", record.Key, ErrTooLarge, MaxLine)
 		}
 		last = append(last[:0], record.Key...)
 		if columns != nil {
