@@ -21,10 +21,10 @@
 // Okta has no snapshot isolation: records change while pages are read, and lists
 // come from an index that lags by about a second. The result of a read is
 // therefore correct for each record separately, at some moment between its start
-// and its end. After all lists of users or groups, a read reads the changed records
-// again, until a pass shows no new change. If pages may have skipped a record, one
-// more pass reads the records that were updated after [Query].KnownBefore, in lists
-// of one page each. Okta can't list the changes of other resources. For these, the
+// and its end. After the lists of users or groups, the client reads the changed records
+// again, until such a pass shows no new change, or up to 10 times. If pages may have
+// skipped a record, one more pass reads the records that were updated after
+// [Query].KnownBefore, in ranges of lastUpdated with one page each. Okta can't list the changes of other resources. For these, the
 // caller repeats the reads of all records that may have changed.
 //
 // A read can't detect the following:

@@ -61,7 +61,7 @@ type Export struct {
 	// and csv.
 	Formats []string `yaml:"formats" example:"[ndjson]"`
 	// Snapshot is `always`, or `on_change`: publish only if records, the formats, or the
-	// keys of a resource changed.
+	// settings of a resource changed.
 	Snapshot Publishing `yaml:"snapshot" example:"on_change"`
 	// Retain declares which snapshots retention keeps. Empty: all of them.
 	Retain Retain `yaml:"retain"`

@@ -42,7 +42,7 @@ the paths by an id, a login, or an exact name or label. Some columns of CSV and 
   usable      no if the app is inactive, the user is staged, suspended or deprovisioned,
               or the assignment gives no access; unknown if the records don't show this
   first_seen  the snapshot in which the path appeared
-  absent_in   the snapshot before first_seen; if it is empty, the path can be older
+  absent_in   the snapshot before first_seen; no value if the path can be older
 
 Sign-in policies and permissions inside the apps aren't recorded.
 

@@ -32,7 +32,8 @@ requests an access token with the configured scopes, and another one to find out
 which other scopes the app has.
 
 --key FILE tests a new client key before you remove the old one. doctor then signs
-with FILE instead of okta.private_key_file, and sends the kid that init printed.`,
+with FILE instead of okta.private_key_file. It sends the kid in FILE or, if there is
+none, the thumbprint of the key: this is the kid that init printed.`,
 		Example: `  oktasync doctor
   oktasync doctor --key new-client-key.pem
   oktasync doctor --json`,

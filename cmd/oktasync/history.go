@@ -24,9 +24,10 @@ func (a *app) historyCommand() *cobra.Command {
 export records groups, apps or admin roles, it also shows the changes of the user's
 groups, apps and roles.
 
-It also reads the changes files of snapshots that retention has pruned, until retention
-removes these files too; oktasync prune removes them at once. If such a file is missing, it compares the snapshots before and after the gap,
-and shows the gap. A change that was reversed within the gap is not visible.`,
+It also reads the changes files of pruned snapshots. Retention can keep these files
+longer than the records; oktasync prune removes them at once. If such a file is missing,
+there is a gap: history compares the snapshots before and after it, and shows the gap.
+A change that was reversed within the gap is not visible.`,
 		Example: "  oktasync history all-users jane@acme.example\n  oktasync history all-users 00u1a2b3c4d5e6f7g8h9 --json\n" +
 			"  oktasync history all-users jane@acme.example --format csv",
 		Args: args(2, 2, "EXPORT USER"),

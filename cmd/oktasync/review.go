@@ -145,8 +145,8 @@ func (a *app) reviewCheckCommand() *cobra.Command {
 		Short: "Compare recorded decisions with a snapshot",
 		Long: `Compares the decisions in CSV files with the snapshot that the review was about. The
 files are those of report --review, or the CSV file of Okta's report Past Campaign
-Details. Save
-each sheet of a workbook as "CSV UTF-8", and pass all files of a review at once.
+Details. Save each sheet of a workbook as "CSV UTF-8", and pass all files of a review at
+once.
 
 It lists the rows that are missing, extra, altered, duplicate or undecided. It also
 lists decisions by people who aren't active users, decisions about the reviewer's own

@@ -63,7 +63,8 @@ POST requests to paths below /sandbox/ change the org:
   path=PREFIX                  a prefix of the URL's path, such as
                                /api/v1/groups/{id}/users, or token for the token
                                endpoint; the default is the API
-  nth=N, every=N, forever      the Nth request; then every Nth, or all
+  nth=N                        the Nth request; the default is the first
+  every=N, forever             also every Nth request after that one, or all after it
 
 These keys select the failure:
 
@@ -72,13 +73,16 @@ These keys select the failure:
   busy                         the 429 for too many concurrent requests
   html                         a page of a proxy
   redirect=URL                 a redirect
-  next=DEFECT                  a wrong next link: loop, other-host, empty or short
+  next=DEFECT                  a wrong next link: loop (to its own page), other-host, or
+                               empty (from the last page to an empty one)
+  next=short                   pages have fewer objects than the limit
   broken-json                  the body ends within a value
   cut=N                        the connection breaks after N bytes of the body
   stall, stall=DURATION        no response, or a delay; after cut=N bytes if it is set
   reset, lose                  the connection breaks before or after the org serves the
                                request
-  revoke-token, rotate-nonce   the token, or each nonce, becomes invalid before
+  revoke-token, rotate-nonce   the token, or each nonce, becomes invalid before the org
+                               serves the request
   no-nonce                     the response has no DPoP-Nonce
   bearer                       the token has the type Bearer`
 
