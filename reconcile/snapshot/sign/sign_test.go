@@ -47,7 +47,7 @@ func TestSSHKeygen(t *testing.T) {
 		{"archive@acme.example " + public, ""},
 		{`"archive@acme.example,ops@acme.example" ` + public + " comment", ""},
 		{`* namespaces="file,oktasync-*" ` + public, ""},
-		{`archive@acme.example valid-after="20261101Z",valid-before="202612010600Z" ` + public, ""},
+		{`archive@acme.example valid-after="20261101Z",valid-before="209912010600Z" ` + public, ""},
 		{`archive@acme.example valid-after="20990101Z" ` + public, "not valid yet"},
 		{`archive@acme.example valid-before="20261122Z" ` + public, "no longer valid"},
 		{`archive@acme.example namespaces="file" ` + public, "not allowed for oktasync-snapshot@v1"},
