@@ -286,6 +286,32 @@ func TestDaemonRetriesAfterRestart(t *testing.T) {
 	s.must(t, 0, "verify")
 }
 
+// A reconcile that takes longer than the timeout waits for the next scheduled time.
+func TestDaemonDoesNotRetryAfterTimeout(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sandbox.Config{Users: 10, Seed: 125})
+	s.org.Inject(sandbox.Fault{Forever: true, Stall: -1})
+	d := s.start(t, everyHour+"    timeout: 1s\n    retry: {most: 3, first_wait: 5m}\n")
+	d.wait("longer than the export's timeout of 1s")
+	var status struct {
+		Exports []struct {
+			Running bool
+			Next    time.Time
+		}
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		_, body := get(t, d.url+"/api/v1/status")
+		check(t, json.Unmarshal([]byte(body), &status))
+		if !status.Exports[0].Running || time.Now().After(end) {
+			break
+		}
+	}
+	if wait := time.Until(status.Exports[0].Next); wait < 30*time.Minute {
+		t.Errorf("the next reconcile is in %s, want the next scheduled time", wait)
+	}
+	d.stop(syscall.SIGTERM)
+}
+
 // The journal records that a reconcile started. If the process is killed during
 // the reconcile, the next daemon waits for the next scheduled time.
 func TestDaemonDoesNotRepeatKilledReconcile(t *testing.T) {

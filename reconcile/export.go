@@ -27,7 +27,8 @@ type Export struct {
 	// Splay is the longest delay of a scheduled start. The delay is fixed per export,
 	// host and store. It spreads the starts of many exports and hosts.
 	Splay time.Duration `yaml:"splay" example:"10m"`
-	// Timeout is the longest duration of a reconcile. A longer one fails.
+	// Timeout is the longest duration of a reconcile. A longer one fails, and isn't
+	// retried.
 	Timeout time.Duration `yaml:"timeout" example:"30m"`
 	// Retry configures the retries of a failed reconcile before the next scheduled
 	// time.

@@ -59,9 +59,16 @@ type QuarantinedError struct {
 
 func (e *QuarantinedError) Error() string { return "quarantined: " + joinReasons(e.Reasons) }
 
+// A TimeoutError means that a read took longer than the export's timeout.
+type TimeoutError struct{ Timeout time.Duration }
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("the read took longer than the export's timeout of %s", e.Timeout)
+}
+
 // Plan reads the org and compares it with the newest snapshot. It writes only
-// unnamed temporary files, and needs no lock. A read that takes longer than the
-// export's timeout is an error.
+// unnamed temporary files, and needs no lock. If the read takes longer than the
+// export's timeout, the error is a [*TimeoutError].
 func (r *Reconciler) Plan(ctx context.Context, export Export) (*Plan, error) {
 	previous, err := r.latest(export.Name)
 	if err != nil {
@@ -184,8 +191,7 @@ func overridden(o snapshot.Override, reasons []string) *snapshot.Override {
 func (r *Reconciler) plan(ctx context.Context, export Export, previous *snapshot.Snapshot, override bool) (plan *Plan, err error) {
 	if export.Timeout > 0 {
 		var cancel context.CancelFunc
-		cause := fmt.Errorf("the read took longer than the export's timeout of %s", export.Timeout)
-		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, cause)
+		ctx, cancel = context.WithTimeoutCause(ctx, export.Timeout, &TimeoutError{export.Timeout})
 		defer cancel()
 	}
 	p := &Plan{Export: export, override: override, requests: transcript{began: time.Now()}, progress: progress{export: export.Name, report: r.cfg.Progress}}

@@ -10,8 +10,9 @@ import (
 	"oktasync/reconcile"
 )
 
-// reconcile reconciles an export. It returns nil if a retry wouldn't help: for a
-// quarantined read, and for a published snapshot if old ones couldn't be pruned.
+// reconcile reconciles an export. It returns nil if the scheduler must not retry: for a
+// quarantined read, for a read that took longer than the export's timeout, and for a
+// published snapshot if old ones couldn't be pruned.
 func (s *service) reconcile(ctx context.Context, export reconcile.Export) error {
 	result, err := s.reconciler.Reconcile(ctx, export, org.Run(s.cfg, "schedule"))
 	failure := err
@@ -27,7 +28,7 @@ func (s *service) reconcile(ctx context.Context, export reconcile.Export) error 
 		s.heartbeat.enqueue(nil)
 	}
 	s.notifyChanges()
-	if result.Outcome == reconcile.Published {
+	if _, late := errors.AsType[*reconcile.TimeoutError](err); late || result.Outcome == reconcile.Published {
 		return nil
 	}
 	return failure
