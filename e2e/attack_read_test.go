@@ -154,13 +154,24 @@ func TestStatusOfACheckpointThatIsNotAccepted(t *testing.T) {
 	}
 }
 
-// status reports a covered line of the journal that was changed, also if it isn't the last
-// one.
+// status and the daemon report a covered line of the journal that was changed, also if it
+// isn't the last one. Other exports have their usual states.
 func TestStatusOfAChangedJournal(t *testing.T) {
-	a := newAttack(t, newRotatedSite(t))
-	a.edit(filepath.Join(a.forgery.dir, "journal.ndjson"), "users gone", "users kept")
-	if r := a.must(t, 1, "status"); !strings.Contains(r.stderr, "a journal line that the checkpoint covers is missing or changed") {
-		t.Errorf("status: %s%s", r.stdout, r.stderr)
+	t.Parallel()
+	const want = "a journal line that the checkpoint covers is missing or changed"
+	s := newSite(t, sandbox.Config{Users: 30, Seed: 95})
+	d := s.start(t, "    schedule: 0 0 1 1 *\n  - name: contractors\n    schedule: 0 0 1 1 *\n")
+	s.must(t, 0, "apply")
+	d.waitUpToDate()
+	s.sh(t, "sed -i 1s/all-users/no-users/ snapshots/all-users/journal.ndjson")
+	d.wait("export not accepted")
+	d.wantPage("/fresh", http.StatusServiceUnavailable, "all-users: unknown since ", want)
+	r := s.must(t, 1, "status")
+	if !strings.Contains(r.stderr, "error: all-users: "+want+"\noktasync: hint: ") || !strings.Contains(r.stdout, "\nall-users    unknown     1 ") || !strings.Contains(r.stdout, "\ncontractors  up to date  1 ") {
+		t.Errorf("status:\n%s%s", r.stdout, r.stderr)
+	}
+	if r := s.must(t, 1, "status", "--json"); !strings.Contains(r.stdout, `"last_error": "`+want) {
+		t.Errorf("status --json:\n%s", r.stdout)
 	}
 }
 

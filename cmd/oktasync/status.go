@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,18 +42,19 @@ store can't write. Later, verify --head compares the store with them.`,
 		if heads {
 			return a.printHeads(r, names, asJSON)
 		}
+		var outcomes outcomes
 		statuses := []exportStatus{}
 		for _, name := range names {
 			st, err := r.status(name, time.Now())
-			if err != nil {
-				return err
-			}
+			outcomes.add(a, name, err)
 			statuses = append(statuses, st)
 		}
 		if asJSON {
-			return writeJSON(a.stdout, statusDocument{Store: r.Dir(), StoreID: r.ID(), Org: r.Org().URL, Exports: statuses})
+			err = writeJSON(a.stdout, statusDocument{Store: r.Dir(), StoreID: r.ID(), Org: r.Org().URL, Exports: statuses})
+		} else {
+			err = a.printStatus(r, statuses)
 		}
-		return a.printStatus(r, statuses)
+		return cmp.Or(err, outcomes.err())
 	})
 }
 
@@ -79,16 +81,18 @@ type exportStatus struct {
 	Unavailable  map[string]string `json:"unavailable"`   // why resources of the newest snapshot could not be read, by resource
 	LastSuccess  *snapshot.Time    `json:"last_success"`
 	LastEvent    string            `json:"last_event"`
-	LastError    string            `json:"last_error"`
-	Next         *time.Time        `json:"next"`     // null without a schedule, or with --store
-	Verified     *daemon.Verified  `json:"verified"` // null: never
-	Damage       []string          `json:"damage"`   // found without hashing
+	LastError    string            `json:"last_error"` // or why the journal can't be read
+	Next         *time.Time        `json:"next"`       // null without a schedule, or with --store
+	Verified     *daemon.Verified  `json:"verified"`   // null: never
+	Damage       []string          `json:"damage"`     // found without hashing
 
 	carried      string // describes Carried and CarriedSince; "": all were read
 	reason       string // of State; "": none
 	unreconciled string // why the newest snapshot isn't reconciled; "": it is, or nothing was compared
 }
 
+// status returns the status of an export. If its journal can't be read, the status is
+// valid, and its state is unknown.
 func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st := exportStatus{Export: name, Records: map[string]int{}, Unavailable: map[string]string{}}
 	c, wrong := r.checkpoint(name)
@@ -115,8 +119,14 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 			}
 		}
 	}
+	export, when := r.declared(name)
+	if when != nil {
+		next := when.Next(now)
+		st.Next = &next
+	}
 	history, err := store.Journal(name)
 	if err != nil {
+		st.State, st.LastError = daemon.StateUnknown, err.Error()
 		return st, err
 	}
 	st.Verified = daemon.LastVerified(history)
@@ -124,7 +134,6 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	if t := history.LastSuccess.Time; !t.IsZero() {
 		st.LastSuccess = &t
 	}
-	export, when := r.declared(name)
 	began := now // an export that never ran is not overdue
 	if t := history.LastDone.Time.Time; !t.IsZero() {
 		began = t
@@ -133,10 +142,6 @@ func (r *reader) status(name string, now time.Time) (exportStatus, error) {
 	st.State, st.reason = h.State, h.Reason
 	if !h.Since.IsZero() && !h.Since.Equal(now) { // the start of damage that was just found is unknown
 		st.Since = &h.Since
-	}
-	if when != nil {
-		next := when.Next(now)
-		st.Next = &next
 	}
 	return st, nil
 }

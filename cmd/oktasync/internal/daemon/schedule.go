@@ -66,7 +66,7 @@ func (s *service) schedule(before *service) error {
 			continue
 		}
 		history, err := s.store.Journal(export.Name)
-		if _, mismatch := errors.AsType[*snapshot.MismatchError](err); err != nil && !mismatch { // the status and each run report a mismatch
+		if _, mismatch := errors.AsType[*snapshot.MismatchError](err); err != nil && !mismatch { // watch logs a mismatch
 			return err
 		}
 		s.schedules[export.Name] = when

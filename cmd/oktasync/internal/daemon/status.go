@@ -51,8 +51,8 @@ func (d *daemon) Ready() error {
 // example because the disk was full. Without such a failure, it adds what Surveyed finds.
 func (s *service) health(export reconcile.Export) Health {
 	now := time.Now()
-	s.watch(export.Name)
 	history, err := s.histories.get(s.store, export.Name)
+	s.watch(export.Name, err)
 	if err != nil {
 		return s.histories.sinceFirst(Health{Export: export.Name, State: StateUnknown, Since: now, Reason: err.Error()})
 	}
@@ -69,9 +69,13 @@ func (s *service) health(export reconcile.Export) Health {
 
 // watch takes over a checkpoint that another process has written. If it isn't
 // acceptable, for example because an older copy has replaced the export, watch records
-// this until it is, and logs it once.
-func (s *service) watch(export string) {
+// this until it is, and logs it once. journal is the error of reading the journal: Watch
+// reads only its last line.
+func (s *service) watch(export string, journal error) {
 	err := s.store.Watch(export)
+	if err == nil {
+		err = journal
+	}
 	_, rollback := errors.AsType[*snapshot.RollbackError](err)
 	_, mismatch := errors.AsType[*snapshot.MismatchError](err)
 	if !rollback && !mismatch {
