@@ -410,10 +410,13 @@ func TestReviewOfAPrunedSnapshot(t *testing.T) {
 	s := newReviewSite(t)
 	s.write(t, "f.csv", ',', s.rows...)
 	report := []string{"report", "all-users", "--review", "manager", "--format", "csv"}
-	if got := s.must(t, 0, report...).stderr; got != "" {
-		t.Errorf("without retain: %s", got)
-	}
 	config := read(t, s.path("oktasync.yaml"))
+	for _, keepsAll := range []string{"", "    retain: {changes: 84}\n"} {
+		write(t, s.path("oktasync.yaml"), config+keepsAll)
+		if got := s.must(t, 0, report...).stderr; got != "" {
+			t.Errorf("with %q: %s", keepsAll, got)
+		}
+	}
 	write(t, s.path("oktasync.yaml"), config+"    retain: {last: 3}\n")
 	want := "oktasync: note: retention can prune " + s.snapshot + " before the review ends; to keep it, set `hold: [" + s.snapshot + "]` of the export all-users\n"
 	if got := s.must(t, 0, report...).stderr; got != want {

@@ -106,6 +106,10 @@ type Retain struct {
 	Changes int `yaml:"changes" example:"84"`
 }
 
+// Snapshots returns the largest number of snapshots that retention keeps, without those
+// in hold. 0: it keeps all.
+func (r Retain) Snapshots() int { return r.Last + r.Daily + r.Weekly + r.Monthly + r.Yearly }
+
 // DefaultExport returns an export without a name that reads users. Each call
 // returns its own slices.
 func DefaultExport() Export {

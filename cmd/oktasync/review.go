@@ -18,7 +18,6 @@ import (
 	"oktasync/cmd/oktasync/internal/report"
 	"oktasync/cmd/oktasync/internal/review"
 	"oktasync/cmd/oktasync/internal/term"
-	"oktasync/reconcile"
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/access"
 )
@@ -110,7 +109,7 @@ func (a *app) noteHold(r *reader, s *snapshot.Snapshot) {
 		return
 	}
 	selected, err := r.cfg.Select([]string{s.Manifest.Export})
-	if err != nil || selected[0].Retain == (reconcile.Retain{}) || slices.Contains(selected[0].Hold, s.Name()) {
+	if err != nil || selected[0].Retain.Snapshots() == 0 || slices.Contains(selected[0].Hold, s.Name()) {
 		return
 	}
 	fmt.Fprintf(a.stderr, "oktasync: note: retention can prune %s before the review ends; to keep it, set `hold: [%s]` of the export %s\n",

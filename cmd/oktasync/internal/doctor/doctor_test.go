@@ -112,7 +112,7 @@ func TestSpaceNeeded(t *testing.T) {
 	x.cfg.Store.Path = filepath.Join(t.TempDir(), "snapshots")
 	daily, everything := reconcile.DefaultExport(), reconcile.DefaultExport()
 	daily.Name, daily.Schedule, daily.Retain = "daily", "@daily", reconcile.Retain{Last: 30, Monthly: 70}
-	everything.Name, everything.Schedule = "all", "@every 12h"
+	everything.Name, everything.Schedule, everything.Retain = "all", "@every 12h", reconcile.Retain{Changes: 84} // keeps everything
 	x.cfg.Exports = []reconcile.Export{daily, everything}
 	size := int64(1000 * recordBytes)
 	if one, more := x.spaceNeeded(); one != 2*size || more < (100+725)*size || more > (100+735)*size {

@@ -83,8 +83,8 @@ func (x *checker) spaceNeeded() (one, more int64) {
 			}
 		}
 		runs := yearlyRuns(e)
-		if r := e.Retain; r != (reconcile.Retain{}) {
-			runs = max(r.Last+r.Daily+r.Weekly+r.Monthly+r.Yearly-have, 0)
+		if kept := e.Retain.Snapshots(); kept > 0 {
+			runs = max(kept-have, 0)
 		}
 		one += size
 		more += size * int64(runs)
