@@ -147,8 +147,11 @@ type comparison struct {
 // [RESOURCE...] select.
 func (a *app) newDifference(r *reader, args []string, nearest bool) (*difference, error) {
 	if export, name := cutSnapshot(args[0]); name != "" {
-		return nil, config.WithHint(fmt.Errorf("%s: diff accepts a snapshot only after the export", term.Word(args[0])),
-			fmt.Sprintf("`oktasync diff %s`", term.Safe(term.ShellWord(export)+" "+term.ShellWord(name))))
+		command := "oktasync diff"
+		for _, arg := range append([]string{export, name}, args[1:]...) {
+			command += " " + term.ShellWord(arg)
+		}
+		return nil, config.WithHint(fmt.Errorf("%s: diff accepts a snapshot only after the export", term.Word(args[0])), "`"+term.Safe(command)+"`")
 	}
 	names, args := args[1:], args[:1]
 	for len(names) > 0 && snapshot.ResourceNamed(names[0]) == nil && len(args) < 3 {
