@@ -435,6 +435,27 @@ func TestReviewOfAPrunedSnapshot(t *testing.T) {
 	}
 }
 
+// Without a folder for temporary files, the error says what to set.
+func TestReviewWithoutTemporaryFiles(t *testing.T) {
+	t.Parallel()
+	needs(t, "ssh-keygen")
+	s := newReviewSite(t)
+	s.write(t, "f.csv", ',', s.rows...)
+	for op, args := range map[string][]string{
+		"copy f.csv":                    {"review", "check", "--against", "all-users@" + s.snapshot, "f.csv"},
+		"write review.xlsx: write rows": {"report", "all-users", "--review", "manager", "--format", "xlsx", "--output", "review.xlsx"},
+	} {
+		cmd := s.command(t.Context(), args...)
+		cmd.Env = append(os.Environ(), "TMPDIR=/nonexistent")
+		got, err := cmd.CombinedOutput()
+		want := "oktasync: error: " + op + " to a temporary file in /nonexistent: no such file or directory\n" +
+			"oktasync: hint: set TMPDIR to a folder in which this process can create files\n"
+		if err == nil || string(got) != want {
+			t.Errorf("%s: %v\n%swant\n%s", op, err, got, want)
+		}
+	}
+}
+
 // Many apps are read together, and each row has the same result as that of a single app.
 func TestReviewOfManyApps(t *testing.T) {
 	t.Parallel()

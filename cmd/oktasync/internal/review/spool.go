@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -19,11 +20,41 @@ type spool struct {
 }
 
 func newSpool() (*spool, error) {
-	file, err := tempfile.Create(os.TempDir())
+	file, err := newTempFile("write rows")
 	if err != nil {
 		return nil, err
 	}
 	return &spool{file: file, w: bufio.NewWriter(file), r: bufio.NewReader(file)}, nil
+}
+
+// A TempError means that a temporary file can't be created.
+type TempError struct {
+	Op, Dir string // what the file is for, a verb with its object; its folder
+	Err     error
+}
+
+func (e *TempError) Error() string {
+	return fmt.Sprintf("%s to a temporary file in %s: %v", e.Op, e.Dir, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *TempError) Unwrap() error { return e.Err }
+
+// Hint returns what a person can do.
+func (e *TempError) Hint() string {
+	return "set TMPDIR to a folder in which this process can create files"
+}
+
+// newTempFile returns a temporary file without a name. op is that of a TempError.
+func newTempFile(op string) (*os.File, error) {
+	file, err := tempfile.Create(os.TempDir())
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		err = path.Err // the path has a random name
+	}
+	if err != nil {
+		return nil, &TempError{op, os.TempDir(), err}
+	}
+	return file, nil
 }
 
 func (s *spool) Close() error { return s.file.Close() }

@@ -16,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/tempfile"
 )
 
 // The limits of a file with decisions. The greatest cell is that of a spreadsheet.
@@ -66,7 +65,7 @@ func openTable(name string, headers map[string]string) (*table, error) {
 		return nil, err
 	}
 	t := &table{name: name}
-	if t.file, err = tempfile.Create(os.TempDir()); err != nil {
+	if t.file, err = newTempFile("copy " + name); err != nil {
 		return nil, err
 	}
 	if err = t.copy(); err == nil {
