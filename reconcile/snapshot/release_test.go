@@ -17,6 +17,7 @@ import (
 
 func TestQuarantine(t *testing.T) {
 	s := storetest.New(t)
+	s.SetClock(func() time.Time { return storetest.Day(6) })
 	snap := storetest.Publish(t, s, storetest.Day(1), storetest.People(20)...)
 	for _, n := range []int{1, 2, 3, 4, 5, 5, 2} { // at last the clock stands still, and is set back
 		storetest.Must(t, storetest.Quarantine(t, s, n))
