@@ -210,6 +210,7 @@ func TestDrop(t *testing.T) {
 // quarantined reads, and the journal says nothing about its content.
 func TestPlantedRead(t *testing.T) {
 	s := oneDay(t)
+	s.SetClock(func() time.Time { return storetest.Day(5) })
 	for n := 1; n <= 4; n++ {
 		storetest.Must(t, storetest.Quarantine(t, s, n))
 	}
