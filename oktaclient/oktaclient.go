@@ -24,7 +24,8 @@
 // and its end. After the lists of users or groups, the client reads the changed records
 // again, until such a pass shows no new change, or up to 10 times. If pages may have
 // skipped a record, one more pass reads the records that were updated after
-// [Query].KnownBefore, in ranges of lastUpdated with one page each. Okta can't list the changes of other resources. For these, the
+// [Query].KnownBefore, in ranges of lastUpdated that fit on one page each. Okta can't
+// list the changes of other resources than users and groups. For such a resource, the
 // caller repeats the reads of all records that may have changed.
 //
 // A read can't detect the following:

@@ -67,7 +67,7 @@ doesn't show a path that was granted and revoked in between.`,
 	cmd.Flags().StringVar(&q.app, "app", "", "paths to this `APP`; with --role: roles of this service app")
 	cmd.Flags().StringVar(&q.role, "role", "", "paths to the admin `ROLE`: a type, label or id, or all")
 	cmd.Flags().StringVar(&q.at, "at", "", "use the last snapshot up to `DATE` (default the newest); or a snapshot by name, or by @-7: the seventh before the newest")
-	cmd.Flags().StringVar(&q.from, "from", "", "print what was granted and revoked after the snapshot of this `DATE`, as with --at")
+	cmd.Flags().StringVar(&q.from, "from", "", "print what was granted and revoked after the snapshot of this `DATE` (see --at)")
 	cmd.Flags().StringVar(&q.to, "to", "", "with --from: compare with the snapshot of this `DATE` (default the newest)")
 	nearestFlag(cmd, &q.nearest)
 	q.diffFormat = formatFlags(cmd)

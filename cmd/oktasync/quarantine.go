@@ -26,9 +26,9 @@ snapshots. For each export, the store keeps the newest three reads, and those of
 last 14 days. Check such a read, and release it if it is correct. All commands work
 while the daemon runs.
 
-Name a read by its folder. The default is the newest read that the journal names and
-that was neither released nor dropped. If it is missing or has changed, show, diff and
-release fail.`,
+Name a read by its folder. Without @READ, show, diff and release use the newest read
+that the journal names and that was neither released nor dropped. If it is missing or
+has changed, they fail.`,
 		Example: `  oktasync quarantine list
   oktasync quarantine diff all-users
   oktasync quarantine release all-users --reason "CHG-1042: contractors removed"`,

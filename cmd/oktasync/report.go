@@ -66,7 +66,7 @@ signatures. With SOURCE_DATE_EPOCH, the same store and options give the same fil
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.at, "at", "", "use the last snapshot up to `DATE` (default the newest); or a snapshot by name, or by @-7: the seventh before the newest")
-	flags.StringVar(&f.from, "from", "", "report what changed after the snapshot of this `DATE`, as with --at")
+	flags.StringVar(&f.from, "from", "", "report what changed after the snapshot of this `DATE` (see --at)")
 	flags.StringVar(&f.to, "to", "", "with --from: compare with the snapshot of this `DATE` (default the newest)")
 	nearestFlag(cmd, &f.nearest)
 	flags.BoolVar(&f.allowCarried, "allow-carried", false, "with --from: accept group members that were carried over, not read")

@@ -35,7 +35,7 @@ start writes the configuration again, so copy it before you edit it.
 POST requests to paths below /sandbox/ change the org:
 
   join, move, touch, suspend, deactivate, reactivate, delete
-                                         change people; ?n= sets their number
+                                         change ?n= people; touch: they sign in
   wipe, restore                          hide all objects, show them again
   add-key?client=                        add the public JWK in the body to the app
   remove-key?client=&kid=                remove a key of the app

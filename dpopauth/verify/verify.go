@@ -14,8 +14,8 @@
 // # Resource server
 //
 // [Resource.Protect] wraps an [http.Handler]. It needs a [Verifier] for proofs and
-// a function that verifies access tokens: [Issuer.Token] for JWTs of an
-// authorization server that publishes its keys, or your own.
+// a function that verifies access tokens. [Issuer.Token] verifies the JWTs of an
+// authorization server that publishes its keys. For others, write your own function.
 //
 // # Authorization server
 //

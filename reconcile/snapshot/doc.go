@@ -38,8 +38,9 @@
 //
 // The records of group_members, app_users and app_groups are edges: each connects a
 // record of its parent resource with a record of another one, and its key consists of
-// their ids. A snapshot with an edge also has the record of its parent. The CSV file of
-// edges begins with the names of both ends, as the same snapshot records them. A missing
+// their ids. A snapshot with an edge also has the record of its parent. In the CSV file
+// of edges, the first columns are the names of both ends, as the same snapshot records
+// them. A missing
 // edge is revoked if the later snapshot has its parent, or if the parent was proved
 // deleted; otherwise it is not_listed.
 //

@@ -1,13 +1,14 @@
 // Package access finds who is assigned which app or admin role in a snapshot, and through
 // what: directly, through a group, or because an app is open to all users.
 //
-// The commands access and report use it. Start reading at [Paths] and [Roles] (paths.go), and their
-// rows, [Row] and [RoleRow] (roles.go). The files: user.go (the paths of one user), apps.go (the
-// paths to apps), users.go and block.go (the users of these apps), person.go (attributes of
-// users), finder.go (common code), roleholders.go (holders of roles, also the members of
-// groups), scan.go (finds records without parsing the others), seen.go (the snapshot in which a
-// path appeared), find.go (objects by their names). Memory grows with the groups, apps and role
-// assignments, but not with users, memberships and app assignments.
+// The commands access and report use it. Start reading at [Paths] and [Roles]
+// (paths.go), and at their rows, [Row] (access.go) and [RoleRow] (roles.go). The other
+// files: user.go (the paths of one user), apps.go (the paths to apps), users.go and
+// block.go (the users of these apps), person.go (attributes of users), finder.go
+// (common code), roleholders.go (holders of roles, also the members of groups), scan.go
+// (finds records without parsing the others), seen.go (the snapshot in which a path
+// appeared), find.go (objects by their names). Memory grows with the groups, apps and
+// role assignments, but not with users, memberships and app assignments.
 package access
 
 import (

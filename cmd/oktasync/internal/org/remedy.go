@@ -57,7 +57,7 @@ var remedies = map[string]Remedy{
 	"E0000015":                {InOkta, "the org's license doesn't include this resource", "don't declare the resource"},
 	"E0000022":                {InConfig, "the path doesn't accept GET", "use another path"},
 	"E0000029":                {"", "Okta no longer accepts the cursor of the list", "read again"},
-	"E0000031":                {InConfig, "Okta can't parse the search expression", "correct it: attribute names are case-sensitive, and ne, not and ew don't exist"},
+	"E0000031":                {InConfig, "Okta can't parse the search expression", "correct it: attribute names are case-sensitive, and Okta's search has no operators `ne`, `not` and `ew`"},
 	"E0000047":                {InOkta, "other clients use up the org's rate limit", ChangeLimit},
 	"E0000145":                {InOkta, "a user's data no longer fits the profile schema", "correct the user in Okta; Okta's support can find the user by the request id"},
 	"E0000256":                {InConfig, "the search expression is too long for Okta's Link headers", "keep it under 2 kB"},
