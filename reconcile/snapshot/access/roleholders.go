@@ -7,7 +7,6 @@ import (
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 // maxHolders is how many members of groups with roles are in memory at a time.
@@ -115,9 +114,8 @@ func (f *roleFinder) setSince() error {
 	for i := range f.roles {
 		wanted[f.roles[i].key()] = &f.roles[i]
 	}
-	others, err := f.seen.added(snapshot.RoleAssignments, func([]byte) bool { return true }, func(c *diff.Change, m *moment) {
-		k := c.Key
-		r := wanted[[5]string{k["principal_type"], k["principal_id"], k["role_type"], k["role_id"], k["resource_set_id"]}]
+	others, err := f.seen.added(snapshot.RoleAssignments, func([]byte) bool { return true }, func(key []string, m *moment) {
+		r := wanted[[5]string(key)]
 		if r != nil && r.since == nil {
 			r.since = m
 		}
@@ -254,9 +252,9 @@ func (f *roleFinder) holders(roles []role, after string) (map[string][]holder, e
 	if len(members) == 0 {
 		return nil, nil
 	}
-	others, err := f.seen.added(snapshot.GroupMembers, isMemberOf(groups), func(c *diff.Change, m *moment) {
-		list := members[c.Key["group_id"]]
-		i, found := slices.BinarySearchFunc(list, c.Key["user_id"], func(h holder, user string) int { return strings.Compare(h.user, user) })
+	others, err := f.seen.added(snapshot.GroupMembers, isMemberOf(groups), func(key []string, m *moment) {
+		list := members[key[0]]
+		i, found := slices.BinarySearchFunc(list, key[1], func(h holder, user string) int { return strings.Compare(h.user, user) })
 		if found && list[i].since == nil {
 			list[i].since = m
 		}

@@ -3,11 +3,14 @@ package access
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
 
 	"oktasync/reconcile/snapshot"
+	"oktasync/reconcile/snapshot/canonjson"
 	"oktasync/reconcile/snapshot/diff"
 )
 
@@ -36,9 +39,10 @@ func newTimeline(store *snapshot.Store, s *snapshot.Snapshot) (*timeline, error)
 	return &timeline{chain}, err
 }
 
-// added calls visit for the added records of r whose line wanted accepts, the newest first,
-// with the time when they appeared. It returns the moment of all other records.
-func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, visit func(*diff.Change, *moment)) (others *moment, err error) {
+// added calls visit with the keys of the added records of r whose line wanted accepts, the
+// newest first, and with the time when they appeared. A key is valid during the call. added
+// returns the moment of all other records.
+func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, visit func(key []string, m *moment)) (others *moment, err error) {
 	for i := len(t.snapshots) - 1; i > 0; i-- {
 		s := t.snapshots[i]
 		counts := s.Manifest.Resources[r.Name]
@@ -53,7 +57,7 @@ func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, vi
 		if counts.Base != snapshot.BasePrevious {
 			return &moment{first: s.Name(), order: i}, nil
 		}
-		err := eachAdded(s, r, wanted, func(c *diff.Change) { visit(c, since) })
+		err := eachAdded(s, r, wanted, func(key []string) { visit(key, since) })
 		if errors.Is(err, fs.ErrNotExist) {
 			return &moment{first: s.Name(), order: i}, nil // its changes weren't kept
 		}
@@ -64,17 +68,38 @@ func (t *timeline) added(r *snapshot.Resource, wanted func(line []byte) bool, vi
 	return &moment{first: t.snapshots[0].Name()}, nil
 }
 
-func eachAdded(s *snapshot.Snapshot, r *snapshot.Resource, wanted func([]byte) bool, visit func(*diff.Change)) error {
-	added := func(line []byte) bool { return bytes.Contains(line, []byte(`"op":"added"`)) && wanted(line) }
-	for c, err := range s.EachChange(r, added) {
-		if err != nil {
-			return err
+// eachAdded calls visit with the keys of the added records. It parses only these lines, and
+// of these only the keys.
+func eachAdded(s *snapshot.Snapshot, r *snapshot.Resource, wanted func(line []byte) bool, visit func(key []string)) error {
+	changes, err := s.Changes(r)
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
+	var op string
+	key, targets := make([]string, len(r.Key)), map[string]*string{"op": &op}
+	for i, name := range r.Key {
+		targets["key."+name] = &key[i]
+	}
+	texts := canonjson.NewTexts(targets)
+	for lines := snapshot.NewLineReader(changes); ; {
+		line, err := lines.Next()
+		if err == io.EOF {
+			return nil
 		}
-		if c.Op == diff.OpAdded {
-			visit(c)
+		if err == nil && (!bytes.Contains(line, []byte(`"op":"added"`)) || !wanted(line)) {
+			continue
+		}
+		if err == nil {
+			err = texts.Read(line[:len(line)-1])
+		}
+		if err != nil {
+			return fmt.Errorf("read changes of %s: %w", s.Name(), err)
+		}
+		if op == string(diff.OpAdded) {
+			visit(key)
 		}
 	}
-	return nil
 }
 
 // isMemberOf returns a function that reports whether a change of a member is in one of

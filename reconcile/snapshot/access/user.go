@@ -2,10 +2,10 @@ package access
 
 import (
 	"bytes"
+	"slices"
 
 	"oktasync/reconcile/snapshot"
 	"oktasync/reconcile/snapshot/canonjson"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 // ofUser finds the paths of one user. It keeps the groups and the assignments of the user
@@ -85,9 +85,10 @@ func (f *finder) grantsOfUser() (map[string][]grant, error) {
 // other end of the edge.
 func (f *finder) since(r *snapshot.Resource, name string) (func(id string) *moment, error) {
 	found := make(map[string]*moment)
-	others, err := f.seen.added(r, func(line []byte) bool { return bytes.Contains(line, []byte(f.query.User)) }, func(c *diff.Change, m *moment) {
-		if _, known := found[c.Key[name]]; c.Key["user_id"] == f.query.User && !known {
-			found[c.Key[name]] = m
+	user, other := r.UserPart(), slices.Index(r.Key, name)
+	others, err := f.seen.added(r, func(line []byte) bool { return bytes.Contains(line, []byte(f.query.User)) }, func(key []string, m *moment) {
+		if _, known := found[key[other]]; key[user] == f.query.User && !known {
+			found[key[other]] = m
 		}
 	})
 	return func(id string) *moment {
@@ -102,8 +103,8 @@ func (f *finder) since(r *snapshot.Resource, name string) (func(id string) *mome
 func (f *finder) appGroupsSince(wanted func(group string) bool) (func(app, group string) *moment, error) {
 	type edge struct{ app, group string }
 	found := make(map[edge]*moment)
-	others, err := f.seen.added(snapshot.AppGroups, func([]byte) bool { return true }, func(c *diff.Change, m *moment) {
-		e := edge{c.Key["app_id"], c.Key["group_id"]}
+	others, err := f.seen.added(snapshot.AppGroups, func([]byte) bool { return true }, func(key []string, m *moment) {
+		e := edge{app: key[0], group: key[1]}
 		if _, known := found[e]; !known && wanted(e.group) {
 			found[e] = m
 		}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"oktasync/reconcile/snapshot"
-	"oktasync/reconcile/snapshot/diff"
 )
 
 // pathsOfUsers finds the paths of all users to apps, ordered by user. It merges the users and
@@ -89,17 +88,17 @@ func (u *pathsOfUsers) block(after string) (*block, error) {
 
 func (u *pathsOfUsers) setSince(b *block) error {
 	wanted := func(line []byte) bool { return len(u.apps) != 1 || bytes.Contains(line, []byte(u.apps[0].id)) }
-	ofApps, err := u.seen.added(snapshot.AppUsers, wanted, func(c *diff.Change, m *moment) {
-		if via, found := u.appIndex(c.Key["app_id"]); found {
-			setSince(b.given, c.Key["user_id"], via, m)
+	ofApps, err := u.seen.added(snapshot.AppUsers, wanted, func(key []string, m *moment) {
+		if via, found := u.appIndex(key[0]); found {
+			setSince(b.given, key[1], via, m)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	ofGroups, err := u.seen.added(snapshot.GroupMembers, isMemberOf(u.groups), func(c *diff.Change, m *moment) {
-		if via, found := u.groupIndex(c.Key["group_id"]); found {
-			setSince(b.members, c.Key["user_id"], via, m)
+	ofGroups, err := u.seen.added(snapshot.GroupMembers, isMemberOf(u.groups), func(key []string, m *moment) {
+		if via, found := u.groupIndex(key[0]); found {
+			setSince(b.members, key[1], via, m)
 		}
 	})
 	setOthers(b.given, ofApps)
