@@ -122,10 +122,11 @@ func TestReportOfAPeriod(t *testing.T) {
 	s.checkSample(t, first)
 	s.noViolations(t)
 
-	gap := s.command(t.Context(), "report", "all-users", "--from", first, "--to", time.Now().AddDate(0, 0, 4).Format(time.DateOnly), "--nearest")
-	gap.Env = append(os.Environ(), fmt.Sprint("SOURCE_DATE_EPOCH=", time.Now().AddDate(0, 0, 4).Unix()))
+	later := time.Now().AddDate(0, 0, 4).Add(time.Second) // SOURCE_DATE_EPOCH has whole seconds
+	gap := s.command(t.Context(), "report", "all-users", "--from", first, "--to", later.Format(time.DateOnly), "--nearest")
+	gap.Env = append(os.Environ(), fmt.Sprint("SOURCE_DATE_EPOCH=", later.Unix()))
 	page, err := gap.Output()
-	if check(t, err); !regexp.MustCompile(`<dt>Gaps</dt>\s*<dd>(<p>)?No read was published or unchanged from .*, 4 days, with 4 due reads\.`).Match(page) {
+	if check(t, err); !regexp.MustCompile(`<dt>Gaps</dt>\s*<dd>(<p>)?No read was published or unchanged from .*, 4 days, with [45] due reads\.`).Match(page) {
 		t.Errorf("the cover has no gap: %.3000s", page)
 	}
 
