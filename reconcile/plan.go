@@ -92,6 +92,10 @@ func (e *UnavailableError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
+// Previous returns the snapshot with which the records are compared, unless Base is
+// BaseReset; nil: none.
+func (rp *ResourcePlan) Previous() *snapshot.Snapshot { return rp.previous }
+
 // missing returns the files that the manifest of s lists and its folder lacks. It
 // doesn't check their content.
 func missing(s *snapshot.Snapshot) []string {

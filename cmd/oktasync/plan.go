@@ -230,6 +230,14 @@ func printPlanChanges(list changeList, p *reconcile.Plan) (err error) {
 	return nil
 }
 
+// resetCause returns why a resource isn't compared if its base is BaseReset, as a clause.
+func resetCause(r *reconcile.ResourcePlan) string {
+	if r.Previous().Erased() {
+		return fmt.Sprintf("the records of %s were pruned", r.Previous().Name())
+	}
+	return fmt.Sprintf("%s was declared to select other %s", r.Previous().Name(), r.Declared.Resource.Name)
+}
+
 // planSentence sums up what apply would do for reasons of change.
 func planSentence(p *reconcile.Plan) string {
 	var parts []string
@@ -242,7 +250,7 @@ func planSentence(p *reconcile.Plan) string {
 		case r.Base == snapshot.BaseNone:
 			text = fmt.Sprintf("%s, not compared: %s doesn't record them", resource.Plural(r.Counts.Total), p.Previous.Name())
 		case r.Base == snapshot.BaseReset:
-			text = fmt.Sprintf("%s, not compared: %s was declared to select other %s", resource.Plural(r.Counts.Total), p.Previous.Name(), resource.Name)
+			text = fmt.Sprintf("%s, not compared: %s", resource.Plural(r.Counts.Total), resetCause(r))
 		}
 		if text != "" && len(p.Resources) > 1 {
 			text = r.Declared.Resource.Name + ": " + text
