@@ -129,8 +129,9 @@ type NotifyConfig struct {
 	// URLFile is a file with the URL that JSON is posted to, readable only by its
 	// owner.
 	URLFile string `yaml:"url_file" example:"/etc/oktasync/hook.url"`
-	// On are the events to send: published, failed, quarantined, overdue, damaged, unsettled,
-	// unreconciled, privileged, recovered. Empty: all except published.
+	// On are the events to send, see docs/notify.md: published, failed, quarantined,
+	// overdue, damaged, unsettled, unreconciled, privileged, recovered. Empty: all except
+	// published.
 	On []string `yaml:"on" example:"[failed, quarantined, overdue, recovered]"`
 }
 
