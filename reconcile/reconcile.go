@@ -11,10 +11,10 @@
 // with users, members and assignments.
 //
 // The files: config.go (the input), read.go (the order of reads), scope.go (the read of
-// the resources of one OAuth scope), children.go (lists of each group and app), incremental.go (lists that are
-// not read again), settle.go (changes during the read), removal.go (proof of removal),
-// control.go (Okta's counts), compare.go, spool.go, guard.go, draft.go (what is
-// published), transcript.go (the requests).
+// the resources of one OAuth scope), children.go (lists of each group and app),
+// incremental.go (lists that are not read again), settle.go (changes during the read),
+// removal.go (proof of removal), control.go (Okta's counts), compare.go, spool.go,
+// guard.go, draft.go (what is published), transcript.go (the requests).
 package reconcile
 
 import (

@@ -127,7 +127,7 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 			row(r.Name, "%d", counts.Total)
 		}
 	}
-	row("changes", "%s", report.Changes(m.Resources, m.Previous == nil, resetCauses(r.Plan)))
+	row("changes", "%s", report.Changes(m.Resources, m.Previous == nil))
 	row("started", "%s", m.Read.Started.In(zone).Format(timeLayout))
 	row("finished", "%s", m.Read.Finished.In(zone).Format(timeLayout))
 	if !m.Read.Settled {
@@ -160,17 +160,6 @@ func printResult(w io.Writer, export reconcile.Export, r reconcile.Result) {
 		row("pruned", "%s, %s", term.Plural(len(r.Pruned), "snapshot"), report.Span(r.Pruned))
 	}
 	t.Flush()
-}
-
-// resetCauses returns the causes of BaseReset by resource.
-func resetCauses(p *reconcile.Plan) map[string]string {
-	causes := make(map[string]string)
-	for _, r := range p.Resources {
-		if r.Base == snapshot.BaseReset {
-			causes[r.Declared.Resource.Name] = resetCause(r)
-		}
-	}
-	return causes
 }
 
 const timeLayout = "2006-01-02 15:04:05 -07:00 MST"

@@ -174,7 +174,7 @@ func (a *app) release(ctx context.Context, w *snapshot.Writer, read *snapshot.Qu
 	}
 	if s != nil {
 		fmt.Fprintf(a.stdout, "%s: published %s, sequence %d, of %s: %s\n", read.Export, s.Name(), s.Manifest.Sequence,
-			report.Records(s.Manifest.Resources), report.Changes(s.Manifest.Resources, s.Manifest.Previous == nil, nil))
+			report.Records(s.Manifest.Resources), report.Changes(s.Manifest.Resources, s.Manifest.Previous == nil))
 		fmt.Fprintf(a.stdout, "  released by %s: %s\n  manifest sha256 %s\n", by.User, term.Safe(by.Reason), s.Digest)
 		if users, recorded := s.Manifest.Resources[snapshot.Users.Name]; recorded && users.IsAvailable() && users.Total == 0 {
 			fmt.Fprintf(a.stderr, "oktasync: warning: %s@%s has no users\n", read.Export, s.Name())

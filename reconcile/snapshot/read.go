@@ -143,9 +143,9 @@ func jsonError(err error) error {
 	e, ok := errors.AsType[*json.SemanticError](err)
 	switch {
 	case errors.Is(err, json.ErrUnknownName) && ok:
-		return fmt.Errorf("it has an unknown member %q", string(e.JSONPointer))
+		return fmt.Errorf("it has an unknown member %.60q", string(e.JSONPointer))
 	case ok:
-		return fmt.Errorf("its member %q has a wrong type or value", string(e.JSONPointer))
+		return fmt.Errorf("its member %.60q has a wrong type or value", string(e.JSONPointer))
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		return errors.New("it has a duplicate member")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

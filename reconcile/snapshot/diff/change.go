@@ -2,7 +2,7 @@ package diff
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
@@ -224,11 +224,12 @@ func appendLine(dst []byte, v any) ([]byte, error) {
 	return append(line, '\n'), nil
 }
 
-// ParseChange parses a line of a changes file, with or without its line feed.
+// ParseChange parses a line of a changes file, with or without its line feed. The error
+// contains no part of the line, which has attributes of people.
 func ParseChange(line []byte) (*Change, error) {
 	c := new(Change)
 	if err := json.Unmarshal(line, c, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("parse change: %w", err)
+		return nil, errors.New("the line is not a change")
 	}
 	return c, nil
 }

@@ -80,6 +80,15 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// An error about a line contains no part of it.
+func TestParseChangeFails(t *testing.T) {
+	for _, line := range []string{`{"op":"added","ada@acme.example":1}`, `{"login":{"ada@acme.example":1}}`, `{"op":"added"`, ""} {
+		if _, err := diff.ParseChange([]byte(line)); err == nil || err.Error() != "the line is not a change" {
+			t.Errorf("ParseChange(%s): %v", line, err)
+		}
+	}
+}
+
 // A removed edge was revoked if its parent still exists, or was deleted.
 func TestDiffOfEdges(t *testing.T) {
 	before := recordtest.ListOf(t,

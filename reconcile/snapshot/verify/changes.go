@@ -75,11 +75,11 @@ func (c *changeCheck) add(line []byte) error {
 		return nil
 	}
 	change, err := diff.ParseChange(line)
-	if err != nil {
-		return err
+	if err == nil {
+		c.again, err = change.Line(c.again[:0])
 	}
-	if c.again, err = change.Line(c.again[:0]); err != nil || !bytes.Equal(c.again, line) {
-		return errors.New("not in canonical form")
+	if err != nil || !bytes.Equal(c.again, line) {
+		return errors.New("not a change in canonical form")
 	}
 	if c.said.Kinds[change.Kind] == 0 { // so few kinds are counted
 		return fmt.Errorf("the manifest has no change of the kind %.60q", change.Kind)

@@ -317,8 +317,9 @@ func TestVerifyFindsForgedChangesSinceAPrunedSnapshot(t *testing.T) {
 	}
 	for _, test := range (forgeries{
 		{"nothing", func(*forger) {}, ""},
-		{"white space", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op": "removed"`) }, line + "not in canonical form"},
-		{"escaped op", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op":"\u0072emoved"`) }, line + "not in canonical form"},
+		{"white space", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op": "removed"`) }, line + "not a change in canonical form"},
+		{"escaped op", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op":"\u0072emoved"`) }, line + "not a change in canonical form"},
+		{"unknown member", func(f *forger) { f.replace(changes, `{"after"`, `{"`+strings.Repeat("a", 1<<20)+`":1,"after"`) }, line + "not a change in canonical form"},
 		{"unknown op", func(f *forger) { f.replace(changes, `"op":"removed"`, `"op":"vanished"`) }, line + `unknown op "vanished"`},
 		{"kinds in the manifest", func(f *forger) {
 			f.count("groups", func(c *snapshot.Counts) {

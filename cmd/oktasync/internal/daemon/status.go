@@ -192,7 +192,7 @@ func newestStatus(newest *snapshot.Snapshot) *web.Newest {
 	n := &web.Newest{
 		Snapshot: m.Snapshot, Sequence: m.Sequence, ManifestSHA256: newest.Digest, Finished: web.At(m.Read.Finished.Time),
 		Settled: m.Read.Settled, Unavailable: []web.Unavailable{},
-		Changes: report.Changes(m.Resources, m.Previous == nil, nil),
+		Changes: report.Changes(m.Resources, m.Previous == nil),
 	}
 	if c := m.Resources[snapshot.GroupMembers.Name]; c.CarriedSince != nil {
 		n.Carried, n.CarriedSince = c.Carried, new(web.At(c.CarriedSince.Time))

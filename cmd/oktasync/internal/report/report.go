@@ -77,16 +77,15 @@ func Statuses(byStatus map[string]int) string {
 
 // Changes describes the changes since the snapshot before: "3 moved, 2 joined".
 // If there are several resources, it names each one that has changed. first
-// reports that there is no snapshot before. resets has the causes of BaseReset that are
-// known, as clauses, by resource.
-func Changes(counts map[string]snapshot.Counts, first bool, resets map[string]string) string {
+// reports that there is no snapshot before.
+func Changes(counts map[string]snapshot.Counts, first bool) string {
 	if first {
 		return "none to compare with, this is the first snapshot"
 	}
 	return changes(counts, map[string]string{
 		snapshot.BaseNone:  "not compared, because the previous snapshot doesn't record them",
 		snapshot.BaseReset: "not compared, because other records were declared or the previous records were erased",
-	}, resets)
+	})
 }
 
 // ShortChanges is like Changes, for a column.
@@ -94,19 +93,16 @@ func ShortChanges(counts map[string]snapshot.Counts, first bool) string {
 	if first {
 		return "first"
 	}
-	return changes(counts, map[string]string{snapshot.BaseNone: "newly recorded", snapshot.BaseReset: "not compared"}, nil)
+	return changes(counts, map[string]string{snapshot.BaseNone: "newly recorded", snapshot.BaseReset: "not compared"})
 }
 
 // changes describes the changes by resource. bases has the texts for resources that
-// were not compared, by base. resets is that of Changes.
-func changes(counts map[string]snapshot.Counts, bases, resets map[string]string) string {
+// were not compared, by base.
+func changes(counts map[string]snapshot.Counts, bases map[string]string) string {
 	list := recorded(counts)
 	var parts []string
 	for _, r := range list {
 		text, ok := bases[counts[r.Name].Base]
-		if cause := resets[r.Name]; cause != "" {
-			text = "not compared, because " + cause
-		}
 		if !ok {
 			text = KindCounts(r, counts[r.Name].Kinds)
 		}
