@@ -61,15 +61,17 @@ func (found *Surveyed) addPruned(store *snapshot.Store, export string) error {
 	}
 	var moved []*snapshot.Snapshot
 	for _, name := range names {
-		tombstone, err := snapshot.ReadFolder(store.Path(export, snapshot.PrunedDir, name))
-		switch {
-		case err != nil:
-			found.Damage = append(found.Damage, err.Error())
-		case erased[tombstone.Digest] > 0:
+		digest, err := snapshot.DigestOfFile(store.Path(export, snapshot.PrunedDir, name, snapshot.ManifestFile))
+		if err == nil && erased[digest] > 0 {
 			found.Pruned++
-		default:
-			moved = append(moved, tombstone)
+			continue
 		}
+		tombstone, err := snapshot.ReadFolder(store.Path(export, snapshot.PrunedDir, name))
+		if err != nil {
+			found.Damage = append(found.Damage, err.Error())
+			continue
+		}
+		moved = append(moved, tombstone)
 	}
 	if len(moved) == 0 {
 		return nil
